@@ -1,0 +1,2 @@
+//! The binary `apply-layer`.
+fn main() {}
