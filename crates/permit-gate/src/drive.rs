@@ -1,0 +1,86 @@
+//! The small loop that drives a [`Gate`] over a store and a timer.
+
+use crate::{
+    gate::{Event, Gate, Next, WaitPolicy},
+    grant::{Block, Grant},
+    id::{AttemptId, Subject},
+    store::{PermitStore, Watch},
+};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Instant,
+};
+
+/// The runtime's clock and alarm. With a paused clock the longest wait is tested at once.
+pub trait Timer: Send + Sync {
+    /// Now. Never runs backwards.
+    fn now(&self) -> Instant;
+
+    /// Resolves at or shortly after `at`. Cancellation safe.
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send;
+}
+
+/// One plan that wants to pass.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// What the permits must be about.
+    pub subject: Subject,
+    /// This attempt, unique among all that share the store.
+    pub attempt: AttemptId,
+    /// How long to wait.
+    pub policy: WaitPolicy,
+}
+
+/// Waits until every permit of the store's set is there, takes them together, and judges each.
+///
+/// Returns at the latest `policy.wait + policy.grace` after it was first polled, plus scheduling,
+/// whatever the store does. `on_event` is called in between, from the same task; it should return
+/// quickly.
+///
+/// Cancellation: dropping the future ends the wait. A take that was out may still happen in the
+/// store; its permits are then gone and nothing follows from them.
+pub async fn wait_and_take<S: PermitStore, T: Timer>(
+    store: &S,
+    timer: &T,
+    ask: Ask,
+    mut on_event: impl FnMut(Event),
+) -> Result<Grant, Block> {
+    // Watch first, then try: a permit written in between is announced, not missed.
+    let mut watch = store.watch(&ask.subject.plan);
+    let set = store.permits().clone();
+    let step = ask.policy.step;
+    let mut gate = Gate::new(set, ask.subject, ask.attempt, ask.policy, timer.now());
+    loop {
+        let next = gate.poll(timer.now());
+        while let Some(event) = gate.poll_event() {
+            on_event(event);
+        }
+        match next {
+            Next::Take(take) => {
+                let give_up = timer.sleep_until(take.not_after);
+                if let Some(reply) = first(store.take_all(&take), give_up).await {
+                    gate.handle_net_interval(store.net_interval(step));
+                    gate.handle_reply(timer.now(), reply);
+                }
+            }
+            Next::Wait(until) => {
+                if let Some(signal) = first(watch.changed(), timer.sleep_until(until)).await {
+                    gate.handle_signal(timer.now(), signal);
+                }
+            }
+            Next::Done(answer) => return answer,
+        }
+    }
+}
+
+/// The work's output, or `None` where the alarm came first. Work that is ready wins a tie.
+async fn first<O>(work: impl Future<Output = O>, alarm: impl Future<Output = ()>) -> Option<O> {
+    let (mut work, mut alarm) = (pin!(work), pin!(alarm));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

@@ -1,0 +1,111 @@
+//! Who asks, and for what: ids that are safe to put into a key, a log line or an order id.
+
+use std::{fmt, sync::Arc};
+
+/// Why a text cannot be an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no id: 1 to {max} characters out of A-Z a-z 0-9 . _ - are needed")]
+pub struct IdError {
+    text: String,
+    max: usize,
+}
+
+const MAX_ID: usize = 64;
+
+fn checked(text: &str) -> Result<Arc<str>, IdError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if !text.is_empty() && text.len() <= MAX_ID && text.bytes().all(plain) {
+        return Ok(text.into());
+    }
+    Err(IdError {
+        text: text.chars().take(MAX_ID).collect(),
+        max: MAX_ID,
+    })
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes 1 to 64 characters out of `A-Z a-z 0-9 . _ -`, so that an id can never
+            /// reach into another key, pattern or log field.
+            pub fn new(text: &str) -> Result<Self, IdError> {
+                checked(text).map(Self)
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+    };
+}
+
+id! {
+    /// The plan the permits are for. Permits of one plan are worthless for another.
+    PlanId
+}
+
+id! {
+    /// One attempt to take one plan's permits. Asking again with the same attempt id is the same
+    /// question and gets the same answer; another attempt id is a rival. Must be unique among all
+    /// processes that share a store: an instance id plus a counter will do.
+    AttemptId
+}
+
+/// What the permits have to be about: this plan, on this symbol.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The plan.
+    pub plan: PlanId,
+    /// The instrument, as the venue spells it. A permit that names another one is a no.
+    pub symbol: Arc<str>,
+}
+
+impl Subject {
+    /// A subject of this plan and symbol.
+    pub fn new(plan: PlanId, symbol: impl Into<Arc<str>>) -> Self {
+        Self {
+            plan,
+            symbol: symbol.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_carry_what_a_key_or_a_log_line_would_read_as_structure() {
+        for bad in ["", "a b", "a:b", "{a}", "a*", "a\n", "é", &"x".repeat(65)] {
+            assert!(PlanId::new(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(
+            PlanId::new("67e6da21fa9fe506").unwrap().as_str(),
+            "67e6da21fa9fe506"
+        );
+    }
+}
