@@ -1,0 +1,325 @@
+//! `GET /fapi/v1/exchangeInfo`, weight 1, not signed: filters of every symbol and the rate limits. About 1 MB.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::fields::{self, DecodeError, Field};
+use crate::names::Symbol;
+use crate::rules::{Grid, SymbolRules, multiple_below};
+
+pub(crate) const PATH: &str = "/fapi/v1/exchangeInfo";
+pub(crate) const WEIGHT: u32 = 1;
+
+/// The rules of every symbol of a host, read once and asked often.
+///
+/// A symbol whose entry is unreadable keeps its error; the others are not affected by it.
+#[derive(Clone, Debug)]
+pub struct ExchangeInfo {
+    symbols: HashMap<Symbol, Result<Arc<SymbolRules>, DecodeError>>,
+    pub(crate) limits: Vec<RateLimit>,
+}
+
+/// One line of `rateLimits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RateLimit {
+    pub(crate) counted: Counted,
+    pub(crate) seconds: u64,
+    pub(crate) limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    Weight,
+    Orders,
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow, default)]
+    symbols: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default, rename = "rateLimits")]
+    rate_limits: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RawSymbol<'a> {
+    #[serde(borrow)]
+    symbol: Field<'a>,
+    #[serde(borrow)]
+    status: Field<'a>,
+    #[serde(borrow, rename = "marginAsset")]
+    margin_asset: Field<'a>,
+    #[serde(borrow)]
+    filters: Option<Vec<RawFilter<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct RawFilter<'a> {
+    #[serde(borrow, rename = "filterType")]
+    filter_type: Field<'a>,
+    #[serde(borrow, rename = "minQty")]
+    min_qty: Field<'a>,
+    #[serde(borrow, rename = "maxQty")]
+    max_qty: Field<'a>,
+    #[serde(borrow, rename = "stepSize")]
+    step_size: Field<'a>,
+    #[serde(borrow, rename = "minPrice")]
+    min_price: Field<'a>,
+    #[serde(borrow, rename = "maxPrice")]
+    max_price: Field<'a>,
+    #[serde(borrow, rename = "tickSize")]
+    tick_size: Field<'a>,
+    #[serde(borrow)]
+    notional: Field<'a>,
+}
+
+impl ExchangeInfo {
+    /// Reads the reply of the venue.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the reply as a whole is not of the known form.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let raw: Raw<'_> = fields::read("exchangeInfo", body)?;
+        let entries = raw
+            .symbols
+            .ok_or_else(|| DecodeError::new("symbols", "missing"))?;
+        let mut symbols = HashMap::with_capacity(entries.len());
+        for entry in entries {
+            #[derive(Deserialize)]
+            struct Named<'a> {
+                #[serde(borrow)]
+                symbol: Field<'a>,
+            }
+            // Test hosts list symbols with letters outside our alphabet; nobody can ask for those, so they are left out.
+            let named: Named<'_> = fields::read("symbols", entry.get().as_bytes())?;
+            if let Ok(symbol) = fields::name::<Symbol>("symbol", named.symbol) {
+                let rules = decode_symbol(entry.get().as_bytes()).map(Arc::new);
+                symbols.insert(symbol, rules);
+            }
+        }
+        // A limit of a kind or interval we do not know cannot be kept and is left to the venue's own 429.
+        let limits = raw
+            .rate_limits
+            .iter()
+            .filter_map(|limit| decode_limit(limit.get()))
+            .collect();
+        Ok(Self { symbols, limits })
+    }
+
+    /// The rules of a symbol.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the host does not list the symbol or its entry cannot be read.
+    pub fn rules(&self, symbol: &Symbol) -> Result<Arc<SymbolRules>, DecodeError> {
+        match self.symbols.get(symbol) {
+            Some(rules) => rules.clone(),
+            None => Err(DecodeError::new(
+                "symbols",
+                format!("the host does not list {symbol}"),
+            )),
+        }
+    }
+}
+
+fn decode_symbol(entry: &[u8]) -> Result<SymbolRules, DecodeError> {
+    let raw: RawSymbol<'_> = fields::read("symbols", entry)?;
+    let filters = raw
+        .filters
+        .ok_or_else(|| DecodeError::new("filters", "missing"))?;
+    let (mut lot, mut market_lot, mut price, mut min_notional) = (None, None, None, None);
+    for filter in &filters {
+        match &*fields::text("filterType", filter.filter_type)? {
+            "LOT_SIZE" => lot = Some(lot_grid(filter)?),
+            "MARKET_LOT_SIZE" => market_lot = Some(lot_grid(filter)?),
+            "PRICE_FILTER" => price = Some(price_grid(filter)?),
+            "MIN_NOTIONAL" => min_notional = Some(fields::decimal("notional", filter.notional)?),
+            // The venue adds filters now and then; those that do not bound a size or a price are its own to apply.
+            _ => {}
+        }
+    }
+    let missing = |filter: &'static str| DecodeError::new(filter, "missing");
+    Ok(SymbolRules {
+        symbol: fields::name("symbol", raw.symbol)?,
+        status: fields::text("status", raw.status)?.into_owned(),
+        lot: lot.ok_or_else(|| missing("LOT_SIZE"))?,
+        market_lot: market_lot.ok_or_else(|| missing("MARKET_LOT_SIZE"))?,
+        price,
+        min_notional,
+        margin_asset: fields::optional("marginAsset", raw.margin_asset, fields::text)?
+            .map(|text| text.into_owned()),
+    })
+}
+
+fn lot_grid(raw: &RawFilter<'_>) -> Result<Grid, DecodeError> {
+    grid(
+        ("minQty", raw.min_qty),
+        ("maxQty", raw.max_qty),
+        ("stepSize", raw.step_size),
+    )
+}
+
+fn price_grid(raw: &RawFilter<'_>) -> Result<Grid, DecodeError> {
+    grid(
+        ("minPrice", raw.min_price),
+        ("maxPrice", raw.max_price),
+        ("tickSize", raw.tick_size),
+    )
+}
+
+type Named<'a> = (&'static str, Field<'a>);
+
+/// The documents count steps from the minimum (`(quantity - minQty) % stepSize`), every client counts them from zero.
+/// Where the minimum is itself a multiple both mean the same numbers; where it is not, nobody can say which are valid.
+fn grid(min: Named<'_>, max: Named<'_>, step: Named<'_>) -> Result<Grid, DecodeError> {
+    let min_name = min.0;
+    let (min, max, step) = (bound(min)?, bound(max)?, bound(step)?);
+    if let (Some(min), Some(step)) = (min, step)
+        && multiple_below(min, step) != Some(min)
+    {
+        return Err(DecodeError::new(
+            min_name,
+            format!("{min} is not a multiple of the step {step}"),
+        ));
+    }
+    Ok(Grid { min, max, step })
+}
+
+fn bound((name, field): Named<'_>) -> Result<Option<Decimal>, DecodeError> {
+    let number = fields::decimal(name, field)?.normalize();
+    if number.is_sign_negative() && !number.is_zero() {
+        return Err(DecodeError::new(name, format!("{number} is negative")));
+    }
+    Ok(Some(number).filter(|n| !n.is_zero()))
+}
+
+fn decode_limit(json: &str) -> Option<RateLimit> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RawLimit<'a> {
+        rate_limit_type: &'a str,
+        interval: &'a str,
+        interval_num: u32,
+        limit: u32,
+    }
+    let raw: RawLimit<'_> = serde_json::from_str(json).ok()?;
+    let counted = match raw.rate_limit_type {
+        "REQUEST_WEIGHT" => Counted::Weight,
+        "ORDERS" => Counted::Orders,
+        _ => return None,
+    };
+    let unit = match raw.interval {
+        "SECOND" => 1,
+        "MINUTE" => 60,
+        _ => return None,
+    };
+    Some(RateLimit {
+        counted,
+        seconds: unit * u64::from(raw.interval_num),
+        limit: raw.limit,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::rules::RuleError;
+
+    fn info(filters: &str) -> Result<Arc<SymbolRules>, DecodeError> {
+        let body = format!(
+            r#"{{"symbols":[{{"symbol":"BTCUSDT","status":"TRADING","filters":[{filters}]}}]}}"#
+        );
+        ExchangeInfo::decode(body.as_bytes())
+            .unwrap()
+            .rules(&"BTCUSDT".parse().unwrap())
+    }
+
+    const LOT: &str =
+        r#"{"filterType":"LOT_SIZE","minQty":"0.0010","maxQty":"1000","stepSize":"0.001"}"#;
+    const MARKET: &str =
+        r#"{"filterType":"MARKET_LOT_SIZE","minQty":"0","maxQty":"120","stepSize":"0"}"#;
+
+    #[test]
+    fn filters_are_read_and_unknown_ones_passed_over() {
+        let notional = r#"{"filterType":"MIN_NOTIONAL","notional":"50"}"#;
+        let rules = info(&format!(
+            r#"{LOT},{MARKET},{notional},{{"filterType":"NEW_THING","depth":3}}"#
+        ))
+        .unwrap();
+        assert_eq!(rules.lot.step.unwrap().to_string(), "0.001");
+        assert_eq!(rules.market_lot.step, None);
+        assert_eq!(rules.market_lot.min, None);
+        assert_eq!(rules.min_notional, Some(Decimal::from(50)));
+        assert_eq!(
+            rules.cut_quantity(Decimal::from(500)).unwrap().get(),
+            Decimal::from(120)
+        );
+        assert!(matches!(
+            rules.round_trigger(Decimal::ONE, crate::Side::Buy),
+            Err(RuleError::Unworkable { .. })
+        ));
+    }
+
+    #[test]
+    fn a_symbol_that_cannot_be_read_is_an_error_of_its_own() {
+        for (filters, place) in [
+            (MARKET.to_owned(), "LOT_SIZE"),
+            (LOT.to_owned(), "MARKET_LOT_SIZE"),
+            (
+                format!("{},{MARKET}", LOT.replace("\"1000\"", "1000")),
+                "maxQty",
+            ),
+            (
+                format!("{},{MARKET}", LOT.replace("\"0.0010\"", "\"0.0015\"")),
+                "minQty",
+            ),
+            (
+                format!("{},{MARKET}", LOT.replace("\"0.0010\"", "\"-1\"")),
+                "minQty",
+            ),
+            (
+                format!("{},{MARKET}", LOT.replace("stepSize", "step")),
+                "stepSize",
+            ),
+        ] {
+            assert_eq!(info(&filters).unwrap_err().place(), place, "{filters}");
+        }
+        let two = format!(
+            r#"{{"symbols":[{{"symbol":"BROKEN","status":1}},{{"symbol":"币安","status":"TRADING"}},
+            {{"symbol":"ETHUSDT","status":"TRADING","filters":[{LOT},{MARKET}]}}]}}"#
+        );
+        let info = ExchangeInfo::decode(two.as_bytes()).unwrap();
+        assert!(info.rules(&"ETHUSDT".parse().unwrap()).is_ok());
+        assert!(info.rules(&"BROKEN".parse().unwrap()).is_err());
+        assert!(info.rules(&"XRPUSDT".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn rate_limits_are_read_in_seconds() {
+        let body = br#"{"symbols":[],"rateLimits":[
+            {"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":6000},
+            {"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":300},
+            {"rateLimitType":"RAW_REQUESTS","interval":"MINUTE","intervalNum":5,"limit":1},
+            {"rateLimitType":"ORDERS","interval":"FORTNIGHT","intervalNum":1,"limit":1}, 7]}"#;
+        let limits = ExchangeInfo::decode(body).unwrap().limits;
+        assert_eq!(
+            limits,
+            [
+                RateLimit {
+                    counted: Counted::Weight,
+                    seconds: 60,
+                    limit: 6000
+                },
+                RateLimit {
+                    counted: Counted::Orders,
+                    seconds: 10,
+                    limit: 300
+                },
+            ]
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! `POST /fapi/v1/order` and `GET /fapi/v1/order`, both signed: a market order that only closes, and the question after it.
+
+use rust_decimal::Decimal;
+use serde::Deserialize;
+
+use super::Form;
+use crate::fields::{self, DecodeError, Field};
+use crate::names::{ClientOrderId, OrderStatus, PositionMode, PositionSide, Side, Symbol};
+use crate::position::Closing;
+use crate::time::VenueTime;
+
+pub(crate) const PATH: &str = "/fapi/v1/order";
+pub(crate) const QUERY_WEIGHT: u32 = 1;
+
+/// What the venue says about an order.
+///
+/// Numbers the venue left out are absent. Prices and worths it reports as zero although something filled are absent too:
+/// it answers so while they are not known yet, and a price of zero is no price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OrderReport {
+    /// The venue's own number for the order.
+    pub order_id: u64,
+    /// Our id for it.
+    pub client_order_id: ClientOrderId,
+    /// The contract.
+    pub symbol: Symbol,
+    /// Which way it traded.
+    pub side: Side,
+    /// Which position it belongs to, where reported.
+    pub position_side: Option<PositionSide>,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// How much has really filled, base asset. May be zero: an order can be accepted and end without a fill.
+    pub executed_quantity: Decimal,
+    /// How much was asked for, base asset, where reported.
+    pub original_quantity: Option<Decimal>,
+    /// Average price of what filled, quote asset.
+    pub average_price: Option<Decimal>,
+    /// Worth of what filled, quote asset.
+    pub cumulative_quote: Option<Decimal>,
+    /// When the venue last changed it, where reported.
+    pub updated_at: Option<VenueTime>,
+}
+
+/// The part of a closing order that is known before its quantity is, encoded once.
+pub(crate) fn fixed_part(
+    symbol: &Symbol,
+    id: &ClientOrderId,
+    closing: Closing,
+    mode: PositionMode,
+    recv_window_ms: u64,
+) -> String {
+    let form = Form::new()
+        .with("symbol", symbol)
+        .with("side", closing.side);
+    let form = match mode {
+        PositionMode::OneWay => form.with("reduceOnly", "true"),
+        PositionMode::Hedge => form.with("positionSide", closing.position_side),
+    };
+    form.with("type", "MARKET")
+        .with("newOrderRespType", "RESULT")
+        .with("newClientOrderId", id)
+        .with("recvWindow", recv_window_ms)
+        .into_text()
+}
+
+pub(crate) fn query(symbol: &Symbol, id: &ClientOrderId) -> Form {
+    Form::new()
+        .with("symbol", symbol)
+        .with("origClientOrderId", id)
+}
+
+pub(crate) fn query_by_number(symbol: &Symbol, order_id: u64) -> Form {
+    Form::new().with("symbol", symbol).with("orderId", order_id)
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow, rename = "orderId")]
+    order_id: Field<'a>,
+    #[serde(borrow, rename = "clientOrderId")]
+    client_order_id: Field<'a>,
+    #[serde(borrow)]
+    symbol: Field<'a>,
+    #[serde(borrow)]
+    side: Field<'a>,
+    #[serde(borrow, rename = "positionSide")]
+    position_side: Field<'a>,
+    #[serde(borrow)]
+    status: Field<'a>,
+    #[serde(borrow, rename = "executedQty")]
+    executed_quantity: Field<'a>,
+    #[serde(borrow, rename = "origQty")]
+    original_quantity: Field<'a>,
+    #[serde(borrow, rename = "avgPrice")]
+    average_price: Field<'a>,
+    #[serde(borrow, rename = "cumQuote")]
+    cumulative_quote: Field<'a>,
+    #[serde(borrow, rename = "updateTime")]
+    updated_at: Field<'a>,
+}
+
+pub(crate) fn decode(body: &[u8]) -> Result<OrderReport, DecodeError> {
+    let raw: Raw<'_> = fields::read("order", body)?;
+    let executed_quantity = not_negative("executedQty", raw.executed_quantity)?.normalize();
+    let known = |number: &Decimal| !number.is_zero();
+    Ok(OrderReport {
+        order_id: fields::integer("orderId", raw.order_id)?,
+        client_order_id: fields::name("clientOrderId", raw.client_order_id)?,
+        symbol: fields::name("symbol", raw.symbol)?,
+        side: fields::word("side", raw.side, Side::from_word)?,
+        position_side: fields::optional("positionSide", raw.position_side, |name, field| {
+            fields::word(name, field, PositionSide::from_word)
+        })?,
+        status: fields::word("status", raw.status, OrderStatus::from_word)?,
+        executed_quantity,
+        original_quantity: fields::optional("origQty", raw.original_quantity, not_negative)?,
+        average_price: fields::optional("avgPrice", raw.average_price, not_negative)?.filter(known),
+        cumulative_quote: fields::optional("cumQuote", raw.cumulative_quote, not_negative)?
+            .filter(|worth| known(worth) || executed_quantity.is_zero()),
+        updated_at: fields::optional("updateTime", raw.updated_at, fields::time)?,
+    })
+}
+
+/// Reads a reply and makes sure that it speaks of the order asked about.
+pub(crate) fn decode_for(
+    symbol: &Symbol,
+    id: &ClientOrderId,
+    body: &[u8],
+) -> Result<OrderReport, DecodeError> {
+    let report = decode(body)?;
+    if report.symbol != *symbol {
+        return Err(DecodeError::new(
+            "symbol",
+            format!("asked for {symbol}, got {}", report.symbol),
+        ));
+    }
+    if report.client_order_id != *id {
+        let got = &report.client_order_id;
+        return Err(DecodeError::new(
+            "clientOrderId",
+            format!("asked for {id}, got {got}"),
+        ));
+    }
+    Ok(report)
+}
+
+fn not_negative(name: &'static str, field: Field<'_>) -> Result<Decimal, DecodeError> {
+    let number = fields::decimal(name, field)?;
+    if number.is_sign_negative() && !number.is_zero() {
+        return Err(DecodeError::new(name, format!("{number} is negative")));
+    }
+    Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const FILLED: &str = r#"{"orderId":11934538190,"clientOrderId":"al-67e6da21fa9fe506","symbol":"BTCUSDT","side":"SELL",
+        "positionSide":"BOTH","status":"FILLED","executedQty":"0.0080","origQty":"0.008","avgPrice":"64000.10",
+        "cumQuote":"512.0008","updateTime":1769301008977,"reduceOnly":true,"stopPrice":"0","surprise":{"deep":[null]}}"#;
+
+    #[test]
+    fn a_filled_order_is_read_exactly() {
+        let report = decode(FILLED.as_bytes()).unwrap();
+        assert_eq!(report.order_id, 11_934_538_190);
+        assert_eq!(report.status, OrderStatus::Filled);
+        assert_eq!(report.executed_quantity.to_string(), "0.008");
+        assert_eq!(report.average_price.unwrap().to_string(), "64000.10");
+    }
+
+    #[test]
+    fn prices_the_venue_left_out_or_does_not_know_yet_are_absent_and_not_zero() {
+        let without = FILLED
+            .replace("\"avgPrice\":\"64000.10\",", "")
+            .replace("\"cumQuote\":\"512.0008\",", "");
+        let zero = FILLED.replace("64000.10", "0.00").replace("512.0008", "0");
+        for body in [without, zero] {
+            let report = decode(body.as_bytes()).unwrap();
+            assert_eq!(
+                (report.average_price, report.cumulative_quote),
+                (None, None),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reply_about_another_order_is_not_ours() {
+        let ours = "al-67e6da21fa9fe506".parse().unwrap();
+        let (btc, eth) = ("BTCUSDT".parse().unwrap(), "ETHUSDT".parse().unwrap());
+        assert!(decode_for(&btc, &ours, FILLED.as_bytes()).is_ok());
+        let other = "al-0".parse().unwrap();
+        assert_eq!(
+            decode_for(&btc, &other, FILLED.as_bytes())
+                .unwrap_err()
+                .place(),
+            "clientOrderId"
+        );
+        assert_eq!(
+            decode_for(&eth, &ours, FILLED.as_bytes())
+                .unwrap_err()
+                .place(),
+            "symbol"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_its_field() {
+        for (from, to, place) in [
+            ("\"executedQty\":\"0.0080\",", "", "executedQty"),
+            ("\"0.0080\"", "0.0080", "executedQty"),
+            ("\"0.0080\"", "\"-0.0080\"", "executedQty"),
+            ("\"FILLED\"", "\"SORT_OF\"", "status"),
+            ("\"SELL\"", "\"sell\"", "side"),
+            ("\"BOTH\"", "\"\"", "positionSide"),
+            ("11934538190", "\"11934538190\"", "orderId"),
+            ("11934538190", "-3", "orderId"),
+            ("\"64000.10\"", "\"nan\"", "avgPrice"),
+            ("\"BTCUSDT\"", "\"BTC USDT\"", "symbol"),
+            ("{\"orderId\"", "[\"orderId\"", "order"),
+        ] {
+            let body = FILLED.replacen(from, to, 1);
+            assert_ne!(body, FILLED);
+            assert_eq!(decode(body.as_bytes()).unwrap_err().place(), place, "{to}");
+        }
+    }
+
+    #[test]
+    fn a_hedge_account_names_the_position_and_never_says_reduce_only() {
+        let (symbol, id) = ("BTCUSDT".parse().unwrap(), "a1".parse().unwrap());
+        let closing = |position_side| Closing {
+            side: Side::Sell,
+            position_side,
+            at_most: Decimal::ONE,
+        };
+        let one_way = fixed_part(
+            &symbol,
+            &id,
+            closing(PositionSide::Both),
+            PositionMode::OneWay,
+            1500,
+        );
+        assert_eq!(
+            one_way,
+            "symbol=BTCUSDT&side=SELL&reduceOnly=true&type=MARKET&newOrderRespType=RESULT&newClientOrderId=a1&recvWindow=1500"
+        );
+        let hedge = fixed_part(
+            &symbol,
+            &id,
+            closing(PositionSide::Long),
+            PositionMode::Hedge,
+            1500,
+        );
+        assert!(
+            hedge.contains("&positionSide=LONG&") && !hedge.contains("reduceOnly"),
+            "{hedge}"
+        );
+    }
+}

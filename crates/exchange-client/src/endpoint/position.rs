@@ -1,0 +1,173 @@
+//! `GET /fapi/v3/positionRisk` (weight 5) and `GET /fapi/v1/positionSide/dual` (weight 30), both signed.
+//!
+//! Version 3 lists only symbols with a position or an open order, so an empty list means flat.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Form;
+use crate::fields::{self, DecodeError, Field};
+use crate::names::{PositionMode, PositionSide, Symbol};
+use crate::position::Position;
+
+pub(crate) const PATH: &str = "/fapi/v3/positionRisk";
+pub(crate) const WEIGHT: u32 = 5;
+pub(crate) const MODE_PATH: &str = "/fapi/v1/positionSide/dual";
+pub(crate) const MODE_WEIGHT: u32 = 30;
+
+pub(crate) fn request(symbol: Option<&Symbol>) -> Form {
+    match symbol {
+        Some(symbol) => Form::new().with("symbol", symbol),
+        None => Form::new(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    symbol: Field<'a>,
+    #[serde(borrow, rename = "positionSide")]
+    position_side: Field<'a>,
+    #[serde(borrow, rename = "positionAmt")]
+    amount: Field<'a>,
+    #[serde(borrow, rename = "entryPrice")]
+    entry_price: Field<'a>,
+    #[serde(borrow, rename = "markPrice")]
+    mark_price: Field<'a>,
+    #[serde(borrow, rename = "unRealizedProfit")]
+    unrealized_profit: Field<'a>,
+    #[serde(borrow, rename = "updateTime")]
+    updated_at: Field<'a>,
+}
+
+/// Positions with a size; a symbol that is listed for its open orders only is left out.
+///
+/// With a symbol given, entries of others are passed over. One unreadable entry of the symbol asked for fails the whole
+/// reply: a position that cannot be read is not a flat one. Of a whole account every entry has to be readable.
+pub(crate) fn decode(symbol: Option<&Symbol>, body: &[u8]) -> Result<Vec<Position>, DecodeError> {
+    let entries: Vec<&RawValue> = fields::read("positionRisk", body)?;
+    let mut positions = Vec::new();
+    for entry in entries {
+        let raw: Raw<'_> = fields::read("positionRisk", entry.get().as_bytes())?;
+        if let Some(wanted) = symbol
+            && fields::text("symbol", raw.symbol)? != wanted.as_str()
+        {
+            continue;
+        }
+        let amount = fields::decimal("positionAmt", raw.amount)?;
+        let position = Position {
+            symbol: fields::name("symbol", raw.symbol)?,
+            side: fields::word("positionSide", raw.position_side, PositionSide::from_word)?,
+            amount: amount.normalize(),
+            entry_price: fields::optional("entryPrice", raw.entry_price, fields::decimal)?,
+            mark_price: fields::optional("markPrice", raw.mark_price, fields::decimal)?,
+            unrealized_profit: fields::optional(
+                "unRealizedProfit",
+                raw.unrealized_profit,
+                fields::decimal,
+            )?,
+            updated_at: fields::optional("updateTime", raw.updated_at, fields::time)?,
+        };
+        if !position.amount.is_zero() {
+            positions.push(position);
+        }
+    }
+    Ok(positions)
+}
+
+#[derive(Deserialize)]
+struct RawMode<'a> {
+    #[serde(borrow, rename = "dualSidePosition")]
+    dual: Field<'a>,
+}
+
+pub(crate) fn decode_mode(body: &[u8]) -> Result<PositionMode, DecodeError> {
+    let raw: RawMode<'_> = fields::read("positionSide/dual", body)?;
+    Ok(match fields::boolean("dualSidePosition", raw.dual)? {
+        true => PositionMode::Hedge,
+        false => PositionMode::OneWay,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn btc() -> Symbol {
+        "BTCUSDT".parse().unwrap()
+    }
+
+    #[test]
+    fn an_empty_list_is_flat() {
+        assert_eq!(decode(Some(&btc()), b"[]").unwrap(), []);
+    }
+
+    #[test]
+    fn positions_are_read_with_their_sign_and_absent_numbers_stay_absent() {
+        let body = br#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"-0.0120","updateTime":17,"x":[1,{}]},
+            {"symbol":"ETHUSDT","positionSide":"BOTH","positionAmt":"broken"},
+            {"symbol":"BTCUSDT","positionSide":"LONG","positionAmt":"0.000"}]"#;
+        let positions = decode(Some(&btc()), body).unwrap();
+        assert_eq!(positions.len(), 1);
+        assert_eq!(positions[0].amount.to_string(), "-0.012");
+        assert_eq!(positions[0].entry_price, None);
+        assert_eq!(positions[0].updated_at.unwrap().as_millis(), 17);
+    }
+
+    #[test]
+    fn an_unreadable_position_is_an_error_that_names_the_field() {
+        for (body, place) in [
+            (
+                r#"[{"symbol":"BTCUSDT","positionSide":"BOTH"}]"#,
+                "positionAmt",
+            ),
+            (
+                r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":0.1}]"#,
+                "positionAmt",
+            ),
+            (
+                r#"[{"symbol":"BTCUSDT","positionSide":"UP","positionAmt":"0.1"}]"#,
+                "positionSide",
+            ),
+            (r#"[{"positionSide":"BOTH","positionAmt":"0.1"}]"#, "symbol"),
+            (
+                r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"0.1","entryPrice":"?"}]"#,
+                "entryPrice",
+            ),
+            (r#"{"code":1}"#, "positionRisk"),
+            ("[7]", "positionRisk"),
+        ] {
+            assert_eq!(
+                decode(Some(&btc()), body.as_bytes()).unwrap_err().place(),
+                place,
+                "{body}"
+            );
+        }
+        assert!(
+            decode(
+                None,
+                br#"[{"symbol":"ETHUSDT","positionSide":"BOTH","positionAmt":"broken"}]"#
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn the_mode_is_read_from_a_flag_and_nothing_else() {
+        assert_eq!(
+            decode_mode(br#"{"dualSidePosition":true}"#).unwrap(),
+            PositionMode::Hedge
+        );
+        assert_eq!(
+            decode_mode(br#"{"dualSidePosition":false}"#).unwrap(),
+            PositionMode::OneWay
+        );
+        assert_eq!(
+            decode_mode(br#"{"dualSidePosition":"false"}"#)
+                .unwrap_err()
+                .place(),
+            "dualSidePosition"
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! `/fapi/v1/algoOrder` and `/fapi/v1/openAlgoOrders`, signed: conditional orders, which the plain order endpoints neither
+//! take (-4120) nor show.
+
+use rust_decimal::Decimal;
+use serde::Deserialize;
+
+use super::Form;
+use crate::fields::{self, DecodeError, Field};
+use crate::names::{
+    ClientAlgoId, PositionMode, PositionSide, Side, StopStatus, Symbol, WorkingType,
+};
+use crate::position::Closing;
+use crate::rules::{Quantity, TriggerPrice};
+
+pub(crate) const PATH: &str = "/fapi/v1/algoOrder";
+pub(crate) const OPEN_PATH: &str = "/fapi/v1/openAlgoOrders";
+pub(crate) const WEIGHT: u32 = 1;
+/// The type of a protective stop.
+pub(crate) const STOP_MARKET: &str = "STOP_MARKET";
+
+/// What the venue says about a conditional order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StopReport {
+    /// The venue's own number for it.
+    pub algo_id: u64,
+    /// Our id for it. Absent where it was placed by someone whose ids do not keep to the venue's alphabet.
+    pub client_algo_id: Option<ClientAlgoId>,
+    /// The contract.
+    pub symbol: Symbol,
+    /// Which way it will trade.
+    pub side: Side,
+    /// Which position it belongs to, where reported.
+    pub position_side: Option<PositionSide>,
+    /// The venue's word for its kind: `STOP_MARKET` for a protective stop, others for take-profits and the like.
+    pub order_type: String,
+    /// Where it stands.
+    pub status: StopStatus,
+    /// The price that sets it off, quote asset; absent for kinds that have none.
+    pub trigger_price: Option<Decimal>,
+    /// Size, base asset; absent where it closes the whole position.
+    pub quantity: Option<Decimal>,
+    /// True where it closes the whole position.
+    pub close_position: bool,
+    /// True where it may only make a position smaller.
+    pub reduce_only: bool,
+}
+
+impl StopReport {
+    /// True for a stop that guards a position: waiting, of type `STOP_MARKET`, and unable to open anything.
+    pub(crate) fn guards(&self, closing: &Closing) -> bool {
+        let same_position =
+            self.position_side.unwrap_or(PositionSide::Both) == closing.position_side;
+        let only_closes =
+            self.close_position || self.reduce_only || closing.position_side != PositionSide::Both;
+        self.status == StopStatus::New
+            && self.order_type == STOP_MARKET
+            && self.side == closing.side
+            && same_position
+            && only_closes
+    }
+}
+
+/// A stop over a quantity rather than over "the whole position": the venue allows one whole-position stop a direction
+/// (-4130), and while one stop replaces another there are two.
+pub(crate) fn place(
+    symbol: &Symbol,
+    id: &ClientAlgoId,
+    closing: &Closing,
+    mode: PositionMode,
+    quantity: Quantity,
+    trigger: TriggerPrice,
+    working_type: WorkingType,
+) -> Form {
+    let form = Form::new()
+        .with("algoType", "CONDITIONAL")
+        .with("symbol", symbol)
+        .with("side", closing.side);
+    let form = match mode {
+        PositionMode::OneWay => form.with("reduceOnly", "true"),
+        PositionMode::Hedge => form.with("positionSide", closing.position_side),
+    };
+    form.with("type", STOP_MARKET)
+        .with("quantity", quantity)
+        .with("triggerPrice", trigger)
+        .with("workingType", working_type)
+        .with("clientAlgoId", id)
+}
+
+pub(crate) fn query(id: &ClientAlgoId) -> Form {
+    Form::new().with("clientAlgoId", id)
+}
+
+pub(crate) fn cancel(algo_id: u64) -> Form {
+    Form::new().with("algoId", algo_id)
+}
+
+pub(crate) fn open(symbol: &Symbol) -> Form {
+    Form::new().with("symbol", symbol)
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow, rename = "algoId")]
+    algo_id: Field<'a>,
+    #[serde(borrow, rename = "clientAlgoId")]
+    client_algo_id: Field<'a>,
+    #[serde(borrow)]
+    symbol: Field<'a>,
+    #[serde(borrow)]
+    side: Field<'a>,
+    #[serde(borrow, rename = "positionSide")]
+    position_side: Field<'a>,
+    #[serde(borrow, rename = "orderType")]
+    order_type: Field<'a>,
+    #[serde(borrow, rename = "algoStatus")]
+    status: Field<'a>,
+    #[serde(borrow, rename = "triggerPrice")]
+    trigger_price: Field<'a>,
+    #[serde(borrow)]
+    quantity: Field<'a>,
+    #[serde(borrow, rename = "closePosition")]
+    close_position: Field<'a>,
+    #[serde(borrow, rename = "reduceOnly")]
+    reduce_only: Field<'a>,
+}
+
+/// One conditional order. With an id given, the reply has to speak of it.
+pub(crate) fn decode(id: &ClientAlgoId, body: &[u8]) -> Result<StopReport, DecodeError> {
+    let raw: Raw<'_> = fields::read("algoOrder", body)?;
+    let report = from_raw(&raw)?;
+    match &report.client_algo_id {
+        Some(got) if got == id => Ok(report),
+        _ => Err(DecodeError::new(
+            "clientAlgoId",
+            format!("the reply is not about {id}"),
+        )),
+    }
+}
+
+pub(crate) fn decode_open(symbol: &Symbol, body: &[u8]) -> Result<Vec<StopReport>, DecodeError> {
+    let entries: Vec<Raw<'_>> = fields::read("openAlgoOrders", body)?;
+    let mut reports = Vec::with_capacity(entries.len());
+    for raw in &entries {
+        if fields::text("symbol", raw.symbol)? == symbol.as_str() {
+            reports.push(from_raw(raw)?);
+        }
+    }
+    Ok(reports)
+}
+
+fn from_raw(raw: &Raw<'_>) -> Result<StopReport, DecodeError> {
+    let known = |number: &Decimal| !number.is_zero();
+    // The venue writes an empty text for a number that a kind of order does not have.
+    let number = |name, field: Field<'_>| match field {
+        Some(written) if written.get() == "\"\"" => Ok(None),
+        field => fields::optional(name, field, fields::decimal),
+    };
+    Ok(StopReport {
+        algo_id: fields::integer("algoId", raw.algo_id)?,
+        client_algo_id: fields::optional("clientAlgoId", raw.client_algo_id, fields::text)?
+            .and_then(|id| id.parse().ok()),
+        symbol: fields::name("symbol", raw.symbol)?,
+        side: fields::word("side", raw.side, Side::from_word)?,
+        position_side: fields::optional("positionSide", raw.position_side, |name, field| {
+            fields::word(name, field, PositionSide::from_word)
+        })?,
+        order_type: fields::text("orderType", raw.order_type)?.into_owned(),
+        status: fields::word("algoStatus", raw.status, StopStatus::from_word)?,
+        trigger_price: number("triggerPrice", raw.trigger_price)?.filter(known),
+        quantity: number("quantity", raw.quantity)?.filter(known),
+        close_position: fields::optional("closePosition", raw.close_position, fields::boolean)?
+            .unwrap_or(false),
+        reduce_only: fields::optional("reduceOnly", raw.reduce_only, fields::boolean)?
+            .unwrap_or(false),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const STOP: &str = r#"{"algoId":2146760,"clientAlgoId":"sl-1","algoType":"CONDITIONAL","orderType":"STOP_MARKET",
+        "symbol":"BTCUSDT","side":"SELL","positionSide":"BOTH","timeInForce":"GTC","quantity":"0.010","algoStatus":"NEW",
+        "triggerPrice":"60000.0","price":"0.000","icebergQuantity":null,"workingType":"MARK_PRICE","closePosition":false,
+        "reduceOnly":true,"activatePrice":"","createTime":1750485492076,"triggerTime":0}"#;
+
+    fn long() -> Closing {
+        Closing {
+            side: Side::Sell,
+            position_side: PositionSide::Both,
+            at_most: Decimal::ONE,
+        }
+    }
+
+    #[test]
+    fn a_stop_is_read_exactly_and_has_to_be_the_one_asked_for() {
+        let report = decode(&"sl-1".parse().unwrap(), STOP.as_bytes()).unwrap();
+        assert_eq!(report.algo_id, 2_146_760);
+        assert_eq!(report.trigger_price, Some(Decimal::from(60_000)));
+        assert!(report.guards(&long()));
+        let error = decode(&"sl-2".parse().unwrap(), STOP.as_bytes()).unwrap_err();
+        assert_eq!(error.place(), "clientAlgoId");
+    }
+
+    #[test]
+    fn only_a_waiting_stop_that_cannot_open_anything_guards_a_position() {
+        for (from, to) in [
+            ("\"NEW\"", "\"TRIGGERED\""),
+            ("\"STOP_MARKET\"", "\"TAKE_PROFIT_MARKET\""),
+            ("\"SELL\"", "\"BUY\""),
+            ("\"BOTH\"", "\"LONG\""),
+            ("\"reduceOnly\":true", "\"reduceOnly\":false"),
+        ] {
+            let body = STOP.replace(from, to);
+            assert_ne!(body, STOP);
+            let report = decode(&"sl-1".parse().unwrap(), body.as_bytes()).unwrap();
+            assert!(!report.guards(&long()), "{to}");
+        }
+        let whole = STOP
+            .replace("\"reduceOnly\":true", "\"reduceOnly\":false")
+            .replace("n\":false", "n\":true");
+        assert!(
+            decode(&"sl-1".parse().unwrap(), whole.as_bytes())
+                .unwrap()
+                .guards(&long())
+        );
+    }
+
+    #[test]
+    fn the_open_list_keeps_to_the_symbol_and_one_unreadable_entry_fails_it() {
+        let btc: Symbol = "BTCUSDT".parse().unwrap();
+        let eth = STOP.replace("BTCUSDT", "ETHUSDT");
+        assert_eq!(
+            decode_open(&btc, format!("[{STOP},{eth}]").as_bytes())
+                .unwrap()
+                .len(),
+            1
+        );
+        let broken = STOP.replace("2146760", "\"?\"");
+        assert_eq!(
+            decode_open(&btc, format!("[{broken}]").as_bytes())
+                .unwrap_err()
+                .place(),
+            "algoId"
+        );
+        let trailing = STOP.replace("\"60000.0\"", "\"\"");
+        assert_eq!(
+            decode_open(&btc, format!("[{trailing}]").as_bytes()).unwrap()[0].trigger_price,
+            None
+        );
+    }
+}

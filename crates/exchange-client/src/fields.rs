@@ -1,0 +1,192 @@
+//! Reading single fields of a reply. Whatever cannot be read is an error that names the field; nothing has a default.
+
+use std::borrow::Cow;
+
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::time::VenueTime;
+
+/// A reply that does not hold what its endpoint promises.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct DecodeError {
+    place: Cow<'static, str>,
+    problem: String,
+}
+
+impl DecodeError {
+    pub(crate) fn new(place: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// The field (or the endpoint, where the whole reply is unreadable) that is to blame.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+}
+
+/// A field as it stands in the reply, not looked at yet. JSON `null` counts as absent.
+pub(crate) type Field<'a> = Option<&'a RawValue>;
+
+/// Reads a whole reply into a struct of [`Field`]s.
+pub(crate) fn read<'a, T: Deserialize<'a>>(
+    endpoint: &'static str,
+    body: &'a [u8],
+) -> Result<T, DecodeError> {
+    serde_json::from_slice(body).map_err(|error| DecodeError::new(endpoint, error.to_string()))
+}
+
+pub(crate) fn required<'a>(
+    name: &'static str,
+    field: Field<'a>,
+) -> Result<&'a RawValue, DecodeError> {
+    field.ok_or_else(|| DecodeError::new(name, "missing"))
+}
+
+pub(crate) fn text<'a>(name: &'static str, field: Field<'a>) -> Result<Cow<'a, str>, DecodeError> {
+    let raw = required(name, field)?.get();
+    // Almost every text of the venue is plain; those are borrowed and not run through the JSON parser again.
+    if let Some(plain) = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"'))
+        && !plain.contains(['\\', '"'])
+    {
+        return Ok(Cow::Borrowed(plain));
+    }
+    match serde_json::from_str::<String>(raw) {
+        Ok(text) => Ok(Cow::Owned(text)),
+        Err(_) => Err(unreadable(name, raw, "a text")),
+    }
+}
+
+/// A decimal written as a text (the venue writes them all so). A JSON number, an exponent, more digits than a
+/// [`Decimal`] holds: refused, because each would mean guessing.
+pub(crate) fn decimal(name: &'static str, field: Field<'_>) -> Result<Decimal, DecodeError> {
+    let text = text(name, field)?;
+    let plain = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'));
+    match Decimal::from_str_exact(&text) {
+        Ok(number) if plain => Ok(number),
+        _ => Err(unreadable(name, &text, "a decimal")),
+    }
+}
+
+pub(crate) fn integer(name: &'static str, field: Field<'_>) -> Result<u64, DecodeError> {
+    let raw = required(name, field)?.get();
+    raw.parse()
+        .map_err(|_| unreadable(name, raw, "a whole number"))
+}
+
+pub(crate) fn boolean(name: &'static str, field: Field<'_>) -> Result<bool, DecodeError> {
+    match required(name, field)?.get() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(unreadable(name, other, "true or false")),
+    }
+}
+
+pub(crate) fn time(name: &'static str, field: Field<'_>) -> Result<VenueTime, DecodeError> {
+    integer(name, field).map(VenueTime::from_millis)
+}
+
+/// A word out of a closed list.
+pub(crate) fn word<T>(
+    name: &'static str,
+    field: Field<'_>,
+    read: fn(&str) -> Option<T>,
+) -> Result<T, DecodeError> {
+    let text = text(name, field)?;
+    read(&text).ok_or_else(|| unreadable(name, &text, "a known word"))
+}
+
+/// A symbol or an id.
+pub(crate) fn name<T: std::str::FromStr>(
+    name: &'static str,
+    field: Field<'_>,
+) -> Result<T, DecodeError> {
+    let text = text(name, field)?;
+    text.parse()
+        .map_err(|_| unreadable(name, &text, "a valid name"))
+}
+
+/// Reads an optional field: absent stays absent, and what is there has to be readable.
+pub(crate) fn optional<'a, T>(
+    name: &'static str,
+    field: Field<'a>,
+    read: impl FnOnce(&'static str, Field<'a>) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    field.map(|_| read(name, field)).transpose()
+}
+
+fn unreadable(name: &'static str, found: &str, expected: &str) -> DecodeError {
+    let start: String = found.chars().take(40).collect();
+    DecodeError::new(name, format!("{start:?} is not {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn field(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn decimals_are_exact_or_refused() {
+        let exact = decimal("qty", Some(&field("\"0.100\""))).unwrap();
+        assert_eq!(exact.to_string(), "0.100");
+        assert_eq!(
+            decimal("qty", Some(&field("\"-12\""))).unwrap(),
+            Decimal::from(-12)
+        );
+        for bad in [
+            "0.1",
+            "\"\"",
+            "\"-\"",
+            "\".\"",
+            "\"nan\"",
+            "\"inf\"",
+            "\"1e5\"",
+            "\"1_000\"",
+            "\"+1\"",
+            "\" 1\"",
+            "\"1.2.3\"",
+            "\"0.00000000000000000000000000001\"",
+            "\"99999999999999999999999999999999\"",
+            "true",
+            "[]",
+            "{}",
+        ] {
+            let error = decimal("qty", Some(&field(bad))).unwrap_err();
+            assert_eq!(error.place(), "qty", "{bad}");
+        }
+        assert_eq!(
+            decimal("qty", None).unwrap_err().to_string(),
+            "qty: missing"
+        );
+    }
+
+    #[test]
+    fn integers_and_flags_are_not_guessed_from_other_types() {
+        assert_eq!(integer("id", Some(&field("12"))).unwrap(), 12);
+        for bad in ["-1", "1.0", "1e3", "\"12\"", "99999999999999999999"] {
+            assert!(integer("id", Some(&field(bad))).is_err(), "{bad}");
+        }
+        assert!(boolean("flag", Some(&field("\"true\""))).is_err());
+        assert!(boolean("flag", Some(&field("1"))).is_err());
+    }
+
+    #[test]
+    fn escaped_texts_are_unescaped() {
+        assert_eq!(
+            text("msg", Some(&field(r#""a\"b\u0041""#))).unwrap(),
+            "a\"bA"
+        );
+    }
+}
