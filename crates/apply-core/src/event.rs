@@ -1,0 +1,375 @@
+//! What happens, as it happens: one event for one decision, and the line operators know it by.
+
+use crate::{
+    exchange::{Settlement, StopReplacement, Submission},
+    plan::{Decision, Plan},
+    proposal::ProposalError,
+    result::{ApplyResult, python_bool},
+    symbol::Symbol,
+};
+use permit_gate::{Block, FoundBy, Grant};
+use std::{sync::Arc, time::Duration};
+
+/// One decision or observation.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A proposal cannot be read; nothing follows from it.
+    ProposalRefused {
+        /// Why.
+        error: &'a ProposalError,
+    },
+    /// A plan is on the stream: for review where it would execute, else for the record.
+    PlanPublished {
+        /// The plan.
+        plan: &'a Plan,
+    },
+    /// An EXECUTE plan was claimed before, here or elsewhere.
+    Duplicate {
+        /// The plan.
+        plan: &'a Plan,
+    },
+    /// The wait for permits begins.
+    WaitStarted {
+        /// The plan.
+        plan: &'a Plan,
+        /// Until the last try.
+        max_wait: Duration,
+        /// The permits' labels, in order.
+        permits: Vec<Arc<str>>,
+    },
+    /// A permit was seen for the first time.
+    PermitFound {
+        /// The plan.
+        plan: &'a Plan,
+        /// The permit's name: `governor`.
+        name: Arc<str>,
+        /// The permit's label: `Governor`.
+        label: Arc<str>,
+        /// Since the wait began.
+        after: Duration,
+        /// What noticed it.
+        by: FoundBy,
+    },
+    /// The permit store failed to answer; it is asked again.
+    StoreTrouble {
+        /// The plan.
+        plan: &'a Plan,
+        /// What it said.
+        error: String,
+    },
+    /// Every permit is taken and says yes.
+    Granted {
+        /// The plan.
+        plan: &'a Plan,
+        /// The grant.
+        grant: &'a Grant,
+    },
+    /// The gate said no.
+    Blocked {
+        /// The plan.
+        plan: &'a Plan,
+        /// Why.
+        block: &'a Block,
+    },
+    /// A step is about to be executed.
+    StepStarted {
+        /// The plan.
+        plan: &'a Plan,
+        /// The step's name.
+        step: &'static str,
+    },
+    /// An order was submitted and this came of it.
+    Submitted {
+        /// The plan.
+        plan: &'a Plan,
+        /// The step's name.
+        step: &'static str,
+        /// One of four.
+        submission: &'a Submission,
+        /// From the grant to the venue's answer.
+        took: Duration,
+    },
+    /// An unknown submission was asked about.
+    Settled {
+        /// The plan.
+        plan: &'a Plan,
+        /// What came of it.
+        settlement: &'a Settlement,
+    },
+    /// A stop was replaced, or not.
+    StopReplaced {
+        /// The plan.
+        plan: &'a Plan,
+        /// What came of it.
+        replacement: &'a StopReplacement,
+    },
+    /// A result is on the stream.
+    ResultPublished {
+        /// The result.
+        result: &'a ApplyResult,
+    },
+    /// A port failed; what it was for is tried again.
+    PortFailed {
+        /// The symbol.
+        symbol: &'a Symbol,
+        /// What was to be done: `fetch the proposal`.
+        doing: &'static str,
+        /// What it said.
+        error: &'a str,
+    },
+}
+
+/// Hears of every event, from the task in which it happens; has to return quickly.
+pub trait Observer: Send + Sync {
+    /// An event.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Hears nothing.
+impl Observer for () {
+    fn observe(&self, _: &Event<'_>) {}
+}
+
+/// How much an operator has to care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For a close look.
+    Debug,
+    /// The normal course of things.
+    Info,
+    /// Somebody should know.
+    Warn,
+    /// Somebody has to act.
+    Error,
+}
+
+impl Event<'_> {
+    /// The line for the log, as operators grep for it (wire §8), and its level.
+    pub fn line(&self) -> (Level, String) {
+        match self {
+            Self::ProposalRefused { error } => (
+                Level::Warn,
+                format!("Proposal refused: {error} reason={}", error.code()),
+            ),
+            Self::PlanPublished { plan } => {
+                let mut line = format!(
+                    "Plan {} published (decision={}, symbol={})",
+                    plan.id,
+                    plan.decision,
+                    plan.symbol()
+                );
+                if !plan.reasons.is_empty() {
+                    line.push_str(&format!(" reason={}", plan.reasons.join(",")));
+                }
+                let level = match plan.decision {
+                    Decision::Execute | Decision::Skip => Level::Info,
+                    Decision::Blocked | Decision::Error => Level::Warn,
+                };
+                (level, line)
+            }
+            Self::Duplicate { plan } => (
+                Level::Info,
+                format!(
+                    "Plan {} skipped (decision=SKIP, symbol={}) reason=duplicate_plan",
+                    plan.id,
+                    plan.symbol()
+                ),
+            ),
+            Self::WaitStarted {
+                plan,
+                max_wait,
+                permits,
+            } => (
+                Level::Info,
+                format!(
+                    "[PERMIT_WAIT] Polling for permits (max_wait={}ms) plan={} permits={}",
+                    max_wait.as_millis(),
+                    plan.id,
+                    permits.join(",")
+                ),
+            ),
+            Self::PermitFound {
+                plan,
+                label,
+                after,
+                by,
+                ..
+            } => (
+                Level::Info,
+                format!(
+                    "[PERMIT_WAIT] {label} permit found (wait={}ms) plan={} by={}",
+                    after.as_millis(),
+                    plan.id,
+                    found_by(*by)
+                ),
+            ),
+            Self::StoreTrouble { plan, error } => (
+                Level::Warn,
+                format!(
+                    "Permit store trouble, asking again: {error} plan={}",
+                    plan.id
+                ),
+            ),
+            Self::Granted { plan, grant } => (
+                Level::Info,
+                format!(
+                    "[PERMIT_WAIT] OK plan={} wait_ms={} safe_qty={} symbol={}",
+                    plan.id,
+                    grant.waited().as_millis(),
+                    // Four decimals at least, as in the contract's example; never fewer than there are.
+                    grant.max_quantity().map_or_else(
+                        || "none".into(),
+                        |q| format!("{q:.*}", q.scale().max(4) as usize)
+                    ),
+                    plan.symbol()
+                ),
+            ),
+            Self::Blocked { plan, block } => {
+                let mut line = format!(
+                    "[PERMIT_WAIT] BLOCK plan={} reason={}",
+                    plan.id,
+                    block.code()
+                );
+                for (name, ttl) in block.ttls() {
+                    line.push_str(&format!(" {name}_ttl={ttl}"));
+                }
+                line.push_str(&format!(
+                    " symbol={} waited_ms={} detail={:?}",
+                    plan.symbol(),
+                    block.waited().as_millis(),
+                    block.to_string()
+                ));
+                (Level::Warn, line)
+            }
+            Self::StepStarted { plan, step } => (
+                Level::Info,
+                format!(
+                    "Executing step {step} plan={} symbol={}",
+                    plan.id,
+                    plan.symbol()
+                ),
+            ),
+            Self::Submitted {
+                plan,
+                step,
+                submission,
+                took,
+            } => submitted(plan, step, submission, *took),
+            Self::Settled { plan, settlement } => match settlement {
+                Settlement::Accepted(fill) => (
+                    Level::Warn,
+                    format!(
+                        "Order {} executed successfully on testnet plan={} settled=asked",
+                        fill.order_id, plan.id
+                    ),
+                ),
+                Settlement::NotExecuted { why } => (
+                    Level::Warn,
+                    format!("Order of plan {} was not executed: {why}", plan.id),
+                ),
+                Settlement::Unresolved { why } => (
+                    Level::Error,
+                    format!(
+                        "Order of plan {} is UNRESOLVED, look at the venue: {why}",
+                        plan.id
+                    ),
+                ),
+            },
+            Self::StopReplaced { plan, replacement } => match replacement {
+                StopReplacement::Placed(stop) => (
+                    Level::Info,
+                    format!(
+                        "Stop {} placed at {} on testnet plan={}",
+                        stop.order_id,
+                        stop.trigger.normalize(),
+                        plan.id
+                    ),
+                ),
+                StopReplacement::Rejected { code, message } => (
+                    Level::Error,
+                    format!("Stop rejected: {message} plan={} code={code}", plan.id),
+                ),
+                StopReplacement::NotSent { why } => (
+                    Level::Error,
+                    format!("Stop not sent: {why} plan={}", plan.id),
+                ),
+                StopReplacement::Unknown { why } => (
+                    Level::Error,
+                    format!(
+                        "Stop of plan {} is UNRESOLVED, look at the venue: {why}",
+                        plan.id
+                    ),
+                ),
+            },
+            Self::ResultPublished { result } => (Level::Info, result_line(result)),
+            Self::PortFailed {
+                symbol,
+                doing,
+                error,
+            } => (
+                Level::Error,
+                format!("Cannot {doing} for {symbol}, trying again: {error}"),
+            ),
+        }
+    }
+}
+
+fn found_by(by: FoundBy) -> &'static str {
+    match by {
+        FoundBy::FirstTry => "first_try",
+        FoundBy::Push => "push",
+        FoundBy::Reconnect => "reconnect",
+        FoundBy::Poll => "poll",
+    }
+}
+
+fn submitted(plan: &Plan, step: &str, submission: &Submission, took: Duration) -> (Level, String) {
+    let tail = format!("plan={} step={step} took_us={}", plan.id, took.as_micros());
+    match submission {
+        Submission::Accepted(fill) if fill.executed_qty.is_zero() => (
+            Level::Warn,
+            format!(
+                "Order {} accepted, nothing filled yet {tail} status={}",
+                fill.order_id, fill.status
+            ),
+        ),
+        Submission::Accepted(fill) => (
+            Level::Info,
+            format!(
+                "Order {} executed successfully on testnet {tail} side={} executed_qty={} status={}",
+                fill.order_id,
+                fill.side,
+                fill.executed_qty.normalize(),
+                fill.status
+            ),
+        ),
+        Submission::Rejected { code, message } => (
+            Level::Error,
+            format!("Order rejected: {message} {tail} code={code}"),
+        ),
+        Submission::NotSent { why } => (Level::Error, format!("Order not sent: {why} {tail}")),
+        Submission::Unknown { why } => (
+            Level::Warn,
+            format!("Order outcome unknown, asking the venue: {why} {tail}"),
+        ),
+    }
+}
+
+fn result_line(result: &ApplyResult) -> String {
+    let mut line = format!("Result: executed={}", python_bool(result.executed));
+    if let Some(profit) = &result.profit {
+        line.push_str(&format!(
+            ", profit_realized={}",
+            profit.realized.normalize()
+        ));
+    }
+    if let Some(error) = &result.error {
+        line.push_str(&format!(", error={error}"));
+    }
+    line.push_str(&format!(
+        " plan={} symbol={} decision={}",
+        result.plan, result.symbol, result.decision
+    ));
+    line
+}

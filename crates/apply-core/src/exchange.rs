@@ -1,0 +1,205 @@
+//! The venue, as the core sees it: four endings, exact decimals, no second order.
+
+use crate::{
+    sizing::{ApprovedClose, ApprovedStop},
+    symbol::Symbol,
+};
+use permit_gate::PlanId;
+use rust_decimal::Decimal;
+use std::{fmt, future::Future};
+
+/// Which way an order trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Closes a short position.
+    Buy,
+    /// Closes a long position.
+    Sell,
+}
+
+impl Side {
+    /// The side that reduces a signed position; `None` for a flat one.
+    pub fn closing(position: Decimal) -> Option<Self> {
+        match position {
+            p if p > Decimal::ZERO => Some(Self::Sell),
+            p if p < Decimal::ZERO => Some(Self::Buy),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Buy => "BUY",
+            Self::Sell => "SELL",
+        })
+    }
+}
+
+/// A symbol's position and trading rules, fetched while the permits are awaited.
+#[derive(Debug, Clone)]
+pub struct Position<R> {
+    /// Signed, in base units: positive is long, zero is flat.
+    pub amount: Decimal,
+    /// The rules an order has to keep.
+    pub rules: R,
+}
+
+/// Cuts quantities to what the venue takes.
+pub trait QuantityRules: fmt::Debug + Send + Sync {
+    /// The largest quantity the venue accepts for a market order that is not above `wanted`, or
+    /// why there is none.
+    fn cut(&self, wanted: Decimal) -> Result<Decimal, String>;
+}
+
+/// How a submission ended. Exactly four ways; the fourth is not a failure but a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submission {
+    /// The venue took the order.
+    Accepted(Fill),
+    /// The venue refused it; it was not executed.
+    Rejected {
+        /// The venue's code: -2022.
+        code: i64,
+        /// The venue's words.
+        message: String,
+    },
+    /// It never reached the venue's books.
+    NotSent {
+        /// Why.
+        why: String,
+    },
+    /// It may or may not have been executed: ask, never send again.
+    Unknown {
+        /// What was seen.
+        why: String,
+    },
+}
+
+/// How an unknown submission was settled by asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// The venue has it.
+    Accepted(Fill),
+    /// Full evidence that it was not executed.
+    NotExecuted {
+        /// The evidence, in a sentence.
+        why: String,
+    },
+    /// No proof either way: a person has to look.
+    Unresolved {
+        /// What is known.
+        why: String,
+    },
+}
+
+/// What the venue says about an accepted order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// The venue's order id.
+    pub order_id: String,
+    /// Which way.
+    pub side: Side,
+    /// The quantity that was ordered, in base units.
+    pub quantity: Decimal,
+    /// The quantity that really traded, in base units.
+    pub executed_qty: Decimal,
+    /// The average price, where the venue gave one; never 0 for "unknown".
+    pub average_price: Option<Decimal>,
+    /// The venue's status word: `FILLED`.
+    pub status: String,
+    /// Whether more may still trade.
+    pub is_open: bool,
+}
+
+/// What an order earned, in quote units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profit {
+    /// Realised before commission.
+    pub realized: Decimal,
+    /// Realised less commission, where the commission was paid in the quote asset.
+    pub net: Option<Decimal>,
+    /// The commission and its asset, one entry an asset.
+    pub commission: Vec<(String, Decimal)>,
+}
+
+/// A protective stop that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopPlaced {
+    /// The venue's id of the new stop.
+    pub order_id: String,
+    /// Which way it will trade.
+    pub side: Side,
+    /// The trigger as placed, cut to the tick, in quote units.
+    pub trigger: Decimal,
+    /// Old stops that were cancelled after the new one was confirmed.
+    pub cancelled: Vec<String>,
+}
+
+/// How replacing a stop ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReplacement {
+    /// The new stop stands.
+    Placed(StopPlaced),
+    /// The venue refused it; the old stop stands.
+    Rejected {
+        /// The venue's code.
+        code: i64,
+        /// The venue's words.
+        message: String,
+    },
+    /// It never reached the venue; the old stop stands.
+    NotSent {
+        /// Why.
+        why: String,
+    },
+    /// It may or may not stand; the old stop was left in place.
+    Unknown {
+        /// What is known.
+        why: String,
+    },
+}
+
+/// The venue.
+pub trait Exchange: Send + Sync {
+    /// Its rules for quantities.
+    type Rules: QuantityRules;
+
+    /// The symbol's live position and rules, and everything else an order will need (a warm
+    /// connection, the clock offset). Called while the permits are awaited, so that nothing slow
+    /// is left for after the grant. Safe to drop.
+    fn prepare(
+        &self,
+        symbol: &Symbol,
+    ) -> impl Future<Output = Result<Position<Self::Rules>, ExchangeError>> + Send;
+
+    /// Places the order, once: at most one POST, whatever happens. Dropping the future does not
+    /// take back what may have left; settle then.
+    fn submit_close(&self, order: ApprovedClose) -> impl Future<Output = Submission> + Send;
+
+    /// Asks what became of a plan's order. Never sends one.
+    fn settle(&self, symbol: &Symbol, plan: &PlanId) -> impl Future<Output = Settlement> + Send;
+
+    /// What the order earned; `None` where the venue does not show its trades yet.
+    fn fetch_profit(
+        &self,
+        symbol: &Symbol,
+        order_id: &str,
+    ) -> impl Future<Output = Result<Option<Profit>, ExchangeError>> + Send;
+
+    /// Replaces the symbol's protective stop: places the new one, confirms it, then cancels the
+    /// old, so that the position is never bare.
+    fn replace_stop(&self, stop: ApprovedStop) -> impl Future<Output = StopReplacement> + Send;
+}
+
+/// The venue could not be asked, or its answer not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeError {
+    /// No answer, or a refusal to answer now.
+    #[error("the venue is unavailable: {0}")]
+    Unavailable(String),
+    /// Keys, account or symbol are not fit for this order; trying again will not help.
+    #[error("{0}")]
+    Unfit(String),
+}

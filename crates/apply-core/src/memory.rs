@@ -1,0 +1,180 @@
+//! The store-side ports in memory, for demonstrations and embedders' tests.
+
+use crate::{
+    plan::{Decision, Plan},
+    ports::{Claim, Halt, Observed, PlanLog, PortError, ProposalSource, ResultLog},
+    proposal::RawProposal,
+    result::ApplyResult,
+    symbol::Symbol,
+};
+use permit_gate::{AttemptId, PlanId};
+use std::{
+    collections::{HashMap, HashSet},
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+/// Proposals, claims and both streams in one place. Clones share the content. It remembers
+/// everything it was ever told, so it is for processes that end.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryBoard(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    proposals: HashMap<Symbol, RawProposal>,
+    /// How often each symbol was written, and how often its reader has been told.
+    versions: HashMap<Symbol, (u64, u64)>,
+    wakers: HashMap<Symbol, Waker>,
+    halted: bool,
+    claims: HashMap<PlanId, AttemptId>,
+    announced: HashSet<(PlanId, Decision, String)>,
+    plans: Vec<Plan>,
+    finished: HashSet<PlanId>,
+    results: Vec<ApplyResult>,
+    readers: Vec<Waker>,
+}
+
+impl MemoryBoard {
+    /// Writes a proposal, as a brain would.
+    pub fn propose(&self, symbol: &Symbol, fields: &[(&str, &str)]) {
+        let raw = fields
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        let mut inner = self.lock();
+        inner.proposals.insert(symbol.clone(), raw);
+        inner.versions.entry(symbol.clone()).or_default().0 += 1;
+        if let Some(waker) = inner.wakers.remove(symbol) {
+            waker.wake();
+        }
+    }
+
+    /// Sets the kill switch.
+    pub fn halt(&self, on: bool) {
+        self.lock().halted = on;
+    }
+
+    /// Every plan on the stream so far.
+    pub fn plans(&self) -> Vec<Plan> {
+        self.lock().plans.clone()
+    }
+
+    /// Every result on the stream so far.
+    pub fn results(&self) -> Vec<ApplyResult> {
+        self.lock().results.clone()
+    }
+
+    /// Resolves with the plan at this place of the stream, as soon as there is one.
+    pub async fn plan_at(&self, index: usize) -> Plan {
+        self.read(|inner| inner.plans.get(index).cloned()).await
+    }
+
+    /// Resolves with the result at this place of the stream, as soon as there is one.
+    pub async fn result_at(&self, index: usize) -> ApplyResult {
+        self.read(|inner| inner.results.get(index).cloned()).await
+    }
+
+    async fn read<T>(&self, get: impl Fn(&Inner) -> Option<T>) -> T {
+        poll_fn(|cx| {
+            let mut inner = self.lock();
+            match get(&inner) {
+                Some(value) => Poll::Ready(value),
+                None => {
+                    inner.readers.push(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn wake_readers(&mut self) {
+        self.readers.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl ProposalSource for MemoryBoard {
+    async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
+        let mut inner = self.lock();
+        let (written, told) = inner.versions.entry(symbol.clone()).or_default();
+        *told = *written;
+        let halt = match inner.halted {
+            true => Halt::On {
+                by: "memory".into(),
+            },
+            false => Halt::Off,
+        };
+        Ok(Observed {
+            proposal: Ok(inner.proposals.get(symbol).cloned()),
+            halt,
+        })
+    }
+
+    async fn changed(&self, symbol: &Symbol) {
+        poll_fn(|cx| {
+            let mut inner = self.lock();
+            match inner.versions.get(symbol) {
+                Some((written, told)) if written > told => Poll::Ready(()),
+                _ => {
+                    inner.wakers.insert(symbol.clone(), cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+    }
+}
+
+impl PlanLog for MemoryBoard {
+    async fn claim(
+        &self,
+        plan: &Plan,
+        attempt: &AttemptId,
+        _: Duration,
+        _: u64,
+    ) -> Result<Claim, PortError> {
+        let mut inner = self.lock();
+        match inner.claims.get(&plan.id) {
+            Some(holder) if holder == attempt => Ok(Claim::Won),
+            Some(_) => Ok(Claim::Taken),
+            None => {
+                inner.claims.insert(plan.id.clone(), attempt.clone());
+                inner.plans.push(plan.clone());
+                inner.wake_readers();
+                Ok(Claim::Won)
+            }
+        }
+    }
+
+    async fn announce(&self, plan: &Plan, _: u64) -> Result<bool, PortError> {
+        let mut inner = self.lock();
+        let new = inner
+            .announced
+            .insert((plan.id.clone(), plan.decision, plan.reasons.join(",")));
+        if new {
+            inner.plans.push(plan.clone());
+            inner.wake_readers();
+        }
+        Ok(new)
+    }
+}
+
+impl ResultLog for MemoryBoard {
+    async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
+        let mut inner = self.lock();
+        let claimed = inner.claims.contains_key(&result.plan);
+        if !claimed || inner.finished.insert(result.plan.clone()) {
+            inner.results.push(result.clone());
+            inner.wake_readers();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,420 @@
+//! The gates on a proposal, in the order the contract gives (wire §3), and the plan they make.
+
+use crate::{plan_id::plan_id, ports::Halt, proposal::Proposal, symbol::Symbol};
+use permit_gate::PlanId;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+/// What is to be done with a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Go on to the permits.
+    Execute,
+    /// Nothing to do.
+    Skip,
+    /// Something forbids it.
+    Blocked,
+    /// It cannot be followed.
+    Error,
+}
+
+impl Decision {
+    /// The wire's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Execute => "EXECUTE",
+            Self::Skip => "SKIP",
+            Self::Blocked => "BLOCKED",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a brain may propose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Close everything.
+    FullClose,
+    /// Close three quarters.
+    Partial75,
+    /// Close half.
+    Partial50,
+    /// Move the protective stop.
+    UpdateStop,
+    /// Leave things as they are.
+    Hold,
+}
+
+impl Action {
+    /// From the wire's word; `None` for any other.
+    pub fn from_wire(word: &str) -> Option<Self> {
+        Some(match word {
+            "FULL_CLOSE_PROPOSED" => Self::FullClose,
+            "PARTIAL_75" => Self::Partial75,
+            "PARTIAL_50" => Self::Partial50,
+            "UPDATE_SL" => Self::UpdateStop,
+            "HOLD" => Self::Hold,
+            _ => return None,
+        })
+    }
+
+    fn is_close(self) -> bool {
+        match self {
+            Self::FullClose | Self::Partial75 | Self::Partial50 => true,
+            Self::UpdateStop | Self::Hold => false,
+        }
+    }
+}
+
+/// The one thing an EXECUTE plan does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Close part of the position at the market, reduce-only.
+    Close {
+        /// 100, 75 or 50.
+        percent: u8,
+    },
+    /// Move the protective stop to this price, above 0.
+    MoveStop {
+        /// The price, in quote units.
+        price: Decimal,
+    },
+}
+
+impl Step {
+    /// The wire's name: `CLOSE_PARTIAL_75`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Close { percent: 100 } => "CLOSE_FULL",
+            Self::Close { percent: 75 } => "CLOSE_PARTIAL_75",
+            Self::Close { .. } => "CLOSE_PARTIAL_50",
+            Self::MoveStop { .. } => "UPDATE_SL",
+        }
+    }
+}
+
+/// A proposal's plan: what is decided, and why. Published for review whatever the decision is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Its id, on every stream, key and order.
+    pub id: PlanId,
+    /// The proposal it follows.
+    pub proposal: Proposal,
+    /// What is to be done.
+    pub decision: Decision,
+    /// Why, in the contract's codes.
+    pub reasons: Vec<String>,
+    /// What to execute: there if and only if the decision is [`Decision::Execute`].
+    pub step: Option<Step>,
+}
+
+/// The thresholds of the gates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateSettings {
+    /// Symbols that may execute.
+    pub allowlist: BTreeSet<Symbol>,
+    /// From this kill score on nothing executes.
+    pub critical: f64,
+    /// From this kill score on only closes execute.
+    pub warning: f64,
+}
+
+impl Plan {
+    /// Puts a proposal through the gates. Pure; the claim, which comes before `HOLD` in the
+    /// contract's table, can only hit plans that would execute and is therefore asked last.
+    pub fn decide(proposal: Proposal, gates: &GateSettings, halt: &Halt) -> Self {
+        let (decision, reasons, step) = decide(&proposal, gates, halt);
+        Self {
+            id: plan_id(&proposal),
+            proposal,
+            decision,
+            reasons,
+            step,
+        }
+    }
+
+    /// The symbol.
+    pub fn symbol(&self) -> &Symbol {
+        &self.proposal.symbol
+    }
+
+    /// Its first reason, or nothing.
+    pub fn reason(&self) -> &str {
+        self.reasons.first().map_or("", String::as_str)
+    }
+
+    /// The fields of the plan stream, in the contract's order; `timestamp` is whole seconds.
+    pub fn to_fields(&self, timestamp: u64) -> Vec<(&'static str, String)> {
+        let p = &self.proposal;
+        let number =
+            |n: Option<crate::proposal::Number>| n.map(|n| n.to_wire()).unwrap_or_default();
+        vec![
+            ("plan_id", self.id.to_string()),
+            ("symbol", p.symbol.to_string()),
+            ("action", p.action.clone()),
+            ("kill_score", p.kill_score.to_wire()),
+            ("k_regime_flip", p.k_regime_flip.to_wire()),
+            ("k_sigma_spike", p.k_sigma_spike.to_wire()),
+            ("k_ts_drop", p.k_ts_drop.to_wire()),
+            ("k_age_penalty", p.k_age_penalty.to_wire()),
+            ("new_sl_proposed", number(p.new_sl)),
+            ("R_net", number(p.r_net)),
+            ("decision", self.decision.to_string()),
+            ("reason_codes", self.reasons.join(",")),
+            ("steps", self.steps_json()),
+            // Sized only after the permits; nobody upstream may guess them.
+            ("close_qty", String::new()),
+            ("price", String::new()),
+            ("timestamp", timestamp.to_string()),
+        ]
+    }
+
+    fn steps_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Close {
+            step: &'static str,
+            r#type: &'static str,
+            side: &'static str,
+            pct: Box<RawValue>,
+        }
+        #[derive(Serialize)]
+        struct Stop {
+            step: &'static str,
+            r#type: &'static str,
+            price: Box<RawValue>,
+        }
+        let number = |text: String| RawValue::from_string(text).ok();
+        let json = match &self.step {
+            None => None,
+            Some(step @ Step::Close { percent }) => number(format!("{percent}.0")).map(|pct| {
+                serde_json::to_string(&[Close {
+                    step: step.name(),
+                    r#type: "market_reduce_only",
+                    side: "close",
+                    pct,
+                }])
+            }),
+            Some(step @ Step::MoveStop { price }) => number(price.to_string()).map(|price| {
+                serde_json::to_string(&[Stop {
+                    step: step.name(),
+                    r#type: "stop_loss_order",
+                    price,
+                }])
+            }),
+        };
+        match json {
+            Some(Ok(json)) => json,
+            _ => "[]".into(),
+        }
+    }
+}
+
+type Decided = (Decision, Vec<String>, Option<Step>);
+
+fn decide(proposal: &Proposal, gates: &GateSettings, halt: &Halt) -> Decided {
+    let no = |decision, reason: &str| (decision, vec![reason.to_owned()], None);
+    if halt.is_on() {
+        return no(Decision::Blocked, "kill_switch_active");
+    }
+    if !gates.allowlist.contains(&proposal.symbol) {
+        return no(Decision::Skip, "not_in_allowlist");
+    }
+    let action = Action::from_wire(&proposal.action);
+    let score = proposal.kill_score.get();
+    let mut reasons = Vec::new();
+    if score >= gates.critical {
+        return no(Decision::Blocked, "kill_score_critical");
+    }
+    if score >= gates.warning {
+        if !action.is_some_and(Action::is_close) {
+            return no(Decision::Blocked, "kill_score_warning_risk_increase");
+        }
+        reasons.push("kill_score_warning_close_ok".to_owned());
+    }
+    let step = match action {
+        Some(Action::FullClose) => Step::Close { percent: 100 },
+        Some(Action::Partial75) => Step::Close { percent: 75 },
+        Some(Action::Partial50) => Step::Close { percent: 50 },
+        Some(Action::Hold) => return no(Decision::Skip, "action_hold"),
+        Some(Action::UpdateStop) => match proposal.new_sl.map(|n| stop_price(&n.to_wire())) {
+            None => return no(Decision::Error, "missing_new_sl"),
+            Some(None) => return no(Decision::Error, "invalid_new_sl"),
+            Some(Some(price)) => Step::MoveStop { price },
+        },
+        None => {
+            let word: String = proposal
+                .action
+                .chars()
+                .filter(|c| !c.is_control() && *c != ',')
+                .take(40)
+                .collect();
+            return no(Decision::Error, &format!("unknown_action_{word}"));
+        }
+    };
+    (Decision::Execute, reasons, Some(step))
+}
+
+/// A price above 0 that a decimal can hold.
+fn stop_price(text: &str) -> Option<Decimal> {
+    let price = match text.contains('e') {
+        true => Decimal::from_scientific(text).ok()?,
+        false => Decimal::from_str(text).ok()?,
+    };
+    (price > Decimal::ZERO).then(|| price.normalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proposal::RawProposal;
+
+    fn plan_at(halt: Halt, symbol: &str, fields: &[(&str, &str)]) -> Plan {
+        let raw: RawProposal = fields
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        let proposal = Proposal::parse(&symbol.parse().unwrap(), &raw).unwrap();
+        let gates = GateSettings {
+            allowlist: ["BTCUSDT".parse().unwrap()].into(),
+            critical: 0.80,
+            warning: 0.60,
+        };
+        Plan::decide(proposal, &gates, &halt)
+    }
+
+    fn plan(action: &str, score: &str) -> Plan {
+        plan_at(
+            Halt::Off,
+            "BTCUSDT",
+            &[("harvest_action", action), ("kill_score", score)],
+        )
+    }
+
+    fn stop(price: &str) -> Plan {
+        let fields = [
+            ("harvest_action", "UPDATE_SL"),
+            ("kill_score", "0.1"),
+            ("new_sl_proposed", price),
+        ];
+        plan_at(Halt::Off, "BTCUSDT", &fields)
+    }
+
+    #[test]
+    fn the_gates_decide_in_the_contracts_order() {
+        for (action, score, decision, reason) in [
+            (
+                "PARTIAL_75",
+                "0.8",
+                Decision::Blocked,
+                "kill_score_critical",
+            ),
+            ("HOLD", "0.95", Decision::Blocked, "kill_score_critical"),
+            (
+                "HOLD",
+                "0.6",
+                Decision::Blocked,
+                "kill_score_warning_risk_increase",
+            ),
+            (
+                "UPDATE_SL",
+                "0.7",
+                Decision::Blocked,
+                "kill_score_warning_risk_increase",
+            ),
+            (
+                "DOUBLE_UP",
+                "0.7",
+                Decision::Blocked,
+                "kill_score_warning_risk_increase",
+            ),
+            (
+                "PARTIAL_50",
+                "0.6",
+                Decision::Execute,
+                "kill_score_warning_close_ok",
+            ),
+            ("PARTIAL_50", "0.599999", Decision::Execute, ""),
+            ("HOLD", "0.1", Decision::Skip, "action_hold"),
+            ("UPDATE_SL", "0.1", Decision::Error, "missing_new_sl"),
+            (
+                "DOUBLE_UP",
+                "0.1",
+                Decision::Error,
+                "unknown_action_DOUBLE_UP",
+            ),
+        ] {
+            let plan = plan(action, score);
+            assert_eq!(
+                (plan.decision, plan.reason()),
+                (decision, reason),
+                "{action} at {score}"
+            );
+            assert_eq!(plan.step.is_some(), decision == Decision::Execute);
+        }
+    }
+
+    #[test]
+    fn the_kill_switch_comes_before_the_allowlist_and_that_before_the_score() {
+        let fields = [("harvest_action", "PARTIAL_75"), ("kill_score", "0.99")];
+        let halted = Halt::On { by: "test".into() };
+        assert_eq!(
+            plan_at(halted, "ETHUSDT", &fields).reason(),
+            "kill_switch_active"
+        );
+        let other = plan_at(Halt::Off, "ETHUSDT", &fields);
+        assert_eq!(
+            (other.decision, other.reason()),
+            (Decision::Skip, "not_in_allowlist")
+        );
+    }
+
+    #[test]
+    fn steps_are_written_as_the_reviewers_read_them() {
+        let steps = |plan: Plan| {
+            plan.to_fields(0)
+                .into_iter()
+                .find(|(f, _)| *f == "steps")
+                .unwrap()
+                .1
+        };
+        assert_eq!(
+            steps(plan("FULL_CLOSE_PROPOSED", "0.1")),
+            r#"[{"step":"CLOSE_FULL","type":"market_reduce_only","side":"close","pct":100.0}]"#
+        );
+        assert_eq!(
+            steps(plan("PARTIAL_75", "0.1")),
+            r#"[{"step":"CLOSE_PARTIAL_75","type":"market_reduce_only","side":"close","pct":75.0}]"#
+        );
+        assert_eq!(
+            steps(stop("64000.5")),
+            r#"[{"step":"UPDATE_SL","type":"stop_loss_order","price":64000.5}]"#
+        );
+        assert_eq!(steps(plan("HOLD", "0.1")), "[]");
+    }
+
+    #[test]
+    fn a_stop_that_is_no_price_is_an_error() {
+        for bad in ["0", "-5.5", "1e300"] {
+            let plan = stop(bad);
+            assert_eq!(
+                (plan.decision, plan.reason()),
+                (Decision::Error, "invalid_new_sl"),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            stop("1e16").step,
+            Some(Step::MoveStop {
+                price: Decimal::from(10_000_000_000_000_000_u64)
+            })
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! plan_id: 16 hex digits that say "this proposal", the same ones the service before ours computed.
+
+use crate::{proposal::Proposal, python_float};
+use permit_gate::PlanId;
+use sha2::{Digest, Sha256};
+
+/// The first 16 hex digits of SHA-256 over `symbol:action:kill_score:new_sl:computed_at_utc`, the
+/// score with 6 decimals, the stop as Python prints it or `None` (wire §2). Two proposals that
+/// differ in nothing else are the same plan and are executed once.
+pub fn plan_id(proposal: &Proposal) -> PlanId {
+    let stop = match proposal.new_sl {
+        Some(price) => python_float::repr(price.get()),
+        None => "None".into(),
+    };
+    let text = format!(
+        "{}:{}:{:.6}:{stop}:{}",
+        proposal.symbol,
+        proposal.action,
+        proposal.kill_score.get(),
+        proposal.computed_at_utc
+    );
+    let digest = Sha256::digest(text.as_bytes());
+    let hex: String = digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    PlanId::new(&hex).unwrap_or_else(|_| unreachable!("16 hex digits are an id"))
+}
+
+/// The venue's client order id of a plan's order: derived, so that whoever asks later, in whatever
+/// process, asks about the same order. 22 characters; the venue allows 36 out of
+/// `. A-Z : / a-z 0-9 _ -`.
+pub fn client_order_id(plan: &PlanId) -> String {
+    format!("apply-{plan}")
+}

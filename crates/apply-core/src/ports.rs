@@ -1,0 +1,127 @@
+//! What the core needs from outside, one small trait each.
+
+use crate::{
+    exchange::Exchange,
+    plan::Plan,
+    proposal::{ProposalError, RawProposal},
+    result::ApplyResult,
+    symbol::Symbol,
+};
+use permit_gate::{AttemptId, PermitStore, Timer};
+use std::{future::Future, time::Duration};
+
+/// A port that could not do its work. Says who and why, in a sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PortError(pub String);
+
+/// Whether trading is halted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// It is not.
+    Off,
+    /// It is.
+    On {
+        /// What says so: a key, a setting, or that a switch could not be read.
+        by: String,
+    },
+}
+
+impl Halt {
+    /// Whether nothing may be placed.
+    pub fn is_on(&self) -> bool {
+        matches!(self, Self::On { .. })
+    }
+}
+
+/// One look at a symbol's proposal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The hash, or that there is none, or that it cannot be read.
+    pub proposal: Result<Option<RawProposal>, ProposalError>,
+    /// The kill switch at the same moment. Unreadable is on.
+    pub halt: Halt,
+}
+
+/// Where proposals come from.
+pub trait ProposalSource: Send + Sync {
+    /// Looks at a symbol's proposal and the kill switch together.
+    fn fetch(&self, symbol: &Symbol) -> impl Future<Output = Result<Observed, PortError>> + Send;
+
+    /// Resolves when the proposal may have changed since the last call. A source without pushes
+    /// never resolves; the caller polls besides. Cancellation safe.
+    fn changed(&self, symbol: &Symbol) -> impl Future<Output = ()> + Send;
+}
+
+/// Whose a plan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Ours: execute it. The same attempt asking again gets this answer again.
+    Won,
+    /// Somebody claimed it before.
+    Taken,
+}
+
+/// The stream of plans, and the claims on them.
+pub trait PlanLog: Send + Sync {
+    /// In one atomic step: claims an EXECUTE plan for `attempt` and puts it on the stream, or
+    /// learns that it was claimed before. Idempotent per attempt: asking again after a lost answer
+    /// neither loses the claim nor publishes twice. The claim lasts for `ttl`.
+    fn claim(
+        &self,
+        plan: &Plan,
+        attempt: &AttemptId,
+        ttl: Duration,
+        timestamp: u64,
+    ) -> impl Future<Output = Result<Claim, PortError>> + Send;
+
+    /// Puts a plan that will not execute on the stream, once: `false` where the same decision on
+    /// the same plan was published already.
+    fn announce(
+        &self,
+        plan: &Plan,
+        timestamp: u64,
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+}
+
+/// The stream of results.
+pub trait ResultLog: Send + Sync {
+    /// Publishes a result. For a claimed plan it is the one final result: publishing it again,
+    /// after a lost answer for instance, changes nothing.
+    fn publish(&self, result: &ApplyResult) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// Time: the gate's timer, and the wall clock for what others read.
+pub trait Clock: Timer {
+    /// Whole seconds since 1970, as the streams carry them.
+    fn unix_seconds(&self) -> u64;
+}
+
+/// All ports together, so that one type parameter stands for the outside.
+pub trait Ports: Send + Sync + 'static {
+    /// Where proposals come from.
+    type Proposals: ProposalSource;
+    /// Where plans go and are claimed.
+    type Plans: PlanLog;
+    /// Where results go.
+    type Results: ResultLog;
+    /// Where permits lie.
+    type Permits: PermitStore;
+    /// The venue.
+    type Exchange: Exchange;
+    /// Time.
+    type Clock: Clock;
+
+    /// See [`Ports::Proposals`].
+    fn proposals(&self) -> &Self::Proposals;
+    /// See [`Ports::Plans`].
+    fn plans(&self) -> &Self::Plans;
+    /// See [`Ports::Results`].
+    fn results(&self) -> &Self::Results;
+    /// See [`Ports::Permits`].
+    fn permits(&self) -> &Self::Permits;
+    /// See [`Ports::Exchange`].
+    fn exchange(&self) -> &Self::Exchange;
+    /// See [`Ports::Clock`].
+    fn clock(&self) -> &Self::Clock;
+}

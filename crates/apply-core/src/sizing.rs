@@ -1,0 +1,188 @@
+//! From a grant to an order: how much, which way, or why not after all.
+
+use crate::{
+    exchange::{Position, QuantityRules, Side},
+    plan_id::client_order_id,
+    symbol::Symbol,
+};
+use permit_gate::{Grant, PlanId};
+use rust_decimal::Decimal;
+
+/// A close that every reviewer allowed, sized to what they and the live position allow.
+///
+/// Only [`ApprovedClose::size`] makes one, out of a [`Grant`] which it consumes; submitting takes
+/// it by value. There is no other way to an order.
+///
+/// ```compile_fail
+/// # fn submit(_: apply_core::ApprovedClose) {}
+/// fn twice(order: apply_core::ApprovedClose) { submit(order); submit(order); }
+/// ```
+#[derive(Debug)]
+pub struct ApprovedClose {
+    grant: Grant,
+    symbol: Symbol,
+    side: Side,
+    quantity: Decimal,
+}
+
+/// A stop move that every reviewer allowed, for the side of the live position.
+#[derive(Debug)]
+pub struct ApprovedStop {
+    grant: Grant,
+    symbol: Symbol,
+    side: Side,
+    trigger: Decimal,
+}
+
+/// Why a granted plan is not placed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoOrder {
+    /// There is nothing to close.
+    #[error("the venue holds no position")]
+    NoPosition,
+    /// The reviewer saw a position of the other sign.
+    #[error("the reviewer saw a position of {seen}, the venue holds {live}")]
+    SideMismatch {
+        /// The reviewer's.
+        seen: Decimal,
+        /// The venue's.
+        live: Decimal,
+    },
+    /// No permit of the set says how much may be closed.
+    #[error("no permit gives a quantity")]
+    NoQuantity,
+    /// What may be closed is less than the venue takes.
+    #[error("{wanted} cannot be ordered: {why}")]
+    NotOrderable {
+        /// What would have been ordered.
+        wanted: Decimal,
+        /// The venue's rule.
+        why: String,
+    },
+    /// The grant is for another symbol than the plan.
+    #[error("the grant is for {0}")]
+    OtherSymbol(String),
+}
+
+impl NoOrder {
+    /// The `error` of the result.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoPosition => "no_position",
+            Self::SideMismatch { .. } => "position_side_mismatch",
+            Self::NoQuantity => "no_permitted_quantity",
+            Self::NotOrderable { .. } => "quantity_not_orderable",
+            Self::OtherSymbol(_) => "grant_symbol_mismatch",
+        }
+    }
+}
+
+impl ApprovedClose {
+    /// Sizes a close: the least of what each permit allows and the live position, cut down to the
+    /// venue's step.
+    pub fn size<R: QuantityRules>(
+        grant: Grant,
+        symbol: &Symbol,
+        position: &Position<R>,
+    ) -> Result<Self, NoOrder> {
+        let side = checked_side(&grant, symbol, position.amount)?;
+        let permitted = grant.max_quantity().ok_or(NoOrder::NoQuantity)?;
+        let wanted = permitted.min(position.amount.abs());
+        let quantity = match position.rules.cut(wanted) {
+            // Rules come from outside too: a cut that is no cut is not believed.
+            Ok(cut) if cut > Decimal::ZERO && cut <= wanted => cut,
+            Ok(cut) => {
+                let why = format!("the rules cut it to {cut}");
+                return Err(NoOrder::NotOrderable { wanted, why });
+            }
+            Err(why) => return Err(NoOrder::NotOrderable { wanted, why }),
+        };
+        Ok(Self {
+            grant,
+            symbol: symbol.clone(),
+            side,
+            quantity,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &PlanId {
+        self.grant.plan()
+    }
+
+    /// The symbol.
+    pub fn symbol(&self) -> &Symbol {
+        &self.symbol
+    }
+
+    /// Which way.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// How much, in base units; above 0, on the venue's step.
+    pub fn quantity(&self) -> Decimal {
+        self.quantity
+    }
+
+    /// The order's id at the venue, derived from the plan.
+    pub fn client_order_id(&self) -> String {
+        client_order_id(self.plan())
+    }
+}
+
+impl ApprovedStop {
+    /// A stop for the live position's side.
+    pub fn aim(
+        grant: Grant,
+        symbol: &Symbol,
+        position: Decimal,
+        trigger: Decimal,
+    ) -> Result<Self, NoOrder> {
+        let side = checked_side(&grant, symbol, position)?;
+        Ok(Self {
+            grant,
+            symbol: symbol.clone(),
+            side,
+            trigger,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &PlanId {
+        self.grant.plan()
+    }
+
+    /// The symbol.
+    pub fn symbol(&self) -> &Symbol {
+        &self.symbol
+    }
+
+    /// Which way the stop trades.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The proposed trigger, in quote units, before it is cut to the tick.
+    pub fn trigger(&self) -> Decimal {
+        self.trigger
+    }
+
+    /// The stop's id at the venue, derived from the plan.
+    pub fn client_order_id(&self) -> String {
+        client_order_id(self.plan())
+    }
+}
+
+fn checked_side(grant: &Grant, symbol: &Symbol, live: Decimal) -> Result<Side, NoOrder> {
+    if grant.symbol() != symbol.as_str() {
+        return Err(NoOrder::OtherSymbol(grant.symbol().to_owned()));
+    }
+    let side = Side::closing(live).ok_or(NoOrder::NoPosition)?;
+    match grant.seen_position() {
+        Some(seen) if Side::closing(seen) != Some(side) => {
+            Err(NoOrder::SideMismatch { seen, live })
+        }
+        _ => Ok(side),
+    }
+}
