@@ -1,0 +1,136 @@
+//! A master and a replica, watched by sentinels.
+
+use crate::{
+    process::{NotReady, OwnDir, Process, free_port},
+    server::{RedisServer, connect},
+};
+use redis::cmd;
+use std::time::{Duration, Instant};
+
+/// A master, its replica and one or more sentinels that agree on both. Dropping it kills all.
+#[derive(Debug)]
+pub struct Sentinel {
+    master: RedisServer,
+    replica: RedisServer,
+    sentinels: Vec<(Process, OwnDir, u16)>,
+}
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+impl Sentinel {
+    /// The name the master is known under.
+    pub const MASTER: &'static str = "mymaster";
+
+    /// One sentinel that decides alone.
+    pub async fn start() -> Self {
+        Self::start_with(1).await
+    }
+
+    /// This many sentinels; the majority decides.
+    pub async fn start_with(sentinels: usize) -> Self {
+        let master = RedisServer::start().await;
+        let replica = RedisServer::builder()
+            .replica_of(master.port())
+            .start()
+            .await;
+        let url = replica.url();
+        until("the replica follows its master", async || {
+            info(&url, "replication")
+                .await
+                .contains("master_link_status:up")
+        })
+        .await;
+
+        let quorum = sentinels / 2 + 1;
+        let mut running = Vec::with_capacity(sentinels);
+        for _ in 0..sentinels {
+            running.push(start_one(master.port(), quorum).await);
+        }
+        for (_, _, port) in &running {
+            let url = format!("redis://127.0.0.1:{port}");
+            let others = format!(",sentinels={sentinels}");
+            until(
+                "the sentinels know master, replica and each other",
+                async || {
+                    let seen = info(&url, "sentinel").await;
+                    seen.contains("status=ok")
+                        && seen.contains("slaves=1")
+                        && seen.contains(&others)
+                },
+            )
+            .await;
+        }
+        Self {
+            master,
+            replica,
+            sentinels: running,
+        }
+    }
+
+    /// The server that was master at the start.
+    pub fn master(&mut self) -> &mut RedisServer {
+        &mut self.master
+    }
+
+    /// The server that was replica at the start.
+    pub fn replica(&mut self) -> &mut RedisServer {
+        &mut self.replica
+    }
+
+    /// The sentinels' URLs.
+    pub fn urls(&self) -> Vec<String> {
+        self.sentinels
+            .iter()
+            .map(|(_, _, port)| format!("redis://127.0.0.1:{port}"))
+            .collect()
+    }
+
+    /// Kills the master and returns once the former replica is one.
+    pub async fn fail_over(&mut self) {
+        self.master.kill();
+        let url = self.replica.url();
+        // A connection for each look: a server that is promoted closes those it has.
+        until("the replica is promoted", async || {
+            info(&url, "replication").await.contains("role:master")
+        })
+        .await;
+    }
+}
+
+async fn start_one(master_port: u16, quorum: usize) -> (Process, OwnDir, u16) {
+    for _ in 0..20 {
+        let (dir, port) = (OwnDir::new(), free_port());
+        let name = Sentinel::MASTER;
+        let lines = [
+            "bind 127.0.0.1".to_owned(),
+            format!("port {port}"),
+            format!("dir {}", dir.path().display()),
+            format!("sentinel monitor {name} 127.0.0.1 {master_port} {quorum}"),
+            format!("sentinel down-after-milliseconds {name} 500"),
+            format!("sentinel failover-timeout {name} 3000"),
+        ];
+        let file = dir.write("sentinel.conf", &(lines.join("\n") + "\n"));
+        let args = [file.display().to_string(), "--sentinel".to_owned()];
+        match Process::start("redis-server", &args, port, &dir).await {
+            Ok(process) => return (process, dir, port),
+            Err(NotReady::PortTaken) => {}
+            Err(NotReady::Other(why)) => panic!("the sentinel did not come up: {why}"),
+        }
+    }
+    panic!("somebody took our port 20 times in a row");
+}
+
+/// One section of INFO; empty where the server has just closed the connection.
+async fn info(url: &str, section: &str) -> String {
+    let mut link = connect(url).await;
+    let answer = cmd("INFO").arg(section).query_async(&mut link).await;
+    answer.unwrap_or_default()
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < WITHIN, "it never came true that {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
