@@ -1,0 +1,191 @@
+//! The inside view of a running venue, for the process that started it.
+
+use std::{sync::Arc, time::Duration};
+
+use rust_decimal::Decimal;
+
+use crate::{
+    config::PositionSide,
+    fault::{Fault, FaultId, FaultStatus},
+    limits::Limits,
+    log::OrderRecord,
+    state::{Shared, WireCount},
+    symbol::SymbolSpec,
+};
+
+/// Reads the logs of a running venue and turns its screws. Clones see the same venue.
+///
+/// A handle outlives the venue: after a shutdown its logs can still be read.
+#[derive(Debug, Clone)]
+pub struct SimHandle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl SimHandle {
+    /// Every new order that arrived, oldest first, as far as the log reaches back.
+    pub fn orders(&self) -> Vec<OrderRecord> {
+        self.shared.lock().orders.records().cloned().collect()
+    }
+
+    /// The entries of one client order id.
+    pub fn orders_of(&self, client_order_id: &str) -> Vec<OrderRecord> {
+        self.shared
+            .lock()
+            .orders
+            .records()
+            .filter(|record| record.client_order_id.as_deref() == Some(client_order_id))
+            .cloned()
+            .collect()
+    }
+
+    /// How many new orders arrived since the venue opened, lost entries included.
+    pub fn order_count(&self) -> u64 {
+        self.shared.lock().orders.total()
+    }
+
+    /// How many entries the order log has lost to its capacity. A judge wants to see 0 here.
+    pub fn orders_dropped(&self) -> u64 {
+        self.shared.lock().orders.dropped()
+    }
+
+    /// Waits until `count` new orders have arrived since the venue opened. Safe to drop.
+    pub async fn wait_for_orders(&self, count: u64) {
+        let mut arrived = self.shared.arrived.subscribe();
+        // The sender lives in `shared`, which this handle keeps alive.
+        let _ = arrived.wait_for(|seen| *seen >= count).await;
+    }
+
+    /// Requests by method and path, control requests left out.
+    pub fn requests(&self) -> Vec<WireCount> {
+        self.shared.lock().wire_counts().collect()
+    }
+
+    /// Requests for one method and path.
+    pub fn request_count(&self, method: &str, path: &str) -> u64 {
+        self.shared
+            .lock()
+            .wire_counts()
+            .find(|count| count.method == method && count.path == path)
+            .map_or(0, |count| count.requests)
+    }
+
+    /// Sets all request counts back to zero.
+    pub fn clear_requests(&self) {
+        self.shared.lock().clear_wire_counts();
+    }
+
+    /// Puts a fault at the end of the queue.
+    pub fn script(&self, fault: Fault) -> FaultId {
+        self.shared.lock().faults.add(fault)
+    }
+
+    /// All faults in the queue, with their hits.
+    pub fn faults(&self) -> Vec<FaultStatus> {
+        self.shared.lock().faults.statuses().cloned().collect()
+    }
+
+    /// How many requests a fault touched; 0 for one that is not in the queue.
+    pub fn fault_hits(&self, id: FaultId) -> u32 {
+        self.shared
+            .lock()
+            .faults
+            .statuses()
+            .find(|status| status.id == id)
+            .map_or(0, |status| status.hits)
+    }
+
+    /// Empties the queue. Requests that a fault already touches go on as it says.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// Resets (RST) the next `count` connections right after they are accepted, before anything is read.
+    pub fn reset_next_connections(&self, count: u32) {
+        self.shared.lock().reset_next = count;
+    }
+
+    /// Closes every connection that is between two requests, as a server's keep-alive limit does.
+    pub fn close_idle_connections(&self) {
+        self.shared.close_idle.send_modify(|turn| *turn += 1);
+    }
+
+    /// Position of one-way mode in the base asset: above zero long, below zero short, 0 flat or unknown symbol.
+    pub fn position(&self, symbol: &str) -> Decimal {
+        self.leg(symbol, PositionSide::Both)
+    }
+
+    /// One leg's amount in the base asset.
+    pub fn leg(&self, symbol: &str, side: PositionSide) -> Decimal {
+        self.shared.lock().venue.position(symbol, side).amount
+    }
+
+    /// Sets the one-way position of a symbol, its entry price being the mark price.
+    ///
+    /// # Panics
+    /// If the venue has no such symbol.
+    pub fn set_position(&self, symbol: &str, amount: Decimal) {
+        self.set_leg(symbol, PositionSide::Both, amount);
+    }
+
+    /// Sets one leg of a symbol, its entry price being the mark price.
+    ///
+    /// # Panics
+    /// If the venue has no such symbol.
+    pub fn set_leg(&self, symbol: &str, side: PositionSide, amount: Decimal) {
+        let set = self
+            .shared
+            .lock()
+            .venue
+            .set_position(symbol, side, amount, None);
+        assert!(set, "the simulated venue has no symbol {symbol}");
+    }
+
+    /// Mark price in USDT, where the symbol is known.
+    pub fn price(&self, symbol: &str) -> Option<Decimal> {
+        self.shared.lock().venue.mark_price(symbol)
+    }
+
+    /// Moves a mark price; resting orders and stops that it reaches are executed before this returns.
+    ///
+    /// # Panics
+    /// If the venue has no such symbol or the price is not above zero.
+    pub fn set_price(&self, symbol: &str, price: Decimal) {
+        let moved = self.shared.lock().venue.set_mark_price(symbol, price);
+        assert!(moved, "no symbol {symbol}, or no price above zero: {price}");
+    }
+
+    /// Adds a symbol, or changes the filters of a known one (which keeps its mark price).
+    pub fn set_symbol(&self, spec: SymbolSpec) {
+        self.shared.lock().venue.set_symbol(spec);
+    }
+
+    /// The server's clock runs this many milliseconds ahead of this machine's (below zero: behind).
+    pub fn set_clock_offset_ms(&self, offset: i64) {
+        self.shared.lock().venue.set_clock_offset_ms(offset);
+    }
+
+    /// Switches between hedge mode and one-way mode. Positions stay where they are.
+    pub fn set_hedge_mode(&self, hedge: bool) {
+        self.shared.lock().venue.set_hedge_mode(hedge);
+    }
+
+    /// Time between arrival and execution of every venue request from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        self.shared.lock().latency = latency;
+    }
+
+    /// Enforces other limits, or none; counts start anew and a ban is lifted.
+    pub fn set_limits(&self, limits: Option<Limits>) {
+        self.shared.lock().venue.set_limits(limits);
+    }
+
+    /// Whether order replies leave out `avgPrice` and `cumQuote`.
+    pub fn set_terse_results(&self, terse: bool) {
+        self.shared.lock().venue.set_terse_results(terse);
+    }
+
+    /// Fills what is left of an open order at the mark price. Answers false where no such order is open.
+    pub fn fill_open_order(&self, client_order_id: &str) -> bool {
+        self.shared.lock().venue.fill_open_order(client_order_id)
+    }
+}

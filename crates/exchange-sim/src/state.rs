@@ -1,0 +1,128 @@
+//! What all connections of one simulated venue share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::{
+    config::{Drift, SimConfig},
+    fault::{Fault, FaultId, Faults},
+    http::Request,
+    log::OrderLog,
+    venue::Venue,
+};
+
+/// Distinct method-and-path pairs that are counted; more go under one name, so that no client can fill the memory.
+const COUNTED_PATHS: usize = 1_000;
+
+/// How many requests came for one method and path, whatever became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WireCount {
+    /// HTTP method.
+    pub method: String,
+    /// Path without the query.
+    pub path: String,
+    /// Requests read.
+    pub requests: u64,
+    /// How many of them carried an `X-MBX-APIKEY` header.
+    pub with_key: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) venue: Venue,
+    pub(crate) faults: Faults,
+    pub(crate) orders: OrderLog,
+    pub(crate) latency: Duration,
+    pub(crate) reset_next: u32,
+    wire: BTreeMap<(String, String), (u64, u64)>,
+}
+
+/// A request as the venue first sees it.
+pub(crate) struct Arrival {
+    pub(crate) fault: Option<(FaultId, Fault)>,
+    pub(crate) latency: Duration,
+    /// The entry in the order log, where the request is a new order.
+    pub(crate) seq: Option<u64>,
+}
+
+impl State {
+    /// Counts and logs a request and picks its fault.
+    pub(crate) fn arrive(&mut self, request: &Request) -> Arrival {
+        self.count(request);
+        let fault = self.faults.take_for(request);
+        let seq = request.is("POST", "/fapi/v1/order").then(|| {
+            self.orders
+                .arrive(request, fault.as_ref().map(|(id, _)| *id))
+        });
+        Arrival {
+            fault,
+            latency: self.latency,
+            seq,
+        }
+    }
+
+    fn count(&mut self, request: &Request) {
+        let mut key = (request.method.clone(), request.path.clone());
+        if !self.wire.contains_key(&key) && self.wire.len() >= COUNTED_PATHS {
+            key = ("*".to_owned(), "*".to_owned());
+        }
+        let (requests, with_key) = self.wire.entry(key).or_default();
+        *requests += 1;
+        *with_key += u64::from(request.api_key.is_some());
+    }
+
+    pub(crate) fn wire_counts(&self) -> impl Iterator<Item = WireCount> {
+        self.wire
+            .iter()
+            .map(|((method, path), (requests, with_key))| WireCount {
+                method: method.clone(),
+                path: path.clone(),
+                requests: *requests,
+                with_key: *with_key,
+            })
+    }
+
+    pub(crate) fn clear_wire_counts(&mut self) {
+        self.wire.clear();
+    }
+}
+
+/// The state, its lock, and the signals that connections listen to.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Orders that have arrived so far.
+    pub(crate) arrived: watch::Sender<u64>,
+    /// Changes whenever idle connections are to be closed.
+    pub(crate) close_idle: watch::Sender<u64>,
+    pub(crate) drift: Option<Drift>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: &SimConfig) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                venue: Venue::new(config),
+                faults: Faults::default(),
+                orders: OrderLog::new(config.capacity),
+                latency: config.latency,
+                reset_next: 0,
+                wire: BTreeMap::new(),
+            }),
+            arrived: watch::Sender::new(0),
+            close_idle: watch::Sender::new(0),
+            drift: config.drift,
+        })
+    }
+
+    /// A panic elsewhere must not take the judge's log away, so a poisoned lock is opened all the same.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,281 @@
+//! A tradable symbol and its filters, as `exchangeInfo` lists them and as orders are measured against them.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::VenueError;
+
+/// Bounds and step of a quantity, in the base asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lot {
+    /// Smallest quantity of one order.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub min: Decimal,
+    /// Largest quantity of one order.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub max: Decimal,
+    /// Quantities are whole multiples of this.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub step: Decimal,
+}
+
+/// One symbol: its names, its filters and the mark price it opens with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SymbolSpec {
+    /// Name, for example `BTCUSDT`.
+    pub symbol: String,
+    /// Base asset, for example `BTC`. The quote asset is always USDT.
+    pub base_asset: String,
+    /// `TRADING`, or any other word for a symbol that takes no orders.
+    pub status: String,
+    /// Mark price when the venue opens, in USDT. Market orders fill at the mark price.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub mark_price: Decimal,
+    /// Prices are whole multiples of this.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub tick: Decimal,
+    /// Decimal places a price may have; not the tick.
+    pub price_precision: u32,
+    /// Decimal places a quantity may have; not the step.
+    pub quantity_precision: u32,
+    /// `LOT_SIZE`: rules LIMIT orders.
+    pub lot: Lot,
+    /// `MARKET_LOT_SIZE`: rules MARKET orders.
+    pub market_lot: Lot,
+    /// `MIN_NOTIONAL`: smallest order value in USDT; orders that can only reduce are exempt.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub min_notional: Decimal,
+}
+
+impl SymbolSpec {
+    /// BTCUSDT, ETHUSDT and SOLUSDT with filters like those of the test host.
+    pub(crate) fn usual() -> Vec<Self> {
+        vec![Self::btcusdt(), Self::ethusdt(), Self::solusdt()]
+    }
+
+    /// BTCUSDT as the test host lists it: step 0.0001, tick 0.1, at 64000.
+    pub fn btcusdt() -> Self {
+        let step = Decimal::new(1, 4);
+        Self {
+            symbol: "BTCUSDT".into(),
+            base_asset: "BTC".into(),
+            status: "TRADING".into(),
+            mark_price: Decimal::new(64_000, 0),
+            tick: Decimal::new(1, 1),
+            price_precision: 2,
+            quantity_precision: 4,
+            lot: Lot {
+                min: step,
+                max: Decimal::new(1000, 0),
+                step,
+            },
+            market_lot: Lot {
+                min: step,
+                max: Decimal::new(120, 0),
+                step,
+            },
+            min_notional: Decimal::new(100, 0),
+        }
+    }
+
+    /// ETHUSDT: step 0.001, tick 0.01, at 3200.
+    pub fn ethusdt() -> Self {
+        let step = Decimal::new(1, 3);
+        Self {
+            symbol: "ETHUSDT".into(),
+            base_asset: "ETH".into(),
+            status: "TRADING".into(),
+            mark_price: Decimal::new(3_200, 0),
+            tick: Decimal::new(1, 2),
+            price_precision: 2,
+            quantity_precision: 3,
+            lot: Lot {
+                min: step,
+                max: Decimal::new(10_000, 0),
+                step,
+            },
+            market_lot: Lot {
+                min: step,
+                max: Decimal::new(2_000, 0),
+                step,
+            },
+            min_notional: Decimal::new(20, 0),
+        }
+    }
+
+    /// SOLUSDT: step 0.01, tick 0.01 with a price precision of 4, at 150.
+    pub fn solusdt() -> Self {
+        let step = Decimal::new(1, 2);
+        Self {
+            symbol: "SOLUSDT".into(),
+            base_asset: "SOL".into(),
+            status: "TRADING".into(),
+            mark_price: Decimal::new(150, 0),
+            tick: Decimal::new(1, 2),
+            price_precision: 4,
+            quantity_precision: 2,
+            lot: Lot {
+                min: step,
+                max: Decimal::new(1_000_000, 0),
+                step,
+            },
+            market_lot: Lot {
+                min: step,
+                max: Decimal::new(5_000, 0),
+                step,
+            },
+            min_notional: Decimal::new(5, 0),
+        }
+    }
+
+    /// The same symbol with another mark price to open with.
+    #[must_use]
+    pub fn at(mut self, mark_price: Decimal) -> Self {
+        self.mark_price = mark_price;
+        self
+    }
+
+    /// The same filters under another name; for venues with many symbols.
+    #[must_use]
+    pub fn named(mut self, symbol: impl Into<String>) -> Self {
+        self.symbol = symbol.into();
+        self
+    }
+
+    /// Measures an order quantity. `market` picks the filter that rules MARKET orders.
+    ///
+    /// The order of the checks is ours: sign, precision, bounds, step. Trailing zeros are no precision.
+    pub(crate) fn check_quantity(&self, quantity: Decimal, market: bool) -> Result<(), VenueError> {
+        let lot = if market { &self.market_lot } else { &self.lot };
+        if quantity <= Decimal::ZERO {
+            return Err(VenueError::quantity_not_positive());
+        }
+        if quantity.normalize().scale() > self.quantity_precision {
+            return Err(VenueError::precision());
+        }
+        if quantity < lot.min {
+            return Err(VenueError::quantity_below_min());
+        }
+        if quantity > lot.max {
+            return Err(VenueError::quantity_above_max());
+        }
+        if !is_multiple(quantity, lot.step) {
+            return Err(VenueError::quantity_off_step());
+        }
+        Ok(())
+    }
+
+    /// Measures a price: sign, precision, tick.
+    pub(crate) fn check_price(&self, price: Decimal) -> Result<(), VenueError> {
+        if price <= Decimal::ZERO {
+            return Err(VenueError::price_not_positive());
+        }
+        if price.normalize().scale() > self.price_precision {
+            return Err(VenueError::precision());
+        }
+        if !is_multiple(price, self.tick) {
+            return Err(VenueError::price_off_tick());
+        }
+        Ok(())
+    }
+
+    /// The symbol's entry in `exchangeInfo`, with filters and fields a client does not know.
+    pub(crate) fn listing(&self) -> Value {
+        let text = |value: Decimal| value.to_string();
+        json!({
+            "symbol": self.symbol,
+            "pair": self.symbol,
+            "contractType": "PERPETUAL",
+            "deliveryDate": 4_133_404_800_000_i64,
+            "onboardDate": 1_569_398_400_000_i64,
+            "status": self.status,
+            "maintMarginPercent": "2.5000",
+            "requiredMarginPercent": "5.0000",
+            "baseAsset": self.base_asset,
+            "quoteAsset": "USDT",
+            "marginAsset": "USDT",
+            "pricePrecision": self.price_precision,
+            "quantityPrecision": self.quantity_precision,
+            "baseAssetPrecision": 8,
+            "quotePrecision": 8,
+            "underlyingType": "COIN",
+            "underlyingSubType": ["PoW"],
+            "triggerProtect": "0.0500",
+            "liquidationFee": "0.012500",
+            "marketTakeBound": "0.05",
+            "filters": [
+                {"filterType": "PRICE_FILTER", "minPrice": text(self.tick), "maxPrice": "4529764", "tickSize": text(self.tick)},
+                {"filterType": "LOT_SIZE", "minQty": text(self.lot.min), "maxQty": text(self.lot.max), "stepSize": text(self.lot.step)},
+                {"filterType": "MARKET_LOT_SIZE", "minQty": text(self.market_lot.min), "maxQty": text(self.market_lot.max), "stepSize": text(self.market_lot.step)},
+                {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+                {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
+                {"filterType": "MIN_NOTIONAL", "notional": text(self.min_notional)},
+                {"filterType": "PERCENT_PRICE", "multiplierUp": "1.0500", "multiplierDown": "0.9500", "multiplierDecimal": "4"},
+                {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
+                {"filterType": "SIM_FILTER_NO_CLIENT_KNOWS", "nested": {"depth": [1, "two", null]}},
+            ],
+            "orderTypes": ["LIMIT", "MARKET", "STOP_MARKET", "TAKE_PROFIT_MARKET"],
+            "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+            "permissionSets": ["GRID", "COPY"],
+        })
+    }
+}
+
+fn is_multiple(value: Decimal, of: Decimal) -> bool {
+    of.is_zero() || (value % of).is_zero()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn dec(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn each_broken_filter_has_the_code_of_the_venue() {
+        let mut btc = SymbolSpec::btcusdt();
+        btc.market_lot.min = dec("0.001");
+        btc.market_lot.step = dec("0.0005");
+        for (quantity, code) in [
+            ("0", -4003),
+            ("-1", -4003),
+            ("0.009000000000000001", -1111),
+            ("0.0005", -4004),
+            ("121", -4005),
+            ("0.0012", -4023),
+        ] {
+            assert_eq!(
+                btc.check_quantity(dec(quantity), true).unwrap_err().code,
+                code,
+                "{quantity}"
+            );
+        }
+        assert!(btc.check_quantity(dec("0.0015"), true).is_ok());
+        assert!(btc.check_quantity(dec("0.00150000000"), true).is_ok());
+    }
+
+    #[test]
+    fn market_and_limit_orders_have_bounds_of_their_own() {
+        let btc = SymbolSpec::btcusdt();
+        assert!(btc.check_quantity(dec("500"), false).is_ok());
+        assert_eq!(
+            btc.check_quantity(dec("500"), true).unwrap_err().code,
+            -4005
+        );
+    }
+
+    #[test]
+    fn a_price_between_two_ticks_is_refused() {
+        let btc = SymbolSpec::btcusdt();
+        assert!(btc.check_price(dec("64000.1")).is_ok());
+        assert_eq!(btc.check_price(dec("64000.15")).unwrap_err().code, -4014);
+        assert_eq!(btc.check_price(dec("64000.123")).unwrap_err().code, -1111);
+        assert_eq!(btc.check_price(dec("0")).unwrap_err().code, -4001);
+    }
+}

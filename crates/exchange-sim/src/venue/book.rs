@@ -1,0 +1,228 @@
+//! Orders and their trades, and how long they are kept.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use crate::{config::PositionSide, fault::Veil};
+
+/// Orders one symbol may have open at once.
+pub(super) const MAX_OPEN: usize = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Side {
+    Buy,
+    Sell,
+}
+
+impl Side {
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "BUY" => Some(Self::Buy),
+            "SELL" => Some(Self::Sell),
+            _ => None,
+        }
+    }
+
+    /// `quantity` with the sign that this side gives it.
+    pub(super) fn signed(self, quantity: Decimal) -> Decimal {
+        match self {
+            Self::Buy => quantity,
+            Self::Sell => -quantity,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Kind {
+    Market,
+    Limit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum TimeInForce {
+    Gtc,
+    Ioc,
+    Fok,
+    Gtx,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum Status {
+    New,
+    PartiallyFilled,
+    Filled,
+    Canceled,
+    Expired,
+}
+
+impl Status {
+    pub(super) fn is_open(self) -> bool {
+        matches!(self, Self::New | Self::PartiallyFilled)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Trade {
+    pub(super) id: u64,
+    pub(super) price: Decimal,
+    pub(super) quantity: Decimal,
+    pub(super) commission: Decimal,
+    pub(super) realized: Decimal,
+    pub(super) maker: bool,
+    pub(super) time: i64,
+}
+
+/// A veil that is over something: counts down by queries and by the server's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ActiveVeil {
+    until: i64,
+    queries: u32,
+}
+
+impl ActiveVeil {
+    pub(super) fn over(veil: Option<Veil>, now: i64) -> Self {
+        veil.map_or_else(Self::default, |veil| Self {
+            until: now.saturating_add(i64::try_from(veil.for_ms).unwrap_or(i64::MAX)),
+            queries: veil.for_queries,
+        })
+    }
+
+    /// Whether the query that asks now sees nothing; counts it.
+    pub(super) fn hides(&mut self, now: i64) -> bool {
+        let by_count = self.queries > 0;
+        self.queries = self.queries.saturating_sub(1);
+        by_count || now < self.until
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    pub(super) id: u64,
+    pub(super) client_id: String,
+    pub(super) symbol: String,
+    pub(super) side: Side,
+    pub(super) position_side: PositionSide,
+    pub(super) kind: Kind,
+    /// The type that the order was sent as: of a triggered stop, its own.
+    pub(super) original_kind: &'static str,
+    pub(super) time_in_force: TimeInForce,
+    /// Zero for a market order.
+    pub(super) price: Decimal,
+    pub(super) quantity: Decimal,
+    pub(super) executed: Decimal,
+    /// Sum of price × quantity over the trades.
+    pub(super) quote: Decimal,
+    pub(super) reduce_only: bool,
+    pub(super) close_position: bool,
+    pub(super) status: Status,
+    pub(super) created: i64,
+    pub(super) updated: i64,
+    pub(super) trades: Vec<Trade>,
+    pub(super) veil: ActiveVeil,
+    pub(super) trades_veil: ActiveVeil,
+}
+
+impl Order {
+    pub(super) fn remaining(&self) -> Decimal {
+        self.quantity - self.executed
+    }
+
+    pub(super) fn average_price(&self) -> Decimal {
+        if self.executed.is_zero() {
+            Decimal::ZERO
+        } else {
+            (self.quote / self.executed).round_dp(8)
+        }
+    }
+}
+
+/// The newest orders. An open order is never dropped.
+#[derive(Debug)]
+pub(super) struct Book {
+    capacity: usize,
+    next_order: u64,
+    next_trade: u64,
+    orders: BTreeMap<u64, Order>,
+    open: BTreeSet<u64>,
+    by_client: HashMap<String, u64>,
+}
+
+impl Book {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            // Like the ids of the test host, too large for 32 bits.
+            next_order: 11_934_538_190,
+            next_trade: 536_962_673,
+            orders: BTreeMap::new(),
+            open: BTreeSet::new(),
+            by_client: HashMap::new(),
+        }
+    }
+
+    pub(super) fn next_order_id(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order
+    }
+
+    pub(super) fn next_trade_id(&mut self) -> u64 {
+        self.next_trade += 1;
+        self.next_trade
+    }
+
+    /// Puts an order in, or back after it changed.
+    pub(super) fn put(&mut self, order: Order) {
+        if order.status.is_open() {
+            self.open.insert(order.id);
+        } else {
+            self.open.remove(&order.id);
+        }
+        self.by_client.insert(order.client_id.clone(), order.id);
+        self.orders.insert(order.id, order);
+        while self.orders.len() > self.capacity {
+            let oldest = self
+                .orders
+                .keys()
+                .find(|id| !self.open.contains(id))
+                .copied();
+            let Some(oldest) = oldest else { break };
+            if let Some(gone) = self.orders.remove(&oldest)
+                && self.by_client.get(&gone.client_id) == Some(&oldest)
+            {
+                self.by_client.remove(&gone.client_id);
+            }
+        }
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Order> {
+        self.orders.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Order> {
+        self.orders.get_mut(&id)
+    }
+
+    /// The latest order under this client id.
+    pub(super) fn id_of(&self, client_id: &str) -> Option<u64> {
+        self.by_client.get(client_id).copied()
+    }
+
+    pub(super) fn is_open(&self, client_id: &str) -> bool {
+        self.id_of(client_id)
+            .is_some_and(|id| self.open.contains(&id))
+    }
+
+    pub(super) fn open(&self) -> impl Iterator<Item = &Order> {
+        self.open.iter().filter_map(|id| self.orders.get(id))
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Order> {
+        self.orders.values_mut()
+    }
+}
