@@ -106,6 +106,10 @@ impl<P: Ports> ApplyLayer<P> {
             Mode::DryRun => self.rehearse(&plan).await,
             Mode::Testnet => self.trade(&plan).await,
         };
+        let result = ApplyResult {
+            is_final: true,
+            ..result
+        };
         self.publish(&result).await;
         result
     }

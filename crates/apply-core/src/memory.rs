@@ -170,8 +170,7 @@ impl PlanLog for MemoryBoard {
 impl ResultLog for MemoryBoard {
     async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
         let mut inner = self.lock();
-        let claimed = inner.claims.contains_key(&result.plan);
-        if !claimed || inner.finished.insert(result.plan.clone()) {
+        if !result.is_final || inner.finished.insert(result.plan.clone()) {
             inner.results.push(result.clone());
             inner.wake_readers();
         }

@@ -32,6 +32,21 @@ impl Halt {
     pub fn is_on(&self) -> bool {
         matches!(self, Self::On { .. })
     }
+
+    /// What a switch that holds this word says: `true`, `1`, `yes` halt; `false`, `0`, `no` and
+    /// nothing do not; anything else cannot be understood and therefore halts. Case and blanks
+    /// around the word do not count.
+    pub fn from_switch(name: &str, word: &[u8]) -> Self {
+        match word.trim_ascii().to_ascii_lowercase().as_slice() {
+            b"false" | b"0" | b"no" | b"" => Self::Off,
+            b"true" | b"1" | b"yes" => Self::On {
+                by: name.to_owned(),
+            },
+            _ => Self::On {
+                by: format!("{name} (unreadable)"),
+            },
+        }
+    }
 }
 
 /// One look at a symbol's proposal.

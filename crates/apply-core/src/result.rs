@@ -30,6 +30,8 @@ pub struct ApplyResult {
     pub profit: Option<Profit>,
     /// Whole seconds since 1970.
     pub timestamp: u64,
+    /// Whether this is the one result of a claimed plan; false for plans nobody claimed.
+    pub is_final: bool,
 }
 
 /// One entry of `steps_results`. Numbers are strings, as readers expect them.
@@ -143,6 +145,7 @@ impl ApplyResult {
             error,
             profit: None,
             timestamp,
+            is_final: false,
         }
     }
 

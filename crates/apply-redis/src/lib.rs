@@ -1,1 +1,17 @@
-//! Being laid out.
+//! The apply layer's ports on Redis: proposals are read, plans claimed and published, results
+//! published, all under the names of the contract (wire §1, §4).
+//!
+//! It promises that a claim and its plan happen in one atomic step, that asking again after a lost
+//! answer repeats nothing, and that a claimed plan gets one final result on the stream. It decides
+//! nothing: what a proposal means is the core's business, and permits are `permit-redis`'s.
+//!
+//! Every write is a script of a few commands (`EVALSHA`, loaded again where the server forgot it),
+//! with keys only through `KEYS`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod board;
+mod config;
+
+pub use board::RedisBoard;
+pub use config::{BoardConfig, Keys};

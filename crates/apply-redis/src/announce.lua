@@ -1,0 +1,9 @@
+-- Puts a plan that will not execute on the stream, once a decision.
+-- KEYS: published mark, plan stream
+-- ARGV: decision and reasons, mark ttl, stream length, field, value, ...
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return 0
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1

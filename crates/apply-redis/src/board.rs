@@ -1,0 +1,236 @@
+//! The three store-side ports over one connection.
+
+use crate::config::{BoardConfig, Keys};
+use apply_core::{
+    ApplyResult, Claim, Halt, Observed, Plan, PlanLog, PortError, ProposalError, ProposalSource,
+    RawProposal, ResultLog, Symbol,
+};
+use permit_gate::AttemptId;
+use redis::{
+    Client, IntoConnectionInfo, RedisError, Script, ScriptInvocation, Value,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    io::tcp::TcpSettings,
+};
+use std::{future::pending, sync::Arc, time::Duration};
+
+/// The fields of a proposal that mean something to us. Read by name, so that a hash cannot grow
+/// our memory, and so that a rewrite of anything else is no change.
+const PROPOSAL_FIELDS: [&str; 9] = [
+    "harvest_action",
+    "kill_score",
+    "k_regime_flip",
+    "k_sigma_spike",
+    "k_ts_drop",
+    "k_age_penalty",
+    "new_sl_proposed",
+    "R_net",
+    "computed_at_utc",
+];
+
+/// Proposals, plans and results on one Redis. Clones share one connection, which comes back by
+/// itself; nothing is sent twice behind the caller's back.
+#[derive(Clone)]
+pub struct RedisBoard {
+    connection: ConnectionManager,
+    config: Arc<BoardConfig>,
+    scripts: Arc<Scripts>,
+}
+
+struct Scripts {
+    claim: Script,
+    announce: Script,
+    publish: Script,
+}
+
+impl RedisBoard {
+    /// Connects. Fails where the server cannot be reached or refuses us; calling again is the
+    /// caller's business.
+    pub async fn connect(config: BoardConfig) -> Result<Self, PortError> {
+        let client = client(&config.url)?;
+        let manager = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(config.response_timeout))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_min_delay(Duration::from_millis(50))
+            .set_max_delay(Duration::from_millis(500));
+        let connection = ConnectionManager::new_lazy_with_config(client, manager)
+            .map_err(failed("connect to Redis"))?;
+        let board = Self {
+            connection,
+            config: Arc::new(config),
+            scripts: Arc::new(Scripts {
+                claim: Script::new(include_str!("claim.lua")),
+                announce: Script::new(include_str!("announce.lua")),
+                publish: Script::new(include_str!("publish.lua")),
+            }),
+        };
+        board.ping().await?;
+        Ok(board)
+    }
+
+    /// Whether the server answers.
+    pub async fn ping(&self) -> Result<(), PortError> {
+        let mut connection = self.connection.clone();
+        redis::cmd("PING")
+            .query_async::<()>(&mut connection)
+            .await
+            .map_err(failed("reach Redis"))
+    }
+
+    async fn run(
+        &self,
+        script: &ScriptInvocation<'_>,
+        doing: &'static str,
+    ) -> Result<bool, PortError> {
+        let mut connection = self.connection.clone();
+        match script.invoke_async::<i64>(&mut connection).await {
+            Ok(done) => Ok(done == 1),
+            Err(error) => Err(failed(doing)(error)),
+        }
+    }
+}
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl ProposalSource for RedisBoard {
+    async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
+        let keys = &self.config.keys;
+        let mut connection = self.connection.clone();
+        let mut look = redis::pipe();
+        look.cmd("HMGET")
+            .arg(format!("{}{symbol}", keys.proposal))
+            .arg(&PROPOSAL_FIELDS)
+            .cmd("GET")
+            .arg(&keys.kill_switch)
+            // One of the two being unreadable says nothing about the other.
+            .ignore_errors();
+        let (fields, switch): (Value, Value) = look
+            .query_async(&mut connection)
+            .await
+            .map_err(failed("read the proposal"))?;
+        Ok(Observed {
+            proposal: read_proposal(symbol, fields),
+            halt: read_switch(&keys.kill_switch, &switch),
+        })
+    }
+
+    async fn changed(&self, _: &Symbol) {
+        pending().await
+    }
+}
+
+impl PlanLog for RedisBoard {
+    async fn claim(
+        &self,
+        plan: &Plan,
+        attempt: &AttemptId,
+        ttl: Duration,
+        timestamp: u64,
+    ) -> Result<Claim, PortError> {
+        let BoardConfig { keys, .. } = &*self.config;
+        let mut call = self.scripts.claim.key(Keys::of(&keys.dedupe, &plan.id));
+        call.key(Keys::of(&keys.published, &plan.id))
+            .key(&keys.plans)
+            .arg(attempt.as_str())
+            .arg(ttl.as_secs().max(1))
+            .arg(self.config.published_ttl.as_secs().max(1))
+            .arg(self.config.stream_length);
+        add_fields(&mut call, plan.to_fields(timestamp));
+        match self.run(&call, "claim the plan").await? {
+            true => Ok(Claim::Won),
+            false => Ok(Claim::Taken),
+        }
+    }
+
+    async fn announce(&self, plan: &Plan, timestamp: u64) -> Result<bool, PortError> {
+        let BoardConfig { keys, .. } = &*self.config;
+        let mut call = self
+            .scripts
+            .announce
+            .key(Keys::of(&keys.published, &plan.id));
+        call.key(&keys.plans)
+            .arg(format!("{}:{}", plan.decision, plan.reasons.join(",")))
+            .arg(self.config.published_ttl.as_secs().max(1))
+            .arg(self.config.stream_length);
+        add_fields(&mut call, plan.to_fields(timestamp));
+        self.run(&call, "publish the plan").await
+    }
+}
+
+impl ResultLog for RedisBoard {
+    async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
+        let BoardConfig { keys, .. } = &*self.config;
+        let (mark, ttl) = match result.is_final {
+            true => ("final".to_owned(), self.config.result_ttl),
+            false => {
+                let error = result.error.as_deref().unwrap_or_default();
+                (
+                    format!("{}:{error}", result.decision),
+                    self.config.published_ttl,
+                )
+            }
+        };
+        let mut call = self
+            .scripts
+            .publish
+            .key(Keys::of(&keys.result_published, &result.plan));
+        call.key(&keys.results)
+            .key(Keys::of(&keys.receipt, &result.plan))
+            .arg(mark)
+            .arg(ttl.as_secs().max(1))
+            .arg(self.config.stream_length);
+        add_fields(&mut call, result.to_fields());
+        self.run(&call, "publish the result").await.map(drop)
+    }
+}
+
+fn add_fields(call: &mut ScriptInvocation<'_>, fields: Vec<(&'static str, String)>) {
+    for (field, value) in fields {
+        call.arg(field).arg(value);
+    }
+}
+
+fn read_proposal(symbol: &Symbol, fields: Value) -> Result<Option<RawProposal>, ProposalError> {
+    let unreadable = |why: String| ProposalError::Unreadable {
+        symbol: symbol.clone(),
+        why,
+    };
+    let values: Vec<Option<Vec<u8>>> = match fields {
+        Value::ServerError(error) => return Err(unreadable(RedisError::from(error).to_string())),
+        other => redis::from_redis_value(other).map_err(|error| unreadable(error.to_string()))?,
+    };
+    let mut raw = RawProposal::new();
+    for (field, value) in PROPOSAL_FIELDS.into_iter().zip(values) {
+        let Some(value) = value else { continue };
+        let text = String::from_utf8(value)
+            .map_err(|_| unreadable(format!("{field} is not UTF-8 text")))?;
+        raw.insert(field.to_owned(), text);
+    }
+    Ok((!raw.is_empty()).then_some(raw))
+}
+
+fn read_switch(key: &str, value: &Value) -> Halt {
+    match value {
+        Value::Nil => Halt::Off,
+        Value::BulkString(word) => Halt::from_switch(key, word),
+        _ => Halt::On {
+            by: format!("{key} (unreadable)"),
+        },
+    }
+}
+
+/// The URL may carry a password: an error about it never repeats it.
+fn client(url: &str) -> Result<Client, PortError> {
+    let bad = || {
+        PortError(
+            "the Redis URL cannot be read: redis://[user:password@]host:port[/db] is needed".into(),
+        )
+    };
+    let info = url.into_connection_info().map_err(|_| bad())?;
+    let tcp = TcpSettings::default().set_nodelay(true);
+    Client::open(info.set_tcp_settings(tcp)).map_err(|_| bad())
+}
+
+fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {
+    move |error| PortError(format!("cannot {doing}: {error}"))
+}

@@ -1,0 +1,86 @@
+//! Where Redis is, and what things are called there.
+
+use permit_gate::PlanId;
+use std::{fmt, time::Duration};
+
+/// How to reach Redis, and how patient to be.
+#[derive(Clone)]
+pub struct BoardConfig {
+    /// `redis://[user:password@]host:port/db`. May carry a password and is never printed.
+    pub url: String,
+    /// How long one answer may take.
+    pub response_timeout: Duration,
+    /// The names.
+    pub keys: Keys,
+    /// How long a skipped plan counts as published.
+    pub published_ttl: Duration,
+    /// How long a result counts as published; at least as long as a claim lasts.
+    pub result_ttl: Duration,
+    /// About how many entries the two streams keep.
+    pub stream_length: usize,
+}
+
+impl BoardConfig {
+    /// The contract's names and limits on the server at `url`; answers within half a second.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            response_timeout: Duration::from_millis(500),
+            keys: Keys::default(),
+            published_ttl: Duration::from_secs(300),
+            result_ttl: Duration::from_secs(21_600),
+            stream_length: 10_000,
+        }
+    }
+}
+
+impl fmt::Debug for BoardConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoardConfig")
+            .field("response_timeout", &self.response_timeout)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The names of wire §4. A prefix is followed by a symbol or a plan id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// Before the symbol of a proposal hash.
+    pub proposal: String,
+    /// Before the plan id of a claim.
+    pub dedupe: String,
+    /// Before the plan id of "this plan is on the stream".
+    pub published: String,
+    /// Before the plan id of "this result is on the stream".
+    pub result_published: String,
+    /// Before the plan id of the permit store's receipt, dropped with the result.
+    pub receipt: String,
+    /// The stream of plans.
+    pub plans: String,
+    /// The stream of results.
+    pub results: String,
+    /// The kill switch.
+    pub kill_switch: String,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            proposal: "quantum:harvest:proposal:".into(),
+            dedupe: "quantum:apply:dedupe:".into(),
+            published: "quantum:apply:stream_published:".into(),
+            result_published: "quantum:apply:result_published:".into(),
+            receipt: "quantum:apply:inflight:".into(),
+            plans: "quantum:stream:apply.plan".into(),
+            results: "quantum:stream:apply.result".into(),
+            kill_switch: "quantum:global:kill_switch".into(),
+        }
+    }
+}
+
+impl Keys {
+    pub(crate) fn of(prefix: &str, plan: &PlanId) -> String {
+        format!("{prefix}{plan}")
+    }
+}

@@ -1,0 +1,347 @@
+//! The ports on a real server: what neighbours write is read, what they read is written.
+#![allow(clippy::unwrap_used)]
+
+use apply_core::{
+    ApplyResult, Claim, Decision, GateSettings, Halt, Plan, PlanLog, Proposal, ProposalError,
+    ProposalSource, ResultLog, Symbol,
+};
+use apply_redis::{BoardConfig, RedisBoard};
+use permit_gate::AttemptId;
+use redis::{AsyncCommands, aio::MultiplexedConnection, streams::StreamRangeReply};
+use redis_harness::RedisServer;
+use std::{collections::HashMap, time::Duration};
+
+const PLANS: &str = "quantum:stream:apply.plan";
+const RESULTS: &str = "quantum:stream:apply.result";
+const KILL_SWITCH: &str = "quantum:global:kill_switch";
+const TTL: Duration = Duration::from_secs(21_600);
+
+struct Bench {
+    board: RedisBoard,
+    redis: MultiplexedConnection,
+    _server: RedisServer,
+}
+
+async fn bench() -> Bench {
+    let server = RedisServer::start().await;
+    Bench {
+        board: RedisBoard::connect(BoardConfig::new(server.url()))
+            .await
+            .unwrap(),
+        redis: server.connection().await,
+        _server: server,
+    }
+}
+
+impl Bench {
+    async fn propose(&mut self, fields: &[(&str, &str)]) {
+        let key = "quantum:harvest:proposal:BTCUSDT";
+        let () = self.redis.hset_multiple(key, fields).await.unwrap();
+    }
+
+    async fn plan(&mut self, action: &str) -> Plan {
+        self.propose(&[
+            ("harvest_action", action),
+            ("kill_score", "0.539"),
+            ("computed_at_utc", "2026-01-25T00:30:08Z"),
+        ])
+        .await;
+        let raw = self
+            .board
+            .fetch(&btc())
+            .await
+            .unwrap()
+            .proposal
+            .unwrap()
+            .unwrap();
+        let gates = GateSettings {
+            allowlist: [btc()].into(),
+            critical: 0.8,
+            warning: 0.6,
+        };
+        Plan::decide(Proposal::parse(&btc(), &raw).unwrap(), &gates, &Halt::Off)
+    }
+
+    async fn stream(&mut self, key: &str) -> Vec<HashMap<String, String>> {
+        let range: StreamRangeReply = self.redis.xrange_all(key).await.unwrap();
+        let entries = range.ids.into_iter();
+        entries
+            .map(|entry| {
+                let fields = entry.map.into_iter();
+                fields
+                    .map(|(field, value)| (field, redis::from_redis_value(value).unwrap()))
+                    .collect()
+            })
+            .collect()
+    }
+}
+
+fn btc() -> Symbol {
+    "BTCUSDT".parse().unwrap()
+}
+
+fn attempt(name: &str) -> AttemptId {
+    AttemptId::new(name).unwrap()
+}
+
+#[tokio::test]
+async fn a_proposal_is_read_by_its_fields_and_its_absence_is_no_error() {
+    let mut bench = bench().await;
+    assert_eq!(bench.board.fetch(&btc()).await.unwrap().proposal, Ok(None));
+    bench
+        .propose(&[
+            ("harvest_action", "HOLD"),
+            ("kill_score", "0.1"),
+            ("last_update_epoch", "1"),
+        ])
+        .await;
+    let first = bench.board.fetch(&btc()).await.unwrap();
+    assert_eq!(
+        first.proposal.clone().unwrap().unwrap()["harvest_action"],
+        "HOLD"
+    );
+    bench.propose(&[("last_update_epoch", "2")]).await;
+    assert_eq!(
+        bench.board.fetch(&btc()).await.unwrap(),
+        first,
+        "a rewrite of nothing is no change"
+    );
+}
+
+#[tokio::test]
+async fn a_proposal_of_another_type_or_encoding_is_refused_and_the_switch_still_read() {
+    let mut bench = bench().await;
+    let key = "quantum:harvest:proposal:BTCUSDT";
+    let () = bench.redis.set(key, "not a hash").await.unwrap();
+    let () = bench.redis.set(KILL_SWITCH, "true").await.unwrap();
+    let seen = bench.board.fetch(&btc()).await.unwrap();
+    assert!(
+        matches!(&seen.proposal, Err(ProposalError::Unreadable { why, .. }) if why.contains("WRONGTYPE")),
+        "{seen:?}"
+    );
+    assert!(seen.halt.is_on());
+    let () = bench.redis.del(key).await.unwrap();
+    let () = bench
+        .redis
+        .hset(key, "kill_score", &b"\xff\xfe"[..])
+        .await
+        .unwrap();
+    let seen = bench.board.fetch(&btc()).await.unwrap();
+    assert!(
+        matches!(&seen.proposal, Err(ProposalError::Unreadable { why, .. }) if why.contains("kill_score"))
+    );
+}
+
+#[tokio::test]
+async fn the_kill_switch_halts_unless_it_plainly_does_not() {
+    let mut bench = bench().await;
+    assert_eq!(bench.board.fetch(&btc()).await.unwrap().halt, Halt::Off);
+    for (word, on) in [
+        ("true", true),
+        ("1", true),
+        ("yes", true),
+        ("TRUE", true),
+        (" Yes ", true),
+        ("maybe", true),
+        ("on", true),
+        ("false", false),
+        ("0", false),
+        ("no", false),
+        ("", false),
+    ] {
+        let () = bench.redis.set(KILL_SWITCH, word).await.unwrap();
+        assert_eq!(
+            bench.board.fetch(&btc()).await.unwrap().halt.is_on(),
+            on,
+            "{word:?}"
+        );
+    }
+    let () = bench.redis.del(KILL_SWITCH).await.unwrap();
+    let () = bench.redis.hset(KILL_SWITCH, "a", "b").await.unwrap();
+    assert!(
+        bench.board.fetch(&btc()).await.unwrap().halt.is_on(),
+        "a switch of another type halts"
+    );
+}
+
+#[tokio::test]
+async fn a_claim_and_its_plan_come_together_and_once() {
+    let mut bench = bench().await;
+    let plan = bench.plan("PARTIAL_75").await;
+    let claim = |who| {
+        let (board, plan) = (bench.board.clone(), plan.clone());
+        async move {
+            board
+                .claim(&plan, &attempt(who), TTL, 1_769_301_008)
+                .await
+                .unwrap()
+        }
+    };
+    assert_eq!(claim("a").await, Claim::Won);
+    assert_eq!(
+        claim("a").await,
+        Claim::Won,
+        "asking again after a lost answer"
+    );
+    assert_eq!(claim("b").await, Claim::Taken);
+    let plans = bench.stream(PLANS).await;
+    assert_eq!(plans.len(), 1);
+    let fields = &plans[0];
+    assert_eq!(fields["plan_id"], plan.id.as_str());
+    assert_eq!(fields["decision"], "EXECUTE");
+    assert_eq!(fields["timestamp"], "1769301008");
+    assert_eq!(
+        (
+            fields["new_sl_proposed"].as_str(),
+            fields["kill_score"].as_str()
+        ),
+        ("", "0.539")
+    );
+    let ttl: i64 = bench
+        .redis
+        .ttl(format!("quantum:apply:dedupe:{}", plan.id))
+        .await
+        .unwrap();
+    assert!((21_500..=21_600).contains(&ttl), "{ttl}");
+    let ttl: i64 = bench
+        .redis
+        .ttl(format!("quantum:apply:stream_published:{}", plan.id))
+        .await
+        .unwrap();
+    assert!((290..=300).contains(&ttl), "{ttl}");
+}
+
+#[tokio::test]
+async fn of_two_instances_one_claims() {
+    let mut bench = bench().await;
+    let plan = bench.plan("PARTIAL_75").await;
+    let claims = (0..20).map(|i| {
+        let (board, plan) = (bench.board.clone(), plan.clone());
+        tokio::spawn(async move {
+            board
+                .claim(&plan, &attempt(&format!("i{i}")), TTL, 0)
+                .await
+                .unwrap()
+        })
+    });
+    let mut won = 0;
+    for claim in claims.collect::<Vec<_>>() {
+        won += u32::from(claim.await.unwrap() == Claim::Won);
+    }
+    assert_eq!((won, bench.stream(PLANS).await.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn where_the_stream_cannot_be_written_nothing_is_claimed() {
+    let mut bench = bench().await;
+    let plan = bench.plan("PARTIAL_75").await;
+    let () = bench.redis.set(PLANS, "not a stream").await.unwrap();
+    let error = bench
+        .board
+        .claim(&plan, &attempt("a"), TTL, 0)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("claim the plan"), "{error}");
+    let claimed: bool = bench
+        .redis
+        .exists(format!("quantum:apply:dedupe:{}", plan.id))
+        .await
+        .unwrap();
+    assert!(!claimed);
+}
+
+#[tokio::test]
+async fn a_skipped_plan_is_published_once_a_decision() {
+    let mut bench = bench().await;
+    let hold = bench.plan("HOLD").await;
+    assert!(bench.board.announce(&hold, 0).await.unwrap());
+    assert!(!bench.board.announce(&hold, 0).await.unwrap());
+    let halted = Plan {
+        decision: Decision::Blocked,
+        reasons: vec!["kill_switch_active".into()],
+        ..hold
+    };
+    assert!(
+        bench.board.announce(&halted, 0).await.unwrap(),
+        "another decision is news"
+    );
+    assert_eq!(bench.stream(PLANS).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_final_result_is_published_once_and_its_receipt_dropped() {
+    let mut bench = bench().await;
+    let plan = bench.plan("PARTIAL_75").await;
+    let receipt = format!("quantum:apply:inflight:{}", plan.id);
+    let () = bench.redis.set(&receipt, "attempt").await.unwrap();
+    let blocked = ApplyResult::not_executed(
+        &plan,
+        Decision::Blocked,
+        Some("kill_switch_active".into()),
+        1,
+    );
+    bench.board.publish(&blocked).await.unwrap();
+    let last = ApplyResult {
+        is_final: true,
+        ..ApplyResult::not_executed(
+            &plan,
+            Decision::Blocked,
+            Some("permit_timeout_or_missing:missing_p33".into()),
+            2,
+        )
+    };
+    bench.board.publish(&last).await.unwrap();
+    bench.board.publish(&last).await.unwrap();
+    bench.board.publish(&blocked).await.unwrap();
+    let results = bench.stream(RESULTS).await;
+    assert_eq!(results.len(), 2, "{results:?}");
+    assert_eq!(results[1]["error"], "permit_timeout_or_missing:missing_p33");
+    assert_eq!(
+        (
+            results[1]["executed"].as_str(),
+            results[1]["would_execute"].as_str()
+        ),
+        ("False", "False")
+    );
+    let left: bool = bench.redis.exists(&receipt).await.unwrap();
+    assert!(!left);
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_scripts_gets_them_again() {
+    let mut bench = bench().await;
+    let plan = bench.plan("PARTIAL_75").await;
+    let () = redis::cmd("SCRIPT")
+        .arg("FLUSH")
+        .query_async(&mut bench.redis)
+        .await
+        .unwrap();
+    assert_eq!(
+        bench
+            .board
+            .claim(&plan, &attempt("a"), TTL, 0)
+            .await
+            .unwrap(),
+        Claim::Won
+    );
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_an_error_without_the_password() {
+    let config = BoardConfig::new("redis://user:hunter2@127.0.0.1:1/0");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let error = RedisBoard::connect(config).await.err().unwrap().to_string();
+    assert!(
+        error.contains("reach Redis") && !error.contains("hunter2"),
+        "{error}"
+    );
+    let error = RedisBoard::connect(BoardConfig::new("http://user:hunter2@x"))
+        .await
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("redis://") && !error.contains("hunter2"),
+        "{error}"
+    );
+}
