@@ -17,8 +17,8 @@ use std::{
 /// Keeps permits in a map behind a mutex; passes [`crate::contract`]. Clones share the content.
 ///
 /// It has no clock of its own: permits expire against the [`Take::asked_at`] of the take that
-/// looks at them. Beyond the port it can halt, fail on demand and lose replies, so that an
-/// embedder's tests reach every answer of the gate.
+/// looks at them, and receipts are kept as long as the store is. Beyond the port it can halt, fail
+/// on demand and lose replies, so that an embedder's tests reach every answer of the gate.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     permits: Arc<PermitSet>,
@@ -73,7 +73,8 @@ impl MemoryStore {
         if let Some(i) = self.permits.position(permit) {
             let mut inner = self.lock();
             inner.contents.remove(&(plan.clone(), i));
-            inner.signal(plan, Signal::Touched(PermitMask::only(i)));
+            let woken = inner.signal(plan, Signal::Touched(PermitMask::only(i)));
+            wake(inner, woken);
         }
     }
 
@@ -108,13 +109,20 @@ impl MemoryStore {
         self.lock().takes
     }
 
+    /// How many plans are being waited for now.
+    pub fn watched_plans(&self) -> usize {
+        self.lock().watches.len()
+    }
+
     /// Tells every waiting plan to look again, as a store does after its watch was blind.
     pub fn wake_all(&self) {
         let mut inner = self.lock();
         let plans: Vec<PlanId> = inner.watches.keys().cloned().collect();
-        for plan in plans {
-            inner.signal(&plan, Signal::LookAgain);
-        }
+        let woken = plans
+            .iter()
+            .flat_map(|plan| inner.signal(plan, Signal::LookAgain))
+            .collect();
+        wake(inner, woken);
     }
 
     fn write(&self, plan: &PlanId, permit: &str, content: &[u8], expires: Option<Instant>) {
@@ -126,7 +134,8 @@ impl MemoryStore {
         inner
             .contents
             .insert((plan.clone(), i), Content { bytes, expires });
-        inner.signal(plan, Signal::Touched(PermitMask::only(i)));
+        let woken = inner.signal(plan, Signal::Touched(PermitMask::only(i)));
+        wake(inner, woken);
     }
 
     /// A panic elsewhere cannot leave the maps half changed: every change is one insert or remove.
@@ -218,14 +227,24 @@ impl Inner {
         }
     }
 
-    fn signal(&mut self, plan: &PlanId, signal: Signal) {
-        for watch in self.watches.get(plan).into_iter().flatten() {
-            if let Some(pending) = watch.upgrade() {
+    /// Leaves the signal with every watch of the plan. Returns who is to be woken.
+    fn signal(&mut self, plan: &PlanId, signal: Signal) -> Vec<Waker> {
+        let watches = self.watches.get(plan).into_iter().flatten();
+        watches
+            .filter_map(Weak::upgrade)
+            .filter_map(|pending| {
                 let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-                pending.add(signal);
-            }
-        }
+                pending.add(signal)
+            })
+            .collect()
     }
+}
+
+/// Wakes with the store unlocked: an executor may poll or drop a waiting plan right here, and both
+/// need the lock.
+fn wake(store: MutexGuard<'_, Inner>, woken: Vec<Waker>) {
+    drop(store);
+    woken.into_iter().for_each(Waker::wake);
 }
 
 fn cut(content: &[u8]) -> Vec<u8> {
@@ -247,15 +266,13 @@ struct Pending {
 }
 
 impl Pending {
-    fn add(&mut self, signal: Signal) {
+    fn add(&mut self, signal: Signal) -> Option<Waker> {
         self.signal = Some(match (self.signal, signal) {
             (Some(Signal::Touched(a)), Signal::Touched(b)) => Signal::Touched(a.union(b)),
             (None, only) => only,
             _ => Signal::LookAgain,
         });
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.waker.take()
     }
 }
 
