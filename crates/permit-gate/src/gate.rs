@@ -15,7 +15,7 @@ pub struct WaitPolicy {
     /// From the first try to the last one.
     pub wait: Duration,
     /// Between two tries that nothing but time asked for: the safety net, and the pause after an
-    /// error of the store.
+    /// error of the store. Less than 1 ms counts as 1 ms, so that no setting makes a wait spin.
     pub step: Duration,
     /// How long after the last try its answer still counts. The wait as a whole never takes longer
     /// than `wait + grace`, whatever the store does.
@@ -32,6 +32,9 @@ impl Default for WaitPolicy {
         }
     }
 }
+
+/// Two tries that nothing but time asked for are never closer than this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// What to do next.
 #[derive(Debug)]
@@ -182,6 +185,11 @@ impl Gate {
                 self.finish(Err(self.block(now, reason)));
                 self.poll(now)
             }
+            // Too late for the last try: its answer could not count any more. No take is out.
+            State::Fresh | State::Waiting { .. } if now > self.not_after => {
+                self.finish(Err(self.block(now, BlockReason::Late)));
+                self.poll(now)
+            }
             State::Fresh => self.ask(now, FoundBy::FirstTry),
             State::Waiting { until } => {
                 let until = *until;
@@ -203,9 +211,10 @@ impl Gate {
         self.events.pop_front()
     }
 
-    /// The safety net's interval from now on. See [`crate::PermitStore::net_interval`].
+    /// The safety net's interval from the next wait on; never below the policy's step. See
+    /// [`crate::PermitStore::net_interval`].
     pub fn handle_net_interval(&mut self, interval: Duration) {
-        self.net = interval;
+        self.net = interval.max(self.policy.step);
     }
 
     /// The watch noticed something. Never an answer in itself: permits count when they are taken.
@@ -294,11 +303,14 @@ impl Gate {
                 missing = missing.union(PermitMask::only(i));
             }
         }
-        if slots.len() != self.set.len() || missing.is_none() {
+        // A key of another type keeps its TTL and shows no content: there, and no yes.
+        let takeable = slots.iter().all(|slot| slot.content.is_some());
+        if slots.len() != self.set.len() || takeable {
             return self.trouble(now, unreadable("nothing is missing, nothing taken".into()));
         }
         self.missing = missing;
         self.ttls = slots.iter().map(|slot| slot.ttl).collect();
+        self.forget_false_pushes(missing);
         self.note_found(now, why, self.set.all().without(missing));
         for (i, slot) in slots.iter().enumerate() {
             if missing.contains(i) {
@@ -337,6 +349,7 @@ impl Gate {
     }
 
     fn wait_for(&mut self, now: Instant, pause: Duration, at_most: Instant) {
+        let pause = pause.max(SHORTEST_PAUSE);
         let until = now.checked_add(pause).map_or(at_most, |t| t.min(at_most));
         self.state = State::Waiting { until };
     }
@@ -375,6 +388,17 @@ impl Gate {
                 after: self.waited(at),
                 by,
             });
+        }
+    }
+
+    /// A push about a permit that is not there was a deletion or an expiry, not its arrival. One
+    /// that came while the take was out may be newer than its answer.
+    fn forget_false_pushes(&mut self, missing: PermitMask) {
+        let refuted = missing.without(self.signalled);
+        for (i, at) in self.pushed_at.iter_mut().enumerate() {
+            if refuted.contains(i) {
+                *at = None;
+            }
         }
     }
 

@@ -124,7 +124,8 @@ pub enum BlockReason {
     Halted,
     /// A rival attempt holds this plan's permits.
     TakenByOther,
-    /// The take reached the store after the deadline; nothing was taken.
+    /// The take reached the store, or the gate was polled, after deadline and grace; nothing was
+    /// taken.
     Late,
     /// The store could not be reached or understood up to the deadline.
     StoreUnavailable(StoreError),
