@@ -74,7 +74,11 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Runs every check against fresh plans of the bench's store. Returns the promises that hold.
+/// Runs every check, each with a plan of its own (`contract-1`, `contract-2`, …). Returns the
+/// promises that hold, or the first one that does not.
+///
+/// The store must be empty, without receipts of an earlier run. Cancellation: dropping the future
+/// leaves permits of these plans behind, and perhaps the kill switch on.
 pub async fn run<B: Bench>(bench: &B) -> Result<Vec<&'static str>, Broken> {
     let mut suite = Suite {
         bench,
