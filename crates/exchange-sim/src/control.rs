@@ -234,6 +234,7 @@ fn state(handle: &SimHandle) -> Value {
         "positions": positions,
         "orders": state.orders.total(),
         "orders_dropped": state.orders.dropped(),
+        "times_left_bare": venue.times_left_bare(),
     })
 }
 

@@ -451,7 +451,7 @@ impl Fill {
 pub struct Script {
     /// How a MARKET order fills.
     pub fill: Option<Fill>,
-    /// The order exists, but queries say -2013.
+    /// The order (or conditional order) exists, but queries say -2013.
     pub hide_order: Option<Veil>,
     /// The trades exist, but `userTrades` leaves them out.
     pub hide_trades: Option<Veil>,

@@ -11,6 +11,7 @@ use crate::{
     log::OrderRecord,
     state::{Shared, WireCount},
     symbol::SymbolSpec,
+    venue::OpenStop,
 };
 
 /// Reads the logs of a running venue and turns its screws. Clones see the same venue.
@@ -138,6 +139,16 @@ impl SimHandle {
             .venue
             .set_position(symbol, side, amount, None);
         assert!(set, "the simulated venue has no symbol {symbol}");
+    }
+
+    /// The conditional orders of a symbol that wait for their price, oldest first.
+    pub fn open_stops(&self, symbol: &str) -> Vec<OpenStop> {
+        self.shared.lock().venue.open_stops(symbol)
+    }
+
+    /// How often a cancellation left a held position without any conditional order that would reduce it.
+    pub fn times_left_bare(&self) -> u64 {
+        self.shared.lock().venue.times_left_bare()
     }
 
     /// Mark price in USDT, where the symbol is known.

@@ -27,3 +27,4 @@ pub use log::{OrderOutcome, OrderRecord};
 pub use sim::{Sim, serve};
 pub use state::WireCount;
 pub use symbol::{Lot, SymbolSpec};
+pub use venue::OpenStop;

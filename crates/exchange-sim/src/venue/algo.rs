@@ -18,7 +18,12 @@ use super::{
     order::{read_client_id, read_position_side, read_side},
     view::{self, fixed},
 };
-use crate::{config::PositionSide, error::VenueError, fault::Fill, params::Params};
+use crate::{
+    config::PositionSide,
+    error::VenueError,
+    fault::{Fill, Script},
+    params::Params,
+};
 
 /// Conditional orders one account may have open.
 const MAX_OPEN: usize = 200;
@@ -97,6 +102,19 @@ enum Amount {
     },
 }
 
+/// A conditional order that is waiting for its price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenStop {
+    /// The venue's id.
+    pub algo_id: u64,
+    /// `clientAlgoId`.
+    pub client_algo_id: String,
+    /// In USDT.
+    pub trigger_price: Decimal,
+    /// In the base asset; `None` for `closePosition=true`.
+    pub quantity: Option<Decimal>,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Algo {
     id: u64,
@@ -114,6 +132,7 @@ pub(super) struct Algo {
     updated: i64,
     triggered: i64,
     order: Option<(u64, Decimal)>,
+    veil: ActiveVeil,
 }
 
 /// The newest conditional orders. An open one is never dropped.
@@ -147,6 +166,12 @@ impl Algos {
             .and_then(|id| self.all.get(id))
     }
 
+    /// A conditional order as a query sees it: not at all while a veil is over it.
+    fn seen(&mut self, id: u64, now: i64) -> Option<Algo> {
+        let algo = self.all.get_mut(&id)?;
+        (!algo.veil.hides(now)).then(|| algo.clone())
+    }
+
     fn put(&mut self, algo: Algo) {
         if algo.status == AlgoStatus::New {
             self.open.insert(algo.id);
@@ -168,8 +193,14 @@ impl Algos {
 }
 
 impl Venue {
-    pub(super) fn new_algo(&mut self, params: &Params, now: i64) -> Result<String, VenueError> {
-        let algo = self.read_algo(params, now)?;
+    pub(super) fn new_algo(
+        &mut self,
+        params: &Params,
+        now: i64,
+        script: &Script,
+    ) -> Result<String, VenueError> {
+        let mut algo = self.read_algo(params, now)?;
+        algo.veil = ActiveVeil::over(script.hide_order, now);
         let body = self.algo_json(&algo)?.to_string();
         self.algos.put(algo);
         Ok(body)
@@ -280,15 +311,21 @@ impl Venue {
             updated: now,
             triggered: 0,
             order: None,
+            veil: ActiveVeil::default(),
         })
     }
 
-    pub(super) fn query_algo(&self, params: &Params) -> Result<String, VenueError> {
+    pub(super) fn query_algo(&mut self, params: &Params, now: i64) -> Result<String, VenueError> {
         params.allow_only(&["algoId", "clientAlgoId"])?;
-        let algo = self
+        let id = self
             .find_algo(params, ["algoId", "clientAlgoId"])?
+            .map(|algo| algo.id)
             .ok_or_else(VenueError::no_such_order)?;
-        Ok(self.algo_json(algo)?.to_string())
+        let algo = self
+            .algos
+            .seen(id, now)
+            .ok_or_else(VenueError::no_such_order)?;
+        Ok(self.algo_json(&algo)?.to_string())
     }
 
     /// The documentation spells the names of a cancellation in lower case; both spellings are read.
@@ -307,24 +344,65 @@ impl Venue {
             .ok_or_else(VenueError::unknown_order)?;
         algo.status = AlgoStatus::Canceled;
         algo.updated = now;
+        let (symbol, leg) = (algo.symbol.clone(), algo.position_side);
         let body = json!({"algoId": algo.id, "clientAlgoId": algo.client_id, "code": "200", "msg": "success"});
         self.algos.put(algo);
+        if self.is_bare(&symbol, leg) {
+            self.left_bare += 1;
+        }
         Ok(body.to_string())
     }
 
-    pub(super) fn open_algos(&self, params: &Params) -> Result<String, VenueError> {
+    /// Whether a leg is held and no open conditional order would reduce it.
+    fn is_bare(&self, symbol: &str, leg: PositionSide) -> bool {
+        let position = self.positions.get(symbol, leg);
+        !position.amount.is_zero()
+            && !self.algos.open().any(|algo| {
+                algo.symbol == symbol
+                    && algo.position_side == leg
+                    && !position.reducible(algo.side).is_zero()
+            })
+    }
+
+    /// How often a cancellation left a held position without any conditional order that would reduce it.
+    pub(crate) fn times_left_bare(&self) -> u64 {
+        self.left_bare
+    }
+
+    /// The open conditional orders of a symbol, oldest first.
+    pub(crate) fn open_stops(&self, symbol: &str) -> Vec<OpenStop> {
+        let of_symbol = self.algos.open().filter(|algo| algo.symbol == symbol);
+        of_symbol
+            .map(|algo| OpenStop {
+                algo_id: algo.id,
+                client_algo_id: algo.client_id.clone(),
+                trigger_price: algo.trigger_price,
+                quantity: match algo.amount {
+                    Amount::WholePosition => None,
+                    Amount::Fixed { quantity, .. } => Some(quantity),
+                },
+            })
+            .collect()
+    }
+
+    pub(super) fn open_algos(&mut self, params: &Params, now: i64) -> Result<String, VenueError> {
         params.allow_only(&["algoType", "symbol", "algoId"])?;
         let symbol = params.get("symbol");
         if let Some(symbol) = symbol {
             self.market(symbol)?;
         }
         let id = params.integer("algoId")?;
+        let wanted: Vec<u64> = self
+            .algos
+            .open()
+            .filter(|algo| symbol.is_none_or(|symbol| symbol == algo.symbol))
+            .map(|algo| algo.id)
+            .filter(|known| id.is_none_or(|id| u64::try_from(id) == Ok(*known)))
+            .collect();
         let mut entries = Vec::new();
-        for algo in self.algos.open() {
-            let fits = symbol.is_none_or(|symbol| symbol == algo.symbol)
-                && id.is_none_or(|id| u64::try_from(id) == Ok(algo.id));
-            if fits {
-                entries.push(self.algo_json(algo)?.to_string());
+        for id in wanted {
+            if let Some(algo) = self.algos.seen(id, now) {
+                entries.push(self.algo_json(&algo)?.to_string());
             }
         }
         Ok(view::list(&entries))

@@ -25,6 +25,7 @@ use crate::{
 };
 use access::Verifier;
 use algo::Algos;
+pub use algo::OpenStop;
 use book::Book;
 use market::Market;
 pub(crate) use position::Position;
@@ -42,6 +43,7 @@ pub(crate) struct Venue {
     positions: Positions,
     book: Book,
     algos: Algos,
+    left_bare: u64,
 }
 
 /// A reply, and for a new order what became of it.
@@ -153,6 +155,7 @@ impl Venue {
             positions: Positions::default(),
             book: Book::new(config.capacity),
             algos: Algos::new(config.capacity),
+            left_bare: 0,
         };
         for start in &config.positions {
             venue.set_position(&start.symbol, start.side, start.amount, start.entry_price);
@@ -248,10 +251,10 @@ impl Venue {
             Endpoint::CancelOrder => self.cancel_order(params, now),
             Endpoint::OpenOrders => self.open_orders(params),
             Endpoint::UserTrades => self.user_trades(params, now),
-            Endpoint::NewAlgo => self.new_algo(params, now),
-            Endpoint::QueryAlgo => self.query_algo(params),
+            Endpoint::NewAlgo => self.new_algo(params, now, script),
+            Endpoint::QueryAlgo => self.query_algo(params, now),
             Endpoint::CancelAlgo => self.cancel_algo(params, now),
-            Endpoint::OpenAlgos => self.open_algos(params),
+            Endpoint::OpenAlgos => self.open_algos(params, now),
         };
         (result, None)
     }
