@@ -7,25 +7,38 @@
 //! hosts and to loopback and refuses every other address; it follows no redirect, uses no proxy, retries no order, and
 //! prints no secret.
 
+mod client;
 mod credentials;
 mod endpoint;
+mod error;
 mod fields;
 mod host;
+mod ledger;
+mod limits;
 mod names;
 mod outcome;
 mod position;
 mod reply;
 mod rules;
+mod settings;
 mod submission;
 mod time;
+mod transport;
 
+pub use client::{
+    Client, ClockReading, CloseIntent, Evidence, NotExecuted, PreparedOrder, Settlement, StopError,
+    StopIntent, StopReplacement, Submitting, Unconfirmed, Unresolved,
+};
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::exchange_info::ExchangeInfo;
 pub use endpoint::order::OrderReport;
 pub use endpoint::stop::StopReport;
 pub use endpoint::trades::{RealizedProfit, Trade};
+pub use error::{RequestError, SetupError};
 pub use fields::DecodeError;
 pub use host::{Host, HostError};
+pub use ledger::SubmissionStatus;
+pub use limits::Usage;
 pub use names::{
     ClientAlgoId, ClientOrderId, NameError, OrderStatus, PositionMode, PositionSide, Side,
     StopStatus, Symbol, WorkingType,
@@ -33,6 +46,7 @@ pub use names::{
 pub use position::{CloseError, Position};
 pub use reply::Reply;
 pub use rules::{Grid, Quantity, RuleError, SymbolRules, TriggerPrice};
+pub use settings::Settings;
 pub use submission::{
     NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
 };

@@ -56,7 +56,7 @@ pub(crate) fn judge_failure<R>(failure: Failure, window: SendWindow) -> Submissi
 pub(crate) fn judge<R>(
     answer: &Answer<'_>,
     window: SendWindow,
-    secrets: &[&str],
+    secrets: impl FnOnce() -> Vec<String>,
     stop_for: impl FnOnce() -> Duration,
     decode: impl FnOnce(&[u8]) -> Result<R, DecodeError>,
 ) -> Submission<R> {
@@ -70,7 +70,9 @@ pub(crate) fn judge<R>(
             Err(error) => Some(error.to_string()),
         }
     };
-    let reply = Reply::read(answer.status, answer.body, secrets);
+    let secrets = secrets();
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+    let reply = Reply::read(answer.status, answer.body, &secrets);
     let meaning = match unreadable {
         Some(why) => Meaning::Unknown(UnknownCause::Unreadable(why)),
         None => meaning(&reply, answer.broken.is_none(), stop_for),
@@ -180,7 +182,7 @@ mod tests {
         judge(
             &answer,
             window,
-            &[],
+            Vec::new,
             || Duration::from_secs(60),
             |body| {
                 if body == b"good" {

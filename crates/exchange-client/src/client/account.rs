@@ -1,0 +1,236 @@
+//! Questions about the account and the symbols, and what is remembered of the answers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rust_decimal::Decimal;
+use tokio::time::Instant;
+
+use super::{Client, Question, flag_taken, lock};
+use crate::endpoint::exchange_info::{self, ExchangeInfo};
+use crate::endpoint::order::{self, OrderReport};
+use crate::endpoint::trades::{self, RealizedProfit, Trade};
+use crate::endpoint::{Form, position, premium};
+use crate::error::RequestError;
+use crate::names::{ClientOrderId, PositionMode, Symbol};
+use crate::position::Position;
+use crate::rules::SymbolRules;
+use crate::time::VenueTime;
+
+#[derive(Default)]
+pub(super) struct Cache {
+    info: Mutex<Option<(Arc<ExchangeInfo>, Instant)>>,
+    info_outdated: AtomicBool,
+    mode: Mutex<Option<(PositionMode, Instant)>>,
+    /// One at a time asks for the megabyte; the others wait for its answer.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Client {
+    /// The rules of a symbol: cached, fetched again when they are old or an order was refused for a filter. Weight 1 when
+    /// fetched.
+    ///
+    /// # Errors
+    /// [`RequestError::NotListed`] where the host has no readable entry for the symbol, others where it cannot be asked.
+    pub async fn fetch_rules(&self, symbol: &Symbol) -> Result<Arc<SymbolRules>, RequestError> {
+        let info = self.fetch_exchange_info().await?;
+        info.rules(symbol).map_err(RequestError::NotListed)
+    }
+
+    /// The rules of every symbol, cached like [`fetch_rules`](Self::fetch_rules).
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or its answer cannot be read.
+    pub async fn fetch_exchange_info(&self) -> Result<Arc<ExchangeInfo>, RequestError> {
+        if let Some(info) = self.fresh_info() {
+            return Ok(info);
+        }
+        let cache = &self.inner.account;
+        let _alone = cache.loading.lock().await;
+        if let Some(info) = self.fresh_info() {
+            return Ok(info);
+        }
+        let outdated = flag_taken(&cache.info_outdated);
+        let question = Question::open(exchange_info::PATH, exchange_info::WEIGHT, Form::new());
+        match self.ask(question, ExchangeInfo::decode).await {
+            Ok(info) => {
+                let info = Arc::new(info);
+                self.limits().adopt(&info.limits);
+                *lock(&cache.info) = Some((Arc::clone(&info), Instant::now()));
+                Ok(info)
+            }
+            Err(error) => {
+                cache.info_outdated.fetch_or(outdated, Ordering::AcqRel);
+                Err(error)
+            }
+        }
+    }
+
+    fn fresh_info(&self) -> Option<Arc<ExchangeInfo>> {
+        if self.inner.account.info_outdated.load(Ordering::Acquire) {
+            return None;
+        }
+        let cached = lock(&self.inner.account.info);
+        let (info, at) = cached.as_ref()?;
+        (at.elapsed() <= self.inner.settings.rules_max_age).then(|| Arc::clone(info))
+    }
+
+    pub(super) fn outdate_rules(&self) {
+        self.inner
+            .account
+            .info_outdated
+            .store(true, Ordering::Release);
+    }
+
+    /// One-way or hedge; cached as long as the rules are, asked again when an order is refused for it. Weight 30 when asked.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or its answer cannot be read.
+    pub async fn fetch_position_mode(&self) -> Result<PositionMode, RequestError> {
+        let known = *lock(&self.inner.account.mode);
+        if let Some((mode, at)) = known
+            && at.elapsed() <= self.inner.settings.rules_max_age
+        {
+            return Ok(mode);
+        }
+        let question = Question::signed(position::MODE_PATH, position::MODE_WEIGHT, Form::new());
+        let mode = self.ask(question, position::decode_mode).await?;
+        *lock(&self.inner.account.mode) = Some((mode, Instant::now()));
+        Ok(mode)
+    }
+
+    pub(super) fn forget_mode(&self) {
+        *lock(&self.inner.account.mode) = None;
+    }
+
+    /// Open positions, of one symbol or of all; none means flat. Weight 5.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or an entry cannot be read. A position that cannot be read is
+    /// never taken for a flat one.
+    pub async fn fetch_positions(
+        &self,
+        symbol: Option<&Symbol>,
+    ) -> Result<Vec<Position>, RequestError> {
+        self.ask(self.positions_question(symbol), |body| {
+            position::decode(symbol, body)
+        })
+        .await
+    }
+
+    pub(super) async fn settle_positions(
+        &self,
+        symbol: &Symbol,
+    ) -> Result<Vec<Position>, RequestError> {
+        let question = self.positions_question(Some(symbol)).with_last_weight();
+        self.ask(question, |body| position::decode(Some(symbol), body))
+            .await
+    }
+
+    fn positions_question(&self, symbol: Option<&Symbol>) -> Question {
+        Question::signed(position::PATH, position::WEIGHT, position::request(symbol))
+    }
+
+    /// The mark price of a symbol, quote asset. Weight 1.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or its answer cannot be read.
+    pub async fn fetch_mark_price(&self, symbol: &Symbol) -> Result<Decimal, RequestError> {
+        let question = Question::open(premium::PATH, premium::WEIGHT, premium::request(symbol));
+        self.ask(question, |body| premium::decode(symbol, body))
+            .await
+    }
+
+    /// Asks for an order by the client's id. `None` where the venue says that it does not know it (-2013) — which is no
+    /// proof that it never will. Weight 1.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or its answer cannot be read.
+    pub async fn fetch_order(
+        &self,
+        symbol: &Symbol,
+        id: &ClientOrderId,
+    ) -> Result<Option<OrderReport>, RequestError> {
+        let question = Question::signed(order::PATH, order::QUERY_WEIGHT, order::query(symbol, id))
+            .with_last_weight();
+        absent_on(
+            -2013,
+            self.ask(question, |body| order::decode_for(symbol, id, body))
+                .await,
+        )
+    }
+
+    pub(super) async fn fetch_order_by_number(
+        &self,
+        symbol: &Symbol,
+        order_id: u64,
+    ) -> Result<Option<OrderReport>, RequestError> {
+        let form = order::query_by_number(symbol, order_id);
+        let question = Question::signed(order::PATH, order::QUERY_WEIGHT, form).with_last_weight();
+        absent_on(-2013, self.ask(question, order::decode).await)
+    }
+
+    /// The fills of an order, as many as the venue shows yet. Weight 5.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or a fill cannot be read.
+    pub async fn fetch_trades(
+        &self,
+        symbol: &Symbol,
+        order_id: u64,
+    ) -> Result<Vec<Trade>, RequestError> {
+        let question = Question::signed(
+            trades::PATH,
+            trades::WEIGHT,
+            trades::of_order(symbol, order_id),
+        );
+        self.ask(question, |body| trades::decode(symbol, body))
+            .await
+    }
+
+    pub(super) async fn fetch_trades_since(
+        &self,
+        symbol: &Symbol,
+        start: VenueTime,
+    ) -> Result<Vec<Trade>, RequestError> {
+        let question = Question::signed(trades::PATH, trades::WEIGHT, trades::since(symbol, start))
+            .with_last_weight();
+        self.ask(question, |body| trades::decode(symbol, body))
+            .await
+    }
+
+    /// What an order earned. `None` while its fills are not all to be seen — ask again a little later; never a partial sum,
+    /// never zero for "not known". Weight 5.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or a fill cannot be read.
+    pub async fn fetch_profit(
+        &self,
+        report: &OrderReport,
+    ) -> Result<Option<RealizedProfit>, RequestError> {
+        let trades = self.fetch_trades(&report.symbol, report.order_id).await?;
+        // Without the rules the asset of the profit is not known; the net is then absent, the rest still stands.
+        let rules = self.fetch_rules(&report.symbol).await.ok();
+        let asset = rules
+            .as_ref()
+            .and_then(|rules| rules.margin_asset.as_deref());
+        Ok(trades::profit(
+            &trades,
+            report.order_id,
+            report.executed_quantity,
+            asset,
+        ))
+    }
+}
+
+/// Turns the one error code that means "no such thing" into `None`.
+pub(super) fn absent_on<T>(
+    code: i64,
+    asked: Result<T, RequestError>,
+) -> Result<Option<T>, RequestError> {
+    match asked {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.code() == Some(code) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,176 @@
+//! Learning the venue's time and keeping it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use super::{Client, Question, flag_taken, lock};
+use crate::endpoint::{Form, clock};
+use crate::error::RequestError;
+use crate::submission::NotSentReason;
+use crate::time::{Anchor, Offset, Sample, VenueTime};
+
+/// How often the time is asked for in one measurement; the quickest answer counts.
+const SAMPLES: usize = 3;
+/// A measurement this many times older than it should be is not used any more.
+const TOO_OLD: u32 = 12;
+
+#[derive(Default)]
+pub(super) struct Clock {
+    anchor: Mutex<Option<Anchor>>,
+    /// The venue refused a timestamp: measure before anything else is signed.
+    refused: AtomicBool,
+    measuring: tokio::sync::Mutex<()>,
+}
+
+/// What is known of the venue's clock. For metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClockReading {
+    /// Venue minus this machine's wall clock.
+    pub offset: Offset,
+    /// The round trip it was measured over; the reading is at most half of it wrong.
+    pub round_trip: Duration,
+    /// How long ago it was measured.
+    pub age: Duration,
+}
+
+impl Client {
+    /// Asks the venue for its time, three times, and keeps the answer with the shortest round trip. Weight 3.
+    ///
+    /// # Errors
+    /// [`RequestError`] where no answer came; what was known before stays.
+    pub async fn measure_clock(&self) -> Result<ClockReading, RequestError> {
+        let _alone = self.inner.clock.measuring.lock().await;
+        self.measure_alone().await
+    }
+
+    /// What is known of the venue's clock; `None` before the first measurement.
+    #[must_use]
+    pub fn clock(&self) -> Option<ClockReading> {
+        let now = Instant::now();
+        lock(&self.inner.clock.anchor)
+            .as_ref()
+            .map(|anchor| ClockReading {
+                offset: anchor.offset,
+                round_trip: anchor.round_trip,
+                age: anchor.age(now),
+            })
+    }
+
+    /// The venue's time as well as it is known: measured, or this machine's before the first measurement.
+    #[must_use]
+    pub fn server_time(&self) -> VenueTime {
+        match lock(&self.inner.clock.anchor).as_ref() {
+            Some(anchor) => anchor.server_time(Instant::now()),
+            None => wall_clock(),
+        }
+    }
+
+    async fn measure_alone(&self) -> Result<ClockReading, RequestError> {
+        self.inner.clock.refused.store(false, Ordering::Release);
+        let mut samples = Vec::with_capacity(SAMPLES);
+        let mut failed = None;
+        for _ in 0..SAMPLES {
+            match self.sample().await {
+                Ok(sample) => samples.push(sample),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        let anchor = match (Anchor::from_samples(&samples), failed) {
+            (Some(anchor), _) => anchor,
+            (None, Some(error)) => {
+                self.inner.clock.refused.store(true, Ordering::Release);
+                return Err(error);
+            }
+            (None, None) => {
+                return Err(RequestError::Failed(
+                    "the time was not asked for".to_owned(),
+                ));
+            }
+        };
+        *lock(&self.inner.clock.anchor) = Some(anchor);
+        tracing::debug!(offset = %anchor.offset, round_trip = ?anchor.round_trip, "measured the venue's time");
+        Ok(ClockReading {
+            offset: anchor.offset,
+            round_trip: anchor.round_trip,
+            age: anchor.age(Instant::now()),
+        })
+    }
+
+    async fn sample(&self) -> Result<Sample, RequestError> {
+        let asked = Instant::now();
+        let question = Question::open(clock::PATH, clock::WEIGHT, Form::new()).with_last_weight();
+        let server = self.exchange(&question, &clock::decode).await?;
+        Ok(Sample {
+            asked,
+            answered: Instant::now(),
+            wall: wall_clock(),
+            server,
+        })
+    }
+
+    /// Makes sure there is a time to sign with; measures where there is none, starts a measurement beside where it is old.
+    pub(super) async fn ensure_clock(&self) -> Result<(), RequestError> {
+        let clock = &self.inner.clock;
+        let max_age = self.inner.settings.clock_max_age;
+        let age = self.clock().map(|reading| reading.age);
+        let refused = flag_taken(&clock.refused);
+        match age {
+            Some(age) if !refused && age <= max_age => Ok(()),
+            Some(age) if !refused && age <= max_age * TOO_OLD => {
+                let client = self.clone();
+                tokio::spawn(async move {
+                    if let Ok(_alone) = client.inner.clock.measuring.try_lock()
+                        && let Err(error) = client.measure_alone().await
+                    {
+                        tracing::warn!(%error, "the venue's time could not be measured again");
+                    }
+                });
+                Ok(())
+            }
+            _ => self.measure_clock().await.map(drop),
+        }
+    }
+
+    /// The next request will measure the time before it is signed.
+    pub(super) fn distrust_clock(&self) {
+        self.inner.clock.refused.store(true, Ordering::Release);
+    }
+
+    /// True where an order can be signed at once.
+    pub(super) fn clock_is_fresh(&self) -> bool {
+        let trusted = !self.inner.clock.refused.load(Ordering::Acquire);
+        trusted
+            && self
+                .clock()
+                .is_some_and(|reading| reading.age <= self.inner.settings.clock_max_age)
+    }
+
+    /// Refuses where this machine's clock is further off than allowed.
+    pub(super) fn check_drift(&self) -> Result<(), NotSentReason> {
+        let limit = self.inner.settings.max_clock_offset;
+        match self.clock() {
+            Some(reading) if reading.offset.size() <= limit => Ok(()),
+            Some(reading) => Err(NotSentReason::ClockDrift {
+                offset: reading.offset,
+                limit,
+            }),
+            None => Err(NotSentReason::ClockUnknown(
+                "it was never measured".to_owned(),
+            )),
+        }
+    }
+}
+
+fn wall_clock() -> VenueTime {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    VenueTime::from_millis(0).plus(since)
+}

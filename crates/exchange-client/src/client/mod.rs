@@ -1,0 +1,377 @@
+//! The client: what all its clones share, and how a request gets its timestamp, its signature and its room.
+
+mod account;
+mod clock;
+mod close;
+mod settle;
+mod stops;
+
+pub use clock::ClockReading;
+pub use close::{CloseIntent, PreparedOrder, Submitting};
+pub use settle::{Evidence, NotExecuted, Settlement, Unresolved};
+pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::credentials::Credentials;
+use crate::endpoint::Form;
+use crate::error::{RequestError, SetupError};
+use crate::fields::DecodeError;
+use crate::host::Host;
+use crate::ledger::Ledger;
+use crate::limits::{Counts, Limits, Now, Purpose, Usage};
+use crate::outcome::Failure;
+use crate::reply::Reply;
+use crate::settings::Settings;
+use crate::time::VenueTime;
+use crate::transport::{HttpReply, Outgoing, SendError, Transport};
+
+/// A connection to one account on one test host.
+///
+/// Cheap to clone; all clones share the connection pool, the venue's limits, the clock, the cached rules and the ledger of
+/// used ids. Needs a tokio runtime with its time and I/O drivers on.
+///
+/// Dropping the future of a question stops the question and has no other effect. What dropping the future of a submission
+/// does stands at [`submit`](Self::submit).
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    transport: Transport,
+    credentials: Credentials,
+    settings: Settings,
+    limits: Mutex<Limits>,
+    ledger: Ledger,
+    clock: clock::Clock,
+    account: account::Cache,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("host", self.inner.transport.host())
+            .field("settings", &self.inner.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Sets a client up. Nothing is sent yet; [`warm_up`](Self::warm_up) opens the connection.
+    ///
+    /// # Errors
+    /// [`SetupError`] where a setting is out of bounds or TLS cannot be set up.
+    pub fn new(
+        host: Host,
+        credentials: Credentials,
+        settings: Settings,
+    ) -> Result<Self, SetupError> {
+        settings.check()?;
+        let transport = Transport::new(
+            host,
+            &credentials,
+            settings.connect_timeout,
+            settings.reply_timeout,
+        )
+        .map_err(SetupError::Transport)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                transport,
+                credentials,
+                settings,
+                limits: Mutex::default(),
+                ledger: Ledger::default(),
+                clock: clock::Clock::default(),
+                account: account::Cache::default(),
+            }),
+        })
+    }
+
+    /// The host this client speaks to.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        self.inner.transport.host()
+    }
+
+    /// Does everything slow before the first order: opens the keep-alive connection, measures the venue's time, loads the
+    /// rules of every symbol, the limits and the account's position mode.
+    ///
+    /// # Errors
+    /// [`RequestError`] of the first question that failed; calling again is safe.
+    pub async fn warm_up(&self) -> Result<(), RequestError> {
+        self.measure_clock().await?;
+        self.fetch_exchange_info().await?;
+        self.fetch_position_mode().await?;
+        Ok(())
+    }
+
+    /// Keeps the connection open and the venue's time fresh by asking for it every `every` (20 s suit a venue that closes
+    /// idle connections after a minute). Never returns; run it beside the work and drop it to end it.
+    pub async fn keep_warm(&self, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            if let Err(error) = self.measure_clock().await {
+                tracing::warn!(%error, "the venue's time could not be measured");
+            }
+        }
+    }
+
+    /// How much of the venue's limits is used, as of the last reply.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let now = self.now();
+        self.limits().usage(now)
+    }
+
+    /// Asks a question that changes nothing. A timestamp the venue refuses is mended once, by measuring the time again and
+    /// signing again: asking twice is harmless.
+    async fn ask<T>(
+        &self,
+        question: Question,
+        decode: impl Fn(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<T, RequestError> {
+        let first = self.ask_once(&question, &decode).await;
+        match &first {
+            Err(error) if question.signed && matches!(error.code(), Some(-1021 | -5028)) => {
+                self.measure_clock().await?;
+                self.ask_once(&question, &decode).await
+            }
+            _ => first,
+        }
+    }
+
+    async fn ask_once<T>(
+        &self,
+        question: &Question,
+        decode: &impl Fn(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<T, RequestError> {
+        if question.signed {
+            self.ensure_clock().await?;
+        }
+        self.exchange(question, decode).await
+    }
+
+    /// One request and its reply; the time to sign with is there already.
+    async fn exchange<T>(
+        &self,
+        question: &Question,
+        decode: &impl Fn(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<T, RequestError> {
+        self.wait_for_room(question.purpose, question.weight)
+            .await?;
+        let room = Room::taken(self, question.purpose, question.weight);
+        let mut text = question.form.clone();
+        if question.signed {
+            self.stamp(&mut text, Some(self.inner.settings.recv_window));
+            self.inner.credentials.sign(&mut text);
+        }
+        let secrets = self.secrets(&text);
+        let outgoing = match question.verb {
+            Verb::Get => Outgoing::Get(text),
+            Verb::Delete => Outgoing::Delete(text),
+        };
+        let left = Arc::new(AtomicBool::new(false));
+        let sent = self
+            .inner
+            .transport
+            .send(question.path, outgoing, question.signed, left)
+            .await;
+        let reply = match sent {
+            Ok(reply) => reply,
+            Err(SendError::HostRefused) => return Err(RequestError::HostRefused),
+            Err(SendError::Failed(Failure::Timeout(after))) => {
+                return Err(RequestError::Timeout(after));
+            }
+            Err(SendError::Failed(Failure::NotWritten(why) | Failure::Broken(why))) => {
+                return Err(RequestError::Failed(why));
+            }
+        };
+        room.answered(&reply);
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        let kept = || Reply::read(reply.status, &reply.body, &secrets);
+        if let Some(stop) = self.note_stop(&reply) {
+            tracing::warn!(status = reply.status, stopped_for = ?stop, "the venue said stop");
+            return Err(RequestError::Limited(stop));
+        }
+        if let Some(why) = reply.broken {
+            return Err(RequestError::Failed(why));
+        }
+        if !(200..300).contains(&reply.status) {
+            return Err(RequestError::Refused(kept()));
+        }
+        decode(&reply.body).map_err(|error| RequestError::Unreadable {
+            error,
+            reply: kept(),
+        })
+    }
+
+    /// Appends `timestamp` (and the receive window where it is not in the text yet) and returns what was written.
+    fn stamp(&self, text: &mut String, recv_window: Option<Duration>) -> VenueTime {
+        use fmt::Write as _;
+        let now = self.server_time();
+        if let Some(window) = recv_window {
+            if !text.is_empty() {
+                text.push('&');
+            }
+            // Writing into a String cannot fail.
+            let _ = write!(text, "recvWindow={}", window.as_millis());
+        }
+        let _ = write!(text, "&timestamp={now}");
+        now
+    }
+
+    /// The texts that no kept reply may contain: the key, and the signature as sent and as a server would decode it.
+    fn secrets(&self, signed: &str) -> Vec<String> {
+        let signature = signed
+            .split_once("&signature=")
+            .map_or("", |(_, signature)| signature);
+        let decoded = signature
+            .replace("%2B", "+")
+            .replace("%2F", "/")
+            .replace("%3D", "=");
+        vec![
+            self.inner.credentials.api_key().to_owned(),
+            signature.to_owned(),
+            decoded,
+        ]
+    }
+
+    async fn wait_for_room(&self, purpose: Purpose, weight: u32) -> Result<(), RequestError> {
+        let give_up = Instant::now() + self.inner.settings.max_limit_wait;
+        loop {
+            let now = self.now();
+            let admitted = self.limits().admit(purpose, weight, now);
+            match admitted {
+                Ok(()) => return Ok(()),
+                Err(left) if now.instant + left <= give_up => tokio::time::sleep(left).await,
+                Err(left) => return Err(RequestError::Limited(left)),
+            }
+        }
+    }
+
+    /// Takes a 429 or 418 in, so that all clones stand still. Returns for how long.
+    fn note_stop(&self, reply: &HttpReply) -> Option<Duration> {
+        let status = reply.status;
+        let read = Reply::read(status, &reply.body, &[]);
+        let by_code = status >= 400 && matches!(read.code, Some(-1003 | -1015));
+        if !matches!(status, 418 | 429) && !by_code {
+            return None;
+        }
+        let now = self.now();
+        Some(
+            self.limits()
+                .handle_stop(status, reply.retry_after.as_deref(), read.text(), now),
+        )
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            instant: Instant::now(),
+            venue: self.server_time(),
+        }
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        lock(&self.inner.limits)
+    }
+}
+
+/// A question as it will be sent, but for timestamp and signature.
+struct Question {
+    verb: Verb,
+    path: &'static str,
+    form: String,
+    weight: u32,
+    purpose: Purpose,
+    signed: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    Get,
+    Delete,
+}
+
+impl Question {
+    fn open(path: &'static str, weight: u32, form: Form) -> Self {
+        Self {
+            verb: Verb::Get,
+            path,
+            form: form.into_text(),
+            weight,
+            purpose: Purpose::Read,
+            signed: false,
+        }
+    }
+
+    fn signed(path: &'static str, weight: u32, form: Form) -> Self {
+        Self {
+            signed: true,
+            ..Self::open(path, weight, form)
+        }
+    }
+
+    /// The same question with the right to the last of the weight.
+    fn with_last_weight(self) -> Self {
+        Self {
+            purpose: Purpose::Settle,
+            ..self
+        }
+    }
+}
+
+/// Room under the limits, handed back when the request is over, also where its future is dropped.
+struct Room<'a> {
+    client: &'a Client,
+    purpose: Purpose,
+    weight: u32,
+    counts: Counts,
+}
+
+impl<'a> Room<'a> {
+    fn taken(client: &'a Client, purpose: Purpose, weight: u32) -> Self {
+        Self {
+            client,
+            purpose,
+            weight,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Nothing was sent after all.
+    fn unused(mut self) {
+        self.counts = Counts {
+            weight: Some(0),
+            orders_10s: Some(0),
+            orders_1m: Some(0),
+        };
+    }
+
+    fn answered(mut self, reply: &HttpReply) {
+        self.counts = reply.counts;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let now = self.client.server_time();
+        self.client
+            .limits()
+            .handle_reply(self.purpose, self.weight, self.counts, now);
+    }
+}
+
+/// All state behind these locks is changed in steps that cannot panic half way, so a poisoned lock guards sound data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn flag_taken(flag: &AtomicBool) -> bool {
+    flag.swap(false, Ordering::AcqRel)
+}

@@ -1,0 +1,347 @@
+//! Protective stops: placed, asked about, cancelled, and replaced so that the position is never without one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+
+use super::account::absent_on;
+use super::close::{Post, Recorded};
+use super::{Client, Question, Verb};
+use crate::endpoint::stop::{self, StopReport};
+use crate::error::RequestError;
+use crate::ledger::Key;
+use crate::limits::Purpose;
+use crate::names::{ClientAlgoId, PositionMode, StopStatus, Symbol, WorkingType};
+use crate::position::{CloseError, Closing, Position};
+use crate::rules::{Quantity, RuleError, SymbolRules, TriggerPrice};
+use crate::submission::{NotSent, NotSentReason, Rejection, Submission, Unknown};
+
+/// A protective stop to be put in place: over the whole of a position, on the venue's tick.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopIntent {
+    id: ClientAlgoId,
+    symbol: Symbol,
+    closing: Closing,
+    mode: PositionMode,
+    quantity: Quantity,
+    trigger: TriggerPrice,
+    working_type: WorkingType,
+}
+
+/// Why a stop cannot be prepared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// The position cannot be guarded as asked.
+    #[error(transparent)]
+    Position(#[from] CloseError),
+    /// The trigger price or the size does not fit the symbol's rules.
+    #[error(transparent)]
+    Rules(#[from] RuleError),
+}
+
+impl StopIntent {
+    /// Prepares a stop for a position: it sells a long or buys back a short, over the largest quantity the rules allow of
+    /// it, triggered by the mark price at `trigger` (quote asset), which is put on the tick towards the market.
+    ///
+    /// # Errors
+    /// [`StopError`] where the position is flat or of another mode, or the rules allow no such price or size.
+    pub fn for_position(
+        position: &Position,
+        mode: PositionMode,
+        rules: &SymbolRules,
+        trigger: Decimal,
+        id: ClientAlgoId,
+    ) -> Result<Self, StopError> {
+        if rules.symbol != position.symbol {
+            return Err(CloseError::OtherSymbol {
+                symbol: position.symbol.clone(),
+                rules: rules.symbol.clone(),
+            }
+            .into());
+        }
+        let closing = position.closing(mode)?;
+        Ok(Self {
+            id,
+            symbol: position.symbol.clone(),
+            closing,
+            mode,
+            quantity: rules.cut_quantity(position.size())?,
+            trigger: rules.round_trigger(trigger, closing.side)?,
+            working_type: WorkingType::MarkPrice,
+        })
+    }
+
+    /// The same stop watching another price.
+    #[must_use]
+    pub fn watching(mut self, working_type: WorkingType) -> Self {
+        self.working_type = working_type;
+        self
+    }
+
+    /// Our id of the stop.
+    #[must_use]
+    pub fn id(&self) -> &ClientAlgoId {
+        &self.id
+    }
+
+    /// The contract.
+    #[must_use]
+    pub fn symbol(&self) -> &Symbol {
+        &self.symbol
+    }
+
+    /// The trigger price as it will be sent, quote asset.
+    #[must_use]
+    pub fn trigger(&self) -> TriggerPrice {
+        self.trigger
+    }
+
+    /// The quantity it will be over, base asset.
+    #[must_use]
+    pub fn quantity(&self) -> Quantity {
+        self.quantity
+    }
+}
+
+/// How replacing a protective stop ended. In every case at least the stops that guarded before, or the new one, still do,
+/// unless one of them was triggered meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "the old stop may still be the one in place"]
+pub enum StopReplacement {
+    /// The new stop is in place.
+    Replaced {
+        /// The new stop, as the venue confirms it.
+        new: StopReport,
+        /// The venue's numbers of the old stops that are gone.
+        removed: Vec<u64>,
+        /// The venue's numbers of old stops that could not be cancelled and still guard beside the new one.
+        left_over: Vec<u64>,
+    },
+    /// The venue refused the new stop; the old ones are untouched.
+    Rejected(Rejection),
+    /// The new stop was not placed; the old ones are untouched.
+    NotSent(NotSent),
+    /// The new stop could not be confirmed; the old ones are untouched. Calling again with the same id finds out and sends
+    /// no second stop.
+    Unconfirmed(Box<Unconfirmed>),
+    /// The stops in place could not be read, so nothing was touched.
+    NotRead(RequestError),
+}
+
+/// What is known of a new stop that could not be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unconfirmed {
+    /// How placing it ended, where that is what is unknown.
+    pub placing: Option<Unknown>,
+    /// What the venue last showed of it, where anything.
+    pub seen: Option<StopReport>,
+    /// Why asking did not settle it, where it failed.
+    pub error: Option<RequestError>,
+}
+
+impl fmt::Display for StopReplacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replaced {
+                new,
+                removed,
+                left_over,
+            } if left_over.is_empty() => {
+                write!(
+                    f,
+                    "stop {} in place, {} removed",
+                    new.algo_id,
+                    removed.len()
+                )
+            }
+            Self::Replaced { new, left_over, .. } => {
+                write!(
+                    f,
+                    "stop {} in place, {} old ones left over",
+                    new.algo_id,
+                    left_over.len()
+                )
+            }
+            Self::Rejected(no) => no.fmt(f),
+            Self::NotSent(not) => not.fmt(f),
+            Self::Unconfirmed(_) => {
+                f.write_str("the new stop could not be confirmed; the old ones are in place")
+            }
+            Self::NotRead(error) => write!(f, "the stops in place could not be read: {error}"),
+        }
+    }
+}
+
+/// How often a new stop is looked for before it counts as unconfirmed.
+const LOOKS: usize = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+impl Client {
+    /// Replaces the stops that guard a position by a new one: places the new one, waits until the venue confirms it, and
+    /// only then cancels the old ones. The position is never bare.
+    ///
+    /// Idempotent by the stop's id: where a stop of that id is already in place nothing is placed again, and only what is
+    /// left of the old ones is removed. Take-profits, entry stops and stops of another position stay as they are.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops after whatever step it is in. The order of the steps is what keeps the position guarded;
+    /// call again with the same id to finish.
+    pub async fn replace_stop(&self, stop: &StopIntent) -> StopReplacement {
+        let open = match self.fetch_open_stops(&stop.symbol).await {
+            Ok(open) => open,
+            Err(error) => return StopReplacement::NotRead(error),
+        };
+        let placing = if open
+            .iter()
+            .any(|known| known.client_algo_id.as_ref() == Some(&stop.id))
+        {
+            None
+        } else {
+            match self.submit_stop(stop).await {
+                Submission::Accepted(_) => None,
+                Submission::Rejected(no) => return StopReplacement::Rejected(no),
+                // The id was used before: whether that stop is in place is what the next step finds out.
+                Submission::NotSent(not) if not.reason == NotSentReason::AlreadySubmitted => None,
+                Submission::NotSent(not) => return StopReplacement::NotSent(not),
+                Submission::Unknown(unknown) => Some(unknown),
+            }
+        };
+        let new = match self.confirm(stop).await {
+            Ok(Some(report)) if report.guards(&stop.closing) => report,
+            looked => {
+                let (seen, error) = match looked {
+                    Ok(seen) => (seen, None),
+                    Err(error) => (None, Some(error)),
+                };
+                return StopReplacement::Unconfirmed(Box::new(Unconfirmed {
+                    placing,
+                    seen,
+                    error,
+                }));
+            }
+        };
+        self.inner.ledger.end_stop(&stop.id, true);
+        let (mut removed, mut left_over) = (Vec::new(), Vec::new());
+        for old in open
+            .iter()
+            .filter(|old| old.algo_id != new.algo_id && old.guards(&stop.closing))
+        {
+            match self.cancel_stop(old.algo_id).await {
+                Ok(()) => removed.push(old.algo_id),
+                Err(error) => {
+                    tracing::warn!(algo_id = old.algo_id, %error, "an old stop could not be cancelled");
+                    left_over.push(old.algo_id);
+                }
+            }
+        }
+        StopReplacement::Replaced {
+            new,
+            removed,
+            left_over,
+        }
+    }
+
+    /// Places a stop with one POST; the endings mean what they mean for orders. Cancels nothing.
+    ///
+    /// # Cancellation
+    /// Dropping the future after bytes have left leaves the id used up and the stop possibly placed;
+    /// [`fetch_stop`](Self::fetch_stop) tells.
+    pub async fn submit_stop(&self, stop: &StopIntent) -> Submission<StopReport> {
+        let form = stop::place(
+            &stop.symbol,
+            &stop.id,
+            &stop.closing,
+            stop.mode,
+            stop.quantity,
+            stop.trigger,
+            stop.working_type,
+        );
+        let recv_window = self.inner.settings.recv_window;
+        let post = Post {
+            path: stop::PATH,
+            text: form.with("recvWindow", recv_window.as_millis()).into_text(),
+            recv_window,
+            key: Key::Stop(stop.id.clone()),
+        };
+        let left = Arc::new(AtomicBool::new(false));
+        let ending = self
+            .post(post, left, |body| stop::decode(&stop.id, body))
+            .await;
+        self.learn_from(&ending);
+        ending
+    }
+
+    /// Asks for a stop by its id. `None` where the venue does not know it. Weight 1.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or its answer cannot be read.
+    pub async fn fetch_stop(&self, id: &ClientAlgoId) -> Result<Option<StopReport>, RequestError> {
+        let question =
+            Question::signed(stop::PATH, stop::WEIGHT, stop::query(id)).with_last_weight();
+        absent_on(
+            -2013,
+            self.ask(question, |body| stop::decode(id, body)).await,
+        )
+    }
+
+    /// The conditional orders of a symbol that are waiting, protective or not. Weight 1.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or an entry cannot be read.
+    pub async fn fetch_open_stops(&self, symbol: &Symbol) -> Result<Vec<StopReport>, RequestError> {
+        let question = Question::signed(stop::OPEN_PATH, stop::WEIGHT, stop::open(symbol));
+        self.ask(question, |body| stop::decode_open(symbol, body))
+            .await
+    }
+
+    /// Cancels a conditional order by the venue's number. One that is gone already counts as cancelled, so this may be
+    /// repeated. Weight 1.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or refuses; the stop may then still be waiting.
+    pub async fn cancel_stop(&self, algo_id: u64) -> Result<(), RequestError> {
+        let question = Question {
+            verb: Verb::Delete,
+            purpose: Purpose::Settle,
+            ..Question::signed(stop::PATH, stop::WEIGHT, stop::cancel(algo_id))
+        };
+        match self.ask(question, |_| Ok(())).await {
+            // Both are the venue's words for an order that is not there to be cancelled.
+            Err(error) if matches!(error.code(), Some(-2011 | -2013)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Looks for a new stop until it stands somewhere definite.
+    async fn confirm(&self, stop: &StopIntent) -> Result<Option<StopReport>, RequestError> {
+        let mut last = Ok(None);
+        for look in 0..LOOKS {
+            if look > 0 {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            last = self.fetch_stop(&stop.id).await;
+            if let Ok(Some(report)) = &last
+                && report.status != StopStatus::Triggering
+            {
+                break;
+            }
+        }
+        last
+    }
+}
+
+impl Recorded for Submission<StopReport> {
+    fn record(&self, client: &Client, key: &Key) {
+        if let Key::Stop(id) = key {
+            client
+                .inner
+                .ledger
+                .end_stop(id, !matches!(self, Self::Unknown(_)));
+        }
+    }
+}

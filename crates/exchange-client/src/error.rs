@@ -1,0 +1,76 @@
+//! Errors of questions and of setting up. Errors of submissions are endings and live in `submission`.
+
+use std::time::Duration;
+
+use crate::credentials::CredentialsError;
+use crate::fields::DecodeError;
+use crate::host::HostError;
+use crate::reply::Reply;
+
+/// Why a client could not be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The host is not an allowed one.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The key or the secret is unusable.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// A setting is outside its bounds.
+    #[error("{name} is {given:?}, allowed is {allowed}")]
+    Setting {
+        /// The setting's name.
+        name: &'static str,
+        /// What was given.
+        given: Duration,
+        /// What would be taken.
+        allowed: &'static str,
+    },
+    /// TLS could not be set up, most often because the system has no root certificates.
+    #[error("the connection could not be set up: {0}")]
+    Transport(String),
+}
+
+/// Why a question (or a cancel, which may be repeated like one) has no answer. Asking again is always safe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The venue's limits leave no room; nothing was sent. Says how long until there may be some.
+    #[error("the venue's limits leave no room for {0:?}")]
+    Limited(Duration),
+    /// No answer: no connection, or it broke.
+    #[error("no answer: {0}")]
+    Failed(String),
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The venue answered with an error.
+    #[error("refused by the venue ({0})")]
+    Refused(Reply),
+    /// The answer does not hold what it should.
+    #[error("unreadable answer ({error})")]
+    Unreadable {
+        /// What could not be read.
+        error: DecodeError,
+        /// The answer.
+        reply: Reply,
+    },
+    /// The host does not list what was asked about.
+    #[error("not on this host ({0})")]
+    NotListed(DecodeError),
+    /// The address about to be sent to is not the allowed host's.
+    #[error("refusing to send to an address that is not the allowed host")]
+    HostRefused,
+}
+
+impl RequestError {
+    /// The venue's error code, where it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<i64> {
+        match self {
+            Self::Refused(reply) => reply.code,
+            _ => None,
+        }
+    }
+}
