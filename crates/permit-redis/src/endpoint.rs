@@ -1,0 +1,137 @@
+//! Whom to connect to, and the connecting.
+
+use crate::config::at_address;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError,
+    RedisResult, Value, aio::AsyncPushSender, aio::MultiplexedConnection, cmd,
+};
+use std::time::Duration;
+
+/// One server, however it is found.
+#[derive(Clone)]
+pub(crate) enum Endpoint {
+    /// At this address.
+    Fixed(ConnectionInfo),
+    /// Whoever the sentinels call master, asked anew for every connection.
+    Master {
+        sentinels: Vec<ConnectionInfo>,
+        name: String,
+        server: ConnectionInfo,
+    },
+}
+
+/// How long to be patient.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) connect: Duration,
+    pub(crate) response: Duration,
+    pub(crate) ping_every: Duration,
+}
+
+impl Endpoint {
+    /// A connection for commands.
+    pub(crate) async fn open(&self, patience: Patience) -> RedisResult<MultiplexedConnection> {
+        self.connect(patience, ProtocolVersion::RESP2, config(patience))
+            .await
+    }
+
+    /// A RESP3 connection whose pushes go to `sender`; fails where the server speaks no RESP3.
+    pub(crate) async fn open_for_pushes(
+        &self,
+        patience: Patience,
+        sender: impl AsyncPushSender,
+    ) -> RedisResult<MultiplexedConnection> {
+        let config = config(patience).set_push_sender(sender);
+        self.connect(patience, ProtocolVersion::RESP3, config).await
+    }
+
+    async fn connect(
+        &self,
+        patience: Patience,
+        protocol: ProtocolVersion,
+        config: AsyncConnectionConfig,
+    ) -> RedisResult<MultiplexedConnection> {
+        let info = match self {
+            Self::Fixed(info) => info.clone(),
+            Self::Master {
+                sentinels,
+                name,
+                server,
+            } => {
+                let (host, port) = master(sentinels, name, patience).await?;
+                at_address(server, &host, port)
+            }
+        };
+        let settings = info.redis_settings().clone().set_protocol(protocol);
+        let client = Client::open(info.set_redis_settings(settings))?;
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        if let Self::Master { .. } = self {
+            must_be_master(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Host and port where they are fixed, for the log.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Fixed(info) => info.addr().to_string(),
+            Self::Master { name, .. } => format!("master {name}"),
+        }
+    }
+}
+
+fn config(patience: Patience) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(patience.connect))
+        .set_response_timeout(Some(patience.response))
+        // The default of 50 makes a crowd wait for the writer in small groups.
+        .set_pipeline_buffer_size(1024)
+}
+
+/// Asks one sentinel after the other.
+async fn master(
+    sentinels: &[ConnectionInfo],
+    name: &str,
+    patience: Patience,
+) -> RedisResult<(String, u16)> {
+    let mut last = failed("no sentinel is configured");
+    for sentinel in sentinels {
+        let ask = async {
+            let mut connection = Client::open(sentinel.clone())?
+                .get_multiplexed_async_connection_with_config(&config(patience))
+                .await?;
+            cmd("SENTINEL")
+                .arg("get-master-addr-by-name")
+                .arg(name)
+                .query_async::<Option<(String, u16)>>(&mut connection)
+                .await
+        };
+        match ask.await {
+            Ok(Some(address)) => return Ok(address),
+            Ok(None) => last = failed("the sentinel knows no master of this name"),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A sentinel may still name a master that has just been replaced; that one is not to be believed.
+async fn must_be_master(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    match cmd("ROLE").query_async::<Value>(connection).await {
+        Ok(Value::Array(role)) if is_master(&role) => Ok(()),
+        Ok(_) => Err(failed("the server is not, or no longer, the master")),
+        // Not every user may ask. A replica refuses the first write then, and we come back here.
+        Err(error) if error.code() == Some("NOPERM") => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_master(role: &[Value]) -> bool {
+    matches!(role.first(), Some(Value::BulkString(word)) if word == b"master")
+}
+
+fn failed(why: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::Io, why))
+}

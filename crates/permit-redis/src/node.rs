@@ -1,0 +1,353 @@
+//! One server: a command connection that is kept alive, its clock, its rights.
+
+use crate::{
+    background::{Background, Backoff},
+    clock::ServerClock,
+    endpoint::{Endpoint, Patience},
+    failure::Failure,
+    stats::Counters,
+    take::{Answer, Order, script, transaction},
+};
+use redis::{RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+
+/// Connections of their own that transactions may use at the same time.
+const EXCLUSIVE: usize = 4;
+
+/// A server we take permits from. Dropping it closes its connections.
+pub(crate) struct Node {
+    shared: Arc<Shared>,
+    _supervisor: Background,
+}
+
+struct Shared {
+    endpoint: Endpoint,
+    patience: Patience,
+    counters: Arc<Counters>,
+    clock: ServerClock,
+    live: watch::Sender<Option<Live>>,
+    /// Why there is no connection.
+    trouble: Mutex<String>,
+    /// Somebody doubts the connection.
+    doubt: Notify,
+    /// … and knows that asking it would not help.
+    replace: AtomicBool,
+    exclusive: Semaphore,
+    idle: Mutex<Vec<(u64, MultiplexedConnection)>>,
+}
+
+/// A connection that answered when it was set up.
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    scripting: bool,
+    generation: u64,
+}
+
+impl Node {
+    /// Starts connecting, and never stops.
+    pub(crate) fn start(endpoint: Endpoint, patience: Patience, counters: Arc<Counters>) -> Self {
+        let shared = Arc::new(Shared {
+            endpoint,
+            patience,
+            counters,
+            clock: ServerClock::new(Instant::now()),
+            live: watch::Sender::new(None),
+            trouble: Mutex::new("not connected yet".into()),
+            doubt: Notify::new(),
+            replace: AtomicBool::new(false),
+            exclusive: Semaphore::new(EXCLUSIVE),
+            idle: Mutex::default(),
+        });
+        Self {
+            _supervisor: Background::spawn(supervise(Arc::clone(&shared))),
+            shared,
+        }
+    }
+
+    /// Waits until it is connected; what is wrong where it is not within `patience`.
+    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), String> {
+        let mut live = self.shared.live.subscribe();
+        match tokio::time::timeout(patience, live.wait_for(Option::is_some)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(self.shared.trouble().clone()),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &ServerClock {
+        &self.shared.clock
+    }
+
+    /// Whether scripts are allowed; `None` while there is no connection.
+    pub(crate) fn scripting(&self) -> Option<bool> {
+        self.shared
+            .live
+            .borrow()
+            .as_ref()
+            .map(|live| live.scripting)
+    }
+
+    /// Looks after the connection now instead of at the next ping.
+    pub(crate) fn doubt(&self) {
+        self.shared.doubt.notify_one();
+    }
+
+    /// Takes the order's permits, or none. Sends nothing twice, but after `NOSCRIPT`, which says
+    /// that nothing was executed.
+    pub(crate) async fn take(&self, order: &Order) -> Result<Answer, Failure> {
+        let mut live = self.live()?;
+        let answer = match live.scripting {
+            true => self.by_script(&mut live.connection, order).await,
+            false => {
+                self.shared.counters.transactions.add();
+                transaction::take(self, &mut live.connection, order).await
+            }
+        };
+        if let Err(failure) = &answer
+            && failure.is_suspect()
+        {
+            if let Failure::WrongServer(_) = failure {
+                self.shared.replace.store(true, Ordering::Relaxed);
+            }
+            self.doubt();
+        }
+        answer
+    }
+
+    /// Takes on a connection of its own, after `ASKING`: the slot is moving here.
+    pub(crate) async fn take_asking(&self, order: &Order) -> Result<Answer, Failure> {
+        let mut own = self.exclusive().await?;
+        let asked = cmd("ASKING").exec_async(&mut own.connection).await;
+        asked.map_err(|e| Failure::of_read(&e))?;
+        let answer = self.by_script(&mut own.connection, order).await?;
+        own.put_back();
+        Ok(answer)
+    }
+
+    /// The content of a key and whether it exists at all.
+    pub(crate) async fn read(&self, key: &str) -> Result<(Option<Vec<u8>>, bool), Failure> {
+        let mut connection = self.live()?.connection;
+        let mut read = redis::pipe();
+        read.cmd("MGET").arg(key).cmd("EXISTS").arg(key);
+        let read: RedisResult<((Option<Vec<u8>>,), bool)> = read.query_async(&mut connection).await;
+        let ((content,), exists) = read.map_err(|e| Failure::of_read(&e))?;
+        Ok((content, exists))
+    }
+
+    /// Any command that changes nothing.
+    pub(crate) async fn ask(&self, command: &redis::Cmd) -> Result<Value, Failure> {
+        let mut connection = self.live()?.connection;
+        let answer = command.query_async(&mut connection).await;
+        answer.map_err(|e| Failure::of_read(&e))
+    }
+
+    /// A connection nobody else uses meanwhile.
+    pub(crate) async fn exclusive(&self) -> Result<Exclusive<'_>, Failure> {
+        let refused = |why: String| Failure::Refused(why);
+        let permit = self.shared.exclusive.acquire().await;
+        let permit = permit.map_err(|_| refused("the store is closing".into()))?;
+        let generation = self.live()?.generation;
+        let idle = loop {
+            match self.shared.idle().pop() {
+                // One from before a reconnect may lead to another server.
+                Some((of, _)) if of != generation => {}
+                other => break other.map(|(_, connection)| connection),
+            }
+        };
+        let connection = match idle {
+            Some(connection) => connection,
+            None => {
+                let opened = self.shared.endpoint.open(self.shared.patience).await;
+                opened.map_err(|e| refused(e.to_string()))?
+            }
+        };
+        Ok(Exclusive {
+            connection,
+            generation,
+            node: &self.shared,
+            _permit: permit,
+        })
+    }
+
+    async fn by_script(
+        &self,
+        connection: &mut MultiplexedConnection,
+        order: &Order,
+    ) -> Result<Answer, Failure> {
+        match self.call_script(connection, order).await {
+            Err(Failure::NoScript) => {
+                self.shared.counters.script_loads.add();
+                let loaded = script::load().exec_async(connection).await;
+                loaded.map_err(|e| Failure::of_read(&e))?;
+                self.call_script(connection, order).await
+            }
+            other => other,
+        }
+    }
+
+    async fn call_script(
+        &self,
+        connection: &mut MultiplexedConnection,
+        order: &Order,
+    ) -> Result<Answer, Failure> {
+        let clock = &self.shared.clock;
+        let Some(deadline) = clock.deadline(order.not_after) else {
+            return Err(Failure::Refused(
+                "the server's time is not known yet".into(),
+            ));
+        };
+        self.shared.counters.script_calls.add();
+        let sent = Instant::now();
+        let reply: RedisResult<Value> = script::call(order, deadline).query_async(connection).await;
+        let received = Instant::now();
+        let reply = reply.map_err(|e| Failure::of_write(&e))?;
+        let (answer, now) = script::read(reply, order.permits.len())?;
+        clock.learn(sent, received, now);
+        Ok(answer)
+    }
+
+    fn live(&self) -> Result<Live, Failure> {
+        let live = self.shared.live.borrow().clone();
+        live.ok_or_else(|| Failure::Refused(self.shared.trouble().clone()))
+    }
+}
+
+/// A connection that is used by one take at a time. It is closed when dropped, unless it is put
+/// back: a take that broke off may have left it watching keys.
+pub(crate) struct Exclusive<'a> {
+    pub(crate) connection: MultiplexedConnection,
+    generation: u64,
+    node: &'a Shared,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Exclusive<'_> {
+    /// It is as it was when it was opened.
+    pub(crate) fn put_back(self) {
+        let mut idle = self.node.idle();
+        if idle.len() < EXCLUSIVE {
+            idle.push((self.generation, self.connection));
+        }
+    }
+}
+
+impl Shared {
+    fn trouble(&self) -> MutexGuard<'_, String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(u64, MultiplexedConnection)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects, watches over the connection, connects again.
+async fn supervise(shared: Arc<Shared>) {
+    let name = shared.endpoint.name();
+    let (mut backoff, mut generation, mut announced) = (Backoff::new(), 0_u64, None);
+    loop {
+        match set_up(&shared).await {
+            Ok((connection, scripting)) => {
+                generation += 1;
+                if generation > 1 {
+                    shared.counters.reconnects.add();
+                    tracing::info!(server = %name, "connected to Redis again");
+                }
+                announce(&name, scripting, &mut announced);
+                backoff = Backoff::new();
+                shared.replace.store(false, Ordering::Relaxed);
+                let live = Live {
+                    connection: connection.clone(),
+                    scripting,
+                    generation,
+                };
+                shared.live.send_replace(Some(live));
+                let why = broken(&shared, connection).await;
+                tracing::warn!(server = %name, error = %why, "lost the connection to Redis");
+                *shared.trouble() = why;
+                shared.live.send_replace(None);
+                shared.idle().clear();
+            }
+            Err(error) => {
+                let why = error.to_string();
+                let before = std::mem::replace(&mut *shared.trouble(), why.clone());
+                if before != why {
+                    tracing::warn!(server = %name, error = %why, "cannot connect to Redis, trying on");
+                }
+                tokio::time::sleep(backoff.next()).await;
+            }
+        }
+    }
+}
+
+/// Resolves with the reason when the connection is to be replaced.
+async fn broken(shared: &Shared, mut connection: MultiplexedConnection) -> String {
+    loop {
+        tokio::select! {
+            () = shared.doubt.notified() => {}
+            () = tokio::time::sleep(shared.patience.ping_every) => {}
+        }
+        if shared.replace.load(Ordering::Relaxed) {
+            return "the server refuses to serve us".into();
+        }
+        if let Err(error) = cmd("PING").exec_async(&mut connection).await {
+            return error.to_string();
+        }
+    }
+}
+
+/// A connection that works, and whether scripts are allowed on it.
+async fn set_up(shared: &Shared) -> RedisResult<(MultiplexedConnection, bool)> {
+    let mut connection = shared.endpoint.open(shared.patience).await?;
+    shared.clock.forget();
+    shared.counters.script_loads.add();
+    let loaded = script::load().exec_async(&mut connection).await;
+    let scripting = match loaded {
+        Ok(()) => may_evaluate(&mut connection).await?,
+        Err(error) if is_forbidden(&error) => false,
+        Err(error) => return Err(error),
+    };
+    let sent = Instant::now();
+    let (seconds, micros): (i64, i64) = cmd("TIME").query_async(&mut connection).await?;
+    let server = seconds.saturating_mul(1_000_000).saturating_add(micros);
+    shared.clock.learn(sent, Instant::now(), server);
+    Ok((connection, scripting))
+}
+
+/// Asks for a script nobody has: without the right to ask, the server says so first.
+async fn may_evaluate(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let unknown = "0".repeat(40);
+    let mut call = cmd("EVALSHA");
+    call.arg(unknown).arg(0);
+    match call.exec_async(connection).await {
+        Err(error) if is_forbidden(&error) => Ok(false),
+        Err(error) if error.code() == Some("NOSCRIPT") => Ok(true),
+        Err(error) => Err(error),
+        Ok(()) => Ok(true),
+    }
+}
+
+fn is_forbidden(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+}
+
+fn announce(name: &str, scripting: bool, announced: &mut Option<bool>) {
+    if announced.replace(scripting) == Some(scripting) {
+        return;
+    }
+    match scripting {
+        true => tracing::info!(server = %name, "permits are taken by script"),
+        false => tracing::warn!(
+            server = %name,
+            "scripts are forbidden to this user: permits are taken by WATCH and MULTI, as atomic but slower; \
+             allow +evalsha +script|load to change that"
+        ),
+    }
+}

@@ -1,0 +1,8 @@
+//! The one atomic verb, in two ways: by script, and where scripts are forbidden by transaction.
+
+mod order;
+mod receipt;
+pub(crate) mod script;
+pub(crate) mod transaction;
+
+pub(crate) use order::{Answer, Order, is_halted};

@@ -1,0 +1,143 @@
+//! Taking by script: one round trip, one atomic step.
+
+use super::order::{Answer, Order, READ_AT_MOST};
+use crate::failure::Failure;
+use permit_gate::{Slot, Ttl};
+use redis::{Cmd, Script, Value, cmd};
+use std::sync::LazyLock;
+
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
+
+/// `SCRIPT LOAD` of the script.
+pub(crate) fn load() -> Cmd {
+    let mut load = cmd("SCRIPT");
+    load.arg("LOAD").arg(include_str!("take.lua"));
+    load
+}
+
+/// `EVALSHA` of the script for this order, refused by the server after `deadline`, in its own
+/// microseconds.
+pub(crate) fn call(order: &Order, deadline: i64) -> Cmd {
+    let mut call = cmd("EVALSHA");
+    call.arg(SCRIPT.get_hash());
+    call.arg(order.permits.len() + 1 + usize::from(order.switch.is_some()));
+    for key in order.keys() {
+        call.arg(key);
+    }
+    call.arg(order.permits.len())
+        .arg(order.attempt.as_str())
+        .arg(deadline)
+        .arg(order.receipt_seconds)
+        .arg(READ_AT_MOST);
+    call
+}
+
+/// The script's answer and the server's microseconds.
+pub(crate) fn read(reply: Value, permits: usize) -> Result<(Answer, i64), Failure> {
+    let unreadable = || Failure::Unreadable("the script's answer has another shape".into());
+    let Value::Array(mut items) = reply else {
+        return Err(unreadable());
+    };
+    let Some(Value::Int(now)) = items.pop() else {
+        return Err(unreadable());
+    };
+    let mut items = items.into_iter();
+    let answer = match items.next() {
+        Some(Value::Int(1)) => items
+            .by_ref()
+            .take(permits)
+            .map(bytes)
+            .collect::<Option<Vec<_>>>()
+            .filter(|contents| contents.len() == permits)
+            .map(Answer::Taken),
+        Some(Value::Int(0)) => match items.next().and_then(bytes).as_deref() {
+            Some(b"missing") => missing(&mut items, permits),
+            Some(b"receipt") => items.next().and_then(bytes).map(Answer::Receipt),
+            Some(b"halted") => Some(Answer::Halted),
+            Some(b"late") => Some(Answer::Late),
+            Some(b"unreadable") => Some(Answer::NoReceipt),
+            _ => None,
+        },
+        _ => None,
+    };
+    match (answer, items.next()) {
+        (Some(answer), None) => Ok((answer, now)),
+        _ => Err(unreadable()),
+    }
+}
+
+fn missing(items: &mut impl Iterator<Item = Value>, permits: usize) -> Option<Answer> {
+    let ttls: Vec<Ttl> = items
+        .take(permits)
+        .map(|ttl| match ttl {
+            Value::Int(ttl) => Some(Ttl::from_redis(ttl)),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    let slots: Vec<Slot> = items
+        .take(permits)
+        .zip(ttls)
+        .map(|(content, ttl)| match content {
+            Value::Nil => Some(Slot { content: None, ttl }),
+            content => bytes(content).map(|content| Slot {
+                content: Some(content),
+                ttl,
+            }),
+        })
+        .collect::<Option<_>>()?;
+    (slots.len() == permits).then_some(Answer::Missing(slots))
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(s: &str) -> Value {
+        Value::BulkString(s.into())
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_no_answer() {
+        let i = Value::Int;
+        let good = vec![i(1), text("a"), text("b"), i(7)];
+        assert_eq!(
+            read(Value::Array(good), 2).unwrap(),
+            (Answer::Taken(vec![b"a".to_vec(), b"b".to_vec()]), 7)
+        );
+        for bad in [
+            vec![],
+            vec![i(1)],
+            vec![i(1), i(7)],
+            vec![i(1), text("a"), i(7)],
+            vec![i(1), text("a"), text("b"), text("c"), i(7)],
+            vec![i(1), text("a"), Value::Nil, i(7)],
+            vec![i(1), text("a"), text("b")],
+            vec![i(2), text("a"), text("b"), i(7)],
+            vec![i(0), text("moon"), i(7)],
+            vec![i(0), text("late"), text("x"), i(7)],
+            vec![i(0), text("missing"), i(-2), Value::Nil, i(7)],
+            vec![i(0), text("missing"), i(-2), i(-2), Value::Nil, i(7)],
+            vec![
+                i(0),
+                text("missing"),
+                i(-2),
+                text("x"),
+                Value::Nil,
+                Value::Nil,
+                i(7),
+            ],
+            vec![i(0), text("receipt"), i(7)],
+        ] {
+            let seen = read(Value::Array(bad.clone()), 2);
+            assert!(matches!(seen, Err(Failure::Unreadable(_))), "{bad:?}");
+        }
+        assert!(read(Value::Okay, 2).is_err());
+    }
+}

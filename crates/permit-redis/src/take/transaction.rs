@@ -1,0 +1,218 @@
+//! Taking without scripts: `WATCH`, look, `MULTI` … `EXEC`. Atomic as the script is, in more round
+//! trips, and on a connection of its own: a watch belongs to its connection, not to its caller.
+
+use super::{
+    order::{Answer, Order, READ_AT_MOST, is_halted},
+    receipt::Receipt,
+};
+use crate::{failure::Failure, node::Node};
+use permit_gate::{Slot, Ttl};
+use redis::{
+    Pipeline, RedisResult, Value, aio::MultiplexedConnection, cmd, from_redis_value, pipe,
+};
+use std::time::Instant;
+
+/// Refreshes and rivals that may come between looking and taking before we give up for this time.
+const TRIES: usize = 8;
+
+/// Takes the order's permits, or none.
+pub(crate) async fn take(
+    node: &Node,
+    shared: &mut MultiplexedConnection,
+    order: &Order,
+) -> Result<Answer, Failure> {
+    for _ in 0..TRIES {
+        let sent = Instant::now();
+        let sight = look(shared, order)
+            .await
+            .map_err(|e| Failure::of_read(&e))?;
+        node.clock().learn(sent, Instant::now(), sight.now);
+        let Some(deadline) = node.clock().deadline(order.not_after) else {
+            return Err(Failure::Refused(
+                "the server's time is not known yet".into(),
+            ));
+        };
+        if let Some(answer) = sight.answer(deadline) {
+            return Ok(answer);
+        }
+        let mut own = node.exclusive().await?;
+        let attempted = attempt(&mut own.connection, order, deadline).await;
+        if attempted.is_ok() {
+            // A connection is used again only where it is certain that it watches nothing.
+            own.put_back();
+        }
+        if let Some(contents) = attempted? {
+            return Ok(Answer::Taken(contents));
+        }
+    }
+    Err(Failure::Refused(
+        "the permits keep changing while they are taken".into(),
+    ))
+}
+
+/// Everything about a plan at one moment.
+struct Sight {
+    contents: Vec<Option<Vec<u8>>>,
+    receipt: Option<Vec<u8>>,
+    receipt_exists: bool,
+    halted: bool,
+    ttls: Vec<i64>,
+    now: i64,
+}
+
+impl Sight {
+    /// The answer, unless everything is there to be taken.
+    fn answer(&self, deadline: i64) -> Option<Answer> {
+        if self.halted {
+            return Some(Answer::Halted);
+        }
+        if let Some(receipt) = &self.receipt {
+            return Some(Answer::Receipt(receipt.clone()));
+        }
+        if self.now > deadline {
+            return Some(Answer::Late);
+        }
+        if self.contents.iter().any(Option::is_none) {
+            let slots = self.contents.iter().zip(&self.ttls);
+            let slots = slots.map(|(content, ttl)| Slot {
+                content: content.clone(),
+                ttl: Ttl::from_redis(*ttl),
+            });
+            return Some(Answer::Missing(slots.collect()));
+        }
+        self.receipt_exists.then_some(Answer::NoReceipt)
+    }
+}
+
+/// Looks, in one atomic step; safe on a shared connection.
+async fn look(connection: &mut MultiplexedConnection, order: &Order) -> RedisResult<Sight> {
+    let mut look = pipe();
+    look.atomic();
+    read_keys(&mut look, order);
+    for key in &order.permits {
+        look.cmd("TTL").arg(key);
+    }
+    look.cmd("TIME");
+    let mut reply: Vec<Value> = look.query_async(connection).await?;
+    let now = micros(reply.pop())?;
+    let ttls = reply.split_off(reply.len().saturating_sub(order.permits.len()));
+    let (contents, receipt, receipt_exists, halted) = keys_read(reply, order)?;
+    Ok(Sight {
+        contents,
+        receipt,
+        receipt_exists,
+        halted,
+        ttls: from_redis_value(Value::Array(ttls))?,
+        now,
+    })
+}
+
+/// One optimistic try; `None` where anything that was looked at has changed meanwhile.
+///
+/// The deadline is a key that expires with it: `EXEC` refuses once a watched key has expired, so
+/// a take that comes late takes nothing, on the server's own clock.
+/// Source: Redis documentation, "Transactions", on expired keys under WATCH since 6.0.9.
+async fn attempt(
+    connection: &mut MultiplexedConnection,
+    order: &Order,
+    deadline: i64,
+) -> Result<Option<Vec<Vec<u8>>>, Failure> {
+    let guard = format!("{}:not-after:{}", order.receipt, order.attempt);
+    let mut prepare = pipe();
+    prepare
+        .cmd("SET")
+        .arg(&guard)
+        .arg("1")
+        .arg("PXAT")
+        .arg((deadline / 1000).max(1))
+        .ignore();
+    prepare.cmd("WATCH").arg(&guard).ignore();
+    for key in order.keys() {
+        prepare.cmd("WATCH").arg(key).ignore();
+    }
+    prepare.cmd("GET").arg(&guard);
+    prepare.cmd("TIME");
+    read_keys(&mut prepare, order);
+    let prepared: RedisResult<Vec<Value>> = prepare.query_async(connection).await;
+    let (in_time, now, keys) = prepared
+        .and_then(|reply| attempt_read(reply, order))
+        .map_err(|e| Failure::of_read(&e))?;
+    let (contents, receipt, receipt_exists, halted) = keys;
+    let all: Option<Vec<Vec<u8>>> = contents.into_iter().collect();
+    let ready = in_time && !halted && receipt.is_none() && !receipt_exists;
+    let Some(contents) = all.filter(|_| ready) else {
+        let unwatch: RedisResult<()> = cmd("UNWATCH").query_async(connection).await;
+        unwatch.map_err(|e| Failure::of_read(&e))?;
+        return Ok(None);
+    };
+
+    let text = Receipt::write(&order.attempt, now, &contents);
+    let mut take = pipe();
+    take.atomic();
+    take.cmd("SET")
+        .arg(&order.receipt)
+        .arg(text)
+        .arg("EX")
+        .arg(order.receipt_seconds)
+        .ignore();
+    take.cmd("DEL").arg(&order.permits);
+    take.cmd("DEL").arg(&guard).ignore();
+    let done: RedisResult<Option<(usize,)>> = take.query_async(connection).await;
+    match done.map_err(|e| Failure::of_write(&e))? {
+        None => Ok(None),
+        Some((gone,)) if gone == order.permits.len() => Ok(Some(contents)),
+        Some((gone,)) => Err(Failure::Unreadable(format!(
+            "{gone} permits were deleted where {} had been seen",
+            order.permits.len()
+        ))),
+    }
+}
+
+/// Whether the guard is there, the server's microseconds, and the keys.
+fn attempt_read(mut reply: Vec<Value>, order: &Order) -> RedisResult<(bool, i64, Keys)> {
+    let keys = reply.split_off(reply.len().min(2));
+    let now = micros(reply.pop())?;
+    let in_time = matches!(reply.pop(), Some(Value::BulkString(_)));
+    Ok((in_time, now, keys_read(keys, order)?))
+}
+
+/// The answer to `TIME`.
+fn micros(time: Option<Value>) -> RedisResult<i64> {
+    let (seconds, micros): (i64, i64) = from_redis_value(time.unwrap_or(Value::Nil))?;
+    Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
+}
+
+/// Three reads: all keys at once, and whether receipt and kill switch exist at all.
+fn read_keys(pipeline: &mut Pipeline, order: &Order) {
+    let mut mget = cmd("MGET");
+    for key in order.keys() {
+        mget.arg(key);
+    }
+    pipeline.add_command(mget);
+    pipeline.cmd("EXISTS").arg(&order.receipt);
+    if let Some(switch) = &order.switch {
+        pipeline.cmd("EXISTS").arg(switch);
+    }
+}
+
+type Keys = (Vec<Option<Vec<u8>>>, Option<Vec<u8>>, bool, bool);
+
+/// What [`read_keys`] brought: contents, receipt, whether the receipt's key exists, halted.
+fn keys_read(reply: Vec<Value>, order: &Order) -> RedisResult<Keys> {
+    let mut reply = reply.into_iter();
+    let mut next = || reply.next().unwrap_or(Value::Nil);
+    let mut contents: Vec<Option<Vec<u8>>> = from_redis_value(next())?;
+    let receipt_exists: bool = from_redis_value(next())?;
+    let halted = match order.switch {
+        Some(_) => {
+            let exists: bool = from_redis_value(next())?;
+            is_halted(contents.pop().flatten().as_deref(), exists)
+        }
+        None => false,
+    };
+    let receipt = contents.pop().flatten();
+    for content in contents.iter_mut().flatten() {
+        content.truncate(READ_AT_MOST);
+    }
+    Ok((contents, receipt, receipt_exists, halted))
+}
