@@ -1,13 +1,14 @@
 //! What happens, as it happens: one event for one decision, and the line operators know it by.
 
 use crate::{
-    exchange::{Settlement, StopReplacement, Submission},
+    exchange::{Fill, Settlement, StopReplacement, Submission},
     plan::{Decision, Plan},
     proposal::ProposalError,
     result::{ApplyResult, python_bool},
     symbol::Symbol,
 };
-use permit_gate::{Block, FoundBy, Grant};
+use permit_gate::{Block, FoundBy, Grant, PlanId};
+use rust_decimal::Decimal;
 use std::{sync::Arc, time::Duration};
 
 /// One decision or observation.
@@ -145,8 +146,74 @@ pub enum Level {
 }
 
 impl Event<'_> {
-    /// The line for the log, as operators grep for it (wire §8), and its level.
+    /// The event's name, in snake_case: a field for machines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ProposalRefused { .. } => "proposal_refused",
+            Self::PlanPublished { .. } => "plan_published",
+            Self::Duplicate { .. } => "duplicate_plan",
+            Self::WaitStarted { .. } => "permit_wait_started",
+            Self::PermitFound { .. } => "permit_found",
+            Self::StoreTrouble { .. } => "permit_store_trouble",
+            Self::Granted { .. } => "granted",
+            Self::Blocked { .. } => "blocked",
+            Self::StepStarted { .. } => "step_started",
+            Self::Submitted { .. } => "order_submitted",
+            Self::Settled { .. } => "order_settled",
+            Self::StopReplaced { .. } => "stop_replaced",
+            Self::ResultPublished { .. } => "result_published",
+            Self::PortFailed { .. } => "port_failed",
+        }
+    }
+
+    /// The plan it is about, where it is about one.
+    pub fn plan_id(&self) -> Option<&PlanId> {
+        match self {
+            Self::ProposalRefused { .. } | Self::PortFailed { .. } => None,
+            Self::ResultPublished { result } => Some(&result.plan),
+            Self::PlanPublished { plan }
+            | Self::Duplicate { plan }
+            | Self::WaitStarted { plan, .. }
+            | Self::PermitFound { plan, .. }
+            | Self::StoreTrouble { plan, .. }
+            | Self::Granted { plan, .. }
+            | Self::Blocked { plan, .. }
+            | Self::StepStarted { plan, .. }
+            | Self::Submitted { plan, .. }
+            | Self::Settled { plan, .. }
+            | Self::StopReplaced { plan, .. } => Some(&plan.id),
+        }
+    }
+
+    /// The symbol it is about.
+    pub fn symbol(&self) -> &Symbol {
+        match self {
+            Self::ProposalRefused { error } => error.symbol(),
+            Self::PortFailed { symbol, .. } => symbol,
+            Self::ResultPublished { result } => &result.symbol,
+            Self::PlanPublished { plan }
+            | Self::Duplicate { plan }
+            | Self::WaitStarted { plan, .. }
+            | Self::PermitFound { plan, .. }
+            | Self::StoreTrouble { plan, .. }
+            | Self::Granted { plan, .. }
+            | Self::Blocked { plan, .. }
+            | Self::StepStarted { plan, .. }
+            | Self::Submitted { plan, .. }
+            | Self::Settled { plan, .. }
+            | Self::StopReplaced { plan, .. } => plan.symbol(),
+        }
+    }
+
+    /// The line for the log, as operators grep for it (wire §8), and its level. Always one line:
+    /// words of the venue and of stores are in it, and must not pass for lines of ours.
     pub fn line(&self) -> (Level, String) {
+        let (level, line) = self.level_and_text();
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        (level, line.chars().map(plain).collect())
+    }
+
+    fn level_and_text(&self) -> (Level, String) {
         match self {
             Self::ProposalRefused { error } => (
                 Level::Warn,
@@ -257,13 +324,13 @@ impl Event<'_> {
                 took,
             } => submitted(plan, step, submission, *took),
             Self::Settled { plan, settlement } => match settlement {
-                Settlement::Accepted(fill) => (
-                    Level::Warn,
-                    format!(
-                        "Order {} executed successfully on testnet plan={} settled=asked",
-                        fill.order_id, plan.id
-                    ),
-                ),
+                Settlement::Accepted(fill) => {
+                    let (level, outcome) = accepted(fill);
+                    (
+                        level.max(Level::Warn),
+                        format!("{outcome} plan={} settled=asked{}", plan.id, terms(fill)),
+                    )
+                }
                 Settlement::NotExecuted { why } => (
                     Level::Warn,
                     format!("Order of plan {} was not executed: {why}", plan.id),
@@ -327,33 +394,41 @@ fn found_by(by: FoundBy) -> &'static str {
 fn submitted(plan: &Plan, step: &str, submission: &Submission, took: Duration) -> (Level, String) {
     let tail = format!("plan={} step={step} took_us={}", plan.id, took.as_micros());
     match submission {
-        Submission::Accepted(fill) if fill.executed_qty.is_zero() => (
-            Level::Warn,
-            format!(
-                "Order {} accepted, nothing filled yet {tail} status={}",
-                fill.order_id, fill.status
-            ),
-        ),
-        Submission::Accepted(fill) => (
-            Level::Info,
-            format!(
-                "Order {} executed successfully on testnet {tail} side={} executed_qty={} status={}",
-                fill.order_id,
-                fill.side,
-                fill.executed_qty.normalize(),
-                fill.status
-            ),
-        ),
+        Submission::Accepted(fill) => {
+            let (level, outcome) = accepted(fill);
+            (level, format!("{outcome} {tail}{}", terms(fill)))
+        }
         Submission::Rejected { code, message } => (
             Level::Error,
             format!("Order rejected: {message} {tail} code={code}"),
         ),
         Submission::NotSent { why } => (Level::Error, format!("Order not sent: {why} {tail}")),
-        Submission::Unknown { why } => (
+        Submission::Unknown { why, .. } => (
             Level::Warn,
             format!("Order outcome unknown, asking the venue: {why} {tail}"),
         ),
     }
+}
+
+/// An order that ended without a fill was accepted, not executed.
+fn accepted(fill: &Fill) -> (Level, String) {
+    let id = &fill.order_id;
+    match fill.executed_qty > Decimal::ZERO {
+        true => (
+            Level::Info,
+            format!("Order {id} executed successfully on testnet"),
+        ),
+        false => (Level::Warn, format!("Order {id} accepted, nothing filled")),
+    }
+}
+
+fn terms(fill: &Fill) -> String {
+    format!(
+        " side={} executed_qty={} status={}",
+        fill.side,
+        fill.executed_qty.normalize(),
+        fill.status
+    )
 }
 
 fn result_line(result: &ApplyResult) -> String {

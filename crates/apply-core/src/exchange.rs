@@ -6,7 +6,7 @@ use crate::{
 };
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, time::Duration};
 
 /// Which way an order trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,13 +37,13 @@ impl fmt::Display for Side {
     }
 }
 
-/// A symbol's position and trading rules, fetched while the permits are awaited.
-#[derive(Debug, Clone)]
-pub struct Position<R> {
+/// A symbol's live position, and the desk at which an order on it can be placed at once.
+#[derive(Debug)]
+pub struct Position<D> {
     /// Signed, in base units: positive is long, zero is flat.
     pub amount: Decimal,
-    /// The rules an order has to keep.
-    pub rules: R,
+    /// Everything about the coming order that is known before its permits are.
+    pub desk: D,
 }
 
 /// Cuts quantities to what the venue takes.
@@ -70,11 +70,30 @@ pub enum Submission {
         /// Why.
         why: String,
     },
-    /// It may or may not have been executed: ask, never send again.
+    /// It may or may not have been executed, or not have ended yet: ask, never send again.
     Unknown {
         /// What was seen.
         why: String,
+        /// What to ask with.
+        trace: OrderTrace,
     },
+}
+
+/// What is needed to ask about an order later, in this process or another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderTrace {
+    /// Which way it trades.
+    pub side: Side,
+    /// Which of the symbol's positions it closes, in the venue's word: `BOTH`, `LONG`, `SHORT`.
+    pub position_side: String,
+    /// The signed position before it, in base units.
+    pub position_before: Option<Decimal>,
+    /// Not signed before this moment, in milliseconds since 1970 on the venue's clock.
+    pub signed_from: u64,
+    /// Not signed after this moment, on the same clock.
+    pub signed_until: u64,
+    /// How long after its signing the venue may still take it.
+    pub receive_window: Duration,
 }
 
 /// How an unknown submission was settled by asking.
@@ -107,10 +126,8 @@ pub struct Fill {
     pub executed_qty: Decimal,
     /// The average price, where the venue gave one; never 0 for "unknown".
     pub average_price: Option<Decimal>,
-    /// The venue's status word: `FILLED`.
+    /// The venue's status word, a final one: `FILLED`.
     pub status: String,
-    /// Whether more may still trade.
-    pub is_open: bool,
 }
 
 /// What an order earned, in quote units.
@@ -163,23 +180,33 @@ pub enum StopReplacement {
 
 /// The venue.
 pub trait Exchange: Send + Sync {
-    /// Its rules for quantities.
-    type Rules: QuantityRules;
+    /// What [`Exchange::prepare`] lays out for one plan.
+    type Desk: QuantityRules;
 
-    /// The symbol's live position and rules, and everything else an order will need (a warm
-    /// connection, the clock offset). Called while the permits are awaited, so that nothing slow
-    /// is left for after the grant. Safe to drop.
+    /// The symbol's live position and everything a plan's order will need: rules, clock offset, a
+    /// warm connection, the fixed part of the request. Called while the permits are awaited, so
+    /// that nothing slow is left for after the grant. Sends no order; safe to drop.
     fn prepare(
         &self,
         symbol: &Symbol,
-    ) -> impl Future<Output = Result<Position<Self::Rules>, ExchangeError>> + Send;
+        plan: &PlanId,
+    ) -> impl Future<Output = Result<Position<Self::Desk>, ExchangeError>> + Send;
 
-    /// Places the order, once: at most one POST, whatever happens. Dropping the future does not
-    /// take back what may have left; settle then.
-    fn submit_close(&self, order: ApprovedClose) -> impl Future<Output = Submission> + Send;
+    /// Places the order, once: at most one POST for a plan, whatever happens. Dropping the future
+    /// does not take back what may have left.
+    fn submit_close(
+        &self,
+        order: ApprovedClose,
+        desk: Self::Desk,
+    ) -> impl Future<Output = Submission> + Send;
 
-    /// Asks what became of a plan's order. Never sends one.
-    fn settle(&self, symbol: &Symbol, plan: &PlanId) -> impl Future<Output = Settlement> + Send;
+    /// Asks what became of a plan's order. Never sends one; safe to drop and to repeat.
+    fn settle(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        trace: &OrderTrace,
+    ) -> impl Future<Output = Settlement> + Send;
 
     /// What the order earned; `None` where the venue does not show its trades yet.
     fn fetch_profit(
@@ -190,7 +217,11 @@ pub trait Exchange: Send + Sync {
 
     /// Replaces the symbol's protective stop: places the new one, confirms it, then cancels the
     /// old, so that the position is never bare.
-    fn replace_stop(&self, stop: ApprovedStop) -> impl Future<Output = StopReplacement> + Send;
+    fn replace_stop(
+        &self,
+        stop: ApprovedStop,
+        desk: Self::Desk,
+    ) -> impl Future<Output = StopReplacement> + Send;
 }
 
 /// The venue could not be asked, or its answer not be read.

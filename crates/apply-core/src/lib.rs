@@ -31,7 +31,9 @@ mod symbol;
 pub mod worker;
 
 pub use event::{Event, Observer};
-pub use exchange::{Exchange, Fill, Position, QuantityRules, Settlement, Side, Submission};
+pub use exchange::{
+    Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement, Side, Submission,
+};
 pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
 pub use plan::{Action, Decision, GateSettings, Plan, Step};
 pub use ports::{

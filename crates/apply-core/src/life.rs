@@ -2,18 +2,30 @@
 
 use crate::{
     event::{Event, Observer},
-    exchange::{Exchange, ExchangeError, Fill, Position, Settlement, StopReplacement, Submission},
+    exchange::{
+        Exchange, ExchangeError, Fill, OrderTrace, Position, Settlement, StopReplacement,
+        Submission,
+    },
     plan::{Decision, GateSettings, Plan, Step},
-    ports::{Claim, Clock, PlanLog, PortError, Ports, ResultLog},
+    ports::{Claim, Clock, Halt, PlanLog, PortError, Ports, ProposalSource, ResultLog},
     result::{ApplyResult, StepResult},
     sizing::{ApprovedClose, ApprovedStop, NoOrder},
+    symbol::Symbol,
 };
 use futures_util::future::{Either, select};
 use permit_gate::{
     Ask, AttemptId, Block, Grant, PermitStore, Subject, Timer, WaitPolicy, wait_and_take,
 };
 use rust_decimal::Decimal;
-use std::{pin::pin, sync::Arc, time::Duration};
+use sha2::{Digest, Sha256};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 /// Whether orders may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +47,8 @@ pub struct Settings {
     pub wait: WaitPolicy,
     /// How long a claim lasts.
     pub dedupe_ttl: Duration,
-    /// This process, unique among all that share the store and new at each start. A process
-    /// attempts a plan once, so its name is the attempt's.
+    /// This process, unique among all that share the store and new at each start. Its attempts
+    /// are numbered under this name: `host-1.7`.
     pub attempt: AttemptId,
 }
 
@@ -45,11 +57,16 @@ pub struct ApplyLayer<P> {
     ports: P,
     settings: Settings,
     observer: Box<dyn Observer>,
+    attempts: AtomicU64,
 }
 
-/// A plan this process has claimed. Executing it takes it by value and ends in one result.
+/// A plan one attempt of this process has claimed. Executing it takes it by value and ends in one
+/// result.
 #[derive(Debug)]
-pub struct ClaimedPlan(Plan);
+pub struct ClaimedPlan {
+    plan: Plan,
+    attempt: AttemptId,
+}
 
 impl<P: Ports> ApplyLayer<P> {
     /// An apply layer that tells `observer` everything it does.
@@ -58,6 +75,7 @@ impl<P: Ports> ApplyLayer<P> {
             ports,
             settings,
             observer: Box::new(observer),
+            attempts: AtomicU64::new(0),
         }
     }
 
@@ -75,21 +93,27 @@ impl<P: Ports> ApplyLayer<P> {
         self.observer.observe(&event);
     }
 
+    /// A new attempt, which no claim and no receipt knows yet. One name for the whole process would
+    /// not do: to a store the same attempt asking again means a lost answer, and a proposal that
+    /// comes back later would win its old claim a second time.
+    pub(crate) fn new_attempt(&self) -> AttemptId {
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}.{number}", self.settings.attempt);
+        AttemptId::new(&name).unwrap_or_else(|_| digest_of(&name))
+    }
+
     /// Claims an EXECUTE plan and puts it out for review; `None` where somebody was there before.
-    pub(crate) async fn claim(&self, plan: Plan) -> Result<Option<ClaimedPlan>, PortError> {
-        let Settings {
-            attempt,
-            dedupe_ttl,
-            ..
-        } = &self.settings;
-        let plans = self.ports.plans();
-        match plans
-            .claim(&plan, attempt, *dedupe_ttl, self.timestamp())
-            .await?
-        {
+    /// After an error the claim may have happened: ask again with the same attempt.
+    pub(crate) async fn claim(
+        &self,
+        plan: Plan,
+        attempt: AttemptId,
+    ) -> Result<Option<ClaimedPlan>, PortError> {
+        let (plans, ttl) = (self.ports.plans(), self.settings.dedupe_ttl);
+        match plans.claim(&plan, &attempt, ttl, self.timestamp()).await? {
             Claim::Won => {
                 self.tell(Event::PlanPublished { plan: &plan });
-                Ok(Some(ClaimedPlan(plan)))
+                Ok(Some(ClaimedPlan { plan, attempt }))
             }
             Claim::Taken => {
                 self.tell(Event::Duplicate { plan: &plan });
@@ -101,10 +125,10 @@ impl<P: Ports> ApplyLayer<P> {
     /// Takes a claimed plan to its end and publishes what came of it.
     ///
     /// Cancellation: do not drop this future. From the claim on a plan owes the world a result.
-    pub(crate) async fn carry_out(&self, ClaimedPlan(plan): ClaimedPlan) -> ApplyResult {
+    pub(crate) async fn carry_out(&self, claimed: ClaimedPlan) -> ApplyResult {
         let result = match self.settings.mode {
-            Mode::DryRun => self.rehearse(&plan).await,
-            Mode::Testnet => self.trade(&plan).await,
+            Mode::DryRun => self.rehearse(&claimed).await,
+            Mode::Testnet => self.trade(&claimed).await,
         };
         let result = ApplyResult {
             is_final: true,
@@ -128,8 +152,9 @@ impl<P: Ports> ApplyLayer<P> {
         self.tell(Event::ResultPublished { result });
     }
 
-    async fn rehearse(&self, plan: &Plan) -> ApplyResult {
-        let grant = match self.wait_for_permits(plan).await {
+    async fn rehearse(&self, claimed: &ClaimedPlan) -> ApplyResult {
+        let plan = &claimed.plan;
+        let grant = match self.wait_for_permits(claimed).await {
             Ok(grant) => grant,
             Err(block) => return self.blocked(plan, &block),
         };
@@ -147,17 +172,28 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    async fn trade(&self, plan: &Plan) -> ApplyResult {
+    async fn trade(&self, claimed: &ClaimedPlan) -> ApplyResult {
+        let plan = &claimed.plan;
         // Everything slow happens while the permits are awaited. Where the venue says first that
         // there is nothing to do, the wait is dropped: permits it may just be taking buy nothing.
-        let permits = pin!(self.wait_for_permits(plan));
-        let position = pin!(self.ports.exchange().prepare(plan.symbol()));
+        let latest = self.latest_answer();
+        let permits = pin!(self.wait_for_permits(claimed));
+        let position = pin!(self.ports.exchange().prepare(plan.symbol(), &plan.id));
         let (grant, position) = match select(permits, position).await {
             Either::Left((Err(block), _)) => return self.blocked(plan, &block),
-            Either::Left((Ok(grant), position)) => match position.await {
-                Ok(position) => (grant, position),
-                Err(error) => return self.venue_failed(plan, &error),
-            },
+            Either::Left((Ok(grant), position)) => {
+                let late = pin!(self.ports.clock().sleep_until(latest));
+                let position = match select(position, late).await {
+                    Either::Left((Ok(position), _)) => position,
+                    Either::Left((Err(error), _)) => return self.venue_failed(plan, &error),
+                    Either::Right(_) => return self.venue_failed(plan, &position_came_too_late()),
+                };
+                // The switch was off when the permits were taken, which is a while ago now.
+                if let Some(by) = self.halted(plan.symbol()).await {
+                    return self.no_order(plan, &NoOrder::Halted { by });
+                }
+                (grant, position)
+            }
             Either::Right((Err(error), _)) => return self.venue_failed(plan, &error),
             Either::Right((Ok(position), _)) if position.amount.is_zero() => {
                 return self.no_order(plan, &NoOrder::NoPosition);
@@ -168,16 +204,32 @@ impl<P: Ports> ApplyLayer<P> {
             },
         };
         match &plan.step {
-            Some(step @ Step::Close { .. }) => self.close(plan, step, grant, &position).await,
+            Some(step @ Step::Close { .. }) => self.close(plan, step, grant, position).await,
             Some(step @ Step::MoveStop { price }) => {
-                self.move_stop(plan, step, grant, position.amount, *price)
-                    .await
+                self.move_stop(plan, step, grant, position, *price).await
             }
             None => self.not_executed(plan, Decision::Error, "plan_without_step"),
         }
     }
 
-    async fn wait_for_permits(&self, plan: &Plan) -> Result<Grant, Block> {
+    /// When a wait that begins now has its answer at the latest: nothing it needs may come later.
+    fn latest_answer(&self) -> Instant {
+        let (now, wait) = (self.ports.clock().now(), self.settings.wait);
+        let longest = wait.wait.saturating_add(wait.grace);
+        now.checked_add(longest).unwrap_or(now)
+    }
+
+    /// What halts trading at this moment, if anything does. A switch that cannot be read does.
+    async fn halted(&self, symbol: &Symbol) -> Option<String> {
+        match self.ports.proposals().fetch_halt(symbol).await {
+            Ok(Halt::Off) => None,
+            Ok(Halt::On { by }) => Some(by),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    async fn wait_for_permits(&self, claimed: &ClaimedPlan) -> Result<Grant, Block> {
+        let plan = &claimed.plan;
         let store = self.ports.permits();
         let set = store.permits();
         self.tell(Event::WaitStarted {
@@ -187,7 +239,7 @@ impl<P: Ports> ApplyLayer<P> {
         });
         let ask = Ask {
             subject: Subject::new(plan.id.clone(), plan.symbol()),
-            attempt: self.settings.attempt.clone(),
+            attempt: claimed.attempt.clone(),
             policy: self.settings.wait,
         };
         let answer = wait_and_take(store, self.ports.clock(), ask, |event| match event {
@@ -214,14 +266,14 @@ impl<P: Ports> ApplyLayer<P> {
         answer
     }
 
-    async fn close<R: crate::exchange::QuantityRules>(
+    async fn close(
         &self,
         plan: &Plan,
         step: &Step,
         grant: Grant,
-        position: &Position<R>,
+        position: Desk<P>,
     ) -> ApplyResult {
-        let order = match ApprovedClose::size(grant, plan.symbol(), position) {
+        let order = match ApprovedClose::size(grant, plan.symbol(), &position) {
             Ok(order) => order,
             Err(no) => return self.no_order(plan, &no),
         };
@@ -230,7 +282,11 @@ impl<P: Ports> ApplyLayer<P> {
             plan,
             step: step.name(),
         });
-        let submission = self.ports.exchange().submit_close(order).await;
+        let submission = self
+            .ports
+            .exchange()
+            .submit_close(order, position.desk)
+            .await;
         self.tell(Event::Submitted {
             plan,
             step: step.name(),
@@ -242,8 +298,8 @@ impl<P: Ports> ApplyLayer<P> {
                 .saturating_duration_since(granted_at),
         });
         match submission {
-            Submission::Accepted(fill) if !fill.is_open => self.filled(plan, step, fill).await,
-            Submission::Accepted(_) | Submission::Unknown { .. } => self.ask(plan, step).await,
+            Submission::Accepted(fill) => self.filled(plan, step, fill).await,
+            Submission::Unknown { trace, .. } => self.ask(plan, step, &trace).await,
             Submission::Rejected { code, message } => {
                 self.failed(plan, step, &format!("order_rejected:{code}"), message)
             }
@@ -252,8 +308,12 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// An order that may exist is asked about, never sent again.
-    async fn ask(&self, plan: &Plan, step: &Step) -> ApplyResult {
-        let settlement = self.ports.exchange().settle(plan.symbol(), &plan.id).await;
+    async fn ask(&self, plan: &Plan, step: &Step, trace: &OrderTrace) -> ApplyResult {
+        let settlement = self
+            .ports
+            .exchange()
+            .settle(plan.symbol(), &plan.id, trace)
+            .await;
         self.tell(Event::Settled {
             plan,
             settlement: &settlement,
@@ -292,10 +352,10 @@ impl<P: Ports> ApplyLayer<P> {
         plan: &Plan,
         step: &Step,
         grant: Grant,
-        position: Decimal,
+        position: Desk<P>,
         price: Decimal,
     ) -> ApplyResult {
-        let stop = match ApprovedStop::aim(grant, plan.symbol(), position, price) {
+        let stop = match ApprovedStop::aim(grant, plan.symbol(), position.amount, price) {
             Ok(stop) => stop,
             Err(no) => return self.no_order(plan, &no),
         };
@@ -303,7 +363,11 @@ impl<P: Ports> ApplyLayer<P> {
             plan,
             step: step.name(),
         });
-        let replacement = self.ports.exchange().replace_stop(stop).await;
+        let replacement = self
+            .ports
+            .exchange()
+            .replace_stop(stop, position.desk)
+            .await;
         self.tell(Event::StopReplaced {
             plan,
             replacement: &replacement,
@@ -366,8 +430,22 @@ impl<P: Ports> ApplyLayer<P> {
     }
 }
 
+/// A position on the ports' venue.
+type Desk<P> = Position<<<P as Ports>::Exchange as Exchange>::Desk>;
+
 /// Between two tries to publish a result.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(250);
+
+/// A name too long to carry its number is told by its digest: cut short, two attempts could be one.
+fn digest_of(name: &str) -> AttemptId {
+    let digest = Sha256::digest(name.as_bytes());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    AttemptId::new(&hex).unwrap_or_else(|_| unreachable!("64 hex digits are an id"))
+}
+
+fn position_came_too_late() -> ExchangeError {
+    ExchangeError::Unavailable("no position by the end of the wait for permits".into())
+}
 
 fn step_name(plan: &Plan) -> &'static str {
     plan.step.as_ref().map_or("NONE", Step::name)

@@ -96,6 +96,15 @@ impl MemoryBoard {
 }
 
 impl Inner {
+    fn halt(&self) -> Halt {
+        match self.halted {
+            true => Halt::On {
+                by: "memory".into(),
+            },
+            false => Halt::Off,
+        }
+    }
+
     fn wake_readers(&mut self) {
         self.readers.drain(..).for_each(Waker::wake);
     }
@@ -106,16 +115,14 @@ impl ProposalSource for MemoryBoard {
         let mut inner = self.lock();
         let (written, told) = inner.versions.entry(symbol.clone()).or_default();
         *told = *written;
-        let halt = match inner.halted {
-            true => Halt::On {
-                by: "memory".into(),
-            },
-            false => Halt::Off,
-        };
         Ok(Observed {
             proposal: Ok(inner.proposals.get(symbol).cloned()),
-            halt,
+            halt: inner.halt(),
         })
+    }
+
+    async fn fetch_halt(&self, _: &Symbol) -> Result<Halt, PortError> {
+        Ok(self.lock().halt())
     }
 
     async fn changed(&self, symbol: &Symbol) {
@@ -156,9 +163,8 @@ impl PlanLog for MemoryBoard {
 
     async fn announce(&self, plan: &Plan, _: u64) -> Result<bool, PortError> {
         let mut inner = self.lock();
-        let new = inner
-            .announced
-            .insert((plan.id.clone(), plan.decision, plan.reasons.join(",")));
+        let announcement = (plan.id.clone(), plan.decision, plan.reasons.join(","));
+        let new = !inner.claims.contains_key(&plan.id) && inner.announced.insert(announcement);
         if new {
             inner.plans.push(plan.clone());
             inner.wake_readers();
@@ -170,7 +176,11 @@ impl PlanLog for MemoryBoard {
 impl ResultLog for MemoryBoard {
     async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
         let mut inner = self.lock();
-        if !result.is_final || inner.finished.insert(result.plan.clone()) {
+        let open = match result.is_final {
+            true => inner.finished.insert(result.plan.clone()),
+            false => !inner.finished.contains(&result.plan),
+        };
+        if open {
             inner.results.push(result.clone());
             inner.wake_readers();
         }

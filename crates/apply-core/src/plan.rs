@@ -230,10 +230,10 @@ fn decide(proposal: &Proposal, gates: &GateSettings, halt: &Halt) -> Decided {
     let action = Action::from_wire(&proposal.action);
     let score = proposal.kill_score.get();
     let mut reasons = Vec::new();
-    if score >= gates.critical {
+    if reaches(score, gates.critical) {
         return no(Decision::Blocked, "kill_score_critical");
     }
-    if score >= gates.warning {
+    if reaches(score, gates.warning) {
         if !action.is_some_and(Action::is_close) {
             return no(Decision::Blocked, "kill_score_warning_risk_increase");
         }
@@ -260,6 +260,13 @@ fn decide(proposal: &Proposal, gates: &GateSettings, halt: &Halt) -> Decided {
         }
     };
     (Decision::Execute, reasons, Some(step))
+}
+
+/// A threshold that is no number is reached by every score: it must not let everything pass.
+fn reaches(score: f64, threshold: f64) -> bool {
+    score
+        .partial_cmp(&threshold)
+        .is_none_or(std::cmp::Ordering::is_ge)
 }
 
 /// A price above 0 that a decimal can hold.

@@ -63,6 +63,11 @@ pub trait ProposalSource: Send + Sync {
     /// Looks at a symbol's proposal and the kill switch together.
     fn fetch(&self, symbol: &Symbol) -> impl Future<Output = Result<Observed, PortError>> + Send;
 
+    /// Looks at the kill switch alone. Unreadable is on.
+    fn fetch_halt(&self, symbol: &Symbol) -> impl Future<Output = Result<Halt, PortError>> + Send {
+        async { Ok(self.fetch(symbol).await?.halt) }
+    }
+
     /// Resolves when the proposal may have changed since the last call. A source without pushes
     /// never resolves; the caller polls besides. Cancellation safe.
     fn changed(&self, symbol: &Symbol) -> impl Future<Output = ()> + Send;
@@ -91,7 +96,8 @@ pub trait PlanLog: Send + Sync {
     ) -> impl Future<Output = Result<Claim, PortError>> + Send;
 
     /// Puts a plan that will not execute on the stream, once: `false` where the same decision on
-    /// the same plan was published already.
+    /// the same plan was published already, or the plan is claimed: whoever claimed it tells what
+    /// becomes of it.
     fn announce(
         &self,
         plan: &Plan,
@@ -101,8 +107,8 @@ pub trait PlanLog: Send + Sync {
 
 /// The stream of results.
 pub trait ResultLog: Send + Sync {
-    /// Publishes a result. For a claimed plan it is the one final result: publishing it again,
-    /// after a lost answer for instance, changes nothing.
+    /// Publishes a result. A final one ends its claimed plan: publishing it again, after a lost
+    /// answer for instance, changes nothing, and no other result of the plan follows it.
     fn publish(&self, result: &ApplyResult) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 

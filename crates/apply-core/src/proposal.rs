@@ -92,6 +92,16 @@ pub enum ProposalError {
 }
 
 impl ProposalError {
+    /// The symbol.
+    pub fn symbol(&self) -> &Symbol {
+        match self {
+            Self::Missing { symbol, .. }
+            | Self::NotANumber { symbol, .. }
+            | Self::Negative { symbol, .. }
+            | Self::Unreadable { symbol, .. } => symbol,
+        }
+    }
+
     /// The reason as one snake_case word: a metric's label.
     pub fn code(&self) -> &'static str {
         match self {

@@ -59,6 +59,12 @@ pub enum NoOrder {
         /// The venue's rule.
         why: String,
     },
+    /// Trading was halted between the grant and the order.
+    #[error("trading was halted after the permits were taken: {by}")]
+    Halted {
+        /// What says so.
+        by: String,
+    },
     /// The grant is for another symbol than the plan.
     #[error("the grant is for {0}")]
     OtherSymbol(String),
@@ -72,6 +78,7 @@ impl NoOrder {
             Self::SideMismatch { .. } => "position_side_mismatch",
             Self::NoQuantity => "no_permitted_quantity",
             Self::NotOrderable { .. } => "quantity_not_orderable",
+            Self::Halted { .. } => "kill_switch_active",
             Self::OtherSymbol(_) => "grant_symbol_mismatch",
         }
     }
@@ -88,7 +95,7 @@ impl ApprovedClose {
         let side = checked_side(&grant, symbol, position.amount)?;
         let permitted = grant.max_quantity().ok_or(NoOrder::NoQuantity)?;
         let wanted = permitted.min(position.amount.abs());
-        let quantity = match position.rules.cut(wanted) {
+        let quantity = match position.desk.cut(wanted) {
             // Rules come from outside too: a cut that is no cut is not believed.
             Ok(cut) if cut > Decimal::ZERO && cut <= wanted => cut,
             Ok(cut) => {

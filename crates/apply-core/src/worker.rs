@@ -9,6 +9,7 @@ use crate::{
     result::ApplyResult,
     symbol::Symbol,
 };
+use permit_gate::{AttemptId, PlanId};
 
 /// Follows one symbol. Several run side by side; none waits for another.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct SymbolWorker {
     symbol: Symbol,
     /// What the last look saw and dealt with: an unchanged proposal is not dealt with again.
     seen: Option<Observed>,
+    /// The claim that was asked for without an answer: the next try has to be the same attempt.
+    unanswered: Option<(PlanId, AttemptId)>,
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
     /// otherwise bury the results its neighbours wait for.
     last_skip: Option<String>,
@@ -38,6 +41,7 @@ impl SymbolWorker {
         Self {
             symbol,
             seen: None,
+            unanswered: None,
             last_skip: None,
         }
     }
@@ -82,7 +86,14 @@ impl SymbolWorker {
             return Ok(Worked::Declined);
         }
         self.last_skip = None;
-        match layer.claim(plan).await? {
+        let attempt = match self.unanswered.take() {
+            Some((asked, attempt)) if asked == plan.id => attempt,
+            _ => layer.new_attempt(),
+        };
+        self.unanswered = Some((plan.id.clone(), attempt.clone()));
+        let claim = layer.claim(plan, attempt).await?;
+        self.unanswered = None;
+        match claim {
             Some(claimed) => Ok(Worked::CarriedOut(Box::new(layer.carry_out(claimed).await))),
             None => Ok(Worked::Declined),
         }
