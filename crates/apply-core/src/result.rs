@@ -24,7 +24,7 @@ pub struct ApplyResult {
     pub would_execute: bool,
     /// What was done, step by step.
     pub steps: Vec<StepResult>,
-    /// The reason code where nothing happened, or perhaps not all of it; none where all went well.
+    /// The reason code where nothing happened; none where all went well.
     pub error: Option<String>,
     /// What it earned, where known.
     pub profit: Option<Profit>,

@@ -1,0 +1,256 @@
+//! A venue that plays a script and remembers everything it was asked.
+
+use super::d;
+use apply_core::{
+    ApprovedClose, ApprovedStop, Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement,
+    Side, Submission, Symbol,
+    exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
+};
+use permit_gate::PlanId;
+use rust_decimal::Decimal;
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// One question to the venue, with the instant it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Position(Symbol, PlanId),
+    Close {
+        plan: PlanId,
+        order: String,
+        symbol: Symbol,
+        side: Side,
+        quantity: Decimal,
+    },
+    WhatBecameOf(PlanId, OrderTrace),
+    Profit(String),
+    Stop {
+        symbol: Symbol,
+        side: Side,
+        trigger: Decimal,
+    },
+}
+
+#[derive(Clone)]
+pub(crate) struct Venue(Arc<Mutex<Script>>);
+
+pub(crate) struct Script {
+    pub(crate) position: Result<Decimal, ExchangeError>,
+    pub(crate) rules: StepRules,
+    /// How long it thinks about the position.
+    pub(crate) thinks: Duration,
+    /// `None`: fills every close completely.
+    pub(crate) submission: Option<Submission>,
+    pub(crate) settlement: Settlement,
+    pub(crate) profit: Result<Option<Profit>, ExchangeError>,
+    /// `None`: places every stop.
+    pub(crate) stop: Option<StopReplacement>,
+    asked: Vec<(Instant, Asked)>,
+}
+
+impl Venue {
+    pub(crate) fn holding(position: &str) -> Self {
+        Self(Arc::new(Mutex::new(Script {
+            position: Ok(d(position)),
+            rules: StepRules::step("0.001"),
+            thinks: Duration::ZERO,
+            submission: None,
+            settlement: Settlement::Unresolved {
+                why: "nobody scripted an answer".into(),
+            },
+            profit: Ok(None),
+            stop: None,
+            asked: Vec::new(),
+        })))
+    }
+
+    /// Changes the script.
+    pub(crate) fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    /// Every close it was sent.
+    pub(crate) fn closes(&self) -> Vec<Asked> {
+        self.asked_for(|asked| matches!(asked, Asked::Close { .. }))
+    }
+
+    /// The quantity of the only close it was sent; `None` where it was sent none.
+    pub(crate) fn closed_quantity(&self) -> Option<Decimal> {
+        match self.closes().as_slice() {
+            [] => None,
+            [Asked::Close { quantity, .. }] => Some(*quantity),
+            more => panic!("one close at most, not {more:?}"),
+        }
+    }
+
+    /// When the only close came.
+    pub(crate) fn closed_at(&self) -> Instant {
+        let script = self.0.lock().unwrap();
+        let mut closes = script
+            .asked
+            .iter()
+            .filter(|(_, asked)| matches!(asked, Asked::Close { .. }));
+        let (at, _) = closes.next().unwrap();
+        assert!(closes.next().is_none(), "one close");
+        *at
+    }
+
+    pub(crate) fn asked_for(&self, wanted: impl Fn(&Asked) -> bool) -> Vec<Asked> {
+        self.asked().into_iter().filter(|a| wanted(a)).collect()
+    }
+
+    /// Everything it was asked, in order.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        let script = self.0.lock().unwrap();
+        script.asked.iter().map(|(_, a)| a.clone()).collect()
+    }
+
+    fn hear<T>(&self, asked: Asked, answer: impl FnOnce(&Script) -> T) -> T {
+        let mut script = self.0.lock().unwrap();
+        script.asked.push((Instant::now(), asked));
+        answer(&script)
+    }
+}
+
+impl Exchange for Venue {
+    type Desk = Desk;
+
+    async fn prepare(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+    ) -> Result<Position<Desk>, ExchangeError> {
+        let asked = Asked::Position(symbol.clone(), plan.clone());
+        let thinks = self.hear(asked, |script| script.thinks);
+        sleep(thinks).await;
+        let script = self.0.lock().unwrap();
+        script.position.clone().map(|amount| Position {
+            amount,
+            desk: Desk {
+                plan: plan.clone(),
+                rules: script.rules.clone(),
+            },
+        })
+    }
+
+    async fn submit_close(&self, order: ApprovedClose, desk: Desk) -> Submission {
+        assert_eq!(desk.plan, *order.plan(), "the desk laid out for this plan");
+        let asked = Asked::Close {
+            plan: order.plan().clone(),
+            order: order.client_order_id(),
+            symbol: order.symbol().clone(),
+            side: order.side(),
+            quantity: order.quantity(),
+        };
+        let all = || Submission::Accepted(filled(&order.quantity().to_string(), order.side()));
+        self.hear(asked, |script| {
+            script.submission.clone().unwrap_or_else(all)
+        })
+    }
+
+    async fn settle(&self, _: &Symbol, plan: &PlanId, trace: &OrderTrace) -> Settlement {
+        let asked = Asked::WhatBecameOf(plan.clone(), trace.clone());
+        self.hear(asked, |script| script.settlement.clone())
+    }
+
+    async fn fetch_profit(
+        &self,
+        _: &Symbol,
+        order_id: &str,
+    ) -> Result<Option<Profit>, ExchangeError> {
+        let asked = Asked::Profit(order_id.to_owned());
+        self.hear(asked, |script| script.profit.clone())
+    }
+
+    async fn replace_stop(&self, stop: ApprovedStop, desk: Desk) -> StopReplacement {
+        assert_eq!(desk.plan, *stop.plan(), "the desk laid out for this plan");
+        let asked = Asked::Stop {
+            symbol: stop.symbol().clone(),
+            side: stop.side(),
+            trigger: stop.trigger(),
+        };
+        let placed = || {
+            StopReplacement::Placed(StopPlaced {
+                order_id: "77".into(),
+                side: stop.side(),
+                trigger: stop.trigger(),
+                cancelled: vec!["76".into()],
+            })
+        };
+        self.hear(asked, |script| script.stop.clone().unwrap_or_else(placed))
+    }
+}
+
+/// A market order that filled completely.
+pub(crate) fn filled(quantity: &str, side: Side) -> Fill {
+    Fill {
+        order_id: "11934538190".into(),
+        side,
+        quantity: d(quantity),
+        executed_qty: d(quantity),
+        average_price: Some(d("64000.50")),
+        status: "FILLED".into(),
+    }
+}
+
+/// What an order of unknown outcome is asked about with.
+pub(crate) fn trace() -> OrderTrace {
+    OrderTrace {
+        side: Side::Sell,
+        position_side: "BOTH".into(),
+        position_before: Some(d("0.0124")),
+        signed_from: 1_769_301_008_195,
+        signed_until: 1_769_301_008_195,
+        receive_window: Duration::from_millis(1500),
+    }
+}
+
+/// What is laid out for one plan's order.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    plan: PlanId,
+    rules: StepRules,
+}
+
+impl QuantityRules for Desk {
+    fn cut(&self, wanted: Decimal) -> Result<Decimal, String> {
+        (self.rules.0)(wanted)
+    }
+}
+
+/// A venue's rules; `cut` is theirs to get wrong.
+#[derive(Clone)]
+pub(crate) struct StepRules(Arc<Cut>);
+
+type Cut = dyn Fn(Decimal) -> Result<Decimal, String> + Send + Sync;
+
+impl StepRules {
+    /// Cuts down to a multiple of `step`.
+    pub(crate) fn step(step: &str) -> Self {
+        let step = d(step);
+        Self::cutting(move |wanted| {
+            let cut = (wanted - wanted % step).normalize();
+            match cut.is_zero() {
+                true => Err(format!("{wanted} is below the step {step}")),
+                false => Ok(cut),
+            }
+        })
+    }
+
+    /// Cuts in a way of its own.
+    pub(crate) fn cutting(
+        cut: impl Fn(Decimal) -> Result<Decimal, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(cut))
+    }
+}
+
+impl fmt::Debug for StepRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StepRules")
+    }
+}

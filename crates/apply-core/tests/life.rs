@@ -1,0 +1,658 @@
+//! The life of one plan, from its proposal to its one result, in virtual time.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use apply_core::{
+    Decision, Fill, Settlement, Side, Submission,
+    event::Level,
+    exchange::{ExchangeError, Profit, StopReplacement},
+};
+use common::*;
+use permit_gate::StoreError;
+
+#[tokio::test(start_paused = true)]
+async fn with_both_permits_in_time_the_order_leaves_as_the_later_one_arrives() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    let rose = tokio::time::Instant::now();
+    let result = stage.play().await;
+    assert_eq!(stage.venue().closed_at() - rose, ms(195));
+    let plan = stage.plans()[0].id.clone();
+    assert_eq!(
+        stage.venue().closes(),
+        [Asked::Close {
+            order: format!("apply-{plan}"),
+            plan,
+            symbol: btc(),
+            side: Side::Sell,
+            quantity: d("0.008"),
+        }]
+    );
+    assert_eq!(
+        (result.decision, result.executed, result.error),
+        (Decision::Execute, true, None)
+    );
+    assert_eq!(result.steps.len(), 1);
+    assert_eq!(result.steps[0].status, "success");
+    assert_eq!(result.steps[0].executed_qty.as_deref(), Some("0.008"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_permit_after_789_ms_is_in_time() {
+    let stage = Stage::new();
+    stage.answer((50, GOVERNOR), (789, &p33("0.008", "0.0124")));
+    let rose = tokio::time::Instant::now();
+    assert!(stage.play().await.executed);
+    assert_eq!(stage.venue().closed_at() - rose, ms(789));
+    assert_eq!(stage.log.count("[PERMIT_WAIT] OK "), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_position_permit_the_plan_is_blocked_after_1200_ms_and_nothing_is_sent() {
+    let stage = Stage::new();
+    stage.answer((50, GOVERNOR), (60_000, &p33("0.008", "0.0124")));
+    let result = stage.play().await;
+    assert_eq!(stage.elapsed(), ms(1200));
+    assert_eq!(
+        (result.decision, result.executed, result.error.as_deref()),
+        (
+            Decision::Blocked,
+            false,
+            Some("permit_timeout_or_missing:missing_p33")
+        )
+    );
+    assert_eq!(stage.venue().closes(), []);
+    let plan = stage.plans()[0].id.clone();
+    assert!(
+        stage.permits().holds(&plan, "governor"),
+        "a permit of a plan that did not pass is not taken"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_ends_the_wait_at_once_with_its_own_reason() {
+    for (governor, position_brain, after, error) in [
+        ((50, GOVERNOR), (120, P33_NO), 120, "p33_permit_denied"),
+        (
+            (50, GOVERNOR_NO),
+            (600, P33_NO),
+            50,
+            "governor_permit_denied",
+        ),
+        ((50, GOVERNOR), (70, "{"), 70, "invalid_p33_permit_format"),
+        (
+            (50, GOVERNOR),
+            (80, &*p33("0.0", "0.0124")),
+            80,
+            "invalid_safe_close_qty",
+        ),
+    ] {
+        let stage = Stage::new();
+        // The step of the safety net: what cannot make the set complete is found by it.
+        stage.answer(governor, position_brain);
+        let result = stage.play().await;
+        assert_eq!(result.error.as_deref(), Some(error));
+        assert_eq!(
+            (result.decision, result.executed),
+            (Decision::Blocked, false)
+        );
+        assert!(
+            stage.elapsed() >= ms(after) && stage.elapsed() <= ms(after + 100),
+            "{error} after {:?}",
+            stage.elapsed()
+        );
+        assert_eq!(stage.venue().closes(), []);
+    }
+}
+
+/// Plays one plan with these permits and this live position; what was sent, and the error.
+async fn sized(governor_qty: &str, safe_qty: &str, seen: &str, live: &str) -> (String, String) {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.position = Ok(d(live)));
+    stage.answer((10, &governor(governor_qty)), (20, &p33(safe_qty, seen)));
+    let result = stage.play().await;
+    let sent = stage
+        .venue()
+        .closed_quantity()
+        .map_or_else(|| "nothing".into(), |quantity| quantity.to_string());
+    assert_eq!(result.executed, sent != "nothing");
+    (sent, result.error.unwrap_or_default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_the_least_of_all_permits_and_the_live_position_cut_to_the_step() {
+    for (governor_qty, safe_qty, live, sent) in [
+        ("0.0", "0.008", "0.0124", "0.008"),
+        ("0.0", "0.009000000000000001", "0.0124", "0.009"),
+        ("0.0", "0.19999999999999998", "0.5", "0.2"),
+        ("0.0", "0.0089999", "0.0124", "0.008"),
+        ("0.0", "0.0124", "0.005", "0.005"),
+        ("0.0", "0.0124", "0.0054", "0.005"),
+        ("0.003", "0.008", "0.0124", "0.003"),
+        ("0.0039", "0.008", "0.0124", "0.003"),
+        ("0.5", "0.008", "0.0124", "0.008"),
+        ("0.008", "0.009", "0.002", "0.002"),
+    ] {
+        assert_eq!(
+            sized(governor_qty, safe_qty, "0.0124", live).await,
+            (sent.to_owned(), String::new()),
+            "governor {governor_qty}, position brain {safe_qty}, live {live}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_below_the_step_is_not_sent() {
+    for (governor_qty, safe_qty, live) in [
+        ("0.0", "0.0009", "0.0124"),
+        ("0.0009", "0.008", "0.0124"),
+        ("0.0", "0.008", "0.0004"),
+    ] {
+        assert_eq!(
+            sized(governor_qty, safe_qty, "0.0124", live).await,
+            ("nothing".into(), "quantity_not_orderable".into())
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_position_is_bought_back() {
+    let stage = Stage::new();
+    stage
+        .venue()
+        .script(|script| script.position = Ok(d("-0.0124")));
+    stage.answer((10, GOVERNOR), (20, &p33("0.008", "-0.0124")));
+    let result = stage.play().await;
+    assert!(matches!(
+        stage.venue().closes().as_slice(),
+        [Asked::Close {
+            side: Side::Buy,
+            quantity,
+            ..
+        }] if *quantity == d("0.008")
+    ));
+    assert_eq!(result.steps[0].side.as_deref(), Some("BUY"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reviewer_who_saw_another_side_allows_nothing() {
+    for (seen, live) in [
+        ("-0.0124", "0.0124"),
+        ("0.0124", "-0.0124"),
+        ("0", "0.0124"),
+    ] {
+        assert_eq!(
+            sized("0.0", "0.008", seen, live).await,
+            ("nothing".into(), "position_side_mismatch".into()),
+            "seen {seen}, live {live}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flat_position_is_told_without_waiting_and_without_taking_permits() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.position = Ok(d("0")));
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert_eq!(stage.elapsed(), ms(0));
+    assert_eq!(
+        (result.decision, result.error.as_deref()),
+        (Decision::Blocked, Some("no_position"))
+    );
+    tokio::time::sleep(ms(1000)).await;
+    let plan = stage.plans()[0].id.clone();
+    assert!(stage.permits().holds(&plan, "governor") && stage.permits().holds(&plan, "p33"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_that_turns_out_flat_after_the_grant_is_no_order() {
+    let stage = Stage::new();
+    stage.venue().script(|script| {
+        script.position = Ok(d("0"));
+        script.thinks = ms(300);
+    });
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert_eq!(result.error.as_deref(), Some("no_position"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+fn partly(executed: &str, status: &str) -> Fill {
+    Fill {
+        executed_qty: d(executed),
+        status: status.into(),
+        ..filled("0.008", Side::Sell)
+    }
+}
+
+/// One plan whose submission ends like this: executed, the error, what the ledger will read.
+async fn ending(
+    submission: Submission,
+    settlement: Option<Settlement>,
+) -> (bool, String, Option<String>) {
+    let stage = Stage::new();
+    let asks = usize::from(settlement.is_some());
+    stage.venue().script(|script| {
+        script.submission = Some(submission);
+        if let Some(settlement) = settlement {
+            script.settlement = settlement;
+        }
+    });
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert_eq!(
+        stage.venue().closes().len(),
+        1,
+        "sent once, whatever came of it"
+    );
+    let asked = stage
+        .venue()
+        .asked_for(|asked| matches!(asked, Asked::WhatBecameOf(..)));
+    let plan = stage.plans()[0].id.clone();
+    assert_eq!(asked, vec![Asked::WhatBecameOf(plan, trace()); asks]);
+    let told = result.steps[0].executed_qty.clone();
+    assert_eq!(
+        result.decision,
+        match result.executed {
+            true => Decision::Execute,
+            false => Decision::Error,
+        }
+    );
+    (result.executed, result.error.unwrap_or_default(), told)
+}
+
+fn told(executed: bool, error: &str, quantity: Option<&str>) -> (bool, String, Option<String>) {
+    (executed, error.into(), quantity.map(str::to_owned))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_order_is_executed_when_something_filled() {
+    let whole = partly("0.008", "FILLED");
+    assert_eq!(
+        ending(Submission::Accepted(whole), None).await,
+        told(true, "", Some("0.008"))
+    );
+    let part = partly("0.005", "EXPIRED");
+    assert_eq!(
+        ending(Submission::Accepted(part), None).await,
+        told(true, "", Some("0.005"))
+    );
+    let none = partly("0", "EXPIRED");
+    assert_eq!(
+        ending(Submission::Accepted(none), None).await,
+        told(false, "order_not_filled", None)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_never_stood_is_not_executed_and_not_asked_about() {
+    let rejected = Submission::Rejected {
+        code: -2022,
+        message: "ReduceOnly Order is rejected.".into(),
+    };
+    assert_eq!(
+        ending(rejected, None).await,
+        told(false, "order_rejected:-2022", None)
+    );
+    let not_sent = Submission::NotSent {
+        why: "connection refused".into(),
+    };
+    assert_eq!(
+        ending(not_sent, None).await,
+        told(false, "order_not_sent", None)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_unknown_outcome_is_asked_about_and_never_sent_again() {
+    let why = || "said so".to_owned();
+    for (settlement, end) in [
+        (
+            Settlement::Accepted(partly("0.008", "FILLED")),
+            told(true, "", Some("0.008")),
+        ),
+        (
+            Settlement::Accepted(partly("0.003", "CANCELED")),
+            told(true, "", Some("0.003")),
+        ),
+        (
+            Settlement::Accepted(partly("0", "CANCELED")),
+            told(false, "order_not_filled", None),
+        ),
+        (
+            Settlement::NotExecuted { why: why() },
+            told(false, "order_not_executed", None),
+        ),
+        (
+            Settlement::Unresolved { why: why() },
+            told(false, "order_unresolved", None),
+        ),
+    ] {
+        let unknown = Submission::Unknown {
+            why: why(),
+            trace: trace(),
+        };
+        assert_eq!(
+            ending(unknown, Some(settlement.clone())).await,
+            end,
+            "{settlement:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unresolved_order_calls_for_a_person() {
+    let stage = Stage::new();
+    stage.venue().script(|script| {
+        script.submission = Some(Submission::Unknown {
+            why: "reset after the request was written".into(),
+            trace: trace(),
+        });
+    });
+    stage.answer_yes();
+    stage.play().await;
+    assert_eq!(stage.log.level_of("Order of plan "), Level::Error);
+    assert_eq!(stage.log.count("Order 11934538190 executed"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profit_nobody_told_is_absent_and_not_zero() {
+    for unknown in [Ok(None), Err(ExchangeError::Unavailable("timeout".into()))] {
+        let stage = Stage::new();
+        stage.venue().script(|script| script.profit = unknown);
+        stage.answer_yes();
+        let result = stage.play().await;
+        assert!(result.executed, "the order stands without its figure");
+        assert_eq!(result.profit, None);
+        let fields = result.to_fields();
+        assert!(fields.iter().all(|(name, _)| !name.contains("profit")));
+        assert!(
+            stage
+                .log
+                .lines()
+                .iter()
+                .all(|l| !l.contains("profit_realized"))
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profit_is_the_executed_orders_own() {
+    let stage = Stage::new();
+    stage.venue().script(|script| {
+        script.profit = Ok(Some(Profit {
+            realized: d("0.00015000"),
+            net: Some(d("0.00012")),
+            commission: vec![("USDT".into(), d("0.00003"))],
+        }));
+    });
+    stage.answer_yes();
+    let result = stage.play().await;
+    let asked = |asked: &Asked| matches!(asked, Asked::Profit(_));
+    assert_eq!(
+        stage.venue().asked_for(asked),
+        [Asked::Profit("11934538190".into())]
+    );
+    assert_eq!(
+        result.to_fields()[8..],
+        [
+            ("profit_realized", "0.00015".to_owned()),
+            ("profit_net", "0.00012".into()),
+            ("commission", "0.00003 USDT".into()),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_venue_that_fails_while_the_permits_are_awaited_ends_the_plan() {
+    for (error, code) in [
+        (
+            ExchangeError::Unavailable("connection refused".into()),
+            "venue_unavailable",
+        ),
+        (
+            ExchangeError::Unfit("hedge mode is on".into()),
+            "venue_refuses_account",
+        ),
+    ] {
+        let stage = Stage::new();
+        stage.venue().script(|script| {
+            script.position = Err(error);
+            script.thinks = ms(100);
+        });
+        stage.answer_yes();
+        let result = stage.play().await;
+        assert_eq!(stage.elapsed(), ms(100));
+        assert_eq!(
+            (result.decision, result.executed, result.error.as_deref()),
+            (Decision::Error, false, Some(code))
+        );
+        assert_eq!(stage.venue().closes(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_venue_that_fails_after_the_grant_ends_the_plan_too() {
+    let stage = Stage::new();
+    stage.venue().script(|script| {
+        script.position = Err(ExchangeError::Unavailable("timeout".into()));
+        script.thinks = ms(500);
+    });
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert_eq!(result.error.as_deref(), Some("venue_unavailable"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_venue_that_never_answers_holds_no_grant_beyond_the_wait() {
+    let stage = Stage::new();
+    stage
+        .venue()
+        .script(|script| script.thinks = ms(24 * 3_600_000));
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert_eq!(stage.elapsed(), ms(1350), "the wait and its grace");
+    assert_eq!(result.error.as_deref(), Some("venue_unavailable"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_that_comes_after_the_grant_is_in_time_until_the_wait_would_have_ended() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(700));
+    stage.answer_yes();
+    assert!(stage.play().await.executed);
+    assert_eq!(stage.elapsed(), ms(700));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_switch_during_the_wait_stops_the_order_and_leaves_the_permits() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    stage.when_planned(0, ms(100), |permits, _| permits.halt(true));
+    let result = stage.play().await;
+    assert_eq!(
+        (result.decision, result.error.as_deref()),
+        (Decision::Blocked, Some("kill_switch_active"))
+    );
+    let plan = stage.plans()[0].id.clone();
+    assert!(stage.permits().holds(&plan, "governor"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_switch_between_the_grant_and_a_late_position_stops_the_order() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(700));
+    stage.answer_yes();
+    let board = stage.board().memory.clone();
+    stage.when_planned(0, ms(400), move |_, _| board.halt(true));
+    let result = stage.play().await;
+    assert_eq!(stage.log.count("[PERMIT_WAIT] OK "), 1, "it was granted");
+    assert_eq!(
+        (result.decision, result.error.as_deref()),
+        (Decision::Blocked, Some("kill_switch_active"))
+    );
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_switch_that_cannot_be_read_before_a_late_order_is_on() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(700));
+    stage.answer_yes();
+    let board = stage.board().clone();
+    stage.when_planned(0, ms(400), move |_, _| board.fail("fetch_halt", 1));
+    let result = stage.play().await;
+    assert_eq!(result.error.as_deref(), Some("kill_switch_active"));
+    assert!(result.steps[0].details.contains("connection reset"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_store_in_trouble_is_asked_again_and_grants_once() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    let trouble = StoreError::Unavailable("connection refused".into());
+    stage.permits().fail_next(trouble);
+    stage.when_planned(0, ms(150), |permits, _| permits.lose_next_reply());
+    assert!(stage.play().await.executed);
+    assert_eq!(stage.log.count("Permit store trouble"), 2);
+    assert_eq!(stage.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_store_that_never_answers_ends_in_no() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    stage.permits().hang_next();
+    let result = stage.play().await;
+    assert_eq!(stage.elapsed(), ms(1350));
+    assert_eq!(result.error.as_deref(), Some("permit_take_unanswered"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_is_published_until_it_is_done_and_stands_there_once() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    stage.board().fail("publish", 3);
+    stage.board().lose_answer("publish");
+    assert!(stage.play().await.executed);
+    assert_eq!(stage.log.count("Cannot publish the result for BTCUSDT"), 4);
+    assert_eq!(stage.log.count("Result: "), 1);
+    assert_eq!(stage.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rehearsal_takes_the_permits_and_never_asks_the_venue() {
+    let stage = Stage::rehearsing();
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert_eq!(
+        (result.decision, result.executed, result.would_execute),
+        (Decision::Execute, false, true)
+    );
+    assert_eq!(result.error, None);
+    let plan = stage.plans()[0].id.clone();
+    assert!(!stage.permits().holds(&plan, "governor"));
+    assert_eq!(stage.venue().asked(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rehearsal_without_permits_would_not_have_executed() {
+    let stage = Stage::rehearsing();
+    let result = stage.play().await;
+    assert_eq!(
+        (
+            result.executed,
+            result.would_execute,
+            result.error.as_deref()
+        ),
+        (false, false, Some("permit_timeout_or_missing:missing_both"))
+    );
+    assert_eq!(stage.venue().asked(), []);
+}
+
+/// One UPDATE_SL plan to 64000.5 whose replacement ends like this.
+async fn moved_stop(replacement: Option<StopReplacement>) -> (bool, String, Vec<Asked>) {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.stop = replacement);
+    stage.answer_yes();
+    stage.propose_with("UPDATE_SL", &[("new_sl_proposed", "64000.5")]);
+    let result = stage.carry_out().await;
+    assert_eq!(stage.results(), vec![result.clone()]);
+    assert_eq!(stage.venue().closes(), [], "a stop move closes nothing");
+    assert_eq!(result.steps[0].step, "UPDATE_SL");
+    let error = result.error.unwrap_or_default();
+    (
+        result.executed,
+        error,
+        stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. })),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_move_ends_as_the_venue_says_and_is_tried_once() {
+    let stop = || {
+        vec![Asked::Stop {
+            symbol: btc(),
+            side: Side::Sell,
+            trigger: d("64000.5"),
+        }]
+    };
+    assert_eq!(moved_stop(None).await, (true, String::new(), stop()));
+    let why = || "said so".to_owned();
+    for (replacement, error) in [
+        (
+            StopReplacement::Rejected {
+                code: -2021,
+                message: why(),
+            },
+            "stop_rejected:-2021",
+        ),
+        (StopReplacement::NotSent { why: why() }, "stop_not_sent"),
+        (StopReplacement::Unknown { why: why() }, "stop_unresolved"),
+    ] {
+        assert_eq!(
+            moved_stop(Some(replacement)).await,
+            (false, error.to_owned(), stop())
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_for_the_other_side_or_for_nothing_is_not_placed() {
+    for (live, error) in [("-0.0124", "position_side_mismatch"), ("0", "no_position")] {
+        let stage = Stage::new();
+        stage.venue().script(|script| script.position = Ok(d(live)));
+        stage.answer_yes();
+        stage.propose_with("UPDATE_SL", &[("new_sl_proposed", "64000.5")]);
+        let result = stage.carry_out().await;
+        assert_eq!(result.error.as_deref(), Some(error));
+        assert_eq!(
+            stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. })),
+            []
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn permits_of_another_plan_move_nothing() {
+    let stage = Stage::new();
+    stage.when_planned(0, ms(10), |permits, _| {
+        let other = permit_gate::PlanId::new("67e6da21fa9fe506").unwrap();
+        permits.put(&other, "governor", GOVERNOR.as_bytes());
+        permits.put(&other, "p33", p33("0.008", "0.0124").as_bytes());
+    });
+    let result = stage.play().await;
+    assert_eq!(
+        result.error.as_deref(),
+        Some("permit_timeout_or_missing:missing_both")
+    );
+    assert_eq!(stage.venue().closes(), []);
+}
