@@ -81,6 +81,10 @@ pub struct SymbolRules {
     pub market_lot: Grid,
     /// `PRICE_FILTER`: bounds of prices; absent where the venue sends none, and then no price can be rounded.
     pub price: Option<Grid>,
+    /// How many decimal places a quantity may have (-1111 beyond), where the venue says it; bounds the steps, is none itself.
+    pub quantity_precision: Option<u32>,
+    /// How many decimal places a price may have, where the venue says it.
+    pub price_precision: Option<u32>,
     /// `MIN_NOTIONAL`: the least worth of an order in the quote asset. Reduce-only orders are exempt, so closing ignores it.
     pub min_notional: Option<Decimal>,
     /// The asset profits are counted in, where the venue says it.
@@ -145,12 +149,8 @@ impl SymbolRules {
         if wanted <= Decimal::ZERO {
             return Err(self.out_of_bounds(wanted));
         }
-        let step = match (self.lot.step, self.market_lot.step) {
-            (Some(a), Some(b)) => common_multiple(a, b)
-                .ok_or(self.unworkable("the two steps have no common multiple"))?,
-            (Some(step), None) | (None, Some(step)) => step,
-            (None, None) => return Err(self.unworkable("no step size is known")),
-        };
+        let steps = [self.lot.step, self.market_lot.step];
+        let step = self.common_step(&steps, self.quantity_precision)?;
         let bound = [self.lot.max, self.market_lot.max]
             .into_iter()
             .flatten()
@@ -185,14 +185,10 @@ impl SymbolRules {
         if wanted <= Decimal::ZERO {
             return Err(self.out_of_bounds(wanted));
         }
-        let (price, tick) = match self.price {
-            Some(
-                price @ Grid {
-                    step: Some(tick), ..
-                },
-            ) => (price, tick),
-            _ => return Err(self.unworkable("no tick size is known")),
+        let Some(price) = self.price else {
+            return Err(self.unworkable("no price rule is known"));
         };
+        let tick = self.common_step(&[price.step], self.price_precision)?;
         let too_long = || self.unworkable("the number has too many digits");
         let below = multiple_below(wanted, tick).ok_or_else(too_long)?;
         let rounded = match stop_side {
@@ -214,6 +210,24 @@ impl SymbolRules {
     #[must_use]
     pub fn admits(&self, quantity: Quantity) -> bool {
         self.cut_quantity(quantity.0) == Ok(quantity)
+    }
+
+    /// The smallest step that keeps to all of `steps` and to a number of decimal places.
+    fn common_step(
+        &self,
+        steps: &[Option<Decimal>],
+        places: Option<u32>,
+    ) -> Result<Decimal, RuleError> {
+        let steps = steps.iter().flatten().copied();
+        let Some(step) = steps.map(Some).reduce(|a, b| common_multiple(a?, b?)) else {
+            return Err(self.unworkable("no step size is known"));
+        };
+        let finest = places.and_then(|places| exact(1, places));
+        let joined = match finest {
+            Some(finest) => step.and_then(|step| common_multiple(step, finest)),
+            None => step,
+        };
+        joined.ok_or(self.unworkable("the steps have no common multiple"))
     }
 
     fn out_of_bounds(&self, wanted: Decimal) -> RuleError {
@@ -300,6 +314,8 @@ mod tests {
             lot,
             market_lot,
             price: Some(grid("0.1", "100000", "0.1")),
+            quantity_precision: None,
+            price_precision: None,
             min_notional: Some(d("100")),
             margin_asset: None,
         }
@@ -350,6 +366,14 @@ mod tests {
         let mixed = rules(grid("0", "10", "0.4"), grid("0", "10", "0.6"));
         assert_eq!(mixed.cut_quantity(d("2.3")).unwrap().get(), d("1.2"));
         assert_eq!(mixed.cut_quantity(d("2.4")).unwrap().get(), d("2.4"));
+    }
+
+    #[test]
+    fn a_step_finer_than_the_allowed_places_is_not_used_to_the_full() {
+        let mut fine = rules(grid("0", "10", "0.0005"), grid("0", "10", "0.0005"));
+        assert_eq!(fine.cut_quantity(d("0.0125")).unwrap().get(), d("0.0125"));
+        fine.quantity_precision = Some(3);
+        assert_eq!(fine.cut_quantity(d("0.0125")).unwrap().get(), d("0.012"));
     }
 
     #[test]

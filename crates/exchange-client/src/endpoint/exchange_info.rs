@@ -53,6 +53,10 @@ struct RawSymbol<'a> {
     status: Field<'a>,
     #[serde(borrow, rename = "marginAsset")]
     margin_asset: Field<'a>,
+    #[serde(borrow, rename = "quantityPrecision")]
+    quantity_precision: Field<'a>,
+    #[serde(borrow, rename = "pricePrecision")]
+    price_precision: Field<'a>,
     #[serde(borrow)]
     filters: Option<Vec<RawFilter<'a>>>,
 }
@@ -148,10 +152,25 @@ fn decode_symbol(entry: &[u8]) -> Result<SymbolRules, DecodeError> {
         lot: lot.ok_or_else(|| missing("LOT_SIZE"))?,
         market_lot: market_lot.ok_or_else(|| missing("MARKET_LOT_SIZE"))?,
         price,
+        quantity_precision: fields::optional("quantityPrecision", raw.quantity_precision, places)?,
+        price_precision: fields::optional("pricePrecision", raw.price_precision, places)?,
         min_notional,
         margin_asset: fields::optional("marginAsset", raw.margin_asset, fields::text)?
             .map(|text| text.into_owned()),
     })
+}
+
+fn places(name: &'static str, field: Field<'_>) -> Result<u32, DecodeError> {
+    let count = fields::integer(name, field)?;
+    u32::try_from(count)
+        .ok()
+        .filter(|places| *places <= 28)
+        .ok_or_else(|| {
+            DecodeError::new(
+                name,
+                format!("{count} decimal places are more than a decimal holds"),
+            )
+        })
 }
 
 fn lot_grid(raw: &RawFilter<'_>) -> Result<Grid, DecodeError> {

@@ -8,6 +8,9 @@ pub(crate) mod premium;
 pub(crate) mod stop;
 pub(crate) mod trades;
 
+#[cfg(test)]
+mod fuzz;
+
 use std::fmt::Display;
 
 /// Parameters in the order they are sent, which is the order they are signed in.
