@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::{limits::Limits, symbol::SymbolSpec};
+use crate::{
+    limits::Limits,
+    symbol::{MAX_AMOUNT, SymbolSpec, is_price},
+};
 
 /// How a key proves itself.
 #[derive(Clone)]
@@ -199,7 +202,8 @@ impl SimConfig {
         self
     }
 
-    /// The server's clock runs this many milliseconds ahead of this machine's (below zero: behind).
+    /// The server's clock runs this many milliseconds ahead of this machine's (below zero: behind); at most a
+    /// hundred years either way.
     #[must_use]
     pub fn clock_offset_ms(mut self, offset: i64) -> Self {
         self.clock_offset_ms = offset;
@@ -241,6 +245,25 @@ impl SimConfig {
         self
     }
 
+    /// Whether a venue can be run with this; otherwise what is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for spec in &self.symbols {
+            spec.check()?;
+        }
+        for start in &self.positions {
+            if !self.symbols.iter().any(|spec| spec.symbol == start.symbol) {
+                return Err(format!(
+                    "a position in {}, which is no symbol",
+                    start.symbol
+                ));
+            }
+            if !is_position(start.amount, start.entry_price) {
+                return Err(format!("the position in {} is out of range", start.symbol));
+            }
+        }
+        Ok(())
+    }
+
     fn start_position(
         mut self,
         symbol: String,
@@ -256,6 +279,11 @@ impl SimConfig {
         });
         self
     }
+}
+
+/// Whether a position can be worked with.
+pub(crate) fn is_position(amount: Decimal, entry_price: Option<Decimal>) -> bool {
+    amount.abs() <= MAX_AMOUNT && entry_price.is_none_or(is_price)
 }
 
 #[cfg(test)]

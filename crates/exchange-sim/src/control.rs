@@ -73,13 +73,6 @@ struct FillOrder {
     client_id: String,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMore<T> {
-    More(Vec<T>),
-    One(T),
-}
-
 /// Why a control request was refused; the text goes back with status 400.
 type Refusal = String;
 
@@ -118,7 +111,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request) -> Reply {
             .map(|limits: Option<Limits>| handle.set_limits(limits))
             .map(|()| done()),
         ("POST", "symbol") => read(request)
-            .map(|spec: SymbolSpec| handle.set_symbol(spec))
+            .and_then(|spec: SymbolSpec| handle.shared.lock().venue.set_symbol(spec))
             .map(|()| done()),
         ("POST", "connections") => read(request).map(|wanted: SetConnections| {
             handle.reset_next_connections(wanted.reset_next);
@@ -152,13 +145,15 @@ fn done() -> Value {
 }
 
 fn add_faults(handle: &SimHandle, request: &Request) -> Result<Value, Refusal> {
-    let faults = match read(request)? {
-        OneOrMore::More(faults) => faults,
-        OneOrMore::One(fault) => vec![fault],
+    let faults: Vec<Fault> = if request.body.trim_start().starts_with('[') {
+        read(request)?
+    } else {
+        vec![read(request)?]
     };
+    faults.iter().try_for_each(Fault::check)?;
     let ids: Vec<_> = faults
         .into_iter()
-        .map(|fault: Fault| handle.script(fault))
+        .map(|fault| handle.script(fault))
         .collect();
     Ok(json!({"ids": ids}))
 }
@@ -175,7 +170,8 @@ fn set_position(handle: &SimHandle, request: &Request) -> Result<Value, Refusal>
         .lock()
         .venue
         .set_position(&symbol, side, amount, entry_price);
-    set.then(done).ok_or_else(|| format!("no symbol {symbol}"))
+    set.then(done)
+        .ok_or_else(|| format!("no symbol {symbol}, or a figure out of range"))
 }
 
 fn set_price(handle: &SimHandle, request: &Request) -> Result<Value, Refusal> {
@@ -183,7 +179,7 @@ fn set_price(handle: &SimHandle, request: &Request) -> Result<Value, Refusal> {
     let moved = handle.shared.lock().venue.set_mark_price(&symbol, price);
     moved
         .then(done)
-        .ok_or_else(|| format!("no symbol {symbol}, or no price above zero: {price}"))
+        .ok_or_else(|| format!("no symbol {symbol}, or no such price: {price}"))
 }
 
 /// Entries from `from` (a `seq`) on, at most `limit`, optionally of one `client_id`.

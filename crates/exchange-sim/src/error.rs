@@ -154,6 +154,9 @@ impl VenueError {
     pub(crate) fn price_not_positive() -> Self {
         Self::bad(-4001, "Price less than 0.")
     }
+    pub(crate) fn price_above_max() -> Self {
+        Self::bad(-4002, "Price greater than max price.")
+    }
     pub(crate) fn quantity_not_positive() -> Self {
         Self::bad(-4003, "Quantity less than or equal to zero.")
     }

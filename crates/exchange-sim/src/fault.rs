@@ -10,7 +10,10 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::http::{Reply, Request};
+use crate::{
+    http::{Reply, Request},
+    symbol::is_price,
+};
 
 /// Which requests a fault is for. Empty fields match everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -474,6 +477,17 @@ pub enum Action {
         #[serde(default)]
         delivery: Delivery,
     },
+    /// The client gets this at once, and the venue acts on the request only later: by then it is judged anew,
+    /// its receive window included.
+    Late {
+        /// Milliseconds between what the client gets and the execution.
+        after_ms: u64,
+        /// What the client gets.
+        instead: Instead,
+        /// How the execution is bent.
+        #[serde(default)]
+        script: Script,
+    },
 }
 
 /// One scripted fault.
@@ -520,6 +534,18 @@ impl Fault {
             Action::Executed {
                 script,
                 delivery: Delivery::Whole,
+            },
+        )
+    }
+
+    /// The client gets this at once; the venue acts after this time, if the request's receive window lasts so long.
+    pub fn late(when: When, after: Duration, instead: Instead) -> Self {
+        Self::new(
+            when,
+            Action::Late {
+                after_ms: millis(after),
+                instead,
+                script: Script::default(),
             },
         )
     }
@@ -574,7 +600,7 @@ impl Fault {
     /// Queries say -2013 for a while. No effect on a fault that does not execute.
     #[must_use]
     pub fn hide_order(mut self, veil: Veil) -> Self {
-        if let Action::Executed { script, .. } = &mut self.action {
+        if let Some(script) = self.script_mut() {
             script.hide_order = Some(veil);
         }
         self
@@ -583,7 +609,7 @@ impl Fault {
     /// `userTrades` leaves the trades out for a while. No effect on a fault that does not execute.
     #[must_use]
     pub fn hide_trades(mut self, veil: Veil) -> Self {
-        if let Action::Executed { script, .. } = &mut self.action {
+        if let Some(script) = self.script_mut() {
             script.hide_trades = Some(veil);
         }
         self
@@ -592,10 +618,31 @@ impl Fault {
     /// `positionRisk` shows the old position for a while. No effect on a fault that does not execute.
     #[must_use]
     pub fn hide_position(mut self, veil: Veil) -> Self {
-        if let Action::Executed { script, .. } = &mut self.action {
+        if let Some(script) = self.script_mut() {
             script.hide_position = Some(veil);
         }
         self
+    }
+
+    /// Whether it can be carried out; otherwise what is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let price = match &self.action {
+            Action::NotExecuted(_) => None,
+            Action::Executed { script, .. } | Action::Late { script, .. } => {
+                script.fill.as_ref().and_then(|fill| fill.price)
+            }
+        };
+        match price {
+            Some(price) if !is_price(price) => Err(format!("no fill can have the price {price}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn script_mut(&mut self) -> Option<&mut Script> {
+        match &mut self.action {
+            Action::NotExecuted(_) => None,
+            Action::Executed { script, .. } | Action::Late { script, .. } => Some(script),
+        }
     }
 
     fn new(when: When, action: Action) -> Self {

@@ -76,7 +76,13 @@ impl SimHandle {
     }
 
     /// Puts a fault at the end of the queue.
+    ///
+    /// # Panics
+    /// If a scripted fill has a price that is not above zero and at most 4529764.
     pub fn script(&self, fault: Fault) -> FaultId {
+        if let Err(mistake) = fault.check() {
+            panic!("{mistake}");
+        }
         self.shared.lock().faults.add(fault)
     }
 
@@ -123,7 +129,7 @@ impl SimHandle {
     /// Sets the one-way position of a symbol, its entry price being the mark price.
     ///
     /// # Panics
-    /// If the venue has no such symbol.
+    /// If the venue has no such symbol, or the amount is beyond 10^12.
     pub fn set_position(&self, symbol: &str, amount: Decimal) {
         self.set_leg(symbol, PositionSide::Both, amount);
     }
@@ -131,14 +137,14 @@ impl SimHandle {
     /// Sets one leg of a symbol, its entry price being the mark price.
     ///
     /// # Panics
-    /// If the venue has no such symbol.
+    /// If the venue has no such symbol, or the amount is beyond 10^12.
     pub fn set_leg(&self, symbol: &str, side: PositionSide, amount: Decimal) {
         let set = self
             .shared
             .lock()
             .venue
             .set_position(symbol, side, amount, None);
-        assert!(set, "the simulated venue has no symbol {symbol}");
+        assert!(set, "no symbol {symbol}, or no such amount: {amount}");
     }
 
     /// The conditional orders of a symbol that wait for their price, oldest first.
@@ -159,18 +165,24 @@ impl SimHandle {
     /// Moves a mark price; resting orders and stops that it reaches are executed before this returns.
     ///
     /// # Panics
-    /// If the venue has no such symbol or the price is not above zero.
+    /// If the venue has no such symbol, or the price is not above zero and at most 4529764.
     pub fn set_price(&self, symbol: &str, price: Decimal) {
         let moved = self.shared.lock().venue.set_mark_price(symbol, price);
-        assert!(moved, "no symbol {symbol}, or no price above zero: {price}");
+        assert!(moved, "no symbol {symbol}, or no such price: {price}");
     }
 
     /// Adds a symbol, or changes the filters of a known one (which keeps its mark price).
+    ///
+    /// # Panics
+    /// If no venue could be run with it: prices, amounts or precisions out of range.
     pub fn set_symbol(&self, spec: SymbolSpec) {
-        self.shared.lock().venue.set_symbol(spec);
+        if let Err(mistake) = self.shared.lock().venue.set_symbol(spec) {
+            panic!("{mistake}");
+        }
     }
 
-    /// The server's clock runs this many milliseconds ahead of this machine's (below zero: behind).
+    /// The server's clock runs this many milliseconds ahead of this machine's (below zero: behind); at most a
+    /// hundred years either way.
     pub fn set_clock_offset_ms(&self, offset: i64) {
         self.shared.lock().venue.set_clock_offset_ms(offset);
     }

@@ -68,7 +68,8 @@
 //! | `POST /sim/fill` | `{"client_id"}`: fills what is left of an open order |
 //!
 //! Actions of a fault: `{"not_executed": "reset" | "close" | "hang" | {"reply": {"status","headers","body"}}}` or
-//! `{"executed": {"script": {…}, "delivery": "whole" | "reset" | "close" | "hang" | "cut" | {"slow": {"piece","pause_ms"}} | {"reply": {…}}}}`.
+//! `{"executed": {"script": {…}, "delivery": "whole" | "reset" | "close" | "hang" | "cut" | {"slow": {"piece","pause_ms"}} | {"reply": {…}}}}` or
+//! `{"late": {"after_ms", "instead": …, "script": {…}}}` (answered now, acted on later).
 //! A script may hold `fill` (`{"quantity","price","trades","rest":"expired"|"open"}`), `hide_order`, `hide_trades` and
 //! `hide_position` (each `{"for_ms","for_queries"}`).
 //!

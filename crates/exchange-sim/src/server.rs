@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
@@ -15,7 +15,7 @@ use crate::{
     fault::{Action, Delivery, Instead, Script},
     http::{NoRequest, Reply, Request, read_request},
     log::{OrderOutcome, Verdict},
-    state::{Arrival, Shared},
+    state::{Arrival, Late, Shared},
 };
 
 /// Whether a connection serves another request after this one.
@@ -28,7 +28,7 @@ enum Next {
 /// Accepts until `shutdown` completes; then every connection ends, mid-reply ones included.
 pub(crate) async fn run(
     listener: TcpListener,
-    shared: Arc<Shared>,
+    (shared, mut lates): (Arc<Shared>, mpsc::UnboundedReceiver<Late>),
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     if !listener.local_addr()?.ip().is_loopback() {
@@ -47,6 +47,9 @@ pub(crate) async fn run(
         tokio::select! {
             () = &mut shutdown => return Ok(()),
             Some(_) = tasks.join_next() => {}
+            Some(late) = lates.recv() => {
+                tasks.spawn(act_late(late, Arc::clone(&shared)));
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     tasks.spawn(serve_connection(stream, Arc::clone(&shared)));
@@ -142,6 +145,20 @@ async fn serve_request(
             pause(Duration::from_millis(fault.delay_after_ms)).await;
             return deliver_instead(stream, instead, request.keep_alive).await;
         }
+        Action::Late {
+            after_ms,
+            instead,
+            script,
+        } => {
+            // The server is gone only when this connection is about to end too.
+            let _ = shared.late.send(Late {
+                request: request.clone(),
+                seq,
+                after: Duration::from_millis(after_ms),
+                script,
+            });
+            return deliver_instead(stream, instead, request.keep_alive).await;
+        }
         Action::Executed { script, delivery } => {
             let reply = execute(shared, request, seq, &script);
             pause(Duration::from_millis(fault.delay_after_ms)).await;
@@ -159,6 +176,11 @@ fn execute(shared: &Shared, request: &Request, seq: Option<u64>, script: &Script
         state.orders.settle(seq, verdict);
     }
     answered.reply
+}
+
+async fn act_late(late: Late, shared: Arc<Shared>) {
+    pause(late.after).await;
+    execute(&shared, &late.request, late.seq, &late.script);
 }
 
 fn settle_unexecuted(shared: &Shared, seq: Option<u64>) {

@@ -22,16 +22,17 @@ impl Sim {
     /// Opens a venue on `127.0.0.1`. When this returns, it accepts connections.
     ///
     /// # Errors
-    /// Where the port cannot be taken.
+    /// Where the port cannot be taken; `InvalidInput` where no venue could be run with this configuration.
     ///
     /// # Cancellation
     /// Dropped half-way, nothing is left running.
     pub async fn start(config: SimConfig) -> io::Result<Self> {
+        check(&config)?;
         let listener = TcpListener::bind(("127.0.0.1", config.port)).await?;
         let address = listener.local_addr()?;
-        let shared = Shared::new(&config);
+        let (shared, lates) = Shared::new(&config);
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server::run(listener, Arc::clone(&shared), async {
+        let server = tokio::spawn(server::run(listener, (Arc::clone(&shared), lates), async {
             // A sender that is gone means the same as a word from it.
             let _ = stopped.await;
         }));
@@ -76,7 +77,8 @@ impl Sim {
 /// its logs and screws are then under `/sim` over HTTP.
 ///
 /// # Errors
-/// `InvalidInput` where the listener is not on a loopback address: a simulated venue has no business on a network.
+/// `InvalidInput` where the listener is not on a loopback address (a simulated venue has no business on a
+/// network) or no venue could be run with this configuration.
 ///
 /// # Cancellation
 /// Dropping the future stops the venue.
@@ -85,5 +87,12 @@ pub async fn serve(
     config: SimConfig,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    check(&config)?;
     server::run(listener, Shared::new(&config), shutdown).await
+}
+
+fn check(config: &SimConfig) -> io::Result<()> {
+    config
+        .check()
+        .map_err(|mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake))
 }

@@ -7,11 +7,11 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     config::{Drift, SimConfig},
-    fault::{Fault, FaultId, Faults},
+    fault::{Fault, FaultId, Faults, Script},
     http::Request,
     log::OrderLog,
     venue::Venue,
@@ -93,6 +93,15 @@ impl State {
     }
 }
 
+/// A request that is acted on after its client has been answered.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) request: Request,
+    pub(crate) seq: Option<u64>,
+    pub(crate) after: Duration,
+    pub(crate) script: Script,
+}
+
 /// The state, its lock, and the signals that connections listen to.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -102,11 +111,14 @@ pub(crate) struct Shared {
     /// Changes whenever idle connections are to be closed.
     pub(crate) close_idle: watch::Sender<u64>,
     pub(crate) drift: Option<Drift>,
+    /// Towards the server, which owns the waiting.
+    pub(crate) late: mpsc::UnboundedSender<Late>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: &SimConfig) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(config: &SimConfig) -> (Arc<Self>, mpsc::UnboundedReceiver<Late>) {
+        let (late, lates) = mpsc::unbounded_channel();
+        let shared = Arc::new(Self {
             state: Mutex::new(State {
                 venue: Venue::new(config),
                 faults: Faults::default(),
@@ -118,7 +130,9 @@ impl Shared {
             arrived: watch::Sender::new(0),
             close_idle: watch::Sender::new(0),
             drift: config.drift,
-        })
+            late,
+        });
+        (shared, lates)
     }
 
     /// A panic elsewhere must not take the judge's log away, so a poisoned lock is opened all the same.

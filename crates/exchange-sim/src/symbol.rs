@@ -6,6 +6,14 @@ use serde_json::{Value, json};
 
 use crate::error::VenueError;
 
+/// Largest price of any symbol in USDT, as `PRICE_FILTER` lists it. Together with [`MAX_AMOUNT`] it keeps every
+/// product of price and quantity far below what a decimal holds.
+pub(crate) const MAX_PRICE: Decimal = Decimal::from_parts(4_529_764, 0, 0, false, 0);
+/// Largest quantity or position of any symbol: 10^12 of the base asset.
+pub(crate) const MAX_AMOUNT: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0);
+/// Most decimal places a symbol may use.
+const MAX_PLACES: u32 = 8;
+
 /// Bounds and step of a quantity, in the base asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,6 +153,33 @@ impl SymbolSpec {
         self
     }
 
+    /// Whether a venue can be run with this symbol; otherwise which field is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let wrong = |field: &str| Err(format!("symbol {}: {field} is out of range", self.symbol));
+        let amount = |value: Decimal| value >= Decimal::ZERO && value <= MAX_AMOUNT;
+        if self.symbol.is_empty() {
+            return wrong("symbol");
+        }
+        if !is_price(self.mark_price) {
+            return wrong("mark_price");
+        }
+        if self.tick < Decimal::ZERO || self.tick > MAX_PRICE {
+            return wrong("tick");
+        }
+        if self.price_precision > MAX_PLACES || self.quantity_precision > MAX_PLACES {
+            return wrong("precision");
+        }
+        if !amount(self.min_notional) {
+            return wrong("min_notional");
+        }
+        for lot in [&self.lot, &self.market_lot] {
+            if ![lot.min, lot.max, lot.step].into_iter().all(amount) {
+                return wrong("lot");
+            }
+        }
+        Ok(())
+    }
+
     /// Measures an order quantity. `market` picks the filter that rules MARKET orders.
     ///
     /// The order of the checks is ours: sign, precision, bounds, step. Trailing zeros are no precision.
@@ -172,6 +207,9 @@ impl SymbolSpec {
     pub(crate) fn check_price(&self, price: Decimal) -> Result<(), VenueError> {
         if price <= Decimal::ZERO {
             return Err(VenueError::price_not_positive());
+        }
+        if price > MAX_PRICE {
+            return Err(VenueError::price_above_max());
         }
         if price.normalize().scale() > self.price_precision {
             return Err(VenueError::precision());
@@ -207,7 +245,7 @@ impl SymbolSpec {
             "liquidationFee": "0.012500",
             "marketTakeBound": "0.05",
             "filters": [
-                {"filterType": "PRICE_FILTER", "minPrice": text(self.tick), "maxPrice": "4529764", "tickSize": text(self.tick)},
+                {"filterType": "PRICE_FILTER", "minPrice": text(self.tick), "maxPrice": text(MAX_PRICE), "tickSize": text(self.tick)},
                 {"filterType": "LOT_SIZE", "minQty": text(self.lot.min), "maxQty": text(self.lot.max), "stepSize": text(self.lot.step)},
                 {"filterType": "MARKET_LOT_SIZE", "minQty": text(self.market_lot.min), "maxQty": text(self.market_lot.max), "stepSize": text(self.market_lot.step)},
                 {"filterType": "MAX_NUM_ORDERS", "limit": 200},
@@ -222,6 +260,11 @@ impl SymbolSpec {
             "permissionSets": ["GRID", "COPY"],
         })
     }
+}
+
+/// Whether a mark or fill price can be worked with.
+pub(crate) fn is_price(value: Decimal) -> bool {
+    value > Decimal::ZERO && value <= MAX_PRICE
 }
 
 fn is_multiple(value: Decimal, of: Decimal) -> bool {
@@ -261,6 +304,24 @@ mod tests {
     }
 
     #[test]
+    fn a_symbol_no_venue_could_run_with_is_named_with_its_field() {
+        assert_eq!(MAX_AMOUNT, dec("1000000000000"));
+        for spec in SymbolSpec::usual() {
+            spec.check().unwrap();
+        }
+        let broken = |change: fn(&mut SymbolSpec)| {
+            let mut spec = SymbolSpec::btcusdt();
+            change(&mut spec);
+            spec.check().unwrap_err()
+        };
+        assert!(broken(|s| s.mark_price = Decimal::ZERO).contains("mark_price"));
+        assert!(broken(|s| s.mark_price = Decimal::MAX).contains("mark_price"));
+        assert!(broken(|s| s.tick = -Decimal::ONE).contains("tick"));
+        assert!(broken(|s| s.quantity_precision = 29).contains("precision"));
+        assert!(broken(|s| s.lot.max = Decimal::MAX).contains("lot"));
+    }
+
+    #[test]
     fn market_and_limit_orders_have_bounds_of_their_own() {
         let btc = SymbolSpec::btcusdt();
         assert!(btc.check_quantity(dec("500"), false).is_ok());
@@ -277,5 +338,6 @@ mod tests {
         assert_eq!(btc.check_price(dec("64000.15")).unwrap_err().code, -4014);
         assert_eq!(btc.check_price(dec("64000.123")).unwrap_err().code, -1111);
         assert_eq!(btc.check_price(dec("0")).unwrap_err().code, -4001);
+        assert_eq!(btc.check_price(dec("4529764.1")).unwrap_err().code, -4002);
     }
 }

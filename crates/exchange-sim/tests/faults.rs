@@ -150,8 +150,15 @@ async fn a_hang_lasts_until_the_client_leaves_or_the_venue_stops() {
         clients.push(client);
     }
     soon(handle.wait_for_orders(2)).await;
-    // Other connections are served meanwhile.
-    assert_eq!(get(&sim, "/fapi/v1/ping").await.status, 200);
+    // Other connections are served meanwhile, and the two that hang are neither answered nor closed.
+    for _ in 0..3 {
+        assert_eq!(get(&sim, "/fapi/v1/ping").await.status, 200);
+    }
+    for client in &clients {
+        let mut byte = [0];
+        let nothing = client.stream.try_read(&mut byte).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    }
     soon(sim.shutdown()).await.unwrap();
     for mut client in clients {
         assert!(client.read().await.is_err());
@@ -285,6 +292,40 @@ async fn an_executed_order_can_stay_unseen_for_a_time_of_the_server_clock() {
         .await
         .unwrap();
     assert_eq!(seen.json()["status"], "FILLED");
+}
+
+#[tokio::test]
+async fn an_order_can_land_after_its_client_was_told_of_an_error() {
+    let sim = long_btc().await;
+    let fault = Fault::late(
+        When::order(),
+        Duration::from_millis(20),
+        Instead::Reply(Canned::unknown_503()),
+    );
+    assert_eq!(faulted(&sim, fault, "a").await.unwrap().status, 503);
+    soon(async { while query(&sim, "a").await.status != 200 {} }).await;
+    assert_eq!(outcome(&sim, "a"), OrderOutcome::Filled);
+    assert_eq!(sim.handle().position("BTCUSDT"), dec("0.0114"));
+}
+
+#[tokio::test]
+async fn an_order_that_lands_after_its_receive_window_is_refused() {
+    let sim = long_btc().await;
+    sim.handle().script(Fault::late(
+        When::order(),
+        Duration::from_millis(20),
+        Instead::Close,
+    ));
+    let params = format!("{}&recvWindow=1", sell("0.001", "a"));
+    let mut client = Client::to(&sim).await;
+    client.try_signed("POST", ORDER, &params).await.unwrap_err();
+    soon(async {
+        while outcome(&sim, "a") == OrderOutcome::Pending {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(outcome(&sim, "a"), OrderOutcome::Rejected(-1021));
 }
 
 #[tokio::test]

@@ -523,6 +523,18 @@ async fn a_control_request_that_is_not_understood_changes_nothing() {
         ("/sim/price", "{\"symbol\":\"BTCUSDT\",\"price\":\"-1\"}"),
         ("/sim/position", "{\"symbol\":\"NOPE\",\"amount\":\"1\"}"),
         ("/sim/clock", "{\"offset\":5}"),
+        (
+            "/sim/price",
+            "{\"symbol\":\"BTCUSDT\",\"price\":\"79228162514264337593543950335\"}",
+        ),
+        (
+            "/sim/position",
+            "{\"symbol\":\"BTCUSDT\",\"amount\":\"79228162514264337593543950335\"}",
+        ),
+        (
+            "/sim/faults",
+            "{\"action\":{\"executed\":{\"script\":{\"fill\":{\"price\":\"0\"}}}}}",
+        ),
         ("/sim/faults", "{\"action\":\"explode\"}"),
         ("/sim/mode", ""),
     ] {
@@ -583,6 +595,20 @@ async fn a_served_venue_stops_when_told_and_frees_its_port() {
     soon(server).await.unwrap().unwrap();
     assert!(client.read().await.is_err());
     TcpListener::bind(address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_configuration_no_venue_could_run_with_is_refused() {
+    let mut spec = SymbolSpec::btcusdt();
+    spec.mark_price = Decimal::ZERO;
+    for config in [
+        SimConfig::default().symbol(spec),
+        SimConfig::default().position("NOPE", dec("1")),
+        SimConfig::default().position("BTCUSDT", Decimal::MAX),
+    ] {
+        let refused = Sim::start(config).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+    }
 }
 
 #[tokio::test]

@@ -204,6 +204,12 @@ impl Book {
         self.orders.get(&id)
     }
 
+    /// An order as a query sees it: not at all while a veil is over it.
+    pub(super) fn seen(&mut self, id: u64, now: i64) -> Option<Order> {
+        let order = self.orders.get_mut(&id)?;
+        (!order.veil.hides(now)).then(|| order.clone())
+    }
+
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Order> {
         self.orders.get_mut(&id)
     }

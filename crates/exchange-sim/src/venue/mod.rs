@@ -7,6 +7,8 @@ mod book;
 mod market;
 mod order;
 mod position;
+#[cfg(test)]
+mod properties;
 mod view;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,14 +16,14 @@ use std::collections::{BTreeMap, HashMap};
 use rust_decimal::Decimal;
 
 use crate::{
-    config::{PositionSide, SimConfig},
+    config::{PositionSide, SimConfig, is_position},
     error::VenueError,
     fault::Script,
     http::{Reply, Request},
     limits::{Limits, Usage},
     log::{OrderOutcome, Verdict},
     params::Params,
-    symbol::SymbolSpec,
+    symbol::{SymbolSpec, is_price},
 };
 use access::Verifier;
 use algo::Algos;
@@ -149,7 +151,7 @@ impl Venue {
                 .map(|spec| (spec.symbol.clone(), Market::new(spec.clone())))
                 .collect(),
             hedge_mode: config.hedge_mode,
-            clock_offset_ms: config.clock_offset_ms,
+            clock_offset_ms: bounded_offset(config.clock_offset_ms),
             terse_results: config.terse_results,
             usage: Usage::new(config.limits),
             positions: Positions::default(),
@@ -249,7 +251,7 @@ impl Venue {
             Endpoint::PositionMode => self.position_mode(params),
             Endpoint::QueryOrder => self.query_order(params, now),
             Endpoint::CancelOrder => self.cancel_order(params, now),
-            Endpoint::OpenOrders => self.open_orders(params),
+            Endpoint::OpenOrders => self.open_orders(params, now),
             Endpoint::UserTrades => self.user_trades(params, now),
             Endpoint::NewAlgo => self.new_algo(params, now, script),
             Endpoint::QueryAlgo => self.query_algo(params, now),
@@ -279,7 +281,7 @@ impl Venue {
     // What a test or a script may turn from outside.
 
     pub(crate) fn set_clock_offset_ms(&mut self, offset: i64) {
-        self.clock_offset_ms = offset;
+        self.clock_offset_ms = bounded_offset(offset);
     }
 
     pub(crate) fn clock_offset_ms(&self) -> i64 {
@@ -303,16 +305,18 @@ impl Venue {
     }
 
     /// Replaces or adds a symbol; a known symbol keeps its present mark price.
-    pub(crate) fn set_symbol(&mut self, spec: SymbolSpec) {
+    pub(crate) fn set_symbol(&mut self, spec: SymbolSpec) -> Result<(), String> {
+        spec.check()?;
         match self.markets.get_mut(&spec.symbol) {
             Some(market) => market.spec = spec,
             None => {
                 self.markets.insert(spec.symbol.clone(), Market::new(spec));
             }
         }
+        Ok(())
     }
 
-    /// Answers false where the symbol is unknown.
+    /// Answers false where the symbol is unknown or a figure out of range.
     pub(crate) fn set_position(
         &mut self,
         symbol: &str,
@@ -324,6 +328,9 @@ impl Venue {
         let Some(market) = self.markets.get(symbol) else {
             return false;
         };
+        if !is_position(amount, entry_price) {
+            return false;
+        }
         let entry = entry_price.unwrap_or(market.mark_price);
         self.positions.set(symbol, side, amount, entry, now);
         self.expire_orphaned_algos(symbol, side, now);
@@ -349,13 +356,13 @@ impl Venue {
     }
 
     /// Moves a mark price; fills the orders and triggers the stops that it crosses. Answers false where the
-    /// symbol is unknown or the price is not above zero.
+    /// symbol is unknown or the price out of range.
     pub(crate) fn set_mark_price(&mut self, symbol: &str, price: Decimal) -> bool {
         let now = self.server_time();
         let Some(market) = self.markets.get_mut(symbol) else {
             return false;
         };
-        if price <= Decimal::ZERO {
+        if !is_price(price) {
             return false;
         }
         market.mark_price = price;
@@ -363,6 +370,12 @@ impl Venue {
         self.trigger_crossed_algos(symbol, now);
         true
     }
+}
+
+/// Within a hundred years, so that no sum of times can overflow.
+fn bounded_offset(offset: i64) -> i64 {
+    const CENTURY_MS: i64 = 3_155_760_000_000;
+    offset.clamp(-CENTURY_MS, CENTURY_MS)
 }
 
 fn rejected(refusal: &VenueError) -> Verdict {

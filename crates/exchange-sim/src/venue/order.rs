@@ -260,12 +260,8 @@ impl Venue {
         let terse = self.terse_results;
         let order = self
             .book
-            .get_mut(id)
+            .seen(id, now)
             .ok_or_else(VenueError::no_such_order)?;
-        if order.veil.hides(now) {
-            return Err(VenueError::no_such_order());
-        }
-        let order = order.clone();
         let spec = &self.market(&order.symbol)?.spec;
         Ok(view::order(&order, spec, Shown::Query, terse))
     }
@@ -297,18 +293,25 @@ impl Venue {
         Ok(body)
     }
 
-    pub(super) fn open_orders(&self, params: &Params) -> Result<String, VenueError> {
+    pub(super) fn open_orders(&mut self, params: &Params, now: i64) -> Result<String, VenueError> {
         params.allow_only(&["symbol"])?;
         let symbol = params.get("symbol");
         if let Some(symbol) = symbol {
             self.market(symbol)?;
         }
+        let wanted: Vec<u64> = self
+            .book
+            .open()
+            .filter(|order| symbol.is_none_or(|symbol| symbol == order.symbol))
+            .map(|order| order.id)
+            .collect();
         let mut entries = Vec::new();
-        for order in self.book.open() {
-            if symbol.is_none_or(|symbol| symbol == order.symbol) {
-                let spec = &self.market(&order.symbol)?.spec;
-                entries.push(view::order(order, spec, Shown::Query, self.terse_results));
-            }
+        for id in wanted {
+            let Some(order) = self.book.seen(id, now) else {
+                continue;
+            };
+            let spec = &self.market(&order.symbol)?.spec;
+            entries.push(view::order(&order, spec, Shown::Query, self.terse_results));
         }
         Ok(view::list(&entries))
     }
