@@ -1,0 +1,416 @@
+//! One symbol's worker: what it deals with, how often, and what it leaves alone.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use apply_core::{
+    Decision, Mode, PortError, ProposalSource, SymbolWorker, Worked, memory::MemoryBoard,
+};
+use common::*;
+use permit_gate::AttemptId;
+
+/// Every plan so far gets both permits at once, as a generous reviewer would write them again and
+/// again.
+fn permit_everything(stage: &Stage) {
+    for plan in stage.plans() {
+        stage
+            .permits()
+            .put(&plan.id, "governor", GOVERNOR.as_bytes());
+        stage
+            .permits()
+            .put(&plan.id, "p33", p33("0.008", "0.0124").as_bytes());
+    }
+}
+
+fn decisions(stage: &Stage) -> Vec<(Decision, String)> {
+    let plans = stage.plans();
+    plans
+        .iter()
+        .map(|plan| (plan.decision, plan.reason().to_owned()))
+        .collect()
+}
+
+fn ends(stage: &Stage) -> Vec<(Decision, bool, String)> {
+    let results = stage.results().into_iter();
+    results
+        .map(|r| (r.decision, r.executed, r.error.unwrap_or_default()))
+        .collect()
+}
+
+fn blocked_by_switch() -> (Decision, bool, String) {
+    (Decision::Blocked, false, "kill_switch_active".into())
+}
+
+fn executed() -> (Decision, bool, String) {
+    (Decision::Execute, true, String::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unchanged_proposal_is_dealt_with_once() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    assert!(matches!(
+        worker.look(&stage.layer).await,
+        Ok(Worked::Nothing)
+    ));
+    stage.answer_yes();
+    stage.propose("PARTIAL_75");
+    assert!(matches!(
+        worker.look(&stage.layer).await,
+        Ok(Worked::CarriedOut(_))
+    ));
+    for _ in 0..5 {
+        permit_everything(&stage);
+        assert!(matches!(
+            worker.look(&stage.layer).await,
+            Ok(Worked::Nothing)
+        ));
+    }
+    assert_eq!(stage.plans().len(), 1);
+    assert_eq!(ends(&stage), [executed()]);
+    assert_eq!(stage.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proposal_that_comes_back_is_not_executed_a_second_time() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    stage.answer_yes();
+    stage.propose("PARTIAL_75");
+    worker.look(&stage.layer).await.unwrap();
+    // The same plan again: after another proposal, and with a field that is no part of its id.
+    for (action, more) in [
+        ("HOLD", [("R_net", "1.0")]),
+        ("PARTIAL_75", [("R_net", "1.0")]),
+        ("PARTIAL_75", [("R_net", "1.5")]),
+    ] {
+        permit_everything(&stage);
+        stage.propose_with(action, &more);
+        let worked = worker.look(&stage.layer).await;
+        assert!(matches!(worked, Ok(Worked::Declined)), "{worked:?}");
+    }
+    assert_eq!(stage.venue().closes().len(), 1, "one order a plan");
+    assert_eq!(stage.log.count("Plan "), 4, "{:?}", stage.log.lines());
+    let skipped = format!("Plan {} skipped (decision=SKIP", stage.plans()[0].id);
+    assert_eq!(stage.log.count(&skipped), 2);
+    assert_eq!(
+        ends(&stage),
+        [executed(), (Decision::Skip, false, "action_hold".into())]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instances_name_may_be_as_long_as_ids_go() {
+    let name = |last: char| format!("{}{last}", "x".repeat(63));
+    let one = Stage::with(Mode::Testnet, |settings| {
+        settings.attempt = AttemptId::new(&name('1')).unwrap();
+    });
+    let two = one.sibling(&name('2'));
+    one.answer_yes();
+    one.propose("PARTIAL_75");
+    let (first, second) = tokio::join!(one.look(), two.look());
+    assert!(matches!(first, Worked::CarriedOut(_)));
+    assert!(matches!(second, Worked::Declined));
+    one.propose("FULL_CLOSE_PROPOSED");
+    one.look().await;
+    one.propose("PARTIAL_75");
+    permit_everything(&one);
+    assert!(matches!(one.look().await, Worked::Declined));
+    assert_eq!(one.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_claimed_elsewhere_is_a_duplicate_without_a_result_of_its_own() {
+    let ours = Stage::new();
+    let theirs = ours.sibling("instance-b");
+    ours.answer_yes();
+    ours.propose("PARTIAL_75");
+    assert!(matches!(theirs.look().await, Worked::CarriedOut(_)));
+    permit_everything(&ours);
+    assert!(matches!(ours.look().await, Worked::Declined));
+    let plan = ours.plans()[0].id.clone();
+    assert_eq!(
+        ours.log.lines(),
+        [format!(
+            "Plan {plan} skipped (decision=SKIP, symbol=BTCUSDT) reason=duplicate_plan"
+        )]
+    );
+    assert_eq!(ends(&ours), [executed()], "the claimant's alone");
+    assert_eq!(ours.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_instances_on_one_board_one_trades() {
+    let first = Stage::new();
+    let names = ["b", "c", "d", "e", "f"];
+    let others: Vec<Stage> = names.iter().map(|name| first.sibling(name)).collect();
+    first.answer_yes();
+    first.propose("PARTIAL_75");
+    let looks = others.iter().chain([&first]).map(Stage::look);
+    let worked = futures_util::future::join_all(looks).await;
+    let carried = |worked: &&Worked| matches!(worked, Worked::CarriedOut(_));
+    assert_eq!(worked.iter().filter(carried).count(), 1);
+    assert_eq!((first.plans().len(), ends(&first)), (1, vec![executed()]));
+    assert_eq!(first.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_switch_blocks_a_plan_once_and_gone_it_lets_the_same_plan_execute() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    stage.board().memory.halt(true);
+    stage.propose("PARTIAL_75");
+    for _ in 0..3 {
+        worker.look(&stage.layer).await.unwrap();
+    }
+    stage.look().await; // a restart sees it with fresh eyes
+    assert_eq!(
+        decisions(&stage),
+        [(Decision::Blocked, "kill_switch_active".into())]
+    );
+    assert_eq!(ends(&stage), [blocked_by_switch()]);
+
+    stage.board().memory.halt(false);
+    stage.when_planned(1, ms(50), |permits, plan| {
+        permits.put(plan, "governor", GOVERNOR.as_bytes());
+        permits.put(plan, "p33", p33("0.008", "0.0124").as_bytes());
+    });
+    assert!(matches!(
+        worker.look(&stage.layer).await,
+        Ok(Worked::CarriedOut(_))
+    ));
+    assert_eq!(stage.plans()[0].id, stage.plans()[1].id);
+    assert_eq!(ends(&stage), [blocked_by_switch(), executed()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_switch_says_nothing_more_about_a_plan_that_is_done() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    stage.answer_yes();
+    stage.propose("PARTIAL_75");
+    worker.look(&stage.layer).await.unwrap();
+    let told = stage.log.lines().len();
+    stage.board().memory.halt(true);
+    assert!(matches!(
+        worker.look(&stage.layer).await,
+        Ok(Worked::Declined)
+    ));
+    assert_eq!(stage.plans().len(), 1);
+    assert_eq!(ends(&stage), [executed()]);
+    assert_eq!(stage.log.lines().len(), told, "and the log neither");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_another_instance_carries_out_ends_in_that_instances_result() {
+    let ours = Stage::new();
+    let theirs = ours.sibling("instance-b");
+    ours.answer_yes();
+    ours.propose("PARTIAL_75");
+    let halt_meanwhile = async {
+        tokio::time::sleep(ms(100)).await;
+        // The switch that guards the permits follows a little later, as two reads do.
+        ours.board().memory.halt(true);
+        ours.look().await
+    };
+    let (carried, looked) = tokio::join!(theirs.look(), halt_meanwhile);
+    assert!(matches!(carried, Worked::CarriedOut(_)));
+    assert!(matches!(looked, Worked::Declined));
+    assert_eq!(ends(&ours), [executed()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_hold_is_on_the_plan_stream_each_time_and_in_the_results_once() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    let hold = (Decision::Skip, false, "action_hold".to_owned());
+    for second in ["08", "13", "18"] {
+        let at = format!("2026-01-25T00:30:{second}Z");
+        stage.propose_with("HOLD", &[("computed_at_utc", &at)]);
+        worker.look(&stage.layer).await.unwrap();
+    }
+    assert_eq!(stage.plans().len(), 3);
+    assert_eq!(ends(&stage), std::slice::from_ref(&hold));
+
+    stage.propose("UPDATE_SL"); // without a stop: an error is news, and so is the hold after it
+    worker.look(&stage.layer).await.unwrap();
+    stage.propose_with("HOLD", &[("computed_at_utc", "2026-01-25T00:30:23Z")]);
+    worker.look(&stage.layer).await.unwrap();
+    let error = (Decision::Error, false, "missing_new_sl".to_owned());
+    assert_eq!(ends(&stage), [hold.clone(), error, hold]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_blocked_plan_has_a_result() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    for score in ["0.85", "0.9"] {
+        stage.propose_with("PARTIAL_75", &[("kill_score", score)]);
+        worker.look(&stage.layer).await.unwrap();
+    }
+    let blocked = (Decision::Blocked, false, "kill_score_critical".to_owned());
+    assert_eq!(ends(&stage), [blocked.clone(), blocked]);
+    assert_eq!(stage.venue().asked(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_proposal_is_refused_aloud_and_the_next_one_followed() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    for (field, value, code) in [
+        ("kill_score", "nan", "proposal_not_a_number"),
+        ("kill_score", "", "proposal_field_missing"),
+        ("kill_score", "-0.5", "proposal_negative_score"),
+        ("harvest_action", "", "proposal_field_missing"),
+        ("new_sl_proposed", "soon", "proposal_not_a_number"),
+    ] {
+        stage.propose_with("PARTIAL_75", &[(field, value)]);
+        for _ in 0..2 {
+            worker.look(&stage.layer).await.unwrap();
+        }
+        let lines = stage.log.lines();
+        let last = lines.last().unwrap();
+        assert!(
+            last.starts_with("Proposal refused: ")
+                && last.contains(field)
+                && last.ends_with(&format!(" reason={code}")),
+            "{last}"
+        );
+    }
+    assert_eq!(stage.log.count("Proposal refused: "), 5, "once a rewrite");
+    assert!(stage.plans().is_empty() && stage.results().is_empty());
+
+    stage.answer_yes();
+    stage.propose("PARTIAL_75");
+    worker.look(&stage.layer).await.unwrap();
+    assert_eq!(ends(&stage), [executed()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failing_port_left_undone_is_done_at_the_next_look_and_once() {
+    for verb in ["fetch", "claim"] {
+        for lost_answer in [false, true] {
+            let stage = Stage::new();
+            let mut worker = SymbolWorker::new(btc());
+            match lost_answer {
+                false => stage.board().fail(verb, 1),
+                true => stage.board().lose_answer(verb),
+            }
+            stage.answer_yes();
+            stage.propose("PARTIAL_75");
+            let error: PortError = worker.look(&stage.layer).await.unwrap_err();
+            assert!(error.to_string().contains("connection reset"), "{error}");
+            assert!(matches!(
+                worker.look(&stage.layer).await,
+                Ok(Worked::CarriedOut(_))
+            ));
+            assert_eq!(stage.plans().len(), 1);
+            assert_eq!(ends(&stage), [executed()]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_was_lost_stays_the_claimants() {
+    let ours = Stage::new();
+    let theirs = ours.sibling("instance-b");
+    let mut worker = SymbolWorker::new(btc());
+    ours.board().lose_answer("claim");
+    ours.answer_yes();
+    ours.propose("PARTIAL_75");
+    assert!(worker.look(&ours.layer).await.is_err());
+    assert!(matches!(theirs.look().await, Worked::Declined));
+    assert!(matches!(
+        worker.look(&ours.layer).await,
+        Ok(Worked::CarriedOut(_))
+    ));
+    assert_eq!(ours.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_skipped_plan_that_could_not_be_announced_is_announced_at_the_next_look() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    stage.board().fail("announce", 2);
+    stage.propose("HOLD");
+    assert!(worker.look(&stage.layer).await.is_err());
+    assert!(worker.look(&stage.layer).await.is_err());
+    assert!(stage.results().is_empty());
+    worker.look(&stage.layer).await.unwrap();
+    assert_eq!(stage.plans().len(), 1);
+    assert_eq!(
+        ends(&stage),
+        [(Decision::Skip, false, "action_hold".into())]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_symbol_that_may_not_execute_is_skipped_and_the_venue_not_asked() {
+    let stage = Stage::new();
+    let sol = "SOLUSDT".parse().unwrap();
+    let fields = [("harvest_action", "PARTIAL_75"), ("kill_score", "0.1")];
+    stage.board().memory.propose(&sol, &fields);
+    let worked = SymbolWorker::new(sol).look(&stage.layer).await;
+    assert!(matches!(worked, Ok(Worked::Declined)));
+    assert_eq!(
+        ends(&stage),
+        [(Decision::Skip, false, "not_in_allowlist".into())]
+    );
+    assert_eq!(stage.venue().asked(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_waits_delays_no_other_symbol() {
+    let stage = Stage::new();
+    stage.propose("PARTIAL_75"); // nobody will answer this one
+    let layer = stage.layer.clone();
+    let slow = tokio::spawn(async move { SymbolWorker::new(btc()).look(&layer).await });
+    stage.board().memory.plan_at(0).await;
+
+    stage.when_planned(1, ms(0), |permits, plan| {
+        let for_eth = |text: &str| text.replace("BTCUSDT", "ETHUSDT");
+        permits.put(plan, "governor", for_eth(GOVERNOR).as_bytes());
+        permits.put(plan, "p33", for_eth(&p33("0.008", "0.0124")).as_bytes());
+    });
+    let fields = [("harvest_action", "PARTIAL_50"), ("kill_score", "0.1")];
+    stage.board().memory.propose(&eth(), &fields);
+    let quick = SymbolWorker::new(eth()).look(&stage.layer).await;
+    assert!(matches!(quick, Ok(Worked::CarriedOut(result)) if result.executed));
+    assert_eq!(
+        stage.elapsed(),
+        ms(0),
+        "not a moment later for the other's wait"
+    );
+    assert!(!slow.is_finished());
+    slow.await.unwrap().unwrap();
+    assert_eq!(stage.elapsed(), ms(1200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewritten_proposal_wakes_its_own_reader() {
+    let board = MemoryBoard::default();
+    let fields = [("harvest_action", "HOLD"), ("kill_score", "0.1")];
+    board.propose(&eth(), &fields);
+    let woken = |symbol| {
+        let board = board.clone();
+        async move {
+            let wait = tokio::time::timeout(ms(5000), board.changed(&symbol));
+            wait.await.is_ok()
+        }
+    };
+    assert!(woken(eth()).await);
+    assert!(!woken(btc()).await);
+    board.fetch_halt(&eth()).await.unwrap();
+    assert!(
+        woken(eth()).await,
+        "a look at the switch is no look at the proposal"
+    );
+    board.fetch(&eth()).await.unwrap();
+    assert!(!woken(eth()).await, "told once");
+    let later = woken(eth());
+    let (woke, ()) = tokio::join!(later, async {
+        tokio::time::sleep(ms(700)).await;
+        board.propose(&eth(), &fields);
+    });
+    assert!(woke);
+}
