@@ -73,6 +73,13 @@ impl Endpoint {
         Ok(connection)
     }
 
+    /// The database everything lies in.
+    pub(crate) fn db(&self) -> i64 {
+        match self {
+            Self::Fixed(info) | Self::Master { server: info, .. } => info.redis_settings().db(),
+        }
+    }
+
     /// Host and port where they are fixed, for the log.
     pub(crate) fn name(&self) -> String {
         match self {

@@ -36,7 +36,7 @@ struct Shared {
     /// Why there is no connection.
     trouble: Mutex<String>,
     /// Somebody doubts the connection.
-    doubt: Notify,
+    doubt: Arc<Notify>,
     /// … and knows that asking it would not help.
     replace: AtomicBool,
     exclusive: Semaphore,
@@ -61,7 +61,7 @@ impl Node {
             clock: ServerClock::new(Instant::now()),
             live: watch::Sender::new(None),
             trouble: Mutex::new("not connected yet".into()),
-            doubt: Notify::new(),
+            doubt: Arc::default(),
             replace: AtomicBool::new(false),
             exclusive: Semaphore::new(EXCLUSIVE),
             idle: Mutex::default(),
@@ -85,18 +85,9 @@ impl Node {
         &self.shared.clock
     }
 
-    /// Whether scripts are allowed; `None` while there is no connection.
-    pub(crate) fn scripting(&self) -> Option<bool> {
-        self.shared
-            .live
-            .borrow()
-            .as_ref()
-            .map(|live| live.scripting)
-    }
-
-    /// Looks after the connection now instead of at the next ping.
-    pub(crate) fn doubt(&self) {
-        self.shared.doubt.notify_one();
+    /// Ring it to have the connection looked after now instead of at the next ping.
+    pub(crate) fn doubt(&self) -> &Arc<Notify> {
+        &self.shared.doubt
     }
 
     /// Takes the order's permits, or none. Sends nothing twice, but after `NOSCRIPT`, which says
@@ -116,7 +107,7 @@ impl Node {
             if let Failure::WrongServer(_) = failure {
                 self.shared.replace.store(true, Ordering::Relaxed);
             }
-            self.doubt();
+            self.doubt().notify_one();
         }
         answer
     }

@@ -1,17 +1,24 @@
 //! The store an embedder holds.
 
 use crate::{
+    cluster::Cluster,
     config::{ConfigError, RedisConfig, Topology},
     endpoint::{Endpoint, Patience},
-    node::Node,
+    failure::Failure,
+    keys::slot_of,
+    server::{Context, Server},
     stats::{Counters, Stats},
-    take::Order,
+    take::{Order, is_halted},
+    watch::{Hub, RedisWatch, Registry, WatchMode},
 };
-use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Signal, StoreError, Take, Watch};
+use permit_gate::{PermitSet, PermitStore, PlanId, Reply, StoreError, Take};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// Permits on Redis. Clones share everything.
+/// Permits on Redis. Clones share everything; the last one dropped closes all connections.
+///
+/// One process should have one: it keeps one connection for commands and one to be woken by, for
+/// any number of waiting plans.
 #[derive(Clone)]
 pub struct RedisPermitStore {
     inner: Arc<Inner>,
@@ -19,9 +26,17 @@ pub struct RedisPermitStore {
 
 struct Inner {
     config: RedisConfig,
+    servers: Servers,
+    hub: Arc<Hub>,
     counters: Arc<Counters>,
-    in_flight: Semaphore,
-    node: Node,
+    /// Turns for takes, so that a crowd waits here and not in a socket's queue, where its
+    /// time-outs would already run.
+    turns: Semaphore,
+}
+
+enum Servers {
+    One(Server),
+    Cluster(Cluster),
 }
 
 /// Why there is no store.
@@ -41,39 +56,60 @@ pub enum ConnectError {
 }
 
 impl RedisPermitStore {
-    /// Connects.
+    /// Connects, and finds out in which ways permits can be taken and waiting plans woken.
+    ///
+    /// Needs a tokio runtime with time and I/O. Once connected it reconnects by itself for as long
+    /// as it lives.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Config`] where the keys of a plan cannot be taken in one step, as on a
+    /// cluster that keeps them in different slots; [`ConnectError::Unreachable`] where Redis does
+    /// not answer within [`RedisConfig::connect_timeout`].
+    ///
+    /// Cancellation: nothing is left behind.
     pub async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
         config.check()?;
-        let patience = Patience {
-            connect: config.connect_timeout,
-            response: config.response_timeout,
-            ping_every: config.ping_every,
-        };
         let counters = Arc::new(Counters::default());
-        let Topology::Single(info) = &config.topology else {
-            unreachable!()
+        let (keys, switch) = (config.keys.clone(), config.kill_switch.clone());
+        let registry = Registry::new(keys, switch, Arc::clone(&counters));
+        let hub = Hub::new(registry, Arc::clone(&counters));
+        let context = Context {
+            patience: Patience {
+                connect: config.connect_timeout,
+                response: config.response_timeout,
+                ping_every: config.ping_every,
+            },
+            counters: Arc::clone(&counters),
+            hub: config.watching.then(|| Arc::clone(&hub)),
         };
-        let endpoint = Endpoint::Fixed(info.clone());
-        let node = Node::start(endpoint, patience, Arc::clone(&counters));
-        node.ready(config.connect_timeout)
-            .await
-            .map_err(|why| ConnectError::Unreachable {
-                at: config.topology.to_string(),
-                why,
-            })?;
+        let servers = Servers::start(config.topology.clone(), context);
+        let ready = servers.ready(config.connect_timeout).await;
+        ready.map_err(|why| ConnectError::Unreachable {
+            at: config.topology.to_string(),
+            why,
+        })?;
         Ok(Self {
             inner: Arc::new(Inner {
-                in_flight: Semaphore::new(config.max_in_flight),
+                turns: Semaphore::new(config.max_in_flight),
                 config,
+                servers,
+                hub,
                 counters,
-                node,
             }),
         })
     }
 
+    /// How waiting plans are woken at this moment.
+    pub fn watch_mode(&self) -> WatchMode {
+        self.inner.hub.mode()
+    }
+
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
-        self.inner.counters.snapshot(0)
+        let waiting = self.inner.hub.registry().waiting();
+        let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
+        self.inner.counters.snapshot(waiting)
     }
 }
 
@@ -84,20 +120,92 @@ impl PermitStore for RedisPermitStore {
         self.inner.config.keys.permits()
     }
 
-    fn watch(&self, _: &PlanId) -> RedisWatch {
-        RedisWatch
+    fn watch(&self, plan: &PlanId) -> RedisWatch {
+        self.inner.hub.registry().watch(plan)
     }
 
+    /// Sends the take once. What became of it when no answer came, the same attempt learns by
+    /// asking again.
     async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
-        let inner = &*self.inner;
-        let order = Order::new(&inner.config, take, false);
-        let _turn = inner.in_flight.acquire().await;
-        let answer = inner.node.take(&order).await;
-        answer?.into_reply(&order)
+        // Boxed: what a take needs is not to be part of every plan that only waits.
+        Box::pin(self.inner.take(take)).await
     }
 
     fn net_interval(&self, step: Duration) -> Duration {
-        step
+        self.inner.hub.net_interval(step)
+    }
+}
+
+impl Inner {
+    async fn take(&self, take: &Take) -> Result<Reply, StoreError> {
+        let turn = self.turns.acquire().await;
+        let _turn = turn.map_err(|_| StoreError::Unavailable("the store is closing".into()))?;
+        let reply = match &self.servers {
+            Servers::One(server) => {
+                let order = Order::new(&self.config, take, false);
+                server.node.take(&order).await?.into_reply(&order)
+            }
+            Servers::Cluster(cluster) => self.take_in(cluster, take).await,
+        };
+        if let Err(StoreError::Unsettled(_)) = reply {
+            self.counters.unsettled.add();
+        }
+        reply
+    }
+
+    /// On a cluster the kill switch usually lies in another slot, out of the atomic step's reach.
+    /// Then it is read before the take, so that nothing is taken while it is on, and once more
+    /// after it, so that nothing is granted that was halted meanwhile.
+    async fn take_in(&self, cluster: &Cluster, take: &Take) -> Result<Reply, StoreError> {
+        let mut order = Order::new(&self.config, take, false);
+        let slot = slot_of(&self.config.kill_switch);
+        if slot == order.slot() {
+            return cluster.take(&order).await?.into_reply(&order);
+        }
+        order = Order::new(&self.config, take, true);
+        if self.is_halted(cluster, slot).await? {
+            return Ok(Reply::Halted);
+        }
+        let reply = cluster.take(&order).await?.into_reply(&order)?;
+        if !matches!(reply, Reply::Taken(_)) {
+            return Ok(reply);
+        }
+        // The permits are gone: a switch that cannot be read now counts as on.
+        match self.is_halted(cluster, slot).await {
+            Ok(false) => Ok(reply),
+            Ok(true) | Err(_) => Ok(Reply::Halted),
+        }
+    }
+
+    async fn is_halted(&self, cluster: &Cluster, slot: u16) -> Result<bool, Failure> {
+        let (content, exists) = cluster.read(&self.config.kill_switch, slot).await?;
+        Ok(is_halted(content.as_deref(), exists))
+    }
+}
+
+impl Servers {
+    fn start(topology: Topology, context: Context) -> Self {
+        let endpoint = match topology {
+            Topology::Cluster(seeds) => return Self::Cluster(Cluster::start(seeds, context)),
+            Topology::Single(info) => Endpoint::Fixed(info),
+            Topology::Sentinel {
+                sentinels,
+                master,
+                server,
+            } => Endpoint::Master {
+                sentinels,
+                name: master,
+                server,
+            },
+        };
+        Self::One(Server::start(endpoint, &context))
+    }
+
+    async fn ready(&self, patience: Duration) -> Result<(), String> {
+        match self {
+            Self::One(server) => server.ready(patience).await,
+            Self::Cluster(cluster) => cluster.ready(patience).await,
+        }
     }
 }
 
@@ -105,16 +213,7 @@ impl fmt::Debug for RedisPermitStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisPermitStore")
             .field("config", &self.inner.config)
-            .finish()
-    }
-}
-
-/// w
-#[derive(Debug)]
-pub struct RedisWatch;
-
-impl Watch for RedisWatch {
-    async fn changed(&mut self) -> Signal {
-        std::future::pending().await
+            .field("watch_mode", &self.watch_mode())
+            .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,8 @@
 
 use permit_gate::{PlanId, contract::Bench};
 use permit_redis::{PermitKeys, RedisConfig, RedisPermitStore};
-use redis::{aio::MultiplexedConnection, cmd};
+use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
+use redis_harness::RedisServer;
 use std::time::{Duration, Instant};
 
 pub const KILL_SWITCH: &str = "quantum:global:kill_switch";
@@ -14,19 +15,39 @@ pub struct RedisBench {
     pub store: RedisPermitStore,
     pub rival: RedisPermitStore,
     pub keys: PermitKeys,
-    pub issuer: MultiplexedConnection,
-    pub pushes: bool,
+    /// One to each server; on a cluster the one that has the key answers.
+    pub issuers: Vec<MultiplexedConnection>,
 }
 
 impl RedisBench {
-    pub async fn new(config: RedisConfig, issuer: MultiplexedConnection, pushes: bool) -> Self {
+    pub async fn new(config: RedisConfig, server: &RedisServer) -> Self {
+        let issuers = vec![server.connection().await];
+        Self::with_keys(config, PermitKeys::default(), issuers).await
+    }
+
+    pub async fn with_keys(
+        config: RedisConfig,
+        keys: PermitKeys,
+        issuers: Vec<MultiplexedConnection>,
+    ) -> Self {
+        let config = config.permits(keys.clone());
         Self {
             store: RedisPermitStore::connect(config.clone()).await.unwrap(),
             rival: RedisPermitStore::connect(config).await.unwrap(),
-            keys: PermitKeys::default(),
-            issuer,
-            pushes,
+            keys,
+            issuers,
         }
+    }
+
+    /// Runs a command as somebody who knows nothing of us.
+    pub async fn issue<T: FromRedisValue>(&self, command: &redis::Cmd) -> T {
+        for issuer in &self.issuers {
+            match command.query_async(&mut issuer.clone()).await {
+                Err(error) if error.code() == Some("MOVED") => {}
+                answer => return answer.unwrap(),
+            }
+        }
+        panic!("no server has the key");
     }
 
     fn key(&self, plan: &PlanId, permit: &str) -> String {
@@ -55,20 +76,20 @@ impl Bench for RedisBench {
         if let Some(ttl) = ttl {
             set.arg("PX").arg(u64::try_from(ttl.as_millis()).unwrap());
         }
-        set.exec_async(&mut self.issuer.clone()).await.unwrap();
+        self.issue::<()>(&set).await;
     }
 
     async fn expire(&self, plan: &PlanId, permit: &str) {
         let mut expire = cmd("PEXPIRE");
         expire.arg(self.key(plan, permit)).arg(1);
-        expire.exec_async(&mut self.issuer.clone()).await.unwrap();
+        self.issue::<()>(&expire).await;
         while self.holds(plan, permit).await {}
     }
 
     async fn holds(&self, plan: &PlanId, permit: &str) -> bool {
         let mut exists = cmd("EXISTS");
         exists.arg(self.key(plan, permit));
-        exists.query_async(&mut self.issuer.clone()).await.unwrap()
+        self.issue(&exists).await
     }
 
     async fn halt(&self, on: bool) {
@@ -77,11 +98,11 @@ impl Bench for RedisBench {
         if on {
             switch.arg("true");
         }
-        switch.exec_async(&mut self.issuer.clone()).await.unwrap();
+        self.issue::<()>(&switch).await;
     }
 
     fn pushes(&self) -> bool {
-        self.pushes
+        self.store.watch_mode().pushes()
     }
 
     async fn at_most(&self, limit: Duration) {

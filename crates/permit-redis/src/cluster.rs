@@ -1,0 +1,339 @@
+//! Which node of a cluster to ask. Where a node points elsewhere we go there ourselves: it says so
+//! before it executes anything, so the same question is never executed twice.
+
+use crate::{
+    background::{Background, Backoff},
+    config::at_address,
+    endpoint::Endpoint,
+    failure::Failure,
+    server::{Context, Server},
+    take::{Answer, Order},
+};
+use redis::{ConnectionInfo, Value, cmd};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::sync::{Notify, watch};
+
+/// How often the map of slots is fetched even if nobody complains.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// Nodes a question may be sent on to, one after the other.
+const HOPS: usize = 5;
+
+/// A cluster, its map of slots kept up to date.
+pub(crate) struct Cluster {
+    shared: Arc<Shared>,
+    _refresher: Background,
+}
+
+struct Shared {
+    seeds: Vec<ConnectionInfo>,
+    context: Context,
+    map: RwLock<Map>,
+    stale: Notify,
+    /// Whether there is a map; what is wrong where there is none.
+    state: watch::Sender<Result<(), String>>,
+}
+
+type Address = (String, u16);
+
+#[derive(Default)]
+struct Map {
+    /// First slot, last slot, owner.
+    ranges: Vec<(u16, u16, Arc<Server>)>,
+    servers: HashMap<Address, Arc<Server>>,
+}
+
+impl Cluster {
+    pub(crate) fn start(seeds: Vec<ConnectionInfo>, context: Context) -> Self {
+        let shared = Arc::new(Shared {
+            seeds,
+            context,
+            map: RwLock::default(),
+            stale: Notify::new(),
+            state: watch::Sender::new(Err("the cluster was not asked yet".into())),
+        });
+        Self {
+            _refresher: Background::spawn(keep_fresh(Arc::clone(&shared))),
+            shared,
+        }
+    }
+
+    /// Waits until every master can be asked.
+    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), String> {
+        let mut state = self.shared.state.subscribe();
+        let known = tokio::time::timeout(patience, state.wait_for(Result::is_ok)).await;
+        if !matches!(known, Ok(Ok(_))) {
+            return self.shared.state.borrow().clone();
+        }
+        let servers: Vec<Arc<Server>> = self.shared.read(|map| {
+            let servers = map.servers.values();
+            servers.cloned().collect()
+        });
+        for server in servers {
+            server.ready(patience).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the order's permits where they lie, or none.
+    pub(crate) async fn take(&self, order: &Order) -> Result<Answer, Failure> {
+        let mut server = self.owner(order.slot())?;
+        let mut asking = false;
+        for _ in 0..HOPS {
+            let answer = match asking {
+                true => server.node.take_asking(order).await,
+                false => server.node.take(order).await,
+            };
+            match answer {
+                Err(failure) => (server, asking) = self.follow(failure).await?,
+                answer => return answer,
+            }
+        }
+        Err(Failure::Refused(
+            "the cluster's nodes keep pointing at each other".into(),
+        ))
+    }
+
+    /// The content of a key in `slot`, and whether it exists at all.
+    pub(crate) async fn read(
+        &self,
+        key: &str,
+        slot: u16,
+    ) -> Result<(Option<Vec<u8>>, bool), Failure> {
+        let mut server = self.owner(slot)?;
+        for _ in 0..HOPS {
+            match server.node.read(key).await {
+                Err(failure) => (server, _) = self.follow(failure).await?,
+                answer => return answer,
+            }
+        }
+        Err(Failure::Refused(
+            "the cluster's nodes keep pointing at each other".into(),
+        ))
+    }
+
+    fn owner(&self, slot: u16) -> Result<Arc<Server>, Failure> {
+        let owner = self.shared.read(|map| {
+            let mut ranges = map.ranges.iter();
+            let range = ranges.find(|(first, last, _)| (*first..=*last).contains(&slot));
+            range.map(|(_, _, server)| Arc::clone(server))
+        });
+        owner.ok_or_else(|| {
+            self.shared.stale.notify_one();
+            Failure::Refused(format!("no master of the cluster serves slot {slot}"))
+        })
+    }
+
+    /// Where a failure points, and whether to say `ASKING` there; the failure where it points
+    /// nowhere.
+    async fn follow(&self, failure: Failure) -> Result<(Arc<Server>, bool), Failure> {
+        let (host, port, asking) = match failure {
+            Failure::Moved { host, port } => (host, port, false),
+            Failure::Ask { host, port } => (host, port, true),
+            failure => {
+                if failure.is_suspect() {
+                    self.shared.stale.notify_one();
+                }
+                return Err(failure);
+            }
+        };
+        self.shared.context.counters.redirects.add();
+        if !asking {
+            self.shared.stale.notify_one();
+        }
+        let server = self.shared.server((host, port));
+        let patience = self.shared.context.patience.connect;
+        server
+            .node
+            .ready(patience)
+            .await
+            .map_err(Failure::Refused)?;
+        Ok((server, asking))
+    }
+}
+
+impl Shared {
+    fn read<T>(&self, look: impl FnOnce(&Map) -> T) -> T {
+        look(&self.map.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The server at this address; a new one where we have none yet.
+    fn server(&self, address: Address) -> Arc<Server> {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(self.server_in(&mut map.servers, address))
+    }
+
+    fn server_in<'a>(
+        &self,
+        servers: &'a mut HashMap<Address, Arc<Server>>,
+        address: Address,
+    ) -> &'a Arc<Server> {
+        let (host, port) = address.clone();
+        servers.entry(address).or_insert_with(|| {
+            // All nodes are spoken to like the first seed: same user, same TLS.
+            let info = at_address(&self.seeds[0], &host, port);
+            Arc::new(Server::start(Endpoint::Fixed(info), &self.context))
+        })
+    }
+
+    /// Takes over a new map. Servers that own nothing any more are let go.
+    fn adopt(&self, ranges: Vec<(u16, u16, Address)>) {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        let mut servers = std::mem::take(&mut map.servers);
+        let mut kept = HashMap::new();
+        map.ranges = ranges
+            .into_iter()
+            .map(|(first, last, address)| {
+                let server = Arc::clone(self.server_in(&mut servers, address.clone()));
+                kept.insert(address, Arc::clone(&server));
+                (first, last, server)
+            })
+            .collect();
+        map.servers = kept;
+    }
+}
+
+async fn keep_fresh(shared: Arc<Shared>) {
+    let mut backoff = Backoff::new();
+    loop {
+        match fetch(&shared).await {
+            Ok(ranges) => {
+                shared.adopt(ranges);
+                shared.state.send_modify(|state| *state = Ok(()));
+                backoff = Backoff::new();
+                tokio::select! {
+                    () = shared.stale.notified() => {}
+                    () = tokio::time::sleep(REFRESH) => {}
+                }
+            }
+            Err(why) => {
+                tracing::warn!(error = %why, "no node of the cluster tells its slots, trying on");
+                shared.state.send_if_modified(|state| {
+                    let unknown = state.is_err();
+                    if unknown {
+                        *state = Err(why);
+                    }
+                    unknown
+                });
+            }
+        }
+        // Complaints come in crowds; one answer serves them all.
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+/// Asks the nodes we know, then the seeds.
+async fn fetch(shared: &Shared) -> Result<Vec<(u16, u16, Address)>, String> {
+    let slots = || {
+        let mut slots = cmd("CLUSTER");
+        slots.arg("SLOTS");
+        slots
+    };
+    let known: Vec<(Address, Arc<Server>)> = shared.read(|map| {
+        let servers = map.servers.iter();
+        servers.map(|(at, s)| (at.clone(), Arc::clone(s))).collect()
+    });
+    for ((host, _), server) in known {
+        if let Ok(answer) = server.node.ask(&slots()).await
+            && let Some(ranges) = read_slots(answer, &host)
+        {
+            return Ok(ranges);
+        }
+    }
+    let mut last = String::new();
+    for seed in &shared.seeds {
+        let asked = async {
+            let endpoint = Endpoint::Fixed(seed.clone());
+            let mut connection = endpoint.open(shared.context.patience).await?;
+            slots().query_async::<Value>(&mut connection).await
+        };
+        match asked.await {
+            Ok(answer) => match read_slots(answer, &host_of(seed)) {
+                Some(ranges) => return Ok(ranges),
+                None => last = "it serves no slots".into(),
+            },
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(last)
+}
+
+fn host_of(info: &ConnectionInfo) -> String {
+    let addr = info.addr().to_string();
+    let host = addr.rsplit_once(':').map(|(host, _)| host.to_owned());
+    host.unwrap_or(addr)
+}
+
+/// `[[first, last, [host, port, …], replicas …] …]`. A node that does not know its own host says
+/// nothing or nil: then it is the one we asked.
+fn read_slots(answer: Value, asked: &str) -> Option<Vec<(u16, u16, Address)>> {
+    let Value::Array(ranges) = answer else {
+        return None;
+    };
+    let read = |range: Value| {
+        let Value::Array(range) = range else {
+            return None;
+        };
+        let [
+            Value::Int(first),
+            Value::Int(last),
+            Value::Array(master),
+            ..,
+        ] = &*range
+        else {
+            return None;
+        };
+        let host = match master.first()? {
+            Value::BulkString(host) if !host.is_empty() => String::from_utf8(host.clone()).ok()?,
+            _ => asked.into(),
+        };
+        let Some(Value::Int(port)) = master.get(1) else {
+            return None;
+        };
+        let (first, last) = (u16::try_from(*first).ok()?, u16::try_from(*last).ok()?);
+        Some((first, last, (host, u16::try_from(*port).ok()?)))
+    };
+    let ranges: Vec<_> = ranges.into_iter().map(read).collect::<Option<_>>()?;
+    (!ranges.is_empty()).then_some(ranges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(s: &str) -> Value {
+        Value::BulkString(s.into())
+    }
+
+    #[test]
+    fn a_map_of_slots_is_read_whole_or_not_at_all() {
+        let i = Value::Int;
+        let range = |host| {
+            let master = Value::Array(vec![host, i(7000), text("id")]);
+            Value::Array(vec![i(0), i(99), master, Value::Nil])
+        };
+        let at = |host: &str| Some(vec![(0, 99, (host.to_owned(), 7000))]);
+        assert_eq!(
+            read_slots(Value::Array(vec![range(text("a"))]), "x"),
+            at("a")
+        );
+        assert_eq!(
+            read_slots(Value::Array(vec![range(text(""))]), "x"),
+            at("x")
+        );
+        assert_eq!(
+            read_slots(Value::Array(vec![range(Value::Nil)]), "x"),
+            at("x")
+        );
+        assert_eq!(
+            read_slots(Value::Array(vec![range(text("a")), i(1)]), "x"),
+            None
+        );
+        assert_eq!(read_slots(Value::Array(vec![]), "x"), None);
+        assert_eq!(read_slots(Value::Nil, "x"), None);
+    }
+}

@@ -1,0 +1,55 @@
+//! One server with everything we hold of it: commands and watch.
+
+use crate::{
+    endpoint::{Endpoint, Patience},
+    node::Node,
+    stats::Counters,
+    watch::{Hub, WatchLink},
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// What all servers of one store share.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) patience: Patience,
+    pub(crate) counters: Arc<Counters>,
+    /// `None` where nobody wants to be woken.
+    pub(crate) hub: Option<Arc<Hub>>,
+}
+
+/// A server in use. Dropping it closes all connections to it.
+pub(crate) struct Server {
+    pub(crate) node: Node,
+    watch: Option<(WatchLink, Mutex<Option<oneshot::Receiver<()>>>)>,
+}
+
+impl Server {
+    pub(crate) fn start(endpoint: Endpoint, context: &Context) -> Self {
+        let patience = context.patience;
+        let node = Node::start(endpoint.clone(), patience, Arc::clone(&context.counters));
+        let watch = context.hub.as_ref().map(|hub| {
+            let doubt = Arc::clone(node.doubt());
+            let (link, first) = WatchLink::start(endpoint, patience, Arc::clone(hub), doubt);
+            (link, Mutex::new(Some(first)))
+        });
+        Self { node, watch }
+    }
+
+    /// Waits until commands can be sent and it is known whether writes are announced.
+    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), String> {
+        self.node.ready(patience).await?;
+        let first = self.watch.as_ref().and_then(|(_, first)| {
+            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+            first.take()
+        });
+        if let Some(first) = first {
+            // Without a watch the store works, so nobody waits for it any longer than this.
+            let _ = tokio::time::timeout(patience, first).await;
+        }
+        Ok(())
+    }
+}

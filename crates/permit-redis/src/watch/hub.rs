@@ -1,0 +1,149 @@
+//! What a store knows of its watches: how many there should be, how many are armed.
+
+use super::{mode::WatchMode, registry::Registry};
+use crate::stats::Counters;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// Net looks a second that all waiting plans together may cost while pushes come. The net is for
+/// pushes that are lost; one look in a hundredth of a second finds a broken watch soon enough.
+const NET_A_SECOND_PUSHED: u64 = 100;
+
+/// The same where nothing is pushed and looking is the only way.
+const NET_A_SECOND_POLLED: u64 = 5_000;
+
+/// Shared by all watch connections of one store.
+pub(crate) struct Hub {
+    registry: Arc<Registry>,
+    counters: Arc<Counters>,
+    wanted: AtomicUsize,
+    tracking: AtomicUsize,
+    notifications: AtomicUsize,
+}
+
+impl Hub {
+    pub(crate) fn new(registry: Arc<Registry>, counters: Arc<Counters>) -> Arc<Self> {
+        Arc::new(Self {
+            registry,
+            counters,
+            wanted: AtomicUsize::new(0),
+            tracking: AtomicUsize::new(0),
+            notifications: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// One more server is to be watched, as long as the result is held.
+    pub(crate) fn want(&self) -> Held<'_> {
+        Held::new(&self.wanted)
+    }
+
+    /// One server is watched in this way, as long as the result is held.
+    pub(crate) fn arm(&self, mode: WatchMode) -> Option<Held<'_>> {
+        match mode {
+            WatchMode::Tracking => Some(Held::new(&self.tracking)),
+            WatchMode::KeyspaceNotifications => Some(Held::new(&self.notifications)),
+            WatchMode::Polling => None,
+        }
+    }
+
+    /// The weakest of all watches: a permit may lie on any of the servers.
+    pub(crate) fn mode(&self) -> WatchMode {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        let tracking = self.tracking.load(Ordering::Relaxed);
+        let notifications = self.notifications.load(Ordering::Relaxed);
+        match wanted {
+            0 => WatchMode::Polling,
+            _ if tracking >= wanted => WatchMode::Tracking,
+            _ if tracking + notifications >= wanted => WatchMode::KeyspaceNotifications,
+            _ => WatchMode::Polling,
+        }
+    }
+
+    /// How long a waiting plan should let pass between looks nobody asked for.
+    pub(crate) fn net_interval(&self, step: Duration) -> Duration {
+        let a_second = match self.mode().pushes() {
+            true => NET_A_SECOND_PUSHED,
+            false => NET_A_SECOND_POLLED,
+        };
+        let waiting = u64::try_from(self.registry.waiting()).unwrap_or(u64::MAX);
+        step.max(Duration::from_micros(
+            waiting.saturating_mul(1_000_000 / a_second),
+        ))
+    }
+}
+
+/// Counts one until dropped.
+pub(crate) struct Held<'a>(&'a AtomicUsize);
+
+impl<'a> Held<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::PermitKeys;
+    use permit_gate::PlanId;
+
+    fn hub() -> Arc<Hub> {
+        let registry = Registry::new(PermitKeys::default(), "k".into(), Arc::default());
+        Hub::new(registry, Arc::default())
+    }
+
+    #[test]
+    fn a_store_is_watched_as_well_as_its_worst_watched_server() {
+        let hub = hub();
+        assert_eq!(hub.mode(), WatchMode::Polling);
+        let (_one, _two) = (hub.want(), hub.want());
+        let first = hub.arm(WatchMode::Tracking);
+        assert_eq!(hub.mode(), WatchMode::Polling);
+        let second = hub.arm(WatchMode::KeyspaceNotifications);
+        assert_eq!(hub.mode(), WatchMode::KeyspaceNotifications);
+        drop(second);
+        let second = hub.arm(WatchMode::Tracking);
+        assert_eq!(hub.mode(), WatchMode::Tracking);
+        drop((first, second));
+        assert_eq!(hub.mode(), WatchMode::Polling);
+    }
+
+    #[test]
+    fn the_net_is_stretched_for_a_crowd_and_never_shortened() {
+        let hub = hub();
+        let step = Duration::from_millis(100);
+        let _one = hub.want();
+        let armed = hub.arm(WatchMode::Tracking);
+        let watches: Vec<_> = (0..1_000)
+            .map(|i| {
+                hub.registry()
+                    .watch(&PlanId::new(&format!("p{i}")).unwrap())
+            })
+            .collect();
+        assert_eq!(hub.net_interval(step), Duration::from_secs(10));
+        drop(armed);
+        assert_eq!(hub.net_interval(step), Duration::from_millis(200));
+        drop(watches);
+        assert_eq!(hub.net_interval(step), step);
+    }
+}

@@ -1,0 +1,308 @@
+//! Who waits for what. Pushes come in by key, wake-ups go out by plan.
+
+use crate::{keys::PermitKeys, stats::Counters};
+use permit_gate::{PermitMask, PermitSet, PlanId, Signal, Watch};
+use redis::{PushInfo, PushKind, Value};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio::sync::Notify;
+
+/// Every waiting plan of this process. Holds a few hundred bytes for each, and nothing of plans
+/// that do not wait.
+pub(crate) struct Registry {
+    keys: PermitKeys,
+    switch: String,
+    counters: Arc<Counters>,
+    waiters: Mutex<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    by_plan: HashMap<Box<str>, Vec<Arc<Waiter>>>,
+    count: usize,
+}
+
+/// One waiting plan's letter box: what came since it looked last.
+#[derive(Default)]
+struct Waiter {
+    /// One bit for each permit, and [`LOOK_AGAIN`].
+    pending: AtomicU32,
+    notify: Notify,
+}
+
+const LOOK_AGAIN: u32 = 1 << 31;
+
+impl Registry {
+    pub(crate) fn new(keys: PermitKeys, switch: String, counters: Arc<Counters>) -> Arc<Self> {
+        Arc::new(Self {
+            keys,
+            switch,
+            counters,
+            waiters: Mutex::default(),
+        })
+    }
+
+    /// Begins to collect what happens to this plan.
+    pub(crate) fn watch(self: &Arc<Self>, plan: &PlanId) -> RedisWatch {
+        let waiter = Arc::new(Waiter::default());
+        let mut waiters = self.lock();
+        waiters.count += 1;
+        match waiters.by_plan.get_mut(plan.as_str()) {
+            Some(same_plan) => same_plan.push(Arc::clone(&waiter)),
+            None => {
+                // Nearly always the only one: a vector of exactly one.
+                let only = Vec::from([Arc::clone(&waiter)]);
+                waiters.by_plan.insert(plan.as_str().into(), only);
+            }
+        }
+        RedisWatch {
+            registry: Arc::clone(self),
+            plan: plan.clone(),
+            waiter,
+        }
+    }
+
+    /// How many plans wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().count
+    }
+
+    /// Tells everybody to look again.
+    pub(crate) fn wake_all(&self) {
+        for waiter in self.lock().by_plan.values().flatten() {
+            waiter.add(LOOK_AGAIN);
+        }
+    }
+
+    /// Takes in what the server pushed, whatever it is.
+    pub(crate) fn handle_push(&self, push: &PushInfo) {
+        match (&push.kind, &*push.data) {
+            (PushKind::Invalidate, [Value::Array(keys)]) => {
+                self.counters.pushes.add();
+                let waiters = self.lock();
+                for key in keys {
+                    if let Value::BulkString(key) = key {
+                        self.touched(&waiters, key);
+                    }
+                }
+            }
+            // Everything was flushed.
+            (PushKind::Invalidate, _) => {
+                self.counters.pushes.add();
+                self.wake_all();
+            }
+            (PushKind::PMessage, [_, Value::BulkString(channel), ..]) => {
+                self.counters.pushes.add();
+                // `__keyspace@0__:the:key`
+                if let Some(colon) = channel.iter().position(|b| *b == b':') {
+                    self.touched(&self.lock(), &channel[colon + 1..]);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn touched(&self, waiters: &Waiters, key: &[u8]) {
+        let Ok(key) = std::str::from_utf8(key) else {
+            return;
+        };
+        if key == self.switch {
+            for waiter in waiters.by_plan.values().flatten() {
+                waiter.add(LOOK_AGAIN);
+            }
+            return;
+        }
+        for (i, template) in self.keys.templates().iter().enumerate() {
+            if let Some(plan) = template.plan_of(key) {
+                for waiter in waiters.by_plan.get(plan).into_iter().flatten() {
+                    waiter.add(1 << i);
+                }
+            }
+        }
+    }
+
+    /// What every key worth hearing about begins with, none of them within another.
+    pub(crate) fn prefixes(&self) -> Vec<&str> {
+        let templates = self.keys.templates().iter().map(|t| t.prefix());
+        let mut all: Vec<&str> = templates.chain([&*self.switch]).collect();
+        all.sort_unstable();
+        // Sorted, a prefix stands right before everything it covers.
+        all.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiter {
+    fn add(&self, bits: u32) {
+        // Only the first bit since the last look has to ring.
+        if self.pending.fetch_or(bits, Ordering::AcqRel) == 0 {
+            self.notify.notify_one();
+        }
+    }
+}
+
+/// Wakes one waiting plan. Dropping it ends the watch.
+pub struct RedisWatch {
+    registry: Arc<Registry>,
+    plan: PlanId,
+    waiter: Arc<Waiter>,
+}
+
+impl Watch for RedisWatch {
+    async fn changed(&mut self) -> Signal {
+        loop {
+            match self.waiter.pending.swap(0, Ordering::AcqRel) {
+                0 => self.waiter.notify.notified().await,
+                bits if bits & LOOK_AGAIN != 0 => return Signal::LookAgain,
+                bits => {
+                    let touched = (0..PermitSet::MAX)
+                        .filter(|i| bits & (1 << i) != 0)
+                        .fold(PermitMask::NONE, |m, i| m.union(PermitMask::only(i)));
+                    return Signal::Touched(touched);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for RedisWatch {
+    fn drop(&mut self) {
+        let mut waiters = self.registry.lock();
+        waiters.count -= 1;
+        if let Some(same_plan) = waiters.by_plan.get_mut(self.plan.as_str()) {
+            same_plan.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
+            if same_plan.is_empty() {
+                waiters.by_plan.remove(self.plan.as_str());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RedisWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisWatch")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::Future, pin::pin, task::Context, task::Poll, task::Waker};
+
+    fn registry(line: &str) -> Arc<Registry> {
+        let keys = PermitKeys::parse(line).unwrap();
+        Registry::new(keys, "quantum:global:kill_switch".into(), Arc::default())
+    }
+
+    fn push(registry: &Registry, keys: &[&str]) {
+        let keys = keys.iter().map(|k| Value::BulkString(k.as_bytes().into()));
+        registry.handle_push(&PushInfo {
+            kind: PushKind::Invalidate,
+            data: vec![Value::Array(keys.collect())],
+        });
+    }
+
+    fn seen(watch: &mut RedisWatch) -> Option<Signal> {
+        match pin!(watch.changed()).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(signal) => Some(signal),
+            Poll::Pending => None,
+        }
+    }
+
+    fn plan(id: &str) -> PlanId {
+        PlanId::new(id).unwrap()
+    }
+
+    #[test]
+    fn a_push_reaches_its_plan_and_sticks_until_it_is_seen() {
+        let registry = registry("governor,p33");
+        let (mut a, mut b) = (registry.watch(&plan("a")), registry.watch(&plan("b")));
+        let mut rival = registry.watch(&plan("a"));
+        push(
+            &registry,
+            &[
+                "quantum:permit:a",
+                "quantum:permit:nobody",
+                "quantum:apply:a",
+            ],
+        );
+        push(&registry, &["quantum:permit:p33:a"]);
+        let both = Signal::Touched(PermitMask::only(0).union(PermitMask::only(1)));
+        assert_eq!(seen(&mut a), Some(both));
+        assert_eq!(seen(&mut a), None);
+        assert_eq!(seen(&mut rival), Some(both));
+        assert_eq!(seen(&mut b), None);
+    }
+
+    #[test]
+    fn a_flush_and_the_kill_switch_concern_everybody() {
+        let registry = registry("governor,p33");
+        let (mut a, mut b) = (registry.watch(&plan("a")), registry.watch(&plan("b")));
+        push(
+            &registry,
+            &["quantum:permit:a", "quantum:global:kill_switch"],
+        );
+        assert_eq!(seen(&mut a), Some(Signal::LookAgain));
+        assert_eq!(seen(&mut b), Some(Signal::LookAgain));
+        registry.handle_push(&PushInfo {
+            kind: PushKind::Invalidate,
+            data: vec![Value::Nil],
+        });
+        assert_eq!(seen(&mut b), Some(Signal::LookAgain));
+    }
+
+    #[test]
+    fn a_keyspace_notification_names_its_key_after_the_first_colon() {
+        let registry = registry("governor,p33");
+        let mut a = registry.watch(&plan("a"));
+        let text = |s: &str| Value::BulkString(s.into());
+        registry.handle_push(&PushInfo {
+            kind: PushKind::PMessage,
+            data: vec![
+                text("p*"),
+                text("__keyspace@0__:quantum:permit:p33:a"),
+                text("set"),
+            ],
+        });
+        assert_eq!(seen(&mut a), Some(Signal::Touched(PermitMask::only(1))));
+    }
+
+    #[test]
+    fn whoever_stops_waiting_leaves_nothing_behind() {
+        let registry = registry("governor,p33");
+        let first = registry.watch(&plan("a"));
+        let second = registry.watch(&plan("a"));
+        assert_eq!(registry.waiting(), 2);
+        drop(first);
+        assert_eq!(registry.waiting(), 1);
+        drop(second);
+        assert_eq!(registry.waiting(), 0);
+        assert!(registry.lock().by_plan.is_empty());
+    }
+
+    #[test]
+    fn prefixes_never_overlap_because_the_server_refuses_that() {
+        let switch = "quantum:global:kill_switch";
+        assert_eq!(
+            registry("governor,p33,p26").prefixes(),
+            [switch, "quantum:permit:"]
+        );
+        assert_eq!(
+            registry("governor,p33=desk:{plan}").prefixes(),
+            ["desk:", switch, "quantum:permit:"]
+        );
+        assert_eq!(registry("governor=quantum:{plan}").prefixes(), ["quantum:"]);
+    }
+}
