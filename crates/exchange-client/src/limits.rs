@@ -122,7 +122,7 @@ impl Window {
 }
 
 impl Default for Limits {
-    /// The smallest figures the venue documents; [`adopt`](Self::adopt) replaces them by the host's own.
+    /// The smallest figures the venue documents, until [`adopt`](Self::adopt) brings the host's own.
     fn default() -> Self {
         Self {
             weight: Window::new(60, 2400),
@@ -134,17 +134,17 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Takes over the limits a host states in its exchange information.
+    /// Takes over the limits a host states in its exchange information; one it does not state it does not have.
     pub(crate) fn adopt(&mut self, stated: &[RateLimit]) {
-        for line in stated {
-            match (line.counted, line.seconds) {
-                (Counted::Weight, 60) => self.weight.limit = line.limit,
-                (Counted::Orders, 10) => self.orders_10s.limit = line.limit,
-                (Counted::Orders, 60) => self.orders_1m.limit = line.limit,
-                // Counted by the venue in windows whose counts it does not report back.
-                _ => {}
-            }
-        }
+        let limit = |counted, seconds| {
+            let line = stated
+                .iter()
+                .find(|line| line.counted == counted && line.seconds == seconds);
+            line.map_or(u32::MAX, |line| line.limit)
+        };
+        self.weight.limit = limit(Counted::Weight, 60);
+        self.orders_10s.limit = limit(Counted::Orders, 10);
+        self.orders_1m.limit = limit(Counted::Orders, 60);
     }
 
     /// Asks for room. `Err` says how long until there may be some. Room given must be handed back with [`handle_reply`](Self::handle_reply).
@@ -400,6 +400,18 @@ mod tests {
         assert!(limits.admit(Purpose::Read, 4800, at(base, 0)).is_ok());
         assert!(limits.admit(Purpose::Order, 0, at(base, 0)).is_ok());
         assert!(limits.admit(Purpose::Order, 0, at(base, 0)).is_ok());
+        assert!(limits.admit(Purpose::Order, 0, at(base, 0)).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_without_limits_is_not_limited_but_can_still_say_stop() {
+        let (base, mut limits) = (Instant::now(), Limits::default());
+        limits.adopt(&[]);
+        for _ in 0..100_000 {
+            limits.admit(Purpose::Order, 0, at(base, 0)).unwrap();
+            limits.admit(Purpose::Read, 30, at(base, 0)).unwrap();
+        }
+        limits.handle_stop(429, Some("3"), "", at(base, 0));
         assert!(limits.admit(Purpose::Order, 0, at(base, 0)).is_err());
     }
 }

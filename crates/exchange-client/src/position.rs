@@ -67,6 +67,20 @@ pub enum CloseError {
 }
 
 impl Position {
+    /// A position known from elsewhere than the venue's reply: a journal, a test. Everything optional is absent.
+    #[must_use]
+    pub fn new(symbol: Symbol, side: PositionSide, amount: Decimal) -> Self {
+        Self {
+            symbol,
+            side,
+            amount,
+            entry_price: None,
+            mark_price: None,
+            unrealized_profit: None,
+            updated_at: None,
+        }
+    }
+
     /// Size without sign, base asset.
     #[must_use]
     pub fn size(&self) -> Decimal {
@@ -111,15 +125,7 @@ mod tests {
     use super::*;
 
     fn position(side: PositionSide, amount: i64) -> Position {
-        Position {
-            symbol: "BTCUSDT".parse().unwrap(),
-            side,
-            amount: Decimal::new(amount, 3),
-            entry_price: None,
-            mark_price: None,
-            unrealized_profit: None,
-            updated_at: None,
-        }
+        Position::new("BTCUSDT".parse().unwrap(), side, Decimal::new(amount, 3))
     }
 
     #[test]

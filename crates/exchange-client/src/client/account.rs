@@ -55,7 +55,9 @@ impl Client {
         match self.ask(question, ExchangeInfo::decode).await {
             Ok(info) => {
                 let info = Arc::new(info);
-                self.limits().adopt(&info.limits);
+                if let Some(stated) = &info.limits {
+                    self.limits().adopt(stated);
+                }
                 *lock(&cache.info) = Some((Arc::clone(&info), Instant::now()));
                 Ok(info)
             }
@@ -208,18 +210,28 @@ impl Client {
         &self,
         report: &OrderReport,
     ) -> Result<Option<RealizedProfit>, RequestError> {
-        let trades = self.fetch_trades(&report.symbol, report.order_id).await?;
+        self.fetch_profit_of(&report.symbol, report.order_id, report.executed_quantity)
+            .await
+    }
+
+    /// As [`fetch_profit`](Self::fetch_profit), for an order of which only the venue's number and the quantity that filled
+    /// (base asset) are known.
+    ///
+    /// # Errors
+    /// As [`fetch_profit`](Self::fetch_profit).
+    pub async fn fetch_profit_of(
+        &self,
+        symbol: &Symbol,
+        order_id: u64,
+        executed: Decimal,
+    ) -> Result<Option<RealizedProfit>, RequestError> {
+        let trades = self.fetch_trades(symbol, order_id).await?;
         // Without the rules the asset of the profit is not known; the net is then absent, the rest still stands.
-        let rules = self.fetch_rules(&report.symbol).await.ok();
+        let rules = self.fetch_rules(symbol).await.ok();
         let asset = rules
             .as_ref()
             .and_then(|rules| rules.margin_asset.as_deref());
-        Ok(trades::profit(
-            &trades,
-            report.order_id,
-            report.executed_quantity,
-            asset,
-        ))
+        Ok(trades::profit(&trades, order_id, executed, asset))
     }
 }
 

@@ -20,7 +20,8 @@ pub(crate) const WEIGHT: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct ExchangeInfo {
     symbols: HashMap<Symbol, Result<Arc<SymbolRules>, DecodeError>>,
-    pub(crate) limits: Vec<RateLimit>,
+    /// Absent where the host says nothing of limits; an empty list says that there are none.
+    pub(crate) limits: Option<Vec<RateLimit>>,
 }
 
 /// One line of `rateLimits`.
@@ -42,7 +43,7 @@ struct Raw<'a> {
     #[serde(borrow, default)]
     symbols: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default, rename = "rateLimits")]
-    rate_limits: Vec<&'a RawValue>,
+    rate_limits: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -106,11 +107,13 @@ impl ExchangeInfo {
             }
         }
         // A limit of a kind or interval we do not know cannot be kept and is left to the venue's own 429.
-        let limits = raw
-            .rate_limits
-            .iter()
-            .filter_map(|limit| decode_limit(limit.get()))
-            .collect();
+        let read_all = |lines: Vec<&RawValue>| {
+            lines
+                .iter()
+                .filter_map(|line| decode_limit(line.get()))
+                .collect()
+        };
+        let limits = raw.rate_limits.map(read_all);
         Ok(Self { symbols, limits })
     }
 
@@ -324,7 +327,7 @@ mod tests {
             {"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":300},
             {"rateLimitType":"RAW_REQUESTS","interval":"MINUTE","intervalNum":5,"limit":1},
             {"rateLimitType":"ORDERS","interval":"FORTNIGHT","intervalNum":1,"limit":1}, 7]}"#;
-        let limits = ExchangeInfo::decode(body).unwrap().limits;
+        let limits = ExchangeInfo::decode(body).unwrap().limits.unwrap();
         assert_eq!(
             limits,
             [

@@ -1,0 +1,105 @@
+//! Dropping a submission's future loses nothing: either nothing was sent, or it is known that it may have been.
+
+use std::time::Duration;
+
+use exchange_client::{NotSentReason, Settlement, Submission, SubmissionStatus, UnknownCause};
+use exchange_sim::{Delivery, Fault, When};
+
+use crate::{Desk, d};
+
+#[tokio::test]
+async fn a_future_that_is_never_polled_sends_nothing_and_uses_up_nothing() {
+    let desk = Desk::open().await;
+    let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
+    drop(desk.client.submit(desk.prepare("idle-1").await, quantity));
+    assert_eq!(
+        desk.client.status(&"idle-1".parse().unwrap()),
+        SubmissionStatus::Never
+    );
+    let (_, ending) = desk.close("idle-1").await;
+    assert!(ending.accepted().is_some());
+}
+
+#[tokio::test]
+async fn a_future_dropped_after_bytes_left_is_finished_in_the_background() {
+    let desk = Desk::open().await;
+    let slow =
+        Fault::executed(When::order(), Delivery::Whole).delay_after(Duration::from_millis(150));
+    desk.sim.handle().script(slow);
+    let order = desk.prepare("dropped-1").await;
+    let id = order.intent().client_order_id.clone();
+    let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
+    {
+        let submitting = desk.client.submit(order, quantity);
+        tokio::select! {
+            ending = submitting => panic!("{ending:?}"),
+            () = desk.sim.handle().wait_for_orders(1) => {}
+        }
+    }
+    assert!(matches!(
+        desk.client.status(&id),
+        SubmissionStatus::InFlight(_)
+    ));
+    assert_eq!(desk.client.open_submissions(), 1);
+    let less = desk.rules.cut_quantity(d("0.001")).unwrap();
+    let refused = desk
+        .client
+        .submit(desk.prepare("dropped-1").await, less)
+        .await;
+    assert!(
+        matches!(refused, Submission::NotSent(not) if not.reason == NotSentReason::AlreadySubmitted)
+    );
+    let ended = async {
+        loop {
+            if let SubmissionStatus::Ended(ending) = desk.client.status(&id) {
+                return ending;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let ending = tokio::time::timeout(Duration::from_secs(10), ended)
+        .await
+        .unwrap();
+    assert!(ending.accepted().is_some(), "{ending:?}");
+    assert_eq!(desk.posts(), 1);
+}
+
+#[test]
+fn a_runtime_that_ends_under_way_leaves_an_unknown_order_behind_that_can_be_settled() {
+    let venue = tokio::runtime::Runtime::new().unwrap();
+    let desk = venue.block_on(Desk::open());
+    let slow = Fault::executed(When::order(), Delivery::Whole).delay_after(Duration::from_secs(60));
+    desk.sim.handle().script(slow);
+    let order = venue.block_on(desk.prepare("ended-1"));
+    let intent = order.intent().clone();
+    let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
+    // A client of its own, whose connections live and die with the short-lived runtime.
+    let short = tokio::runtime::Runtime::new().unwrap();
+    let client = short.block_on(async {
+        let client = crate::client_of(&desk.sim, crate::settings());
+        client.warm_up().await.unwrap();
+        let submitting = client.submit(order, quantity);
+        let waiting = desk.sim.handle().clone();
+        let task = tokio::spawn(submitting);
+        waiting.wait_for_orders(1).await;
+        drop(task);
+        client
+    });
+    short.shutdown_timeout(Duration::from_secs(5));
+    let SubmissionStatus::Ended(Submission::Unknown(unknown)) =
+        client.status(&intent.client_order_id)
+    else {
+        panic!("{:?}", client.status(&intent.client_order_id))
+    };
+    assert_eq!(unknown.cause, UnknownCause::Abandoned);
+    let settlement = venue.block_on(desk.client.settle(
+        &intent,
+        unknown.window,
+        Duration::from_secs(5),
+    ));
+    assert!(
+        matches!(settlement, Settlement::Filled(_)),
+        "{settlement:?}"
+    );
+    assert_eq!(desk.posts(), 1);
+}

@@ -1,0 +1,133 @@
+//! The venue's clock: measured, trusted for a while, measured again when the venue refuses a timestamp.
+
+use std::time::Duration;
+
+use exchange_client::{NotSentReason, Submission};
+use exchange_sim::{Canned, Fault, SimConfig, When};
+
+use crate::{Desk, client_of, d, settings};
+
+const TIME: &str = "/fapi/v1/time";
+
+#[tokio::test]
+async fn a_venue_whose_clock_differs_still_gets_timestamps_it_accepts() {
+    for offset in [-3_000, 3_000] {
+        let config = SimConfig::default()
+            .position("BTCUSDT", d("0.0124"))
+            .clock_offset_ms(offset);
+        let desk = Desk::with(config).await;
+        let (_, ending) = desk.close("skew-1").await;
+        assert!(ending.accepted().is_some(), "{ending:?}");
+        let reading = desk.client.clock().unwrap();
+        let error = (reading.offset.as_millis() - offset).unsigned_abs();
+        assert!(
+            u128::from(error) <= reading.round_trip.as_millis() / 2 + 2,
+            "{reading:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn beyond_the_limit_no_order_is_sent_and_the_error_says_why() {
+    let config = SimConfig::default()
+        .position("BTCUSDT", d("0.0124"))
+        .clock_offset_ms(-60_000);
+    let desk = Desk::with(config).await;
+    let (_, ending) = desk.close("drift-1").await;
+    let Submission::NotSent(not) = ending else {
+        panic!("{ending:?}")
+    };
+    assert!(matches!(not.reason, NotSentReason::ClockDrift { .. }));
+    assert!(not.to_string().contains("set the clock"), "{not}");
+    assert_eq!(desk.posts(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_timestamp_is_not_sent_and_the_next_order_measures_the_time_first() {
+    for refusal in [Canned::outside_window_1021(), Canned::outside_window_5028()] {
+        let desk = Desk::open().await;
+        desk.sim
+            .handle()
+            .script(Fault::reply(When::order(), false, refusal));
+        let order = desk.prepare("refused-1").await;
+        let next = desk.prepare("refused-2").await;
+        let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
+        let ending = desk.client.submit(order, quantity).await;
+        let Submission::NotSent(not) = ending else {
+            panic!("{ending:?}")
+        };
+        assert_eq!(not.reason, NotSentReason::TimestampRefused);
+        let before = desk.sim.handle().request_count("GET", TIME);
+        assert!(
+            desk.client
+                .submit(next, quantity)
+                .await
+                .accepted()
+                .is_some()
+        );
+        assert_eq!(desk.sim.handle().request_count("GET", TIME), before + 3);
+        assert_eq!(desk.posts(), 2, "one POST for each id");
+    }
+}
+
+#[tokio::test]
+async fn a_venue_clock_that_jumps_is_followed() {
+    let desk = Desk::open().await;
+    desk.sim.handle().set_clock_offset_ms(4_000);
+    // A question is signed again by itself; it changes nothing to ask twice.
+    assert_eq!(desk.client.fetch_positions(None).await.unwrap().len(), 1);
+    assert!((3_500..4_500).contains(&desk.client.clock().unwrap().offset.as_millis()));
+    let (_, ending) = desk.close("jump-1").await;
+    assert!(ending.accepted().is_some(), "{ending:?}");
+}
+
+#[tokio::test]
+async fn without_the_venues_time_nothing_is_sent() {
+    let desk = Desk::open().await;
+    let order = desk.prepare("blind-1").await;
+    let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
+    let blind = client_of(&desk.sim, settings());
+    desk.sim.handle().script(
+        Fault::reply(When::request("GET", TIME), false, Canned::gateway_html(502)).always(),
+    );
+    let ending = blind.submit(order, quantity).await;
+    let Submission::NotSent(not) = ending else {
+        panic!("{ending:?}")
+    };
+    assert!(matches!(not.reason, NotSentReason::ClockUnknown(_)));
+    assert_eq!(desk.posts(), 0);
+}
+
+#[tokio::test]
+async fn an_old_measurement_is_renewed_beside_the_work() {
+    let mut hasty = settings();
+    hasty.clock_max_age = Duration::from_millis(300);
+    let desk =
+        Desk::with_settings(SimConfig::default().position("BTCUSDT", d("0.0124")), hasty).await;
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    desk.position().await;
+    let renewed = async {
+        while desk.client.clock().unwrap().age > Duration::from_millis(300) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), renewed)
+        .await
+        .unwrap();
+    assert!(desk.sim.handle().request_count("GET", TIME) >= 3);
+}
+
+#[tokio::test]
+async fn keeping_warm_asks_for_the_time_until_it_is_dropped() {
+    let desk = Desk::open().await;
+    let warm = desk.client.keep_warm(Duration::from_millis(20));
+    let asked = async {
+        while desk.sim.handle().request_count("GET", TIME) < 6 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = warm => panic!("it ended"),
+        done = tokio::time::timeout(Duration::from_secs(10), asked) => done.unwrap(),
+    }
+}

@@ -1,0 +1,340 @@
+//! Every row of the table of replies, walked over real sockets: which ending, how many POSTs, and nothing secret printed.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use exchange_client::{NotSentReason, Submission, UnknownCause};
+use exchange_sim::{Canned, Delivery, Fault, Instead, When};
+use tokio::net::TcpListener;
+
+use crate::{Desk, printed};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Accepted,
+    Rejected,
+    NotSent,
+    Unknown,
+}
+
+fn ending(submission: &Submission) -> Ending {
+    match submission {
+        Submission::Accepted(_) => Ending::Accepted,
+        Submission::Rejected(_) => Ending::Rejected,
+        Submission::NotSent(_) => Ending::NotSent,
+        Submission::Unknown(_) => Ending::Unknown,
+    }
+}
+
+/// A reply the venue gives instead of acting, and one it gives after acting: the client cannot tell them apart, so both
+/// have to end alike.
+fn replies() -> Vec<(Canned, Ending)> {
+    use Ending::{NotSent, Rejected, Unknown};
+    let mut rows = vec![
+        (Canned::garbage_200(), Unknown),
+        (Canned::raw(200, ""), Unknown),
+        (Canned::raw(200, "{}"), Unknown),
+        (Canned::raw(204, ""), Unknown),
+        (
+            Canned::error(200, -2022, "ReduceOnly Order is rejected."),
+            Unknown,
+        ),
+        (Canned::request_timeout_408(), Unknown),
+        (Canned::timeout_1007(), Unknown),
+        (Canned::unknown_1000(), Unknown),
+        (Canned::unexpected_response_1006(), Unknown),
+        (
+            Canned::error(
+                400,
+                -1007,
+                "Timeout waiting for response from backend server.",
+            ),
+            Unknown,
+        ),
+        (
+            Canned::error(400, -4116, "ClientOrderId is duplicated."),
+            Unknown,
+        ),
+        (Canned::error(400, -9999, "A code of next year."), Unknown),
+        (Canned::unknown_503(), Unknown),
+        (Canned::unavailable_503(), NotSent),
+        (Canned::raw(503, "Service Unavailable."), NotSent),
+        (Canned::internal_503(), NotSent),
+        (Canned::overloaded_503(), NotSent),
+        (
+            Canned::error(503, -1234, "A sentence nobody wrote down."),
+            Unknown,
+        ),
+        (Canned::gateway_html(500), Unknown),
+        (Canned::gateway_html(502), Unknown),
+        (Canned::gateway_html(503), Unknown),
+        (Canned::gateway_html(504), Unknown),
+        (Canned::gateway_html(403), Unknown),
+        (Canned::error(500, -1001, "Disconnected."), Unknown),
+        (Canned::too_many_requests_429(), NotSent),
+        (Canned::too_many_requests_429().retry_after(1), NotSent),
+        (Canned::too_many_orders_429(), NotSent),
+        (Canned::raw(429, ""), NotSent),
+        (Canned::banned_418(1), NotSent),
+        (Canned::raw(418, ""), NotSent),
+        (Canned::outside_window_1021(), NotSent),
+        (Canned::outside_window_5028(), NotSent),
+    ];
+    for code in [
+        -1022, -1102, -1106, -1111, -1121, -2010, -2014, -2015, -2019, -2022, -4003, -4004, -4005,
+        -4014, -4015, -4023, -4061, -4062, -4118, -4120, -4131, -4164, -5021, -5022,
+    ] {
+        rows.push((Canned::error(400, code, "No."), Rejected));
+    }
+    rows
+}
+
+#[tokio::test]
+async fn every_reply_of_the_table_ends_as_the_table_says_with_one_post() {
+    for (canned, expected) in replies() {
+        for executes in [false, true] {
+            let desk = Desk::open().await;
+            let fault =
+                desk.sim
+                    .handle()
+                    .script(Fault::reply(When::order(), executes, canned.clone()));
+            let (_, submission) = desk.close("table-1").await;
+            assert_eq!(
+                ending(&submission),
+                expected,
+                "{canned:?} gave {submission:?}"
+            );
+            assert_eq!(desk.sim.handle().fault_hits(fault), 1);
+            assert_eq!(desk.posts(), 1, "{canned:?}");
+            assert_reply_is_kept(&submission, &canned);
+            let (_, again) = {
+                desk.sim
+                    .handle()
+                    .set_position("BTCUSDT", crate::d("0.0124"));
+                match desk.client.fetch_positions(None).await {
+                    Ok(_) => desk.close("table-1").await,
+                    // The venue said stop; nothing at all is sent then.
+                    Err(_) => continue,
+                }
+            };
+            assert_eq!(ending(&again), Ending::NotSent);
+            assert_eq!(desk.posts(), 1, "a second POST after {canned:?}");
+            printed::assert_no_secret(&printed::signatures(&desk.sim));
+        }
+    }
+}
+
+fn assert_reply_is_kept(submission: &Submission, canned: &Canned) {
+    let reply = match submission {
+        Submission::Accepted(_) => panic!("accepted {canned:?}"),
+        Submission::Rejected(no) => &no.reply,
+        Submission::NotSent(not) => not.reply.as_ref().unwrap(),
+        Submission::Unknown(unknown) => unknown.reply.as_ref().unwrap(),
+    };
+    assert_eq!(reply.status, canned.status);
+    assert_eq!(reply.body, canned.body);
+}
+
+#[tokio::test]
+async fn a_broken_connection_after_the_request_left_is_unknown_and_never_tried_again() {
+    let not_executed = [Instead::Reset, Instead::Close, Instead::Hang];
+    let executed = [
+        Delivery::Reset,
+        Delivery::Close,
+        Delivery::Hang,
+        Delivery::Cut,
+        // Slower than the client waits.
+        Delivery::Slow {
+            piece: 1,
+            pause_ms: 40,
+        },
+    ];
+    let faults = not_executed
+        .into_iter()
+        .map(|instead| Fault::not_executed(When::order(), instead))
+        .chain(
+            executed
+                .into_iter()
+                .map(|delivery| Fault::executed(When::order(), delivery)),
+        );
+    for fault in faults {
+        let desk = Desk::open().await;
+        let id = desk.sim.handle().script(fault.clone());
+        let (_, submission) = desk.close("broken-1").await;
+        assert_eq!(
+            ending(&submission),
+            Ending::Unknown,
+            "{fault:?} gave {submission:?}"
+        );
+        assert_eq!(desk.sim.handle().fault_hits(id), 1);
+        assert_eq!(desk.posts(), 1, "{fault:?}");
+        printed::assert_no_secret(&printed::signatures(&desk.sim));
+    }
+}
+
+#[tokio::test]
+async fn a_slow_body_that_comes_in_time_is_accepted() {
+    let desk = Desk::open().await;
+    desk.sim.handle().script(Fault::executed(
+        When::order(),
+        Delivery::Slow {
+            piece: 200,
+            pause_ms: 5,
+        },
+    ));
+    let (_, submission) = desk.close("slow-1").await;
+    assert_eq!(
+        submission.accepted().unwrap().executed_quantity,
+        crate::d("0.008")
+    );
+}
+
+#[tokio::test]
+async fn a_reply_later_than_the_client_waits_is_a_timeout() {
+    let desk = Desk::open().await;
+    let late = Fault::executed(When::order(), Delivery::Whole).delay_after(Duration::from_secs(30));
+    desk.sim.handle().script(late);
+    let (_, submission) = desk.close("late-1").await;
+    let Submission::Unknown(unknown) = submission else {
+        panic!("{submission:?}")
+    };
+    assert!(matches!(unknown.cause, UnknownCause::Timeout(_)));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_sent_nothing() {
+    let desk = Desk::open().await;
+    let order = desk.prepare("refused-1").await;
+    let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
+    let judge = desk.sim.handle().clone();
+    desk.sim.shutdown().await.unwrap();
+    let submission = desk.client.submit(order, quantity).await;
+    printed::note(&submission);
+    let Submission::NotSent(not) = submission else {
+        panic!("{submission:?}")
+    };
+    assert!(
+        matches!(not.reason, NotSentReason::NoConnection(_)),
+        "{not:?}"
+    );
+    assert_eq!(judge.order_count(), 0);
+}
+
+#[tokio::test]
+async fn a_new_connection_that_is_reset_at_once_is_never_reported_as_a_no() {
+    let desk = Desk::open().await;
+    let order = desk.prepare("reset-1").await;
+    let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
+    desk.sim.handle().close_idle_connections();
+    desk.sim.handle().reset_next_connections(8);
+    let submission = desk.client.submit(order, quantity).await;
+    assert!(
+        matches!(ending(&submission), Ending::NotSent | Ending::Unknown),
+        "{submission:?}"
+    );
+    assert_eq!(desk.sim.handle().order_count(), 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_the_venue_closed_costs_no_order_and_no_second_post() {
+    for _ in 0..20 {
+        let desk = Desk::open().await;
+        let order = desk.prepare("idle-1").await;
+        let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
+        desk.sim.handle().close_idle_connections();
+        let submission = desk.client.submit(order, quantity).await;
+        // The close may cross the order on its way; then it is unknown. It is never sent twice.
+        assert!(
+            matches!(ending(&submission), Ending::Accepted | Ending::Unknown),
+            "{submission:?}"
+        );
+        assert!(desk.posts() <= 1);
+        if ending(&submission) == Ending::Accepted {
+            assert_eq!(desk.posts(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_nobody_else_gets_the_key() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = elsewhere.local_addr().unwrap();
+    let desk = Desk::open().await;
+    let location = format!("http://{address}/fapi/v1/order");
+    desk.sim.handle().script(Fault::reply(
+        When::order(),
+        false,
+        Canned::redirect_307(&location),
+    ));
+    desk.sim.handle().script(Fault::reply(
+        When::query(),
+        false,
+        Canned::redirect_307(&location),
+    ));
+    let (intent, submission) = desk.close("redirect-1").await;
+    assert_eq!(ending(&submission), Ending::Unknown);
+    let asked = desk
+        .client
+        .fetch_order(&intent.symbol, &intent.client_order_id)
+        .await;
+    printed::note(&asked);
+    assert!(asked.is_err());
+    assert_eq!(desk.posts(), 1);
+    let visitor = tokio::time::timeout(Duration::from_millis(50), elsewhere.accept()).await;
+    assert!(visitor.is_err(), "{visitor:?} followed the redirect");
+}
+
+#[tokio::test]
+async fn an_answer_that_echoes_key_and_signature_is_kept_without_them() {
+    let desk = Desk::open().await;
+    let echo = format!(
+        "you are {} and have no business here",
+        exchange_sim::SimConfig::API_KEY
+    );
+    desk.sim.handle().script(Fault::reply(
+        When::order(),
+        false,
+        Canned::error(400, -2015, &echo),
+    ));
+    let (_, submission) = desk.close("echo-1").await;
+    let Submission::Rejected(no) = submission else {
+        panic!("{submission:?}")
+    };
+    assert!(no.reply.body.contains("<hidden>"));
+    printed::assert_no_secret(&[]);
+}
+
+#[tokio::test]
+async fn errors_of_questions_print_no_address_and_no_signature() {
+    let desk = Desk::open().await;
+    for instead in [
+        Instead::Reset,
+        Instead::Hang,
+        Instead::Reply(Canned::gateway_html(502)),
+    ] {
+        desk.sim
+            .handle()
+            .script(Fault::not_executed(When::query(), instead));
+        let error = desk
+            .client
+            .fetch_order(&crate::btc(), &"q-1".parse().unwrap())
+            .await
+            .unwrap_err();
+        printed::note(&error);
+        printed::note(&error.to_string());
+    }
+    desk.sim.shutdown().await.unwrap();
+    let error = desk
+        .client
+        .fetch_order(&crate::btc(), &"q-1".parse().unwrap())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("refused"),
+        "{error} does not say why ({})",
+        ErrorKind::ConnectionRefused
+    );
+    printed::note(&error);
+    printed::note(&desk.client);
+    printed::assert_no_secret(&[]);
+}

@@ -1,0 +1,108 @@
+//! The client against the simulated venue, over real sockets.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod accounts;
+mod cancellation;
+mod clock;
+mod faults;
+mod filters;
+mod limits;
+mod printed;
+mod settling;
+mod stops;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use exchange_client::{
+    Client, ClientOrderId, CloseIntent, Credentials, Host, Position, PreparedOrder, Settings,
+    Submission, Symbol, SymbolRules,
+};
+use exchange_sim::{Sim, SimConfig};
+use rust_decimal::Decimal;
+
+pub(crate) const ORDER: &str = "/fapi/v1/order";
+
+/// A simulated venue, a client that is ready, and the position it may close.
+pub(crate) struct Desk {
+    pub(crate) sim: Sim,
+    pub(crate) client: Client,
+    pub(crate) rules: Arc<SymbolRules>,
+}
+
+pub(crate) fn d(text: &str) -> Decimal {
+    Decimal::from_str_exact(text).unwrap()
+}
+
+pub(crate) fn btc() -> Symbol {
+    "BTCUSDT".parse().unwrap()
+}
+
+/// Waits that a test can afford; long enough that a busy machine does not decide an outcome.
+pub(crate) fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.connect_timeout = Duration::from_millis(900);
+    settings.reply_timeout = Duration::from_secs(1);
+    settings.recv_window = Duration::from_millis(1000);
+    settings
+}
+
+pub(crate) fn credentials() -> Credentials {
+    Credentials::hmac(SimConfig::API_KEY, SimConfig::API_SECRET).unwrap()
+}
+
+pub(crate) fn client_of(sim: &Sim, settings: Settings) -> Client {
+    printed::listen();
+    let host: Host = sim.url().parse().unwrap();
+    Client::new(host, credentials(), settings).unwrap()
+}
+
+impl Desk {
+    /// Long 0.0124 BTC, one-way mode.
+    pub(crate) async fn open() -> Self {
+        Self::with(SimConfig::default().position("BTCUSDT", d("0.0124"))).await
+    }
+
+    pub(crate) async fn with(config: SimConfig) -> Self {
+        Self::with_settings(config, settings()).await
+    }
+
+    pub(crate) async fn with_settings(config: SimConfig, settings: Settings) -> Self {
+        let sim = Sim::start(config).await.unwrap();
+        let client = client_of(&sim, settings);
+        client.warm_up().await.unwrap();
+        let rules = client.fetch_rules(&btc()).await.unwrap();
+        sim.handle().clear_requests();
+        Self { sim, client, rules }
+    }
+
+    pub(crate) async fn position(&self) -> Position {
+        let positions = self.client.fetch_positions(Some(&btc())).await.unwrap();
+        positions.into_iter().next().unwrap()
+    }
+
+    pub(crate) async fn prepare(&self, id: &str) -> PreparedOrder {
+        let (position, id) = (self.position().await, id.parse::<ClientOrderId>().unwrap());
+        let mode = self.client.fetch_position_mode().await.unwrap();
+        self.client
+            .prepare_close(&position, mode, &self.rules, id)
+            .unwrap()
+    }
+
+    /// Closes 0.008 BTC and returns what to settle with, too.
+    pub(crate) async fn close(&self, id: &str) -> (CloseIntent, Submission) {
+        let order = self.prepare(id).await;
+        let intent = order.intent().clone();
+        let quantity = self.rules.cut_quantity(d("0.008")).unwrap();
+        let ending = self.client.submit(order, quantity).await;
+        printed::note(&ending);
+        printed::note(&ending.to_string());
+        printed::note(&intent);
+        (intent, ending)
+    }
+
+    /// How many orders were posted since the desk opened.
+    pub(crate) fn posts(&self) -> u64 {
+        self.sim.handle().request_count("POST", ORDER)
+    }
+}

@@ -1,0 +1,250 @@
+//! Unknown endings are settled by asking. The judge is the venue's own order log.
+
+use std::time::Duration;
+
+use exchange_client::{
+    NotExecuted, NotSentReason, OrderStatus, SendWindow, Settlement, Submission, SubmissionStatus,
+    Unresolved, VenueTime,
+};
+use exchange_sim::{Canned, Delivery, Fault, Fill, Instead, Veil, When};
+
+use crate::{Desk, btc, d};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn window(submission: &Submission) -> SendWindow {
+    match submission {
+        Submission::Unknown(unknown) => unknown.window,
+        other => panic!("not unknown but {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_order_whose_reply_was_lost_is_found_filled() {
+    let desk = Desk::open().await;
+    desk.sim
+        .handle()
+        .script(Fault::executed(When::order(), Delivery::Reset));
+    let (intent, ending) = desk.close("lost-1").await;
+    let Settlement::Filled(report) = desk.client.settle(&intent, window(&ending), PATIENCE).await
+    else {
+        panic!("not filled")
+    };
+    assert_eq!(report.executed_quantity, d("0.008"));
+    assert_eq!(desk.sim.handle().position("BTCUSDT"), d("0.0044"));
+    assert!(matches!(
+        desk.client.status(&intent.client_order_id),
+        SubmissionStatus::Ended(Submission::Accepted(_))
+    ));
+    assert_eq!((desk.posts(), desk.client.open_submissions()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_order_that_shows_up_late_is_found_by_the_second_question() {
+    let desk = Desk::open().await;
+    let hidden = Fault::executed(When::order(), Delivery::Reset).hide_order(Veil::queries(1));
+    desk.sim.handle().script(hidden);
+    let (intent, ending) = desk.close("late-1").await;
+    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    assert!(
+        matches!(settlement, Settlement::Filled(_)),
+        "{settlement:?}"
+    );
+    assert_eq!(desk.posts(), 1);
+}
+
+#[tokio::test]
+async fn an_order_that_stays_hidden_is_found_through_its_fills_or_left_to_a_person() {
+    let desk = Desk::open().await;
+    let hidden = Fault::executed(When::order(), Delivery::Reset).hide_order(Veil::queries(100));
+    desk.sim.handle().script(hidden);
+    let (intent, ending) = desk.close("hidden-1").await;
+    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    assert!(
+        matches!(
+            settlement,
+            Settlement::Unresolved(Unresolved::FillWithoutOrder(_))
+        ),
+        "{settlement:?}"
+    );
+    assert_eq!(
+        desk.client.open_submissions(),
+        1,
+        "an unresolved order stays on the books"
+    );
+}
+
+#[tokio::test]
+async fn a_moved_position_keeps_an_order_from_counting_as_never_arrived() {
+    let desk = Desk::open().await;
+    let hidden = Fault::executed(When::order(), Delivery::Reset)
+        .hide_order(Veil::queries(100))
+        .hide_trades(Veil::queries(100));
+    desk.sim.handle().script(hidden);
+    let (intent, ending) = desk.close("moved-1").await;
+    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    let expected = Unresolved::PositionMoved {
+        before: d("0.0124"),
+        now: d("0.0044"),
+    };
+    assert_eq!(settlement, Settlement::Unresolved(expected));
+}
+
+#[tokio::test]
+async fn an_order_that_never_arrived_needs_the_full_evidence_and_the_whole_wait() {
+    let desk = Desk::open().await;
+    desk.sim
+        .handle()
+        .script(Fault::not_executed(When::order(), Instead::Close));
+    let (intent, ending) = desk.close("never-1").await;
+    let window = window(&ending);
+    let settlement = desk.client.settle(&intent, window, PATIENCE).await;
+    let Settlement::NotExecuted(NotExecuted::NeverArrived(evidence)) = settlement else {
+        panic!("{settlement:?}")
+    };
+    assert!(
+        evidence.again_absent >= window.closes(),
+        "asked again before the order could no longer land"
+    );
+    assert_eq!(
+        (evidence.foreign_fills, evidence.position),
+        (0, d("0.0124"))
+    );
+    let venue = desk.sim.handle();
+    assert_eq!(venue.request_count("GET", crate::ORDER), 2);
+    assert_eq!(venue.request_count("GET", "/fapi/v1/userTrades"), 1);
+    assert_eq!((desk.posts(), venue.position("BTCUSDT")), (1, d("0.0124")));
+    let (_, again) = desk.close("never-1").await;
+    assert!(
+        matches!(again, Submission::NotSent(not) if not.reason == NotSentReason::AlreadySubmitted)
+    );
+}
+
+#[tokio::test]
+async fn fills_of_another_order_are_told_apart() {
+    let desk = Desk::open().await;
+    desk.sim.handle().script(Fault::not_executed(
+        When::order().client_id("mine-1"),
+        Instead::Close,
+    ));
+    let (intent, ending) = desk.close("mine-1").await;
+    let (_, other) = desk.close("other-1").await;
+    assert!(other.accepted().is_some());
+    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    // The other order moved the position, so nothing is proven; but its fill was not taken for ours.
+    assert!(
+        matches!(
+            settlement,
+            Settlement::Unresolved(Unresolved::PositionMoved { .. })
+        ),
+        "{settlement:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_order_that_ended_without_a_fill_is_not_executed() {
+    let desk = Desk::open().await;
+    let expired = Fault::executed(When::order(), Delivery::Cut);
+    let exchange_sim::Action::Executed { delivery, .. } = expired.action.clone() else {
+        panic!("not executed")
+    };
+    let script = exchange_sim::Script {
+        fill: Some(Fill::nothing()),
+        ..exchange_sim::Script::default()
+    };
+    desk.sim.handle().script(Fault {
+        action: exchange_sim::Action::Executed { script, delivery },
+        ..expired
+    });
+    let (intent, ending) = desk.close("expired-1").await;
+    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    let Settlement::NotExecuted(NotExecuted::Ended(report)) = settlement else {
+        panic!("{settlement:?}")
+    };
+    assert_eq!(report.status, OrderStatus::Expired);
+}
+
+#[tokio::test]
+async fn an_order_that_stays_open_is_unresolved_and_one_that_then_fills_is_filled() {
+    let desk = Desk::open().await;
+    desk.sim.handle().script(Fault::fill(
+        When::order(),
+        Fill::only(d("0.003")).rest_open(),
+    ));
+    let (intent, ending) = desk.close("open-1").await;
+    let report = ending.accepted().unwrap();
+    assert_eq!(
+        (report.status, report.executed_quantity),
+        (OrderStatus::PartiallyFilled, d("0.003"))
+    );
+    let sent = SendWindow::at(
+        desk.client.server_time().minus(Duration::from_secs(5)),
+        Duration::from_secs(1),
+    );
+    let open = desk
+        .client
+        .settle(&intent, sent, Duration::from_millis(300))
+        .await;
+    assert!(
+        matches!(open, Settlement::Unresolved(Unresolved::StillOpen(_))),
+        "{open:?}"
+    );
+    assert!(desk.sim.handle().fill_open_order("open-1"));
+    let filled = desk.client.settle(&intent, sent, PATIENCE).await;
+    assert!(matches!(filled, Settlement::Filled(report) if report.executed_quantity == d("0.008")));
+}
+
+#[tokio::test]
+async fn a_venue_that_cannot_be_asked_leaves_the_order_unresolved() {
+    let desk = Desk::open().await;
+    desk.sim
+        .handle()
+        .script(Fault::executed(When::order(), Delivery::Reset));
+    let (intent, ending) = desk.close("away-1").await;
+    desk.sim
+        .handle()
+        .script(Fault::reply(When::query(), false, Canned::gateway_html(502)).always());
+    let settlement = desk
+        .client
+        .settle(&intent, window(&ending), Duration::from_millis(300))
+        .await;
+    assert!(
+        matches!(settlement, Settlement::Unresolved(Unresolved::NoAnswer(_))),
+        "{settlement:?}"
+    );
+}
+
+#[tokio::test]
+async fn after_a_restart_a_written_down_intent_is_enough_to_settle() {
+    let desk = Desk::open().await;
+    desk.sim
+        .handle()
+        .script(Fault::executed(When::order(), Delivery::Reset));
+    let (intent, _) = desk.close("restart-1").await;
+    let reborn = crate::client_of(&desk.sim, crate::settings());
+    reborn.warm_up().await.unwrap();
+    let mut sent = SendWindow::at(reborn.server_time(), Duration::from_secs(1));
+    sent.not_before = VenueTime::from_millis(sent.not_after.as_millis() - 60_000);
+    let settlement = reborn.settle(&intent, sent, PATIENCE).await;
+    assert!(
+        matches!(settlement, Settlement::Filled(_)),
+        "{settlement:?}"
+    );
+    let unknown_before = exchange_client::CloseIntent {
+        position_before: None,
+        client_order_id: "restart-2".parse().unwrap(),
+        ..intent
+    };
+    sent.not_after = sent.not_before;
+    let settlement = reborn.settle(&unknown_before, sent, PATIENCE).await;
+    assert_eq!(
+        settlement,
+        Settlement::Unresolved(Unresolved::NothingToCompare)
+    );
+    assert_eq!(
+        reborn
+            .fetch_order(&btc(), &"restart-2".parse().unwrap())
+            .await,
+        Ok(None)
+    );
+}
