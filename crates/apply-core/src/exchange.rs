@@ -152,6 +152,8 @@ pub struct StopPlaced {
     pub trigger: Decimal,
     /// Old stops that were cancelled after the new one was confirmed.
     pub cancelled: Vec<String>,
+    /// Old stops that could not be cancelled and still guard beside the new one.
+    pub left_over: Vec<String>,
 }
 
 /// How replacing a stop ended.
@@ -212,7 +214,7 @@ pub trait Exchange: Send + Sync {
     fn fetch_profit(
         &self,
         symbol: &Symbol,
-        order_id: &str,
+        fill: &Fill,
     ) -> impl Future<Output = Result<Option<Profit>, ExchangeError>> + Send;
 
     /// Replaces the symbol's protective stop: places the new one, confirms it, then cancels the
@@ -230,7 +232,10 @@ pub enum ExchangeError {
     /// No answer, or a refusal to answer now.
     #[error("the venue is unavailable: {0}")]
     Unavailable(String),
-    /// Keys, account or symbol are not fit for this order; trying again will not help.
+    /// Account or symbol are not fit for this order; trying again will not help.
     #[error("{0}")]
     Unfit(String),
+    /// There are no keys to trade with.
+    #[error("no venue credentials are configured")]
+    NoCredentials,
 }

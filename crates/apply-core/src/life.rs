@@ -89,7 +89,8 @@ impl<P: Ports> ApplyLayer<P> {
         &self.settings
     }
 
-    pub(crate) fn tell(&self, event: Event<'_>) {
+    /// Tells the observer; for what happens around the layer rather than in it.
+    pub fn tell(&self, event: Event<'_>) {
         self.observer.observe(&event);
     }
 
@@ -337,7 +338,7 @@ impl<P: Ports> ApplyLayer<P> {
         let profit = self
             .ports
             .exchange()
-            .fetch_profit(plan.symbol(), &fill.order_id)
+            .fetch_profit(plan.symbol(), &fill)
             .await;
         ApplyResult {
             executed: true,
@@ -406,6 +407,7 @@ impl<P: Ports> ApplyLayer<P> {
         let code = match error {
             ExchangeError::Unavailable(_) => "venue_unavailable",
             ExchangeError::Unfit(_) => "venue_refuses_account",
+            ExchangeError::NoCredentials => "missing_binance_credentials",
         };
         let step = StepResult::without_order(step_name(plan), "error", error.to_string());
         ApplyResult {

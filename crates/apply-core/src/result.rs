@@ -104,10 +104,13 @@ impl StepResult {
 
     /// A stop that was moved. It filled nothing, and readers that add up fills add 0.
     pub fn stop_moved(step: &Step, stop: &StopPlaced) -> Self {
-        let old = match stop.cancelled.as_slice() {
-            [] => "no older stop".to_owned(),
+        let mut old = match stop.cancelled.as_slice() {
+            [] => "no older stop cancelled".to_owned(),
             old => format!("cancelled {}", old.join(", ")),
         };
+        if !stop.left_over.is_empty() {
+            old.push_str(&format!(", still there {}", stop.left_over.join(", ")));
+        }
         Self {
             order_id: Some(stop.order_id.clone()),
             side: Some(stop.side.to_string()),

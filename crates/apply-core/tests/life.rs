@@ -417,6 +417,7 @@ async fn a_venue_that_fails_while_the_permits_are_awaited_ends_the_plan() {
             ExchangeError::Unfit("hedge mode is on".into()),
             "venue_refuses_account",
         ),
+        (ExchangeError::NoCredentials, "missing_binance_credentials"),
     ] {
         let stage = Stage::new();
         stage.venue().script(|script| {

@@ -157,12 +157,8 @@ impl Exchange for Venue {
         self.hear(asked, |script| script.settlement.clone())
     }
 
-    async fn fetch_profit(
-        &self,
-        _: &Symbol,
-        order_id: &str,
-    ) -> Result<Option<Profit>, ExchangeError> {
-        let asked = Asked::Profit(order_id.to_owned());
+    async fn fetch_profit(&self, _: &Symbol, fill: &Fill) -> Result<Option<Profit>, ExchangeError> {
+        let asked = Asked::Profit(fill.order_id.clone());
         self.hear(asked, |script| script.profit.clone())
     }
 
@@ -179,6 +175,7 @@ impl Exchange for Venue {
                 side: stop.side(),
                 trigger: stop.trigger(),
                 cancelled: vec!["76".into()],
+                left_over: vec!["75".into()],
             })
         };
         self.hear(asked, |script| script.stop.clone().unwrap_or_else(placed))
