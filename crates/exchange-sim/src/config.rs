@@ -146,7 +146,8 @@ impl SimConfig {
     pub const API_KEY: &str = "SimulatedVenueKeySimulatedVenueKeySimulatedVenueKeySimulated0001";
     /// The secret that belongs to [`SimConfig::API_KEY`]. It is public on purpose.
     pub const API_SECRET: &str = "SimulatedVenueSecretThatIsPublicSimulatedVenueSecretThatIsPublic";
-    /// How many entries each history (order log, orders, trades, algo orders) holds unless told otherwise.
+    /// How many entries each history (order log, orders with their trades, conditional orders) holds unless told
+    /// otherwise. A venue whose order log and orders are full holds about 130 MB.
     pub const CAPACITY: usize = 100_000;
 
     /// Listen on this loopback port; 0, the default, takes any free one.
