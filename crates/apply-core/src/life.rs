@@ -65,6 +65,7 @@ pub struct ApplyLayer<P> {
 #[derive(Debug)]
 pub struct ClaimedPlan {
     plan: Plan,
+    step: Step,
     attempt: AttemptId,
 }
 
@@ -103,18 +104,23 @@ impl<P: Ports> ApplyLayer<P> {
         AttemptId::new(&name).unwrap_or_else(|_| digest_of(&name))
     }
 
-    /// Claims an EXECUTE plan and puts it out for review; `None` where somebody was there before.
+    /// Claims a plan that executes `step` and puts it out for review; `None` where somebody was there before.
     /// After an error the claim may have happened: ask again with the same attempt.
     pub(crate) async fn claim(
         &self,
         plan: Plan,
+        step: Step,
         attempt: AttemptId,
     ) -> Result<Option<ClaimedPlan>, PortError> {
         let (plans, ttl) = (self.ports.plans(), self.settings.dedupe_ttl);
         match plans.claim(&plan, &attempt, ttl, self.timestamp()).await? {
             Claim::Won => {
                 self.tell(Event::PlanPublished { plan: &plan });
-                Ok(Some(ClaimedPlan { plan, attempt }))
+                Ok(Some(ClaimedPlan {
+                    plan,
+                    step,
+                    attempt,
+                }))
             }
             Claim::Taken => {
                 self.tell(Event::Duplicate { plan: &plan });
@@ -154,13 +160,10 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     async fn rehearse(&self, claimed: &ClaimedPlan) -> ApplyResult {
-        let plan = &claimed.plan;
+        let ClaimedPlan { plan, step, .. } = claimed;
         let grant = match self.wait_for_permits(claimed).await {
             Ok(grant) => grant,
             Err(block) => return self.blocked(plan, &block),
-        };
-        let Some(step) = &plan.step else {
-            return self.not_executed(plan, Decision::Error, "plan_without_step");
         };
         let details = match grant.max_quantity() {
             Some(quantity) => format!("dry run: granted for at most {quantity}, no order placed"),
@@ -174,7 +177,7 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     async fn trade(&self, claimed: &ClaimedPlan) -> ApplyResult {
-        let plan = &claimed.plan;
+        let ClaimedPlan { plan, step, .. } = claimed;
         // Everything slow happens while the permits are awaited. Where the venue says first that
         // there is nothing to do, the wait is dropped: permits it may just be taking buy nothing.
         let latest = self.latest_answer();
@@ -183,17 +186,20 @@ impl<P: Ports> ApplyLayer<P> {
         let (grant, position) = match select(permits, position).await {
             Either::Left((Err(block), _)) => return self.blocked(plan, &block),
             Either::Left((Ok(grant), position)) => {
+                // The switch was off when the permits were taken, which is a while ago by then.
+                let ready = pin!(async {
+                    let position = position.await?;
+                    Ok((position, self.halted(plan.symbol()).await))
+                });
                 let late = pin!(self.ports.clock().sleep_until(latest));
-                let position = match select(position, late).await {
-                    Either::Left((Ok(position), _)) => position,
+                match select(ready, late).await {
+                    Either::Left((Ok((position, None)), _)) => (grant, position),
+                    Either::Left((Ok((_, Some(by))), _)) => {
+                        return self.no_order(plan, &NoOrder::Halted { by });
+                    }
                     Either::Left((Err(error), _)) => return self.venue_failed(plan, &error),
-                    Either::Right(_) => return self.venue_failed(plan, &position_came_too_late()),
-                };
-                // The switch was off when the permits were taken, which is a while ago now.
-                if let Some(by) = self.halted(plan.symbol()).await {
-                    return self.no_order(plan, &NoOrder::Halted { by });
+                    Either::Right(_) => return self.no_order(plan, &NoOrder::TooLate),
                 }
-                (grant, position)
             }
             Either::Right((Err(error), _)) => return self.venue_failed(plan, &error),
             Either::Right((Ok(position), _)) if position.amount.is_zero() => {
@@ -204,12 +210,9 @@ impl<P: Ports> ApplyLayer<P> {
                 Err(block) => return self.blocked(plan, &block),
             },
         };
-        match &plan.step {
-            Some(step @ Step::Close { .. }) => self.close(plan, step, grant, position).await,
-            Some(step @ Step::MoveStop { price }) => {
-                self.move_stop(plan, step, grant, position, *price).await
-            }
-            None => self.not_executed(plan, Decision::Error, "plan_without_step"),
+        match step {
+            Step::Close { .. } => self.close(plan, step, grant, position).await,
+            Step::MoveStop { price } => self.move_stop(plan, step, grant, position, *price).await,
         }
     }
 
@@ -443,10 +446,6 @@ fn digest_of(name: &str) -> AttemptId {
     let digest = Sha256::digest(name.as_bytes());
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     AttemptId::new(&hex).unwrap_or_else(|_| unreachable!("64 hex digits are an id"))
-}
-
-fn position_came_too_late() -> ExchangeError {
-    ExchangeError::Unavailable("no position by the end of the wait for permits".into())
 }
 
 fn step_name(plan: &Plan) -> &'static str {

@@ -384,6 +384,26 @@ mod tests {
     }
 
     #[test]
+    fn a_threshold_that_is_no_number_lets_nothing_pass() {
+        let gates = |critical, warning| GateSettings {
+            allowlist: ["BTCUSDT".parse().unwrap()].into(),
+            critical,
+            warning,
+        };
+        let raw = [("harvest_action", "UPDATE_SL"), ("kill_score", "0.0")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
+        let proposal = Proposal::parse(&"BTCUSDT".parse().unwrap(), &raw).unwrap();
+        for (gates, reason) in [
+            (gates(f64::NAN, 0.6), "kill_score_critical"),
+            (gates(0.8, f64::NAN), "kill_score_warning_risk_increase"),
+        ] {
+            let plan = Plan::decide(proposal.clone(), &gates, &Halt::Off);
+            assert_eq!((plan.decision, plan.reason()), (Decision::Blocked, reason));
+        }
+    }
+
+    #[test]
     fn steps_are_written_as_the_reviewers_read_them() {
         let steps = |plan: Plan| {
             plan.to_fields(0)

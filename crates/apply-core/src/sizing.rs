@@ -59,6 +59,9 @@ pub enum NoOrder {
         /// The venue's rule.
         why: String,
     },
+    /// The permits were taken, and the position and the kill switch not known in time.
+    #[error("position and kill switch were not known by the end of the wait for permits")]
+    TooLate,
     /// Trading was halted between the grant and the order.
     #[error("trading was halted after the permits were taken: {by}")]
     Halted {
@@ -78,6 +81,7 @@ impl NoOrder {
             Self::SideMismatch { .. } => "position_side_mismatch",
             Self::NoQuantity => "no_permitted_quantity",
             Self::NotOrderable { .. } => "quantity_not_orderable",
+            Self::TooLate => "not_ready_in_time",
             Self::Halted { .. } => "kill_switch_active",
             Self::OtherSymbol(_) => "grant_symbol_mismatch",
         }

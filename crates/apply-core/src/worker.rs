@@ -81,17 +81,17 @@ impl SymbolWorker {
         halt: &Halt,
     ) -> Result<Worked, PortError> {
         let plan = Plan::decide(proposal, &layer.settings().gates, halt);
-        if plan.decision != Decision::Execute {
+        let Some(step) = plan.step.clone() else {
             self.decline(layer, &plan).await?;
             return Ok(Worked::Declined);
-        }
+        };
         self.last_skip = None;
         let attempt = match self.unanswered.take() {
             Some((asked, attempt)) if asked == plan.id => attempt,
             _ => layer.new_attempt(),
         };
         self.unanswered = Some((plan.id.clone(), attempt.clone()));
-        let claim = layer.claim(plan, attempt).await?;
+        let claim = layer.claim(plan, step, attempt).await?;
         self.unanswered = None;
         match claim {
             Some(claimed) => Ok(Worked::CarriedOut(Box::new(layer.carry_out(claimed).await))),

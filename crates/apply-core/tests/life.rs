@@ -457,7 +457,10 @@ async fn a_venue_that_never_answers_holds_no_grant_beyond_the_wait() {
     stage.answer_yes();
     let result = stage.play().await;
     assert_eq!(stage.elapsed(), ms(1350), "the wait and its grace");
-    assert_eq!(result.error.as_deref(), Some("venue_unavailable"));
+    assert_eq!(
+        (result.decision, result.error.as_deref()),
+        (Decision::Blocked, Some("not_ready_in_time"))
+    );
     assert_eq!(stage.venue().closes(), []);
 }
 
@@ -511,6 +514,18 @@ async fn a_kill_switch_that_cannot_be_read_before_a_late_order_is_on() {
     let result = stage.play().await;
     assert_eq!(result.error.as_deref(), Some("kill_switch_active"));
     assert!(result.steps[0].details.contains("connection reset"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_switch_that_does_not_answer_holds_no_grant_beyond_the_wait() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(700));
+    stage.answer_yes();
+    stage.board().hang("fetch_halt");
+    let result = stage.play().await;
+    assert_eq!(stage.elapsed(), ms(1350));
+    assert_eq!(result.error.as_deref(), Some("not_ready_in_time"));
     assert_eq!(stage.venue().closes(), []);
 }
 

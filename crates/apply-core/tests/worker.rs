@@ -4,7 +4,8 @@
 mod common;
 
 use apply_core::{
-    Decision, Mode, PortError, ProposalSource, SymbolWorker, Worked, memory::MemoryBoard,
+    ApplyResult, Decision, Mode, PortError, ProposalSource, ResultLog, SymbolWorker, Worked,
+    memory::MemoryBoard,
 };
 use common::*;
 use permit_gate::AttemptId;
@@ -217,6 +218,22 @@ async fn a_plan_another_instance_carries_out_ends_in_that_instances_result() {
     assert!(matches!(carried, Worked::CarriedOut(_)));
     assert!(matches!(looked, Worked::Declined));
     assert_eq!(ends(&ours), [executed()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_the_final_result_of_a_plan() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    let result = stage.play().await;
+    let late = ApplyResult::not_executed(
+        &stage.plans()[0],
+        Decision::Blocked,
+        Some("kill_switch_active".into()),
+        EPOCH,
+    );
+    stage.board().publish(&late).await.unwrap();
+    stage.board().publish(&result).await.unwrap();
+    assert_eq!(ends(&stage), [executed()]);
 }
 
 #[tokio::test(start_paused = true)]

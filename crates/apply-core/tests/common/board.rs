@@ -6,6 +6,7 @@ use apply_core::{
 };
 use permit_gate::AttemptId;
 use std::{
+    future::pending,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,24 +19,41 @@ pub(crate) struct FlakyBoard {
 
 struct Fault {
     verb: &'static str,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Nothing is done.
+    Fail,
     /// The work is done and only its answer lost.
-    done: bool,
+    LoseAnswer,
+    /// Nothing is done and nothing answered.
+    Hang,
 }
 
 impl FlakyBoard {
     /// The next `times` calls of this verb fail and do nothing.
     pub(crate) fn fail(&self, verb: &'static str, times: usize) {
-        self.add(verb, false, times);
+        self.add((0..times).map(|_| Fault {
+            verb,
+            kind: Kind::Fail,
+        }));
     }
 
     /// The next call of this verb does its work and loses its answer.
     pub(crate) fn lose_answer(&self, verb: &'static str) {
-        self.add(verb, true, 1);
+        let kind = Kind::LoseAnswer;
+        self.add([Fault { verb, kind }]);
     }
 
-    fn add(&self, verb: &'static str, done: bool, times: usize) {
-        let mut faults = self.faults.lock().unwrap();
-        faults.extend((0..times).map(|_| Fault { verb, done }));
+    /// The next call of this verb is never answered.
+    pub(crate) fn hang(&self, verb: &'static str) {
+        let kind = Kind::Hang;
+        self.add([Fault { verb, kind }]);
+    }
+
+    fn add(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.lock().unwrap().extend(faults);
     }
 
     async fn call<T>(
@@ -48,15 +66,13 @@ impl FlakyBoard {
             let at = faults.iter().position(|fault| fault.verb == verb);
             at.map(|at| faults.remove(at))
         };
-        match fault {
-            None => work.await,
-            Some(fault) => {
-                if fault.done {
-                    work.await?;
-                }
-                Err(PortError(format!("{verb}: connection reset on demand")))
-            }
+        match fault.map(|fault| fault.kind) {
+            None => return work.await,
+            Some(Kind::Fail) => {}
+            Some(Kind::LoseAnswer) => drop(work.await?),
+            Some(Kind::Hang) => pending().await,
         }
+        Err(PortError(format!("{verb}: connection reset on demand")))
     }
 }
 
