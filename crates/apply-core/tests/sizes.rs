@@ -1,0 +1,104 @@
+//! Whatever permits, position and step say: no order is larger than any of them allows.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+
+/// Plays one plan and returns what was sent, if anything.
+fn sent(governor_qty: &str, safe_qty: &str, live: Decimal, rules: StepRules) -> Option<Decimal> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stage = Stage::new();
+        stage.venue().script(|script| {
+            script.position = Ok(live);
+            script.rules = rules;
+        });
+        let seen = live.to_string();
+        stage.answer((1, &governor(governor_qty)), (2, &p33(safe_qty, &seen)));
+        let result = stage.play().await;
+        let sent = stage.venue().closed_quantity();
+        assert_eq!(result.executed, sent.is_some());
+        sent
+    })
+}
+
+/// What a reviewer's binary float stands for.
+fn meant(float: f64) -> Decimal {
+    d(&format!("{float}")).round_sf(12).unwrap()
+}
+
+fn quantity() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        // Multiples of a step as a float carries them: 9 × 0.001 is 0.009000000000000001.
+        (
+            1u32..50_000,
+            prop::sample::select(vec![0.1, 0.01, 0.001, 0.0001])
+        )
+            .prop_map(|(n, step)| multiplied(n, step)),
+        1e-7..100.0f64,
+    ]
+}
+
+#[allow(clippy::float_arithmetic)] // the reviewers do it, and their tails are the point
+fn multiplied(n: u32, step: f64) -> f64 {
+    f64::from(n) * step
+}
+
+fn position() -> impl Strategy<Value = Decimal> {
+    (1i64..1_000_000, 0u32..6, any::<bool>()).prop_map(|(mantissa, scale, long)| {
+        Decimal::new(if long { mantissa } else { -mantissa }, scale)
+    })
+}
+
+fn step() -> impl Strategy<Value = Decimal> {
+    (prop::sample::select(vec![1i64, 2, 5, 25]), 0u32..6)
+        .prop_map(|(mantissa, scale)| Decimal::new(mantissa, scale))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn an_order_is_the_largest_multiple_of_the_step_that_everyone_allows(
+        governor_qty in prop_oneof![Just(None), quantity().prop_map(Some)],
+        safe_qty in quantity(),
+        live in position(),
+        step in step(),
+    ) {
+        let governor = governor_qty.map_or_else(|| "0.0".into(), |qty| format!("{qty}"));
+        let sent = sent(&governor, &format!("{safe_qty}"), live, StepRules::step(&step.to_string()));
+        let allowed = governor_qty
+            .map(meant)
+            .into_iter()
+            .chain([meant(safe_qty), live.abs()])
+            .min()
+            .unwrap();
+        match sent {
+            Some(quantity) => {
+                prop_assert!(quantity > Decimal::ZERO && quantity <= allowed);
+                prop_assert_eq!(quantity % step, Decimal::ZERO);
+                prop_assert!(allowed - quantity < step, "not a step is lost");
+            }
+            None => prop_assert!(allowed < step, "{} was allowed", allowed),
+        }
+    }
+
+    #[test]
+    fn rules_that_cut_wrongly_never_make_an_order_larger(
+        safe_qty in quantity(),
+        live in position(),
+        cut in (-1_000_000i64..1_000_000, 0u32..6).prop_map(|(m, scale)| Decimal::new(m, scale)),
+    ) {
+        let rules = StepRules::cutting(move |_| Ok(cut));
+        let allowed = meant(safe_qty).min(live.abs());
+        let expected = Some(cut).filter(|cut| *cut > Decimal::ZERO && *cut <= allowed);
+        prop_assert_eq!(sent("0.0", &format!("{safe_qty}"), live, rules), expected);
+    }
+}
