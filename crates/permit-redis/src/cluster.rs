@@ -82,14 +82,9 @@ impl Cluster {
     /// Takes the order's permits where they lie, or none.
     pub(crate) async fn take(&self, order: &Order) -> Result<Answer, Failure> {
         let mut server = self.owner(order.slot())?;
-        let mut asking = false;
         for _ in 0..HOPS {
-            let answer = match asking {
-                true => server.node.take_asking(order).await,
-                false => server.node.take(order).await,
-            };
-            match answer {
-                Err(failure) => (server, asking) = self.follow(failure).await?,
+            match server.node.take(order).await {
+                Err(failure) => server = self.follow(failure).await?,
                 answer => return answer,
             }
         }
@@ -107,7 +102,7 @@ impl Cluster {
         let mut server = self.owner(slot)?;
         for _ in 0..HOPS {
             match server.node.read(key).await {
-                Err(failure) => (server, _) = self.follow(failure).await?,
+                Err(failure) => server = self.follow(failure).await?,
                 answer => return answer,
             }
         }
@@ -128,23 +123,16 @@ impl Cluster {
         })
     }
 
-    /// Where a failure points, and whether to say `ASKING` there; the failure where it points
-    /// nowhere.
-    async fn follow(&self, failure: Failure) -> Result<(Arc<Server>, bool), Failure> {
-        let (host, port, asking) = match failure {
-            Failure::Moved { host, port } => (host, port, false),
-            Failure::Ask { host, port } => (host, port, true),
-            failure => {
-                if failure.is_suspect() {
-                    self.shared.stale.notify_one();
-                }
-                return Err(failure);
+    /// Where a failure points; the failure itself where it points nowhere.
+    async fn follow(&self, failure: Failure) -> Result<Arc<Server>, Failure> {
+        let Failure::Moved { host, port } = failure else {
+            if failure.is_suspect() {
+                self.shared.stale.notify_one();
             }
+            return Err(failure);
         };
         self.shared.context.counters.redirects.add();
-        if !asking {
-            self.shared.stale.notify_one();
-        }
+        self.shared.stale.notify_one();
         let server = self.shared.server((host, port));
         let patience = self.shared.context.patience.connect;
         server
@@ -152,7 +140,7 @@ impl Cluster {
             .ready(patience)
             .await
             .map_err(Failure::Refused)?;
-        Ok((server, asking))
+        Ok(server)
     }
 }
 

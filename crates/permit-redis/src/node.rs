@@ -7,6 +7,7 @@ use crate::{
     failure::Failure,
     stats::Counters,
     take::{Answer, Order, script, transaction},
+    watch::Registry,
 };
 use redis::{RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd};
 use std::{
@@ -31,6 +32,8 @@ struct Shared {
     endpoint: Endpoint,
     patience: Patience,
     counters: Arc<Counters>,
+    /// Whoever waits here is told when takes are possible again.
+    registry: Arc<Registry>,
     clock: ServerClock,
     live: watch::Sender<Option<Live>>,
     /// Why there is no connection.
@@ -53,11 +56,17 @@ struct Live {
 
 impl Node {
     /// Starts connecting, and never stops.
-    pub(crate) fn start(endpoint: Endpoint, patience: Patience, counters: Arc<Counters>) -> Self {
+    pub(crate) fn start(
+        endpoint: Endpoint,
+        patience: Patience,
+        counters: Arc<Counters>,
+        registry: Arc<Registry>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             endpoint,
             patience,
             counters,
+            registry,
             clock: ServerClock::new(Instant::now()),
             live: watch::Sender::new(None),
             trouble: Mutex::new("not connected yet".into()),
@@ -110,16 +119,6 @@ impl Node {
             self.doubt().notify_one();
         }
         answer
-    }
-
-    /// Takes on a connection of its own, after `ASKING`: the slot is moving here.
-    pub(crate) async fn take_asking(&self, order: &Order) -> Result<Answer, Failure> {
-        let mut own = self.exclusive().await?;
-        let asked = cmd("ASKING").exec_async(&mut own.connection).await;
-        asked.map_err(|e| Failure::of_read(&e))?;
-        let answer = self.by_script(&mut own.connection, order).await?;
-        own.put_back();
-        Ok(answer)
     }
 
     /// The content of a key and whether it exists at all.
@@ -260,6 +259,9 @@ async fn supervise(shared: Arc<Shared>) {
                     generation,
                 };
                 shared.live.send_replace(Some(live));
+                if generation > 1 {
+                    shared.registry.wake_all();
+                }
                 let why = broken(&shared, connection).await;
                 tracing::warn!(server = %name, error = %why, "lost the connection to Redis");
                 *shared.trouble() = why;

@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 pub(crate) struct Context {
     pub(crate) patience: Patience,
     pub(crate) counters: Arc<Counters>,
-    /// `None` where nobody wants to be woken.
-    pub(crate) hub: Option<Arc<Hub>>,
+    pub(crate) hub: Arc<Hub>,
+    /// Whether to be told of writes.
+    pub(crate) watching: bool,
 }
 
 /// A server in use. Dropping it closes all connections to it.
@@ -30,8 +31,10 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(endpoint: Endpoint, context: &Context) -> Self {
         let patience = context.patience;
-        let node = Node::start(endpoint.clone(), patience, Arc::clone(&context.counters));
-        let watch = context.hub.as_ref().map(|hub| {
+        let hub = &context.hub;
+        let (counters, registry) = (Arc::clone(&context.counters), Arc::clone(hub.registry()));
+        let node = Node::start(endpoint.clone(), patience, counters, registry);
+        let watch = context.watching.then(|| {
             let doubt = Arc::clone(node.doubt());
             let (link, first) = WatchLink::start(endpoint, patience, Arc::clone(hub), doubt);
             (link, Mutex::new(Some(first)))

@@ -81,7 +81,8 @@ impl RedisPermitStore {
                 ping_every: config.ping_every,
             },
             counters: Arc::clone(&counters),
-            hub: config.watching.then(|| Arc::clone(&hub)),
+            hub: Arc::clone(&hub),
+            watching: config.watching,
         };
         let servers = Servers::start(config.topology.clone(), context);
         let ready = servers.ready(config.connect_timeout).await;
@@ -141,16 +142,18 @@ impl Inner {
         let turn = self.turns.acquire().await;
         let _turn = turn.map_err(|_| StoreError::Unavailable("the store is closing".into()))?;
         let reply = match &self.servers {
-            Servers::One(server) => {
-                let order = Order::new(&self.config, take, false);
-                server.node.take(&order).await?.into_reply(&order)
-            }
+            Servers::One(server) => self.take_at(server, take).await,
             Servers::Cluster(cluster) => self.take_in(cluster, take).await,
         };
         if let Err(StoreError::Unsettled(_)) = reply {
             self.counters.unsettled.add();
         }
         reply
+    }
+
+    async fn take_at(&self, server: &Server, take: &Take) -> Result<Reply, StoreError> {
+        let order = Order::new(&self.config, take, false);
+        server.node.take(&order).await?.into_reply(&order)
     }
 
     /// On a cluster the kill switch usually lies in another slot, out of the atomic step's reach.

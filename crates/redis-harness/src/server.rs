@@ -5,6 +5,9 @@ use crate::{
     process::{NotReady, OwnDir, Process, free_port},
 };
 use redis::aio::MultiplexedConnection;
+use std::time::{Duration, Instant};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running server. Dropping it kills it and removes its directory.
 #[derive(Debug)]
@@ -245,10 +248,18 @@ impl ServerBuilder {
     }
 }
 
+/// Tries again for a while: a server that has just been promoted closes the connections it has,
+/// those being set up included.
 pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).unwrap_or_else(|error| panic!("{url}: {error}"));
-    client
-        .get_multiplexed_async_connection()
-        .await
-        .unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
+    let started = Instant::now();
+    loop {
+        match client.get_multiplexed_async_connection().await {
+            Ok(connection) => return connection,
+            Err(error) if started.elapsed() > CONNECT_WITHIN => {
+                panic!("cannot connect to {url}: {error}")
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
 }

@@ -1,12 +1,19 @@
 //! A store on a real server, and the hands of issuers and operators.
 
-#![allow(dead_code, unreachable_pub)] // each test uses its part of it
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test uses its part of it
 
-use permit_gate::{PlanId, contract::Bench};
+use permit_gate::{
+    Ask, AttemptId, Block, Event, Grant, PlanId, Subject, Take, Timer, WaitPolicy, contract::Bench,
+    wait_and_take,
+};
 use permit_redis::{PermitKeys, RedisConfig, RedisPermitStore};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 use redis_harness::RedisServer;
 use std::time::{Duration, Instant};
+
+mod proxy;
+
+pub use proxy::Proxy;
 
 pub const KILL_SWITCH: &str = "quantum:global:kill_switch";
 
@@ -107,5 +114,84 @@ impl Bench for RedisBench {
 
     async fn at_most(&self, limit: Duration) {
         tokio::time::sleep(limit).await;
+    }
+}
+
+/// The runtime's own clock.
+pub struct TokioTimer;
+
+impl Timer for TokioTimer {
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+pub fn plan(id: impl ToString) -> PlanId {
+    PlanId::new(&id.to_string()).unwrap()
+}
+
+/// A take that has plenty of time.
+pub fn take(plan: &PlanId, attempt: &str) -> Take {
+    let now = Instant::now();
+    Take {
+        plan: plan.clone(),
+        attempt: AttemptId::new(attempt).unwrap(),
+        asked_at: now,
+        not_after: now + Duration::from_secs(60),
+    }
+}
+
+pub fn governor() -> &'static str {
+    r#"{"granted":true,"symbol":"BTCUSDT","decision":"EXECUTE","computed_qty":0.0,"created_at":1769301008.977}"#
+}
+
+pub fn position() -> &'static str {
+    r#"{"allow":true,"symbol":"BTCUSDT","safe_close_qty":0.008,"created_at":1769301009.1}"#
+}
+
+/// Writes a permit as its issuer does.
+pub async fn write(issuer: &mut MultiplexedConnection, plan: &PlanId, permit: &str) {
+    let keys = PermitKeys::default();
+    let content = match permit {
+        "governor" => governor(),
+        _ => position(),
+    };
+    let mut set = cmd("SETEX");
+    set.arg(keys.template(permit).unwrap().key(plan))
+        .arg(60)
+        .arg(content);
+    set.exec_async(issuer).await.unwrap();
+}
+
+/// Waits for the permits of a plan with a net so wide that only a push can be in time.
+pub const PUSH_ONLY: WaitPolicy = WaitPolicy {
+    wait: Duration::from_secs(60),
+    step: Duration::from_secs(50),
+    grace: Duration::from_millis(150),
+};
+
+pub async fn wait(
+    store: &RedisPermitStore,
+    plan: &PlanId,
+    policy: WaitPolicy,
+) -> (Result<Grant, Block>, Vec<Event>) {
+    let ask = Ask {
+        subject: Subject::new(plan.clone(), "BTCUSDT"),
+        attempt: AttemptId::new(&format!("test.{plan}")).unwrap(),
+        policy,
+    };
+    let mut events = Vec::new();
+    let answer = wait_and_take(store, &TokioTimer, ask, |event| events.push(event)).await;
+    (answer, events)
+}
+
+/// Yields until it holds; the test hangs, and is killed as such, where it never does.
+pub async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -1,0 +1,181 @@
+//! Clusters whose slots move, masters that are replaced.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{PUSH_ONLY, governor, plan, position, take, until, wait};
+use permit_gate::{PermitStore, PlanId, Reply, StoreError, WaitPolicy};
+use permit_redis::{
+    ConnectError, KeyTemplate, PermitKeys, RedisConfig, RedisPermitStore, WatchMode,
+};
+use redis::{aio::MultiplexedConnection, cmd};
+use redis_harness::{Cluster, Sentinel};
+use std::time::Duration;
+
+fn config(cluster: &Cluster) -> RedisConfig {
+    let url = cluster.urls().join(",").replace("redis://", "");
+    let receipt = KeyTemplate::parse("quantum:apply:inflight:{{plan}}").unwrap();
+    RedisConfig::new(&format!("redis+cluster://{url}"))
+        .unwrap()
+        .permits(keys())
+        .receipt(receipt, Duration::from_secs(60))
+}
+
+fn keys() -> PermitKeys {
+    PermitKeys::parse("governor=quantum:permit:{{plan}},p33=quantum:permit:p33:{{plan}}").unwrap()
+}
+
+async fn write_both(link: &mut MultiplexedConnection, keys: &PermitKeys, plan: &PlanId) {
+    for (key, content) in keys.keys(plan).iter().zip([governor(), position()]) {
+        let mut set = cmd("SET");
+        set.arg(key).arg(content);
+        set.exec_async(link).await.unwrap();
+    }
+}
+
+/// The node that has the slot of this plan, and the slot.
+async fn owner(cluster: &Cluster, plan: &PlanId) -> (usize, u16) {
+    let key = &keys().keys(plan)[0];
+    let mut link = cluster.nodes()[0].connection().await;
+    let slot: u16 = cmd("CLUSTER")
+        .arg("KEYSLOT")
+        .arg(key)
+        .query_async(&mut link)
+        .await
+        .unwrap();
+    (usize::from(slot) * 3 / 16_384, slot)
+}
+
+#[tokio::test]
+async fn plain_keys_are_refused_on_a_cluster_before_anything_is_asked() {
+    let config = RedisConfig::new("redis+cluster://127.0.0.1:1").unwrap();
+    let error = RedisPermitStore::connect(config).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Config(_)), "{error}");
+    assert!(error.to_string().contains("{{plan}}"), "{error}");
+}
+
+#[tokio::test]
+async fn plans_on_every_node_are_woken_by_that_node() {
+    let cluster = Cluster::start(3).await;
+    let store = RedisPermitStore::connect(config(&cluster)).await.unwrap();
+    assert_eq!(store.watch_mode(), WatchMode::Tracking);
+    let mut seen = [false; 3];
+    for i in 0..12 {
+        let plan = plan(i);
+        let (node, _) = owner(&cluster, &plan).await;
+        seen[node] = true;
+        let calls = store.stats().script_calls;
+        let task = tokio::spawn({
+            let (store, plan) = (store.clone(), plan.clone());
+            async move { wait(&store, &plan, PUSH_ONLY).await }
+        });
+        until(|| store.stats().script_calls > calls).await;
+        let mut issuer = cluster.nodes()[node].connection().await;
+        write_both(&mut issuer, &keys(), &plan).await;
+        drop(task.await.unwrap().0.unwrap());
+    }
+    assert_eq!(seen, [true; 3], "twelve plans spread over all nodes");
+}
+
+#[tokio::test]
+async fn a_slot_that_moved_is_followed_and_one_that_is_moving_is_waited_for() {
+    let cluster = Cluster::start(3).await;
+    let store = RedisPermitStore::connect(config(&cluster)).await.unwrap();
+    let plan = plan("67e6da21fa9fe506");
+    let (from, slot) = owner(&cluster, &plan).await;
+    let to = (from + 1) % 3;
+    let mut links = Vec::new();
+    for node in cluster.nodes() {
+        links.push(node.connection().await);
+    }
+    let mut ids: Vec<String> = Vec::new();
+    for link in &mut links {
+        let id = cmd("CLUSTER").arg("MYID").query_async(link).await;
+        ids.push(id.unwrap());
+    }
+    let set_slot = |state: &str, node: &str| {
+        let mut set = cmd("CLUSTER");
+        set.arg("SETSLOT").arg(slot).arg(state).arg(node);
+        set
+    };
+
+    set_slot("IMPORTING", &ids[from])
+        .exec_async(&mut links[to])
+        .await
+        .unwrap();
+    set_slot("MIGRATING", &ids[to])
+        .exec_async(&mut links[from])
+        .await
+        .unwrap();
+    let answer = store.take_all(&take(&plan, "a")).await;
+    assert!(
+        matches!(answer, Err(StoreError::Unavailable(_))),
+        "{answer:?}"
+    );
+
+    for i in [to, from, 3 - from - to] {
+        set_slot("NODE", &ids[to])
+            .exec_async(&mut links[i])
+            .await
+            .unwrap();
+    }
+    write_both(&mut links[to], &keys(), &plan).await;
+    let reply = store.take_all(&take(&plan, "a")).await.unwrap();
+    assert!(matches!(reply, Reply::Taken(_)), "{reply:?}");
+    assert_eq!(store.stats().redirects, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_is_down_costs_only_its_own_plans() {
+    let mut cluster = Cluster::start(3).await;
+    let store = RedisPermitStore::connect(config(&cluster)).await.unwrap();
+    let plans: Vec<PlanId> = (0..12).map(plan).collect();
+    let mut owners = Vec::new();
+    for plan in &plans {
+        owners.push(owner(&cluster, plan).await.0);
+    }
+    // The kill switch is on the second node, which has to be asked about every plan.
+    for link in cluster.nodes() {
+        let mut full = cmd("CONFIG");
+        full.arg("SET")
+            .arg("cluster-require-full-coverage")
+            .arg("no");
+        full.exec_async(&mut link.connection().await).await.unwrap();
+    }
+    let down = 2;
+    cluster.nodes_mut()[down].kill();
+    for (plan, owner) in plans.iter().zip(owners) {
+        let answer = store.take_all(&take(plan, "a")).await;
+        assert_eq!(answer.is_ok(), owner != down, "{plan}: {answer:?}");
+    }
+    assert_eq!(
+        store.watch_mode(),
+        WatchMode::Polling,
+        "one node is not watched"
+    );
+}
+
+#[tokio::test]
+async fn after_a_failover_the_new_master_is_asked_and_watched() {
+    let mut sentinel = Sentinel::start_with(3).await;
+    let hosts = sentinel.urls().join(",").replace("redis://", "");
+    let url = format!("redis+sentinel://{hosts}/{}", Sentinel::MASTER);
+    let config = RedisConfig::new(&url).unwrap();
+    let store = RedisPermitStore::connect(config).await.unwrap();
+    sentinel.fail_over().await;
+    let mut issuer = sentinel.replica().connection().await;
+    write_both(&mut issuer, &PermitKeys::default(), &plan("p")).await;
+    let policy = WaitPolicy {
+        wait: Duration::from_secs(20),
+        ..WaitPolicy::default()
+    };
+    let (answer, _) = wait(&store, &plan("p"), policy).await;
+    drop(answer.unwrap());
+    until(|| store.watch_mode() == WatchMode::Tracking).await;
+    let stats = store.stats();
+    assert!(
+        stats.reconnects >= 1 && stats.watch_reconnects >= 1,
+        "{stats:?}"
+    );
+}

@@ -1,0 +1,215 @@
+//! Waiting plans are woken by what unmodified issuers write.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{KILL_SWITCH, PUSH_ONLY, Proxy, plan, until, wait, write};
+use permit_gate::{Event, FoundBy};
+use permit_redis::{RedisConfig, RedisPermitStore, WatchMode};
+use redis::cmd;
+use redis_harness::RedisServer;
+use std::time::Duration;
+
+async fn store(url: &str) -> RedisPermitStore {
+    let config = RedisConfig::new(url)
+        .unwrap()
+        .ping_every(Duration::from_millis(50))
+        .response_timeout(Duration::from_millis(200));
+    let store = RedisPermitStore::connect(config).await.unwrap();
+    assert_eq!(store.watch_mode(), WatchMode::Tracking);
+    store
+}
+
+/// Starts a wait that only a push can end in time; resolves once it has asked for the first time.
+async fn waiting(
+    store: &RedisPermitStore,
+    id: impl ToString,
+) -> tokio::task::JoinHandle<(Result<permit_gate::Grant, permit_gate::Block>, Vec<Event>)> {
+    let calls = store.stats().script_calls;
+    let task = tokio::spawn({
+        let (store, plan) = (store.clone(), plan(id));
+        async move { wait(&store, &plan, PUSH_ONLY).await }
+    });
+    until(|| store.stats().script_calls > calls).await;
+    task
+}
+
+fn found_by(events: &[Event]) -> Vec<FoundBy> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Found { by, .. } => Some(*by),
+            Event::StoreTrouble { .. } => None,
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_plan_whose_permits_come_by_push_costs_two_script_calls() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url()).await;
+    let mut issuer = server.connection().await;
+    for (i, order) in [["governor", "p33"], ["p33", "governor"]]
+        .into_iter()
+        .enumerate()
+    {
+        for round in 0..20 {
+            let plan = plan(format!("{i}.{round}"));
+            let before = store.stats();
+            let task = waiting(&store, &plan).await;
+            for permit in order {
+                let pushes = store.stats().pushes;
+                write(&mut issuer, &plan, permit).await;
+                until(|| store.stats().pushes > pushes).await;
+            }
+            let (answer, events) = task.await.unwrap();
+            drop(answer.unwrap());
+            assert_eq!(store.stats().script_calls - before.script_calls, 2);
+            assert_eq!(found_by(&events), [FoundBy::Push, FoundBy::Push]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn permits_of_other_plans_wake_nobody() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url()).await;
+    let mut issuer = server.connection().await;
+    let task = waiting(&store, "mine").await;
+    for i in 0..50 {
+        write(&mut issuer, &plan(format!("other.{i}")), "governor").await;
+        write(&mut issuer, &plan(format!("other.{i}")), "p33").await;
+    }
+    assert_eq!(store.stats().script_calls, 1);
+    write(&mut issuer, &plan("mine"), "governor").await;
+    write(&mut issuer, &plan("mine"), "p33").await;
+    drop(task.await.unwrap().0.unwrap());
+}
+
+#[tokio::test]
+async fn a_flush_makes_everybody_look_again() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url()).await;
+    let mut issuer = server.connection().await;
+    write(&mut issuer, &plan("p"), "governor").await;
+    let task = waiting(&store, "p").await;
+    cmd("FLUSHDB").exec_async(&mut issuer).await.unwrap();
+    until(|| store.stats().script_calls == 2).await;
+    write(&mut issuer, &plan("p"), "p33").await;
+    write(&mut issuer, &plan("p"), "governor").await;
+    drop(task.await.unwrap().0.unwrap());
+}
+
+#[tokio::test]
+async fn the_kill_switch_ends_every_wait_at_once() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url()).await;
+    let mut operator = server.connection().await;
+    let tasks = [waiting(&store, "a").await, waiting(&store, "b").await];
+    let mut halt = cmd("SET");
+    halt.arg(KILL_SWITCH).arg("yes");
+    halt.exec_async(&mut operator).await.unwrap();
+    for task in tasks {
+        let block = task.await.unwrap().0.unwrap_err();
+        assert_eq!(block.code(), "kill_switch_active");
+    }
+}
+
+#[tokio::test]
+async fn a_denial_that_comes_first_ends_the_wait_when_the_other_permit_does() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url()).await;
+    let mut issuer = server.connection().await;
+    let mut deny = cmd("SET");
+    deny.arg("quantum:permit:p33:p")
+        .arg(r#"{"allow":false,"symbol":"BTCUSDT","reason":"no","created_at":1}"#);
+    deny.exec_async(&mut issuer).await.unwrap();
+    let (answer, _) = wait(&store, &plan("p"), PUSH_ONLY).await;
+    assert_eq!(answer.unwrap_err().code(), "p33_permit_denied");
+}
+
+#[tokio::test]
+async fn a_watch_that_hangs_without_being_closed_is_noticed_and_made_again() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let store = store(&proxy.url()).await;
+    let mut issuer = server.connection().await;
+    let task = waiting(&store, "p").await;
+    proxy.mute();
+    write(&mut issuer, &plan("p"), "governor").await;
+    write(&mut issuer, &plan("p"), "p33").await;
+    let (answer, events) = task.await.unwrap();
+    drop(answer.unwrap());
+    assert!(!found_by(&events).contains(&FoundBy::Poll), "{events:?}");
+    assert!(store.stats().watch_reconnects >= 1);
+    assert_eq!(store.watch_mode(), WatchMode::Tracking);
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_is_waited_for() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url()).await;
+    let mut issuer = server.connection().await;
+    let task = waiting(&store, "p").await;
+    server.pause();
+    until(|| store.watch_mode() == WatchMode::Polling).await;
+    server.resume();
+    until(|| store.watch_mode() == WatchMode::Tracking).await;
+    write(&mut issuer, &plan("p"), "governor").await;
+    write(&mut issuer, &plan("p"), "p33").await;
+    drop(task.await.unwrap().0.unwrap());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_killed_misses_nothing_written_meanwhile() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let store = store(&proxy.url()).await;
+    let mut issuer = server.connection().await;
+    let task = waiting(&store, "p").await;
+    proxy.refuse(true);
+    let mut kill = cmd("CLIENT");
+    kill.arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .arg("SKIPME")
+        .arg("yes");
+    kill.exec_async(&mut issuer).await.unwrap();
+    until(|| store.watch_mode() == WatchMode::Polling).await;
+    write(&mut issuer, &plan("p"), "governor").await;
+    write(&mut issuer, &plan("p"), "p33").await;
+    proxy.refuse(false);
+    let (answer, events) = task.await.unwrap();
+    drop(answer.unwrap());
+    assert!(!found_by(&events).contains(&FoundBy::Poll), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_pushes_is_polled_at_the_step() {
+    let server = RedisServer::builder()
+        .acl("worker on >secret ~quantum:* &* +@all -client|tracking -config")
+        .start()
+        .await;
+    let config = RedisConfig::new(&server.url_as("worker", "secret")).unwrap();
+    let store = RedisPermitStore::connect(config).await.unwrap();
+    assert_eq!(store.watch_mode(), WatchMode::Polling);
+    let task = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let policy = permit_gate::WaitPolicy {
+                step: Duration::from_millis(10),
+                ..PUSH_ONLY
+            };
+            wait(&store, &plan("p"), policy).await
+        }
+    });
+    until(|| store.stats().script_calls >= 3).await;
+    let mut issuer = server.connection().await;
+    write(&mut issuer, &plan("p"), "governor").await;
+    write(&mut issuer, &plan("p"), "p33").await;
+    let (answer, events) = task.await.unwrap();
+    drop(answer.unwrap());
+    assert!(found_by(&events).iter().all(|by| *by == FoundBy::Poll));
+    assert_eq!(store.stats().pushes, 0);
+}
