@@ -1,2 +1,33 @@
-//! The binary `apply-layer`.
-fn main() {}
+//! `apply-layer`: the last program between a trading brain and an exchange's testnet.
+//!
+//! This file only starts things. [`cli`] says what can be asked for, [`config`] is the one place
+//! that reads the environment, [`run`] wires the ports together and [`demo`] shows the whole path
+//! without anything installed.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cli;
+mod clock;
+mod config;
+mod demo;
+mod exit;
+mod http;
+mod logging;
+mod metrics;
+mod run;
+mod venue;
+mod wiring;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(cli::dispatch()),
+        Err(error) => {
+            exit::Failure::unavailable(format!("cannot start the runtime: {error}")).into()
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The command line.
+
+use crate::{config::Config, demo, exit::Failure, run};
+use apply_core::{Symbol, SymbolError};
+use clap::{Parser, Subcommand};
+use rust_decimal::Decimal;
+use std::process::ExitCode;
+
+/// Turns a brain's proposals into reviewed, reduce-only orders on an exchange's testnet.
+#[derive(Parser)]
+#[command(name = "apply-layer", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 fine, 1 came out wrong, 2 usage, 69 something needed is away, 78 configuration";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service, configured by the environment.
+    #[command(
+        after_help = "Example: APPLY_MODE=dry_run REDIS_URL=redis://127.0.0.1:6379 apply-layer run"
+    )]
+    Run,
+    /// Show the whole path on this machine, with nothing installed: four scenarios, one table.
+    #[command(after_help = "Example: apply-layer demo")]
+    Demo,
+    /// Serve the simulated venue alone, to try a bot without keys.
+    #[command(after_help = "Example: apply-layer sim --port 9010 --position BTCUSDT=0.0124")]
+    Sim {
+        /// The port on 127.0.0.1; 0 takes a free one.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        /// The API key the venue knows.
+        #[arg(long, default_value = "sim-key")]
+        key: String,
+        /// Its secret. Only ever used on this machine.
+        #[arg(long, default_value = "sim-secret")]
+        secret: String,
+        /// A position to start with, as often as wanted: BTCUSDT=0.0124, or ETHUSDT=-0.5 for a short.
+        #[arg(long, value_name = "SYMBOL=AMOUNT", value_parser = position)]
+        position: Vec<(String, Decimal)>,
+    },
+}
+
+fn position(text: &str) -> Result<(String, Decimal), String> {
+    let (symbol, amount) = text
+        .split_once('=')
+        .ok_or("SYMBOL=AMOUNT is needed, as in BTCUSDT=0.0124")?;
+    let symbol: Symbol = symbol
+        .parse()
+        .map_err(|error: SymbolError| error.to_string())?;
+    let amount = amount
+        .parse()
+        .map_err(|_| format!("{amount:?} is no decimal number"))?;
+    Ok((symbol.to_string(), amount))
+}
+
+/// Does what the command line asks for.
+pub(crate) async fn dispatch() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run => match Config::from_environment() {
+            Ok(config) => run::run(config).await,
+            Err(mistakes) => Err(Failure::configuration(mistakes.to_string())),
+        },
+        Command::Demo => demo::demo().await,
+        Command::Sim {
+            port,
+            key,
+            secret,
+            position,
+        } => run::sim(port, key, secret, &position).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.into(),
+    }
+}

@@ -1,0 +1,28 @@
+//! The runtime's clock, as the core's port.
+
+use apply_core::Clock;
+use permit_gate::Timer;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// tokio's timer and the system's wall clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SystemClock;
+
+impl Timer for SystemClock {
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+impl Clock for SystemClock {
+    fn unix_seconds(&self) -> u64 {
+        // A clock before 1970 is no clock; the streams carry 0 then.
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    }
+}

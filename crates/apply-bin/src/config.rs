@@ -1,0 +1,607 @@
+//! The one place that reads the environment. Everything that is wrong is reported at once, each
+//! mistake with its key, its value and the mend.
+
+use apply_core::{GateSettings, Mode, Symbol};
+use exchange_client::{Credentials, CredentialsError, Host};
+use permit_gate::WaitPolicy;
+use permit_redis::PermitKeys;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+/// What the operator wants, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) mode: Mode,
+    pub(crate) symbols: Vec<Symbol>,
+    pub(crate) gates: GateSettings,
+    pub(crate) wait: WaitPolicy,
+    pub(crate) poll: Duration,
+    pub(crate) dedupe_ttl: Duration,
+    pub(crate) kill_switch: bool,
+    pub(crate) http: SocketAddr,
+    pub(crate) log_level: tracing::Level,
+    pub(crate) log_format: LogFormat,
+    pub(crate) redis: RedisUrl,
+    pub(crate) permits: PermitKeys,
+    pub(crate) venue: Host,
+    /// There in [`Mode::Testnet`].
+    pub(crate) credentials: Option<Credentials>,
+    /// How long to wait for what is needed before giving up at start.
+    pub(crate) start_wait: Duration,
+    /// What is not wrong but looks unintended.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people, `grep` and `awk`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A Redis URL, which may carry a password and therefore prints without it.
+#[derive(Clone)]
+pub(crate) struct RedisUrl(String);
+
+impl RedisUrl {
+    /// The URL with everything in it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("redis", ""));
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let host = host.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "{scheme}://{host}")
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mistakes(Vec<Mistake>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Mistake {
+    key: &'static str,
+    value: String,
+    mend: String,
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        let noun = if count == 1 { "mistake" } else { "mistakes" };
+        write!(f, "{count} {noun} in the configuration")?;
+        for Mistake { key, value, mend } in &self.0 {
+            write!(f, "\n  {key}={value}\n      {mend}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Every variable there is. What begins with `APPLY_` and is not here is probably a typing error.
+const KNOWN: [&str; 23] = [
+    "APPLY_MODE",
+    "APPLY_ALLOWLIST",
+    "APPLY_PERMIT_WAIT_MS",
+    "APPLY_PERMIT_STEP_MS",
+    "APPLY_POLL_SEC",
+    "APPLY_DEDUPE_TTL_SEC",
+    "APPLY_KILL_SWITCH",
+    "APPLY_METRICS_PORT",
+    "APPLY_HTTP_ADDR",
+    "APPLY_LOG_LEVEL",
+    "APPLY_LOG_FORMAT",
+    "APPLY_PERMITS",
+    "APPLY_START_WAIT_SEC",
+    "SYMBOLS",
+    "K_BLOCK_CRITICAL",
+    "K_BLOCK_WARNING",
+    "REDIS_URL",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_DB",
+    "BINANCE_TESTNET_API_KEY",
+    "BINANCE_TESTNET_API_SECRET",
+    "BINANCE_TESTNET_URL",
+];
+
+impl Config {
+    /// Reads the process's environment.
+    pub(crate) fn from_environment() -> Result<Self, Mistakes> {
+        // Variables that are not UTF-8 cannot be ours; those of ours that are not become
+        // unreadable text, which is refused below.
+        let vars = std::env::vars_os()
+            .map(|(k, v)| {
+                (
+                    k.to_string_lossy().into_owned(),
+                    v.to_string_lossy().into_owned(),
+                )
+            })
+            .collect();
+        Self::resolve(&vars)
+    }
+
+    fn resolve(vars: &BTreeMap<String, String>) -> Result<Self, Mistakes> {
+        let mut read = Reader {
+            vars,
+            mistakes: Vec::new(),
+        };
+        let mode = read.mode();
+        let config = Self {
+            mode,
+            symbols: read.symbols("SYMBOLS", "BTCUSDT,ETHUSDT,SOLUSDT"),
+            gates: read.gates(),
+            wait: WaitPolicy {
+                wait: read.millis("APPLY_PERMIT_WAIT_MS", 1200, 0..=60_000),
+                step: read.millis("APPLY_PERMIT_STEP_MS", 100, 1..=10_000),
+                ..WaitPolicy::default()
+            },
+            poll: read.seconds("APPLY_POLL_SEC", "5", 0.01..=3600.0),
+            dedupe_ttl: read.seconds("APPLY_DEDUPE_TTL_SEC", "21600", 60.0..=31_536_000.0),
+            kill_switch: read.kill_switch(),
+            http: read.http(),
+            log_level: read.log_level(),
+            log_format: read.log_format(),
+            redis: read.redis(),
+            permits: read.permits(),
+            venue: read.venue(),
+            credentials: read.credentials(mode),
+            start_wait: read.seconds("APPLY_START_WAIT_SEC", "30", 0.0..=86_400.0),
+            remarks: remarks(vars),
+        };
+        if config.symbols.is_empty() {
+            read.wrong(
+                "SYMBOLS",
+                "name at least one symbol to watch, as in BTCUSDT,ETHUSDT",
+            );
+        }
+        match read.mistakes {
+            mistakes if mistakes.is_empty() => Ok(config),
+            mistakes => Err(Mistakes(mistakes)),
+        }
+    }
+}
+
+/// Reads one variable after the other and remembers what was wrong. A default is used in place of
+/// what cannot be read only so that reading can go on; with one mistake there is no configuration.
+struct Reader<'a> {
+    vars: &'a BTreeMap<String, String>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    /// The variable's text without blanks around it; an empty one is as good as none.
+    fn text(&self, key: &str) -> Option<&str> {
+        debug_assert!(KNOWN.contains(&key), "{key} is missing from KNOWN");
+        let text = self.vars.get(key)?.trim();
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn wrong(&mut self, key: &'static str, mend: impl Into<String>) {
+        let secret = ["SECRET", "KEY", "REDIS_URL"]
+            .iter()
+            .any(|part| key.contains(part));
+        let value = match self.vars.get(key) {
+            None => "(not set)".into(),
+            Some(_) if secret => "(hidden)".into(),
+            Some(value) => value.chars().take(80).collect(),
+        };
+        self.mistakes.push(Mistake {
+            key,
+            value,
+            mend: mend.into(),
+        });
+    }
+
+    /// One of several words, or the first of them where the variable is not set.
+    fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> T {
+        let default = words[0].1;
+        let Some(text) = self.text(key) else {
+            return default;
+        };
+        let text = text.to_ascii_lowercase();
+        match words.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => *value,
+            None => {
+                let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                self.wrong(key, format!("use one of: {}", known.join(", ")));
+                default
+            }
+        }
+    }
+
+    fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        range: std::ops::RangeInclusive<T>,
+        unit: &str,
+    ) -> T {
+        let Some(text) = self.text(key) else {
+            return default;
+        };
+        match text.parse::<T>() {
+            Ok(value) if range.contains(&value) => value,
+            _ => {
+                let (low, high) = (range.start(), range.end());
+                self.wrong(
+                    key,
+                    format!("use a number from {low} to {high}{unit}; the default is {default}"),
+                );
+                default
+            }
+        }
+    }
+
+    fn millis(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Duration {
+        Duration::from_millis(self.number(key, default, range, " (milliseconds)"))
+    }
+
+    fn seconds(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        range: std::ops::RangeInclusive<f64>,
+    ) -> Duration {
+        let default = default.parse().unwrap_or_default();
+        Duration::from_secs_f64(self.number(key, default, range, " (seconds)"))
+    }
+
+    fn mode(&mut self) -> Mode {
+        self.word(
+            "APPLY_MODE",
+            &[("dry_run", Mode::DryRun), ("testnet", Mode::Testnet)],
+        )
+    }
+
+    fn symbols(&mut self, key: &'static str, default: &str) -> Vec<Symbol> {
+        // Set but empty is an answer: no symbols.
+        let text = self
+            .vars
+            .get(key)
+            .map_or(default, |text| text.trim())
+            .to_owned();
+        let mut symbols: Vec<Symbol> = Vec::new();
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            match part.parse() {
+                Ok(symbol) if symbols.contains(&symbol) => {}
+                Ok(symbol) => symbols.push(symbol),
+                Err(error) => self.wrong(key, error.to_string()),
+            }
+        }
+        symbols
+    }
+
+    fn gates(&mut self) -> GateSettings {
+        let critical = self.number("K_BLOCK_CRITICAL", 0.80, 0.0..=1.0, "");
+        let warning = self.number("K_BLOCK_WARNING", 0.60, 0.0..=1.0, "");
+        if warning > critical {
+            self.wrong(
+                "K_BLOCK_WARNING",
+                format!("the warning must not lie above K_BLOCK_CRITICAL ({critical})"),
+            );
+        }
+        GateSettings {
+            allowlist: self
+                .symbols("APPLY_ALLOWLIST", "BTCUSDT")
+                .into_iter()
+                .collect::<BTreeSet<_>>(),
+            critical,
+            warning,
+        }
+    }
+
+    fn kill_switch(&mut self) -> bool {
+        let words = [
+            ("false", false),
+            ("0", false),
+            ("no", false),
+            ("true", true),
+            ("1", true),
+            ("yes", true),
+        ];
+        self.word("APPLY_KILL_SWITCH", &words)
+    }
+
+    fn http(&mut self) -> SocketAddr {
+        let ip = match self.text("APPLY_HTTP_ADDR").map(IpAddr::from_str) {
+            None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Some(Ok(ip)) => ip,
+            Some(Err(_)) => {
+                self.wrong(
+                    "APPLY_HTTP_ADDR",
+                    "use an IP address to listen on; 127.0.0.1 is reachable from this machine only",
+                );
+                IpAddr::V4(Ipv4Addr::LOCALHOST)
+            }
+        };
+        SocketAddr::new(ip, self.number("APPLY_METRICS_PORT", 8043, 0..=65_535, ""))
+    }
+
+    fn log_level(&mut self) -> tracing::Level {
+        use tracing::Level;
+        let words = [
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+            ("warning", Level::WARN),
+            ("warn", Level::WARN),
+            ("error", Level::ERROR),
+        ];
+        self.word("APPLY_LOG_LEVEL", &words)
+    }
+
+    fn log_format(&mut self) -> LogFormat {
+        self.word(
+            "APPLY_LOG_FORMAT",
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+        )
+    }
+
+    fn redis(&mut self) -> RedisUrl {
+        if let Some(url) = self.text("REDIS_URL").map(str::to_owned) {
+            if !url.starts_with("redis://") && !url.starts_with("rediss://") {
+                self.wrong(
+                    "REDIS_URL",
+                    "use redis://[user:password@]host:port/db, or rediss:// for TLS",
+                );
+            }
+            return RedisUrl(url);
+        }
+        let host = self.text("REDIS_HOST").unwrap_or("localhost").to_owned();
+        if !host.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+        }) {
+            self.wrong(
+                "REDIS_HOST",
+                "use a host name or an IP address; put anything else into REDIS_URL",
+            );
+        }
+        let port = self.number("REDIS_PORT", 6379_u16, 1..=65_535, "");
+        let db = self.number("REDIS_DB", 0_u32, 0..=65_535, "");
+        RedisUrl(format!("redis://{host}:{port}/{db}"))
+    }
+
+    fn permits(&mut self) -> PermitKeys {
+        let text = self
+            .text("APPLY_PERMITS")
+            .unwrap_or("governor,p33")
+            .to_owned();
+        PermitKeys::parse(&text).unwrap_or_else(|error| {
+            self.wrong("APPLY_PERMITS", error.to_string());
+            PermitKeys::default()
+        })
+    }
+
+    fn venue(&mut self) -> Host {
+        match self.text("BINANCE_TESTNET_URL").map(Host::from_str) {
+            None => Host::default(),
+            Some(Ok(host)) => host,
+            Some(Err(error)) => {
+                self.wrong("BINANCE_TESTNET_URL", error.to_string());
+                Host::default()
+            }
+        }
+    }
+
+    fn credentials(&mut self, mode: Mode) -> Option<Credentials> {
+        let (key, secret) = ("BINANCE_TESTNET_API_KEY", "BINANCE_TESTNET_API_SECRET");
+        let pair = (
+            self.text(key).map(str::to_owned),
+            self.text(secret).map(str::to_owned),
+        );
+        let mend = "set it to a testnet key (APPLY_MODE=testnet places orders and needs one), or use APPLY_MODE=dry_run";
+        match pair {
+            (Some(api_key), Some(api_secret)) => match sign_with(&api_key, &api_secret) {
+                Ok(credentials) => Some(credentials),
+                Err(error) => {
+                    self.wrong(key, error.to_string());
+                    None
+                }
+            },
+            (api_key, api_secret) if mode == Mode::Testnet => {
+                if api_key.is_none() {
+                    self.wrong(key, mend);
+                }
+                if api_secret.is_none() {
+                    self.wrong(secret, mend);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A secret in PEM is an Ed25519 key; anything else is an HMAC secret.
+fn sign_with(api_key: &str, secret: &str) -> Result<Credentials, CredentialsError> {
+    match secret.starts_with("-----BEGIN") {
+        true => Credentials::ed25519(api_key, secret),
+        false => Credentials::hmac(api_key, secret),
+    }
+}
+
+fn remarks(vars: &BTreeMap<String, String>) -> Vec<String> {
+    let strangers = vars
+        .keys()
+        .filter(|key| key.starts_with("APPLY_") && !KNOWN.contains(&key.as_str()));
+    strangers
+        .map(
+            |key| match KNOWN.iter().min_by_key(|known| distance(key, known)) {
+                Some(known) if distance(key, known) <= 4 => {
+                    format!(
+                        "{key} is no variable of this program and is ignored; is {known} meant?"
+                    )
+                }
+                _ => format!("{key} is no variable of this program and is ignored"),
+            },
+        )
+        .collect()
+}
+
+/// How many letters to change, add or drop to get from one word to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let change = corner + usize::from(a != *b);
+            corner = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(vars: &[(&str, &str)]) -> Result<Config, Mistakes> {
+        let vars = vars
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Config::resolve(&vars)
+    }
+
+    #[test]
+    fn an_empty_environment_is_the_contracts_defaults() {
+        let config = resolve(&[]).unwrap();
+        assert_eq!(config.mode, Mode::DryRun);
+        assert_eq!(config.symbols.len(), 3);
+        assert_eq!(config.gates.allowlist.len(), 1);
+        assert_eq!((config.gates.critical, config.gates.warning), (0.80, 0.60));
+        assert_eq!(
+            (config.wait.wait.as_millis(), config.wait.step.as_millis()),
+            (1200, 100)
+        );
+        assert_eq!(
+            (config.poll.as_secs(), config.dedupe_ttl.as_secs()),
+            (5, 21_600)
+        );
+        assert_eq!(config.http.to_string(), "127.0.0.1:8043");
+        assert_eq!(config.redis.reveal(), "redis://localhost:6379/0");
+        assert_eq!(config.venue, Host::default());
+        assert!(!config.kill_switch && config.remarks.is_empty());
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_with_its_mend() {
+        let mistakes = resolve(&[
+            ("APPLY_MODE", "live"),
+            ("SYMBOLS", "btcusdt"),
+            ("APPLY_PERMIT_WAIT_MS", "-5"),
+            ("APPLY_PERMIT_STEP_MS", "0"),
+            ("APPLY_POLL_SEC", "nan"),
+            ("K_BLOCK_CRITICAL", "0.5"),
+            ("K_BLOCK_WARNING", "0.9"),
+            ("APPLY_KILL_SWITCH", "maybe"),
+            ("APPLY_METRICS_PORT", "99999"),
+            ("APPLY_LOG_FORMAT", "xml"),
+            ("REDIS_PORT", "x"),
+            ("REDIS_HOST", "a/b@c"),
+            ("APPLY_PERMITS", "governor,governor"),
+            ("BINANCE_TESTNET_URL", "https://fapi.binance.com"),
+        ])
+        .unwrap_err();
+        let text = mistakes.to_string();
+        for key in [
+            "APPLY_MODE",
+            "SYMBOLS",
+            "APPLY_PERMIT_WAIT_MS",
+            "APPLY_PERMIT_STEP_MS",
+            "APPLY_POLL_SEC",
+            "K_BLOCK_WARNING",
+            "APPLY_KILL_SWITCH",
+            "APPLY_METRICS_PORT",
+            "APPLY_LOG_FORMAT",
+            "REDIS_PORT",
+            "REDIS_HOST",
+            "APPLY_PERMITS",
+            "BINANCE_TESTNET_URL",
+        ] {
+            assert!(text.contains(&format!("\n  {key}=")), "{key} in {text}");
+        }
+        assert!(
+            text.contains("APPLY_MODE=live\n      use one of: dry_run, testnet"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn testnet_without_credentials_is_a_mistake_and_dry_run_is_not() {
+        let text = resolve(&[("APPLY_MODE", "testnet"), ("BINANCE_TESTNET_API_KEY", "k")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("BINANCE_TESTNET_API_SECRET=(not set)") && !text.contains("API_KEY="),
+            "{text}"
+        );
+        assert!(
+            resolve(&[("APPLY_MODE", "dry_run")])
+                .unwrap()
+                .credentials
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn no_secret_is_printed_by_a_mistake_or_by_debug() {
+        let vars = [
+            ("REDIS_URL", "redis://me:hunter2@127.0.0.1:6379/0?x=hunter2"),
+            ("BINANCE_TESTNET_API_KEY", "hunter2key"),
+            ("BINANCE_TESTNET_API_SECRET", "hunter2secret"),
+        ];
+        let config = resolve(&vars).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        assert_eq!(config.redis.to_string(), "redis://127.0.0.1:6379/0");
+        let mut wrong = vars.to_vec();
+        wrong[0].1 = "http://me:hunter2@x";
+        wrong[2].1 = "-----BEGIN hunter2";
+        let text = resolve(&wrong).unwrap_err().to_string();
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_named_with_the_one_that_was_meant() {
+        let config = resolve(&[
+            ("APPLY_ALOWLIST", "BTCUSDT"),
+            ("APPLY_COLOUR_OF_THE_SKY", "blue"),
+        ])
+        .unwrap();
+        assert!(
+            config.remarks[0].contains("is APPLY_ALLOWLIST meant?"),
+            "{:?}",
+            config.remarks
+        );
+        assert!(!config.remarks[1].contains("meant"), "{:?}", config.remarks);
+    }
+}

@@ -1,0 +1,386 @@
+//! `apply-layer demo`: the whole path with nothing installed. The same core, gate, client and
+//! serving loop as `run`; only Redis is replaced by memory, and the venue by a simulated one on a
+//! loopback port. The venue's order log says what really happened.
+
+use crate::{
+    clock::SystemClock,
+    exit::Failure,
+    run::instance,
+    venue::Venue,
+    wiring::{Outside, Switched, serve},
+};
+use apply_core::{
+    ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Settings, Symbol,
+    memory::MemoryBoard,
+};
+use exchange_client::{Client, Credentials, Host};
+use exchange_sim::{OrderRecord, Sim, SimConfig};
+use permit_gate::{MemoryStore, PermitSet, WaitPolicy};
+use rust_decimal::Decimal;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+/// One way things can go.
+struct Scenario {
+    name: &'static str,
+    action: &'static str,
+    /// When the governor's permit comes after the plan.
+    governor: Option<Duration>,
+    /// When the position brain's comes, and what it says.
+    p33: Option<(Duration, P33)>,
+    expected: Outcome,
+}
+
+#[derive(Clone, Copy)]
+enum P33 {
+    /// Allows this many base units, in the digits of a binary float.
+    Allow(&'static str),
+    Deny(&'static str),
+}
+
+/// What the venue's order log and the result say, in terms that can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    Order {
+        side: &'static str,
+        quantity: &'static str,
+    },
+    NoOrder {
+        error: &'static str,
+    },
+}
+
+const SYMBOL: &str = "BTCUSDT";
+/// The account holds this much before each scenario: 0.0124, bought at 64000, now worth 64025.
+const HELD: Decimal = Decimal::from_parts(124, 0, 0, false, 4);
+const ENTRY_PRICE: Decimal = Decimal::from_parts(64_000, 0, 0, false, 0);
+const MARK_PRICE: Decimal = Decimal::from_parts(64_025, 0, 0, false, 0);
+
+const SCENARIOS: [Scenario; 4] = [
+    Scenario {
+        name: "both permits in time",
+        action: "PARTIAL_75",
+        governor: Some(Duration::from_millis(50)),
+        p33: Some((
+            Duration::from_millis(195),
+            P33::Allow("0.009000000000000001"),
+        )),
+        expected: Outcome::Order {
+            side: "SELL",
+            quantity: "0.009",
+        },
+    },
+    Scenario {
+        name: "position permit late",
+        action: "PARTIAL_50",
+        governor: Some(Duration::from_millis(50)),
+        p33: Some((Duration::from_millis(789), P33::Allow("0.006"))),
+        expected: Outcome::Order {
+            side: "SELL",
+            quantity: "0.006",
+        },
+    },
+    Scenario {
+        name: "position permit never",
+        action: "FULL_CLOSE_PROPOSED",
+        governor: Some(Duration::from_millis(50)),
+        p33: None,
+        expected: Outcome::NoOrder {
+            error: "permit_timeout_or_missing:missing_p33",
+        },
+    },
+    Scenario {
+        name: "position brain denies",
+        action: "PARTIAL_75",
+        governor: Some(Duration::from_millis(50)),
+        p33: Some((
+            Duration::from_millis(195),
+            P33::Deny("reconcile_required_qty_mismatch"),
+        )),
+        expected: Outcome::NoOrder {
+            error: "p33_permit_denied",
+        },
+    },
+];
+
+/// What a scenario came to.
+struct Seen {
+    expected: String,
+    seen: String,
+    matched: bool,
+}
+
+/// Runs the four scenarios, prints what happens as it happens and a closing table; fails unless
+/// all came out as expected.
+pub(crate) async fn demo() -> Result<(), Failure> {
+    let mut stage = Stage::build().await?;
+    println!(
+        "apply-layer demo: testnet only, and here not even that: the venue is simulated on {}",
+        stage.sim.url()
+    );
+    let mut rows = Vec::new();
+    for (index, scenario) in SCENARIOS.iter().enumerate() {
+        println!("\n{}. {}", index + 1, scenario.name);
+        rows.push(stage.play(index, scenario).await);
+    }
+    stage.close().await;
+    print_table(&rows);
+    match rows.iter().filter(|row| !row.matched).count() {
+        0 => Ok(()),
+        wrong => Err(Failure::mismatch(format!(
+            "{wrong} of {} scenarios came out otherwise than expected",
+            rows.len()
+        ))),
+    }
+}
+
+/// Everything the scenarios need, up and running.
+struct Stage {
+    sim: Sim,
+    board: MemoryBoard,
+    permits: MemoryStore,
+    stop: CancellationToken,
+    serving: tokio::task::JoinSet<()>,
+    symbol: Symbol,
+    /// Results, once they are published and printed.
+    told: UnboundedReceiver<ApplyResult>,
+}
+
+impl Stage {
+    async fn build() -> Result<Self, Failure> {
+        let broken = |what: &str, error: &dyn std::fmt::Display| {
+            Failure::unavailable(format!("{what}: {error}"))
+        };
+        let sim = Sim::start(SimConfig::default())
+            .await
+            .map_err(|error| broken("cannot open the simulated venue", &error))?;
+        let host: Host = sim
+            .url()
+            .parse()
+            .map_err(|error| broken("the simulated venue's address", &error))?;
+        let credentials = Credentials::hmac(SimConfig::API_KEY, SimConfig::API_SECRET)
+            .map_err(|error| broken("the simulated venue's key", &error))?;
+        let client = Client::new(host, credentials, exchange_client::Settings::default())
+            .map_err(|error| broken("cannot set up the venue client", &error))?;
+        client
+            .warm_up()
+            .await
+            .map_err(|error| broken("the simulated venue does not answer", &error))?;
+
+        let symbol: Symbol = SYMBOL
+            .parse()
+            .map_err(|error| broken("the demo's symbol", &error))?;
+        let board = MemoryBoard::default();
+        let permits = MemoryStore::new(Arc::new(PermitSet::default()));
+        let outside = Outside {
+            board: Switched {
+                board: board.clone(),
+                halted: false,
+            },
+            permits: permits.clone(),
+            venue: Venue::new(Some(client)),
+            clock: SystemClock,
+        };
+        let settings = Settings {
+            gates: GateSettings {
+                allowlist: [symbol.clone()].into(),
+                critical: 0.80,
+                warning: 0.60,
+            },
+            mode: Mode::Testnet,
+            wait: WaitPolicy::default(),
+            dedupe_ttl: Duration::from_secs(21_600),
+            attempt: instance(),
+        };
+        let (tell, told) = unbounded_channel();
+        let layer = Arc::new(ApplyLayer::new(outside, settings, Narrator::new(tell)));
+        let stop = CancellationToken::new();
+        let serving = serve(
+            &layer,
+            std::slice::from_ref(&symbol),
+            Duration::from_secs(5),
+            &stop,
+        );
+        Ok(Self {
+            sim,
+            board,
+            permits,
+            stop,
+            serving,
+            symbol,
+            told,
+        })
+    }
+
+    async fn play(&mut self, index: usize, scenario: &Scenario) -> Seen {
+        let venue = self.sim.handle();
+        venue.set_price(SYMBOL, ENTRY_PRICE);
+        venue.set_position(SYMBOL, HELD);
+        venue.set_price(SYMBOL, MARK_PRICE);
+        let before = venue.order_count();
+        let computed_at = format!("2026-01-25T00:30:{index:02}Z");
+        self.board.propose(
+            &self.symbol,
+            &[
+                ("harvest_action", scenario.action),
+                ("kill_score", "0.539"),
+                ("computed_at_utc", &computed_at),
+            ],
+        );
+        // The reviewers see the plan on the stream and write their permits, each in its own time.
+        let plan = self.board.plan_at(index).await;
+        let (_, _, result) = tokio::join!(
+            review(
+                &self.permits,
+                scenario.governor.map(|after| (after, governor_permit())),
+                &plan,
+                "governor"
+            ),
+            review(
+                &self.permits,
+                scenario.p33.map(|(after, says)| (after, p33_permit(says))),
+                &plan,
+                "p33"
+            ),
+            self.told.recv(),
+        );
+        let arrived: Vec<OrderRecord> = venue.orders().into_iter().skip(before as usize).collect();
+        match result {
+            Some(result) => judge(scenario, &result, &arrived),
+            None => Seen {
+                expected: scenario.name.into(),
+                seen: "the layer stopped".into(),
+                matched: false,
+            },
+        }
+    }
+
+    async fn close(mut self) {
+        self.stop.cancel();
+        while self.serving.join_next().await.is_some() {}
+        // The scenarios are played; a venue that ends badly now changes nothing of what was seen.
+        let _ = self.sim.shutdown().await;
+    }
+}
+
+/// A reviewer: writes its permit a while after the plan, if at all.
+async fn review(
+    permits: &MemoryStore,
+    permit: Option<(Duration, String)>,
+    plan: &Plan,
+    name: &str,
+) {
+    if let Some((after, content)) = permit {
+        sleep(after).await;
+        permits.put(&plan.id, name, content.as_bytes());
+    }
+}
+
+fn governor_permit() -> String {
+    format!(
+        r#"{{"granted":true,"symbol":"{SYMBOL}","decision":"EXECUTE","computed_qty":0.0,"computed_notional":0.0,"created_at":1769301008.977,"consumed":false}}"#
+    )
+}
+
+fn p33_permit(says: P33) -> String {
+    match says {
+        P33::Allow(quantity) => format!(
+            r#"{{"allow":true,"symbol":"{SYMBOL}","safe_close_qty":{quantity},"exchange_position_amt":{HELD},"ledger_amt":{HELD},"created_at":1769301009.1,"reason":"sanity_checks_passed"}}"#
+        ),
+        P33::Deny(reason) => format!(
+            r#"{{"allow":false,"symbol":"{SYMBOL}","reason":"{reason}","context":{{}},"created_at":1769301009.1}}"#
+        ),
+    }
+}
+
+/// Compares what was expected with what the venue's order log and the result say.
+fn judge(scenario: &Scenario, result: &ApplyResult, arrived: &[OrderRecord]) -> Seen {
+    let error = result.error.as_deref().unwrap_or("no error");
+    let (matched, seen) = match (arrived, &scenario.expected) {
+        ([], Outcome::NoOrder { error: expected }) => (
+            !result.executed && error == *expected,
+            format!("no order, {error}"),
+        ),
+        ([], Outcome::Order { .. }) => (false, format!("no order, {error}")),
+        ([order], Outcome::Order { side, quantity }) => {
+            let told = result
+                .steps
+                .last()
+                .and_then(|step| step.executed_qty.clone());
+            let filled = order.executed_qty.normalize().to_string();
+            let matches = filled == *quantity
+                && side_of(order) == *side
+                && told.as_deref() == Some(*quantity);
+            (
+                matches && result.executed,
+                format!("{} {filled}", side_of(order)),
+            )
+        }
+        (orders, _) => (false, format!("{} orders", orders.len())),
+    };
+    let expected = match &scenario.expected {
+        Outcome::Order { side, quantity } => format!("{side} {quantity}"),
+        Outcome::NoOrder { error } => format!("no order, {error}"),
+    };
+    Seen {
+        expected: format!("{:<24}{expected}", scenario.name),
+        seen,
+        matched,
+    }
+}
+
+/// The side as it stood in the request.
+fn side_of(order: &OrderRecord) -> &str {
+    let mut parameters = order.params.split('&').filter_map(|p| p.split_once('='));
+    parameters
+        .find(|(name, _)| *name == "side")
+        .map_or("?", |(_, side)| side)
+}
+
+fn print_table(rows: &[Seen]) {
+    println!(
+        "\n{:<24}{:<48}{:<48}",
+        "scenario", "expected", "seen at the venue"
+    );
+    for row in rows {
+        let verdict = if row.matched { "ok" } else { "NOT AS EXPECTED" };
+        println!("{:<72}{:<48}{verdict}", row.expected, row.seen);
+    }
+}
+
+/// Prints every event with the time since the last plan, and passes results on.
+struct Narrator {
+    since: Mutex<Instant>,
+    tell: UnboundedSender<ApplyResult>,
+}
+
+impl Narrator {
+    fn new(tell: UnboundedSender<ApplyResult>) -> Self {
+        Self {
+            since: Mutex::new(Instant::now()),
+            tell,
+        }
+    }
+}
+
+impl Observer for Narrator {
+    fn observe(&self, event: &Event<'_>) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(event, Event::PlanPublished { .. }) {
+            *since = Instant::now();
+        }
+        let (_, line) = event.line();
+        println!("   {:>5} ms  {line}", since.elapsed().as_millis());
+        if let Event::ResultPublished { result } = event {
+            // Nobody listens any more once the last scenario is over.
+            let _ = self.tell.send((*result).clone());
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What Prometheus reads: the old names as they were, the new ones beside them.
+
+use apply_core::{Event, Observer, Settlement, Submission, Symbol};
+use permit_gate::FoundBy;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// All metrics of the process. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    plans: Family<PlanLabels, Counter>,
+    executes: Family<ExecuteLabels, Counter>,
+    dedupe_hits: Counter,
+    last_success: Family<SymbolLabels, Gauge>,
+    refused: Family<ReasonLabels, Counter>,
+    blocks: Family<ReasonLabels, Counter>,
+    found: Family<FoundLabels, Counter>,
+    wait: Histogram,
+    orders: Family<OutcomeLabels, Counter>,
+    unresolved: Counter,
+    roundtrip: Histogram,
+    trouble: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlanLabels {
+    symbol: String,
+    decision: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExecuteLabels {
+    symbol: String,
+    step: String,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SymbolLabels {
+    symbol: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FoundLabels {
+    permit: String,
+    by: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+const DECISIONS: [&str; 4] = ["EXECUTE", "SKIP", "BLOCKED", "ERROR"];
+const STEPS: [&str; 4] = [
+    "CLOSE_FULL",
+    "CLOSE_PARTIAL_75",
+    "CLOSE_PARTIAL_50",
+    "UPDATE_SL",
+];
+const STATUSES: [&str; 2] = ["success", "error"];
+const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
+const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
+
+impl Metrics {
+    /// Metrics for these symbols and permits; every label set is there from the start, at 0.
+    pub(crate) fn new(symbols: &[Symbol], permits: &[&str]) -> Self {
+        let mut registry = Registry::with_prefix("quantum_apply");
+        let r = &mut registry;
+        let plans = registered(r, "plan", "Plans, by decision", Family::default());
+        let executes = registered(
+            r,
+            "execute",
+            "Steps that were executed, by how they ended",
+            Family::default(),
+        );
+        let dedupe_hits = registered(
+            r,
+            "dedupe_hits",
+            "EXECUTE plans that were claimed before",
+            Counter::default(),
+        );
+        let last_success = registered(
+            r,
+            "last_success_epoch",
+            "When a step last succeeded, in seconds since 1970",
+            Family::default(),
+        );
+        let refused = registered(
+            r,
+            "proposals_refused",
+            "Proposals that could not be read",
+            Family::default(),
+        );
+        let blocks = registered(
+            r,
+            "blocks",
+            "Plans the permit gate blocked, by reason",
+            Family::default(),
+        );
+        let found = registered(
+            r,
+            "permits_found",
+            "Permits, by what noticed them",
+            Family::default(),
+        );
+        let orders = registered(
+            r,
+            "orders",
+            "Submissions, by how they ended",
+            Family::default(),
+        );
+        let unresolved = registered(
+            r,
+            "orders_unresolved",
+            "Orders whose outcome nobody could find out",
+            Counter::default(),
+        );
+        let trouble = registered(
+            r,
+            "port_failures",
+            "Failed calls to Redis or the venue that were tried again",
+            Counter::default(),
+        );
+        let buckets = [
+            0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5,
+        ];
+        let wait = Histogram::new(buckets);
+        r.register_with_unit(
+            "permit_wait",
+            "From the first try to the grant or the block",
+            Unit::Seconds,
+            wait.clone(),
+        );
+        let buckets = [
+            0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+        ];
+        let roundtrip = Histogram::new(buckets);
+        r.register_with_unit(
+            "order_roundtrip",
+            "From the grant to the venue's answer",
+            Unit::Seconds,
+            roundtrip.clone(),
+        );
+        let inner = Inner {
+            registry,
+            plans,
+            executes,
+            dedupe_hits,
+            last_success,
+            refused,
+            blocks,
+            found,
+            wait,
+            orders,
+            unresolved,
+            roundtrip,
+            trouble,
+        };
+        inner.announce_labels(symbols, permits);
+        Self(Arc::new(inner))
+    }
+
+    /// The page, in the OpenMetrics text format.
+    pub(crate) fn render(&self) -> String {
+        let mut page = String::new();
+        // Writing to a string cannot fail.
+        let _ = text::encode(&mut page, &self.0.registry);
+        page
+    }
+}
+
+impl Inner {
+    /// Makes every label set there is before anything happens: a rate over a series that did not
+    /// exist yet is blind to its first event.
+    fn announce_labels(&self, symbols: &[Symbol], permits: &[&str]) {
+        for symbol in symbols.iter().map(Symbol::to_string) {
+            for decision in DECISIONS {
+                drop(self.plans.get_or_create(&PlanLabels {
+                    symbol: symbol.clone(),
+                    decision,
+                }));
+            }
+            for step in STEPS.map(str::to_owned) {
+                for status in STATUSES {
+                    let (symbol, step) = (symbol.clone(), step.clone());
+                    drop(self.executes.get_or_create(&ExecuteLabels {
+                        symbol,
+                        step,
+                        status,
+                    }));
+                }
+            }
+            drop(self.last_success.get_or_create(&SymbolLabels { symbol }));
+        }
+        for permit in permits {
+            for by in FOUND_BY {
+                drop(self.found.get_or_create(&FoundLabels {
+                    permit: (*permit).into(),
+                    by,
+                }));
+            }
+        }
+        for outcome in OUTCOMES {
+            drop(self.orders.get_or_create(&OutcomeLabels { outcome }));
+        }
+    }
+
+    fn count_plan(&self, plan: &apply_core::Plan, decision: &'static str) {
+        let symbol = plan.symbol().to_string();
+        self.plans
+            .get_or_create(&PlanLabels { symbol, decision })
+            .inc();
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, event: &Event<'_>) {
+        let m = &*self.0;
+        match event {
+            Event::ProposalRefused { error } => {
+                m.refused
+                    .get_or_create(&ReasonLabels {
+                        reason: error.code().into(),
+                    })
+                    .inc();
+            }
+            Event::PlanPublished { plan } => m.count_plan(plan, plan.decision.as_str()),
+            Event::Duplicate { plan } => {
+                m.dedupe_hits.inc();
+                m.count_plan(plan, "SKIP");
+            }
+            Event::PermitFound { name, by, .. } => {
+                let by = match by {
+                    FoundBy::FirstTry => "first_try",
+                    FoundBy::Push => "push",
+                    FoundBy::Reconnect => "reconnect",
+                    FoundBy::Poll => "poll",
+                };
+                m.found
+                    .get_or_create(&FoundLabels {
+                        permit: name.to_string(),
+                        by,
+                    })
+                    .inc();
+            }
+            Event::Granted { grant, .. } => m.wait.observe(grant.waited().as_secs_f64()),
+            Event::Blocked { block, .. } => {
+                m.wait.observe(block.waited().as_secs_f64());
+                m.blocks
+                    .get_or_create(&ReasonLabels {
+                        reason: block.code(),
+                    })
+                    .inc();
+            }
+            Event::Submitted {
+                submission, took, ..
+            } => {
+                let outcome = match submission {
+                    Submission::Accepted(_) => "accepted",
+                    Submission::Rejected { .. } => "rejected",
+                    Submission::NotSent { .. } => "not_sent",
+                    Submission::Unknown { .. } => "unknown",
+                };
+                m.orders.get_or_create(&OutcomeLabels { outcome }).inc();
+                m.roundtrip.observe(took.as_secs_f64());
+            }
+            Event::Settled {
+                settlement: Settlement::Unresolved { .. },
+                ..
+            } => {
+                m.unresolved.inc();
+            }
+            Event::ResultPublished { result } => {
+                let symbol = result.symbol.to_string();
+                for step in result
+                    .steps
+                    .iter()
+                    .filter(|s| STEPS.contains(&s.step.as_str()))
+                {
+                    let status = match step.status {
+                        "success" => "success",
+                        "error" => "error",
+                        _ => continue,
+                    };
+                    m.executes
+                        .get_or_create(&ExecuteLabels {
+                            symbol: symbol.clone(),
+                            step: step.step.clone(),
+                            status,
+                        })
+                        .inc();
+                }
+                if result.executed {
+                    let now = SystemTime::now()
+                        .duration_since(UNIX_EPOCH)
+                        .map_or(0, |d| d.as_secs());
+                    let now = i64::try_from(now).unwrap_or(i64::MAX);
+                    m.last_success
+                        .get_or_create(&SymbolLabels { symbol })
+                        .set(now);
+                }
+            }
+            Event::PortFailed { .. } | Event::StoreTrouble { .. } => {
+                m.trouble.inc();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn registered<M: prometheus_client::registry::Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}

@@ -1,0 +1,327 @@
+//! The core's [`Exchange`] port on the exchange client.
+
+use apply_core::{
+    ApprovedClose, ApprovedStop, Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement,
+    Side, Submission, Symbol,
+    exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
+    plan_id::client_order_id,
+};
+use exchange_client::{
+    self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, NotExecuted, OrderReport,
+    PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, SymbolRules,
+    VenueTime,
+};
+use permit_gate::PlanId;
+use rust_decimal::Decimal;
+use std::{fmt, sync::Arc, time::Duration};
+
+/// One account on one test host, or none: a dry run needs no keys and asks the venue nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Venue(Option<Client>);
+
+/// How long to go on asking about an order after it could no longer land.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Venue {
+    pub(crate) fn new(client: Option<Client>) -> Self {
+        Self(client)
+    }
+
+    fn client(&self) -> Result<&Client, ExchangeError> {
+        self.0.as_ref().ok_or(ExchangeError::NoCredentials)
+    }
+}
+
+/// Everything about an order that is known before its permits are.
+pub(crate) struct Desk {
+    rules: Arc<SymbolRules>,
+    mode: PositionMode,
+    /// The position and the order that would close it; none where the symbol is flat.
+    held: Option<(client::Position, PreparedOrder)>,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk")
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}
+
+impl QuantityRules for Desk {
+    fn cut(&self, wanted: Decimal) -> Result<Decimal, String> {
+        self.rules
+            .cut_quantity(wanted)
+            .map(|q| q.get())
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Exchange for Venue {
+    type Desk = Desk;
+
+    async fn prepare(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+    ) -> Result<Position<Desk>, ExchangeError> {
+        let client = self.client()?;
+        let symbol = venue_symbol(symbol)?;
+        let rules = client.fetch_rules(&symbol).await.map_err(unavailable)?;
+        let mode = client.fetch_position_mode().await.map_err(unavailable)?;
+        let mut held = client
+            .fetch_positions(Some(&symbol))
+            .await
+            .map_err(unavailable)?;
+        held.retain(|position| !position.amount.is_zero());
+        let held = match (held.pop(), held.pop()) {
+            (None, _) => None,
+            (Some(only), None) => Some(only),
+            (Some(one), Some(other)) => {
+                return Err(ExchangeError::Unfit(format!(
+                    "the account holds a {} and a {} position of {symbol}, and a plan does not say which to close",
+                    other.side, one.side
+                )));
+            }
+        };
+        let amount = held
+            .as_ref()
+            .map_or(Decimal::ZERO, |position| position.amount);
+        let held = match held {
+            None => None,
+            Some(position) => {
+                let id = client_order_id(plan)
+                    .parse::<ClientOrderId>()
+                    .map_err(|error| unfit(&error))?;
+                let order = client
+                    .prepare_close(&position, mode, &rules, id)
+                    .map_err(|error| unfit(&error))?;
+                Some((position, order))
+            }
+        };
+        let desk = Desk { rules, mode, held };
+        Ok(Position { amount, desk })
+    }
+
+    async fn submit_close(&self, order: ApprovedClose, desk: Desk) -> Submission {
+        let (client, prepared) = match (self.client(), desk.held) {
+            (Ok(client), Some((_, prepared))) => (client, prepared),
+            (Err(error), _) => return not_sent(error),
+            (_, None) => return not_sent("there is no position to close"),
+        };
+        let quantity = match desk.rules.cut_quantity(order.quantity()) {
+            // Cut already, for these rules: another result would be another order than the approved one.
+            Ok(quantity) if quantity.get() == order.quantity() => quantity,
+            Ok(other) => {
+                return not_sent(format!(
+                    "{} was approved, the rules allow {other}",
+                    order.quantity()
+                ));
+            }
+            Err(error) => return not_sent(error),
+        };
+        let intent = prepared.intent().clone();
+        if side_of(intent.side) != order.side()
+            || intent.client_order_id.as_str() != order.client_order_id()
+        {
+            return not_sent("the prepared order is not the approved one");
+        }
+        match client.submit(prepared, quantity).await {
+            client::Submission::Accepted(report) if report.status.is_final() => {
+                Submission::Accepted(fill(&report, order.quantity()))
+            }
+            client::Submission::Accepted(report) => Submission::Unknown {
+                why: format!("order {} is {} yet", report.order_id, report.status),
+                // It was taken already; the window only bounds how long one that was not could still land.
+                trace: trace(
+                    &intent,
+                    SendWindow::at(client.server_time(), Duration::ZERO),
+                ),
+            },
+            client::Submission::Rejected(no) => Submission::Rejected {
+                code: no.code,
+                message: no.to_string(),
+            },
+            client::Submission::NotSent(not) => not_sent(not),
+            client::Submission::Unknown(unknown) => Submission::Unknown {
+                why: unknown.to_string(),
+                trace: trace(&intent, unknown.window),
+            },
+        }
+    }
+
+    async fn settle(&self, symbol: &Symbol, plan: &PlanId, trace: &OrderTrace) -> Settlement {
+        let asked = self
+            .client()
+            .and_then(|client| Ok((client, untrace(symbol, plan, trace)?)));
+        let (client, (intent, window)) = match asked {
+            Ok(asked) => asked,
+            Err(error) => {
+                return Settlement::Unresolved {
+                    why: error.to_string(),
+                };
+            }
+        };
+        match client.settle(&intent, window, PATIENCE).await {
+            client::Settlement::Filled(report) => {
+                let quantity = report.original_quantity.unwrap_or(report.executed_quantity);
+                Settlement::Accepted(fill(&report, quantity))
+            }
+            client::Settlement::NotExecuted(NotExecuted::Ended(report)) => {
+                Settlement::NotExecuted {
+                    why: format!(
+                        "order {} ended {} without a fill",
+                        report.order_id, report.status
+                    ),
+                }
+            }
+            client::Settlement::NotExecuted(evidence) => Settlement::NotExecuted {
+                why: format!("it never arrived: {evidence:?}"),
+            },
+            client::Settlement::Unresolved(why) => Settlement::Unresolved {
+                why: why.to_string(),
+            },
+        }
+    }
+
+    async fn fetch_profit(
+        &self,
+        symbol: &Symbol,
+        fill: &Fill,
+    ) -> Result<Option<Profit>, ExchangeError> {
+        let client = self.client()?;
+        let order_id = fill
+            .order_id
+            .parse()
+            .map_err(|_| unfit(&"the order's number is none"))?;
+        let earned = client
+            .fetch_profit_of(&venue_symbol(symbol)?, order_id, fill.executed_qty)
+            .await
+            .map_err(unavailable)?;
+        Ok(earned.map(|earned| Profit {
+            realized: earned.gross,
+            net: earned.net,
+            commission: earned.commission.into_iter().collect(),
+        }))
+    }
+
+    async fn replace_stop(&self, stop: ApprovedStop, desk: Desk) -> StopReplacement {
+        let not_sent = |why: String| StopReplacement::NotSent { why };
+        let (client, position) = match (self.client(), desk.held) {
+            (Ok(client), Some((position, _))) => (client, position),
+            (Err(error), _) => return not_sent(error.to_string()),
+            (_, None) => return not_sent("there is no position to guard".into()),
+        };
+        let id = match stop.client_order_id().parse::<ClientAlgoId>() {
+            Ok(id) => id,
+            Err(error) => return not_sent(error.to_string()),
+        };
+        let intent =
+            match StopIntent::for_position(&position, desk.mode, &desk.rules, stop.trigger(), id) {
+                Ok(intent) => intent,
+                Err(error) => return not_sent(error.to_string()),
+            };
+        match client.replace_stop(&intent).await {
+            client::StopReplacement::Replaced {
+                new,
+                removed,
+                left_over,
+            } => StopReplacement::Placed(StopPlaced {
+                order_id: new.algo_id.to_string(),
+                side: stop.side(),
+                trigger: intent.trigger().get(),
+                cancelled: removed.iter().map(u64::to_string).collect(),
+                left_over: left_over.iter().map(u64::to_string).collect(),
+            }),
+            client::StopReplacement::Rejected(no) => StopReplacement::Rejected {
+                code: no.code,
+                message: no.to_string(),
+            },
+            client::StopReplacement::NotSent(not) => not_sent(not.to_string()),
+            client::StopReplacement::NotRead(error) => {
+                not_sent(format!("the stops in place could not be read: {error}"))
+            }
+            unconfirmed @ client::StopReplacement::Unconfirmed(_) => StopReplacement::Unknown {
+                why: unconfirmed.to_string(),
+            },
+        }
+    }
+}
+
+fn not_sent(why: impl fmt::Display) -> Submission {
+    Submission::NotSent {
+        why: why.to_string(),
+    }
+}
+
+fn unavailable(error: RequestError) -> ExchangeError {
+    ExchangeError::Unavailable(error.to_string())
+}
+
+fn unfit(error: &impl fmt::Display) -> ExchangeError {
+    ExchangeError::Unfit(error.to_string())
+}
+
+fn venue_symbol(symbol: &Symbol) -> Result<client::Symbol, ExchangeError> {
+    symbol
+        .as_str()
+        .parse()
+        .map_err(|error: client::NameError| unfit(&error))
+}
+
+fn side_of(side: client::Side) -> Side {
+    match side {
+        client::Side::Buy => Side::Buy,
+        client::Side::Sell => Side::Sell,
+    }
+}
+
+fn fill(report: &OrderReport, quantity: Decimal) -> Fill {
+    Fill {
+        order_id: report.order_id.to_string(),
+        side: side_of(report.side),
+        quantity,
+        executed_qty: report.executed_quantity,
+        average_price: report.average_price,
+        status: report.status.to_string(),
+    }
+}
+
+fn trace(intent: &CloseIntent, window: SendWindow) -> OrderTrace {
+    OrderTrace {
+        side: side_of(intent.side),
+        position_side: intent.position_side.to_string(),
+        position_before: intent.position_before,
+        signed_from: window.not_before.as_millis(),
+        signed_until: window.not_after.as_millis(),
+        receive_window: window.recv_window,
+    }
+}
+
+fn untrace(
+    symbol: &Symbol,
+    plan: &PlanId,
+    trace: &OrderTrace,
+) -> Result<(CloseIntent, SendWindow), ExchangeError> {
+    let word = &trace.position_side;
+    let position_side = PositionSide::from_word(word)
+        .ok_or_else(|| unfit(&format!("{word:?} is no position side")))?;
+    let intent = CloseIntent {
+        symbol: venue_symbol(symbol)?,
+        client_order_id: client_order_id(plan)
+            .parse::<ClientOrderId>()
+            .map_err(|error| unfit(&error))?,
+        side: match trace.side {
+            Side::Buy => client::Side::Buy,
+            Side::Sell => client::Side::Sell,
+        },
+        position_side,
+        position_before: trace.position_before,
+    };
+    let window = SendWindow {
+        not_before: VenueTime::from_millis(trace.signed_from),
+        not_after: VenueTime::from_millis(trace.signed_until),
+        recv_window: trace.receive_window,
+    };
+    Ok((intent, window))
+}

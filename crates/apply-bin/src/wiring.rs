@@ -1,0 +1,172 @@
+//! The ports put together, and the loop that serves the symbols. `run` and `demo` share it all.
+
+use crate::{clock::SystemClock, venue::Venue};
+use apply_core::{
+    ApplyLayer, ApplyResult, Claim, Event, Halt, Observed, Plan, PlanLog, PortError, Ports,
+    ProposalSource, ResultLog, Symbol, SymbolWorker,
+};
+use permit_gate::{AttemptId, PermitStore};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// The outside: a board for proposals, plans and results, a permit store, a venue, a clock.
+pub(crate) struct Outside<B, S> {
+    pub(crate) board: Switched<B>,
+    pub(crate) permits: S,
+    pub(crate) venue: Venue,
+    pub(crate) clock: SystemClock,
+}
+
+impl<B, S> Ports for Outside<B, S>
+where
+    B: ProposalSource + PlanLog + ResultLog + 'static,
+    S: PermitStore + 'static,
+{
+    type Proposals = Switched<B>;
+    type Plans = Switched<B>;
+    type Results = Switched<B>;
+    type Permits = S;
+    type Exchange = Venue;
+    type Clock = SystemClock;
+
+    fn proposals(&self) -> &Switched<B> {
+        &self.board
+    }
+
+    fn plans(&self) -> &Switched<B> {
+        &self.board
+    }
+
+    fn results(&self) -> &Switched<B> {
+        &self.board
+    }
+
+    fn permits(&self) -> &S {
+        &self.permits
+    }
+
+    fn exchange(&self) -> &Venue {
+        &self.venue
+    }
+
+    fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+}
+
+/// A board under the static kill switch as well as its own.
+pub(crate) struct Switched<B> {
+    pub(crate) board: B,
+    /// `APPLY_KILL_SWITCH`.
+    pub(crate) halted: bool,
+}
+
+impl<B> Switched<B> {
+    fn halt(&self, board: Halt) -> Halt {
+        match self.halted {
+            true => Halt::On {
+                by: "APPLY_KILL_SWITCH".into(),
+            },
+            false => board,
+        }
+    }
+}
+
+impl<B: ProposalSource> ProposalSource for Switched<B> {
+    async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
+        let Observed { proposal, halt } = self.board.fetch(symbol).await?;
+        Ok(Observed {
+            proposal,
+            halt: self.halt(halt),
+        })
+    }
+
+    async fn fetch_halt(&self, symbol: &Symbol) -> Result<Halt, PortError> {
+        Ok(self.halt(self.board.fetch_halt(symbol).await?))
+    }
+
+    async fn changed(&self, symbol: &Symbol) {
+        self.board.changed(symbol).await;
+    }
+}
+
+impl<B: PlanLog> PlanLog for Switched<B> {
+    async fn claim(
+        &self,
+        plan: &Plan,
+        attempt: &AttemptId,
+        ttl: Duration,
+        timestamp: u64,
+    ) -> Result<Claim, PortError> {
+        self.board.claim(plan, attempt, ttl, timestamp).await
+    }
+
+    async fn announce(&self, plan: &Plan, timestamp: u64) -> Result<bool, PortError> {
+        self.board.announce(plan, timestamp).await
+    }
+}
+
+impl<B: ResultLog> ResultLog for Switched<B> {
+    async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
+        self.board.publish(result).await
+    }
+}
+
+/// Follows every symbol until `stop`, each in a task of its own: a plan that waits for its permits
+/// delays no other symbol. Tasks end between two plans, never within one; the set is empty once
+/// every plan that was begun has its result.
+pub(crate) fn serve<P: Ports>(
+    layer: &Arc<ApplyLayer<P>>,
+    symbols: &[Symbol],
+    poll: Duration,
+    stop: &CancellationToken,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for symbol in symbols {
+        tasks.spawn(follow(
+            Arc::clone(layer),
+            symbol.clone(),
+            poll,
+            stop.clone(),
+        ));
+    }
+    tasks
+}
+
+/// After a failed look, however long the poll.
+const RETRY: Duration = Duration::from_secs(1);
+
+async fn follow<P: Ports>(
+    layer: Arc<ApplyLayer<P>>,
+    symbol: Symbol,
+    poll: Duration,
+    stop: CancellationToken,
+) {
+    let mut worker = SymbolWorker::new(symbol.clone());
+    let mut failing = false;
+    while !stop.is_cancelled() {
+        // Never cancelled: from its claim on a plan owes the world a result.
+        let looked = worker.look(&layer).await;
+        let pause = match &looked {
+            Ok(_) => poll,
+            Err(_) => poll.min(RETRY),
+        };
+        if let Err(error) = &looked
+            && !failing
+        {
+            // Said once a failure, not once a try.
+            layer.tell(Event::PortFailed {
+                symbol: &symbol,
+                doing: "follow the proposals",
+                error: &error.0,
+            });
+        }
+        failing = looked.is_err();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = layer.ports().proposals().changed(&symbol) => {}
+            () = sleep(pause) => {}
+        }
+    }
+}
