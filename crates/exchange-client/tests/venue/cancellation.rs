@@ -24,7 +24,7 @@ async fn a_future_that_is_never_polled_sends_nothing_and_uses_up_nothing() {
 async fn a_future_dropped_after_bytes_left_is_finished_in_the_background() {
     let desk = Desk::open().await;
     let slow =
-        Fault::executed(When::order(), Delivery::Whole).delay_after(Duration::from_millis(150));
+        Fault::executed(When::order(), Delivery::Whole).delay_after(Duration::from_millis(600));
     desk.sim.handle().script(slow);
     let order = desk.prepare("dropped-1").await;
     let id = order.intent().client_order_id.clone();
@@ -74,9 +74,11 @@ fn a_runtime_that_ends_under_way_leaves_an_unknown_order_behind_that_can_be_sett
     let intent = order.intent().clone();
     let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
     // A client of its own, whose connections live and die with the short-lived runtime.
+    let mut patient = crate::settings();
+    patient.reply_timeout = Duration::from_secs(60);
     let short = tokio::runtime::Runtime::new().unwrap();
     let client = short.block_on(async {
-        let client = crate::client_of(&desk.sim, crate::settings());
+        let client = crate::client_of(&desk.sim, patient);
         client.warm_up().await.unwrap();
         let submitting = client.submit(order, quantity);
         let waiting = desk.sim.handle().clone();

@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use exchange_client::{NotSentReason, Submission, UnknownCause};
+use exchange_client::{NotSentReason, SetupError, Submission, UnknownCause};
 use exchange_sim::{Canned, Delivery, Fault, Instead, When};
 use tokio::net::TcpListener;
 
-use crate::{Desk, printed};
+use crate::{Desk, client_at, impatient, printed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -158,7 +158,7 @@ async fn a_broken_connection_after_the_request_left_is_unknown_and_never_tried_a
                 .map(|delivery| Fault::executed(When::order(), delivery)),
         );
     for fault in faults {
-        let desk = Desk::open().await;
+        let desk = Desk::open_with(impatient()).await;
         let id = desk.sim.handle().script(fault.clone());
         let (_, submission) = desk.close("broken-1").await;
         assert_eq!(
@@ -191,7 +191,7 @@ async fn a_slow_body_that_comes_in_time_is_accepted() {
 
 #[tokio::test]
 async fn a_reply_later_than_the_client_waits_is_a_timeout() {
-    let desk = Desk::open().await;
+    let desk = Desk::open_with(impatient()).await;
     let late = Fault::executed(When::order(), Delivery::Whole).delay_after(Duration::from_secs(30));
     desk.sim.handle().script(late);
     let (_, submission) = desk.close("late-1").await;
@@ -218,6 +218,31 @@ async fn a_connection_that_is_refused_sent_nothing() {
         "{not:?}"
     );
     assert_eq!(judge.order_count(), 0);
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_fails_sends_nothing() {
+    let desk = Desk::open().await;
+    let order = desk.prepare("tls-1").await;
+    let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
+    desk.sim.handle().clear_requests();
+    // The venue speaks no TLS. On a machine without any root certificates not even a client comes about.
+    let secure = desk.sim.url().replace("http://", "https://");
+    match client_at(&secure, impatient()) {
+        Ok(client) => {
+            let submission = client.submit(order, quantity).await;
+            assert_eq!(ending(&submission), Ending::NotSent, "{submission:?}");
+        }
+        Err(error) => assert!(matches!(error, SetupError::Transport(_)), "{error}"),
+    }
+    assert!(
+        desk.sim
+            .handle()
+            .requests()
+            .iter()
+            .all(|count| count.with_key == 0)
+    );
+    assert_eq!(desk.sim.handle().order_count(), 0);
 }
 
 #[tokio::test]
@@ -306,7 +331,7 @@ async fn an_answer_that_echoes_key_and_signature_is_kept_without_them() {
 
 #[tokio::test]
 async fn errors_of_questions_print_no_address_and_no_signature() {
-    let desk = Desk::open().await;
+    let desk = Desk::open_with(impatient()).await;
     for instead in [
         Instead::Reset,
         Instead::Hang,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use exchange_client::{
     Client, ClientOrderId, CloseIntent, Credentials, Host, Position, PreparedOrder, Settings,
-    Submission, Symbol, SymbolRules,
+    SetupError, Submission, Symbol, SymbolRules,
 };
 use exchange_sim::{Sim, SimConfig};
 use rust_decimal::Decimal;
@@ -38,12 +38,16 @@ pub(crate) fn btc() -> Symbol {
     "BTCUSDT".parse().unwrap()
 }
 
-/// Waits that a test can afford; long enough that a busy machine does not decide an outcome.
+/// The defaults: long enough that a busy machine does not decide an outcome.
 pub(crate) fn settings() -> Settings {
+    Settings::default()
+}
+
+/// For tests of replies that never come.
+pub(crate) fn impatient() -> Settings {
     let mut settings = Settings::default();
-    settings.connect_timeout = Duration::from_millis(900);
-    settings.reply_timeout = Duration::from_secs(1);
-    settings.recv_window = Duration::from_millis(1000);
+    settings.connect_timeout = Duration::from_secs(1);
+    settings.reply_timeout = Duration::from_millis(1500);
     settings
 }
 
@@ -52,15 +56,24 @@ pub(crate) fn credentials() -> Credentials {
 }
 
 pub(crate) fn client_of(sim: &Sim, settings: Settings) -> Client {
+    client_at(&sim.url(), settings).unwrap()
+}
+
+pub(crate) fn client_at(url: &str, settings: Settings) -> Result<Client, SetupError> {
     printed::listen();
-    let host: Host = sim.url().parse().unwrap();
-    Client::new(host, credentials(), settings).unwrap()
+    let host: Host = url.parse().unwrap();
+    Client::new(host, credentials(), settings)
 }
 
 impl Desk {
     /// Long 0.0124 BTC, one-way mode.
     pub(crate) async fn open() -> Self {
-        Self::with(SimConfig::default().position("BTCUSDT", d("0.0124"))).await
+        Self::open_with(settings()).await
+    }
+
+    pub(crate) async fn open_with(settings: Settings) -> Self {
+        let config = SimConfig::default().position("BTCUSDT", d("0.0124"));
+        Self::with_settings(config, settings).await
     }
 
     pub(crate) async fn with(config: SimConfig) -> Self {
