@@ -2,17 +2,20 @@
 
 use super::{MAX_PERMIT_BYTES, Malformed};
 use rust_decimal::Decimal;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt};
 
-/// One JSON object whose fields are read by name and type. Unknown fields may be there; a field
-/// twice, a number that is not finite, or anything around the object may not.
+/// One JSON object whose fields are read by name and type. Unknown fields may be there. What two
+/// readers could read differently may not, at any depth: a field twice, a number that is not
+/// finite, half of a surrogate pair; nor may anything stand around the object.
+///
+/// For rules of one's own; see [`crate::Rule`] for one.
 #[derive(Debug)]
 pub struct StrictObject<'a>(Vec<(String, &'a str)>);
 
 impl<'a> StrictObject<'a> {
-    /// Reads at most [`MAX_PERMIT_BYTES`].
+    /// Reads at most [`MAX_PERMIT_BYTES`]. Errors say how the text fails to be such an object.
     pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
         if text.len() > MAX_PERMIT_BYTES {
             return Err(Malformed::TooLarge);
@@ -26,6 +29,8 @@ impl<'a> StrictObject<'a> {
             if is_number(value) && !is_finite(value) {
                 return Err(Malformed::NotFinite(super::brief(name)));
             }
+            serde_json::from_str::<Sound>(value)
+                .map_err(|error| Malformed::NotAnObject(error.to_string()))?;
         }
         Ok(Self(fields))
     }
@@ -92,15 +97,57 @@ fn is_finite(json: &str) -> bool {
     json.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// `None` where the number does not fit a decimal of 28 digits.
+/// The nearest decimal of 12 significant digits, an exact half to the even one. Worked out on the
+/// digits themselves, so that nothing is rounded twice. `None` where it needs more than 28 places:
+/// a number that is not 0 never becomes one.
 fn decimal(json: &str) -> Option<Decimal> {
-    let exact = if json.contains(['e', 'E']) {
-        Decimal::from_scientific(json).ok()?
-    } else {
-        Decimal::from_str(json).ok()?
+    let (plain, exponent) = match json.split_once(['e', 'E']) {
+        Some((plain, exponent)) => (plain, exponent.parse::<i64>().ok()?),
+        None => (json, 0),
     };
-    exact.round_sf(12).map(|d| d.normalize())
+    let fraction = plain.split_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = plain.bytes().filter(u8::is_ascii_digit);
+    let mut digits = digits.map(|b| i128::from(b - b'0')).skip_while(|d| *d == 0);
+
+    let (mut mantissa, mut kept) = (0_i128, 0_u8);
+    while kept < SIGNIFICANT
+        && let Some(digit) = digits.next()
+    {
+        mantissa = mantissa * 10 + digit;
+        kept += 1;
+    }
+    let rest: Vec<i128> = digits.collect();
+    let more = rest.iter().skip(1).any(|d| *d > 0);
+    mantissa += match rest.first() {
+        Some(6..) => 1,
+        Some(5) if more => 1,
+        Some(5) => mantissa % 2,
+        _ => 0,
+    };
+
+    let dropped = i64::try_from(rest.len()).ok()?;
+    let mut power = exponent
+        .checked_sub(i64::try_from(fraction.len()).ok()?)?
+        .checked_add(dropped)?;
+    if mantissa == 0 {
+        return Some(Decimal::ZERO);
+    }
+    while mantissa % 10 == 0 {
+        mantissa /= 10;
+        power += 1;
+    }
+    if json.starts_with('-') {
+        mantissa = -mantissa;
+    }
+    let (mantissa, scale) = match u32::try_from(power) {
+        Ok(zeros) => (mantissa.checked_mul(10_i128.checked_pow(zeros)?)?, 0),
+        Err(_) => (mantissa, u32::try_from(power.checked_neg()?).ok()?),
+    };
+    Decimal::try_from_i128_with_scale(mantissa, scale).ok()
 }
+
+/// What a binary float is sure of, with room to spare.
+const SIGNIFICANT: u8 = 12;
 
 struct Fields<'a>(Vec<(String, &'a str)>);
 
@@ -126,6 +173,63 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
+/// Any value that every reader reads alike. Kept nowhere.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SoundVisitor;
+        impl<'de> Visitor<'de> for SoundVisitor {
+            type Value = Sound;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Sound, S::Error> {
+                while let Some(Sound) = items.next_element()? {}
+                Ok(Sound)
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Sound, M::Error> {
+                let mut names = BTreeSet::new();
+                while let Some((name, Sound)) = map.next_entry::<String, Sound>()? {
+                    if let Some(twice) = names.replace(name) {
+                        let twice = super::brief(&twice);
+                        return Err(M::Error::custom(format!("field {twice:?} is there twice")));
+                    }
+                }
+                Ok(Sound)
+            }
+        }
+        deserializer.deserialize_any(SoundVisitor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,9 +251,35 @@ mod tests {
             ("0.0", "0"),
             ("1E2", "100"),
             ("0.33333333333333333333333333333333333333", "0.333333333333"),
+            ("0.1234567890125", "0.123456789012"),
+            ("0.12345678901250000000000000000000000001", "0.123456789013"),
+            ("0.9999999999996", "1"),
+            ("1e-28", "0.0000000000000000000000000001"),
+            ("-0.0", "0"),
         ] {
             assert_eq!(qty(text).unwrap().to_string(), means, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_not_zero_never_becomes_zero() {
+        for text in ["1e-29", "-1e-29", "0.00000000000000000000000000001"] {
+            assert_eq!(qty(text), Err(Malformed::NotFinite("q".into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_readers_read_differently_is_refused_at_any_depth() {
+        for text in [
+            r#"{"x":{"a":1,"\u0061":2}}"#,
+            r#"{"x":[{"a":[1,-1e999]}]}"#,
+            r#"{"x":"\ud800"}"#,
+            r#"{"x":{"\udc00":1}}"#,
+        ] {
+            let refused = StrictObject::parse(text.as_bytes()).unwrap_err();
+            assert!(matches!(refused, Malformed::NotAnObject(_)), "{text}");
+        }
+        assert!(StrictObject::parse(br#"{"x":{"a":[1.5,-2,null,true,"\ud83d\ude00"]}}"#).is_ok());
     }
 
     #[test]

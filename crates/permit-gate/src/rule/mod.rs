@@ -103,7 +103,7 @@ pub enum Malformed {
         expected: &'static str,
     },
     /// A number beyond what a decimal or a float can hold.
-    #[error("field {0:?} is no finite number")]
+    #[error("field {0:?} is no finite number of at most 28 digits")]
     NotFinite(String),
     /// A number that cannot be below 0.
     #[error("field {0:?} is negative")]
