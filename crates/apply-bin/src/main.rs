@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod demo;
 mod exit;
+mod gauges;
 mod http;
 mod logging;
 mod metrics;

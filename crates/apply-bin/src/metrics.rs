@@ -3,6 +3,7 @@
 use apply_core::{Event, Observer, Settlement, Submission, Symbol};
 use permit_gate::FoundBy;
 use prometheus_client::{
+    collector::Collector,
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
@@ -79,8 +80,13 @@ const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
 const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
 impl Metrics {
-    /// Metrics for these symbols and permits; every label set is there from the start, at 0.
-    pub(crate) fn new(symbols: &[Symbol], permits: &[&str]) -> Self {
+    /// Metrics for these symbols and permits, every label set there from the start at 0, and what
+    /// `gauges` tell when they are asked.
+    pub(crate) fn new(
+        symbols: &[Symbol],
+        permits: &[&str],
+        gauges: Vec<Box<dyn Collector>>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("quantum_apply");
         let r = &mut registry;
         let plans = registered(r, "plan", "Plans, by decision", Family::default());
@@ -158,6 +164,9 @@ impl Metrics {
             Unit::Seconds,
             roundtrip.clone(),
         );
+        for gauge in gauges {
+            r.register_collector(gauge);
+        }
         let inner = Inner {
             registry,
             plans,

@@ -4,6 +4,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     exit::Failure,
+    gauges::{StoreGauges, VenueGauges},
     http,
     logging::{self, LogObserver},
     metrics::Metrics,
@@ -16,6 +17,7 @@ use exchange_client::Client;
 use exchange_sim::{ApiKey, Sim, SimConfig};
 use permit_gate::{AttemptId, PermitStore};
 use permit_redis::{RedisConfig, RedisPermitStore};
+use prometheus_client::collector::Collector;
 use rust_decimal::Decimal;
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -50,14 +52,15 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let Some((board, permits)) = connect(&config, &stop).await? else {
         return Ok(()); // told to stop before there was anything to do
     };
-    let names: Vec<&str> = permits.permits().iter().map(|p| p.name()).collect();
-    let metrics = Metrics::new(&config.symbols, &names);
+    info!("Permits are awaited by {}", permits.watch_mode());
+    let client = venue_client(&config).await?;
+    let metrics = metrics(&config, &permits, client.as_ref());
     let page = tokio::spawn(http::serve(
         listener,
         metrics.clone(),
         stop.clone().cancelled_owned(),
     ));
-    let venue = Venue::new(venue_client(&config).await?);
+    let venue = Venue::new(client);
 
     let outside = Outside {
         board: Switched {
@@ -229,6 +232,15 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
     let warm = client.clone();
     tokio::spawn(async move { warm.keep_warm(KEEP_WARM).await });
     Ok(Some(client))
+}
+
+fn metrics(config: &Config, permits: &RedisPermitStore, client: Option<&Client>) -> Metrics {
+    let names: Vec<&str> = permits.permits().iter().map(|p| p.name()).collect();
+    let mut gauges: Vec<Box<dyn Collector>> = vec![Box::new(StoreGauges(permits.clone()))];
+    if let Some(client) = client {
+        gauges.push(Box::new(VenueGauges(client.clone())));
+    }
+    Metrics::new(&config.symbols, &names, gauges)
 }
 
 fn settings(config: &Config) -> Settings {
