@@ -15,7 +15,7 @@ use apply_core::{
 };
 use exchange_client::{Client, Credentials, Host};
 use exchange_sim::{OrderRecord, Sim, SimConfig};
-use permit_gate::{MemoryStore, PermitSet, WaitPolicy};
+use permit_gate::{MemoryStore, PermitSet, Timer, WaitPolicy};
 use rust_decimal::Decimal;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -279,7 +279,13 @@ async fn review(
 ) {
     if let Some((after, content)) = permit {
         sleep(after).await;
-        permits.put(&plan.id, name, content.as_bytes());
+        // As the neighbours do: gone after a minute.
+        permits.put_until(
+            &plan.id,
+            name,
+            content.as_bytes(),
+            SystemClock.now() + Duration::from_secs(60),
+        );
     }
 }
 
