@@ -2,6 +2,9 @@
 //!
 //! Implement [`Bench`] for a store and call [`run`]; it returns the list of checks that were made,
 //! or says which one failed and how. The suite needs no runtime and no clock of its own.
+//!
+//! `tests/contract.rs` of this crate runs it over [`crate::MemoryStore`], and over stores with one
+//! deliberate defect each, which it has to catch.
 
 use crate::{
     id::{AttemptId, PlanId},
@@ -18,7 +21,8 @@ use std::{
 };
 
 /// A store on the bench, with the hands an issuer and an operator have. The store's set must be
-/// [`crate::PermitSet::default`].
+/// [`crate::PermitSet::default`]. Each of these futures is awaited to its end, and what it does has
+/// to be visible to a take that follows.
 pub trait Bench: Sync {
     /// The store under test.
     type Store: PermitStore;

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     task::Poll,
     time::Instant,
 };
@@ -22,7 +22,8 @@ pub trait Timer: Send + Sync {
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send;
 }
 
-/// One plan that wants to pass.
+/// One plan that wants to pass. An ask is used once: a second wait of the same plan is another
+/// attempt and needs another id.
 #[derive(Debug, Clone)]
 pub struct Ask {
     /// What the permits must be about.
@@ -37,7 +38,10 @@ pub struct Ask {
 ///
 /// Returns at the latest `policy.wait + policy.grace` after it was first polled, plus scheduling,
 /// whatever the store does. `on_event` is called in between, from the same task; it should return
-/// quickly.
+/// quickly. Nothing is spawned, and nothing stays registered with the store after the answer.
+///
+/// Errors: a [`Block`] is the answer no, with its reason; an error of the store is one of these
+/// reasons and never surfaces in another way.
 ///
 /// Cancellation: dropping the future ends the wait. A take that was out may still happen in the
 /// store; its permits are then gone and nothing follows from them.
@@ -59,14 +63,16 @@ pub async fn wait_and_take<S: PermitStore, T: Timer>(
         }
         match next {
             Next::Take(take) => {
-                let give_up = timer.sleep_until(take.not_after);
-                if let Some(reply) = first(store.take_all(&take), give_up).await {
+                let work = pin!(store.take_all(&take));
+                let give_up = pin!(timer.sleep_until(take.not_after));
+                if let Some(reply) = first(work, give_up).await {
                     gate.handle_net_interval(store.net_interval(step));
                     gate.handle_reply(timer.now(), reply);
                 }
             }
             Next::Wait(until) => {
-                if let Some(signal) = first(watch.changed(), timer.sleep_until(until)).await {
+                let (work, alarm) = (pin!(watch.changed()), pin!(timer.sleep_until(until)));
+                if let Some(signal) = first(work, alarm).await {
                     gate.handle_signal(timer.now(), signal);
                 }
             }
@@ -76,11 +82,14 @@ pub async fn wait_and_take<S: PermitStore, T: Timer>(
 }
 
 /// The work's output, or `None` where the alarm came first. Work that is ready wins a tie.
-async fn first<O>(work: impl Future<Output = O>, alarm: impl Future<Output = ()>) -> Option<O> {
-    let (mut work, mut alarm) = (pin!(work), pin!(alarm));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
+///
+/// Takes both pinned: taken by value they would lie in memory twice for as long as a plan waits.
+fn first<O>(
+    mut work: Pin<&mut impl Future<Output = O>>,
+    mut alarm: Pin<&mut impl Future<Output = ()>>,
+) -> impl Future<Output = Option<O>> {
+    poll_fn(move |cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
     })
-    .await
 }

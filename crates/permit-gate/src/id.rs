@@ -31,13 +31,20 @@ macro_rules! id {
 
         impl $name {
             /// Takes 1 to 64 characters out of `A-Z a-z 0-9 . _ -`, so that an id can never
-            /// reach into another key, pattern or log field.
+            /// reach into another key, pattern or log field. Anything else is an [`IdError`].
             pub fn new(text: &str) -> Result<Self, IdError> {
                 checked(text).map(Self)
             }
 
             /// The id as text.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// So that a map by id can be asked with a text.
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -13,7 +13,8 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// A permit called `name` (1 to 32 characters out of `a-z 0-9 _`), judged by `rule`.
+    /// A permit called `name` (1 to 32 characters out of `a-z 0-9 _`), judged by `rule`. Errors with
+    /// [`PermitSetError::Name`] where the name is none.
     pub fn new(name: &str, rule: impl Rule + 'static) -> Result<Self, PermitSetError> {
         Self::with_rule(name, Arc::new(rule))
     }
@@ -89,7 +90,8 @@ impl PermitSet {
     /// The most permits a set may hold.
     pub const MAX: usize = 16;
 
-    /// A set of these permits.
+    /// A set of these permits, taken and reported in this order. Errors where there are none or too
+    /// many, or a name is there twice.
     pub fn new(permits: Vec<Permit>) -> Result<Self, PermitSetError> {
         if permits.is_empty() || permits.len() > Self::MAX {
             return Err(PermitSetError::Count(permits.len()));

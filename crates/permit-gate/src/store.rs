@@ -5,9 +5,11 @@ use std::{fmt, future::Future, time::Duration, time::Instant};
 
 /// Where permits lie.
 ///
-/// An implementation passes [`crate::contract`]. Which way is it safe to be wrong? A wrong "no"
-/// costs one order that could have been placed; a wrong "yes" is never acceptable. So whatever an
-/// implementation cannot read or reach, it says so as an error, and the gate answers no.
+/// An implementation passes [`crate::contract`]; [`crate::MemoryStore`] is one to start from.
+///
+/// Which way is it safe to be wrong? A wrong "no" costs one order that could have been placed; a
+/// wrong "yes" is never acceptable. So whatever an implementation cannot read or reach, it says so
+/// as an error, and the gate answers no.
 pub trait PermitStore: Send + Sync {
     /// What wakes a waiting plan. See [`Watch`].
     type Watch: Watch;
@@ -21,7 +23,10 @@ pub trait PermitStore: Send + Sync {
     /// gate's step finds the permits then.
     fn watch(&self, plan: &PlanId) -> Self::Watch;
 
-    /// Takes every permit of the plan, or none, in one atomic step.
+    /// Takes every permit of the plan, or none, in one atomic step. Resolves as soon as the store
+    /// has answered; the gate stops listening at [`Take::not_after`], so an implementation needs no
+    /// timeout of its own, but one that gives up earlier with [`StoreError::Unsettled`] is asked
+    /// again while there is time.
     ///
     /// Promises: of any number of rivals at most one attempt is ever answered
     /// [`Reply::Taken`]; the same attempt asking again gets the same answer, so a lost reply can
@@ -63,7 +68,7 @@ pub struct Take {
     pub plan: PlanId,
     /// This attempt: the key under which the answer is remembered.
     pub attempt: AttemptId,
-    /// When the gate asked.
+    /// When the gate asked, on the clock of its timer.
     pub asked_at: Instant,
     /// A take that would happen later than this must be refused with [`Reply::Late`], on the
     /// store's own clock where it has one: the asker has stopped listening.

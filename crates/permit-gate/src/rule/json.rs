@@ -43,7 +43,8 @@ impl<'a> StrictObject<'a> {
         self.get(field).ok_or(Malformed::MissingField(field))
     }
 
-    /// A field that must be `true` or `false`.
+    /// A field that must be `true` or `false`. Errors where it is missing or of another type, as
+    /// all readers of a field here do.
     pub fn bool(&self, field: &'static str) -> Result<bool, Malformed> {
         match self.must(field)? {
             "true" => Ok(true),
@@ -59,7 +60,8 @@ impl<'a> StrictObject<'a> {
 
     /// A field that must be a number: the decimal its digits stand for, rounded to 12 significant
     /// digits. Issuers hold binary floats, so `0.009000000000000001` means 0.009 and
-    /// `0.19999999999999998` means 0.2.
+    /// `0.19999999999999998` means 0.2. Errors with [`Malformed::NotFinite`] where a decimal of 28
+    /// digits cannot hold it.
     pub fn decimal(&self, field: &'static str) -> Result<Decimal, Malformed> {
         let text = self.must(field)?;
         if !is_number(text) {

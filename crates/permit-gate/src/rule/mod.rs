@@ -21,9 +21,57 @@ pub const MAX_PERMIT_BYTES: usize = 8 * 1024;
 /// Judges one kind of permit.
 ///
 /// Pure: no clock, no I/O, no memory of earlier permits. The gate calls it with what the store
-/// held, which may be anything at all, so it must not panic on any input.
+/// held, which may be anything at all, so it must not panic on any input. It is called again for
+/// the same content whenever a plan looks again, and has to say the same.
+///
+/// # A permit of one's own
+///
+/// ```
+/// use permit_gate::{
+///     Malformed, Permit, PermitSet, PlanId, Refusal, Rule, Subject, Terms, rule::StrictObject,
+/// };
+/// use rust_decimal::Decimal;
+///
+/// /// `{"desk":"ok","symbol":"BTCUSDT","limit":0.5}`: a risk desk, with a limit of its own.
+/// #[derive(Debug)]
+/// struct DeskRule;
+///
+/// impl Rule for DeskRule {
+///     fn judge(&self, permit: &[u8], subject: &Subject) -> Result<Terms, Refusal> {
+///         // Every `?` here is a no with its own reason: too large, no object, a field twice, …
+///         let permit = StrictObject::parse(permit)?;
+///         let (desk, symbol) = (permit.string("desk")?, permit.string("symbol")?);
+///         if symbol != *subject.symbol {
+///             return Err(Refusal::OtherSymbol(symbol));
+///         }
+///         match desk.as_str() {
+///             "ok" => {}
+///             "no" => return Err(Refusal::Denied(None)),
+///             _ => return Err(Refusal::Other("desk_permit_unknown_verdict".into())),
+///         }
+///         let limit = permit.decimal_from_zero("limit")?;
+///         if limit == Decimal::ZERO {
+///             return Err(Refusal::Denied(Some("limit 0".into())));
+///         }
+///         Ok(Terms { max_quantity: Some(limit), ..Terms::default() })
+///     }
+/// }
+///
+/// let desk = Permit::new("desk", DeskRule).expect("a plain name");
+/// let required = PermitSet::new(vec![Permit::governor(), Permit::position_brain(), desk]);
+/// assert_eq!(required.expect("three names").len(), 3);
+///
+/// let subject = Subject::new(PlanId::new("67e6da21fa9fe506").expect("an id"), "BTCUSDT");
+/// let yes = DeskRule.judge(br#"{"desk":"ok","symbol":"BTCUSDT","limit":0.5}"#, &subject);
+/// assert_eq!(yes.expect("a yes").max_quantity, Some(Decimal::new(5, 1)));
+/// let no = DeskRule.judge(br#"{"desk":"maybe","symbol":"BTCUSDT","limit":0.5}"#, &subject);
+/// assert_eq!(no.unwrap_err().code("desk"), "desk_permit_unknown_verdict");
+/// let half = DeskRule.judge(br#"{"desk":"ok","symbol":"BTCUSDT"}"#, &subject);
+/// assert_eq!(half.unwrap_err(), Malformed::MissingField("limit").into());
+/// ```
 pub trait Rule: fmt::Debug + Send + Sync {
-    /// A yes and its terms, or why this content is no yes for this subject.
+    /// A yes and its terms, or why this content is no yes for this subject. `permit` is at most
+    /// one byte longer than [`MAX_PERMIT_BYTES`] where the store cuts, and may be longer.
     fn judge(&self, permit: &[u8], subject: &Subject) -> Result<Terms, Refusal>;
 }
 
@@ -102,7 +150,7 @@ pub enum Malformed {
         /// What it should be.
         expected: &'static str,
     },
-    /// A number beyond what a decimal or a float can hold.
+    /// A number beyond what a float can hold, or too large or too fine for a decimal.
     #[error("field {0:?} is no finite number of at most 28 digits")]
     NotFinite(String),
     /// A number that cannot be below 0.
