@@ -22,7 +22,8 @@ use crate::outcome::Failure;
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
 pub(crate) struct Transport {
-    http: reqwest::Client,
+    questions: reqwest::Client,
+    orders: reqwest::Client,
     host: Host,
     base: Url,
     api_key: HeaderValue,
@@ -37,6 +38,14 @@ pub(crate) struct HttpReply {
     pub(crate) broken: Option<String>,
     pub(crate) counts: Counts,
     pub(crate) retry_after: Option<String>,
+}
+
+/// Which connections a request goes over. Orders have theirs to themselves: a slow answer to a question would otherwise
+/// hold the warm connection, and the order would wait for a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Questions,
+    Orders,
 }
 
 /// What goes out.
@@ -66,27 +75,9 @@ impl Transport {
             HeaderValue::from_str(credentials.api_key()).map_err(|error| error.to_string())?;
         api_key.set_sensitive(true);
         let base = Url::parse(&host.to_string()).map_err(|error| error.to_string())?;
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(&host)?)
-            // A redirect would carry the API key to whoever it names.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .http1_only()
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(15))
-            .connect_timeout(connect_timeout)
-            // The server closes idle connections when it likes and the pool notices; closing them ourselves would only
-            // make the next order wait for a handshake.
-            .pool_idle_timeout(None)
-            .pool_max_idle_per_host(32);
-        if let Some((name, port)) = host.pinned() {
-            builder = builder.resolve(name, ([127, 0, 0, 1], port).into());
-        }
-        let http = builder.build().map_err(|error| chain(&error))?;
         Ok(Self {
-            http,
+            questions: http_client(&host, connect_timeout)?,
+            orders: http_client(&host, connect_timeout)?,
             host,
             base,
             api_key,
@@ -104,12 +95,17 @@ impl Transport {
         &self,
         path: &'static str,
         outgoing: Outgoing,
+        lane: Lane,
         keyed: bool,
         left: Arc<AtomicBool>,
     ) -> Result<HttpReply, SendError> {
+        let http = match lane {
+            Lane::Questions => &self.questions,
+            Lane::Orders => &self.orders,
+        };
         let request = self.request(path, outgoing, keyed, &left)?;
         let deadline = Instant::now() + self.reply_timeout;
-        let mut response = match timeout_at(deadline, self.http.execute(request)).await {
+        let mut response = match timeout_at(deadline, http.execute(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 let why = chain(&error.without_url());
@@ -221,6 +217,28 @@ impl Body for WatchedBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
     }
+}
+
+fn http_client(host: &Host, connect_timeout: Duration) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(host)?)
+        // A redirect would carry the API key to whoever it names.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(15))
+        .connect_timeout(connect_timeout)
+        // The server closes idle connections when it likes and the pool notices; closing them ourselves would only
+        // make the next order wait for a handshake.
+        .pool_idle_timeout(None)
+        .pool_max_idle_per_host(32);
+    if let Some((name, port)) = host.pinned() {
+        builder = builder.resolve(name, ([127, 0, 0, 1], port).into());
+    }
+    builder.build().map_err(|error| chain(&error))
 }
 
 /// `ring` as the only cryptography. The system's certificates are read only where a certificate will be checked, so that a

@@ -22,7 +22,7 @@ use crate::rules::{Quantity, SymbolRules};
 use crate::submission::{
     NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
 };
-use crate::transport::{Outgoing, SendError};
+use crate::transport::{Lane, Outgoing, SendError};
 
 /// What a closing order is about. Write it down before submitting: it is what [`Client::settle`] needs to find out what
 /// became of the order, also in a later life of the program.
@@ -215,7 +215,7 @@ impl Client {
         let sent = self
             .inner
             .transport
-            .send(post.path, Outgoing::Post(text), true, left)
+            .send(post.path, Outgoing::Post(text), Lane::Orders, true, left)
             .await;
         let ending = match sent {
             Err(SendError::HostRefused) => Submission::not_sent(NotSentReason::HostRefused),

@@ -29,7 +29,7 @@ use crate::outcome::Failure;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::time::VenueTime;
-use crate::transport::{HttpReply, Outgoing, SendError, Transport};
+use crate::transport::{HttpReply, Lane, Outgoing, SendError, Transport};
 
 /// A connection to one account on one test host.
 ///
@@ -99,7 +99,8 @@ impl Client {
         self.inner.transport.host()
     }
 
-    /// Does everything slow before the first order: opens the keep-alive connection, measures the venue's time, loads the
+    /// Does everything slow before the first order: opens the keep-alive connections (one for questions, one for orders, so
+    /// that no order ever waits behind a question), measures the venue's time, loads the
     /// rules of every symbol, the limits and the account's position mode.
     ///
     /// # Errors
@@ -111,7 +112,7 @@ impl Client {
         Ok(())
     }
 
-    /// Keeps the connection open and the venue's time fresh by asking for it every `every` (20 s suit a venue that closes
+    /// Keeps both connections open and the venue's time fresh by asking for it every `every` (20 s suit a venue that closes
     /// idle connections after a minute). Never returns; run it beside the work and drop it to end it.
     pub async fn keep_warm(&self, every: Duration) {
         loop {
@@ -180,7 +181,13 @@ impl Client {
         let sent = self
             .inner
             .transport
-            .send(question.path, outgoing, question.signed, left)
+            .send(
+                question.path,
+                outgoing,
+                question.lane,
+                question.signed,
+                left,
+            )
             .await;
         let reply = match sent {
             Ok(reply) => reply,
@@ -289,6 +296,7 @@ struct Question {
     form: String,
     weight: u32,
     purpose: Purpose,
+    lane: Lane,
     signed: bool,
 }
 
@@ -306,6 +314,7 @@ impl Question {
             form: form.into_text(),
             weight,
             purpose: Purpose::Read,
+            lane: Lane::Questions,
             signed: false,
         }
     }

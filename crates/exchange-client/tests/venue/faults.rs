@@ -281,6 +281,29 @@ async fn an_idle_connection_the_venue_closed_costs_no_order_and_no_second_post()
 }
 
 #[tokio::test]
+async fn an_order_does_not_wait_behind_slow_questions() {
+    let desk = Desk::open().await;
+    let order = desk.prepare("lane-1").await;
+    let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
+    let hang = Fault::not_executed(When::query(), Instead::Hang).always();
+    let hang = desk.sim.handle().script(hang);
+    let asking = desk.client.clone();
+    let question = tokio::spawn(async move {
+        asking
+            .fetch_order(&crate::btc(), &"none".parse().unwrap())
+            .await
+    });
+    while desk.sim.handle().fault_hits(hang) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Whoever needs a new connection now fails; the order has one of its own that is open already.
+    desk.sim.handle().reset_next_connections(u32::MAX);
+    let submission = desk.client.submit(order, quantity).await;
+    assert_eq!(ending(&submission), Ending::Accepted, "{submission:?}");
+    question.abort();
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed_and_nobody_else_gets_the_key() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = elsewhere.local_addr().unwrap();
