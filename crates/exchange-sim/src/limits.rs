@@ -1,6 +1,7 @@
 //! Request weight and order counts: always counted into the reply headers, enforced only when asked for.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{error::VenueError, http::Reply};
 
@@ -97,6 +98,19 @@ impl Usage {
 
     pub(crate) fn set_limits(&mut self, limits: Option<Limits>) {
         *self = Self::new(limits);
+    }
+
+    /// The limits as `exchangeInfo` states them: what is enforced, and nothing where nothing is. A
+    /// client that keeps to what is stated would otherwise be held back by limits nobody enforces.
+    pub(crate) fn stated(&self) -> Value {
+        let Some(limits) = self.limits else {
+            return json!([]);
+        };
+        json!([
+            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limits.weight_per_minute},
+            {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": limits.orders_per_minute},
+            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": limits.orders_per_10s},
+        ])
     }
 
     /// Counts a request of `weight`; refuses it where a limit is reached. `now` is server time in milliseconds.

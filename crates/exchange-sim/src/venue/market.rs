@@ -32,11 +32,7 @@ impl Venue {
             "timezone": "UTC",
             "serverTime": now - STALE_BY_MS,
             "futuresType": "U_MARGINED",
-            "rateLimits": [
-                {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
-                {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
-                {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
-            ],
+            "rateLimits": self.usage.stated(),
             "exchangeFilters": [],
             "assets": [{"asset": "USDT", "marginAvailable": true, "autoAssetExchange": "-10000"}],
             "symbols": symbols,
