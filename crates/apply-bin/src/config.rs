@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt,
     str::FromStr,
     time::Duration,
 };
@@ -127,7 +128,7 @@ impl Config {
     pub(crate) fn from_environment() -> Result<Self, Mistakes> {
         // Variables that are not UTF-8 cannot be ours; those of ours that are not become
         // unreadable text, which is refused below.
-        let vars = std::env::vars_os()
+        let mut vars: BTreeMap<String, String> = std::env::vars_os()
             .map(|(k, v)| {
                 (
                     k.to_string_lossy().into_owned(),
@@ -135,7 +136,12 @@ impl Config {
                 )
             })
             .collect();
-        Self::resolve(&vars)
+        let unreadable = read_secret_files(&mut vars);
+        match Self::resolve(&vars) {
+            Ok(config) if unreadable.is_empty() => Ok(config),
+            Ok(_) => Err(Mistakes(unreadable)),
+            Err(Mistakes(others)) => Err(Mistakes(unreadable.into_iter().chain(others).collect())),
+        }
     }
 
     fn resolve(vars: &BTreeMap<String, String>) -> Result<Self, Mistakes> {
@@ -177,6 +183,55 @@ impl Config {
             mistakes => Err(Mistakes(mistakes)),
         }
     }
+}
+
+/// Secrets that may stand in a file, so that they need not be in the environment: `…_FILE` names it,
+/// as systemd's `LoadCredential=` lays one out.
+const SECRET_FILES: [(&str, &str); 3] = [
+    ("BINANCE_TESTNET_API_KEY", "BINANCE_TESTNET_API_KEY_FILE"),
+    (
+        "BINANCE_TESTNET_API_SECRET",
+        "BINANCE_TESTNET_API_SECRET_FILE",
+    ),
+    ("REDIS_URL", "REDIS_URL_FILE"),
+];
+
+/// Puts the content of each named file in the place of its variable. A file that cannot be read, or
+/// that everybody can, is a mistake.
+fn read_secret_files(vars: &mut BTreeMap<String, String>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for (variable, file_variable) in SECRET_FILES {
+        let Some(path) = vars
+            .get(file_variable)
+            .filter(|path| !path.is_empty())
+            .cloned()
+        else {
+            continue;
+        };
+        match read_secret(&path) {
+            Ok(secret) => drop(vars.insert(variable.to_owned(), secret)),
+            Err(mend) => mistakes.push(Mistake {
+                key: file_variable,
+                value: path,
+                mend,
+            }),
+        }
+    }
+    mistakes
+}
+
+fn read_secret(path: &str) -> Result<String, String> {
+    let wrong = |error: std::io::Error| {
+        format!("cannot read the file: {error}; correct the path or its owner")
+    };
+    let mode = std::fs::metadata(path).map_err(wrong)?.permissions().mode();
+    if mode & 0o004 != 0 {
+        return Err(format!(
+            "everybody on this machine can read the file; run chmod 600 {path}"
+        ));
+    }
+    let text = std::fs::read_to_string(path).map_err(wrong)?;
+    Ok(text.trim().to_owned())
 }
 
 /// Reads one variable after the other and remembers what was wrong. A default is used in place of
@@ -588,6 +643,39 @@ mod tests {
         wrong[2].1 = "-----BEGIN hunter2";
         let text = resolve(&wrong).unwrap_err().to_string();
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_that_only_its_owner_can_read() {
+        let dir = std::env::temp_dir().join(format!("apply-layer-secret-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("secret");
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let path = file.display().to_string();
+        let read = |mode| {
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            let mut vars =
+                BTreeMap::from([("BINANCE_TESTNET_API_SECRET_FILE".to_owned(), path.clone())]);
+            (
+                read_secret_files(&mut vars),
+                vars.remove("BINANCE_TESTNET_API_SECRET"),
+            )
+        };
+        assert_eq!(read(0o600), (vec![], Some("hunter2".into())));
+        let (mistakes, secret) = read(0o644);
+        assert!(
+            mistakes[0].mend.contains("chmod 600") && secret.is_none(),
+            "{mistakes:?}"
+        );
+        std::fs::remove_dir_all(&dir).unwrap();
+        let (mistakes, _) = {
+            let mut vars = BTreeMap::from([("BINANCE_TESTNET_API_SECRET_FILE".to_owned(), path)]);
+            (read_secret_files(&mut vars), ())
+        };
+        assert!(
+            mistakes[0].mend.contains("cannot read the file"),
+            "{mistakes:?}"
+        );
     }
 
     #[test]
