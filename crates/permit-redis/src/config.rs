@@ -96,7 +96,7 @@ impl RedisConfig {
             response_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(2),
             ping_every: Duration::from_secs(1),
-            max_in_flight: 1024,
+            max_in_flight: 256,
             watching: true,
         })
     }
@@ -147,7 +147,7 @@ impl RedisConfig {
         self
     }
 
-    /// How many takes may be out at the same time; 1024 by default. More wait their turn, so that
+    /// How many takes may be out at the same time; 256 by default. More wait their turn, so that
     /// a crowd does not time out in its own queue.
     pub fn max_in_flight(mut self, takes: usize) -> Self {
         self.max_in_flight = takes.clamp(1, 1 << 20);

@@ -128,7 +128,14 @@ impl PermitStore for RedisPermitStore {
     /// Sends the take once. What became of it when no answer came, the same attempt learns by
     /// asking again.
     async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
-        // Boxed: what a take needs is not to be part of every plan that only waits.
+        // Boxed, and only when its turn has come: what a take needs is not to be part of every
+        // plan that waits.
+        let _turn = match self.inner.turns.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => Box::pin(self.inner.turns.acquire())
+                .await
+                .map_err(|_| StoreError::Unavailable("the store is closing".into()))?,
+        };
         Box::pin(self.inner.take(take)).await
     }
 
@@ -139,8 +146,6 @@ impl PermitStore for RedisPermitStore {
 
 impl Inner {
     async fn take(&self, take: &Take) -> Result<Reply, StoreError> {
-        let turn = self.turns.acquire().await;
-        let _turn = turn.map_err(|_| StoreError::Unavailable("the store is closing".into()))?;
         let reply = match &self.servers {
             Servers::One(server) => self.take_at(server, take).await,
             Servers::Cluster(cluster) => self.take_in(cluster, take).await,

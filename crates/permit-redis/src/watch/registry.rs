@@ -24,7 +24,7 @@ pub(crate) struct Registry {
 
 #[derive(Default)]
 struct Waiters {
-    by_plan: HashMap<Box<str>, Vec<Arc<Waiter>>>,
+    by_plan: HashMap<PlanId, Vec<Arc<Waiter>>>,
     count: usize,
 }
 
@@ -58,7 +58,7 @@ impl Registry {
             None => {
                 // Nearly always the only one: a vector of exactly one.
                 let only = Vec::from([Arc::clone(&waiter)]);
-                waiters.by_plan.insert(plan.as_str().into(), only);
+                waiters.by_plan.insert(plan.clone(), only);
             }
         }
         RedisWatch {
