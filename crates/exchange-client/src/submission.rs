@@ -84,6 +84,12 @@ pub enum NotSentReason {
         /// The configured bound.
         limit: Duration,
     },
+    /// The moment until which the order was to be signed is past.
+    #[error("it should have been signed {by:?} earlier")]
+    TooLate {
+        /// How long ago.
+        by: Duration,
+    },
     /// The venue's time could not be learned, so no timestamp can be signed.
     #[error("the venue's time is not known: {0}")]
     ClockUnknown(String),

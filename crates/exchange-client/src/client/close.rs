@@ -22,6 +22,7 @@ use crate::rules::{Quantity, SymbolRules};
 use crate::submission::{
     NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
 };
+use crate::time::VenueTime;
 use crate::transport::{Lane, Outgoing, SendError};
 
 /// What a closing order is about. Write it down before submitting: it is what [`Client::settle`] needs to find out what
@@ -49,6 +50,7 @@ pub struct PreparedOrder {
     held: Decimal,
     rules: Arc<SymbolRules>,
     recv_window: Duration,
+    sign_by: Option<VenueTime>,
 }
 
 impl PreparedOrder {
@@ -56,6 +58,19 @@ impl PreparedOrder {
     #[must_use]
     pub fn intent(&self) -> &CloseIntent {
         &self.intent
+    }
+
+    /// How long after its signing the venue may take it.
+    #[must_use]
+    pub fn recv_window(&self) -> Duration {
+        self.recv_window
+    }
+
+    /// The same order, which is not sent any more once the venue's clock is past `moment`. Whoever writes the order's
+    /// window down before it is sent needs this: a process may be stopped for any time between the two.
+    pub fn sign_by(mut self, moment: VenueTime) -> Self {
+        self.sign_by = Some(moment);
+        self
     }
 }
 
@@ -104,6 +119,7 @@ impl Client {
             held: closing.at_most,
             rules: Arc::clone(rules),
             recv_window,
+            sign_by: None,
         })
     }
 
@@ -155,6 +171,7 @@ impl Client {
             fixed: mut text,
             intent,
             recv_window,
+            sign_by,
             ..
         } = order;
         // Writing into a String cannot fail.
@@ -164,6 +181,7 @@ impl Client {
             path: order::PATH,
             text,
             recv_window,
+            sign_by,
             key: Key::Order(id.clone()),
         };
         let ending = self
@@ -199,6 +217,12 @@ impl Client {
         let room = Room::taken(self, Purpose::Order, 0);
         let mut text = post.text;
         let stamped = self.stamp(&mut text, None);
+        if let Some(sign_by) = post.sign_by.filter(|sign_by| stamped > *sign_by) {
+            room.unused();
+            return Submission::not_sent(NotSentReason::TooLate {
+                by: stamped.since(sign_by),
+            });
+        }
         let window = SendWindow::at(stamped, post.recv_window);
         if let Err(reason) = self.inner.ledger.begin(&post.key, window) {
             room.unused();
@@ -277,6 +301,8 @@ pub(super) struct Post {
     pub(super) path: &'static str,
     pub(super) text: String,
     pub(super) recv_window: Duration,
+    /// Not signed after this moment.
+    pub(super) sign_by: Option<VenueTime>,
     pub(super) key: Key,
 }
 

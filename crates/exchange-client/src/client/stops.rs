@@ -18,6 +18,7 @@ use crate::names::{ClientAlgoId, PositionMode, StopStatus, Symbol, WorkingType};
 use crate::position::{CloseError, Closing, Position};
 use crate::rules::{Quantity, RuleError, SymbolRules, TriggerPrice};
 use crate::submission::{NotSent, NotSentReason, Rejection, Submission, Unknown};
+use crate::time::VenueTime;
 
 /// A protective stop to be put in place: over the whole of a position, on the venue's tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub struct StopIntent {
     quantity: Quantity,
     trigger: TriggerPrice,
     working_type: WorkingType,
+    sign_by: Option<VenueTime>,
 }
 
 /// Why a stop cannot be prepared.
@@ -72,6 +74,7 @@ impl StopIntent {
             quantity: rules.cut_quantity(position.size())?,
             trigger: rules.round_trigger(trigger, closing.side)?,
             working_type: WorkingType::MarkPrice,
+            sign_by: None,
         })
     }
 
@@ -79,6 +82,13 @@ impl StopIntent {
     #[must_use]
     pub fn watching(mut self, working_type: WorkingType) -> Self {
         self.working_type = working_type;
+        self
+    }
+
+    /// The same stop, which is not placed any more once the venue's clock is past `moment`.
+    #[must_use]
+    pub fn sign_by(mut self, moment: VenueTime) -> Self {
+        self.sign_by = Some(moment);
         self
     }
 
@@ -266,6 +276,7 @@ impl Client {
             path: stop::PATH,
             text: form.with("recvWindow", recv_window.as_millis()).into_text(),
             recv_window,
+            sign_by: stop.sign_by,
             key: Key::Stop(stop.id.clone()),
         };
         let left = Arc::new(AtomicBool::new(false));

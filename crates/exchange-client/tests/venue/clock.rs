@@ -131,3 +131,26 @@ async fn keeping_warm_asks_for_the_time_until_it_is_dropped() {
         done = tokio::time::timeout(Duration::from_secs(10), asked) => done.unwrap(),
     }
 }
+
+#[tokio::test]
+async fn what_was_to_be_signed_earlier_is_not_sent() {
+    let desk = Desk::open().await;
+    let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
+    let late = desk.prepare("late-1").await;
+    let past = desk.client.server_time().minus(Duration::from_millis(40));
+    let ending = desk.client.submit(late.sign_by(past), quantity).await;
+    let Submission::NotSent(not) = ending else {
+        panic!("{ending:?}")
+    };
+    assert!(
+        matches!(not.reason, NotSentReason::TooLate { by } if by >= Duration::from_millis(40)),
+        "{not:?}"
+    );
+    assert_eq!(desk.posts(), 0);
+    // The id was not used up by it.
+    let again = desk.prepare("late-1").await;
+    let soon = desk.client.server_time().plus(Duration::from_secs(60));
+    let ending = desk.client.submit(again.sign_by(soon), quantity).await;
+    assert!(ending.accepted().is_some(), "{ending:?}");
+    assert_eq!(desk.posts(), 1);
+}
