@@ -9,11 +9,16 @@ use tokio::net::TcpListener;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Takes the port, or says what to do about it.
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+/// Takes the port, or says what to do about it. The address is the one taken: port 0 takes a free one.
+pub(crate) async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let taken = async {
+        let listener = TcpListener::bind(wanted).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    taken.await.map_err(|error: std::io::Error| {
         Failure::unavailable(format!(
-            "cannot listen on {address} for metrics: {error}; stop what uses the port or set APPLY_METRICS_PORT to another one"
+            "cannot listen on {wanted} for metrics: {error}; stop what uses the port or set APPLY_METRICS_PORT to another one"
         ))
     })
 }

@@ -48,7 +48,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     stop_on_signals(&stop)?;
     announce(&config);
 
-    let listener = http::listen(config.http).await?;
+    let (listener, address) = http::listen(config.http).await?;
+    info!("Metrics on http://{address}/metrics");
     let Some((board, permits)) = connect(&config, &stop).await? else {
         return Ok(()); // told to stop before there was anything to do
     };
@@ -142,11 +143,10 @@ fn announce(config: &Config) {
         Mode::Testnet => "testnet",
     };
     info!(
-        "apply-layer {} starting: mode={mode} redis={} venue={} metrics=http://{}/metrics",
+        "apply-layer {} starting: mode={mode} redis={} venue={}",
         env!("CARGO_PKG_VERSION"),
         config.redis,
-        config.venue,
-        config.http
+        config.venue
     );
     for symbol in config
         .gates
@@ -187,9 +187,8 @@ async fn connect(
             )));
         }
         warn!(
-            "Redis at {} is away, trying again for {} s: {error}",
-            config.redis,
-            left.as_secs()
+            "Redis at {} is away, trying again for {left:.1?}: {error}",
+            config.redis
         );
         tokio::select! {
             () = stop.cancelled() => return Ok(None),

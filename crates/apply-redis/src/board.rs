@@ -7,7 +7,7 @@ use apply_core::{
 };
 use permit_gate::AttemptId;
 use redis::{
-    Client, IntoConnectionInfo, RedisError, Script, ScriptInvocation, Value,
+    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, Script, ScriptInvocation, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     io::tcp::TcpSettings,
 };
@@ -47,6 +47,14 @@ impl RedisBoard {
     /// caller's business.
     pub async fn connect(config: BoardConfig) -> Result<Self, PortError> {
         let client = client(&config.url)?;
+        // The manager tries for seconds before it says no. Whether there is a server is asked once.
+        let once = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(config.response_timeout))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT));
+        client
+            .get_multiplexed_async_connection_with_config(&once)
+            .await
+            .map_err(failed("reach Redis"))?;
         let manager = ConnectionManagerConfig::new()
             .set_response_timeout(Some(config.response_timeout))
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
