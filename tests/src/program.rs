@@ -1,0 +1,75 @@
+//! The binary under test, built from the sources that lie here now.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::LazyLock,
+};
+
+/// The `apply-layer` executable, made sure to be fresh once a process.
+///
+/// # Panics
+/// Where it cannot be built: a stale binary would test something else.
+pub fn apply_layer() -> &'static Path {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(build);
+    &BUILT
+}
+
+/// Asks cargo, which takes its own lock on the directory, does nothing where all is fresh, and
+/// says itself where the executable lies.
+fn build() -> PathBuf {
+    let test = std::env::current_exe().unwrap_or_else(|error| panic!("who are we? {error}"));
+    // <target>/<profile's directory>/deps/<test>
+    let mut above = test.ancestors().skip(2);
+    let (Some(profile), Some(target)) = (above.next(), above.next()) else {
+        panic!("{} does not lie where cargo puts tests", test.display());
+    };
+    let profile = match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(other) => other,
+        None => panic!("{} has no profile", test.display()),
+    };
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "--package", "apply-bin"])
+        .args(["--bin", "apply-layer", "--profile", profile])
+        .arg("--message-format=json-render-diagnostics")
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit());
+    // What cargo tells a test about its package would make build scripts think that theirs changed.
+    for name in std::env::vars_os().map(|(name, _)| name).filter(about_us) {
+        cargo.env_remove(name);
+    }
+    let output = cargo
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run cargo: {error}"));
+    assert!(
+        output.status.success(),
+        "apply-layer could not be built: {}",
+        output.status
+    );
+    executable(&output.stdout).unwrap_or_else(|| panic!("cargo built no apply-layer"))
+}
+
+fn about_us(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_CRATE_",
+        "CARGO_BIN_",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+}
+
+fn executable(messages: &[u8]) -> Option<PathBuf> {
+    messages
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "apply-layer")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}

@@ -1,0 +1,283 @@
+//! The real binary as a process: started, watched, signalled, never left behind.
+
+use crate::{
+    program::apply_layer,
+    wait::{eventually, within},
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    sync::watch,
+    task::JoinHandle,
+    time::sleep,
+};
+
+/// How the program is started. Its environment is what is said here and nothing else.
+#[derive(Debug, Clone)]
+pub struct ServiceBuilder {
+    arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
+}
+
+impl ServiceBuilder {
+    /// `apply-layer run` with an empty environment.
+    pub fn bare() -> Self {
+        Self::command(&["run"])
+    }
+
+    /// `apply-layer` with these arguments and an empty environment.
+    pub fn command(arguments: &[&str]) -> Self {
+        Self {
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+            environment: BTreeMap::new(),
+        }
+    }
+
+    /// Sets a variable.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Takes a variable away.
+    pub fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> Service {
+        Service::spawn(self)
+    }
+
+    /// Starts it and waits until it follows the proposals.
+    pub async fn ready(self) -> Service {
+        let service = self.start().await;
+        service.line("Ready: following").await;
+        service
+    }
+
+    /// Starts it and waits until it has ended.
+    pub async fn ended(self) -> Ended {
+        self.start().await.ended().await
+    }
+}
+
+/// A running service. Dropping it kills it; a test that fails shows its log.
+#[derive(Debug)]
+pub struct Service {
+    child: Child,
+    log: Capture,
+    errors: Capture,
+}
+
+/// How a process ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output, line by line.
+    pub log: Vec<String>,
+    /// Standard error, line by line.
+    pub errors: Vec<String>,
+}
+
+impl Ended {
+    /// Both outputs as one text.
+    pub fn output(&self) -> String {
+        [self.log.join("\n"), self.errors.join("\n")].join("\n")
+    }
+}
+
+impl Service {
+    fn spawn(how: ServiceBuilder) -> Self {
+        let start = |mut command: Command| {
+            command
+                .args(&how.arguments)
+                .env_clear()
+                .envs(&how.environment)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+        };
+        // Dies with the test's thread, however that ends; where that cannot be had, with this handle.
+        let mut tied = Command::new("setpriv");
+        tied.args(["--pdeathsig", "KILL"]).arg(apply_layer());
+        let mut child = start(tied)
+            .or_else(|_| start(Command::new(apply_layer())))
+            .unwrap_or_else(|error| panic!("cannot start the service: {error}"));
+        let log = Capture::of(child.stdout.take());
+        let errors = Capture::of(child.stderr.take());
+        Self { child, log, errors }
+    }
+
+    /// The first line of the log with this text in it, once it is there.
+    pub async fn line(&self, text: &str) -> String {
+        self.line_with(&[text]).await
+    }
+
+    /// The first line of the log with all of these texts in it, once it is there.
+    pub async fn line_with(&self, texts: &[&str]) -> String {
+        let mut lines = self.log.lines.subscribe();
+        let wanted = |line: &&String| texts.iter().all(|text| line.contains(text));
+        within(&format!("the log says {texts:?}"), async {
+            let found = lines.wait_for(|lines| lines.iter().any(|line| wanted(&line)));
+            let found = found
+                .await
+                .unwrap_or_else(|_| panic!("the log ended without {texts:?}"));
+            found.iter().find(wanted).cloned().unwrap_or_default()
+        })
+        .await
+    }
+
+    /// What was logged up to now.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lines.borrow().clone()
+    }
+
+    /// The page under `/metrics`.
+    pub async fn metrics(&self) -> String {
+        let line = self.line("Metrics on http://").await;
+        let address = line
+            .split_once("http://")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .and_then(|(address, _)| address.parse().ok())
+            .unwrap_or_else(|| panic!("no address in {line}"));
+        get(address, "/metrics").await
+    }
+
+    /// The value of one series, spelled with its labels as on the page; `None` where it is not there.
+    pub async fn metric(&self, series: &str) -> Option<String> {
+        let page = self.metrics().await;
+        page.lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
+            .map(str::to_owned)
+    }
+
+    /// Waits until a series has this value.
+    pub async fn metric_is(&self, series: &str, value: &str) {
+        within(&format!("{series} is {value}"), async {
+            while self.metric(series).await.as_deref() != Some(value) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Sends a signal by name. The shell's own `kill` needs neither unsafe code nor a package.
+    pub async fn signal(&self, name: &str) {
+        let Some(id) = self.child.id() else {
+            panic!("{name} to a service that has ended");
+        };
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {id}")])
+            .status()
+            .await;
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "cannot send {name} to {id}"
+        );
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(mut self) -> Ended {
+        let status: ExitStatus = within("the service has ended", self.child.wait())
+            .await
+            .unwrap_or_else(|error| panic!("how did it end? {error}"));
+        // The rest of what it said is still in the pipes.
+        eventually("its output is read", || {
+            self.log.is_over() && self.errors.is_over()
+        })
+        .await;
+        Ended {
+            code: status.code(),
+            log: self.log(),
+            errors: self.errors.lines.borrow().clone(),
+        }
+    }
+
+    /// SIGTERM, and waits until it has ended.
+    pub async fn stopped(self) -> Ended {
+        self.signal("TERM").await;
+        self.ended().await
+    }
+
+    /// SIGTERM; it has to end well.
+    pub async fn stopped_well(self) -> Ended {
+        let ended = self.stopped().await;
+        assert_eq!(ended.code, Some(0), "{}", ended.output());
+        ended
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the service's log:\n{}", self.log().join("\n"));
+            eprintln!("{}", self.errors.lines.borrow().join("\n"));
+        }
+    }
+}
+
+/// Lines as they come.
+#[derive(Debug)]
+struct Capture {
+    lines: watch::Sender<Vec<String>>,
+    reading: JoinHandle<()>,
+}
+
+impl Capture {
+    fn of(pipe: Option<impl AsyncRead + Unpin + Send + 'static>) -> Self {
+        let Some(pipe) = pipe else {
+            panic!("the service was started without pipes");
+        };
+        let lines = watch::Sender::new(Vec::new());
+        let sink = lines.clone();
+        let reading = tokio::spawn(async move {
+            let mut source = BufReader::new(pipe).lines();
+            while let Ok(Some(line)) = source.next_line().await {
+                sink.send_modify(|lines| lines.push(line));
+            }
+        });
+        Self { lines, reading }
+    }
+
+    fn is_over(&self) -> bool {
+        self.reading.is_finished()
+    }
+}
+
+/// A page over bare HTTP.
+async fn get(address: SocketAddr, path: &str) -> String {
+    let ask = async {
+        let mut socket = TcpStream::connect(address).await?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await?;
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).await?;
+        std::io::Result::Ok(reply)
+    };
+    let reply = within("the page is there", ask)
+        .await
+        .unwrap_or_else(|error| panic!("no page {path}: {error}"));
+    let Some((head, body)) = reply.split_once("\r\n\r\n") else {
+        panic!("no HTTP: {reply}");
+    };
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}

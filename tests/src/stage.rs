@@ -1,0 +1,276 @@
+//! A server, a venue, and what everybody reads and writes between them.
+
+use crate::{
+    entry::Entry,
+    reviewer::{Reviewer, governor_permit, position_permit},
+    service::{Service, ServiceBuilder},
+    wait::within,
+};
+use exchange_sim::{OrderRecord, Sim, SimConfig, SimHandle};
+use redis::{AsyncCommands, AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
+use redis_harness::RedisServer;
+use rust_decimal::Decimal;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+/// The stream of plans.
+pub const PLANS: &str = "quantum:stream:apply.plan";
+/// The stream of results.
+pub const RESULTS: &str = "quantum:stream:apply.result";
+
+const GOVERNOR: &str = "quantum:permit:";
+const P33: &str = "quantum:permit:p33:";
+
+/// A real `redis-server` and a simulated venue that holds 12.4 BTC, 124 ETH and 1240 SOL.
+#[derive(Debug)]
+pub struct Stage {
+    /// The server.
+    pub redis: RedisServer,
+    sim: Sim,
+    connection: MultiplexedConnection,
+    proposals: AtomicU32,
+}
+
+impl Stage {
+    /// Both parts, up and empty.
+    pub async fn open() -> Self {
+        let redis = RedisServer::start().await;
+        let config = SimConfig::default()
+            .position("BTCUSDT", Decimal::new(124, 1))
+            .position("ETHUSDT", Decimal::new(124, 0))
+            .position("SOLUSDT", Decimal::new(1240, 0));
+        let sim = Sim::start(config)
+            .await
+            .unwrap_or_else(|error| panic!("no simulated venue: {error}"));
+        let connection = connect(&redis.url()).await;
+        Self {
+            redis,
+            sim,
+            connection,
+            proposals: AtomicU32::new(0),
+        }
+    }
+
+    /// Brings a server that was killed back: empty, on the same port.
+    pub async fn restart_redis(&mut self) {
+        self.redis.restart().await;
+        self.connection = connect(&self.redis.url()).await;
+    }
+
+    /// The venue's inside view: its order log is the judge.
+    pub fn venue(&self) -> &SimHandle {
+        self.sim.handle()
+    }
+
+    /// Every order that arrived at the venue.
+    pub fn orders(&self) -> Vec<OrderRecord> {
+        assert_eq!(self.venue().orders_dropped(), 0, "the log is complete");
+        self.venue().orders()
+    }
+
+    /// The one order that arrived.
+    pub fn only_order(&self) -> OrderRecord {
+        let mut orders = self.orders();
+        assert_eq!(orders.len(), 1, "{orders:?}");
+        orders.remove(0)
+    }
+
+    /// The service in testnet mode on these two, patient with permits and quick to look for
+    /// proposals; not started yet.
+    pub fn service(&self) -> ServiceBuilder {
+        ServiceBuilder::bare()
+            .env("APPLY_MODE", "testnet")
+            .env("REDIS_URL", self.redis.url())
+            .env("BINANCE_TESTNET_URL", self.sim.url())
+            .env("BINANCE_TESTNET_API_KEY", SimConfig::API_KEY)
+            .env("BINANCE_TESTNET_API_SECRET", SimConfig::API_SECRET)
+            .env("APPLY_ALLOWLIST", "BTCUSDT,ETHUSDT,SOLUSDT")
+            .env("APPLY_METRICS_PORT", "0")
+            .env("APPLY_POLL_SEC", "0.02")
+            .env("APPLY_PERMIT_WAIT_MS", "20000")
+            .env("APPLY_PERMIT_STEP_MS", "20")
+    }
+
+    /// The same, started and ready.
+    pub async fn ready(&self) -> Service {
+        self.service().ready().await
+    }
+
+    /// Writes a calm proposal as the exit brain does, one that no other has the plan id of.
+    pub async fn propose(&self, symbol: &str, action: &str) {
+        self.propose_with(symbol, action, &[]).await;
+    }
+
+    /// The same with other fields beside or instead of the usual ones.
+    pub async fn propose_with(&self, symbol: &str, action: &str, fields: &[(&str, &str)]) {
+        let n = self.proposals.fetch_add(1, Ordering::Relaxed);
+        let at = format!("2026-01-25T00:{:02}:{:02}.{n:03}Z", n / 60 % 60, n % 60);
+        let mut all = vec![
+            ("harvest_action", action),
+            ("kill_score", "0.539"),
+            ("k_regime_flip", "0.1"),
+            ("k_sigma_spike", "0.2"),
+            ("k_ts_drop", "0.3"),
+            ("R_net", "1.25"),
+            ("computed_at_utc", &at),
+            ("last_update_epoch", "1769301008"),
+            ("reason_codes", "ts_drop,age"),
+        ];
+        all.retain(|(name, _)| !fields.iter().any(|(other, _)| other == name));
+        all.extend_from_slice(fields);
+        let key = format!("quantum:harvest:proposal:{symbol}");
+        let () = redis::pipe()
+            .atomic()
+            .del(&key)
+            .hset_multiple(&key, &all)
+            .query_async(&mut self.connection.clone())
+            .await
+            .unwrap_or_else(|error| panic!("cannot propose: {error}"));
+    }
+
+    /// The newest plan of a symbol that is to be executed and is not among `known`.
+    pub async fn plan(&self, symbol: &str, known: &HashSet<String>) -> Entry {
+        self.wait_for_entry(PLANS, "a plan is published", |entry| {
+            entry.get("symbol") == symbol
+                && entry.get("decision") == "EXECUTE"
+                && !known.contains(entry.get("plan_id"))
+        })
+        .await
+    }
+
+    /// The plan of a symbol that is to be executed, where there is but one.
+    pub async fn only_plan(&self, symbol: &str) -> Entry {
+        self.plan(symbol, &HashSet::new()).await
+    }
+
+    /// The result of a plan, once it is there.
+    pub async fn result_of(&self, plan: &str) -> Entry {
+        self.wait_for_entry(RESULTS, &format!("plan {plan} has a result"), |entry| {
+            entry.get("plan_id") == plan
+        })
+        .await
+    }
+
+    /// The first result of a symbol, for tests in which it has one.
+    pub async fn result_for(&self, symbol: &str) -> Entry {
+        self.wait_for_entry(RESULTS, &format!("{symbol} has a result"), |entry| {
+            entry.get("symbol") == symbol
+        })
+        .await
+    }
+
+    /// Follows a stream from its beginning until an entry is wanted.
+    pub async fn wait_for_entry(
+        &self,
+        stream: &str,
+        what: &str,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Entry {
+        // A connection of its own: whoever blocks on a shared one blocks everybody.
+        let mut connection = connect(&self.redis.url()).await;
+        let mut seen = "0".to_owned();
+        within(what, async {
+            loop {
+                let reply: redis::Value = redis::cmd("XREAD")
+                    .arg(&["BLOCK", "1000", "STREAMS", stream, &seen])
+                    .query_async(&mut connection)
+                    .await
+                    .unwrap_or_else(|error| panic!("cannot follow {stream}: {error}"));
+                let entries = Entry::of_read(reply);
+                if let Some(last) = entries.last() {
+                    seen = last.id.clone();
+                }
+                if let Some(entry) = entries.into_iter().find(&wanted) {
+                    return entry;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Everything on a stream.
+    pub async fn entries(&self, stream: &str) -> Vec<Entry> {
+        Entry::of_range(self.command(&["XRANGE", stream, "-", "+"]).await)
+    }
+
+    /// Writes the governor's permit of a plan.
+    pub async fn govern(&self, plan: &str, permit: &str) {
+        self.write_permit(GOVERNOR, plan, permit).await;
+    }
+
+    /// Writes the position brain's permit of a plan.
+    pub async fn allow(&self, plan: &str, permit: &str) {
+        self.write_permit(P33, plan, permit).await;
+    }
+
+    /// Writes both permits of a plan, each a plain yes, for `quantity`.
+    pub async fn approve(&self, plan: &Entry, quantity: &str) {
+        let (id, symbol) = (plan.get("plan_id"), plan.get("symbol"));
+        self.govern(id, &governor_permit(symbol)).await;
+        self.allow(id, &position_permit(symbol, quantity)).await;
+    }
+
+    async fn write_permit(&self, prefix: &str, plan: &str, permit: &str) {
+        let () = self
+            .connection
+            .clone()
+            .set_ex(format!("{prefix}{plan}"), permit, 60)
+            .await
+            .unwrap_or_else(|error| panic!("cannot write a permit: {error}"));
+    }
+
+    /// A governor who answers every plan `after` that long with a yes.
+    pub async fn governor(&self, after: Duration) -> Reviewer {
+        self.governor_saying(move |plan| Some((after, governor_permit(plan.get("symbol")))))
+            .await
+    }
+
+    /// A governor of one's own.
+    pub async fn governor_saying(
+        &self,
+        says: impl Fn(&Entry) -> Option<(Duration, String)> + Send + 'static,
+    ) -> Reviewer {
+        Reviewer::start(self.redis.url(), "governor", GOVERNOR, says).await
+    }
+
+    /// A position brain who allows `quantity` on every plan, `after` that long.
+    pub async fn position_brain(&self, after: Duration, quantity: &'static str) -> Reviewer {
+        self.position_brain_saying(move |plan| {
+            Some((after, position_permit(plan.get("symbol"), quantity)))
+        })
+        .await
+    }
+
+    /// A position brain of one's own.
+    pub async fn position_brain_saying(
+        &self,
+        says: impl Fn(&Entry) -> Option<(Duration, String)> + Send + 'static,
+    ) -> Reviewer {
+        Reviewer::start(self.redis.url(), "p33", P33, says).await
+    }
+
+    /// Any command.
+    pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        command
+            .query_async(&mut self.connection.clone())
+            .await
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+}
+
+/// A connection that waits for its answers as long as this machine may be busy.
+pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
+    let patient = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(30)))
+        .set_response_timeout(Some(Duration::from_secs(30)));
+    let client = redis::Client::open(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+    client
+        .get_multiplexed_async_connection_with_config(&patient)
+        .await
+        .unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
+}

@@ -1,0 +1,31 @@
+//! The whole service, end to end: a real `redis-server`, the real binary as a process, and the
+//! simulated venue, whose order log is the judge.
+#![allow(clippy::unwrap_used)]
+
+mod crowd;
+mod ending;
+mod permits;
+mod proposals;
+mod scenarios;
+mod starting;
+mod venue;
+mod watching;
+
+use exchange_sim::OrderRecord;
+use rust_decimal::Decimal;
+
+/// A decimal from its digits.
+fn d(text: &str) -> Decimal {
+    Decimal::from_str_exact(text).unwrap()
+}
+
+/// A parameter of an order, as it was sent.
+fn sent<'a>(order: &'a OrderRecord, name: &str) -> &'a str {
+    order
+        .params
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+        .unwrap_or_else(|| panic!("no {name} in {}", order.params))
+}
