@@ -1,7 +1,8 @@
--- Puts a plan that will not execute on the stream, once a decision.
--- KEYS: published mark, plan stream
+-- Puts a plan that will not execute on the stream, once a decision, and never one that is claimed:
+-- whoever claimed it tells what becomes of it.
+-- KEYS: published mark, plan stream, claim
 -- ARGV: decision and reasons, mark ttl, stream length, field, value, ...
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+if redis.call('EXISTS', KEYS[3]) == 1 or redis.call('GET', KEYS[1]) == ARGV[1] then
   return 0
 end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))

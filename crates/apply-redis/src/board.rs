@@ -157,6 +157,7 @@ impl PlanLog for RedisBoard {
             .announce
             .key(Keys::of(&keys.published, &plan.id));
         call.key(&keys.plans)
+            .key(Keys::of(&keys.dedupe, &plan.id))
             .arg(format!("{}:{}", plan.decision, plan.reasons.join(",")))
             .arg(self.config.published_ttl.as_secs().max(1))
             .arg(self.config.stream_length);

@@ -269,6 +269,23 @@ async fn a_skipped_plan_is_published_once_a_decision() {
 }
 
 #[tokio::test]
+async fn a_claimed_plan_is_not_announced_again_whatever_is_decided_later() {
+    let mut bench = bench().await;
+    let plan = bench.plan("PARTIAL_75").await;
+    let won = bench.board.claim(&plan, &attempt("a"), TTL, 0).await;
+    assert_eq!(won.unwrap(), Claim::Won);
+    let halted = Plan {
+        decision: Decision::Blocked,
+        reasons: vec!["kill_switch_active".into()],
+        ..plan
+    };
+    assert!(!bench.board.announce(&halted, 0).await.unwrap());
+    let plans = bench.stream(PLANS).await;
+    assert_eq!(plans.len(), 1);
+    assert_eq!(plans[0]["decision"], "EXECUTE");
+}
+
+#[tokio::test]
 async fn a_final_result_is_published_once_and_its_receipt_dropped() {
     let mut bench = bench().await;
     let plan = bench.plan("PARTIAL_75").await;
