@@ -1,7 +1,7 @@
 //! Proposals that lead to no order, and the kill switch.
 
 use crate::d;
-use apply_tests::{PLANS, RESULTS, Stage};
+use apply_tests::{Entry, PLANS, RESULTS, Stage};
 use std::collections::HashSet;
 
 const KILL_SWITCH: &str = "quantum:global:kill_switch";
@@ -164,7 +164,7 @@ async fn an_unchanged_proposal_is_carried_out_once_however_often_it_is_looked_at
         .await;
     service.stopped_well().await;
     assert_eq!(stage.orders().len(), 1);
-    let own = |r: &&apply_tests::Entry| r.get("plan_id") == plan.get("plan_id");
+    let own = |r: &&Entry| r.get("plan_id") == plan.get("plan_id");
     assert_eq!(stage.entries(RESULTS).await.iter().filter(own).count(), 1);
 }
 
@@ -173,35 +173,44 @@ async fn a_kill_switch_set_during_the_wait_stops_the_order() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     stage.propose("BTCUSDT", "PARTIAL_75").await;
-    let plan = stage.only_plan("BTCUSDT").await;
+    let blocked = stage.only_plan("BTCUSDT").await;
     let _: String = stage.command(&["SET", KILL_SWITCH, "true"]).await;
-    stage.approve(&plan, "0.009").await;
-    let result = stage.result_of(plan.get("plan_id")).await;
+    stage.approve(&blocked, "0.009").await;
+    let result = stage.result_of(blocked.get("plan_id")).await;
     assert_eq!(result.get("error"), "kill_switch_active");
     assert_eq!(
         (result.get("decision"), result.get("executed")),
         ("BLOCKED", "False")
     );
     // Nothing new is begun while it is on, whatever the word in it.
-    for (n, word) in ["yes", "1", "TRUE", "what?"].into_iter().enumerate() {
+    let mut known = HashSet::new();
+    for word in ["yes", "1", "TRUE", "what?"] {
         let _: String = stage.command(&["SET", KILL_SWITCH, word]).await;
         stage.propose("ETHUSDT", "PARTIAL_75").await;
-        let results = || stage.entries(RESULTS);
-        let blocked = |results: &[apply_tests::Entry]| {
-            let eth = results.iter().filter(|r| r.get("symbol") == "ETHUSDT");
-            eth.filter(|r| r.get("error") == "kill_switch_active")
-                .count()
-        };
-        apply_tests::within("the plan is blocked", async {
-            while blocked(&results().await) <= n {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let result = stage
+            .wait_for_entry(RESULTS, "the plan is blocked", |result| {
+                result.get("symbol") == "ETHUSDT" && !known.contains(result.get("plan_id"))
+            })
+            .await;
+        assert_eq!(result.get("error"), "kill_switch_active", "{word}");
+        known.insert(result.get("plan_id").to_owned());
     }
     assert_eq!(stage.orders(), []);
+    // The plan that was under review is on the stream once, however it looks under the switch.
+    let own = |plan: &&Entry| plan.get("plan_id") == blocked.get("plan_id");
+    assert_eq!(stage.entries(PLANS).await.iter().filter(own).count(), 1);
+    // Off again: the proposal that still stands is reviewed, the one that had its result is not.
     let _: i64 = stage.command(&["DEL", KILL_SWITCH]).await;
-    goes_on(&stage, "SOLUSDT").await;
+    let plan = stage.only_plan("ETHUSDT").await;
+    stage.approve(&plan, "0.05").await;
+    stage
+        .wait_for_entry(RESULTS, "the plan is carried out", |result| {
+            result.get("plan_id") == plan.get("plan_id") && result.get("executed") == "True"
+        })
+        .await;
+    service
+        .line_with(&[blocked.get("plan_id"), "reason=duplicate_plan"])
+        .await;
     service.stopped_well().await;
     assert_eq!(stage.orders().len(), 1);
 }
