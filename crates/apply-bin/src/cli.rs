@@ -1,6 +1,13 @@
 //! The command line.
 
-use crate::{config::Config, demo, exit::Failure, run};
+use crate::{
+    chain,
+    config::Config,
+    demo,
+    exit::Failure,
+    review::{self, Reviewer},
+    run,
+};
 use apply_core::{Symbol, SymbolError};
 use clap::{Parser, Subcommand};
 use rust_decimal::Decimal;
@@ -24,6 +31,16 @@ enum Command {
         after_help = "Example: APPLY_MODE=dry_run REDIS_URL=redis://127.0.0.1:6379 apply-layer run"
     )]
     Run,
+    /// Run a reviewer: reads plans from Redis and writes its permits, configured by the environment.
+    Review {
+        #[command(subcommand)]
+        reviewer: Reviewer,
+    },
+    /// Run both reviewers and the service in one process, each still through Redis.
+    #[command(
+        after_help = "Example: REDIS_URL=redis://127.0.0.1:6379 BINANCE_TESTNET_API_KEY=… BINANCE_TESTNET_API_SECRET=… APPLY_MODE=testnet apply-layer chain"
+    )]
+    Chain,
     /// Show the whole path on this machine, with nothing installed: four scenarios, one table.
     #[command(after_help = "Example: apply-layer demo")]
     Demo,
@@ -61,9 +78,17 @@ fn position(text: &str) -> Result<(String, Decimal), String> {
 /// Does what the command line asks for.
 pub(crate) async fn dispatch() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run => match Config::from_environment() {
+        Command::Run => match configured() {
             Ok(config) => run::run(config).await,
-            Err(mistakes) => Err(Failure::configuration(mistakes.to_string())),
+            Err(failure) => Err(failure),
+        },
+        Command::Review { reviewer } => match configured() {
+            Ok(config) => review::review(&config, reviewer).await,
+            Err(failure) => Err(failure),
+        },
+        Command::Chain => match configured() {
+            Ok(config) => chain::chain(config).await,
+            Err(failure) => Err(failure),
         },
         Command::Demo => demo::demo().await,
         Command::Sim {
@@ -77,4 +102,8 @@ pub(crate) async fn dispatch() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.into(),
     }
+}
+
+fn configured() -> Result<Config, Failure> {
+    Config::from_environment().map_err(|mistakes| Failure::configuration(mistakes.to_string()))
 }

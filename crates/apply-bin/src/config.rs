@@ -1,6 +1,10 @@
 //! The one place that reads the environment. Everything that is wrong is reported at once, each
 //! mistake with its key, its value and the mend.
 
+mod review;
+
+pub(crate) use review::ReviewConfig;
+
 use apply_core::{GateSettings, Mode, Symbol};
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
@@ -34,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) credentials: Option<Credentials>,
     /// How long to wait for what is needed before giving up at start.
     pub(crate) start_wait: Duration,
+    /// What only the reviewers read.
+    pub(crate) review: ReviewConfig,
     /// What is not wrong but looks unintended.
     pub(crate) remarks: Vec<String>,
 }
@@ -96,7 +102,8 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// Every variable there is. What begins with `APPLY_` and is not here is probably a typing error.
+/// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
+/// is not known is probably a typing error.
 const KNOWN: [&str; 23] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
@@ -122,6 +129,10 @@ const KNOWN: [&str; 23] = [
     "BINANCE_TESTNET_API_SECRET",
     "BINANCE_TESTNET_URL",
 ];
+
+fn known() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().chain(review::KNOWN)
+}
 
 impl Config {
     /// Reads the process's environment.
@@ -170,6 +181,7 @@ impl Config {
             venue: read.venue(),
             credentials: read.credentials(mode),
             start_wait: read.seconds("APPLY_START_WAIT_SEC", "30", 0.0..=86_400.0),
+            review: read.review(),
             remarks: remarks(vars),
         };
         if config.symbols.is_empty() {
@@ -244,7 +256,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The variable's text without blanks around it; an empty one is as good as none.
     fn text(&self, key: &str) -> Option<&str> {
-        debug_assert!(KNOWN.contains(&key), "{key} is missing from KNOWN");
+        debug_assert!(known().any(|known| known == key), "{key} is not known");
         let text = self.vars.get(key)?.trim();
         (!text.is_empty()).then_some(text)
     }
@@ -502,12 +514,13 @@ fn sign_with(api_key: &str, secret: &str) -> Result<Credentials, CredentialsErro
 }
 
 fn remarks(vars: &BTreeMap<String, String>) -> Vec<String> {
-    let strangers = vars
-        .keys()
-        .filter(|key| key.starts_with("APPLY_") && !KNOWN.contains(&key.as_str()));
+    let strangers = vars.keys().filter(|key| {
+        let ours = key.starts_with("APPLY_") || key.starts_with("REVIEW_");
+        ours && !known().any(|known| known == **key)
+    });
     strangers
         .map(
-            |key| match KNOWN.iter().min_by_key(|known| distance(key, known)) {
+            |key| match known().min_by_key(|known| distance(key, known)) {
                 Some(known) if distance(key, known) <= 4 => {
                     format!(
                         "{key} is no variable of this program and is ignored; is {known} meant?"

@@ -11,7 +11,7 @@ use crate::{
 };
 use apply_core::{
     ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Settings, Symbol,
-    memory::MemoryBoard,
+    memory::{MemoryBoard, MemoryJournal},
 };
 use exchange_client::{Client, Credentials, Host};
 use exchange_sim::{OrderRecord, Sim, SimConfig};
@@ -183,8 +183,10 @@ impl Stage {
             board: Switched {
                 board: board.clone(),
                 halted: false,
+                file: None,
             },
             permits: permits.clone(),
+            journal: MemoryJournal::default(),
             venue: Venue::new(Some(client)),
             clock: SystemClock,
         };

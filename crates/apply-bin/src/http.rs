@@ -1,6 +1,6 @@
 //! The metrics port.
 
-use crate::{exit::Failure, metrics::Metrics};
+use crate::exit::Failure;
 use axum::{
     Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
 };
@@ -9,8 +9,11 @@ use tokio::net::TcpListener;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Takes the port, or says what to do about it. The address is the one taken: port 0 takes a free one.
-pub(crate) async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+/// Takes the port, or says which variable to change. The address is the one taken: port 0 takes a free one.
+pub(crate) async fn listen(
+    wanted: SocketAddr,
+    variable: &str,
+) -> Result<(TcpListener, SocketAddr), Failure> {
     let taken = async {
         let listener = TcpListener::bind(wanted).await?;
         let address = listener.local_addr()?;
@@ -18,19 +21,25 @@ pub(crate) async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAdd
     };
     taken.await.map_err(|error: std::io::Error| {
         Failure::unavailable(format!(
-            "cannot listen on {wanted} for metrics: {error}; stop what uses the port or set APPLY_METRICS_PORT to another one"
+            "cannot listen on {wanted} for metrics: {error}; stop what uses the port or set {variable} to another one"
         ))
     })
 }
 
+/// What there is to read on the page.
+pub(crate) trait Page: Clone + Send + Sync + 'static {
+    /// The page as of now, in the OpenMetrics text format.
+    fn render(&self) -> String;
+}
+
 /// Serves until `stop` resolves and open requests are answered.
-pub(crate) async fn serve(
+pub(crate) async fn serve<P: Page>(
     listener: TcpListener,
-    metrics: Metrics,
+    metrics: P,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
     let app = Router::new()
-        .route("/metrics", get(page))
+        .route("/metrics", get(page::<P>))
         .with_state(metrics);
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
@@ -38,6 +47,6 @@ pub(crate) async fn serve(
         .map_err(|error| Failure::unavailable(format!("the metrics page broke down: {error}")))
 }
 
-async fn page(State(metrics): State<Metrics>) -> impl IntoResponse {
+async fn page<P: Page>(State(metrics): State<P>) -> impl IntoResponse {
     ([(CONTENT_TYPE, OPENMETRICS)], metrics.render())
 }

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod chain;
 mod cli;
 mod clock;
 mod config;
@@ -15,6 +16,7 @@ mod gauges;
 mod http;
 mod logging;
 mod metrics;
+mod review;
 mod run;
 mod venue;
 mod wiring;

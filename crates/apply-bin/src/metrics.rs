@@ -1,5 +1,6 @@
 //! What Prometheus reads: the old names as they were, the new ones beside them.
 
+use crate::http::Page;
 use apply_core::{Event, Observer, Settlement, Submission, Symbol};
 use permit_gate::FoundBy;
 use prometheus_client::{
@@ -185,9 +186,10 @@ impl Metrics {
         inner.announce_labels(symbols, permits);
         Self(Arc::new(inner))
     }
+}
 
-    /// The page, in the OpenMetrics text format.
-    pub(crate) fn render(&self) -> String {
+impl Page for Metrics {
+    fn render(&self) -> String {
         let mut page = String::new();
         // Writing to a string cannot fail.
         let _ = text::encode(&mut page, &self.0.registry);

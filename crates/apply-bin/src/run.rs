@@ -48,7 +48,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     stop_on_signals(&stop)?;
     announce(&config);
 
-    let (listener, address) = http::listen(config.http).await?;
+    let (listener, address) = http::listen(config.http, "APPLY_METRICS_PORT").await?;
     info!("Metrics on http://{address}/metrics");
     let Some((board, permits)) = connect(&config, &stop).await? else {
         return Ok(()); // told to stop before there was anything to do
@@ -259,7 +259,7 @@ pub(crate) fn instance() -> AttemptId {
     AttemptId::new(&name).unwrap_or_else(|_| unreachable!("digits and a dash are an id"))
 }
 
-fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
+pub(crate) fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind)
             .map_err(|error| Failure::unavailable(format!("cannot listen for signals: {error}")))?;

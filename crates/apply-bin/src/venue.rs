@@ -1,19 +1,21 @@
 //! The core's [`Exchange`] port on the exchange client.
 
 use apply_core::{
-    ApprovedClose, ApprovedStop, Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement,
+    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement,
     Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
     plan_id::client_order_id,
 };
 use exchange_client::{
     self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, NotExecuted, OrderReport,
+    Unresolved,
     PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, SymbolRules,
     VenueTime,
 };
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::{Duration, Instant}};
+use tokio::time::sleep;
 
 /// One account on one test host, or none: a dry run needs no keys and asks the venue nothing.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub(crate) struct Desk {
     mode: PositionMode,
     /// The position and the order that would close it; none where the symbol is flat.
     held: Option<(client::Position, PreparedOrder)>,
+    /// When an order from this desk may be signed.
+    window: SendWindow,
 }
 
 impl fmt::Debug for Desk {
@@ -64,6 +68,7 @@ impl Exchange for Venue {
         &self,
         symbol: &Symbol,
         plan: &PlanId,
+        sign_by: Instant,
     ) -> Result<Position<Desk>, ExchangeError> {
         let client = self.client()?;
         let symbol = venue_symbol(symbol)?;
@@ -87,6 +92,13 @@ impl Exchange for Venue {
         let amount = held
             .as_ref()
             .map_or(Decimal::ZERO, |position| position.amount);
+        let now = client.server_time();
+        let left = sign_by.saturating_duration_since(Instant::now());
+        let mut window = SendWindow {
+            not_before: now,
+            not_after: now.plus(left),
+            recv_window: Duration::ZERO,
+        };
         let held = match held {
             None => None,
             Some(position) => {
@@ -95,15 +107,27 @@ impl Exchange for Venue {
                     .map_err(|error| unfit(&error))?;
                 let order = client
                     .prepare_close(&position, mode, &rules, id)
-                    .map_err(|error| unfit(&error))?;
+                    .map_err(|error| unfit(&error))?
+                    .sign_by(window.not_after);
+                window.recv_window = order.recv_window();
                 Some((position, order))
             }
         };
-        let desk = Desk { rules, mode, held };
+        let desk = Desk {
+            rules,
+            mode,
+            held,
+            window,
+        };
         Ok(Position { amount, desk })
     }
 
-    async fn submit_close(&self, order: ApprovedClose, desk: Desk) -> Submission {
+    fn trace(&self, desk: &Desk) -> Option<OrderTrace> {
+        let (_, order) = desk.held.as_ref()?;
+        Some(trace(order.intent(), desk.window))
+    }
+
+    async fn submit_close(&self, order: Armed<ApprovedClose>, desk: Desk) -> Submission {
         let (client, prepared) = match (self.client(), desk.held) {
             (Ok(client), Some((_, prepared))) => (client, prepared),
             (Err(error), _) => return not_sent(error),
@@ -162,7 +186,7 @@ impl Exchange for Venue {
                 };
             }
         };
-        match client.settle(&intent, window, PATIENCE).await {
+        match settle(client, &intent, window).await {
             client::Settlement::Filled(report) => {
                 let quantity = report.original_quantity.unwrap_or(report.executed_quantity);
                 Settlement::Accepted(fill(&report, quantity))
@@ -205,7 +229,7 @@ impl Exchange for Venue {
         }))
     }
 
-    async fn replace_stop(&self, stop: ApprovedStop, desk: Desk) -> StopReplacement {
+    async fn replace_stop(&self, stop: Armed<ApprovedStop>, desk: Desk) -> StopReplacement {
         let not_sent = |why: String| StopReplacement::NotSent { why };
         let (client, position) = match (self.client(), desk.held) {
             (Ok(client), Some((position, _))) => (client, position),
@@ -218,7 +242,7 @@ impl Exchange for Venue {
         };
         let intent =
             match StopIntent::for_position(&position, desk.mode, &desk.rules, stop.trigger(), id) {
-                Ok(intent) => intent,
+                Ok(intent) => intent.sign_by(desk.window.not_after),
                 Err(error) => return not_sent(error.to_string()),
             };
         match client.replace_stop(&intent).await {
@@ -246,7 +270,92 @@ impl Exchange for Venue {
             },
         }
     }
+
+    async fn settle_stop(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        trace: &OrderTrace,
+    ) -> StopReplacement {
+        match self.look_for_stop(symbol, plan, trace).await {
+            Ok(replacement) => replacement,
+            Err(error) => StopReplacement::Unknown {
+                why: error.to_string(),
+            },
+        }
+    }
 }
+
+/// Asks about an order until the answer is one, or no more asking will help.
+async fn settle(client: &Client, intent: &CloseIntent, window: SendWindow) -> client::Settlement {
+    let started = tokio::time::Instant::now();
+    loop {
+        let settlement = client.settle(intent, window, PATIENCE).await;
+        let patience = match &settlement {
+            // The venue is away; when it is back it will know.
+            client::Settlement::Unresolved(Unresolved::NoAnswer(_)) => VENUE_AWAY,
+            // What it shows of orders, fills and positions may not fit together for a moment.
+            client::Settlement::Unresolved(_) => VENUE_BEHIND,
+            client::Settlement::Filled(_) | client::Settlement::NotExecuted(_) => return settlement,
+        };
+        if started.elapsed() >= patience {
+            return settlement;
+        }
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// How long a venue that does not answer is asked.
+const VENUE_AWAY: Duration = Duration::from_secs(600);
+/// How long a venue that contradicts itself is asked.
+const VENUE_BEHIND: Duration = Duration::from_secs(30);
+/// Between two rounds of questions.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+impl Venue {
+    /// What became of a stop that may have been placed. Where it is there the old ones may be too:
+    /// they guard as well, and a person or the next move takes them away.
+    async fn look_for_stop(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        trace: &OrderTrace,
+    ) -> Result<StopReplacement, ExchangeError> {
+        let client = self.client()?;
+        let id = client_order_id(plan)
+            .parse::<ClientAlgoId>()
+            .map_err(|error| unfit(&error))?;
+        let (_, window) = untrace(symbol, plan, trace)?;
+        let started = tokio::time::Instant::now();
+        loop {
+            let closed = client.server_time() > window.closes();
+            match client.fetch_stop(&id).await {
+                Ok(Some(stop)) => {
+                    return Ok(StopReplacement::Placed(StopPlaced {
+                        order_id: stop.algo_id.to_string(),
+                        side: trace.side,
+                        trigger: stop.trigger_price.unwrap_or_default(),
+                        cancelled: Vec::new(),
+                        left_over: Vec::new(),
+                    }));
+                }
+                // Asked after the moment from which on it could no longer land.
+                Ok(None) if closed => {
+                    return Ok(StopReplacement::NotSent {
+                        why: "the venue does not know the stop, and it can no longer land".into(),
+                    });
+                }
+                Ok(None) => {}
+                Err(error) if started.elapsed() >= VENUE_AWAY => return Err(unavailable(error)),
+                Err(_) => {}
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Between two questions about a stop.
+const PAUSE: Duration = Duration::from_millis(500);
 
 fn not_sent(why: impl fmt::Display) -> Submission {
     Submission::NotSent {

@@ -1,32 +1,35 @@
 //! The ports put together, and the loop that serves the symbols. `run` and `demo` share it all.
 
-use crate::{clock::SystemClock, venue::Venue};
+use crate::{clock::SystemClock, halt::HaltFile, venue::Venue};
 use apply_core::{
-    ApplyLayer, ApplyResult, Claim, Event, Halt, Observed, Plan, PlanLog, PortError, Ports,
-    ProposalSource, ResultLog, Symbol, SymbolWorker,
+    ApplyLayer, ApplyResult, Claim, Event, Halt, Intent, Journal, Observed, OpenPlan, Plan, PlanLog,
+    PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker,
 };
 use permit_gate::{AttemptId, PermitStore};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// The outside: a board for proposals, plans and results, a permit store, a venue, a clock.
-pub(crate) struct Outside<B, S> {
+/// The outside: a board for proposals, plans and results, a permit store, a journal, a venue, a clock.
+pub(crate) struct Outside<B, S, J> {
     pub(crate) board: Switched<B>,
     pub(crate) permits: S,
+    pub(crate) journal: J,
     pub(crate) venue: Venue,
     pub(crate) clock: SystemClock,
 }
 
-impl<B, S> Ports for Outside<B, S>
+impl<B, S, J> Ports for Outside<B, S, J>
 where
     B: ProposalSource + PlanLog + ResultLog + 'static,
     S: PermitStore + 'static,
+    J: Journal + 'static,
 {
     type Proposals = Switched<B>;
     type Plans = Switched<B>;
     type Results = Switched<B>;
     type Permits = S;
+    type Journal = J;
     type Exchange = Venue;
     type Clock = SystemClock;
 
@@ -46,6 +49,10 @@ where
         &self.permits
     }
 
+    fn journal(&self) -> &J {
+        &self.journal
+    }
+
     fn exchange(&self) -> &Venue {
         &self.venue
     }
@@ -55,20 +62,31 @@ where
     }
 }
 
-/// A board under the static kill switch as well as its own.
+/// A board under this machine's kill switches as well as its own.
 pub(crate) struct Switched<B> {
     pub(crate) board: B,
     /// `APPLY_KILL_SWITCH`.
     pub(crate) halted: bool,
+    /// `APPLY_KILL_SWITCH_FILE`, where there is one to look for.
+    pub(crate) file: Option<HaltFile>,
 }
 
 impl<B> Switched<B> {
+    /// The board's switch counts where this machine's are off.
     fn halt(&self, board: Halt) -> Halt {
-        match self.halted {
-            true => Halt::On {
+        match self.here() {
+            Halt::Off => board,
+            on => on,
+        }
+    }
+
+    fn here(&self) -> Halt {
+        match (self.halted, &self.file) {
+            (true, _) => Halt::On {
                 by: "APPLY_KILL_SWITCH".into(),
             },
-            false => board,
+            (false, Some(file)) => file.look(),
+            (false, None) => Halt::Off,
         }
     }
 }
@@ -84,6 +102,10 @@ impl<B: ProposalSource> ProposalSource for Switched<B> {
 
     async fn fetch_halt(&self, symbol: &Symbol) -> Result<Halt, PortError> {
         Ok(self.halt(self.board.fetch_halt(symbol).await?))
+    }
+
+    fn local_halt(&self) -> Halt {
+        self.here()
     }
 
     async fn changed(&self, symbol: &Symbol) {
@@ -104,6 +126,18 @@ impl<B: PlanLog> PlanLog for Switched<B> {
 
     async fn announce(&self, plan: &Plan, timestamp: u64) -> Result<bool, PortError> {
         self.board.announce(plan, timestamp).await
+    }
+
+    async fn note_intent(&self, intent: &Intent) -> Result<bool, PortError> {
+        self.board.note_intent(intent).await
+    }
+
+    async fn fetch_abandoned(&self) -> Result<Vec<OpenPlan>, PortError> {
+        self.board.fetch_abandoned().await
+    }
+
+    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
+        self.board.adopt(open, attempt).await
     }
 }
 
