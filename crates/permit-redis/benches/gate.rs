@@ -421,8 +421,8 @@ fn table(version: &str, sizes: &Sizes, rows: &[Row]) -> String {
     // The floor: a take that is asked for at the right moment without anybody having to wake us.
     let (floor, polling) = (rows[1].p50, rows[rows.len() - 1].p50);
     let mut text = format!(
-        "redis-server {version} and everything else on the same machine with {} cores, loopback, \
-         one thread for the gate; {} rounds, {} waiters in the crowd; microseconds.\n\n",
+        "redis-server {version}, the gate and the issuers on the same machine over loopback, {} core(s) \
+         for all of them, one thread for the gate; {} rounds, {} waiters in the crowd; microseconds.\n\n",
         thread::available_parallelism().unwrap(),
         sizes.rounds,
         sizes.crowd

@@ -35,6 +35,25 @@ async fn a_user_without_scripts_keeps_the_contract() {
     assert!(stats.transactions > 0);
 }
 
+/// The line of `docs/permits.md`, to the letter.
+fn least_rights() -> String {
+    let page = include_str!("../../../docs/permits.md");
+    let line = page.lines().find_map(|l| l.strip_prefix("user apply "));
+    format!("apply {}", line.unwrap())
+}
+
+#[tokio::test]
+async fn the_rights_in_the_docs_are_enough() {
+    for more in ["", " -evalsha +watch +unwatch +multi +exec +get"] {
+        let user = least_rights() + more;
+        let server = RedisServer::builder().acl(&user).start().await;
+        let config = RedisConfig::new(&server.url_as("apply", "password")).unwrap();
+        let bench = RedisBench::new(config, &server).await;
+        keeps_the_contract(&bench).await;
+        assert_eq!(bench.store.stats().transactions > 0, !more.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_polls_keeps_the_contract() {
     let server = RedisServer::start().await;
