@@ -188,11 +188,6 @@ impl Service {
         );
     }
 
-    /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
     /// Waits until it has ended by itself.
     pub async fn ended(mut self) -> Ended {
         let status: ExitStatus = within("the service has ended", self.child.wait())
