@@ -27,9 +27,18 @@ pub(crate) struct Backoff(Duration);
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(10);
     const LAST: Duration = Duration::from_millis(250);
+    const GOOD: Duration = Duration::from_secs(1);
 
     pub(crate) fn new() -> Self {
         Self(Self::FIRST)
+    }
+
+    /// A connection has ended that lived this long. One that lived for a while was a good one, and
+    /// the next pause is short again; one that is refused again and again is not.
+    pub(crate) fn after_life_of(&mut self, lived: Duration) {
+        if lived >= Self::GOOD {
+            *self = Self::new();
+        }
     }
 
     /// How long to pause now. The next pause is twice as long.
@@ -49,5 +58,9 @@ mod tests {
         let mut backoff = Backoff::new();
         let pauses: Vec<u128> = (0..7).map(|_| backoff.next().as_millis()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 250, 250]);
+        backoff.after_life_of(Duration::from_millis(999));
+        assert_eq!(backoff.next().as_millis(), 250);
+        backoff.after_life_of(Duration::from_secs(1));
+        assert_eq!(backoff.next().as_millis(), 10);
     }
 }

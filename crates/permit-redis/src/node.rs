@@ -254,7 +254,7 @@ async fn supervise(shared: Arc<Shared>) {
                     warn_of_forgetting(&name, &connection).await;
                 }
                 announce(&name, scripting, &mut announced);
-                backoff = Backoff::new();
+                let since = Instant::now();
                 shared.replace.store(false, Ordering::Relaxed);
                 let live = Live {
                     connection: connection.clone(),
@@ -270,6 +270,7 @@ async fn supervise(shared: Arc<Shared>) {
                 *shared.trouble() = why;
                 shared.live.send_replace(None);
                 shared.idle().clear();
+                backoff.after_life_of(since.elapsed());
             }
             Err(error) => {
                 let why = error.to_string();
@@ -277,9 +278,9 @@ async fn supervise(shared: Arc<Shared>) {
                 if before != why {
                     tracing::warn!(server = %name, error = %why, "cannot connect to Redis, trying on");
                 }
-                tokio::time::sleep(backoff.next()).await;
             }
         }
+        tokio::time::sleep(backoff.next()).await;
     }
 }
 

@@ -186,11 +186,55 @@ async fn a_connection_that_is_killed_misses_nothing_written_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_server_without_pushes_is_polled_at_the_step() {
+async fn a_server_that_refuses_us_is_not_stormed() {
     let server = RedisServer::builder()
-        .acl("worker on >secret ~quantum:* &* +@all -client|tracking -config")
+        .acl("worker on >secret ~quantum:* &* +@all")
         .start()
         .await;
+    let config = RedisConfig::new(&server.url_as("worker", "secret")).unwrap();
+    let store = RedisPermitStore::connect(config).await.unwrap();
+    let mut forbid = cmd("ACL");
+    forbid.arg("SETUSER").arg("worker").arg("resetkeys");
+    forbid
+        .exec_async(&mut server.connection().await)
+        .await
+        .unwrap();
+    let policy = permit_gate::WaitPolicy {
+        wait: Duration::from_millis(600),
+        step: Duration::from_millis(1),
+        ..PUSH_ONLY
+    };
+    let tasks: Vec<_> = (0..50)
+        .map(|i| {
+            let store = store.clone();
+            tokio::spawn(async move { wait(&store, &plan(i), policy).await })
+        })
+        .collect();
+    for task in tasks {
+        let block = task.await.unwrap().0.unwrap_err();
+        assert_eq!(block.code(), "permit_store_unavailable");
+    }
+    let again = store.stats().reconnects;
+    assert!((1..=10).contains(&again), "{again} reconnects");
+}
+
+#[tokio::test]
+async fn a_server_without_pushes_is_polled_at_the_step() {
+    let user = |rights| format!("worker on >secret ~quantum:* &* +@all {rights}");
+    let server = RedisServer::builder;
+    for server in [
+        // It speaks RESP2 only, over which no push comes.
+        server().acl(&user("")).config("rename-command HELLO \"\""),
+        // Neither tracking nor a look at the fallback.
+        server().acl(&user("-client|tracking -config")),
+        // A fallback that is not enabled, and which we do not enable.
+        server().acl(&user("-client|tracking")),
+    ] {
+        polled(server.start().await).await;
+    }
+}
+
+async fn polled(server: RedisServer) {
     let config = RedisConfig::new(&server.url_as("worker", "secret")).unwrap();
     let store = RedisPermitStore::connect(config).await.unwrap();
     assert_eq!(store.watch_mode(), WatchMode::Polling);

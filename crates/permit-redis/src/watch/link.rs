@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -72,7 +72,7 @@ async fn run(
         }
         match armed {
             Ok((connection, mode)) if mode.pushes() => {
-                backoff = Backoff::new();
+                let since = Instant::now();
                 times += 1;
                 if times > 1 {
                     hub.counters().watch_reconnects.add();
@@ -85,6 +85,8 @@ async fn run(
                 doubt.notify_one();
                 // Their next look may have been put off for long, trusting in pushes.
                 hub.registry().wake_all();
+                backoff.after_life_of(since.elapsed());
+                tokio::time::sleep(backoff.next()).await;
             }
             Ok(_) => tokio::time::sleep(TRY_AGAIN).await,
             Err(error) => {
