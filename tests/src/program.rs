@@ -12,23 +12,29 @@ use std::{
 /// # Panics
 /// Where it cannot be built: a stale binary would test something else.
 pub fn apply_layer() -> &'static Path {
-    static BUILT: LazyLock<PathBuf> = LazyLock::new(build);
-    &BUILT
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(build);
+    match &*BUILT {
+        Ok(program) => program,
+        Err(why) => panic!("there is no apply-layer to test: {why}"),
+    }
 }
 
 /// Asks cargo, which takes its own lock on the directory, does nothing where all is fresh, and
 /// says itself where the executable lies.
-fn build() -> PathBuf {
-    let test = std::env::current_exe().unwrap_or_else(|error| panic!("who are we? {error}"));
+fn build() -> Result<PathBuf, String> {
+    let test = std::env::current_exe().map_err(|error| format!("who are we? {error}"))?;
     // <target>/<profile's directory>/deps/<test>
     let mut above = test.ancestors().skip(2);
     let (Some(profile), Some(target)) = (above.next(), above.next()) else {
-        panic!("{} does not lie where cargo puts tests", test.display());
+        return Err(format!(
+            "{} does not lie where cargo puts tests",
+            test.display()
+        ));
     };
     let profile = match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",
         Some(other) => other,
-        None => panic!("{} has no profile", test.display()),
+        None => return Err(format!("{} has no profile", test.display())),
     };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
@@ -45,13 +51,11 @@ fn build() -> PathBuf {
     }
     let output = cargo
         .output()
-        .unwrap_or_else(|error| panic!("cannot run cargo: {error}"));
-    assert!(
-        output.status.success(),
-        "apply-layer could not be built: {}",
-        output.status
-    );
-    executable(&output.stdout).unwrap_or_else(|| panic!("cargo built no apply-layer"))
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("its build failed ({})", output.status));
+    }
+    executable(&output.stdout).ok_or_else(|| "cargo built none".into())
 }
 
 fn about_us(name: &OsString) -> bool {
