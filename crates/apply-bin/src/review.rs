@@ -238,6 +238,9 @@ impl Crew {
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let mut under_way = JoinSet::new();
         let mut trouble = Trouble::default();
+        if let Err(error) = feed.join().await {
+            self.tell(&mut trouble, &error);
+        }
         while !self.stop.is_cancelled() {
             let entries = match feed.next().await {
                 Ok(entries) => entries,

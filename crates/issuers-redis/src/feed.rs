@@ -10,7 +10,7 @@ use permit_issuers::{
     ports::{Delivery, PlanFeed},
 };
 use redis::{
-    ErrorKind, RedisError, Script, ServerErrorKind,
+    FromRedisValue, RedisError, Script, Value,
     streams::{StreamAutoClaimReply, StreamId, StreamReadReply},
 };
 use std::time::Duration;
@@ -66,8 +66,8 @@ impl RedisFeed {
         })
     }
 
-    /// Makes the group where there is none, and removes consumers that ended long ago. Also done
-    /// by reading, whenever the group turns out to be missing.
+    /// Makes the group where there is none, and removes consumers that ended long ago. Reading does
+    /// it too, whenever the group turns out to be missing.
     pub async fn join(&self) -> Result<(), PortError> {
         let made = redis::cmd("XGROUP")
             .arg("CREATE")
@@ -92,9 +92,8 @@ impl RedisFeed {
 
     /// Entries nobody was handed yet; waits for some at most as long as the configuration says.
     async fn fresh(&self) -> Result<Vec<Delivery>, RedisError> {
-        let mut read = redis::pipe();
-        read.cmd("XREADGROUP")
-            .arg("GROUP")
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg("GROUP")
             .arg(&self.group)
             .arg(&self.config.consumer)
             .arg("COUNT")
@@ -103,31 +102,28 @@ impl RedisFeed {
             .arg(self.config.block.as_millis() as u64)
             .arg("STREAMS")
             .arg(&self.stream)
-            .arg(">")
-            .cmd("TIME");
-        let (reply, time): (Option<StreamReadReply>, (u64, u64)) =
-            read.query_async(&mut self.blocking.connection()).await?;
+            .arg(">");
+        let (reply, now) = with_time::<Option<StreamReadReply>>(&self.blocking, read).await?;
         let streams = reply.map(|reply| reply.keys).unwrap_or_default();
-        let entries = streams.into_iter().flat_map(|stream| stream.ids);
-        Ok(deliveries(entries, moment(time)))
+        Ok(deliveries(
+            streams.into_iter().flat_map(|stream| stream.ids),
+            now,
+        ))
     }
 
     /// Entries somebody was handed and did not conclude, this process included.
     async fn left_behind(&self) -> Result<Vec<Delivery>, RedisError> {
-        let mut claim = redis::pipe();
+        let mut claim = redis::cmd("XAUTOCLAIM");
         claim
-            .cmd("XAUTOCLAIM")
             .arg(&self.stream)
             .arg(&self.group)
             .arg(&self.config.consumer)
             .arg(self.config.claim_after.as_millis() as u64)
             .arg("0")
             .arg("COUNT")
-            .arg(self.config.batch)
-            .cmd("TIME");
-        let (reply, time): (StreamAutoClaimReply, (u64, u64)) =
-            claim.query_async(&mut self.link.connection()).await?;
-        Ok(deliveries(reply.claimed, moment(time)))
+            .arg(self.config.batch);
+        let (reply, now) = with_time::<StreamAutoClaimReply>(&self.link, claim).await?;
+        Ok(deliveries(reply.claimed, now))
     }
 
     /// Whether it is time to look behind; at most once in a `block`.
@@ -151,24 +147,37 @@ impl RedisFeed {
     }
 }
 
+/// The command's answer and the time at which it came, in one round trip: a server takes up what
+/// stands behind a blocking command when that one is done.
+async fn with_time<T: FromRedisValue>(
+    link: &Link,
+    command: redis::Cmd,
+) -> Result<(T, Moment), RedisError> {
+    let mut both = redis::pipe();
+    both.add_command(command).cmd("TIME").ignore_errors();
+    let (answer, time): (Value, Value) = both.query_async(&mut link.connection()).await?;
+    Ok((checked(answer)?, moment(checked(time)?)))
+}
+
+fn checked<T: FromRedisValue>(value: Value) -> Result<T, RedisError> {
+    match value {
+        Value::ServerError(error) => Err(error.into()),
+        value => Ok(redis::from_redis_value(value)?),
+    }
+}
+
 impl PlanFeed for RedisFeed {
     async fn next(&self) -> Result<Vec<Delivery>, PortError> {
         match self.read().await {
             Ok(deliveries) => Ok(deliveries),
-            Err(error) if is_no_group(&error) => {
+            // The stream or its group is not there: never was, or the server lost it.
+            Err(error) if error.code() == Some("NOGROUP") => {
                 self.join().await?;
                 Ok(Vec::new())
             }
             Err(error) => Err(failed("read the stream")(error)),
         }
     }
-}
-
-/// The stream or its group is not there: never was, or the server lost it.
-fn is_no_group(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
-        && error.code() == Some("NOGROUP")
-        || error.code() == Some("NOGROUP")
 }
 
 fn deliveries(entries: impl IntoIterator<Item = StreamId>, read_at: Moment) -> Vec<Delivery> {
@@ -191,8 +200,8 @@ pub(crate) fn text_fields(entry: StreamId) -> Fields {
     let fields = entry.map.into_iter();
     fields
         .filter_map(|(field, value)| match value {
-            redis::Value::BulkString(bytes) => Some((field, String::from_utf8(bytes).ok()?)),
-            redis::Value::SimpleString(text) => Some((field, text)),
+            Value::BulkString(bytes) => Some((field, String::from_utf8(bytes).ok()?)),
+            Value::SimpleString(text) => Some((field, text)),
             _ => None,
         })
         .collect()
