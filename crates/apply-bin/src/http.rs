@@ -38,9 +38,20 @@ pub(crate) async fn serve<P: Page>(
     metrics: P,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
+    serve_with(listener, metrics, Router::new(), stop).await
+}
+
+/// The same with other routes beside it.
+pub(crate) async fn serve_with<P: Page>(
+    listener: TcpListener,
+    metrics: P,
+    more: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
     let app = Router::new()
         .route("/metrics", get(page::<P>))
-        .with_state(metrics);
+        .with_state(metrics)
+        .merge(more);
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await

@@ -8,6 +8,7 @@ use crate::{
     http,
     logging::{self, LogObserver},
     metrics::Metrics,
+    page::{self, Live, Vitals},
     venue::Venue,
     wiring::{Outside, Switched, serve},
 };
@@ -55,28 +56,43 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     };
     info!("Permits are awaited by {}", permits.watch_mode());
     let client = venue_client(&config).await?;
-    let metrics = metrics(&config, &permits, client.as_ref());
-    let page = tokio::spawn(http::serve(
+    let live = Live::new(
+        &config.symbols,
+        Vitals::begun(config.mode, instance().as_str()),
+    );
+    let metrics = metrics(&config, &permits, client.as_ref(), &live);
+    let page = tokio::spawn(http::serve_with(
         listener,
         metrics.clone(),
+        page::routes(&live, stop.clone()),
         stop.clone().cancelled_owned(),
     ));
-    let venue = Venue::new(client);
+    let venue = Venue::new(client.clone());
 
     let outside = Outside {
         board: Switched {
             board,
             halted: config.kill_switch,
         },
-        permits,
+        permits: permits.clone(),
         venue,
         clock: SystemClock,
     };
     let observer = Observers {
         log: LogObserver::new(config.log_format),
         metrics,
+        live: live.clone(),
     };
     let layer = Arc::new(ApplyLayer::new(outside, settings(&config), observer));
+    if let Some(symbol) = config.symbols.first() {
+        let parts = page::Parts {
+            layer: Arc::clone(&layer),
+            symbol: symbol.clone(),
+            permits,
+            venue: client,
+        };
+        tokio::spawn(page::watch(parts, live, stop.clone()));
+    }
     let mut tasks = serve(&layer, &config.symbols, config.poll, &stop);
     info!("Ready: following {} symbols", config.symbols.len());
 
@@ -233,9 +249,17 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
     Ok(Some(client))
 }
 
-fn metrics(config: &Config, permits: &RedisPermitStore, client: Option<&Client>) -> Metrics {
+fn metrics(
+    config: &Config,
+    permits: &RedisPermitStore,
+    client: Option<&Client>,
+    live: &Live,
+) -> Metrics {
     let names: Vec<&str> = permits.permits().iter().map(|p| p.name()).collect();
-    let mut gauges: Vec<Box<dyn Collector>> = vec![Box::new(StoreGauges(permits.clone()))];
+    let mut gauges: Vec<Box<dyn Collector>> = vec![
+        Box::new(StoreGauges(permits.clone())),
+        Box::new(page::FlowGauges(live.clone())),
+    ];
     if let Some(client) = client {
         gauges.push(Box::new(VenueGauges(client.clone())));
     }
@@ -274,15 +298,17 @@ pub(crate) fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The log and the metrics hear of everything.
+/// The log, the metrics and the page hear of everything.
 struct Observers {
     log: LogObserver,
     metrics: Metrics,
+    live: Live,
 }
 
 impl Observer for Observers {
     fn observe(&self, event: &Event<'_>) {
         self.log.observe(event);
         self.metrics.observe(event);
+        self.live.observe(event);
     }
 }

@@ -1,0 +1,444 @@
+//! The live model behind the page: what the observer hears, kept within bounds and passed on.
+
+use super::view::{
+    OrderView, PlanView, ProposalView, ResultView, SymbolView, WaitEnd, WaitView, cut, millis, now,
+};
+use super::vitals::Vitals;
+use apply_core::{ApplyResult, Event, Observer, Plan, Symbol};
+use permit_gate::PlanId;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::broadcast;
+
+/// Plans that are remembered. What is left over goes, those first that are over.
+const PLANS: usize = 100;
+
+/// Messages that a subscriber may lag behind before it is dropped and has to come again.
+const LAG: usize = 256;
+
+/// Upper bounds of the histogram of waits, in milliseconds; one more bucket holds the rest.
+const BUCKETS: [u64; 9] = [10, 25, 50, 100, 200, 400, 800, 1200, 5000];
+
+/// What the page shows. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    model: Mutex<Model>,
+    news: broadcast::Sender<Message>,
+}
+
+/// One message to the browsers: an event's name and its JSON.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) event: &'static str,
+    pub(super) data: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Model {
+    vitals: Vitals,
+    symbols: BTreeMap<String, SymbolView>,
+    /// The oldest first.
+    plans: VecDeque<PlanView>,
+    waits: Waits,
+}
+
+/// How long waits took, by how they ended. Counted since the process began.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Waits {
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Bucket {
+    /// Milliseconds; none for the last one.
+    up_to: Option<u64>,
+    granted: u64,
+    blocked: u64,
+}
+
+impl Live {
+    /// A model of these symbols, of which nothing is known yet.
+    pub(crate) fn new(symbols: &[Symbol], vitals: Vitals) -> Self {
+        let view = |symbol: &Symbol| {
+            let symbol = symbol.to_string();
+            let view = SymbolView {
+                symbol: symbol.clone(),
+                ..SymbolView::default()
+            };
+            (symbol, view)
+        };
+        let model = Model {
+            vitals,
+            symbols: symbols.iter().map(view).collect(),
+            plans: VecDeque::with_capacity(PLANS + 1),
+            waits: Waits::empty(),
+        };
+        Self(Arc::new(Shared {
+            model: Mutex::new(model),
+            news: broadcast::Sender::new(LAG),
+        }))
+    }
+
+    /// All there is now, and everything that comes after it: nothing falls between the two.
+    pub(super) fn subscribe(&self) -> (Message, broadcast::Receiver<Message>) {
+        let model = self.lock();
+        (model.snapshot(), self.0.news.subscribe())
+    }
+
+    pub(super) fn vitals(&self) -> Vitals {
+        self.lock().vitals.clone()
+    }
+
+    /// Changes the vitals; `again` tells the browsers even where nothing changed, so that they
+    /// know a silent connection from a dead one.
+    pub(super) fn update_vitals(&self, again: bool, change: impl FnOnce(&mut Vitals)) {
+        let mut model = self.lock();
+        let before = model.vitals.clone();
+        change(&mut model.vitals);
+        if again || model.vitals != before {
+            self.tell("vitals", || &model.vitals);
+        }
+    }
+
+    /// Every plan that is remembered, the oldest first, as JSON.
+    pub(super) fn plans(&self) -> String {
+        json(&self.lock().plans)
+    }
+
+    pub(super) fn symbols(&self) -> String {
+        json(&self.lock().symbols.values().collect::<Vec<_>>())
+    }
+
+    pub(super) fn waits(&self) -> String {
+        json(&self.lock().waits)
+    }
+
+    /// Plans whose order may stand at the venue without anybody knowing.
+    pub(super) fn unresolved(&self) -> usize {
+        let model = self.lock();
+        model.plans.iter().filter(|p| p.is_unresolved()).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Model> {
+        // Every change is whole before anything in it could panic.
+        let lock = self.0.model.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the subscribers; while the model is locked, so that they hear things in order.
+    fn tell<'a, T: Serialize + 'a>(&self, event: &'static str, what: impl FnOnce() -> &'a T) {
+        if self.0.news.receiver_count() == 0 {
+            return;
+        }
+        #[derive(Serialize)]
+        struct Envelope<'a, T> {
+            now: u64,
+            value: &'a T,
+        }
+        let data = json(&Envelope {
+            now: now(),
+            value: what(),
+        });
+        // The last one may have left meanwhile.
+        let _ = self.0.news.send(Message {
+            event,
+            data: data.into(),
+        });
+    }
+
+    fn plan(&self, plan: &Plan, change: impl FnOnce(&mut PlanView)) {
+        let mut model = self.lock();
+        let view = model.plan_or(&plan.id, |at| PlanView::of(plan, at));
+        change(view);
+        self.tell("plan", || &*view);
+    }
+
+    fn plan_of_result(&self, result: &ApplyResult) {
+        let mut model = self.lock();
+        let view = model.plan_or(&result.plan, |at| PlanView::of_result(result, at));
+        view.result = Some(ResultView::of(result, now()));
+        self.tell("plan", || &*view);
+    }
+
+    fn wait(&self, waited: Duration, granted: bool) {
+        let mut model = self.lock();
+        model.waits.count(millis(waited), granted);
+        self.tell("waits", || &model.waits);
+    }
+
+    fn symbol(&self, symbol: &Symbol, change: impl FnOnce(&mut SymbolView)) {
+        let mut model = self.lock();
+        if let Some(view) = model.symbols.get_mut(&symbol.to_string()) {
+            change(view);
+            view.at = Some(now());
+            self.tell("symbol", || &*view);
+        }
+    }
+}
+
+impl Observer for Live {
+    fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::ProposalRefused { error } => self.symbol(error.symbol(), |view| {
+                view.refused = Some(cut(&error.to_string()));
+            }),
+            Event::PlanPublished { plan } | Event::Duplicate { plan } => {
+                self.symbol(plan.symbol(), |view| {
+                    view.proposal = Some(ProposalView::of(plan));
+                    view.plan = Some(plan.id.to_string());
+                    view.refused = None;
+                });
+                self.plan(plan, |view| {
+                    // One that was dealt with here is told by its own life.
+                    if matches!(event, Event::Duplicate { .. }) && view.result.is_none() {
+                        view.decision = "SKIP".into();
+                        view.reasons = vec!["duplicate_plan".into()];
+                    }
+                });
+            }
+            Event::WaitStarted {
+                plan,
+                max_wait,
+                permits,
+            } => self.plan(plan, |view| {
+                view.wait = Some(WaitView::begun(now(), *max_wait, permits));
+            }),
+            Event::PermitFound {
+                plan,
+                label,
+                after,
+                by,
+                ..
+            } => self.plan(plan, |view| {
+                if let Some(wait) = &mut view.wait {
+                    wait.found(label, *after, *by);
+                }
+            }),
+            Event::Granted { plan, grant } => {
+                self.end_wait(plan, WaitEnd::granted(grant));
+                self.wait(grant.waited(), true);
+            }
+            Event::Blocked { plan, block } => {
+                self.end_wait(plan, WaitEnd::blocked(block));
+                self.wait(block.waited(), false);
+            }
+            Event::Submitted {
+                plan,
+                step,
+                submission,
+                took,
+            } => self.plan(plan, |view| {
+                view.order = Some(OrderView::submitted(step, submission, *took, now()));
+            }),
+            Event::Settled { plan, settlement } => self.plan(plan, |view| {
+                let step = view.step.clone().unwrap_or_default();
+                let took = view.order.as_ref().and_then(|order| order.took);
+                let mut order = OrderView::settled(&step, settlement, now());
+                order.took = took;
+                view.order = Some(order);
+            }),
+            Event::StopReplaced { plan, replacement } => self.plan(plan, |view| {
+                let step = view.step.clone().unwrap_or_default();
+                view.order = Some(OrderView::stop(&step, replacement, now()));
+            }),
+            Event::ResultPublished { result } => self.plan_of_result(result),
+            _ => {}
+        }
+    }
+}
+
+impl Live {
+    fn end_wait(&self, plan: &Plan, end: WaitEnd) {
+        self.plan(plan, |view| {
+            if let Some(wait) = &mut view.wait {
+                wait.end = Some(end);
+            }
+        });
+    }
+}
+
+impl Model {
+    /// The plan of this id, made where it is new; the oldest that is over makes room for it.
+    fn plan_or(&mut self, id: &PlanId, new: impl FnOnce(u64) -> PlanView) -> &mut PlanView {
+        let known = self.plans.iter().rposition(|p| p.id == id.as_str());
+        let index = known.unwrap_or_else(|| {
+            if self.plans.len() >= PLANS {
+                let over = self.plans.iter().position(PlanView::is_over);
+                self.plans.remove(over.unwrap_or(0));
+            }
+            self.plans.push_back(new(now()));
+            self.plans.len() - 1
+        });
+        &mut self.plans[index]
+    }
+
+    fn snapshot(&self) -> Message {
+        #[derive(Serialize)]
+        struct Snapshot<'a> {
+            now: u64,
+            keep: usize,
+            vitals: &'a Vitals,
+            symbols: Vec<&'a SymbolView>,
+            plans: &'a VecDeque<PlanView>,
+            waits: &'a Waits,
+        }
+        let data = json(&Snapshot {
+            now: now(),
+            keep: PLANS,
+            vitals: &self.vitals,
+            symbols: self.symbols.values().collect(),
+            plans: &self.plans,
+            waits: &self.waits,
+        });
+        Message {
+            event: "snapshot",
+            data: data.into(),
+        }
+    }
+}
+
+impl Waits {
+    fn empty() -> Self {
+        let bounds = BUCKETS.into_iter().map(Some).chain([None]);
+        let bucket = |up_to| Bucket {
+            up_to,
+            granted: 0,
+            blocked: 0,
+        };
+        Self {
+            buckets: bounds.map(bucket).collect(),
+        }
+    }
+
+    fn count(&mut self, waited: u64, granted: bool) {
+        let fits = |bucket: &&mut Bucket| bucket.up_to.is_none_or(|bound| waited <= bound);
+        if let Some(bucket) = self.buckets.iter_mut().find(fits) {
+            match granted {
+                true => bucket.granted += 1,
+                false => bucket.blocked += 1,
+            }
+        }
+    }
+}
+
+/// Text, numbers and lists only: nothing in the views can fail to become JSON.
+pub(super) fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apply_core::{GateSettings, Halt, Proposal};
+
+    fn plan(number: usize) -> Plan {
+        let at = number.to_string();
+        let fields = [
+            ("harvest_action", "PARTIAL_75"),
+            ("kill_score", "0.1"),
+            ("computed_at_utc", &at),
+        ];
+        let raw = fields
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into_iter()
+            .collect();
+        let symbol: Symbol = "BTCUSDT".parse().unwrap();
+        let gates = GateSettings {
+            allowlist: [symbol.clone()].into(),
+            critical: 0.8,
+            warning: 0.6,
+        };
+        Plan::decide(Proposal::parse(&symbol, &raw).unwrap(), &gates, &Halt::Off)
+    }
+
+    fn live() -> Live {
+        Live::new(&["BTCUSDT".parse().unwrap()], Vitals::default())
+    }
+
+    fn finish(live: &Live, plan: &Plan) {
+        let result = ApplyResult::not_executed(plan, plan.decision, Some("why".into()), 0);
+        live.observe(&Event::ResultPublished { result: &result });
+    }
+
+    #[test]
+    fn however_many_plans_there_were_the_model_keeps_its_size_and_the_ones_under_way() {
+        let live = live();
+        let under_way = plan(0);
+        live.observe(&Event::PlanPublished { plan: &under_way });
+        for number in 1..=3 * PLANS {
+            let plan = plan(number);
+            live.observe(&Event::PlanPublished { plan: &plan });
+            finish(&live, &plan);
+        }
+        let plans: Vec<serde_json::Value> = serde_json::from_str(&live.plans()).unwrap();
+        assert_eq!(plans.len(), PLANS);
+        assert_eq!(plans[0]["id"], under_way.id.as_str());
+        assert_eq!(
+            plans[PLANS - 1]["id"],
+            plan(3 * PLANS).id.as_str(),
+            "the newest is last"
+        );
+    }
+
+    #[test]
+    fn a_subscriber_gets_the_whole_first_and_every_change_after_it() {
+        let live = live();
+        let first = plan(1);
+        live.observe(&Event::PlanPublished { plan: &first });
+        let (snapshot, mut news) = live.subscribe();
+        assert_eq!(snapshot.event, "snapshot");
+        assert!(snapshot.data.contains(first.id.as_str()));
+        finish(&live, &first);
+        let next = news.try_recv().unwrap();
+        assert_eq!(next.event, "plan");
+        assert!(next.data.contains(r#""error":"why""#), "{}", next.data);
+        assert!(news.try_recv().is_err(), "one change, one message");
+    }
+
+    #[test]
+    fn a_subscriber_that_does_not_listen_loses_its_place_and_nobody_waits_for_it() {
+        let live = live();
+        let (_, mut news) = live.subscribe();
+        for number in 0..=LAG {
+            live.observe(&Event::PlanPublished {
+                plan: &plan(number),
+            });
+        }
+        assert!(matches!(
+            news.try_recv(),
+            Err(broadcast::error::TryRecvError::Lagged(_))
+        ));
+    }
+
+    #[test]
+    fn words_from_outside_are_cut_before_they_are_kept() {
+        let live = live();
+        let plan = plan(1);
+        let long = "é".repeat(100_000);
+        let result = ApplyResult::not_executed(&plan, plan.decision, Some(long), 0);
+        live.observe(&Event::ResultPublished { result: &result });
+        assert!(live.plans().len() < 2_000, "{}", live.plans().len());
+    }
+
+    #[test]
+    fn a_wait_is_counted_in_the_first_bucket_that_holds_it() {
+        let mut waits = Waits::empty();
+        for (waited, granted) in [(0, true), (10, true), (11, false), (60_000, false)] {
+            waits.count(waited, granted);
+        }
+        let counts: Vec<(u64, u64)> = waits
+            .buckets
+            .iter()
+            .map(|b| (b.granted, b.blocked))
+            .collect();
+        assert_eq!(counts[..2], [(2, 0), (0, 1)]);
+        assert_eq!(counts[BUCKETS.len()], (0, 1));
+    }
+}

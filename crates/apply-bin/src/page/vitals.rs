@@ -1,0 +1,231 @@
+//! Whether orders can flow, and the parts that this hangs on; asked once a second, never guessed.
+
+use super::{
+    state::Live,
+    view::{cut, millis, now},
+};
+use apply_core::{ApplyLayer, Halt, Mode, Ports, ProposalSource, Symbol};
+use exchange_client::Client;
+use permit_redis::{RedisPermitStore, WatchMode};
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A store that takes longer is away.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The browsers hear of every look that found something new, and of every fifth besides.
+const HEARTBEAT: u64 = 5;
+
+/// A clock that is further off than this is worth a look: requests carry the venue's time, so
+/// nothing fails by it, but log lines no longer match the venue's.
+const CLOCK_OFF: Duration = Duration::from_millis(500);
+
+/// The venue's clock is measured every 20 s; a reading older than this means that it was not there.
+const VENUE_SILENT: Duration = Duration::from_secs(60);
+
+/// The top of the page.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Vitals {
+    pub(super) version: &'static str,
+    /// Differs between two processes: the page knows a restart by it.
+    pub(super) instance: String,
+    /// When the process began.
+    pub(super) since: u64,
+    pub(super) mode: &'static str,
+    pub(super) flow: Flow,
+    pub(super) lights: Vec<Light>,
+}
+
+/// Whether orders can flow.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(tag = "state", content = "why", rename_all = "snake_case")]
+pub(super) enum Flow {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// They can.
+    Open,
+    /// Everything but the orders themselves.
+    DryRun,
+    /// The kill switch is on.
+    Halted(String),
+    /// Something needed is away.
+    Stuck(String),
+}
+
+/// One part and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Light {
+    pub(super) name: &'static str,
+    pub(super) state: LightState,
+    pub(super) text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LightState {
+    Good,
+    Fair,
+    Bad,
+    /// Not in use.
+    Off,
+}
+
+impl Vitals {
+    /// Of a process that begins now.
+    pub(crate) fn begun(mode: Mode, instance: &str) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            instance: instance.to_owned(),
+            since: now(),
+            mode: match mode {
+                Mode::DryRun => "dry_run",
+                Mode::Testnet => "testnet",
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Whether the service can do its work: a halt is the operator's will and no failure.
+    pub(super) fn is_well(&self) -> bool {
+        match self.flow {
+            Flow::Open | Flow::DryRun | Flow::Halted(_) => true,
+            Flow::Unknown | Flow::Stuck(_) => false,
+        }
+    }
+}
+
+/// What is asked.
+pub(crate) struct Parts<P: Ports> {
+    pub(crate) layer: Arc<ApplyLayer<P>>,
+    /// Whose proposal key is the way to the kill switch; any of them is.
+    pub(crate) symbol: Symbol,
+    pub(crate) permits: RedisPermitStore,
+    /// None in a dry run.
+    pub(crate) venue: Option<Client>,
+}
+
+/// Looks once a second until `stop`, and tells `live`.
+pub(crate) async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToken) {
+    let mut ticks = interval(EVERY);
+    // After a long look the next one waits its turn: a slow store is not asked more often.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = 0_u64;
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let Some(seen) = stop.run_until_cancelled(look(&parts)).await else {
+            return;
+        };
+        live.update_vitals(looks.is_multiple_of(HEARTBEAT), |vitals| {
+            (vitals.flow, vitals.lights) = seen;
+        });
+        looks += 1;
+    }
+}
+
+async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>) {
+    let asked = Instant::now();
+    let halt = timeout(
+        PATIENCE,
+        parts.layer.ports().proposals().fetch_halt(&parts.symbol),
+    )
+    .await
+    .unwrap_or_else(|_| {
+        Err(apply_core::PortError(format!(
+            "no answer for {} s",
+            PATIENCE.as_secs()
+        )))
+    });
+    let took = asked.elapsed();
+    let redis = redis(&halt, took, parts.permits.watch_mode());
+    let (venue, clock) = match &parts.venue {
+        Some(client) => (venue(client), clock(client)),
+        None => (off("Venue", "dry run"), off("Clock", "dry run")),
+    };
+    let flow = match halt {
+        Err(error) => Flow::Stuck(format!("Redis is away: {}", cut(&error.0))),
+        Ok(Halt::On { by }) => Flow::Halted(cut(&by)),
+        Ok(Halt::Off) => match parts.layer.settings().mode {
+            Mode::DryRun => Flow::DryRun,
+            Mode::Testnet if venue.state == LightState::Bad => {
+                Flow::Stuck(format!("the venue: {}", venue.text))
+            }
+            Mode::Testnet => Flow::Open,
+        },
+    };
+    let lights = vec![redis, venue, clock];
+    (flow, lights)
+}
+
+fn redis(halt: &Result<Halt, apply_core::PortError>, took: Duration, mode: WatchMode) -> Light {
+    let (state, text) = match (halt, mode) {
+        (Err(error), _) => (LightState::Bad, cut(&error.0)),
+        (Ok(_), _) if took > Duration::from_millis(100) => {
+            (LightState::Fair, format!("slow: {} ms", millis(took)))
+        }
+        (Ok(_), WatchMode::Polling) => (LightState::Fair, "up, permits by polling".into()),
+        (Ok(_), WatchMode::KeyspaceNotifications) => {
+            (LightState::Good, "up, permits by notification".into())
+        }
+        (Ok(_), WatchMode::Tracking) => (LightState::Good, "up, permits by push".into()),
+    };
+    Light {
+        name: "Redis",
+        state,
+        text,
+    }
+}
+
+fn venue(client: &Client) -> Light {
+    let usage = client.usage();
+    let (state, text) = match client.clock() {
+        _ if !usage.stopped_for.is_zero() => (
+            LightState::Bad,
+            format!("no traffic allowed for {} s", usage.stopped_for.as_secs()),
+        ),
+        None => (LightState::Bad, "never answered".into()),
+        Some(reading) if reading.age > VENUE_SILENT => (
+            LightState::Bad,
+            format!("silent for {} s", reading.age.as_secs() / 10 * 10),
+        ),
+        Some(reading) => {
+            let micros = reading.round_trip.as_micros();
+            (
+                LightState::Good,
+                format!("up, {}.{} ms away", micros / 1000, micros % 1000 / 100),
+            )
+        }
+    };
+    Light {
+        name: "Venue",
+        state,
+        text,
+    }
+}
+
+fn clock(client: &Client) -> Light {
+    let (state, text) = match client.clock() {
+        None => (LightState::Fair, "not measured".into()),
+        Some(reading) if reading.offset.size() > CLOCK_OFF => {
+            (LightState::Fair, format!("{} off", reading.offset))
+        }
+        Some(reading) => (LightState::Good, reading.offset.to_string()),
+    };
+    Light {
+        name: "Clock",
+        state,
+        text,
+    }
+}
+
+fn off(name: &'static str, text: &str) -> Light {
+    Light {
+        name,
+        state: LightState::Off,
+        text: text.into(),
+    }
+}
