@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{PUSH_ONLY, governor, plan, position, take, until, wait};
+use common::{KILL_SWITCH, PUSH_ONLY, governor, plan, position, take, until, wait};
 use permit_gate::{PermitStore, PlanId, Reply, StoreError, WaitPolicy};
 use permit_redis::{
     ConnectError, KeyTemplate, PermitKeys, RedisConfig, RedisPermitStore, WatchMode,
@@ -124,6 +124,46 @@ async fn a_slot_that_moved_is_followed_and_one_that_is_moving_is_waited_for() {
     let reply = store.take_all(&take(&plan, "a")).await.unwrap();
     assert!(matches!(reply, Reply::Taken(_)), "{reply:?}");
     assert_eq!(store.stats().redirects, 1);
+}
+
+#[tokio::test]
+async fn a_switch_set_while_the_take_is_on_its_way_still_halts() {
+    let cluster = Cluster::start(3).await;
+    let patient = config(&cluster).response_timeout(Duration::from_secs(20));
+    let store = RedisPermitStore::connect(patient).await.unwrap();
+    let mut switch_node = None;
+    for (i, node) in cluster.nodes().iter().enumerate() {
+        let mut get = cmd("GET");
+        get.arg(KILL_SWITCH);
+        if get.exec_async(&mut node.connection().await).await.is_ok() {
+            switch_node = Some(i);
+        }
+    }
+    let switch_node = switch_node.unwrap();
+    let mut elsewhere = None;
+    for i in 0..12 {
+        let (node, _) = owner(&cluster, &plan(i)).await;
+        if node != switch_node {
+            elsewhere = Some((plan(i), node));
+        }
+    }
+    let (plan, node) = elsewhere.unwrap();
+    let mut issuer = cluster.nodes()[node].connection().await;
+    write_both(&mut issuer, &keys(), &plan).await;
+
+    // The switch has been read as off, the take waits at a server that stands still.
+    cluster.nodes()[node].pause();
+    let asked = tokio::spawn({
+        let (store, take) = (store.clone(), take(&plan, "a"));
+        async move { store.take_all(&take).await }
+    });
+    until(|| store.stats().script_calls == 1).await;
+    let mut halt = cmd("SET");
+    halt.arg(KILL_SWITCH).arg("true");
+    let mut operator = cluster.nodes()[switch_node].connection().await;
+    halt.exec_async(&mut operator).await.unwrap();
+    cluster.nodes()[node].resume();
+    assert_eq!(asked.await.unwrap().unwrap(), Reply::Halted);
 }
 
 #[tokio::test]
