@@ -5,17 +5,18 @@ use crate::{
     config::Config,
     demo,
     exit::Failure,
+    ops::Ops,
     review::{self, Reviewer},
     run,
 };
 use apply_core::{Symbol, SymbolError};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use rust_decimal::Decimal;
 use std::process::ExitCode;
 
 /// Turns a brain's proposals into reviewed, reduce-only orders on an exchange's testnet.
 #[derive(Parser)]
-#[command(name = "apply-layer", version, about, after_help = EXIT_CODES)]
+#[command(name = "apply-layer", version = env!("APPLY_VERSION"), about, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -60,6 +61,8 @@ enum Command {
         #[arg(long, value_name = "SYMBOL=AMOUNT", value_parser = position)]
         position: Vec<(String, Decimal)>,
     },
+    #[command(flatten)]
+    Ops(Ops),
 }
 
 fn position(text: &str) -> Result<(String, Decimal), String> {
@@ -97,6 +100,7 @@ pub(crate) async fn dispatch() -> ExitCode {
             secret,
             position,
         } => run::sim(port, key, secret, &position).await,
+        Command::Ops(ops) => ops.run(Cli::command()).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -137,6 +137,16 @@ fn known() -> impl Iterator<Item = &'static str> {
 impl Config {
     /// Reads the process's environment.
     pub(crate) fn from_environment() -> Result<Self, Mistakes> {
+        Self::from_process(true)
+    }
+
+    /// The same for a command that does not speak with the venue: its keys are neither needed nor
+    /// looked at, so that an operator who may not read them can still look.
+    pub(crate) fn without_venue_keys() -> Result<Self, Mistakes> {
+        Self::from_process(false)
+    }
+
+    fn from_process(keys_wanted: bool) -> Result<Self, Mistakes> {
         // Variables that are not UTF-8 cannot be ours; those of ours that are not become
         // unreadable text, which is refused below.
         let mut vars: BTreeMap<String, String> = std::env::vars_os()
@@ -147,17 +157,26 @@ impl Config {
                 )
             })
             .collect();
+        if !keys_wanted {
+            vars.retain(|key, _| !key.starts_with("BINANCE_TESTNET_API_"));
+        }
         let unreadable = read_secret_files(&mut vars);
-        match Self::resolve(&vars) {
+        match Self::resolve_for(&vars, keys_wanted) {
             Ok(config) if unreadable.is_empty() => Ok(config),
             Ok(_) => Err(Mistakes(unreadable)),
             Err(Mistakes(others)) => Err(Mistakes(unreadable.into_iter().chain(others).collect())),
         }
     }
 
+    #[cfg(test)]
     fn resolve(vars: &BTreeMap<String, String>) -> Result<Self, Mistakes> {
+        Self::resolve_for(vars, true)
+    }
+
+    fn resolve_for(vars: &BTreeMap<String, String>, keys_wanted: bool) -> Result<Self, Mistakes> {
         let mut read = Reader {
             vars,
+            keys_wanted,
             mistakes: Vec::new(),
         };
         let mode = read.mode();
@@ -250,6 +269,8 @@ fn read_secret(path: &str) -> Result<String, String> {
 /// what cannot be read only so that reading can go on; with one mistake there is no configuration.
 struct Reader<'a> {
     vars: &'a BTreeMap<String, String>,
+    /// Whether the venue's keys are looked at.
+    keys_wanted: bool,
     mistakes: Vec<Mistake>,
 }
 
@@ -477,6 +498,9 @@ impl Reader<'_> {
     }
 
     fn credentials(&mut self, mode: Mode) -> Option<Credentials> {
+        if !self.keys_wanted {
+            return None;
+        }
         let (key, secret) = ("BINANCE_TESTNET_API_KEY", "BINANCE_TESTNET_API_SECRET");
         let pair = (
             self.text(key).map(str::to_owned),

@@ -1,6 +1,6 @@
 //! How the process ends: codes that service managers and scripts can act on.
 
-use std::process::ExitCode;
+use std::{fmt, process::ExitCode};
 
 /// A run that did not end well. Printed once, to standard error, by the conversion into an
 /// [`ExitCode`].
@@ -33,6 +33,19 @@ impl Failure {
             code: 1,
             message: message.into(),
         }
+    }
+}
+
+impl Failure {
+    /// Whether starting again will not help.
+    pub(crate) fn is_configuration(&self) -> bool {
+        self.code == 78
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

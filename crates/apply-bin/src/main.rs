@@ -16,6 +16,7 @@ mod gauges;
 mod http;
 mod logging;
 mod metrics;
+mod ops;
 mod page;
 mod review;
 mod run;

@@ -1,0 +1,395 @@
+//! `check`: everything the service needs, looked at side by side, one line each.
+
+use super::{
+    link::Link,
+    output::{Done, End, print},
+    snapshot::{list, mode},
+};
+use crate::{config::Config, exit::Failure};
+use apply_core::{Halt, Mode};
+use exchange_client::{Client, PositionMode, RequestError, Settings};
+use permit_redis::{RedisConfig, RedisPermitStore, WatchMode};
+use redis::Value;
+use serde_json::json;
+use std::{collections::HashMap, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// How long everything may take together: below 5 s, with room for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// From this distance between two clocks on it is worth a word; from 5 s on orders are refused.
+const DRIFT_WORTH_A_WORD: Duration = Duration::from_secs(1);
+
+/// What one look came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Ok(String),
+    /// Not needed as things are set.
+    Skipped(String),
+    /// Works, and could be better.
+    Note(String),
+    /// Something is away; starting it mends this.
+    Away(String),
+    /// A setting, here or there, has to change.
+    Wrong(String),
+}
+
+/// A line of the report.
+struct Line(&'static str, Found);
+
+impl Found {
+    fn mark(&self) -> &'static str {
+        match self {
+            Self::Ok(_) => "ok",
+            Self::Skipped(_) => "skipped",
+            Self::Note(_) => "note",
+            Self::Away(_) | Self::Wrong(_) => "MEND",
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Ok(text)
+            | Self::Skipped(text)
+            | Self::Note(text)
+            | Self::Away(text)
+            | Self::Wrong(text) => text,
+        }
+    }
+}
+
+pub(super) async fn check(as_json: bool) -> Done {
+    let lines = match Config::from_environment() {
+        Err(mistakes) => vec![Line("configuration", Found::Wrong(mistakes.to_string()))],
+        Ok(config) => look(&config).await,
+    };
+    print(&match as_json {
+        true => to_json(&lines),
+        false => to_text(&lines),
+    })?;
+    let any = |bad: fn(&Found) -> bool| lines.iter().any(|line| bad(&line.1));
+    if any(|found| matches!(found, Found::Wrong(_))) {
+        return Err(End::Failed(Failure::configuration(
+            "a setting has to change, see MEND",
+        )));
+    }
+    if any(|found| matches!(found, Found::Away(_))) {
+        return Err(End::Failed(Failure::unavailable(
+            "something needed is away, see MEND",
+        )));
+    }
+    Ok(())
+}
+
+fn to_text(lines: &[Line]) -> String {
+    let line = |Line(what, found): &Line| {
+        let text = found.text().replace('\n', "\n                          ");
+        format!("{:<8} {what:<16} {text}\n", found.mark())
+    };
+    lines.iter().map(line).collect()
+}
+
+fn to_json(lines: &[Line]) -> String {
+    let checks: Vec<_> = lines
+        .iter()
+        .map(|Line(what, found)| json!({"check": what, "result": found.mark(), "text": found.text()}))
+        .collect();
+    let well = !lines.iter().any(|line| line.1.mark() == "MEND");
+    format!("{}\n", json!({"ok": well, "checks": checks}))
+}
+
+async fn look(config: &Config) -> Vec<Line> {
+    let until = Instant::now() + PATIENCE;
+    let (mut redis, push, venue) = tokio::join!(
+        redis(config, until),
+        push(config, until),
+        venue(config, until)
+    );
+    let mut lines = settings(config);
+    lines.append(&mut redis);
+    lines.push(Line("push", push));
+    lines.extend(venue);
+    lines
+}
+
+fn settings(config: &Config) -> Vec<Line> {
+    let names: Vec<&str> = config.permits.permits().iter().map(|p| p.name()).collect();
+    let summary = format!(
+        "{}, follows {}, may execute {}, awaits {}",
+        mode(config.mode),
+        list(config.symbols.iter()),
+        list(config.gates.allowlist.iter()),
+        names.join(" and "),
+    );
+    let mut lines = vec![Line("configuration", Found::Ok(summary))];
+    for remark in &config.remarks {
+        lines.push(Line("configuration", Found::Note(remark.clone())));
+    }
+    let unseen = config
+        .gates
+        .allowlist
+        .iter()
+        .filter(|s| !config.symbols.contains(s));
+    for symbol in unseen {
+        let text = format!(
+            "{symbol} may execute (APPLY_ALLOWLIST) but is not followed: add it to SYMBOLS"
+        );
+        lines.push(Line("configuration", Found::Note(text)));
+    }
+    lines
+}
+
+async fn redis(config: &Config, until: Instant) -> Vec<Line> {
+    let asked = tokio::time::timeout_at(until, async {
+        let began = Instant::now();
+        let mut link = Link::open(&config.redis).await?;
+        let info: String = link.ask(&redis::cmd("INFO"), "read INFO").await?;
+        let took = began.elapsed();
+        let info = Info::read(&info);
+        Ok::<_, Failure>(vec![
+            Line("redis", reachable(config, &info, took)),
+            Line("persistence", persistence(config, &mut link, &info).await),
+            Line("scripting", scripting(&mut link).await),
+            Line("permit keys", slots(&info)),
+            Line("kill switch", switch(config, &mut link).await),
+        ])
+    });
+    match asked.await {
+        Ok(Ok(lines)) => lines,
+        Ok(Err(failure)) if failure.is_configuration() => {
+            vec![Line("redis", Found::Wrong(failure.to_string()))]
+        }
+        Ok(Err(failure)) => vec![Line("redis", Found::Away(failure.to_string()))],
+        Err(_) => {
+            let text = format!(
+                "{} does not answer within {PATIENCE:?}; start it, or correct REDIS_URL",
+                config.redis
+            );
+            vec![Line("redis", Found::Away(text))]
+        }
+    }
+}
+
+/// `INFO` of Redis: `name:value` lines.
+struct Info(HashMap<String, String>);
+
+impl Info {
+    fn read(text: &str) -> Self {
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_owned(), value.trim().to_owned()))
+        };
+        Self(text.lines().filter_map(pair).collect())
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// The first number of the version; 0 where it is not told.
+    fn major(&self) -> u32 {
+        let first = self.get("redis_version").split('.').next();
+        first.and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+}
+
+fn reachable(config: &Config, info: &Info, took: Duration) -> Found {
+    let version = info.get("redis_version");
+    match info.major() {
+        0 => Found::Note(format!(
+            "{} answers and does not tell its version",
+            config.redis
+        )),
+        1..=4 => Found::Wrong(format!(
+            "{} is Redis {version}, which has no streams: use 5 or later, 6 to be woken by writes",
+            config.redis
+        )),
+        _ => Found::Ok(format!(
+            "{} is Redis {version}, connected and asked within {} ms",
+            config.redis,
+            took.as_millis()
+        )),
+    }
+}
+
+/// In plain words what a crash of the server costs.
+async fn persistence(config: &Config, link: &mut Link, info: &Info) -> Found {
+    if info.get("aof_enabled") == "1" {
+        if info.get("aof_last_write_status") == "err" {
+            return Found::Away("the append-only file cannot be written: make room on its disk; until then Redis refuses writes".into());
+        }
+        let fsync = setting(link, "appendfsync").await;
+        let lost = match fsync.as_deref() {
+            Some("always") => "a crash loses nothing",
+            Some("everysec") => "a crash loses a second of claims at most",
+            Some("no") => "a crash loses what the system had not written yet",
+            _ => "how often it is flushed is not told",
+        };
+        return Found::Ok(format!("append-only file; {lost}"));
+    }
+    if info.get("rdb_last_bgsave_status") == "err" {
+        return Found::Away(
+            "the last snapshot failed, and Redis may refuse writes: make room on its disk".into(),
+        );
+    }
+    let saved = match setting(link, "save").await.as_deref() {
+        Some("") => "nothing is kept on disk: a restart of Redis forgets every claim",
+        Some(_) => {
+            "snapshots only: a crash forgets the claims since the last one and brings back permits that were taken"
+        }
+        None => "no append-only file: a crash forgets claims",
+    };
+    let text = format!("{saved}; set `appendonly yes` in redis.conf");
+    match config.mode {
+        Mode::DryRun => Found::Note(text),
+        Mode::Testnet => Found::Wrong(text),
+    }
+}
+
+/// A server's setting; `None` where it does not tell.
+async fn setting(link: &mut Link, name: &str) -> Option<String> {
+    let mut get = redis::cmd("CONFIG");
+    get.arg("GET").arg(name);
+    let pair: Result<HashMap<String, String>, _> = link.try_ask(&get).await;
+    pair.ok()?.remove(name)
+}
+
+async fn scripting(link: &mut Link) -> Found {
+    let mut load = redis::cmd("SCRIPT");
+    load.arg("LOAD").arg("return 1");
+    let loaded: Result<String, _> = link.try_ask(&load).await;
+    let ran: Result<i64, _> = match loaded {
+        Ok(sha) => link.try_ask(redis::cmd("EVALSHA").arg(sha).arg(0)).await,
+        Err(error) => Err(error),
+    };
+    match ran {
+        Ok(1) => Found::Ok("scripts run: claims and results are written in one step".into()),
+        Ok(other) => Found::Wrong(format!(
+            "a script that returns 1 returned {other}; use a server that runs scripts"
+        )),
+        Err(error) => Found::Wrong(format!(
+            "scripts are refused: {error}; allow the user EVALSHA and SCRIPT LOAD, as deploy/redis.acl does"
+        )),
+    }
+}
+
+fn slots(info: &Info) -> Found {
+    match info.get("cluster_enabled") {
+        "1" => Found::Wrong("this is a node of a cluster, which keeps plans, claims and permits on different nodes: use a server that is not".into()),
+        _ => Found::Ok("on one server, so all permits of a plan are taken in one step".into()),
+    }
+}
+
+async fn switch(config: &Config, link: &mut Link) -> Found {
+    if config.kill_switch {
+        return Found::Note("on, by APPLY_KILL_SWITCH: nothing is executed".into());
+    }
+    let key = apply_redis::Keys::default().kill_switch;
+    let word: Result<Value, _> = link.try_ask(redis::cmd("GET").arg(&key)).await;
+    let halt = match &word {
+        Ok(Value::Nil) => Halt::Off,
+        Ok(Value::BulkString(word)) => Halt::from_switch(&key, word),
+        Ok(_) | Err(_) => Halt::On {
+            by: format!("{key} (unreadable)"),
+        },
+    };
+    match halt {
+        Halt::Off => Found::Ok("off".into()),
+        Halt::On { by } => Found::Note(format!("on, by {by}: nothing is executed")),
+    }
+}
+
+/// Whether waits are woken by writes.
+async fn push(config: &Config, until: Instant) -> Found {
+    let settings = match RedisConfig::new(config.redis.reveal()) {
+        Ok(settings) => settings.permits(config.permits.clone()),
+        Err(error) => return Found::Wrong(error.to_string()),
+    };
+    let connected = tokio::time::timeout_at(until, RedisPermitStore::connect(settings)).await;
+    match connected.map(|store| store.map(|store| store.watch_mode())) {
+        Ok(Ok(WatchMode::Tracking)) => {
+            Found::Ok("waits are woken by writes (client tracking)".into())
+        }
+        Ok(Ok(WatchMode::KeyspaceNotifications)) => {
+            Found::Ok("waits are woken by writes (keyspace notifications)".into())
+        }
+        Ok(Ok(WatchMode::Polling)) => Found::Note(format!(
+            "waits ask every {} ms instead of being woken: use Redis 6 or later and allow the user CLIENT TRACKING",
+            config.wait.step.as_millis()
+        )),
+        Ok(Err(error)) => Found::Away(error.to_string()),
+        Err(_) => Found::Away(format!("not known: {} does not answer", config.redis)),
+    }
+}
+
+async fn venue(config: &Config, until: Instant) -> Vec<Line> {
+    const NAMES: [&str; 4] = ["venue", "clock", "keys", "position mode"];
+    let (Mode::Testnet, Some(credentials)) = (config.mode, config.credentials.clone()) else {
+        let why = "a dry run asks the venue nothing and needs no keys";
+        return NAMES
+            .map(|name| Line(name, Found::Skipped(why.into())))
+            .into();
+    };
+    let client = match Client::new(config.venue.clone(), credentials, Settings::default()) {
+        Ok(client) => client,
+        Err(error) => return vec![Line("venue", Found::Wrong(error.to_string()))],
+    };
+    let host = &config.venue;
+    let away = |why: String| {
+        let text =
+            format!("{host} cannot be reached: {why}; check the network, or BINANCE_TESTNET_URL");
+        vec![Line("venue", Found::Away(text))]
+    };
+    let left = until.saturating_duration_since(Instant::now());
+    let reading = match timeout(left, client.measure_clock()).await {
+        Ok(Ok(reading)) => reading,
+        Ok(Err(error)) => return away(error.to_string()),
+        Err(_) => return away(format!("no answer within {PATIENCE:?}")),
+    };
+    let answered = format!("{host} answers in {} ms", reading.round_trip.as_millis());
+    let offset = reading.offset;
+    let clock = match offset.size() {
+        size if size > Settings::default().max_clock_offset => Found::Wrong(format!(
+            "the venue's clock is {offset} from this machine's, and orders are refused: set this one by NTP"
+        )),
+        size if size > DRIFT_WORTH_A_WORD => Found::Note(format!(
+            "the venue's clock is {offset} from this machine's: set this one by NTP"
+        )),
+        _ => Found::Ok(format!("the venue's is {offset} from this machine's")),
+    };
+    let mut lines = vec![Line("venue", Found::Ok(answered)), Line("clock", clock)];
+    let left = until.saturating_duration_since(Instant::now());
+    let (keys, position) = match timeout(left, client.fetch_position_mode()).await {
+        Ok(Ok(mode)) => (
+            Found::Ok("accepted".into()),
+            Found::Ok(position_mode(mode).into()),
+        ),
+        Ok(Err(RequestError::Refused(reply))) => {
+            let text = format!(
+                "refused by the venue ({reply}); set BINANCE_TESTNET_API_KEY and BINANCE_TESTNET_API_SECRET to a pair made for {host}"
+            );
+            (
+                Found::Wrong(text),
+                Found::Skipped("not told without keys".into()),
+            )
+        }
+        Ok(Err(error)) => (
+            Found::Away(format!("not known: {error}")),
+            Found::Skipped("not known".into()),
+        ),
+        Err(_) => (
+            Found::Away("not known: no answer".into()),
+            Found::Skipped("not known".into()),
+        ),
+    };
+    lines.push(Line("keys", keys));
+    lines.push(Line("position mode", position));
+    lines
+}
+
+fn position_mode(mode: PositionMode) -> &'static str {
+    match mode {
+        PositionMode::OneWay => "one-way",
+        PositionMode::Hedge => "hedge: plans of a symbol with a long and a short side are refused",
+    }
+}

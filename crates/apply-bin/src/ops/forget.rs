@@ -1,0 +1,297 @@
+//! `forget`: a claim is cleared where no order can have come of it, and nowhere else.
+
+use super::{
+    link::{Desk, Entry},
+    output::{Done, confirm, print, tame},
+    permits::{WHOLE_STREAM, find_plan, plan_id},
+    time::ago,
+};
+use crate::exit::Failure;
+use clap::Args;
+use permit_gate::PlanId;
+use std::time::Duration;
+
+/// Which plan.
+#[derive(Args)]
+pub(crate) struct Forget {
+    /// The plan's id.
+    #[arg(value_parser = plan_id)]
+    plan: PlanId,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Clears a claim that is still the one that was looked at, unless its permits were taken meanwhile.
+/// KEYS: claim, receipt, published mark, result mark. ARGV: the claim's holder.
+const CLEAR: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 1 then
+  return 0
+end
+return redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])";
+
+/// How much longer than its wait a plan may take to its result: the venue's answers and the
+/// questions about an order.
+const SETTLING: Duration = Duration::from_secs(30);
+
+impl Forget {
+    pub(super) async fn run(self) -> Done {
+        let mut desk = Desk::open().await?;
+        let names = Names::of(&desk, &self.plan);
+        let seen = look(&mut desk, &self.plan, &names).await?;
+        print(&seen.to_text(&self.plan))?;
+        let Some(holder) = seen.holder.clone() else {
+            return print("nothing to forget: nobody holds this plan\n");
+        };
+        let patience = desk.config.wait.wait + SETTLING;
+        if let Err(why) = seen.judge(patience) {
+            return Err(Failure::mismatch(format!("not forgotten: {why}")).into());
+        }
+        if !self.yes {
+            confirm("Forget it? The same proposal may then be planned and executed.")?;
+        }
+        let mut clear = redis::cmd("EVAL");
+        clear.arg(CLEAR).arg(4);
+        clear.arg(&names.claim).arg(&names.receipt);
+        clear
+            .arg(&names.published)
+            .arg(&names.concluded)
+            .arg(&holder);
+        let cleared: u64 = desk.link.ask(&clear, "clear the claim").await?;
+        match cleared {
+            0 => Err(Failure::mismatch(
+                "not forgotten: it changed while it was looked at; look again",
+            )
+            .into()),
+            _ => print(
+                "forgotten; a proposal is planned again when it changes or the service starts anew\n",
+            ),
+        }
+    }
+}
+
+/// The keys of one plan.
+struct Names {
+    claim: String,
+    receipt: String,
+    published: String,
+    concluded: String,
+}
+
+impl Names {
+    fn of(desk: &Desk, plan: &PlanId) -> Self {
+        let keys = &desk.keys;
+        Self {
+            claim: format!("{}{plan}", keys.dedupe),
+            receipt: format!("{}{plan}", keys.receipt),
+            published: format!("{}{plan}", keys.published),
+            concluded: format!("{}{plan}", keys.result_published),
+        }
+    }
+}
+
+/// What is known of a plan.
+struct Seen {
+    /// Who claimed it.
+    holder: Option<String>,
+    /// The permits were taken, and no result has followed.
+    receipt: bool,
+    /// A result was published within the claim's time.
+    concluded: bool,
+    /// How long ago it was put on the stream, where it is there.
+    age: Option<Duration>,
+    results: Vec<Told>,
+}
+
+/// One result.
+struct Told {
+    executed: bool,
+    error: String,
+}
+
+async fn look(desk: &mut Desk, plan: &PlanId, names: &Names) -> Result<Seen, Failure> {
+    let now = desk.link.micros().await? / 1000;
+    let entry = find_plan(desk, plan).await?;
+    let age = entry.map(|entry| Duration::from_millis(now.saturating_sub(entry.id.millis)));
+    let results = desk.link.newest(&desk.keys.results, WHOLE_STREAM).await?;
+    let of_plan = results
+        .iter()
+        .filter(|entry| entry.text("plan_id") == plan.as_str());
+    let results = of_plan.map(Told::of).collect();
+    // The claim last: what is cleared is what was held when everything else had been looked at.
+    let mut all = redis::pipe();
+    all.cmd("EXISTS").arg(&names.receipt);
+    all.cmd("EXISTS").arg(&names.concluded);
+    all.cmd("GET").arg(&names.claim);
+    let (receipt, concluded, holder) = desk.link.ask_all(&all, "look at the plan").await?;
+    Ok(Seen {
+        holder,
+        receipt,
+        concluded,
+        age,
+        results,
+    })
+}
+
+impl Told {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            executed: entry.text("executed") == "True",
+            error: entry.text("error"),
+        }
+    }
+}
+
+impl Seen {
+    fn to_text(&self, plan: &PlanId) -> String {
+        let yes_no = |yes| if yes { "yes" } else { "no" };
+        let age = match self.age {
+            Some(age) => {
+                let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+                format!("published {} ago", ago(millis))
+            }
+            None => "not on the stream".into(),
+        };
+        let mut page = format!(
+            "plan {plan}: {age}\n  claimed                {}\n  permits taken, open    {}\n",
+            yes_no(self.holder.is_some()),
+            yes_no(self.receipt),
+        );
+        if self.results.is_empty() {
+            page += "  result                 none\n";
+        }
+        for told in &self.results {
+            let error = match told.error.as_str() {
+                "" => "-".to_owned(),
+                error => tame(error),
+            };
+            page += &format!(
+                "  result                 executed={} error={error}\n",
+                if told.executed { "True" } else { "False" }
+            );
+        }
+        page
+    }
+
+    /// Whether no order can exist and none can still come. `patience` is the longest a plan takes.
+    fn judge(&self, patience: Duration) -> Result<(), String> {
+        if self.receipt {
+            return Err("its permits were taken and its result is not there: an order may exist; look at the venue, or let the service settle it".into());
+        }
+        if self.results.iter().any(|told| told.executed) {
+            return Err(
+                "it was executed; a second order is what claims are there to prevent".into(),
+            );
+        }
+        if let Some(told) = self
+            .results
+            .iter()
+            .find(|told| !surely_no_order(&told.error))
+        {
+            return Err(format!(
+                "its result is {}, after which an order may exist or was refused by the venue",
+                tame(&told.error)
+            ));
+        }
+        match (self.results.is_empty(), self.age) {
+            (false, _) => Ok(()),
+            (true, _) if self.concluded => {
+                Err("it has a result that is no longer on the stream: nobody can tell which".into())
+            }
+            (true, Some(age)) if age > patience => Ok(()),
+            (true, Some(_)) => Err(format!(
+                "it may still be under way; ask again {} s after it was published",
+                patience.as_secs()
+            )),
+            (true, None) => {
+                Err("neither the plan nor a result is on the streams: nobody can tell what became of it".into())
+            }
+        }
+    }
+}
+
+/// Whether this error of a final result says that nothing was sent to the venue. What is not known here is a no.
+fn surely_no_order(error: &str) -> bool {
+    const WHOLE: [&str; 16] = [
+        "", // a dry run
+        "kill_switch_active",
+        "no_position",
+        "missing_binance_credentials",
+        "venue_unavailable",
+        "venue_refuses_account",
+        "not_ready_in_time",
+        "no_permitted_quantity",
+        "quantity_not_orderable",
+        "position_side_mismatch",
+        "permit_store_unavailable",
+        "permit_take_too_late",
+        "permit_take_unanswered",
+        "invalid_safe_close_qty",
+        "grant_symbol_mismatch",
+        "interrupted_before_order",
+    ];
+    const ENDS: [&str; 4] = [
+        "_permit_denied",
+        "_permit_format",
+        "_permit_symbol_mismatch",
+        "_permit_consumed",
+    ];
+    WHOLE.contains(&error)
+        || error.starts_with("permit_timeout_or_missing:")
+        || ENDS.iter().any(|end| error.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(31);
+
+    fn seen() -> Seen {
+        Seen {
+            holder: Some("1-a.0".into()),
+            receipt: false,
+            concluded: false,
+            age: Some(Duration::from_secs(3600)),
+            results: Vec::new(),
+        }
+    }
+
+    fn told(executed: bool, error: &str) -> Vec<Told> {
+        let error = error.to_owned();
+        vec![Told { executed, error }]
+    }
+
+    #[test]
+    fn a_claim_is_cleared_only_where_no_order_can_exist() {
+        let clear = |change: fn(&mut Seen)| {
+            let mut seen = seen();
+            change(&mut seen);
+            seen.judge(PATIENCE).is_ok()
+        };
+        assert!(clear(|_| {}));
+        assert!(clear(|s| s.results = told(false, "p33_permit_denied")));
+        assert!(clear(
+            |s| s.results = told(false, "permit_timeout_or_missing:missing_p33")
+        ));
+        assert!(!clear(|s| s.receipt = true));
+        assert!(!clear(|s| s.results = told(true, "")));
+        assert!(!clear(|s| s.age = Some(PATIENCE)));
+        assert!(!clear(|s| s.age = None));
+        assert!(!clear(|s| s.concluded = true));
+        for error in [
+            "order_unresolved",
+            "order_rejected:-2022",
+            "order_not_filled",
+            "stop_unresolved",
+            "permits_taken_by_other",
+            "claim_lost",
+            "journal_unavailable",
+            "anything_new",
+        ] {
+            let mut seen = seen();
+            seen.results = told(false, error);
+            assert!(seen.judge(PATIENCE).is_err(), "{error}");
+        }
+    }
+}

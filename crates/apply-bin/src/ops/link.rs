@@ -1,0 +1,250 @@
+//! One connection to Redis for the time of one command.
+
+use crate::{
+    config::{Config, RedisUrl},
+    exit::Failure,
+};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError,
+    aio::MultiplexedConnection,
+    streams::{StreamId, StreamRangeReply, StreamReadReply},
+};
+use std::{fmt, time::Duration};
+
+/// How long a connection, and then each answer, may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many entries or keys are asked for at a time: enough to be quick, few enough to hold nobody up.
+const PAGE: usize = 1000;
+
+/// Redis, where the configuration says it is.
+pub(super) struct Link {
+    connection: MultiplexedConnection,
+    at: RedisUrl,
+}
+
+/// What an operator's command works with.
+pub(super) struct Desk {
+    pub(super) config: Config,
+    pub(super) link: Link,
+    pub(super) keys: apply_redis::Keys,
+}
+
+impl Desk {
+    /// Reads the configuration, without the venue's keys, and connects.
+    pub(super) async fn open() -> Result<Self, Failure> {
+        let config = Config::without_venue_keys()
+            .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+        let link = Link::open(&config.redis).await?;
+        Ok(Self {
+            config,
+            link,
+            keys: apply_redis::Keys::default(),
+        })
+    }
+}
+
+impl Link {
+    pub(super) async fn open(at: &RedisUrl) -> Result<Self, Failure> {
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        // An error about the URL never repeats it: it may carry a password.
+        let client = Client::open(at.reveal()).map_err(|_| {
+            Failure::configuration(
+                "REDIS_URL cannot be read: redis://[user:password@]host:port[/db] is needed",
+            )
+        })?;
+        let connected = client.get_multiplexed_async_connection_with_config(&settings);
+        match connected.await {
+            Ok(connection) => Ok(Self {
+                connection,
+                at: at.clone(),
+            }),
+            Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
+                Err(Failure::configuration(format!(
+                    "Redis at {at} refuses us: {error}; correct user and password in REDIS_URL"
+                )))
+            }
+            Err(error) => Err(Failure::unavailable(format!(
+                "cannot reach Redis at {at}: {error}; start it, or correct REDIS_URL"
+            ))),
+        }
+    }
+
+    /// Sends one command. `doing` completes "cannot …".
+    pub(super) async fn ask<T: FromRedisValue>(
+        &mut self,
+        command: &Cmd,
+        doing: &str,
+    ) -> Result<T, Failure> {
+        let answer = self.try_ask(command).await;
+        answer.map_err(|error| self.failed(doing, &error))
+    }
+
+    /// The same for a command whose refusal is an answer.
+    pub(super) async fn try_ask<T: FromRedisValue>(
+        &mut self,
+        command: &Cmd,
+    ) -> Result<T, RedisError> {
+        command.query_async(&mut self.connection).await
+    }
+
+    /// Sends several commands in one go.
+    pub(super) async fn ask_all<T: FromRedisValue>(
+        &mut self,
+        commands: &redis::Pipeline,
+        doing: &str,
+    ) -> Result<T, Failure> {
+        let answer = commands.query_async(&mut self.connection).await;
+        answer.map_err(|error| self.failed(doing, &error))
+    }
+
+    fn failed(&self, doing: &str, error: &RedisError) -> Failure {
+        Failure::unavailable(format!("cannot {doing} in Redis at {}: {error}", self.at))
+    }
+
+    /// The server's time in microseconds since 1970: what stream ids count in, too.
+    pub(super) async fn micros(&mut self) -> Result<u64, Failure> {
+        let (seconds, micros): (u64, u64) = self.ask(&redis::cmd("TIME"), "read the time").await?;
+        Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
+    }
+
+    /// Every key that fits the pattern. By `SCAN`: `KEYS` would hold up the whole server.
+    pub(super) async fn scan(&mut self, pattern: &str) -> Result<Vec<Vec<u8>>, Failure> {
+        let (mut keys, mut cursor) = (Vec::new(), 0_u64);
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(pattern);
+            scan.arg("COUNT").arg(PAGE);
+            let (next, page): (u64, Vec<Vec<u8>>) = self.ask(&scan, "look for keys").await?;
+            keys.extend(page);
+            if next == 0 {
+                // A scan may name a key twice.
+                keys.sort();
+                keys.dedup();
+                return Ok(keys);
+            }
+            cursor = next;
+        }
+    }
+
+    /// The newest entries of a stream, oldest of them first.
+    pub(super) async fn newest(
+        &mut self,
+        stream: &str,
+        count: usize,
+    ) -> Result<Vec<Entry>, Failure> {
+        let mut range = redis::cmd("XREVRANGE");
+        range.arg(stream).arg("+").arg("-").arg("COUNT").arg(count);
+        let reply: StreamRangeReply = self.ask(&range, &format!("read {stream}")).await?;
+        Ok(reply
+            .ids
+            .into_iter()
+            .rev()
+            .filter_map(Entry::read)
+            .collect())
+    }
+
+    /// All entries of a stream from this moment on, in order.
+    pub(super) async fn since(&mut self, stream: &str, millis: u64) -> Result<Vec<Entry>, Failure> {
+        let (mut entries, mut from) = (Vec::new(), EntryId { millis, number: 0 });
+        loop {
+            let mut range = redis::cmd("XRANGE");
+            range.arg(stream).arg(from.to_string()).arg("+");
+            range.arg("COUNT").arg(PAGE);
+            let reply: StreamRangeReply = self.ask(&range, &format!("read {stream}")).await?;
+            let last = reply.ids.len() < PAGE;
+            let page = reply.ids.into_iter().filter_map(Entry::read);
+            let before = entries.len();
+            entries.extend(page);
+            match entries.last() {
+                Some(entry) if !last && entries.len() > before => from = entry.id.next(),
+                _ => return Ok(entries),
+            }
+        }
+    }
+
+    /// The entries after this one; waits up to half a second for one to come.
+    pub(super) async fn after(&mut self, stream: &str, id: EntryId) -> Result<Vec<Entry>, Failure> {
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(PAGE).arg("BLOCK").arg(500);
+        read.arg("STREAMS").arg(stream).arg(id.to_string());
+        let reply: Option<StreamReadReply> = self.ask(&read, &format!("follow {stream}")).await?;
+        let streams = reply.map(|reply| reply.keys).unwrap_or_default();
+        Ok(streams
+            .into_iter()
+            .flat_map(|stream| stream.ids)
+            .filter_map(Entry::read)
+            .collect())
+    }
+}
+
+/// The place of an entry in its stream; the first part is the server's time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EntryId {
+    pub(super) millis: u64,
+    number: u64,
+}
+
+impl EntryId {
+    pub(super) const START: Self = Self {
+        millis: 0,
+        number: 0,
+    };
+
+    fn read(text: &str) -> Option<Self> {
+        let (millis, number) = text.split_once('-')?;
+        Some(Self {
+            millis: millis.parse().ok()?,
+            number: number.parse().ok()?,
+        })
+    }
+
+    fn next(self) -> Self {
+        Self {
+            number: self.number.saturating_add(1),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.millis, self.number)
+    }
+}
+
+/// One entry of a stream.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) id: EntryId,
+    source: StreamId,
+}
+
+impl Entry {
+    fn read(source: StreamId) -> Option<Self> {
+        let id = EntryId::read(&source.id)?;
+        Some(Self { id, source })
+    }
+
+    /// The field's text; an absent one and one that is no text are empty.
+    pub(super) fn text(&self, field: &str) -> String {
+        let bytes: Option<Vec<u8>> = self.source.get(field);
+        bytes
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// All fields, with the id under `id`.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let mut fields: serde_json::Map<String, serde_json::Value> = self
+            .source
+            .map
+            .keys()
+            .map(|field| (field.clone(), self.text(field).into()))
+            .collect();
+        fields.insert("id".into(), self.id.to_string().into());
+        fields.into()
+    }
+}

@@ -1,0 +1,125 @@
+//! The operator's commands: what used to be `redis-cli --scan | xargs`, `grep | awk` and `sed -i`.
+//!
+//! They read Redis under the names the service uses, judge permits by the rules it judges by, and
+//! run whether or not it does. None needs the venue's keys but `check`.
+
+mod check;
+mod completions;
+mod forget;
+mod link;
+mod output;
+mod permits;
+mod propose;
+mod snapshot;
+mod stats;
+mod status;
+mod streams;
+mod time;
+
+use crate::exit::Failure;
+use clap::Subcommand;
+use output::End;
+
+/// What an operator can ask for beside running the service.
+#[derive(Subcommand)]
+pub(crate) enum Ops {
+    /// Look at everything the service needs, one line each: passed, or the mend.
+    ///
+    /// Configuration, Redis with its persistence, scripting and pushes, the kill switch, the venue with its
+    /// clock, keys and position mode.
+    #[command(
+        after_help = "Example: apply-layer check\n\nExit codes: 0 all is well, 69 something is away, 78 a setting has to change"
+    )]
+    Check {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One screen: mode, kill switch, the service's health, each symbol's last plan and result, waits in progress.
+    #[command(
+        after_help = "Example: apply-layer status --json\n\nExit codes: 0 fine, 69 Redis is away, 78 configuration"
+    )]
+    Status {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The same as a live view, drawn anew twice a second until Ctrl-C.
+    #[command(
+        after_help = "Example: apply-layer watch\n\nExit codes: 0 fine, 69 Redis is away, 78 configuration"
+    )]
+    Watch {
+        /// Draw one frame and end.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Look at permits, judge them, write one for a test, take one back.
+    #[command(subcommand)]
+    Permits(permits::Permits),
+    /// The stream of plans.
+    #[command(subcommand)]
+    Plans(streams::Plans),
+    /// The stream of results.
+    #[command(subcommand)]
+    Results(streams::Results),
+    /// Counts by decision and reason, and how long plans took to their results.
+    #[command(
+        after_help = "Example: apply-layer stats --since 6h\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Stats {
+        /// How far back, as 90s, 30m, 6h or 2d.
+        #[arg(long, default_value = "1h", value_parser = time::span)]
+        since: std::time::Duration,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a fresh proposal, so that a fresh plan comes of it, and say which.
+    ///
+    /// It replaces the brain's proposal for the symbol until the brain writes its next one.
+    #[command(
+        after_help = "Example: apply-layer propose BTCUSDT PARTIAL_75\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Propose(propose::Propose),
+    /// Clear the claim of one plan, so that the same proposal may be planned again.
+    ///
+    /// Refuses wherever an order may exist.
+    #[command(
+        after_help = "Example: apply-layer forget 67e6da21fa9fe506\n\nExit codes: 0 forgotten or nothing to forget, 1 refused, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Forget(forget::Forget),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example: apply-layer completions bash > /etc/bash_completion.d/apply-layer"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = "Example: apply-layer man | man -l -")]
+    Man,
+}
+
+impl Ops {
+    /// Does it. `command_line` is the whole program's, for completions and the manual.
+    pub(crate) async fn run(self, command_line: clap::Command) -> Result<(), Failure> {
+        let done = match self {
+            Self::Check { json } => check::check(json).await,
+            Self::Status { json } => status::status(json).await,
+            Self::Watch { once } => status::watch(once).await,
+            Self::Permits(command) => command.run().await,
+            Self::Plans(command) => command.run().await,
+            Self::Results(command) => command.run().await,
+            Self::Stats { since, json } => stats::stats(since, json).await,
+            Self::Propose(command) => command.run().await,
+            Self::Forget(command) => command.run().await,
+            Self::Completions { shell } => completions::completions(shell, command_line),
+            Self::Man => completions::man(command_line),
+        };
+        match done {
+            Ok(()) | Err(End::ReaderGone) => Ok(()),
+            Err(End::Failed(failure)) => Err(failure),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Printing, and asking before something is changed.
+
+use crate::exit::Failure;
+use std::io::{self, BufRead, Write};
+
+/// Why a command ends before its end.
+#[derive(Debug)]
+pub(super) enum End {
+    Failed(Failure),
+    /// Whoever read the output has seen enough, as `head` does: no failure.
+    ReaderGone,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// How a command ends.
+pub(super) type Done = Result<(), End>;
+
+/// Prints to standard output at once.
+pub(super) fn print(text: &str) -> Done {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => End::ReaderGone,
+        _ => Failure::unavailable(format!("cannot write to standard output: {error}")).into(),
+    })
+}
+
+/// Asks for a yes on the terminal. Anything else, the end of the input included, is a no.
+pub(super) fn confirm(question: &str) -> Done {
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    match answer.trim() {
+        "y" | "Y" | "yes" if read.is_ok() => Ok(()),
+        _ => Err(
+            Failure::mismatch("nothing was changed; --yes answers for those who are sure").into(),
+        ),
+    }
+}
+
+/// What others wrote, on one line and without what could move a terminal's cursor.
+pub(super) fn tame(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '·' } else { c })
+        .take(300)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_neighbours_text_cannot_move_the_cursor() {
+        assert_eq!(tame("a\x1b[2J\nb"), "a·[2J·b");
+    }
+}

@@ -1,0 +1,456 @@
+//! `permits ls | show | grant | revoke`.
+
+use super::{
+    link::{Desk, Entry},
+    output::{Done, End, confirm, print, tame},
+    time::ago,
+};
+use crate::exit::Failure;
+use apply_core::Symbol;
+use clap::Subcommand;
+use permit_gate::{Malformed, Permit, PlanId, Refusal, Subject, Terms};
+use redis::Value;
+use rust_decimal::Decimal;
+use serde_json::json;
+
+/// Look at permits, judge them, write one for a test, take one back.
+#[derive(Subcommand)]
+pub(crate) enum Permits {
+    /// Every permit there is, by plan, with the time it has left.
+    #[command(
+        after_help = "Example: apply-layer permits ls\n\nExit codes: 0 fine, 69 Redis is away, 78 configuration"
+    )]
+    Ls {
+        /// Print one JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Judge the permits of one plan by the rules the service judges by.
+    #[command(
+        after_help = "Example: apply-layer permits show 67e6da21fa9fe506\n\nExit codes: 0 shown, 1 the plan's symbol is not known, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Show {
+        /// The plan's id.
+        #[arg(value_parser = plan_id)]
+        plan: PlanId,
+        /// The plan's symbol, where the plan is no longer on its stream.
+        #[arg(long)]
+        symbol: Option<Symbol>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a permit as its issuer would, for 60 seconds. Never over one that is there.
+    #[command(
+        after_help = "Example: apply-layer permits grant 67e6da21fa9fe506 p33 --qty 0.008\n\nExit codes: 0 written, 1 not written, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Grant {
+        /// The plan's id.
+        #[arg(value_parser = plan_id)]
+        plan: PlanId,
+        /// The permit's name, as in APPLY_PERMITS: governor, p33, …
+        name: String,
+        /// The plan's symbol, where the plan is not on its stream.
+        #[arg(long)]
+        symbol: Option<Symbol>,
+        /// The most that may be closed, in base units. Needed for p33.
+        #[arg(long, value_parser = quantity)]
+        qty: Option<Decimal>,
+        /// The exact content, for a permit with a rule of its own.
+        #[arg(long, conflicts_with = "qty")]
+        content: Option<String>,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Delete the permits of one plan, or one of them.
+    #[command(
+        after_help = "Example: apply-layer permits revoke 67e6da21fa9fe506 p33\n\nExit codes: 0 none of them is left, 1 no such permit name, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Revoke {
+        /// The plan's id.
+        #[arg(value_parser = plan_id)]
+        plan: PlanId,
+        /// Only the permit of this name.
+        name: Option<String>,
+    },
+}
+
+impl Permits {
+    pub(super) async fn run(self) -> Done {
+        match self {
+            Self::Ls { json } => ls(json).await,
+            Self::Show { plan, symbol, json } => show(&plan, symbol, json).await,
+            Self::Grant {
+                plan,
+                name,
+                symbol,
+                qty,
+                content,
+                yes,
+            } => grant(&plan, &name, symbol, qty, content, yes).await,
+            Self::Revoke { plan, name } => revoke(&plan, name.as_deref()).await,
+        }
+    }
+}
+
+/// A plan id as typed.
+pub(super) fn plan_id(text: &str) -> Result<PlanId, String> {
+    PlanId::new(text).map_err(|error| error.to_string())
+}
+
+fn quantity(text: &str) -> Result<Decimal, String> {
+    match Decimal::from_str_exact(text) {
+        Ok(quantity) if quantity > Decimal::ZERO => Ok(quantity),
+        _ => Err("a decimal number above 0 is needed, as in 0.008".into()),
+    }
+}
+
+async fn ls(as_json: bool) -> Done {
+    let mut desk = Desk::open().await?;
+    let mut found = Vec::new();
+    for permit in desk.config.permits.clone().permits().iter() {
+        let Some(template) = desk.config.permits.template(permit.name()).cloned() else {
+            continue;
+        };
+        // Templates nest: what lies under `quantum:permit:` may be the governor's or another's. An
+        // id holds no colon, which tells them apart.
+        let (before, after) = around(&template.to_string());
+        let pattern = format!("{}*{}", escaped(&before), escaped(&after));
+        for key in desk.link.scan(&pattern).await? {
+            let id = String::from_utf8(key).ok().and_then(|key| {
+                let id = key.strip_prefix(&*before)?.strip_suffix(&*after)?;
+                PlanId::new(id).ok()
+            });
+            let Some(plan) = id else { continue };
+            let ttl: i64 = desk
+                .link
+                .ask(
+                    redis::cmd("PTTL").arg(template.key(&plan)),
+                    "read a permit's time",
+                )
+                .await?;
+            if ttl != GONE {
+                found.push((plan, permit.name().to_owned(), ttl));
+            }
+        }
+    }
+    found.sort_by(|a, b| (a.0.as_str(), &a.1).cmp(&(b.0.as_str(), &b.1)));
+    if as_json {
+        let list: Vec<_> = found
+            .iter()
+            .map(|(plan, name, ttl)| json!({"plan_id": plan.as_str(), "permit": name, "ttl_ms": ttl}))
+            .collect();
+        return print(&format!("{}\n", json!(list)));
+    }
+    if found.is_empty() {
+        return print("no permits\n");
+    }
+    let lines: String = found
+        .iter()
+        .map(|(plan, name, ttl)| format!("{plan}  {name:<10} {}\n", left(*ttl)))
+        .collect();
+    print(&lines)
+}
+
+/// PTTL's word for: no such key.
+const GONE: i64 = -2;
+
+/// A permit as it lies there.
+pub(super) struct Seen {
+    pub(super) name: String,
+    /// Milliseconds; -1 for ever, -2 not there.
+    pub(super) ttl: i64,
+    /// `None` where it is missing.
+    pub(super) judged: Option<Result<Terms, Refusal>>,
+}
+
+impl Seen {
+    pub(super) fn verdict(&self) -> String {
+        match &self.judged {
+            None => "missing".into(),
+            Some(Ok(terms)) => match terms.max_quantity {
+                Some(quantity) => format!("yes, at most {quantity}"),
+                None => "yes".into(),
+            },
+            Some(Err(refusal)) => {
+                let code = refusal.code(&self.name);
+                format!("no: {} ({code})", tame(&refusal.to_string()))
+            }
+        }
+    }
+
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let refused = self
+            .judged
+            .as_ref()
+            .and_then(|judged| judged.as_ref().err());
+        json!({
+            "permit": self.name,
+            "ttl_ms": self.ttl,
+            "present": self.judged.is_some(),
+            "yes": matches!(self.judged, Some(Ok(_))),
+            "reason": refused.map(|refusal| refusal.code(&self.name)),
+            "detail": self.verdict(),
+        })
+    }
+}
+
+/// The plan's permits, judged for this symbol.
+pub(super) async fn look(
+    desk: &mut Desk,
+    plan: &PlanId,
+    symbol: &Symbol,
+) -> Result<Vec<Seen>, Failure> {
+    let subject = Subject::new(plan.clone(), symbol.as_str());
+    let mut seen = Vec::new();
+    for (permit, key) in desk
+        .config
+        .permits
+        .permits()
+        .iter()
+        .zip(desk.config.permits.keys(plan))
+    {
+        let mut both = redis::pipe();
+        both.cmd("PTTL")
+            .arg(&key)
+            .cmd("GET")
+            .arg(&key)
+            .ignore_errors();
+        let (ttl, content): (i64, Value) = desk.link.ask_all(&both, "read the permits").await?;
+        seen.push(Seen {
+            name: permit.name().to_owned(),
+            ttl,
+            judged: judge(permit, content, &subject),
+        });
+    }
+    Ok(seen)
+}
+
+fn judge(permit: &Permit, content: Value, subject: &Subject) -> Option<Result<Terms, Refusal>> {
+    match content {
+        Value::Nil => None,
+        Value::BulkString(content) => Some(permit.rule().judge(&content, subject)),
+        _ => Some(Err(Malformed::NotAString.into())),
+    }
+}
+
+async fn show(plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
+    let mut desk = Desk::open().await?;
+    let symbol = symbol_of(&mut desk, plan, symbol).await?;
+    let seen = look(&mut desk, plan, &symbol).await?;
+    if as_json {
+        let permits: Vec<_> = seen.iter().map(Seen::to_json).collect();
+        let object =
+            json!({"plan_id": plan.as_str(), "symbol": symbol.as_str(), "permits": permits});
+        return print(&format!("{object}\n"));
+    }
+    let mut page = format!("plan {plan}, {symbol}\n");
+    for permit in &seen {
+        let time = match permit.judged {
+            None => String::new(),
+            Some(_) => left(permit.ttl),
+        };
+        page += &format!("  {:<10} {:<14} {}\n", permit.name, time, permit.verdict());
+    }
+    print(&page)
+}
+
+async fn grant(
+    plan: &PlanId,
+    name: &str,
+    symbol: Option<Symbol>,
+    qty: Option<Decimal>,
+    content: Option<String>,
+    yes: bool,
+) -> Done {
+    let mut desk = Desk::open().await?;
+    let key = key_of(&desk, plan, name)?;
+    let symbol = symbol_of(&mut desk, plan, symbol).await?;
+    let micros = desk.link.micros().await?;
+    let content = match content {
+        Some(content) => content,
+        None => content_of(name, &symbol, qty, micros)?,
+    };
+    let subject = Subject::new(plan.clone(), symbol.as_str());
+    let Some(permit) = desk
+        .config
+        .permits
+        .permits()
+        .iter()
+        .find(|p| p.name() == name)
+    else {
+        return Err(no_such_permit(&desk, name).into());
+    };
+    if let Err(refusal) = permit.rule().judge(content.as_bytes(), &subject) {
+        return Err(Failure::mismatch(format!(
+            "this would be no yes for {name}: {refusal}; nothing was written"
+        ))
+        .into());
+    }
+    print(&format!("{key}\n  {}\n", tame(&content)))?;
+    if !yes {
+        confirm("Write this permit for 60 s?")?;
+    }
+    let mut set = redis::cmd("SET");
+    set.arg(&key).arg(&content).arg("EX").arg(60).arg("NX");
+    let written: Option<String> = desk.link.ask(&set, "write the permit").await?;
+    match written {
+        Some(_) => print("written; it lasts 60 s\n"),
+        None => Err(Failure::mismatch(format!(
+            "a {name} permit is there already; nothing was written: `permits show {plan}` judges it, `permits revoke {plan} {name}` removes it"
+        ))
+        .into()),
+    }
+}
+
+/// What the permit's issuer would write.
+fn content_of(
+    name: &str,
+    symbol: &Symbol,
+    qty: Option<Decimal>,
+    micros: u64,
+) -> Result<String, End> {
+    let at = format!("{}.{:03}", micros / 1_000_000, micros / 1000 % 1000);
+    match (name, qty) {
+        ("governor", qty) => Ok(format!(
+            r#"{{"granted":true,"symbol":"{symbol}","decision":"EXECUTE","computed_qty":{},"computed_notional":0.0,"created_at":{at},"consumed":false}}"#,
+            qty.map_or("0.0".into(), |qty| qty.to_string()),
+        )),
+        ("p33", Some(qty)) => Ok(format!(
+            r#"{{"allow":true,"symbol":"{symbol}","safe_close_qty":{qty},"created_at":{at},"reason":"granted_by_operator"}}"#,
+        )),
+        ("p33", None) => Err(Failure::mismatch(
+            "p33 says how much may be closed: add --qty, in base units, as in --qty 0.008",
+        )
+        .into()),
+        ("p26", _) => Ok("1".into()),
+        (other, _) => Err(Failure::mismatch(format!(
+            "what {other} writes is not known here: give it with --content"
+        ))
+        .into()),
+    }
+}
+
+async fn revoke(plan: &PlanId, name: Option<&str>) -> Done {
+    let mut desk = Desk::open().await?;
+    let names: Vec<String> = match name {
+        Some(name) => vec![name.to_owned()],
+        None => {
+            let permits = desk.config.permits.permits();
+            permits.iter().map(|p| p.name().to_owned()).collect()
+        }
+    };
+    for name in names {
+        let key = key_of(&desk, plan, &name)?;
+        let deleted: u64 = desk
+            .link
+            .ask(redis::cmd("DEL").arg(&key), "delete the permit")
+            .await?;
+        let what = if deleted == 0 {
+            "was not there"
+        } else {
+            "deleted"
+        };
+        print(&format!("{name:<10} {what}\n"))?;
+    }
+    Ok(())
+}
+
+fn key_of(desk: &Desk, plan: &PlanId, name: &str) -> Result<String, Failure> {
+    match desk.config.permits.template(name) {
+        Some(template) => Ok(template.key(plan)),
+        None => Err(no_such_permit(desk, name)),
+    }
+}
+
+fn no_such_permit(desk: &Desk, name: &str) -> Failure {
+    let permits = desk.config.permits.permits();
+    let names: Vec<&str> = permits.iter().map(|p| p.name()).collect();
+    Failure::mismatch(format!(
+        "no permit is called {name:?}; APPLY_PERMITS names {}",
+        names.join(", ")
+    ))
+}
+
+/// The plan's symbol: as the plan stream says, or as the operator does; never two different ones.
+async fn symbol_of(
+    desk: &mut Desk,
+    plan: &PlanId,
+    said: Option<Symbol>,
+) -> Result<Symbol, Failure> {
+    let entry = find_plan(desk, plan).await?;
+    let written = entry.and_then(|entry| entry.text("symbol").parse::<Symbol>().ok());
+    match (written, said) {
+        (Some(written), Some(said)) if written != said => Err(Failure::mismatch(format!(
+            "plan {plan} is for {written}, not for {said}"
+        ))),
+        (Some(symbol), _) | (None, Some(symbol)) => Ok(symbol),
+        (None, None) => Err(Failure::mismatch(format!(
+            "plan {plan} is not on {}; add --symbol where you are sure of it",
+            desk.keys.plans
+        ))),
+    }
+}
+
+/// The newest entry of the plan on its stream.
+pub(super) async fn find_plan(desk: &mut Desk, plan: &PlanId) -> Result<Option<Entry>, Failure> {
+    let entries = desk.link.newest(&desk.keys.plans, WHOLE_STREAM).await?;
+    let mut newest_first = entries.into_iter().rev();
+    Ok(newest_first.find(|entry| entry.text("plan_id") == plan.as_str()))
+}
+
+/// More than the streams keep.
+pub(super) const WHOLE_STREAM: usize = 20_000;
+
+/// The time a key has left.
+fn left(ttl: i64) -> String {
+    match u64::try_from(ttl) {
+        Ok(millis) => format!("{} left", ago(millis)),
+        Err(_) => "never expires".into(),
+    }
+}
+
+/// What stands before and after the plan's id in a template.
+fn around(template: &str) -> (String, String) {
+    let (before, after) = template.split_once("{plan}").unwrap_or((template, ""));
+    (before.to_owned(), after.to_owned())
+}
+
+/// A text as a pattern that fits nothing else.
+fn escaped(text: &str) -> String {
+    let special = |c| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
+    text.chars().fold(String::new(), |mut pattern, c| {
+        if special(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+        pattern
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use permit_gate::PermitSet;
+
+    #[test]
+    fn what_is_written_for_an_issuer_is_a_yes_by_its_rule() {
+        let symbol: Symbol = "BTCUSDT".parse().unwrap();
+        let subject = Subject::new(PlanId::new("67e6da21fa9fe506").unwrap(), "BTCUSDT");
+        let qty = Decimal::new(8, 3);
+        for permit in PermitSet::default().iter() {
+            let text =
+                content_of(permit.name(), &symbol, Some(qty), 1_769_301_008_977_123).unwrap();
+            let terms = permit.rule().judge(text.as_bytes(), &subject).unwrap();
+            assert_eq!(terms.max_quantity, Some(qty), "{text}");
+            assert!(text.contains(r#""created_at":1769301008.977"#), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_template_with_special_characters_is_looked_for_as_it_is() {
+        assert_eq!(escaped("a*b[c]?"), r"a\*b\[c\]\?");
+        assert_eq!(around("q:{{plan}}"), ("q:{".into(), "}".into()));
+    }
+}

@@ -1,0 +1,119 @@
+//! `propose`: a fresh proposal for a test, written as the brain writes them.
+
+use super::{
+    link::Desk,
+    output::{Done, print},
+    snapshot::read_switch,
+    time::iso_micros,
+};
+use crate::exit::Failure;
+use apply_core::{Plan, Proposal, RawProposal, Symbol};
+use clap::{Args, builder::PossibleValuesParser};
+use serde_json::json;
+
+/// What to propose.
+#[derive(Args)]
+pub(crate) struct Propose {
+    /// The symbol.
+    symbol: Symbol,
+    /// What the brain would propose.
+    #[arg(value_parser = PossibleValuesParser::new(ACTIONS))]
+    action: String,
+    /// From 0, calm, to 1, get out.
+    #[arg(long, default_value = "0.1", value_parser = score)]
+    kill_score: String,
+    /// The new stop price, for UPDATE_SL.
+    #[arg(long, value_parser = price)]
+    new_sl: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+const ACTIONS: [&str; 5] = [
+    "FULL_CLOSE_PROPOSED",
+    "PARTIAL_75",
+    "PARTIAL_50",
+    "UPDATE_SL",
+    "HOLD",
+];
+
+impl Propose {
+    pub(super) async fn run(self) -> Done {
+        let mut desk = Desk::open().await?;
+        let micros = desk.link.micros().await?;
+        let raw = self.raw(micros);
+        let proposal = Proposal::parse(&self.symbol, &raw)
+            .map_err(|error| Failure::mismatch(error.to_string()))?;
+        let halt = read_switch(&mut desk).await?;
+        let plan = Plan::decide(proposal, &desk.config.gates, &halt);
+        self.write(&mut desk, &raw).await?;
+        let followed = desk.config.symbols.contains(&self.symbol);
+        if self.json {
+            let object = json!({
+                "plan_id": plan.id.as_str(),
+                "symbol": self.symbol.as_str(),
+                "decision": plan.decision.as_str(),
+                "reason_codes": plan.reasons,
+                "followed": followed,
+            });
+            return print(&format!("{object}\n"));
+        }
+        let mut why = plan.reasons.join(",");
+        if !why.is_empty() {
+            why.insert(0, ' ');
+        }
+        let mut page = format!(
+            "plan {}, to be decided as {}{why}\n",
+            plan.id, plan.decision
+        );
+        if !followed {
+            page += &format!("{} is not in SYMBOLS: nobody looks at it\n", self.symbol);
+        }
+        print(&page)
+    }
+
+    fn raw(&self, micros: u64) -> RawProposal {
+        let mut raw: RawProposal = [
+            ("harvest_action", self.action.clone()),
+            ("kill_score", self.kill_score.clone()),
+            // What makes it a plan of its own, whatever stood there before.
+            ("computed_at_utc", iso_micros(micros)),
+            ("last_update_epoch", (micros / 1_000_000).to_string()),
+            ("reason_codes", "proposed_by_operator".into()),
+        ]
+        .map(|(field, value)| (field.to_owned(), value))
+        .into();
+        if let Some(price) = &self.new_sl {
+            raw.insert("new_sl_proposed".into(), price.clone());
+        }
+        raw
+    }
+
+    /// Replaces the proposal in one step, so that nobody reads half of it and half of the old one.
+    async fn write(&self, desk: &mut Desk, raw: &RawProposal) -> Result<(), Failure> {
+        let key = format!("{}{}", desk.keys.proposal, self.symbol);
+        let mut replace = redis::pipe();
+        replace.atomic().cmd("DEL").arg(&key).ignore();
+        replace.cmd("HSET").arg(&key);
+        for (field, value) in raw {
+            replace.arg(field).arg(value);
+        }
+        replace.ignore();
+        desk.link.ask_all(&replace, "write the proposal").await
+    }
+}
+
+fn score(text: &str) -> Result<String, String> {
+    match text.parse::<f64>() {
+        Ok(score) if (0.0..=1.0).contains(&score) => Ok(text.to_owned()),
+        _ => Err("a number from 0 to 1 is needed".into()),
+    }
+}
+
+fn price(text: &str) -> Result<String, String> {
+    match text.parse::<f64>() {
+        Ok(price) if price.is_finite() && price > 0.0 => Ok(text.to_owned()),
+        _ => Err("a price above 0 is needed".into()),
+    }
+}

@@ -1,0 +1,218 @@
+//! What stands in Redis at this moment, for `status` and `watch`.
+
+use super::{
+    link::{Desk, Entry},
+    output::tame,
+    permits::{self, Seen},
+    streams::{plan_line, result_line},
+    time::ago,
+};
+use crate::exit::Failure;
+use apply_core::{Halt, Mode, Symbol};
+use permit_gate::PlanId;
+use redis::Value;
+use serde_json::json;
+use std::collections::HashSet;
+
+/// How many entries of each stream are looked through.
+const NEWEST: usize = 500;
+
+/// How many waits are shown.
+const WAITS: usize = 20;
+
+/// One look.
+pub(super) struct Snapshot {
+    pub(super) halt: Halt,
+    /// Each followed symbol with its last plan and its last result.
+    symbols: Vec<(Symbol, Option<Entry>, Option<Entry>)>,
+    waits: Vec<Wait>,
+    results: Vec<Entry>,
+}
+
+/// A plan that was claimed and has no result.
+struct Wait {
+    plan: PlanId,
+    symbol: Symbol,
+    /// Milliseconds since it was published.
+    age: u64,
+    permits: Vec<Seen>,
+}
+
+impl Snapshot {
+    pub(super) async fn take(desk: &mut Desk) -> Result<Self, Failure> {
+        let halt = read_switch(desk).await?;
+        let plans = desk.link.newest(&desk.keys.plans, NEWEST).await?;
+        let results = desk.link.newest(&desk.keys.results, NEWEST).await?;
+        let symbols = desk.config.symbols.iter().map(|symbol| {
+            let last = |entries: &[Entry]| {
+                let mut newest_first = entries.iter().rev();
+                let found = newest_first.find(|entry| entry.text("symbol") == symbol.as_str());
+                found.cloned()
+            };
+            (symbol.clone(), last(&plans), last(&results))
+        });
+        let symbols = symbols.collect();
+        let waits = waits(desk, &plans, &results).await?;
+        Ok(Self {
+            halt,
+            symbols,
+            waits,
+            results,
+        })
+    }
+
+    pub(super) fn to_text(&self, desk: &Desk) -> String {
+        let mut page = format!(
+            "mode         {}\nkill switch  {}\nmay execute  {}\n",
+            mode(desk.config.mode),
+            halt(&self.halt),
+            list(desk.config.gates.allowlist.iter()),
+        );
+        page += "\nlast plans and results\n";
+        for (symbol, plan, result) in &self.symbols {
+            match plan {
+                Some(plan) => page += &format!("  {}\n", plan_line(plan)),
+                None => page += &format!("  {symbol}: no plan yet\n"),
+            }
+            if let Some(result) = result {
+                page += &format!("    -> {}\n", result_line(result));
+            }
+        }
+        page + &self.waits_text()
+    }
+
+    fn waits_text(&self) -> String {
+        if self.waits.is_empty() {
+            return "\nwaits in progress: none\n".into();
+        }
+        let mut page = "\nwaits in progress\n".to_owned();
+        for wait in &self.waits {
+            page += &format!("  {}  {}  {}\n", wait.plan, wait.symbol, ago(wait.age));
+            for permit in &wait.permits {
+                let time = match u64::try_from(permit.ttl) {
+                    Ok(millis) => format!("{} left", ago(millis)),
+                    Err(_) => String::new(),
+                };
+                page += &format!(
+                    "    {:<10} {:<12} {}\n",
+                    permit.name,
+                    time,
+                    permit.verdict()
+                );
+            }
+        }
+        page
+    }
+
+    /// The newest results, for a live view.
+    pub(super) fn results_text(&self, count: usize) -> String {
+        let newest = self.results.iter().rev().take(count);
+        let lines: String = newest
+            .map(|entry| format!("  {}\n", result_line(entry)))
+            .collect();
+        format!("\nnewest results\n{lines}")
+    }
+
+    pub(super) fn to_json(&self, desk: &Desk) -> serde_json::Value {
+        let entry = |entry: &Option<Entry>| entry.as_ref().map(Entry::to_json);
+        let symbols: Vec<_> = self
+            .symbols
+            .iter()
+            .map(|(symbol, plan, result)| {
+                json!({"symbol": symbol.as_str(), "plan": entry(plan), "result": entry(result)})
+            })
+            .collect();
+        let waits: Vec<_> = self
+            .waits
+            .iter()
+            .map(|wait| {
+                let permits: Vec<_> = wait.permits.iter().map(Seen::to_json).collect();
+                json!({
+                    "plan_id": wait.plan.as_str(),
+                    "symbol": wait.symbol.as_str(),
+                    "age_ms": wait.age,
+                    "permits": permits,
+                })
+            })
+            .collect();
+        json!({
+            "mode": mode(desk.config.mode),
+            "halted": self.halt.is_on(),
+            "symbols": symbols,
+            "waits": waits,
+        })
+    }
+}
+
+/// The kill switch, the static one included. What is neither on nor off is on.
+pub(super) async fn read_switch(desk: &mut Desk) -> Result<Halt, Failure> {
+    if desk.config.kill_switch {
+        let by = "APPLY_KILL_SWITCH".into();
+        return Ok(Halt::On { by });
+    }
+    let key = desk.keys.kill_switch.clone();
+    let mut get = redis::pipe();
+    get.cmd("GET").arg(&key).ignore_errors();
+    let (word,): (Value,) = desk.link.ask_all(&get, "read the kill switch").await?;
+    Ok(match word {
+        Value::Nil => Halt::Off,
+        Value::BulkString(word) => Halt::from_switch(&key, &word),
+        _ => Halt::On {
+            by: format!("{key} (unreadable)"),
+        },
+    })
+}
+
+async fn waits(desk: &mut Desk, plans: &[Entry], results: &[Entry]) -> Result<Vec<Wait>, Failure> {
+    let now = desk.link.micros().await? / 1000;
+    let ended: HashSet<String> = results.iter().map(|entry| entry.text("plan_id")).collect();
+    let mut waits: Vec<Wait> = Vec::new();
+    let candidates = plans.iter().rev().filter(|entry| {
+        entry.text("decision") == "EXECUTE" && !ended.contains(&entry.text("plan_id"))
+    });
+    for entry in candidates.take(WAITS) {
+        let id = PlanId::new(&entry.text("plan_id"));
+        let (Ok(plan), Ok(symbol)) = (id, entry.text("symbol").parse::<Symbol>()) else {
+            continue;
+        };
+        let claim = format!("{}{plan}", desk.keys.dedupe);
+        let exists = redis::cmd("EXISTS").arg(&claim).to_owned();
+        let claimed: bool = desk.link.ask(&exists, "look for a claim").await?;
+        if !claimed || waits.iter().any(|wait| wait.plan == plan) {
+            continue;
+        }
+        let permits = permits::look(desk, &plan, &symbol).await?;
+        waits.push(Wait {
+            plan,
+            symbol,
+            age: now.saturating_sub(entry.id.millis),
+            permits,
+        });
+    }
+    Ok(waits)
+}
+
+/// As the configuration spells it.
+pub(super) fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::DryRun => "dry_run",
+        Mode::Testnet => "testnet",
+    }
+}
+
+/// Off, or on by whom.
+pub(super) fn halt(halt: &Halt) -> String {
+    match halt {
+        Halt::Off => "off".into(),
+        Halt::On { by } => format!("ON, by {}: nothing is executed", tame(by)),
+    }
+}
+
+/// Names parted by commas.
+pub(super) fn list<'a>(symbols: impl Iterator<Item = &'a Symbol>) -> String {
+    let names: Vec<&str> = symbols.map(Symbol::as_str).collect();
+    match names.is_empty() {
+        true => "nothing".into(),
+        false => names.join(", "),
+    }
+}

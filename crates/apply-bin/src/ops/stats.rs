@@ -1,0 +1,200 @@
+//! `stats`: what the pipelines of `grep` and `awk` over the journal tried to say, from the streams.
+
+use super::{
+    link::{Desk, Entry},
+    output::{Done, print, tame},
+    time::ago,
+};
+use serde_json::json;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+type Counts = BTreeMap<String, u64>;
+
+/// What two streams say about a span of time.
+#[derive(Default)]
+struct Stats {
+    /// Plans, by decision and reasons.
+    plans: Counts,
+    /// Results that executed.
+    executed: u64,
+    /// Results of a dry run that would have executed.
+    would_execute: u64,
+    /// The others, by error.
+    errors: Counts,
+    /// From a plan's entry to its result's, in milliseconds, sorted.
+    plan_to_result: Vec<u64>,
+}
+
+pub(super) async fn stats(since: Duration, as_json: bool) -> Done {
+    let mut desk = Desk::open().await?;
+    let span = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let from = (desk.link.micros().await? / 1000).saturating_sub(span);
+    let plans = desk.link.since(&desk.keys.plans, from).await?;
+    let results = desk.link.since(&desk.keys.results, from).await?;
+    let stats = Stats::of(&plans, &results);
+    match as_json {
+        true => print(&format!("{}\n", stats.to_json(since))),
+        false => print(&stats.to_text(since)),
+    }
+}
+
+impl Stats {
+    fn of(plans: &[Entry], results: &[Entry]) -> Self {
+        let mut stats = Self::default();
+        let mut began: HashMap<String, u64> = HashMap::new();
+        for plan in plans {
+            let decision = plan.text("decision");
+            let what = match plan.text("reason_codes") {
+                reasons if reasons.is_empty() => decision.clone(),
+                reasons => format!("{decision} {reasons}"),
+            };
+            *stats.plans.entry(tame(&what)).or_default() += 1;
+            if decision == "EXECUTE" {
+                began.insert(plan.text("plan_id"), plan.id.millis);
+            }
+        }
+        for result in results {
+            stats.count(result);
+            if let Some(began) = began.remove(&result.text("plan_id")) {
+                let took = result.id.millis.saturating_sub(began);
+                stats.plan_to_result.push(took);
+            }
+        }
+        stats.plan_to_result.sort_unstable();
+        stats
+    }
+
+    fn count(&mut self, result: &Entry) {
+        if result.text("executed") == "True" {
+            self.executed += 1;
+        } else if result.text("would_execute") == "True" {
+            self.would_execute += 1;
+        } else {
+            let why = match result.text("error") {
+                error if error.is_empty() => result.text("decision"),
+                error => error,
+            };
+            *self.errors.entry(tame(&why)).or_default() += 1;
+        }
+    }
+
+    fn to_json(&self, since: Duration) -> serde_json::Value {
+        let quantiles: serde_json::Map<_, _> = QUANTILES
+            .iter()
+            .filter_map(|(name, percent)| Some(((*name).into(), self.quantile(*percent)?.into())))
+            .collect();
+        json!({
+            "since_seconds": since.as_secs(),
+            "plans": self.plans,
+            "executed": self.executed,
+            "would_execute": self.would_execute,
+            "not_executed": self.errors,
+            "plan_to_result_ms": quantiles,
+        })
+    }
+
+    fn to_text(&self, since: Duration) -> String {
+        let seconds = since.as_secs();
+        let span = match seconds {
+            s if s % 3600 == 0 => format!("{} h", s / 3600),
+            s if s % 60 == 0 => format!("{} min", s / 60),
+            s => format!("{s} s"),
+        };
+        let total: u64 = self.plans.values().sum();
+        let mut page = format!("the last {span}\n\nplans            {total:>6}\n");
+        for (what, count) in &self.plans {
+            page += &format!("  {count:>6}  {what}\n");
+        }
+        page += &format!("\nOK, executed     {:>6}\n", self.executed);
+        if self.would_execute > 0 {
+            page += &format!("OK, dry run      {:>6}\n", self.would_execute);
+        }
+        let blocked: u64 = self.errors.values().sum();
+        page += &format!("not executed     {blocked:>6}\n");
+        for (why, count) in &self.errors {
+            page += &format!("  {count:>6}  {why}\n");
+        }
+        page + &self.histogram()
+    }
+
+    fn histogram(&self) -> String {
+        let Some(longest) = self.quantile(100) else {
+            return "\nplan-to-result: no plan came to its result in this time\n".into();
+        };
+        let mut page = "\nplan-to-result ".to_owned();
+        for (name, percent) in QUANTILES {
+            if let Some(millis) = self.quantile(percent) {
+                page += &format!(" {name} {}", ago(millis));
+            }
+        }
+        page.push('\n');
+        let mut low = 0;
+        for high in BUCKETS {
+            let inside = self
+                .plan_to_result
+                .iter()
+                .filter(|ms| (low..high).contains(*ms));
+            page += &bar(
+                &format!("< {}", ago(high)),
+                inside.count(),
+                self.plan_to_result.len(),
+            );
+            low = high;
+            if high > longest {
+                return page;
+            }
+        }
+        let beyond = self.plan_to_result.iter().filter(|ms| **ms >= low).count();
+        page + &bar("longer", beyond, self.plan_to_result.len())
+    }
+
+    /// The nearest rank: a time that really occurred.
+    fn quantile(&self, percent: usize) -> Option<u64> {
+        let rank = (self.plan_to_result.len() * percent).div_ceil(100);
+        self.plan_to_result.get(rank.checked_sub(1)?).copied()
+    }
+}
+
+const QUANTILES: [(&str, usize); 4] = [("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)];
+
+/// Upper ends in milliseconds; the default wait is 1200.
+const BUCKETS: [u64; 8] = [50, 100, 200, 400, 800, 1200, 1600, 5000];
+
+fn bar(label: &str, count: usize, of: usize) -> String {
+    let length = (count * 40).div_ceil(of.max(1));
+    format!("  {label:>8} {count:>6} {}\n", "#".repeat(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_times_that_occurred() {
+        let mut stats = Stats::default();
+        assert_eq!(stats.quantile(50), None);
+        stats.plan_to_result = (1..=10).map(|n| n * 100).collect();
+        let at = |percent| stats.quantile(percent).unwrap();
+        assert_eq!((at(50), at(90), at(99), at(100)), (500, 900, 1000, 1000));
+    }
+
+    #[test]
+    fn every_time_is_in_exactly_one_row_of_the_histogram() {
+        let plan_to_result = vec![0, 49, 50, 1199, 1200, 4999, 5000, 90_000];
+        let stats = Stats {
+            plan_to_result,
+            ..Stats::default()
+        };
+        let page = stats.histogram();
+        let rows = page.lines().filter(|line| line.starts_with("  "));
+        let counts = rows.map(|row| {
+            let bar = row.rsplit(' ').next().unwrap();
+            let before = row.trim_end_matches(bar).trim_end();
+            before.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
+        });
+        assert_eq!(counts.sum::<usize>(), 8, "{page}");
+    }
+}

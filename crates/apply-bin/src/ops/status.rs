@@ -1,0 +1,118 @@
+//! `status` and `watch`.
+
+use super::{
+    link::Desk,
+    output::{Done, print, tame},
+    snapshot::Snapshot,
+};
+use std::{net::SocketAddr, pin::pin, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    signal::ctrl_c,
+    time::{sleep, timeout},
+};
+
+/// How long the service may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two frames.
+const REDRAW: Duration = Duration::from_millis(500);
+
+pub(super) async fn status(as_json: bool) -> Done {
+    let mut desk = Desk::open().await?;
+    let snapshot = Snapshot::take(&mut desk).await?;
+    let service = Service::ask(desk.config.http).await;
+    if as_json {
+        let mut object = snapshot.to_json(&desk);
+        object["service"] = service.word().into();
+        return print(&format!("{object}\n"));
+    }
+    let page = snapshot.to_text(&desk);
+    print(&format!(
+        "service      {}\n{page}",
+        service.sentence(desk.config.http)
+    ))
+}
+
+pub(super) async fn watch(once: bool) -> Done {
+    let mut desk = Desk::open().await?;
+    let mut stop = pin!(ctrl_c());
+    loop {
+        let snapshot = Snapshot::take(&mut desk).await?;
+        let frame = snapshot.to_text(&desk) + &snapshot.results_text(10);
+        if once {
+            return print(&frame);
+        }
+        // Home, the frame with the rest of each line cleared, then everything below it: no flicker.
+        let clean = frame.replace('\n', "\x1b[K\n");
+        print(&format!("\x1b[H{clean}\x1b[J\nCtrl-C ends\x1b[K"))?;
+        tokio::select! {
+            _ = &mut stop => return print("\n"),
+            () = sleep(REDRAW) => {}
+        }
+    }
+}
+
+/// What the running service says of itself.
+enum Service {
+    Ready,
+    /// It runs and says that it cannot work, or says it in words we do not know.
+    NotReady(String),
+    Away,
+}
+
+impl Service {
+    /// Asks `/readyz` on the metrics port.
+    async fn ask(at: SocketAddr) -> Self {
+        match timeout(PATIENCE, get(reachable(at), "/readyz?verbose")).await {
+            Ok(Some(answer)) => Self::read(&answer),
+            Ok(None) | Err(_) => Self::Away,
+        }
+    }
+
+    fn read(answer: &str) -> Self {
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        if status == "200" {
+            return Self::Ready;
+        }
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let first = body.lines().next().unwrap_or_default();
+        Self::NotReady(tame(&format!("{status} {first}")))
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NotReady(_) => "not_ready",
+            Self::Away => "away",
+        }
+    }
+
+    fn sentence(&self, at: SocketAddr) -> String {
+        match self {
+            Self::Ready => format!("ready on http://{at}"),
+            Self::NotReady(why) => format!("runs on http://{at} and is not ready: {why}"),
+            Self::Away => format!("nobody answers on http://{at}"),
+        }
+    }
+}
+
+/// A service that listens everywhere is asked on this machine.
+fn reachable(at: SocketAddr) -> SocketAddr {
+    match at.ip().is_unspecified() {
+        true => SocketAddr::from(([127, 0, 0, 1], at.port())),
+        false => at,
+    }
+}
+
+/// One GET, one answer, at most 64 KiB of it.
+async fn get(at: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(at).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.take(65_536).read_to_end(&mut answer).await.ok()?;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    text.starts_with("HTTP/1.").then_some(text)
+}

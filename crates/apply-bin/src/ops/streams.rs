@@ -1,0 +1,154 @@
+//! `plans tail` and `results tail`.
+
+use super::{
+    link::{Desk, Entry, EntryId, Link},
+    output::{Done, print, tame},
+    time::utc,
+};
+use clap::{Args, Subcommand};
+use tokio::signal::ctrl_c;
+
+/// The stream of plans.
+#[derive(Subcommand)]
+pub(crate) enum Plans {
+    /// The newest plans: when, which, for what, what was decided and why.
+    #[command(
+        after_help = "Example: apply-layer plans tail -n 20 --follow\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Tail(Tail),
+}
+
+/// The stream of results.
+#[derive(Subcommand)]
+pub(crate) enum Results {
+    /// The newest results: when, which, whether it was executed and why not.
+    #[command(
+        after_help = "Example: apply-layer results tail -n 20 --follow\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Tail(Tail),
+}
+
+/// How much of a stream.
+#[derive(Args)]
+pub(crate) struct Tail {
+    /// How many entries.
+    #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    number: u16,
+    /// Go on with new ones until Ctrl-C.
+    #[arg(short, long)]
+    follow: bool,
+    /// Print each entry as one JSON object on a line of its own.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Plans {
+    pub(super) async fn run(self) -> Done {
+        let Self::Tail(tail) = self;
+        let mut desk = Desk::open().await?;
+        let stream = desk.keys.plans;
+        tail.run(&mut desk.link, &stream, plan_line).await
+    }
+}
+
+impl Results {
+    pub(super) async fn run(self) -> Done {
+        let Self::Tail(tail) = self;
+        let mut desk = Desk::open().await?;
+        let stream = desk.keys.results;
+        tail.run(&mut desk.link, &stream, result_line).await
+    }
+}
+
+impl Tail {
+    async fn run(&self, link: &mut Link, stream: &str, line: fn(&Entry) -> String) -> Done {
+        let mut entries = link.newest(stream, usize::from(self.number)).await?;
+        let mut last = EntryId::START;
+        if entries.is_empty() && !self.follow && !self.json {
+            return print(&format!(
+                "{stream} is empty: nothing was written to it yet\n"
+            ));
+        }
+        let mut stop = std::pin::pin!(ctrl_c());
+        loop {
+            let page: String = entries.iter().map(|entry| self.show(entry, line)).collect();
+            print(&page)?;
+            last = entries.last().map_or(last, |entry| entry.id);
+            if !self.follow {
+                return Ok(());
+            }
+            entries = tokio::select! {
+                _ = &mut stop => return Ok(()),
+                new = link.after(stream, last) => new?,
+            };
+        }
+    }
+
+    fn show(&self, entry: &Entry, line: fn(&Entry) -> String) -> String {
+        match self.json {
+            true => format!("{}\n", entry.to_json()),
+            false => line(entry) + "\n",
+        }
+    }
+}
+
+/// One plan on one line.
+pub(super) fn plan_line(entry: &Entry) -> String {
+    let text = |field| tame(&entry.text(field));
+    let reasons = text("reason_codes");
+    let why = if reasons.is_empty() { "-" } else { &reasons };
+    format!(
+        "{}  {}  {:<10} {:<8} {:<20} kill_score={} reasons={why}",
+        utc(entry.id.millis),
+        text("plan_id"),
+        text("symbol"),
+        text("decision"),
+        text("action"),
+        text("kill_score"),
+    )
+}
+
+/// One result on one line.
+pub(super) fn result_line(entry: &Entry) -> String {
+    let text = |field| tame(&entry.text(field));
+    let mut line = format!(
+        "{}  {}  {:<10} {:<8} executed={}",
+        utc(entry.id.millis),
+        text("plan_id"),
+        text("symbol"),
+        text("decision"),
+        text("executed"),
+    );
+    if text("would_execute") == "True" {
+        line += " would_execute=True";
+    }
+    for field in ["error", "profit_realized"] {
+        let value = text(field);
+        if !value.is_empty() {
+            line += &format!(" {field}={value}");
+        }
+    }
+    for (name, value) in order_of(entry) {
+        line += &format!(" {name}={}", tame(&value));
+    }
+    line
+}
+
+/// Side, filled quantity and order id of the last step that has an order.
+fn order_of(entry: &Entry) -> Vec<(&'static str, String)> {
+    let steps: serde_json::Value =
+        serde_json::from_str(&entry.text("steps_results")).unwrap_or_default();
+    let last = steps.as_array().and_then(|steps| {
+        steps
+            .iter()
+            .rev()
+            .find(|step| step.get("order_id").is_some())
+    });
+    let Some(step) = last else {
+        return Vec::new();
+    };
+    ["side", "executed_qty", "order_id"]
+        .into_iter()
+        .filter_map(|name| Some((name, step.get(name)?.as_str()?.to_owned())))
+        .collect()
+}

@@ -1,0 +1,171 @@
+//! `check`.
+
+use crate::{Ended, apply_layer, ops};
+use exchange_sim::{Sim, SimConfig};
+use redis_harness::RedisServer;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+
+fn testnet(redis: &str, venue: &str, secret: &str) -> Command {
+    let mut command = apply_layer(redis, &["check", "--json"]);
+    command
+        .env("APPLY_MODE", "testnet")
+        .env("SYMBOLS", "BTCUSDT");
+    command.env("BINANCE_TESTNET_URL", venue);
+    command.env("BINANCE_TESTNET_API_KEY", SimConfig::API_KEY);
+    command.env("BINANCE_TESTNET_API_SECRET", secret);
+    command
+}
+
+async fn report(mut command: Command) -> (i32, Value) {
+    let ended: Ended = command.output().await.unwrap().into();
+    (ended.code, ended.json())
+}
+
+/// The mark and the text of one check.
+fn of(report: &Value, name: &str) -> (String, String) {
+    let checks = report["checks"].as_array().unwrap();
+    let line = checks.iter().find(|line| line["check"] == name);
+    let line = line.unwrap_or_else(|| panic!("no {name} in {report}"));
+    let text = |field: &str| line[field].as_str().unwrap().to_owned();
+    (text("result"), text("text"))
+}
+
+#[tokio::test]
+async fn with_everything_up_every_line_is_ok_and_it_takes_no_two_seconds() {
+    let redis = RedisServer::builder().aof("everysec").start().await;
+    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let began = Instant::now();
+    let (code, report) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!((code, &report["ok"]), (0, &Value::Bool(true)), "{report}");
+    for line in report["checks"].as_array().unwrap() {
+        assert_eq!(line["result"], "ok", "{line}");
+    }
+    assert_eq!(of(&report, "position mode").1, "one-way");
+    assert!(
+        of(&report, "persistence").1.contains("a second of claims"),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn with_everything_away_it_says_what_to_start_within_five_seconds() {
+    let (mut redis, sim) = (
+        RedisServer::start().await,
+        Sim::start(SimConfig::default()).await.unwrap(),
+    );
+    let (redis_url, venue) = (redis.url(), sim.url());
+    redis.kill();
+    sim.shutdown().await.unwrap();
+    let began = Instant::now();
+    let (code, report) = report(testnet(&redis_url, &venue, SimConfig::API_SECRET)).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(code, 69, "{report}");
+    let (mark, text) = of(&report, "redis");
+    assert!(
+        mark == "MEND" && text.contains("start it, or correct REDIS_URL"),
+        "{text}"
+    );
+    let (mark, text) = of(&report, "venue");
+    assert!(
+        mark == "MEND" && text.contains("BINANCE_TESTNET_URL"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_within_five_seconds() {
+    let redis = RedisServer::start().await;
+    redis.pause();
+    let began = Instant::now();
+    let ended = ops(&redis, &["check"]).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(ended.code, 69, "{}", ended.out);
+}
+
+#[tokio::test]
+async fn keys_the_venue_does_not_know_are_a_matter_of_configuration() {
+    let redis = RedisServer::builder().aof("everysec").start().await;
+    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let (code, report) = report(testnet(&redis.url(), &sim.url(), "another-secret")).await;
+    let (mark, text) = of(&report, "keys");
+    assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
+    assert!(
+        text.contains("BINANCE_TESTNET_API_SECRET") && !text.contains("another-secret"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_told_with_the_mend() {
+    let redis = RedisServer::builder().aof("always").start().await;
+    let sim = Sim::start(SimConfig::default().clock_offset_ms(60_000))
+        .await
+        .unwrap();
+    let (code, report) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
+    let (mark, text) = of(&report, "clock");
+    assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
+    assert!(text.contains("NTP"), "{text}");
+}
+
+#[tokio::test]
+async fn claims_that_a_restart_forgets_are_a_mend_where_orders_leave_and_a_note_in_a_dry_run() {
+    let redis = RedisServer::start().await;
+    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let (code, report) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
+    let (mark, text) = of(&report, "persistence");
+    assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
+    assert!(text.contains("appendonly yes"), "{text}");
+    let dry = ops(&redis, &["check", "--json"]).await;
+    assert_eq!(
+        (dry.code, of(&dry.json(), "persistence").0.as_str()),
+        (0, "note")
+    );
+    assert_eq!(of(&dry.json(), "keys").0, "skipped");
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_run_scripts_is_told_what_to_allow() {
+    let redis = RedisServer::builder()
+        .acl("narrow on >secret ~* +@all -@scripting")
+        .start()
+        .await;
+    let url = redis.url_as("narrow", "secret");
+    let ended: Ended = apply_layer(&url, &["check", "--json"])
+        .output()
+        .await
+        .unwrap()
+        .into();
+    let (mark, text) = of(&ended.json(), "scripting");
+    assert_eq!((ended.code, mark.as_str()), (78, "MEND"), "{}", ended.out);
+    assert!(
+        text.contains("EVALSHA") && !ended.out.contains("secret"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn every_mistake_in_the_configuration_is_on_the_page() {
+    let redis = RedisServer::start().await;
+    let mut command = apply_layer(&redis.url(), &["check"]);
+    command
+        .env("APPLY_MODE", "live")
+        .env("APPLY_POLL_SEC", "never");
+    let ended: Ended = command.output().await.unwrap().into();
+    assert_eq!(ended.code, 78);
+    assert!(ended.out.contains("APPLY_MODE=live") && ended.out.contains("APPLY_POLL_SEC=never"));
+}

@@ -1,0 +1,99 @@
+//! The operator's commands, run as the operator runs them: the real binary, a real Redis, the
+//! simulated venue.
+
+#![allow(clippy::unwrap_used)]
+
+mod check;
+mod permits;
+mod plans;
+mod shell;
+mod troubleshooting;
+
+use redis::aio::MultiplexedConnection;
+use redis_harness::RedisServer;
+use std::process::Output;
+use tokio::process::Command;
+
+/// A plan that stands on the stream of every test that needs one.
+pub(crate) const PLAN: &str = "67e6da21fa9fe506";
+
+/// The binary with this Redis and nothing else from the environment.
+pub(crate) fn apply_layer(redis: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apply-layer"));
+    command.args(args).env_clear().env("REDIS_URL", redis);
+    command.env("APPLY_METRICS_PORT", "1").kill_on_drop(true);
+    command
+}
+
+/// What a command printed, and how it ended.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Ended {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+}
+
+pub(crate) async fn ops(redis: &RedisServer, args: &[&str]) -> Ended {
+    apply_layer(&redis.url(), args)
+        .output()
+        .await
+        .unwrap()
+        .into()
+}
+
+/// The same, and it ends well.
+pub(crate) async fn fine(redis: &RedisServer, args: &[&str]) -> String {
+    let ended = ops(redis, args).await;
+    assert_eq!(ended.code, 0, "{args:?}: {}{}", ended.out, ended.err);
+    ended.out
+}
+
+/// One raw command, its words parted by single blanks.
+pub(crate) async fn redis<T: redis::FromRedisValue>(
+    connection: &mut MultiplexedConnection,
+    words: &str,
+) -> T {
+    let mut words = words.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    for word in words {
+        command.arg(word);
+    }
+    command.query_async(connection).await.unwrap()
+}
+
+/// Puts a plan on the stream as the service does.
+pub(crate) async fn publish_plan(connection: &mut MultiplexedConnection, id: &str, plan: &str) {
+    let words = format!(
+        "XADD quantum:stream:apply.plan {id} plan_id {plan} symbol BTCUSDT action PARTIAL_75 kill_score 0.539 decision EXECUTE reason_codes "
+    );
+    let _: String = redis(connection, &words).await;
+}
+
+/// Puts a result on the stream as the service does.
+pub(crate) async fn publish_result(
+    connection: &mut MultiplexedConnection,
+    id: &str,
+    plan: &str,
+    executed: &str,
+    error: &str,
+) {
+    let words = format!(
+        "XADD quantum:stream:apply.result {id} plan_id {plan} symbol BTCUSDT decision EXECUTE executed {executed} would_execute False steps_results [] error {error}"
+    );
+    let _: String = redis(connection, &words).await;
+}

@@ -1,0 +1,309 @@
+//! `plans`, `results`, `stats`, `status`, `watch`, `propose`, `forget`.
+
+use crate::{PLAN, apply_layer, fine, ops, publish_plan, publish_result, redis};
+use redis_harness::RedisServer;
+use std::{process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Child,
+    time::timeout,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn the_newest_plans_and_results_are_told_one_a_line() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    let empty = fine(&server, &["plans", "tail"]).await;
+    assert!(empty.contains("is empty"), "{empty}");
+    for id in ["1000-0", "2000-0", "3000-0"] {
+        publish_plan(c, id, PLAN).await;
+    }
+    let two = fine(&server, &["plans", "tail", "-n", "2"]).await;
+    assert_eq!(two.lines().count(), 2, "{two}");
+    assert!(
+        two.starts_with(&format!("1970-01-01 00:00:02Z  {PLAN}  BTCUSDT    EXECUTE")),
+        "{two}"
+    );
+    publish_result(c, "4000-0", PLAN, "False", "p33_permit_denied").await;
+    let result = fine(&server, &["results", "tail"]).await;
+    assert!(
+        result.contains("executed=False error=p33_permit_denied"),
+        "{result}"
+    );
+    let json = ops(&server, &["results", "tail", "--json"]).await.json();
+    assert_eq!(
+        (&json["id"], &json["plan_id"]),
+        (&"4000-0".into(), &PLAN.into())
+    );
+}
+
+#[tokio::test]
+async fn following_a_stream_shows_what_comes_later() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    publish_plan(c, "1000-0", "1111111111111111").await;
+    let mut command = apply_layer(&server.url(), &["plans", "tail", "--follow"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = timeout(PATIENCE, lines.next_line())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(first.contains("1111111111111111"), "{first}");
+    publish_plan(c, "2000-0", "2222222222222222").await;
+    let second = timeout(PATIENCE, lines.next_line())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(second.contains("2222222222222222"), "{second}");
+    interrupt(&child).await;
+    let ended = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(ended.code(), Some(0));
+}
+
+async fn interrupt(child: &Child) {
+    let id = child.id().unwrap().to_string();
+    let sent = tokio::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status()
+        .await;
+    assert!(sent.unwrap().success());
+}
+
+#[tokio::test]
+async fn counts_are_by_decision_reason_and_error_and_old_entries_do_not_count() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    publish_plan(c, "1000-0", "0000000000000000").await;
+    let (seconds, _): (u64, u64) = redis(c, "TIME").await;
+    let now = seconds * 1000;
+    for (i, (executed, error)) in [
+        ("True", ""),
+        ("False", "p33_permit_denied"),
+        ("False", "p33_permit_denied"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let plan = format!("{i:016}");
+        publish_plan(c, &format!("{}-{i}", now - 60_000), &plan).await;
+        publish_result(
+            c,
+            &format!("{}-{i}", now - 60_000 + 345),
+            &plan,
+            executed,
+            error,
+        )
+        .await;
+    }
+    let json = ops(&server, &["stats", "--since", "30m", "--json"])
+        .await
+        .json();
+    assert_eq!(json["plans"]["EXECUTE"], 3, "{json}");
+    assert_eq!(json["executed"], 1);
+    assert_eq!(json["not_executed"]["p33_permit_denied"], 2);
+    assert_eq!(json["plan_to_result_ms"]["p99"], 345);
+    let page = fine(&server, &["stats", "--since", "30m"]).await;
+    assert!(
+        page.contains("p50 345 ms") && page.contains("####"),
+        "{page}"
+    );
+    assert_eq!(ops(&server, &["stats", "--since", "soon"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn more_entries_than_one_page_are_all_counted() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    let fill = "for i=1,2500 do redis.call('XADD', KEYS[1], '*', 'plan_id', i, 'decision', 'SKIP', 'reason_codes', 'action_hold') end";
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(fill).arg(1).arg("quantum:stream:apply.plan");
+    let () = eval.query_async(c).await.unwrap();
+    let json = ops(&server, &["stats", "--json"]).await.json();
+    assert_eq!(json["plans"]["SKIP action_hold"], 2500, "{json}");
+}
+
+#[tokio::test]
+async fn a_wait_shows_which_permit_is_missing_and_the_switch_who_halts() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    publish_plan(c, "*", PLAN).await;
+    let _: String = redis(c, &format!("SET quantum:apply:dedupe:{PLAN} 1-a.0 EX 100")).await;
+    let _: String = redis(c, "SET quantum:global:kill_switch true").await;
+    fine(&server, &["permits", "grant", PLAN, "governor", "--yes"]).await;
+    for command in [&["status"][..], &["watch", "--once"]] {
+        let page = fine(&server, command).await;
+        assert!(page.contains("ON, by quantum:global:kill_switch"), "{page}");
+        let wait = page.split("waits in progress").nth(1).unwrap();
+        let line = |name: &str| {
+            wait.lines()
+                .find(|line| line.trim().starts_with(name))
+                .unwrap()
+        };
+        assert!(line("governor").ends_with("yes"), "{wait}");
+        assert!(line("p33").ends_with("missing"), "{wait}");
+    }
+    let json = ops(&server, &["status", "--json"]).await.json();
+    assert_eq!(
+        (&json["halted"], &json["service"]),
+        (&true.into(), &"away".into())
+    );
+    assert_eq!(json["waits"][0]["plan_id"], PLAN);
+    publish_result(
+        c,
+        "*",
+        PLAN,
+        "False",
+        "permit_timeout_or_missing:missing_p33",
+    )
+    .await;
+    let page = fine(&server, &["status"]).await;
+    assert!(page.contains("waits in progress: none"), "{page}");
+}
+
+#[tokio::test]
+async fn a_proposal_becomes_the_plan_it_was_said_to_become() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    let _: i64 = redis(c, "HSET quantum:harvest:proposal:BTCUSDT new_sl_proposed 1.5 harvest_action HOLD kill_score 0.9").await;
+    let said = ops(&server, &["propose", "BTCUSDT", "PARTIAL_75", "--json"])
+        .await
+        .json();
+    assert_eq!(said["decision"], "EXECUTE", "{said}");
+    let mut service = apply_layer(&server.url(), &["run"]);
+    service
+        .env("APPLY_METRICS_PORT", "0")
+        .env("APPLY_PERMIT_WAIT_MS", "0")
+        .env("APPLY_POLL_SEC", "0.05");
+    let mut service = service.stdout(Stdio::null()).spawn().unwrap();
+    let mut read = redis::cmd("XREAD");
+    read.arg("BLOCK")
+        .arg(400)
+        .arg("STREAMS")
+        .arg("quantum:stream:apply.result")
+        .arg("0");
+    timeout(PATIENCE, async {
+        loop {
+            let got: redis::Value = read.query_async(c).await.unwrap();
+            if got != redis::Value::Nil {
+                return;
+            }
+        }
+    })
+    .await
+    .expect("the service told a result");
+    let plan = ops(&server, &["plans", "tail", "--json"]).await.json();
+    assert_eq!(plan["plan_id"], said["plan_id"], "{plan}");
+    let blocked = fine(&server, &["results", "tail"]).await;
+    assert!(
+        blocked.contains("permit_timeout_or_missing:missing_both"),
+        "{blocked}"
+    );
+    service.kill().await.unwrap();
+
+    let other = fine(
+        &server,
+        &["propose", "BTCUSDT", "UPDATE_SL", "--kill-score", "0.65"],
+    )
+    .await;
+    assert!(
+        other.contains("BLOCKED kill_score_warning_risk_increase"),
+        "{other}"
+    );
+    let unseen = fine(&server, &["propose", "XRPUSDT", "HOLD"]).await;
+    assert!(unseen.contains("not in SYMBOLS"), "{unseen}");
+    for wrong in [["btc", "HOLD"], ["BTCUSDT", "SELL_ALL"]] {
+        assert_eq!(
+            ops(&server, &["propose", wrong[0], wrong[1]]).await.code,
+            2,
+            "{wrong:?}"
+        );
+    }
+    assert_eq!(
+        ops(
+            &server,
+            &["propose", "BTCUSDT", "HOLD", "--kill-score", "nan"]
+        )
+        .await
+        .code,
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_stuck_claim_is_forgotten_and_one_behind_an_order_is_not() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    let claim = format!("quantum:apply:dedupe:{PLAN}");
+    let receipt = format!("quantum:apply:inflight:{PLAN}");
+    let mark = format!("quantum:apply:result_published:{PLAN}");
+    let forget = ["forget", PLAN, "--yes"];
+
+    let nothing = fine(&server, &forget).await;
+    assert!(nothing.contains("nothing to forget"), "{nothing}");
+
+    publish_plan(c, "1000-0", PLAN).await;
+    let _: String = redis(c, &format!("SET {claim} 1-a.0 EX 21600")).await;
+    let _: String = redis(c, &format!("SET {receipt} 1-a.0 EX 21600")).await;
+    let refused = ops(&server, &forget).await;
+    assert!(
+        refused.code == 1 && refused.err.contains("an order may exist"),
+        "{}",
+        refused.err
+    );
+
+    let _: i64 = redis(c, &format!("DEL {receipt}")).await;
+    let _: String = redis(c, &format!("SET {mark} final EX 21600")).await;
+    let refused = ops(&server, &forget).await;
+    assert!(
+        refused.code == 1 && refused.err.contains("no longer on the stream"),
+        "{}",
+        refused.err
+    );
+
+    publish_result(
+        c,
+        "2000-0",
+        PLAN,
+        "False",
+        "permit_timeout_or_missing:missing_p33",
+    )
+    .await;
+    let done = fine(&server, &forget).await;
+    assert!(done.contains("forgotten"), "{done}");
+    let left: Vec<String> = redis(c, "KEYS quantum:apply:*").await;
+    assert!(left.is_empty(), "{left:?}");
+
+    let _: String = redis(c, &format!("SET {claim} 1-b.0 EX 21600")).await;
+    publish_result(c, "3000-0", PLAN, "True", "").await;
+    let refused = ops(&server, &forget).await;
+    assert!(
+        refused.code == 1 && refused.err.contains("it was executed"),
+        "{}",
+        refused.err
+    );
+    let held: i64 = redis(c, &format!("EXISTS {claim}")).await;
+    assert_eq!(held, 1);
+}
+
+#[tokio::test]
+async fn a_plan_that_may_be_under_way_is_left_alone() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    publish_plan(c, "*", PLAN).await;
+    let _: String = redis(
+        c,
+        &format!("SET quantum:apply:dedupe:{PLAN} 1-a.0 EX 21600"),
+    )
+    .await;
+    let refused = ops(&server, &["forget", PLAN, "--yes"]).await;
+    assert!(
+        refused.code == 1 && refused.err.contains("may still be under way"),
+        "{}",
+        refused.err
+    );
+}
