@@ -18,6 +18,7 @@ mod logging;
 mod metrics;
 mod ops;
 mod page;
+mod reasons;
 mod review;
 mod run;
 mod venue;

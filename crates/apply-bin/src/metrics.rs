@@ -1,8 +1,8 @@
 //! What Prometheus reads: the old names as they were, the new ones beside them.
 
-use crate::http::Page;
+use crate::{http::Page, reasons};
 use apply_core::{Event, Observer, Settlement, Submission, Symbol};
-use permit_gate::FoundBy;
+use permit_gate::{FoundBy, PermitSet};
 use prometheus_client::{
     collector::Collector,
     encoding::{EncodeLabelSet, text},
@@ -185,6 +185,19 @@ impl Metrics {
         };
         inner.announce_labels(symbols, permits);
         Self(Arc::new(inner))
+    }
+
+    /// The same for the reasons that are known beforehand.
+    pub(crate) fn announce_reasons(&self, permits: &PermitSet) {
+        let known = |reason: &str| ReasonLabels {
+            reason: reason.to_owned(),
+        };
+        for reason in reasons::blocks(permits) {
+            drop(self.0.blocks.get_or_create(&known(&reason)));
+        }
+        for reason in reasons::REFUSALS {
+            drop(self.0.refused.get_or_create(&known(reason)));
+        }
     }
 }
 

@@ -263,7 +263,9 @@ fn metrics(
     if let Some(client) = client {
         gauges.push(Box::new(VenueGauges(client.clone())));
     }
-    Metrics::new(&config.symbols, &names, gauges)
+    let metrics = Metrics::new(&config.symbols, &names, gauges);
+    metrics.announce_reasons(permits.permits());
+    metrics
 }
 
 fn settings(config: &Config) -> Settings {

@@ -208,12 +208,12 @@
     const most = Math.max(1, ...buckets.map((bucket) => bucket.granted + bucket.blocked));
     const all = buckets.reduce((sum, bucket) => sum + bucket.granted + bucket.blocked, 0);
     const blocked = buckets.reduce((sum, bucket) => sum + bucket.blocked, 0);
-    const name = (bucket, i) => (bucket.up_to === null ? "> " + label(buckets[i - 1].up_to) : label(bucket.up_to));
+    const name = (bucket, i) => (bucket.up_to === null ? "> " + label(buckets[i - 1].up_to) : "≤ " + label(bucket.up_to));
     const label = (ms) => (ms < 1000 ? ms + " ms" : ms / 1000 + " s");
     const words = all === 0 ? "No wait since the service started." : (all - blocked) + " granted, " + blocked + " blocked";
     const row = 20;
     const drawing = svg("svg", { viewBox: "0 0 300 " + buckets.length * row, role: "img", "aria-label": "Waits by length: " + words + ". " +
-      buckets.map((b, i) => (b.granted + b.blocked ? "up to " + name(b, i) + ": " + b.granted + " granted, " + b.blocked + " blocked" : "")).filter(Boolean).join("; ") });
+      buckets.map((b, i) => (b.granted + b.blocked ? name(b, i) + ": " + b.granted + " granted, " + b.blocked + " blocked" : "")).filter(Boolean).join("; ") });
     buckets.forEach((bucket, i) => {
       const y = i * row;
       const width = (n) => (n / most) * 195;
@@ -224,7 +224,8 @@
       const count = bucket.granted + bucket.blocked;
       if (count) drawing.append(svg("text", { x: 268, y: y + 14 }, String(count)));
     });
-    $("histogram").replaceChildren(drawing, el("p", { class: "quiet" }, words));
+    const legend = all === 0 ? [words] : [el("span", { class: "key granted" }, (all - blocked) + " granted"), el("span", { class: "key blocked" }, blocked + " blocked")];
+    $("histogram").replaceChildren(drawing, el("p", { class: "quiet" }, ...legend));
   }
 
   // -- the stream
@@ -280,6 +281,13 @@
   function connected(yes) {
     document.body.classList.toggle("lost", !yes);
     say($("link"), yes ? "live" : "connection lost");
+    if (yes || $("flow").dataset.state === "unknown") return;
+    // What was true when it was last heard of must not pass for what is true now.
+    const last = $("flow-word").textContent + " " + ($("flow").dataset.state === "halted" ? $("flow-why").textContent : "");
+    $("flow").dataset.state = "unknown";
+    say($("flow-word"), "Connection lost");
+    say($("flow-why"), "Last heard at " + new Date(heard).toLocaleTimeString([], { hour12: false }) + ": " + last.trim());
+    document.title = "Connection lost – apply-layer";
   }
   function connect() {
     if (source) source.close();

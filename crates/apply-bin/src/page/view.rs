@@ -2,7 +2,7 @@
 //! since 1970.
 
 use apply_core::{ApplyResult, Fill, Plan, Settlement, Submission, exchange::StopReplacement};
-use permit_gate::{Block, FoundBy, Grant, Ttl};
+use permit_gate::{Block, BlockReason, FoundBy, Grant, Ttl};
 use serde::Serialize;
 use std::{
     sync::Arc,
@@ -207,12 +207,17 @@ impl WaitEnd {
 
     pub(super) fn blocked(block: &Block) -> Self {
         let left = |(name, ttl): (&str, Ttl)| format!("{name} {}", left(ttl));
+        // Once they are taken there is nothing left of any.
+        let ttls = match block.reason() {
+            BlockReason::Missing { .. } => block.ttls().map(left).collect(),
+            _ => Vec::new(),
+        };
         Self {
             granted: false,
             waited: millis(block.waited()),
             code: Some(cut(&block.code())),
             detail: cut(&block.to_string()),
-            ttls: block.ttls().map(left).collect(),
+            ttls,
         }
     }
 }

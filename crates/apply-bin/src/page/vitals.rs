@@ -213,7 +213,10 @@ fn clock(client: &Client) -> Light {
         Some(reading) if reading.offset.size() > CLOCK_OFF => {
             (LightState::Fair, format!("{} off", reading.offset))
         }
-        Some(reading) => (LightState::Good, reading.offset.to_string()),
+        Some(reading) => (
+            LightState::Good,
+            format!("{} to the venue's", reading.offset),
+        ),
     };
     Light {
         name: "Clock",

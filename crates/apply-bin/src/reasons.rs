@@ -1,0 +1,88 @@
+//! The reasons that can be known before anything happens: each is a series from the start.
+
+use permit_gate::{Malformed, PermitMask, PermitSet, Refusal};
+
+/// Up to so many permits, every combination of missing ones has its own series.
+const COMBINED: usize = 4;
+
+/// Why a proposal may be refused (`ProposalError::code`).
+pub(crate) const REFUSALS: [&str; 4] = [
+    "proposal_field_missing",
+    "proposal_not_a_number",
+    "proposal_negative_score",
+    "proposal_unreadable",
+];
+
+/// Why the gate may block a plan that needs these permits (`Block::code`). Codes of custom rules
+/// are not among them.
+pub(crate) fn blocks(permits: &PermitSet) -> Vec<String> {
+    let of_the_gate = [
+        "kill_switch_active",
+        "permits_taken_by_other",
+        "permit_take_too_late",
+        "permit_store_unavailable",
+        "permit_take_unanswered",
+        "gate_already_answered",
+        "invalid_safe_close_qty",
+    ];
+    let refused = permits.iter().flat_map(|permit| {
+        let name = permit.name();
+        [
+            Refusal::Denied(None).code(name),
+            Refusal::OtherSymbol(String::new()).code(name),
+            Refusal::Consumed.code(name),
+            Refusal::Malformed(Malformed::NotAString).code(name),
+        ]
+    });
+    let missing = combinations(permits)
+        .into_iter()
+        .map(|mask| permits.missing_reason(mask));
+    of_the_gate
+        .into_iter()
+        .map(str::to_owned)
+        .chain(refused)
+        .chain(missing)
+        .collect()
+}
+
+/// Every set of permits that may be missing; of many permits the single ones and all of them.
+fn combinations(permits: &PermitSet) -> Vec<PermitMask> {
+    let single = (0..permits.len()).map(PermitMask::only);
+    if permits.len() > COMBINED {
+        return single.chain([permits.all()]).collect();
+    }
+    let mut all: Vec<PermitMask> = Vec::new();
+    for one in single {
+        let with: Vec<PermitMask> = all.iter().map(|mask| mask.union(one)).collect();
+        all.extend(with);
+        all.push(one);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contracts_codes_are_all_there_and_each_once() {
+        let mut codes = blocks(&PermitSet::default());
+        for code in [
+            "missing_both",
+            "missing_governor",
+            "missing_p33",
+            "p33_permit_denied",
+            "governor_permit_denied",
+            "invalid_p33_permit_format",
+            "invalid_governor_permit_format",
+            "invalid_safe_close_qty",
+            "kill_switch_active",
+        ] {
+            assert!(codes.iter().any(|known| known == code), "{code}");
+        }
+        let count = codes.len();
+        codes.sort();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+    }
+}
