@@ -7,7 +7,12 @@ use crate::{
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -19,9 +24,11 @@ use tokio::{
     time::sleep,
 };
 
-/// How the program is started. Its environment is what is said here and nothing else.
+/// How the program is started. Its environment is what is said here and nothing else, but for a
+/// state directory of its own; clones are the same machine's and share it.
 #[derive(Debug, Clone)]
 pub struct ServiceBuilder {
+    state: Arc<StateDir>,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
 }
@@ -34,10 +41,18 @@ impl ServiceBuilder {
 
     /// `apply-layer` with these arguments and an empty environment.
     pub fn command(arguments: &[&str]) -> Self {
+        let state = Arc::new(StateDir::new());
+        let directory = state.0.display().to_string();
         Self {
+            state,
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
-            environment: BTreeMap::new(),
+            environment: [("APPLY_STATE_DIR".to_owned(), directory)].into(),
         }
+    }
+
+    /// Where it keeps what it has to remember.
+    pub fn state_directory(&self) -> &Path {
+        &self.state.0
     }
 
     /// Sets a variable.
@@ -76,6 +91,7 @@ pub struct Service {
     child: Child,
     log: Capture,
     errors: Capture,
+    _state: Arc<StateDir>,
 }
 
 /// How a process ended, and what it said.
@@ -117,7 +133,12 @@ impl Service {
             .unwrap_or_else(|error| panic!("cannot start the service: {error}"));
         let log = Capture::of(child.stdout.take());
         let errors = Capture::of(child.stderr.take());
-        Self { child, log, errors }
+        Self {
+            child,
+            log,
+            errors,
+            _state: how.state,
+        }
     }
 
     /// The first line of the log with this text in it, once it is there.
@@ -275,4 +296,25 @@ async fn get(address: SocketAddr, path: &str) -> String {
     };
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     body.to_owned()
+}
+
+/// A directory that is gone once nobody needs it.
+#[derive(Debug)]
+struct StateDir(PathBuf);
+
+impl StateDir {
+    /// Only named here: the program makes it.
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("apply-state-{}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        // One that was never made is gone already.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

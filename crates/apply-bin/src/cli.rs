@@ -2,15 +2,17 @@
 
 use crate::{
     chain,
-    config::Config,
+    config::{Config, HaltConfig},
     demo,
     exit::Failure,
+    halt,
     ops::Ops,
     review::{self, Reviewer},
-    run,
+    run, story,
 };
 use apply_core::{Symbol, SymbolError};
 use clap::{CommandFactory, Parser, Subcommand};
+use permit_gate::PlanId;
 use rust_decimal::Decimal;
 use std::process::ExitCode;
 
@@ -42,6 +44,35 @@ enum Command {
         after_help = "Example: REDIS_URL=redis://127.0.0.1:6379 BINANCE_TESTNET_API_KEY=… BINANCE_TESTNET_API_SECRET=… APPLY_MODE=testnet apply-layer chain"
     )]
     Chain,
+    /// Halt all trading now: a file on this machine and the switch in Redis; both turns are recorded.
+    #[command(after_help = "Example: apply-layer halt --reason 'venue misbehaves'")]
+    Halt {
+        /// Why; recorded.
+        #[arg(long)]
+        reason: String,
+        /// Only the file on this machine: works without Redis, and halts this machine alone.
+        #[arg(long)]
+        file_only: bool,
+    },
+    /// Trade again: takes the file away and turns the switch in Redis off.
+    #[command(after_help = "Example: apply-layer resume --reason 'venue is fine again'")]
+    Resume {
+        /// Why; recorded.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Only the file on this machine.
+        #[arg(long)]
+        file_only: bool,
+    },
+    /// Tell what this machine's journal says about a plan, whether the service runs or not.
+    #[command(after_help = "Example: apply-layer plan 67e6da21fa9fe506 --json")]
+    Plan {
+        /// The plan's id: 16 hex digits.
+        id: PlanId,
+        /// As JSON, exactly as it is written down.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the whole path on this machine, with nothing installed: four scenarios, one table.
     #[command(after_help = "Example: apply-layer demo")]
     Demo,
@@ -93,6 +124,9 @@ pub(crate) async fn dispatch() -> ExitCode {
             Ok(config) => chain::chain(config).await,
             Err(failure) => Err(failure),
         },
+        Command::Halt { reason, file_only } => turned(true, reason, file_only).await,
+        Command::Resume { reason, file_only } => turned(false, reason, file_only).await,
+        Command::Plan { id, json } => story::story(&id, json),
         Command::Demo => demo::demo().await,
         Command::Sim {
             port,
@@ -106,6 +140,12 @@ pub(crate) async fn dispatch() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.into(),
     }
+}
+
+async fn turned(on: bool, reason: String, file_only: bool) -> Result<(), Failure> {
+    let config = HaltConfig::from_environment()
+        .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+    halt::turn(config, on, reason, file_only).await
 }
 
 fn configured() -> Result<Config, Failure> {

@@ -2,8 +2,10 @@
 //! mistake with its key, its value and the mend.
 
 mod review;
+mod state;
 
 pub(crate) use review::ReviewConfig;
+pub(crate) use state::{HaltConfig, StateConfig, state_directory};
 
 use apply_core::{GateSettings, Mode, Symbol};
 use exchange_client::{Credentials, CredentialsError, Host};
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) credentials: Option<Credentials>,
     /// How long to wait for what is needed before giving up at start.
     pub(crate) start_wait: Duration,
+    /// What this machine keeps.
+    pub(crate) state: StateConfig,
     /// What only the reviewers read.
     pub(crate) review: ReviewConfig,
     /// What is not wrong but looks unintended.
@@ -131,7 +135,7 @@ const KNOWN: [&str; 23] = [
 ];
 
 fn known() -> impl Iterator<Item = &'static str> {
-    KNOWN.into_iter().chain(review::KNOWN)
+    KNOWN.into_iter().chain(review::KNOWN).chain(state::KNOWN)
 }
 
 impl Config {
@@ -147,20 +151,7 @@ impl Config {
     }
 
     fn from_process(keys_wanted: bool) -> Result<Self, Mistakes> {
-        // Variables that are not UTF-8 cannot be ours; those of ours that are not become
-        // unreadable text, which is refused below.
-        let mut vars: BTreeMap<String, String> = std::env::vars_os()
-            .map(|(k, v)| {
-                (
-                    k.to_string_lossy().into_owned(),
-                    v.to_string_lossy().into_owned(),
-                )
-            })
-            .collect();
-        if !keys_wanted {
-            vars.retain(|key, _| !key.starts_with("BINANCE_TESTNET_API_"));
-        }
-        let unreadable = read_secret_files(&mut vars);
+        let (vars, unreadable) = variables(keys_wanted);
         match Self::resolve_for(&vars, keys_wanted) {
             Ok(config) if unreadable.is_empty() => Ok(config),
             Ok(_) => Err(Mistakes(unreadable)),
@@ -200,6 +191,7 @@ impl Config {
             venue: read.venue(),
             credentials: read.credentials(mode),
             start_wait: read.seconds("APPLY_START_WAIT_SEC", "30", 0.0..=86_400.0),
+            state: read.state(),
             review: read.review(),
             remarks: remarks(vars),
         };
@@ -209,11 +201,27 @@ impl Config {
                 "name at least one symbol to watch, as in BTCUSDT,ETHUSDT",
             );
         }
-        match read.mistakes {
-            mistakes if mistakes.is_empty() => Ok(config),
-            mistakes => Err(Mistakes(mistakes)),
-        }
+        read.done(config)
     }
+}
+
+/// The environment, and which of the files it names for secrets cannot be read.
+fn variables(keys_wanted: bool) -> (BTreeMap<String, String>, Vec<Mistake>) {
+    // Variables that are not UTF-8 cannot be ours; those of ours that are not become unreadable
+    // text, which is refused when it is read.
+    let mut vars: BTreeMap<String, String> = std::env::vars_os()
+        .map(|(k, v)| {
+            (
+                k.to_string_lossy().into_owned(),
+                v.to_string_lossy().into_owned(),
+            )
+        })
+        .collect();
+    if !keys_wanted {
+        vars.retain(|key, _| !key.starts_with("BINANCE_TESTNET_API_"));
+    }
+    let unreadable = read_secret_files(&mut vars);
+    (vars, unreadable)
 }
 
 /// Secrets that may stand in a file, so that they need not be in the environment: `…_FILE` names it,
@@ -280,6 +288,13 @@ impl Reader<'_> {
         debug_assert!(known().any(|known| known == key), "{key} is not known");
         let text = self.vars.get(key)?.trim();
         (!text.is_empty()).then_some(text)
+    }
+
+    fn done<T>(self, config: T) -> Result<T, Mistakes> {
+        match self.mistakes {
+            mistakes if mistakes.is_empty() => Ok(config),
+            mistakes => Err(Mistakes(mistakes)),
+        }
     }
 
     fn wrong(&mut self, key: &'static str, mend: impl Into<String>) {

@@ -61,7 +61,7 @@ pub(crate) async fn turn(
     let turn = Turn {
         on,
         reason,
-        who: who(),
+        who: config.who.clone(),
         at: SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
@@ -114,14 +114,6 @@ fn note(log: &Path, turn: &Turn) -> io::Result<()> {
 
 fn make_room(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)
-}
-
-/// As the system knows the operator: what `sudo` says, or else the session.
-fn who() -> String {
-    ["SUDO_USER", "USER", "LOGNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
-        .unwrap_or_else(|| "unknown".into())
 }
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 
 use crate::exit::Failure;
 use axum::{
-    Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
 };
 use std::{future::Future, net::SocketAddr};
 use tokio::net::TcpListener;
@@ -30,6 +34,11 @@ pub(crate) async fn listen(
 pub(crate) trait Page: Clone + Send + Sync + 'static {
     /// The page as of now, in the OpenMetrics text format.
     fn render(&self) -> String;
+
+    /// Whether what there is to do is being done.
+    fn is_ready(&self) -> bool {
+        true
+    }
 }
 
 /// Serves until `stop` resolves and open requests are answered.
@@ -50,12 +59,21 @@ pub(crate) async fn serve_with<P: Page>(
 ) -> Result<(), Failure> {
     let app = Router::new()
         .route("/metrics", get(page::<P>))
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready::<P>))
         .with_state(metrics)
         .merge(more);
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await
         .map_err(|error| Failure::unavailable(format!("the metrics page broke down: {error}")))
+}
+
+async fn ready<P: Page>(State(page): State<P>) -> (StatusCode, &'static str) {
+    match page.is_ready() {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    }
 }
 
 async fn page<P: Page>(State(metrics): State<P>) -> impl IntoResponse {

@@ -13,6 +13,8 @@ mod config;
 mod demo;
 mod exit;
 mod gauges;
+mod halt;
+mod health;
 mod http;
 mod logging;
 mod metrics;
@@ -21,6 +23,8 @@ mod page;
 mod reasons;
 mod review;
 mod run;
+mod story;
+mod upkeep;
 mod venue;
 mod wiring;
 

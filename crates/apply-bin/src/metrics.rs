@@ -31,8 +31,16 @@ struct Inner {
     wait: Histogram,
     orders: Family<OutcomeLabels, Counter>,
     unresolved: Counter,
+    recovered: Family<AbandonedLabels, Counter>,
+    known_before: Counter,
+    halted: Gauge,
     roundtrip: Histogram,
     trouble: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AbandonedLabels {
+    found: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -81,6 +89,11 @@ const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
 const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
 impl Metrics {
+    /// Whether a kill switch is on.
+    pub(crate) fn set_halted(&self, halted: bool) {
+        self.0.halted.set(halted.into());
+    }
+
     /// Metrics for these symbols and permits, every label set there from the start at 0, and what
     /// `gauges` tell when they are asked.
     pub(crate) fn new(
@@ -133,6 +146,24 @@ impl Metrics {
             "Submissions, by how they ended",
             Family::default(),
         );
+        let recovered = registered(
+            r,
+            "plans_recovered",
+            "Plans that were finished for a process that did not live to, by how far they had come",
+            Family::default(),
+        );
+        let known_before = registered(
+            r,
+            "plans_known_before",
+            "Plans the journal knew though the store had lost their claim: no second order",
+            Counter::default(),
+        );
+        let halted = registered(
+            r,
+            "halted",
+            "1 while a kill switch is on, or cannot be read",
+            Gauge::default(),
+        );
         let unresolved = registered(
             r,
             "orders_unresolved",
@@ -180,6 +211,9 @@ impl Metrics {
             wait,
             orders,
             unresolved,
+            recovered,
+            known_before,
+            halted,
             roundtrip,
             trouble,
         };
@@ -240,6 +274,9 @@ impl Inner {
                     by,
                 }));
             }
+        }
+        for found in ["claimed", "intending", "concluded"] {
+            drop(self.recovered.get_or_create(&AbandonedLabels { found }));
         }
         for outcome in OUTCOMES {
             drop(self.orders.get_or_create(&OutcomeLabels { outcome }));
@@ -339,6 +376,16 @@ impl Observer for Metrics {
                     m.last_success
                         .get_or_create(&SymbolLabels { symbol })
                         .set(now);
+                }
+            }
+            Event::KnownBefore { .. } => {
+                m.known_before.inc();
+            }
+            Event::Recovered { from, result } => {
+                let found = from.as_str();
+                m.recovered.get_or_create(&AbandonedLabels { found }).inc();
+                if result.error.as_deref() == Some("order_unresolved") {
+                    m.unresolved.inc();
                 }
             }
             Event::PortFailed { .. } | Event::StoreTrouble { .. } => {

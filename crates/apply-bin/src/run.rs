@@ -5,15 +5,21 @@ use crate::{
     config::Config,
     exit::Failure,
     gauges::{StoreGauges, VenueGauges},
+    halt::HaltFile,
+    health::{Health, Manager, WithHealth},
     http,
     logging::{self, LogObserver},
     metrics::Metrics,
     page::{self, Live, Vitals},
+    upkeep::{Upkeep, told},
     venue::Venue,
     wiring::{Outside, Switched, serve},
 };
-use apply_core::{ApplyLayer, Event, Mode, Observer, Settings};
-use apply_redis::{BoardConfig, RedisBoard};
+use apply_core::{
+    ApplyLayer, Event, Mode, Observer, Ports, Settings, recover, recovery::take_over,
+};
+use apply_journal::{JournalSettings, OpenError, RedbJournal};
+use apply_redis::{BoardConfig, Instance, RedisBoard};
 use exchange_client::Client;
 use exchange_sim::{ApiKey, Sim, SimConfig};
 use permit_gate::{AttemptId, PermitStore};
@@ -51,19 +57,32 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
 
     let (listener, address) = http::listen(config.http, "APPLY_METRICS_PORT").await?;
     info!("Metrics on http://{address}/metrics");
-    let Some((board, permits)) = connect(&config, &stop).await? else {
+    let manager = Manager::at(config.state.notify.as_deref());
+    let journal = journal(&config).await?;
+    let settings = settings(&config);
+    let instance = Instance {
+        owner: journal.name().to_owned(),
+        process: settings.attempt.to_string(),
+        lease: config.state.lease,
+    };
+    let Some((board, permits)) = connect(&config, instance, &stop).await? else {
         return Ok(()); // told to stop before there was anything to do
     };
     info!("Permits are awaited by {}", permits.watch_mode());
+    weigh(&board, config.state.strict).await?;
     let client = venue_client(&config).await?;
     let live = Live::new(
         &config.symbols,
-        Vitals::begun(config.mode, instance().as_str()),
+        Vitals::begun(config.mode, settings.attempt.as_str()),
     );
     let metrics = metrics(&config, &permits, client.as_ref(), &live);
+    let health = Health::default();
     let page = tokio::spawn(http::serve_with(
         listener,
-        metrics.clone(),
+        WithHealth {
+            page: metrics.clone(),
+            health: health.clone(),
+        },
         page::routes(&live, stop.clone()),
         stop.clone().cancelled_owned(),
     ));
@@ -71,32 +90,53 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
 
     let outside = Outside {
         board: Switched {
-            board,
+            board: board.clone(),
             halted: config.kill_switch,
+            file: Some(HaltFile::at(config.state.halt_file.clone())),
         },
         permits: permits.clone(),
+        journal,
         venue,
         clock: SystemClock,
     };
     let observer = Observers {
         log: LogObserver::new(config.log_format),
-        metrics,
+        metrics: metrics.clone(),
         live: live.clone(),
     };
-    let layer = Arc::new(ApplyLayer::new(outside, settings(&config), observer));
-    if let Some(symbol) = config.symbols.first() {
-        let parts = page::Parts {
-            layer: Arc::clone(&layer),
-            symbol: symbol.clone(),
-            permits,
-            venue: client,
-        };
-        tokio::spawn(page::watch(parts, live, stop.clone()));
-    }
+    let layer = Arc::new(ApplyLayer::new(outside, settings, observer));
+    let parts = page::Parts {
+        layer: Arc::clone(&layer),
+        symbol: config.symbols[0].clone(),
+        permits,
+        venue: client,
+    };
+    tokio::spawn(page::watch(parts, live, stop.clone()));
+    let recovered = tokio::select! {
+        // Nothing is lost by it: the next start begins again where this one was.
+        () = stop.cancelled() => Ok(()),
+        recovered = finish_former_lives(&layer, &board) => recovered,
+    };
+    recovered?;
+    let upkeep = Upkeep {
+        layer: Arc::clone(&layer),
+        board,
+        metrics,
+        manager: manager.clone(),
+        symbol: config.symbols[0].clone(),
+        lease: config.state.lease,
+        watchdog: config.state.watchdog,
+    };
+    let upkeep_stop = CancellationToken::new();
+    let upkeep = tokio::spawn(upkeep.run(upkeep_stop.clone()));
     let mut tasks = serve(&layer, &config.symbols, config.poll, &stop);
+    health.set_ready(true);
+    manager.tell("READY=1");
     info!("Ready: following {} symbols", config.symbols.len());
 
     stop.cancelled().await;
+    health.set_ready(false);
+    manager.tell("STOPPING=1");
     info!("Stopping: plans that were begun are carried out, new ones are left for the next start");
     let drained = timeout(DRAIN, async {
         while let Some(ended) = tasks.join_next().await {
@@ -107,6 +147,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         Ok(())
     })
     .await;
+    // The lease is renewed until the last plan has ended. A panic in there was told by itself.
+    upkeep_stop.cancel();
+    let _ = upkeep.await;
     // Its own end follows from the same signal.
     let _ = page.await;
     drained.unwrap_or_else(|_| {
@@ -116,6 +159,67 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         )))
     })?;
     info!("Stopped");
+    Ok(())
+}
+
+/// The journal of the state directory. Opening reads and checks the whole file.
+async fn journal(config: &Config) -> Result<RedbJournal, Failure> {
+    let directory = config.state.directory.clone();
+    let settings = JournalSettings::for_claims_of(config.dedupe_ttl);
+    let opened = tokio::task::spawn_blocking(move || RedbJournal::open(&directory, settings)).await;
+    match opened {
+        Ok(Ok(journal)) => Ok(journal),
+        Ok(Err(error @ OpenError::InUse(_))) => Err(Failure::unavailable(error.to_string())),
+        Ok(Err(error)) => Err(Failure::configuration(format!("not trading: {error}"))),
+        Err(error) => Err(Failure::mismatch(format!(
+            "cannot open the journal: {error}"
+        ))),
+    }
+}
+
+/// Says what a restart of Redis would do; where that is refused, says why.
+async fn weigh(board: &RedisBoard, strict: bool) -> Result<(), Failure> {
+    let durability = match (board.durability().await, strict) {
+        (Ok(durability), _) => durability,
+        (Err(error), true) => {
+            return Err(Failure::unavailable(format!(
+                "APPLY_DURABILITY=strict: {error}"
+            )));
+        }
+        (Err(error), false) => {
+            warn!("{error}; what a restart of it would bring back is not known");
+            return Ok(());
+        }
+    };
+    if let (true, Some(refusal)) = (strict, durability.refusal()) {
+        return Err(Failure::configuration(refusal));
+    }
+    if strict && durability.replicas > 0 {
+        board.await_replica();
+    }
+    for warning in durability.warnings() {
+        warn!("{warning}");
+    }
+    Ok(())
+}
+
+/// Everything unfinished of this machine's former processes, before anything new begins.
+async fn finish_former_lives<P: Ports>(
+    layer: &ApplyLayer<P>,
+    board: &RedisBoard,
+) -> Result<(), Failure> {
+    if let Err(error) = board.renew_lease().await {
+        warn!("{error}");
+    }
+    let report = recover(layer).await.map_err(|error| {
+        Failure::configuration(format!("not trading: the journal cannot be read: {error}"))
+    })?;
+    told("Recovered", &report);
+    // The upkeep tries again where this fails.
+    match take_over(layer).await {
+        Ok(report) => told("Recovered", &report),
+        Err(error) => warn!("cannot look for abandoned plans: {error}"),
+    }
     Ok(())
 }
 
@@ -180,6 +284,7 @@ fn announce(config: &Config) {
 /// Reaches Redis, trying again for as long as the operator allows; `None` when told to stop.
 async fn connect(
     config: &Config,
+    instance: Instance,
     stop: &CancellationToken,
 ) -> Result<Option<(RedisBoard, RedisPermitStore)>, Failure> {
     let wrong = |error: permit_redis::ConfigError| Failure::configuration(error.to_string());
@@ -188,6 +293,7 @@ async fn connect(
         .permits(config.permits.clone());
     let mut board = BoardConfig::new(config.redis.reveal());
     board.result_ttl = board.result_ttl.max(config.dedupe_ttl);
+    board.instance = instance;
     let until = Instant::now() + config.start_wait;
     loop {
         let tried = try_connect(board.clone(), permits.clone()).await;

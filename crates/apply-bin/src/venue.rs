@@ -1,20 +1,23 @@
 //! The core's [`Exchange`] port on the exchange client.
 
 use apply_core::{
-    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement,
-    Side, Submission, Symbol,
+    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, QuantityRules,
+    Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
     plan_id::client_order_id,
 };
 use exchange_client::{
     self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, NotExecuted, OrderReport,
-    Unresolved,
-    PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, SymbolRules,
-    VenueTime,
+    PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopStatus,
+    SymbolRules, Unresolved, VenueTime,
 };
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
-use std::{fmt, sync::Arc, time::{Duration, Instant}};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::sleep;
 
 /// One account on one test host, or none: a dry run needs no keys and asks the venue nothing.
@@ -296,7 +299,9 @@ async fn settle(client: &Client, intent: &CloseIntent, window: SendWindow) -> cl
             client::Settlement::Unresolved(Unresolved::NoAnswer(_)) => VENUE_AWAY,
             // What it shows of orders, fills and positions may not fit together for a moment.
             client::Settlement::Unresolved(_) => VENUE_BEHIND,
-            client::Settlement::Filled(_) | client::Settlement::NotExecuted(_) => return settlement,
+            client::Settlement::Filled(_) | client::Settlement::NotExecuted(_) => {
+                return settlement;
+            }
         };
         if started.elapsed() >= patience {
             return settlement;
@@ -331,13 +336,25 @@ impl Venue {
             let closed = client.server_time() > window.closes();
             match client.fetch_stop(&id).await {
                 Ok(Some(stop)) => {
-                    return Ok(StopReplacement::Placed(StopPlaced {
-                        order_id: stop.algo_id.to_string(),
-                        side: trace.side,
-                        trigger: stop.trigger_price.unwrap_or_default(),
-                        cancelled: Vec::new(),
-                        left_over: Vec::new(),
-                    }));
+                    let stands = matches!(
+                        stop.status,
+                        StopStatus::New
+                            | StopStatus::Triggering
+                            | StopStatus::Triggered
+                            | StopStatus::Finished
+                    );
+                    return Ok(match stop.trigger_price {
+                        Some(trigger) if stands => StopReplacement::Placed(StopPlaced {
+                            order_id: stop.algo_id.to_string(),
+                            side: trace.side,
+                            trigger,
+                            cancelled: Vec::new(),
+                            left_over: Vec::new(),
+                        }),
+                        _ => StopReplacement::Unknown {
+                            why: format!("stop {} is {}", stop.algo_id, stop.status),
+                        },
+                    });
                 }
                 // Asked after the moment from which on it could no longer land.
                 Ok(None) if closed => {

@@ -2,8 +2,8 @@
 
 use crate::{clock::SystemClock, halt::HaltFile, venue::Venue};
 use apply_core::{
-    ApplyLayer, ApplyResult, Claim, Event, Halt, Intent, Journal, Observed, OpenPlan, Plan, PlanLog,
-    PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker,
+    ApplyLayer, ApplyResult, Claim, Event, Halt, Intent, Journal, Observed, OpenPlan, Plan,
+    PlanLog, PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker,
 };
 use permit_gate::{AttemptId, PermitStore};
 use std::{sync::Arc, time::Duration};

@@ -30,6 +30,18 @@ pub enum Event<'a> {
         /// The plan.
         plan: &'a Plan,
     },
+    /// The journal knows a plan whose claim the store gave out again: it is not executed again.
+    KnownBefore {
+        /// The plan.
+        plan: &'a Plan,
+    },
+    /// A plan that its process did not finish is finished now.
+    Recovered {
+        /// How far it had come.
+        from: Abandoned,
+        /// What came of it.
+        result: &'a ApplyResult,
+    },
     /// The wait for permits begins.
     WaitStarted {
         /// The plan.
@@ -121,6 +133,28 @@ pub enum Event<'a> {
     },
 }
 
+/// How far a plan had come when its process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Abandoned {
+    /// Claimed; nothing can have left.
+    Claimed,
+    /// About to place something: the venue was asked.
+    Intending,
+    /// Concluded, its result perhaps not published.
+    Concluded,
+}
+
+impl Abandoned {
+    /// As one word: a metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Intending => "intending",
+            Self::Concluded => "concluded",
+        }
+    }
+}
+
 /// Hears of every event, from the task in which it happens; has to return quickly.
 pub trait Observer: Send + Sync {
     /// An event.
@@ -152,6 +186,8 @@ impl Event<'_> {
             Self::ProposalRefused { .. } => "proposal_refused",
             Self::PlanPublished { .. } => "plan_published",
             Self::Duplicate { .. } => "duplicate_plan",
+            Self::KnownBefore { .. } => "plan_known_before",
+            Self::Recovered { .. } => "plan_recovered",
             Self::WaitStarted { .. } => "permit_wait_started",
             Self::PermitFound { .. } => "permit_found",
             Self::StoreTrouble { .. } => "permit_store_trouble",
@@ -170,9 +206,10 @@ impl Event<'_> {
     pub fn plan_id(&self) -> Option<&PlanId> {
         match self {
             Self::ProposalRefused { .. } | Self::PortFailed { .. } => None,
-            Self::ResultPublished { result } => Some(&result.plan),
+            Self::ResultPublished { result } | Self::Recovered { result, .. } => Some(&result.plan),
             Self::PlanPublished { plan }
             | Self::Duplicate { plan }
+            | Self::KnownBefore { plan }
             | Self::WaitStarted { plan, .. }
             | Self::PermitFound { plan, .. }
             | Self::StoreTrouble { plan, .. }
@@ -190,9 +227,10 @@ impl Event<'_> {
         match self {
             Self::ProposalRefused { error } => error.symbol(),
             Self::PortFailed { symbol, .. } => symbol,
-            Self::ResultPublished { result } => &result.symbol,
+            Self::ResultPublished { result } | Self::Recovered { result, .. } => &result.symbol,
             Self::PlanPublished { plan }
             | Self::Duplicate { plan }
+            | Self::KnownBefore { plan }
             | Self::WaitStarted { plan, .. }
             | Self::PermitFound { plan, .. }
             | Self::StoreTrouble { plan, .. }
@@ -243,6 +281,35 @@ impl Event<'_> {
                     plan.symbol()
                 ),
             ),
+            Self::KnownBefore { plan } => (
+                Level::Error,
+                format!(
+                    "Plan {} was dealt with before and is not executed again: the store lost its claim symbol={}",
+                    plan.id,
+                    plan.symbol()
+                ),
+            ),
+            Self::Recovered { from, result } => {
+                let unresolved = result
+                    .error
+                    .as_deref()
+                    .is_some_and(|error| error.ends_with("_unresolved"));
+                let (level, look) = match unresolved {
+                    true => (Level::Error, ", UNRESOLVED, look at the venue"),
+                    false => (Level::Warn, ""),
+                };
+                (
+                    level,
+                    format!(
+                        "Plan {} recovered (found={}, executed={}){look} symbol={} error={}",
+                        result.plan,
+                        from.as_str(),
+                        python_bool(result.executed),
+                        result.symbol,
+                        result.error.as_deref().unwrap_or("none")
+                    ),
+                )
+            }
             Self::WaitStarted {
                 plan,
                 max_wait,

@@ -1,15 +1,22 @@
 //! The venue, as the core sees it: four endings, exact decimals, no second order.
 
 use crate::{
-    sizing::{ApprovedClose, ApprovedStop},
+    sizing::{ApprovedClose, ApprovedStop, Armed},
     symbol::Symbol,
+    text,
 };
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
-use std::{fmt, future::Future, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    future::Future,
+    time::{Duration, Instant},
+};
 
 /// Which way an order trades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Side {
     /// Closes a short position.
     Buy,
@@ -80,19 +87,21 @@ pub enum Submission {
 }
 
 /// What is needed to ask about an order later, in this process or another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderTrace {
     /// Which way it trades.
     pub side: Side,
     /// Which of the symbol's positions it closes, in the venue's word: `BOTH`, `LONG`, `SHORT`.
     pub position_side: String,
     /// The signed position before it, in base units.
+    #[serde(with = "text::optional")]
     pub position_before: Option<Decimal>,
     /// Not signed before this moment, in milliseconds since 1970 on the venue's clock.
     pub signed_from: u64,
     /// Not signed after this moment, on the same clock.
     pub signed_until: u64,
     /// How long after its signing the venue may still take it.
+    #[serde(with = "text::millis", rename = "receive_window_ms")]
     pub receive_window: Duration,
 }
 
@@ -131,13 +140,16 @@ pub struct Fill {
 }
 
 /// What an order earned, in quote units.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profit {
     /// Realised before commission.
+    #[serde(with = "text")]
     pub realized: Decimal,
     /// Realised less commission, where the commission was paid in the quote asset.
+    #[serde(with = "text::optional")]
     pub net: Option<Decimal>,
     /// The commission and its asset, one entry an asset.
+    #[serde(with = "text::amounts")]
     pub commission: Vec<(String, Decimal)>,
 }
 
@@ -188,21 +200,30 @@ pub trait Exchange: Send + Sync {
     /// The symbol's live position and everything a plan's order will need: rules, clock offset, a
     /// warm connection, the fixed part of the request. Called while the permits are awaited, so
     /// that nothing slow is left for after the grant. Sends no order; safe to drop.
+    ///
+    /// What is laid out must not be signed later than `sign_by`, whatever happens to this process
+    /// in between: what became of the order is asked about after a window that ends then.
     fn prepare(
         &self,
         symbol: &Symbol,
         plan: &PlanId,
+        sign_by: Instant,
     ) -> impl Future<Output = Result<Position<Self::Desk>, ExchangeError>> + Send;
+
+    /// What the order at this desk could be asked about with, were it sent: to be written down
+    /// before it is. `None` where there is no position and hence no order. Computes only.
+    fn trace(&self, desk: &Self::Desk) -> Option<OrderTrace>;
 
     /// Places the order, once: at most one POST for a plan, whatever happens. Dropping the future
     /// does not take back what may have left.
     fn submit_close(
         &self,
-        order: ApprovedClose,
+        order: Armed<ApprovedClose>,
         desk: Self::Desk,
     ) -> impl Future<Output = Submission> + Send;
 
-    /// Asks what became of a plan's order. Never sends one; safe to drop and to repeat.
+    /// Asks what became of a plan's order, for as long as the venue may still come to know it or
+    /// answer. Never sends one; safe to drop and to repeat.
     fn settle(
         &self,
         symbol: &Symbol,
@@ -221,8 +242,16 @@ pub trait Exchange: Send + Sync {
     /// old, so that the position is never bare.
     fn replace_stop(
         &self,
-        stop: ApprovedStop,
+        stop: Armed<ApprovedStop>,
         desk: Self::Desk,
+    ) -> impl Future<Output = StopReplacement> + Send;
+
+    /// Asks what became of a plan's stop. Never places or cancels one; safe to drop and to repeat.
+    fn settle_stop(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        trace: &OrderTrace,
     ) -> impl Future<Output = StopReplacement> + Send;
 }
 

@@ -3,7 +3,7 @@
 //!
 //! It decides what may happen and in which order. It never opens a socket, reads a clock or the
 //! environment: everything outside stands behind a port ([`ProposalSource`], [`PlanLog`],
-//! [`ResultLog`], [`Exchange`], [`Clock`], and the gate's `PermitStore`).
+//! [`ResultLog`], [`Journal`], [`Exchange`], [`Clock`], and the gate's `PermitStore`).
 //!
 //! ```text
 //!  ProposalSource        PlanLog            PermitStore          Exchange          ResultLog
@@ -12,12 +12,15 @@
 //!       └─ refused             └─ skip, blocked       └─ Block       └─ rejected, not sent, unknown
 //! ```
 //!
-//! Read [`life`] for the path of one plan, top to bottom.
+//! Read [`life`] for the path of one plan, top to bottom, and [`recovery`] for how it ends where its
+//! process did not live to see it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod event;
 pub mod exchange;
+mod fault;
+pub mod journal;
 pub mod life;
 pub mod memory;
 pub mod plan;
@@ -25,22 +28,28 @@ pub mod plan_id;
 pub mod ports;
 pub mod proposal;
 mod python_float;
+pub mod recovery;
 pub mod result;
 pub mod sizing;
 mod symbol;
+mod text;
 pub mod worker;
 
 pub use event::{Event, Observer};
 pub use exchange::{
     Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement, Side, Submission,
 };
+#[cfg(feature = "fault-points")]
+pub use fault::POINTS as FAULT_POINTS;
+pub use journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent};
 pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
 pub use plan::{Action, Decision, GateSettings, Plan, Step};
 pub use ports::{
-    Claim, Clock, Halt, Observed, PlanLog, PortError, Ports, ProposalSource, ResultLog,
+    Claim, Clock, Halt, Observed, OpenPlan, PlanLog, PortError, Ports, ProposalSource, ResultLog,
 };
 pub use proposal::{Proposal, ProposalError, RawProposal};
+pub use recovery::{RecoveryReport, recover};
 pub use result::{ApplyResult, StepResult};
-pub use sizing::{ApprovedClose, ApprovedStop};
+pub use sizing::{ApprovedClose, ApprovedStop, Armed};
 pub use symbol::{Symbol, SymbolError};
 pub use worker::{SymbolWorker, Worked};

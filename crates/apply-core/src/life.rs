@@ -6,15 +6,17 @@ use crate::{
         Exchange, ExchangeError, Fill, OrderTrace, Position, Settlement, StopReplacement,
         Submission,
     },
+    fault,
+    journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent},
     plan::{Decision, GateSettings, Plan, Step},
     ports::{Claim, Clock, Halt, PlanLog, PortError, Ports, ProposalSource, ResultLog},
     result::{ApplyResult, StepResult},
     sizing::{ApprovedClose, ApprovedStop, NoOrder},
     symbol::Symbol,
 };
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use permit_gate::{
-    Ask, AttemptId, Block, Grant, PermitStore, Subject, Timer, WaitPolicy, wait_and_take,
+    Ask, AttemptId, Block, Grant, PermitStore, PlanId, Subject, Timer, WaitPolicy, wait_and_take,
 };
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
@@ -115,6 +117,7 @@ impl<P: Ports> ApplyLayer<P> {
         let (plans, ttl) = (self.ports.plans(), self.settings.dedupe_ttl);
         match plans.claim(&plan, &attempt, ttl, self.timestamp()).await? {
             Claim::Won => {
+                fault::point("after_claim");
                 self.tell(Event::PlanPublished { plan: &plan });
                 Ok(Some(ClaimedPlan {
                     plan,
@@ -133,16 +136,90 @@ impl<P: Ports> ApplyLayer<P> {
     ///
     /// Cancellation: do not drop this future. From the claim on a plan owes the world a result.
     pub(crate) async fn carry_out(&self, claimed: ClaimedPlan) -> ApplyResult {
-        let result = match self.settings.mode {
-            Mode::DryRun => self.rehearse(&claimed).await,
-            Mode::Testnet => self.trade(&claimed).await,
+        // A store that lost its claims hands a plan out twice; the journal does not.
+        let result = match self.ports.journal().look_up(&claimed.plan.id).await {
+            Ok(None) => match self.settings.mode {
+                Mode::DryRun => self.rehearse(&claimed).await,
+                Mode::Testnet => self.trade(&claimed).await,
+            },
+            Ok(Some(known)) => self.known_before(&claimed, known).await,
+            Err(error) => self.journal_failed(&claimed.plan, &error),
         };
+        self.conclude(result).await
+    }
+
+    /// Writes a result down and publishes it; what it answers is what was published.
+    pub(crate) async fn conclude(&self, result: ApplyResult) -> ApplyResult {
         let result = ApplyResult {
             is_final: true,
             ..result
         };
-        self.publish(&result).await;
+        let result = match self.ports.journal().record_result(&result).await {
+            Ok(standing) => standing,
+            Err(error) => {
+                // The world learns what happened all the same. Should this process die now, the
+                // intent is still there and the venue is asked again, with the same answer.
+                self.port_failed(&result.symbol, "write the result down", &error);
+                result
+            }
+        };
+        fault::point("after_outcome");
+        self.publish_final(&result).await;
         result
+    }
+
+    /// Publishes a result that is written down, and notes that.
+    pub(crate) async fn publish_final(&self, result: &ApplyResult) {
+        self.publish(result).await;
+        fault::point("after_publish");
+        let noted = self
+            .ports
+            .journal()
+            .record_published(&result.plan, self.timestamp());
+        if let Err(error) = noted.await {
+            self.port_failed(&result.symbol, "note a published result", &error);
+        }
+        fault::point("after_published_mark");
+    }
+
+    /// A plan that this machine dealt with before its claim was lost: no second order.
+    async fn known_before(&self, claimed: &ClaimedPlan, known: Entry) -> ApplyResult {
+        self.tell(Event::KnownBefore {
+            plan: &claimed.plan,
+        });
+        match (known.result, known.intent) {
+            (Some(result), _) => result,
+            (None, Some(intent)) => self.settle_intent(&intent, true).await,
+            // Nothing writes such an entry; nothing can be concluded from it either.
+            (None, None) => {
+                let why = PortError("the plan's entry says nothing".into());
+                self.journal_failed(&claimed.plan, &why)
+            }
+        }
+    }
+
+    /// Asks what became of something that was about to be placed, and makes a result of it.
+    pub(crate) async fn settle_intent(&self, intent: &Intent, profit: bool) -> ApplyResult {
+        let venue = self.ports.exchange();
+        let case = Case::of_intent(intent);
+        match intent.order {
+            OrderKind::Close => {
+                let asked = venue.settle(&intent.symbol, &intent.plan, &intent.trace);
+                self.settled(case, asked.await, profit).await
+            }
+            OrderKind::Stop => {
+                let asked = venue.settle_stop(&intent.symbol, &intent.plan, &intent.trace);
+                self.stop_replaced(case, asked.await)
+            }
+        }
+    }
+
+    pub(crate) fn port_failed(&self, symbol: &Symbol, doing: &'static str, error: &PortError) {
+        self.tell(Event::PortFailed {
+            symbol,
+            doing,
+            error: &error.0,
+        });
     }
 
     /// Publishes until it is done: a result that nobody can read is no result.
@@ -178,41 +255,128 @@ impl<P: Ports> ApplyLayer<P> {
 
     async fn trade(&self, claimed: &ClaimedPlan) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
-        // Everything slow happens while the permits are awaited. Where the venue says first that
+        // Everything slow happens while the permits are awaited. Where it turns out first that
         // there is nothing to do, the wait is dropped: permits it may just be taking buy nothing.
         let latest = self.latest_answer();
+        let sign_by = latest.checked_add(SIGNING_SLACK).unwrap_or(latest);
         let permits = pin!(self.wait_for_permits(claimed));
-        let position = pin!(self.ports.exchange().prepare(plan.symbol(), &plan.id));
-        let (grant, position) = match select(permits, position).await {
+        let desk = pin!(self.make_ready(claimed, sign_by));
+        let (grant, ready) = match select(permits, desk).await {
             Either::Left((Err(block), _)) => return self.blocked(plan, &block),
-            Either::Left((Ok(grant), position)) => {
+            Either::Left((Ok(grant), desk)) => {
                 // The switch was off when the permits were taken, which is a while ago by then.
                 let ready = pin!(async {
-                    let position = position.await?;
-                    Ok((position, self.halted(plan.symbol()).await))
+                    let ready = desk.await?;
+                    Ok((ready, self.halted(plan.symbol()).await))
                 });
                 let late = pin!(self.ports.clock().sleep_until(latest));
                 match select(ready, late).await {
-                    Either::Left((Ok((position, None)), _)) => (grant, position),
+                    Either::Left((Ok((ready, None)), _)) => (grant, ready),
                     Either::Left((Ok((_, Some(by))), _)) => {
                         return self.no_order(plan, &NoOrder::Halted { by });
                     }
-                    Either::Left((Err(error), _)) => return self.venue_failed(plan, &error),
+                    Either::Left((Err(unready), _)) => return self.unready(claimed, unready).await,
                     Either::Right(_) => return self.no_order(plan, &NoOrder::TooLate),
                 }
             }
-            Either::Right((Err(error), _)) => return self.venue_failed(plan, &error),
-            Either::Right((Ok(position), _)) if position.amount.is_zero() => {
-                return self.no_order(plan, &NoOrder::NoPosition);
-            }
-            Either::Right((Ok(position), permits)) => match permits.await {
-                Ok(grant) => (grant, position),
+            Either::Right((Err(unready), _)) => return self.unready(claimed, unready).await,
+            Either::Right((Ok(ready), permits)) => match permits.await {
+                Ok(grant) => (grant, ready),
                 Err(block) => return self.blocked(plan, &block),
             },
         };
+        fault::point("after_take");
+        // What may have kept this process from running may have lasted: the window that was written
+        // down has to hold, and a switch on this machine counts up to the last moment.
+        if self.ports.clock().now() > sign_by {
+            return self.no_order(plan, &NoOrder::TooLate);
+        }
+        if let Halt::On { by } = self.ports.proposals().local_halt() {
+            return self.no_order(plan, &NoOrder::Halted { by });
+        }
+        fault::point("before_post");
         match step {
-            Step::Close { .. } => self.close(plan, step, grant, position).await,
-            Step::MoveStop { price } => self.move_stop(plan, step, grant, position, *price).await,
+            Step::Close { .. } => self.close(plan, step, grant, ready).await,
+            Step::MoveStop { price } => self.move_stop(plan, step, grant, ready, *price).await,
+        }
+    }
+
+    /// The position, and the intent on disk and in the store: all an order needs but its permits.
+    async fn make_ready(
+        &self,
+        claimed: &ClaimedPlan,
+        sign_by: Instant,
+    ) -> Result<Ready<P>, Unready> {
+        let ClaimedPlan {
+            plan,
+            step,
+            attempt,
+        } = claimed;
+        let venue = self.ports.exchange();
+        let position = venue.prepare(plan.symbol(), &plan.id, sign_by).await?;
+        fault::point("after_prepare");
+        if position.amount.is_zero() {
+            return Err(Unready::NoPosition);
+        }
+        let intent = Intent {
+            plan: plan.id.clone(),
+            symbol: plan.symbol().clone(),
+            step: step.name().to_owned(),
+            order: match step {
+                Step::Close { .. } => OrderKind::Close,
+                Step::MoveStop { .. } => OrderKind::Stop,
+            },
+            attempt: attempt.clone(),
+            trace: venue.trace(&position.desk).ok_or(Unready::NoPosition)?,
+            at: self.timestamp(),
+        };
+        let written = async {
+            let written = self.ports.journal().record_intent(&intent).await;
+            fault::point("after_journal");
+            written
+        };
+        let (recorded, ours) = join(written, self.note(&intent)).await;
+        match recorded.map_err(Unready::Journal)? {
+            Recorded::Now if ours => {}
+            Recorded::Now => return Err(Unready::ClaimLost),
+            Recorded::Before(known) => return Err(Unready::Known(known)),
+        }
+        fault::point("after_intent");
+        Ok(Ready {
+            position,
+            recorded: RecordedIntent::new(intent),
+        })
+    }
+
+    /// Notes an intent beside its claim, for as long as the caller waits for the permits.
+    async fn note(&self, intent: &Intent) -> bool {
+        let mut told = false;
+        loop {
+            match self.ports.plans().note_intent(intent).await {
+                Ok(ours) => return ours,
+                Err(error) if !told => {
+                    self.port_failed(&intent.symbol, "note the intent", &error);
+                    told = true;
+                }
+                Err(_) => {}
+            }
+            let clock = self.ports.clock();
+            clock.sleep_until(clock.now() + NOTE_PAUSE).await;
+        }
+    }
+
+    async fn unready(&self, claimed: &ClaimedPlan, unready: Unready) -> ApplyResult {
+        let plan = &claimed.plan;
+        match unready {
+            Unready::NoPosition => self.no_order(plan, &NoOrder::NoPosition),
+            Unready::Venue(error) => self.venue_failed(plan, &error),
+            Unready::Journal(error) => self.journal_failed(plan, &error),
+            Unready::Known(known) => self.known_before(claimed, *known).await,
+            Unready::ClaimLost => self.failed(
+                Case::of(plan),
+                "claim_lost",
+                "the store forgot the claim, or another instance took the plan over".into(),
+            ),
         }
     }
 
@@ -236,6 +400,7 @@ impl<P: Ports> ApplyLayer<P> {
         let plan = &claimed.plan;
         let store = self.ports.permits();
         let set = store.permits();
+        fault::point("before_take");
         self.tell(Event::WaitStarted {
             plan,
             max_wait: self.settings.wait.wait,
@@ -270,14 +435,11 @@ impl<P: Ports> ApplyLayer<P> {
         answer
     }
 
-    async fn close(
-        &self,
-        plan: &Plan,
-        step: &Step,
-        grant: Grant,
-        position: Desk<P>,
-    ) -> ApplyResult {
-        let order = match ApprovedClose::size(grant, plan.symbol(), &position) {
+    async fn close(&self, plan: &Plan, step: &Step, grant: Grant, ready: Ready<P>) -> ApplyResult {
+        let Ready { position, recorded } = ready;
+        let order = match ApprovedClose::size(grant, plan.symbol(), &position)
+            .and_then(|order| order.arm(recorded))
+        {
             Ok(order) => order,
             Err(no) => return self.no_order(plan, &no),
         };
@@ -291,6 +453,7 @@ impl<P: Ports> ApplyLayer<P> {
             .exchange()
             .submit_close(order, position.desk)
             .await;
+        fault::point("after_post");
         self.tell(Event::Submitted {
             plan,
             step: step.name(),
@@ -302,17 +465,17 @@ impl<P: Ports> ApplyLayer<P> {
                 .saturating_duration_since(granted_at),
         });
         match submission {
-            Submission::Accepted(fill) => self.filled(plan, step, fill).await,
-            Submission::Unknown { trace, .. } => self.ask(plan, step, &trace).await,
+            Submission::Accepted(fill) => self.filled(Case::of(plan), fill, true).await,
+            Submission::Unknown { trace, .. } => self.ask(plan, &trace).await,
             Submission::Rejected { code, message } => {
-                self.failed(plan, step, &format!("order_rejected:{code}"), message)
+                self.failed(Case::of(plan), &format!("order_rejected:{code}"), message)
             }
-            Submission::NotSent { why } => self.failed(plan, step, "order_not_sent", why),
+            Submission::NotSent { why } => self.failed(Case::of(plan), "order_not_sent", why),
         }
     }
 
     /// An order that may exist is asked about, never sent again.
-    async fn ask(&self, plan: &Plan, step: &Step, trace: &OrderTrace) -> ApplyResult {
+    async fn ask(&self, plan: &Plan, trace: &OrderTrace) -> ApplyResult {
         let settlement = self
             .ports
             .exchange()
@@ -322,32 +485,35 @@ impl<P: Ports> ApplyLayer<P> {
             plan,
             settlement: &settlement,
         });
+        self.settled(Case::of(plan), settlement, true).await
+    }
+
+    async fn settled(&self, case: Case<'_>, settlement: Settlement, profit: bool) -> ApplyResult {
         match settlement {
-            Settlement::Accepted(fill) => self.filled(plan, step, fill).await,
-            Settlement::NotExecuted { why } => self.failed(plan, step, "order_not_executed", why),
-            Settlement::Unresolved { why } => self.failed(plan, step, "order_unresolved", why),
+            Settlement::Accepted(fill) => self.filled(case, fill, profit).await,
+            Settlement::NotExecuted { why } => self.failed(case, "order_not_executed", why),
+            Settlement::Unresolved { why } => self.failed(case, "order_unresolved", why),
         }
     }
 
-    async fn filled(&self, plan: &Plan, step: &Step, fill: Fill) -> ApplyResult {
+    async fn filled(&self, case: Case<'_>, fill: Fill, profit: bool) -> ApplyResult {
         if fill.executed_qty <= Decimal::ZERO {
             let why = format!(
                 "order {} ended {} without a fill",
                 fill.order_id, fill.status
             );
-            return self.failed(plan, step, "order_not_filled", why);
+            return self.failed(case, "order_not_filled", why);
         }
         // The order stands whatever comes of this question, so its failure costs only the figure.
-        let profit = self
-            .ports
-            .exchange()
-            .fetch_profit(plan.symbol(), &fill)
-            .await;
+        let profit = match profit {
+            true => self.ports.exchange().fetch_profit(case.symbol, &fill).await,
+            false => Ok(None),
+        };
         ApplyResult {
             executed: true,
-            steps: vec![StepResult::closed(step, &fill)],
+            steps: vec![StepResult::closed(case.step, &fill)],
             profit: profit.ok().flatten(),
-            ..ApplyResult::not_executed(plan, Decision::Execute, None, self.timestamp())
+            ..case.ended(Decision::Execute, None, self.timestamp())
         }
     }
 
@@ -356,10 +522,13 @@ impl<P: Ports> ApplyLayer<P> {
         plan: &Plan,
         step: &Step,
         grant: Grant,
-        position: Desk<P>,
+        ready: Ready<P>,
         price: Decimal,
     ) -> ApplyResult {
-        let stop = match ApprovedStop::aim(grant, plan.symbol(), position.amount, price) {
+        let Ready { position, recorded } = ready;
+        let stop = match ApprovedStop::aim(grant, plan.symbol(), position.amount, price)
+            .and_then(|stop| stop.arm(recorded))
+        {
             Ok(stop) => stop,
             Err(no) => return self.no_order(plan, &no),
         };
@@ -372,21 +541,26 @@ impl<P: Ports> ApplyLayer<P> {
             .exchange()
             .replace_stop(stop, position.desk)
             .await;
+        fault::point("after_post");
         self.tell(Event::StopReplaced {
             plan,
             replacement: &replacement,
         });
+        self.stop_replaced(Case::of(plan), replacement)
+    }
+
+    fn stop_replaced(&self, case: Case<'_>, replacement: StopReplacement) -> ApplyResult {
         match replacement {
             StopReplacement::Placed(placed) => ApplyResult {
                 executed: true,
-                steps: vec![StepResult::stop_moved(step, &placed)],
-                ..ApplyResult::not_executed(plan, Decision::Execute, None, self.timestamp())
+                steps: vec![StepResult::stop_moved(case.step, &placed)],
+                ..case.ended(Decision::Execute, None, self.timestamp())
             },
             StopReplacement::Rejected { code, message } => {
-                self.failed(plan, step, &format!("stop_rejected:{code}"), message)
+                self.failed(case, &format!("stop_rejected:{code}"), message)
             }
-            StopReplacement::NotSent { why } => self.failed(plan, step, "stop_not_sent", why),
-            StopReplacement::Unknown { why } => self.failed(plan, step, "stop_unresolved", why),
+            StopReplacement::NotSent { why } => self.failed(case, "stop_not_sent", why),
+            StopReplacement::Unknown { why } => self.failed(case, "stop_unresolved", why),
         }
     }
 
@@ -419,10 +593,15 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    fn failed(&self, plan: &Plan, step: &Step, error: &str, details: String) -> ApplyResult {
+    fn journal_failed(&self, plan: &Plan, error: &PortError) -> ApplyResult {
+        self.port_failed(plan.symbol(), "use the journal", error);
+        self.failed(Case::of(plan), "journal_unavailable", error.to_string())
+    }
+
+    pub(crate) fn failed(&self, case: Case<'_>, error: &str, details: String) -> ApplyResult {
         ApplyResult {
-            steps: vec![StepResult::without_order(step.name(), "error", details)],
-            ..self.not_executed(plan, Decision::Error, error)
+            steps: vec![StepResult::without_order(case.step, "error", details)],
+            ..case.ended(Decision::Error, Some(error.to_owned()), self.timestamp())
         }
     }
 
@@ -437,6 +616,67 @@ impl<P: Ports> ApplyLayer<P> {
 
 /// A position on the ports' venue.
 type Desk<P> = Position<<<P as Ports>::Exchange as Exchange>::Desk>;
+
+/// What stands ready for the permits.
+struct Ready<P: Ports> {
+    position: Desk<P>,
+    recorded: RecordedIntent,
+}
+
+/// Why nothing stands ready, and nothing will be placed.
+enum Unready {
+    NoPosition,
+    Venue(ExchangeError),
+    Journal(PortError),
+    /// The claim is not this attempt's any more.
+    ClaimLost,
+    /// The journal knows the plan.
+    Known(Box<Entry>),
+}
+
+impl From<ExchangeError> for Unready {
+    fn from(error: ExchangeError) -> Self {
+        Self::Venue(error)
+    }
+}
+
+/// What a result is about, whether the plan is at hand or only what was written down of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Case<'a> {
+    pub(crate) plan: &'a PlanId,
+    pub(crate) symbol: &'a Symbol,
+    pub(crate) step: &'a str,
+}
+
+impl<'a> Case<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        Self {
+            plan: &plan.id,
+            symbol: plan.symbol(),
+            step: step_name(plan),
+        }
+    }
+
+    fn of_intent(intent: &'a Intent) -> Self {
+        Self {
+            plan: &intent.plan,
+            symbol: &intent.symbol,
+            step: &intent.step,
+        }
+    }
+
+    fn ended(self, decision: Decision, error: Option<String>, timestamp: u64) -> ApplyResult {
+        ApplyResult::nothing_happened(self.plan, self.symbol, decision, error, timestamp)
+    }
+}
+
+/// How long after the latest answer of the permits an order may still be signed. Enough for a busy
+/// machine to get from the grant to the signature; a process that was stopped for longer has to
+/// leave it.
+pub const SIGNING_SLACK: Duration = Duration::from_secs(1);
+
+/// Between two tries to note an intent.
+const NOTE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Between two tries to publish a result.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(250);

@@ -1,8 +1,9 @@
-//! The store-side ports in memory, for demonstrations and embedders' tests.
+//! The store-side ports and the journal in memory, for demonstrations and embedders' tests.
 
 use crate::{
-    plan::{Decision, Plan},
-    ports::{Claim, Halt, Observed, PlanLog, PortError, ProposalSource, ResultLog},
+    journal::{Entry, Intent, Journal, Recorded},
+    plan::{Decision, Plan, Step},
+    ports::{Claim, Halt, Observed, OpenPlan, PlanLog, PortError, ProposalSource, ResultLog},
     proposal::RawProposal,
     result::ApplyResult,
     symbol::Symbol,
@@ -29,6 +30,10 @@ struct Inner {
     wakers: HashMap<Symbol, Waker>,
     halted: bool,
     claims: HashMap<PlanId, AttemptId>,
+    /// Claimed and without a final result, each with the attempt that works on it.
+    open: HashMap<PlanId, (AttemptId, OpenPlan)>,
+    /// Those of them that nobody works on any more.
+    abandoned: HashSet<PlanId>,
     announced: HashSet<(PlanId, Decision, String)>,
     plans: Vec<Plan>,
     finished: HashSet<PlanId>,
@@ -54,6 +59,23 @@ impl MemoryBoard {
     /// Sets the kill switch.
     pub fn halt(&self, on: bool) {
         self.lock().halted = on;
+    }
+
+    /// From now on nobody works on the plans that are open: whoever did is gone.
+    pub fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.abandoned = inner.open.keys().cloned().collect();
+    }
+
+    /// Loses everything but the proposals, the switch and what readers were told, as a store does
+    /// that was flushed.
+    pub fn forget(&self) {
+        let mut inner = self.lock();
+        inner.claims.clear();
+        inner.open.clear();
+        inner.abandoned.clear();
+        inner.announced.clear();
+        inner.finished.clear();
     }
 
     /// Every plan on the stream so far.
@@ -154,6 +176,14 @@ impl PlanLog for MemoryBoard {
             Some(_) => Ok(Claim::Taken),
             None => {
                 inner.claims.insert(plan.id.clone(), attempt.clone());
+                let open = OpenPlan {
+                    plan: plan.id.clone(),
+                    symbol: plan.symbol().clone(),
+                    step: plan.step.as_ref().map_or("", Step::name).to_owned(),
+                    intent: None,
+                    token: attempt.to_string(),
+                };
+                inner.open.insert(plan.id.clone(), (attempt.clone(), open));
                 inner.plans.push(plan.clone());
                 inner.wake_readers();
                 Ok(Claim::Won)
@@ -171,13 +201,49 @@ impl PlanLog for MemoryBoard {
         }
         Ok(new)
     }
+
+    async fn note_intent(&self, intent: &Intent) -> Result<bool, PortError> {
+        Ok(match self.lock().open.get_mut(&intent.plan) {
+            Some((holder, open)) if *holder == intent.attempt => {
+                open.intent = Some(intent.clone());
+                true
+            }
+            _ => false,
+        })
+    }
+
+    async fn fetch_abandoned(&self) -> Result<Vec<OpenPlan>, PortError> {
+        let inner = self.lock();
+        let open = inner.open.values().map(|(_, open)| open);
+        Ok(open
+            .filter(|open| inner.abandoned.contains(&open.plan))
+            .cloned()
+            .collect())
+    }
+
+    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
+        let mut inner = self.lock();
+        Ok(match inner.open.get_mut(&open.plan) {
+            Some((holder, _)) if holder == attempt => true,
+            Some((holder, found)) if found == open => {
+                *holder = attempt.clone();
+                found.token = attempt.to_string();
+                inner.abandoned.remove(&open.plan);
+                true
+            }
+            _ => false,
+        })
+    }
 }
 
 impl ResultLog for MemoryBoard {
     async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
         let mut inner = self.lock();
         let open = match result.is_final {
-            true => inner.finished.insert(result.plan.clone()),
+            true => {
+                inner.open.remove(&result.plan);
+                inner.finished.insert(result.plan.clone())
+            }
             false => !inner.finished.contains(&result.plan),
         };
         if open {
@@ -185,5 +251,59 @@ impl ResultLog for MemoryBoard {
             inner.wake_readers();
         }
         Ok(())
+    }
+}
+
+/// A journal that lasts as long as its process: for demonstrations and tests, never for orders that
+/// matter. Clones share the content.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryJournal(Arc<Mutex<HashMap<PlanId, Entry>>>);
+
+impl MemoryJournal {
+    /// Everything that was written down.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PlanId, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for MemoryJournal {
+    async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
+        let mut entries = self.lock();
+        Ok(match entries.get(&intent.plan) {
+            Some(known) => Recorded::Before(Box::new(known.clone())),
+            None => {
+                entries.insert(intent.plan.clone(), Entry::intending(intent.clone()));
+                Recorded::Now
+            }
+        })
+    }
+
+    async fn record_result(&self, result: &ApplyResult) -> Result<ApplyResult, PortError> {
+        let mut entries = self.lock();
+        let entry = entries
+            .entry(result.plan.clone())
+            .or_insert_with(|| Entry::concluded(result.clone()));
+        Ok(entry.result.get_or_insert_with(|| result.clone()).clone())
+    }
+
+    async fn record_published(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+        if let Some(entry) = self.lock().get_mut(plan) {
+            entry.published_at.get_or_insert(at);
+        }
+        Ok(())
+    }
+
+    async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
+        Ok(self.lock().get(plan).cloned())
+    }
+
+    async fn fetch_unfinished(&self) -> Result<Vec<Entry>, PortError> {
+        let entries = self.lock();
+        let unfinished = entries.values().filter(|e| e.published_at.is_none());
+        Ok(unfinished.cloned().collect())
     }
 }

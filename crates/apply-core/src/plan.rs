@@ -3,12 +3,13 @@
 use crate::{plan_id::plan_id, ports::Halt, proposal::Proposal, symbol::Symbol};
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// What is to be done with a proposal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Decision {
     /// Go on to the permits.
     Execute,

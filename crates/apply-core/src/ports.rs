@@ -2,12 +2,13 @@
 
 use crate::{
     exchange::Exchange,
+    journal::{Intent, Journal},
     plan::Plan,
     proposal::{ProposalError, RawProposal},
     result::ApplyResult,
     symbol::Symbol,
 };
-use permit_gate::{AttemptId, PermitStore, Timer};
+use permit_gate::{AttemptId, PermitStore, PlanId, Timer};
 use std::{future::Future, time::Duration};
 
 /// A port that could not do its work. Says who and why, in a sentence for the operator.
@@ -68,6 +69,13 @@ pub trait ProposalSource: Send + Sync {
         async { Ok(self.fetch(symbol).await?.halt) }
     }
 
+    /// What halts trading on this machine alone, looked at just before an order leaves: it must be
+    /// answered at once, without asking anybody. Unreadable is on. A source without a switch of
+    /// its own has none to read.
+    fn local_halt(&self) -> Halt {
+        Halt::Off
+    }
+
     /// Resolves when the proposal may have changed since the last call. A source without pushes
     /// never resolves; the caller polls besides. Cancellation safe.
     fn changed(&self, symbol: &Symbol) -> impl Future<Output = ()> + Send;
@@ -80,6 +88,22 @@ pub enum Claim {
     Won,
     /// Somebody claimed it before.
     Taken,
+}
+
+/// A claimed plan that has no final result yet, as whoever finishes it finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenPlan {
+    /// The plan.
+    pub plan: PlanId,
+    /// Its symbol.
+    pub symbol: Symbol,
+    /// The step's name.
+    pub step: String,
+    /// What it was about to do. Where there is none, nothing can have left: an order leaves only
+    /// after its intent was noted here.
+    pub intent: Option<Intent>,
+    /// How the store tells that nobody changed it since.
+    pub token: String,
 }
 
 /// The stream of plans, and the claims on them.
@@ -102,6 +126,22 @@ pub trait PlanLog: Send + Sync {
         &self,
         plan: &Plan,
         timestamp: u64,
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Notes beside the claim what its attempt is about to do: `false` where the claim is not that
+    /// attempt's any more, and then no order may follow. Asking again after a lost answer is safe.
+    fn note_intent(&self, intent: &Intent) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Claimed plans without a final result that nobody works on: those of an instance that is
+    /// gone, and this one's own from before it started.
+    fn fetch_abandoned(&self) -> impl Future<Output = Result<Vec<OpenPlan>, PortError>> + Send;
+
+    /// Takes an abandoned plan over, so that `attempt` and nobody else finishes it: `false` where
+    /// it changed since it was fetched. Asking again after a lost answer is safe.
+    fn adopt(
+        &self,
+        open: &OpenPlan,
+        attempt: &AttemptId,
     ) -> impl Future<Output = Result<bool, PortError>> + Send;
 }
 
@@ -128,6 +168,8 @@ pub trait Ports: Send + Sync + 'static {
     type Results: ResultLog;
     /// Where permits lie.
     type Permits: PermitStore;
+    /// What is written down on this machine.
+    type Journal: Journal;
     /// The venue.
     type Exchange: Exchange;
     /// Time.
@@ -141,6 +183,8 @@ pub trait Ports: Send + Sync + 'static {
     fn results(&self) -> &Self::Results;
     /// See [`Ports::Permits`].
     fn permits(&self) -> &Self::Permits;
+    /// See [`Ports::Journal`].
+    fn journal(&self) -> &Self::Journal;
     /// See [`Ports::Exchange`].
     fn exchange(&self) -> &Self::Exchange;
     /// See [`Ports::Clock`].

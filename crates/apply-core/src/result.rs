@@ -2,19 +2,22 @@
 
 use crate::{
     exchange::{Fill, Profit, StopPlaced},
-    plan::{Decision, Plan, Step},
+    plan::{Decision, Plan},
     symbol::Symbol,
+    text,
 };
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// The result of one plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyResult {
     /// The plan.
+    #[serde(with = "text")]
     pub plan: PlanId,
     /// Its symbol.
+    #[serde(with = "text")]
     pub symbol: Symbol,
     /// What it came to.
     pub decision: Decision,
@@ -34,29 +37,34 @@ pub struct ApplyResult {
     pub is_final: bool,
 }
 
+/// A step's status, one of a few words of this program. The alias keeps the deserializer from taking
+/// it for text that is borrowed from its input.
+type StatusWord = &'static str;
+
 /// One entry of `steps_results`. Numbers are strings, as readers expect them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepResult {
     /// The step's name: `CLOSE_PARTIAL_75`.
     pub step: String,
     /// `success`, or a word for what else happened.
-    pub status: &'static str,
+    #[serde(deserialize_with = "known_status")]
+    pub status: StatusWord,
     /// A sentence for people.
     pub details: String,
     /// The venue's order id.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
     /// `BUY` or `SELL`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<String>,
     /// The ordered quantity, in base units.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
     /// The quantity that really filled, in base units.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executed_qty: Option<String>,
     /// Always true for what this service places.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reduce_only: Option<bool>,
 }
 
@@ -76,7 +84,7 @@ impl StepResult {
     }
 
     /// A close that happened, with what really filled.
-    pub fn closed(step: &Step, fill: &Fill) -> Self {
+    pub fn closed(step: &str, fill: &Fill) -> Self {
         let price = match fill.average_price {
             Some(price) => format!(" at {}", price.normalize()),
             None => String::new(),
@@ -88,7 +96,7 @@ impl StepResult {
             executed_qty: Some(fill.executed_qty.normalize().to_string()),
             reduce_only: Some(true),
             ..Self::without_order(
-                step.name(),
+                step,
                 "success",
                 format!(
                     "order {} {}: {} of {} {}{price}, reduce-only",
@@ -103,7 +111,7 @@ impl StepResult {
     }
 
     /// A stop that was moved. It filled nothing, and readers that add up fills add 0.
-    pub fn stop_moved(step: &Step, stop: &StopPlaced) -> Self {
+    pub fn stop_moved(step: &str, stop: &StopPlaced) -> Self {
         let mut old = match stop.cancelled.as_slice() {
             [] => "no older stop cancelled".to_owned(),
             old => format!("cancelled {}", old.join(", ")),
@@ -117,7 +125,7 @@ impl StepResult {
             executed_qty: Some(Decimal::ZERO.to_string()),
             reduce_only: Some(true),
             ..Self::without_order(
-                step.name(),
+                step,
                 "success",
                 format!(
                     "stop {} {} at {}; {old}",
@@ -138,9 +146,20 @@ impl ApplyResult {
         error: Option<String>,
         timestamp: u64,
     ) -> Self {
+        Self::nothing_happened(&plan.id, plan.symbol(), decision, error, timestamp)
+    }
+
+    /// The same where the plan itself is gone and only its name is left.
+    pub fn nothing_happened(
+        plan: &PlanId,
+        symbol: &Symbol,
+        decision: Decision,
+        error: Option<String>,
+        timestamp: u64,
+    ) -> Self {
         Self {
-            plan: plan.id.clone(),
-            symbol: plan.symbol().clone(),
+            plan: plan.clone(),
+            symbol: symbol.clone(),
             decision,
             executed: false,
             would_execute: false,
@@ -181,6 +200,17 @@ impl ApplyResult {
         fields
     }
 }
+
+/// The words of this program; a journal with another one was not written by it.
+fn known_status<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+    let word = String::deserialize(from)?;
+    STATUSES
+        .into_iter()
+        .find(|known| *known == word)
+        .ok_or_else(|| D::Error::custom(format!("{word:?} is no status of a step")))
+}
+
+const STATUSES: [&str; 4] = ["success", "blocked", "error", "dry_run"];
 
 /// Readers compare with the word `'True'`.
 pub(crate) fn python_bool(value: bool) -> &'static str {

@@ -2,11 +2,13 @@
 
 use crate::{
     exchange::{Position, QuantityRules, Side},
+    journal::{OrderKind, RecordedIntent},
     plan_id::client_order_id,
     symbol::Symbol,
 };
 use permit_gate::{Grant, PlanId};
 use rust_decimal::Decimal;
+use std::ops::Deref;
 
 /// A close that every reviewer allowed, sized to what they and the live position allow.
 ///
@@ -32,6 +34,24 @@ pub struct ApprovedStop {
     symbol: Symbol,
     side: Side,
     trigger: Decimal,
+}
+
+/// An approved order whose intent is on disk: what the venue takes. Made by
+/// [`ApprovedClose::arm`] and [`ApprovedStop::arm`] alone.
+///
+/// ```compile_fail
+/// fn unarmed(order: apply_core::ApprovedClose) { submit(order); }
+/// # fn submit(_: apply_core::Armed<apply_core::ApprovedClose>) {}
+/// ```
+#[derive(Debug)]
+pub struct Armed<O>(O);
+
+impl<O> Deref for Armed<O> {
+    type Target = O;
+
+    fn deref(&self) -> &O {
+        &self.0
+    }
 }
 
 /// Why a granted plan is not placed.
@@ -68,6 +88,9 @@ pub enum NoOrder {
         /// What says so.
         by: String,
     },
+    /// What was written down is not what would be placed.
+    #[error("the order is not the one that was written down before it")]
+    OtherIntent,
     /// The grant is for another symbol than the plan.
     #[error("the grant is for {0}")]
     OtherSymbol(String),
@@ -83,6 +106,7 @@ impl NoOrder {
             Self::NotOrderable { .. } => "quantity_not_orderable",
             Self::TooLate => "not_ready_in_time",
             Self::Halted { .. } => "kill_switch_active",
+            Self::OtherIntent => "intent_mismatch",
             Self::OtherSymbol(_) => "grant_symbol_mismatch",
         }
     }
@@ -114,6 +138,14 @@ impl ApprovedClose {
             side,
             quantity,
         })
+    }
+
+    /// Makes it fit to be sent, by the intent that was written down for it.
+    pub fn arm(self, recorded: RecordedIntent) -> Result<Armed<Self>, NoOrder> {
+        match written_down(&recorded, OrderKind::Close, &self.grant, self.side) {
+            true => Ok(Armed(self)),
+            false => Err(NoOrder::OtherIntent),
+        }
     }
 
     /// The plan.
@@ -159,6 +191,14 @@ impl ApprovedStop {
         })
     }
 
+    /// Makes it fit to be sent, by the intent that was written down for it.
+    pub fn arm(self, recorded: RecordedIntent) -> Result<Armed<Self>, NoOrder> {
+        match written_down(&recorded, OrderKind::Stop, &self.grant, self.side) {
+            true => Ok(Armed(self)),
+            false => Err(NoOrder::OtherIntent),
+        }
+    }
+
     /// The plan.
     pub fn plan(&self) -> &PlanId {
         self.grant.plan()
@@ -183,6 +223,15 @@ impl ApprovedStop {
     pub fn client_order_id(&self) -> String {
         client_order_id(self.plan())
     }
+}
+
+fn written_down(recorded: &RecordedIntent, order: OrderKind, grant: &Grant, side: Side) -> bool {
+    let intent = recorded.intent();
+    intent.order == order
+        && intent.plan == *grant.plan()
+        && intent.symbol.as_str() == grant.symbol()
+        && intent.attempt == *grant.attempt()
+        && intent.trace.side == side
 }
 
 fn checked_side(grant: &Grant, symbol: &Symbol, live: Decimal) -> Result<Side, NoOrder> {

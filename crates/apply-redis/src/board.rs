@@ -1,9 +1,13 @@
 //! The three store-side ports over one connection.
 
-use crate::config::{BoardConfig, Keys};
+use crate::{
+    config::{BoardConfig, Keys},
+    durability::{self, Durability},
+    open::{self, Gone},
+};
 use apply_core::{
-    ApplyResult, Claim, Halt, Observed, Plan, PlanLog, PortError, ProposalError, ProposalSource,
-    RawProposal, ResultLog, Symbol,
+    ApplyResult, Claim, Halt, Intent, Observed, OpenPlan, Plan, PlanLog, PortError, ProposalError,
+    ProposalSource, RawProposal, ResultLog, Symbol,
 };
 use permit_gate::AttemptId;
 use redis::{
@@ -11,7 +15,14 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
     io::tcp::TcpSettings,
 };
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// The fields of a proposal that mean something to us. Read by name, so that a hash cannot grow
 /// our memory, and so that a rewrite of anything else is no change.
@@ -34,12 +45,16 @@ pub struct RedisBoard {
     connection: ConnectionManager,
     config: Arc<BoardConfig>,
     scripts: Arc<Scripts>,
+    gone: Arc<Gone>,
+    await_replica: Arc<AtomicBool>,
 }
 
 struct Scripts {
     claim: Script,
     announce: Script,
     publish: Script,
+    note: Script,
+    adopt: Script,
 }
 
 impl RedisBoard {
@@ -69,7 +84,11 @@ impl RedisBoard {
                 claim: Script::new(include_str!("claim.lua")),
                 announce: Script::new(include_str!("announce.lua")),
                 publish: Script::new(include_str!("publish.lua")),
+                note: Script::new(include_str!("note.lua")),
+                adopt: Script::new(include_str!("adopt.lua")),
             }),
+            gone: Arc::default(),
+            await_replica: Arc::default(),
         };
         board.ping().await?;
         Ok(board)
@@ -82,6 +101,55 @@ impl RedisBoard {
             .query_async::<()>(&mut connection)
             .await
             .map_err(failed("reach Redis"))
+    }
+
+    /// Says that this instance lives. To be called three times a lease; one that stops is taken for
+    /// gone, and its plans are finished by others.
+    pub async fn renew_lease(&self) -> Result<(), PortError> {
+        let BoardConfig { keys, instance, .. } = &*self.config;
+        redis::cmd("SET")
+            .arg(format!("{}{}", keys.lease, instance.owner))
+            .arg(&instance.process)
+            .arg("PX")
+            .arg(instance.lease.as_millis().max(1000) as u64)
+            .query_async::<()>(&mut self.connection())
+            .await
+            .map_err(failed("renew the lease"))
+    }
+
+    /// From now on a noted intent, and with it the claim before it, has to be on a replica as well:
+    /// without its acknowledgement no order follows.
+    pub fn await_replica(&self) {
+        self.await_replica.store(true, Ordering::Relaxed);
+    }
+
+    /// What a restart of the server would do.
+    pub async fn durability(&self) -> Result<Durability, PortError> {
+        durability::read(&mut self.connection()).await
+    }
+
+    pub(crate) fn config(&self) -> &BoardConfig {
+        &self.config
+    }
+
+    pub(crate) fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
+    /// Whether a replica has everything this connection wrote.
+    async fn acknowledged(&self) -> Result<(), PortError> {
+        let have: u32 = redis::cmd("WAIT")
+            .arg(1)
+            .arg(REPLICA_WAIT.as_millis() as u64)
+            .query_async(&mut self.connection())
+            .await
+            .map_err(failed("hear from a replica"))?;
+        match have {
+            0 => Err(PortError(
+                "no replica of Redis has acknowledged the claim".into(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     async fn run(
@@ -99,6 +167,9 @@ impl RedisBoard {
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a replica may take to acknowledge. It holds the connection up for so long.
+const REPLICA_WAIT: Duration = Duration::from_millis(100);
 
 impl ProposalSource for RedisBoard {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
@@ -135,14 +206,18 @@ impl PlanLog for RedisBoard {
         ttl: Duration,
         timestamp: u64,
     ) -> Result<Claim, PortError> {
-        let BoardConfig { keys, .. } = &*self.config;
+        let BoardConfig { keys, instance, .. } = &*self.config;
+        let open = open::claimed(instance, plan, attempt, timestamp)?;
         let mut call = self.scripts.claim.key(Keys::of(&keys.dedupe, &plan.id));
         call.key(Keys::of(&keys.published, &plan.id))
             .key(&keys.plans)
+            .key(&keys.open)
             .arg(attempt.as_str())
             .arg(ttl.as_secs().max(1))
             .arg(self.config.published_ttl.as_secs().max(1))
-            .arg(self.config.stream_length);
+            .arg(self.config.stream_length)
+            .arg(plan.id.as_str())
+            .arg(open);
         add_fields(&mut call, plan.to_fields(timestamp));
         match self.run(&call, "claim the plan").await? {
             true => Ok(Claim::Won),
@@ -163,6 +238,43 @@ impl PlanLog for RedisBoard {
             .arg(self.config.stream_length);
         add_fields(&mut call, plan.to_fields(timestamp));
         self.run(&call, "publish the plan").await
+    }
+
+    async fn note_intent(&self, intent: &Intent) -> Result<bool, PortError> {
+        let entry = open::intending(&self.config.instance, intent)?;
+        let mut call = self.scripts.note.key(&self.config.keys.open);
+        call.arg(intent.plan.as_str())
+            .arg(open::held_by(&intent.attempt))
+            .arg(entry);
+        let ours = self.run(&call, "note the intent").await?;
+        if ours && self.await_replica.load(Ordering::Relaxed) {
+            self.acknowledged().await?;
+        }
+        Ok(ours)
+    }
+
+    async fn fetch_abandoned(&self) -> Result<Vec<OpenPlan>, PortError> {
+        let BoardConfig { keys, instance, .. } = &*self.config;
+        let mut connection = self.connection();
+        open::fetch_abandoned(
+            &mut connection,
+            &keys.open,
+            &keys.lease,
+            instance,
+            &self.gone,
+        )
+        .await
+        .map_err(failed("read the open plans"))
+    }
+
+    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
+        let entry = open::adopted(&self.config.instance, open, attempt)?;
+        let mut call = self.scripts.adopt.key(&self.config.keys.open);
+        call.arg(open.plan.as_str())
+            .arg(&open.token)
+            .arg(open::held_by(attempt))
+            .arg(entry);
+        self.run(&call, "take a plan over").await
     }
 }
 
@@ -185,9 +297,11 @@ impl ResultLog for RedisBoard {
             .key(Keys::of(&keys.result_published, &result.plan));
         call.key(&keys.results)
             .key(Keys::of(&keys.receipt, &result.plan))
+            .key(&keys.open)
             .arg(mark)
             .arg(ttl.as_secs().max(1))
-            .arg(self.config.stream_length);
+            .arg(self.config.stream_length)
+            .arg(result.plan.as_str());
         add_fields(&mut call, result.to_fields());
         self.run(&call, "publish the result").await.map(drop)
     }
@@ -240,6 +354,6 @@ fn client(url: &str) -> Result<Client, PortError> {
     Client::open(info.set_tcp_settings(tcp)).map_err(|_| bad())
 }
 
-fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {
+pub(crate) fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {
     move |error| PortError(format!("cannot {doing}: {error}"))
 }

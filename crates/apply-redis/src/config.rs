@@ -1,7 +1,11 @@
 //! Where Redis is, and what things are called there.
 
 use permit_gate::PlanId;
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
 
 /// How to reach Redis, and how patient to be.
 #[derive(Clone)]
@@ -12,6 +16,8 @@ pub struct BoardConfig {
     pub response_timeout: Duration,
     /// The names.
     pub keys: Keys,
+    /// Who this is, among all that share the server.
+    pub instance: Instance,
     /// How long a skipped plan counts as published.
     pub published_ttl: Duration,
     /// How long a result counts as published; at least as long as a claim lasts.
@@ -27,6 +33,7 @@ impl BoardConfig {
             url: url.into(),
             response_timeout: Duration::from_millis(500),
             keys: Keys::default(),
+            instance: Instance::alone(),
             published_ttl: Duration::from_secs(300),
             result_ttl: Duration::from_secs(21_600),
             stream_length: 10_000,
@@ -40,6 +47,31 @@ impl fmt::Debug for BoardConfig {
             .field("response_timeout", &self.response_timeout)
             .field("keys", &self.keys)
             .finish_non_exhaustive()
+    }
+}
+
+/// Who works on a plan: a machine, which may start again, and the process that runs on it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The machine's name: the same after a restart, another for each state directory. Two running
+    /// processes must never share it; the journal's lock sees to that.
+    pub owner: String,
+    /// The process's name, new at each start.
+    pub process: String,
+    /// How long after its last sign of life an instance counts as gone. Renewed three times as often.
+    pub lease: Duration,
+}
+
+impl Instance {
+    /// An instance that nobody has met before and nobody will meet again.
+    pub fn alone() -> Self {
+        let random = RandomState::new().build_hasher().finish();
+        let name = format!("{}-{random:016x}", std::process::id());
+        Self {
+            owner: name.clone(),
+            process: name,
+            lease: Duration::from_secs(15),
+        }
     }
 }
 
@@ -62,6 +94,12 @@ pub struct Keys {
     pub results: String,
     /// The kill switch.
     pub kill_switch: String,
+    /// The hash of claimed plans without a final result.
+    pub open: String,
+    /// Before the owner of a sign of life.
+    pub lease: String,
+    /// The stream of turns of the kill switch.
+    pub halt_log: String,
 }
 
 impl Default for Keys {
@@ -75,6 +113,9 @@ impl Default for Keys {
             plans: "quantum:stream:apply.plan".into(),
             results: "quantum:stream:apply.result".into(),
             kill_switch: "quantum:global:kill_switch".into(),
+            open: "quantum:apply:open".into(),
+            lease: "quantum:apply:lease:".into(),
+            halt_log: "quantum:apply:halt_log".into(),
         }
     }
 }

@@ -2,7 +2,8 @@
 //! published, all under the names of the contract (wire §1, §4).
 //!
 //! It promises that a claim and its plan happen in one atomic step, that asking again after a lost
-//! answer repeats nothing, and that a claimed plan gets one final result on the stream. It decides
+//! answer repeats nothing, that a claimed plan gets one final result on the stream, and that a plan
+//! whose instance is gone is found and handed to one other. It decides
 //! nothing: what a proposal means is the core's business, and permits are `permit-redis`'s.
 //!
 //! Every write is a script of a few commands (`EVALSHA`, loaded again where the server forgot it),
@@ -12,6 +13,11 @@
 
 mod board;
 mod config;
+mod durability;
+mod halt;
+mod open;
 
 pub use board::RedisBoard;
-pub use config::{BoardConfig, Keys};
+pub use config::{BoardConfig, Instance, Keys};
+pub use durability::Durability;
+pub use halt::Turn;

@@ -1,12 +1,17 @@
--- Puts a result on the stream once, and drops the receipt of the permits it came from.
--- KEYS: published mark, result stream, receipt
--- ARGV: mark ('final' for a claimed plan), mark ttl, stream length, field, value, ...
+-- Puts a result on the stream once, closes its plan, and drops the receipt of the permits it came
+-- from.
+-- KEYS: published mark, result stream, receipt, open plans
+-- ARGV: mark ('final' for a claimed plan), mark ttl, stream length, plan, field, value, ...
 local mark = redis.call('GET', KEYS[1])
+local told = mark == ARGV[1] or mark == 'final'
 -- A final result is never followed by another one of its plan.
-if mark == ARGV[1] or mark == 'final' then
-  return 0
+if not told then
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 5))
+  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+  redis.call('DEL', KEYS[3])
 end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-redis.call('DEL', KEYS[3])
-return 1
+-- After the stream: a plan that is not open any more has its result.
+if ARGV[1] == 'final' then
+  redis.call('HDEL', KEYS[4], ARGV[4])
+end
+return told and 0 or 1

@@ -1,10 +1,12 @@
-//! The memory board with a connection that can fail, before or after the work was done.
+//! The memory board with a connection that can fail, before or after the work was done, and the
+//! memory journal with a disk that can.
 
 use apply_core::{
-    ApplyResult, Claim, Halt, Observed, Plan, PlanLog, PortError, ProposalSource, ResultLog,
-    Symbol, memory::MemoryBoard,
+    ApplyResult, Claim, Entry, Halt, Intent, Journal, Observed, OpenPlan, Plan, PlanLog, PortError,
+    ProposalSource, Recorded, ResultLog, Symbol,
+    memory::{MemoryBoard, MemoryJournal},
 };
-use permit_gate::AttemptId;
+use permit_gate::{AttemptId, PlanId};
 use std::{
     future::pending,
     sync::{Arc, Mutex},
@@ -14,8 +16,18 @@ use std::{
 #[derive(Clone, Default)]
 pub(crate) struct FlakyBoard {
     pub(crate) memory: MemoryBoard,
-    faults: Arc<Mutex<Vec<Fault>>>,
+    faults: Faults,
 }
+
+#[derive(Clone, Default)]
+pub(crate) struct FlakyJournal {
+    pub(crate) memory: MemoryJournal,
+    pub(crate) faults: Faults,
+}
+
+/// What goes wrong next, and with which verb.
+#[derive(Clone, Default)]
+pub(crate) struct Faults(Arc<Mutex<Vec<Fault>>>);
 
 struct Fault {
     verb: &'static str,
@@ -31,7 +43,15 @@ enum Kind {
     Hang,
 }
 
-impl FlakyBoard {
+impl std::ops::Deref for FlakyBoard {
+    type Target = Faults;
+
+    fn deref(&self) -> &Faults {
+        &self.faults
+    }
+}
+
+impl Faults {
     /// The next `times` calls of this verb fail and do nothing.
     pub(crate) fn fail(&self, verb: &'static str, times: usize) {
         self.add((0..times).map(|_| Fault {
@@ -53,7 +73,7 @@ impl FlakyBoard {
     }
 
     fn add(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.faults.lock().unwrap().extend(faults);
+        self.0.lock().unwrap().extend(faults);
     }
 
     async fn call<T>(
@@ -62,7 +82,7 @@ impl FlakyBoard {
         work: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
         let fault = {
-            let mut faults = self.faults.lock().unwrap();
+            let mut faults = self.0.lock().unwrap();
             let at = faults.iter().position(|fault| fault.verb == verb);
             at.map(|at| faults.remove(at))
         };
@@ -107,10 +127,50 @@ impl PlanLog for FlakyBoard {
         let work = self.memory.announce(plan, timestamp);
         self.call("announce", work).await
     }
+
+    async fn note_intent(&self, intent: &Intent) -> Result<bool, PortError> {
+        self.call("note_intent", self.memory.note_intent(intent))
+            .await
+    }
+
+    async fn fetch_abandoned(&self) -> Result<Vec<OpenPlan>, PortError> {
+        self.call("fetch_abandoned", self.memory.fetch_abandoned())
+            .await
+    }
+
+    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
+        self.call("adopt", self.memory.adopt(open, attempt)).await
+    }
 }
 
 impl ResultLog for FlakyBoard {
     async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
         self.call("publish", self.memory.publish(result)).await
+    }
+}
+
+impl Journal for FlakyJournal {
+    async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
+        let work = self.memory.record_intent(intent);
+        self.faults.call("record_intent", work).await
+    }
+
+    async fn record_result(&self, result: &ApplyResult) -> Result<ApplyResult, PortError> {
+        let work = self.memory.record_result(result);
+        self.faults.call("record_result", work).await
+    }
+
+    async fn record_published(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+        let work = self.memory.record_published(plan, at);
+        self.faults.call("record_published", work).await
+    }
+
+    async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
+        self.faults.call("look_up", self.memory.look_up(plan)).await
+    }
+
+    async fn fetch_unfinished(&self) -> Result<Vec<Entry>, PortError> {
+        let work = self.memory.fetch_unfinished();
+        self.faults.call("fetch_unfinished", work).await
     }
 }

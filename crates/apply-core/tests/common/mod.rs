@@ -7,7 +7,7 @@
 mod board;
 mod venue;
 
-pub(crate) use board::FlakyBoard;
+pub(crate) use board::{FlakyBoard, FlakyJournal};
 pub(crate) use venue::{Asked, StepRules, Venue, filled, trace};
 
 use apply_core::{
@@ -58,6 +58,7 @@ impl Clock for StageClock {
 pub(crate) struct StagePorts {
     pub(crate) board: FlakyBoard,
     pub(crate) permits: MemoryStore,
+    pub(crate) journal: FlakyJournal,
     pub(crate) venue: Venue,
     pub(crate) clock: StageClock,
 }
@@ -67,6 +68,7 @@ impl Ports for StagePorts {
     type Plans = FlakyBoard;
     type Results = FlakyBoard;
     type Permits = MemoryStore;
+    type Journal = FlakyJournal;
     type Exchange = Venue;
     type Clock = StageClock;
 
@@ -81,6 +83,9 @@ impl Ports for StagePorts {
     }
     fn permits(&self) -> &MemoryStore {
         &self.permits
+    }
+    fn journal(&self) -> &FlakyJournal {
+        &self.journal
     }
     fn exchange(&self) -> &Venue {
         &self.venue
@@ -143,6 +148,7 @@ impl Stage {
         let ports = StagePorts {
             board: FlakyBoard::default(),
             permits: MemoryStore::new(Arc::new(PermitSet::default())),
+            journal: FlakyJournal::default(),
             venue: Venue::holding("0.0124"),
             clock: StageClock {
                 start: tokio::time::Instant::now(),
@@ -153,8 +159,17 @@ impl Stage {
         Self::over(ports, settings)
     }
 
-    /// Another instance on the same ports.
+    /// Another instance on the same store and venue, on a machine of its own.
     pub(crate) fn sibling(&self, name: &str) -> Self {
+        let ports = StagePorts {
+            journal: FlakyJournal::default(),
+            ..self.ports.clone()
+        };
+        Self::over(ports, settings(name, Mode::Testnet))
+    }
+
+    /// The same machine's next process.
+    pub(crate) fn restarted(&self, name: &str) -> Self {
         Self::over(self.ports.clone(), settings(name, Mode::Testnet))
     }
 

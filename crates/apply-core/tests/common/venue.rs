@@ -2,8 +2,8 @@
 
 use super::d;
 use apply_core::{
-    ApprovedClose, ApprovedStop, Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement,
-    Side, Submission, Symbol,
+    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, QuantityRules,
+    Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
 };
 use permit_gate::PlanId;
@@ -27,6 +27,7 @@ pub(crate) enum Asked {
         quantity: Decimal,
     },
     WhatBecameOf(PlanId, OrderTrace),
+    WhatBecameOfStop(PlanId),
     Profit(String),
     Stop {
         symbol: Symbol,
@@ -123,6 +124,7 @@ impl Exchange for Venue {
         &self,
         symbol: &Symbol,
         plan: &PlanId,
+        _: std::time::Instant,
     ) -> Result<Position<Desk>, ExchangeError> {
         let asked = Asked::Position(symbol.clone(), plan.clone());
         let thinks = self.hear(asked, |script| script.thinks);
@@ -132,12 +134,23 @@ impl Exchange for Venue {
             amount,
             desk: Desk {
                 plan: plan.clone(),
+                held: amount,
                 rules: script.rules.clone(),
             },
         })
     }
 
-    async fn submit_close(&self, order: ApprovedClose, desk: Desk) -> Submission {
+    fn trace(&self, desk: &Desk) -> Option<OrderTrace> {
+        let side = Side::closing(desk.held)?;
+        let position_before = Some(desk.held);
+        Some(OrderTrace {
+            side,
+            position_before,
+            ..trace()
+        })
+    }
+
+    async fn submit_close(&self, order: Armed<ApprovedClose>, desk: Desk) -> Submission {
         assert_eq!(desk.plan, *order.plan(), "the desk laid out for this plan");
         let asked = Asked::Close {
             plan: order.plan().clone(),
@@ -162,7 +175,7 @@ impl Exchange for Venue {
         self.hear(asked, |script| script.profit.clone())
     }
 
-    async fn replace_stop(&self, stop: ApprovedStop, desk: Desk) -> StopReplacement {
+    async fn replace_stop(&self, stop: Armed<ApprovedStop>, desk: Desk) -> StopReplacement {
         assert_eq!(desk.plan, *stop.plan(), "the desk laid out for this plan");
         let asked = Asked::Stop {
             symbol: stop.symbol().clone(),
@@ -179,6 +192,15 @@ impl Exchange for Venue {
             })
         };
         self.hear(asked, |script| script.stop.clone().unwrap_or_else(placed))
+    }
+
+    async fn settle_stop(&self, _: &Symbol, plan: &PlanId, _: &OrderTrace) -> StopReplacement {
+        let unknown = || StopReplacement::Unknown {
+            why: "nobody scripted an answer".into(),
+        };
+        self.hear(Asked::WhatBecameOfStop(plan.clone()), |script| {
+            script.stop.clone().unwrap_or_else(unknown)
+        })
     }
 }
 
@@ -210,6 +232,7 @@ pub(crate) fn trace() -> OrderTrace {
 #[derive(Debug)]
 pub(crate) struct Desk {
     plan: PlanId,
+    held: Decimal,
     rules: StepRules,
 }
 

@@ -1,0 +1,185 @@
+//! What this machine keeps: the state directory, the local kill switch, the lease; and what the
+//! service manager tells.
+
+use super::{Mistakes, Reader, RedisUrl};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// Where things are kept, and how strictly.
+#[derive(Debug, Clone)]
+pub(crate) struct StateConfig {
+    pub(crate) directory: PathBuf,
+    pub(crate) halt_file: PathBuf,
+    /// How long after its last sign of life an instance counts as gone.
+    pub(crate) lease: Duration,
+    /// Whether a server that could forget is refused.
+    pub(crate) strict: bool,
+    /// Where the service manager wants to hear from us, and how often.
+    pub(crate) notify: Option<String>,
+    pub(crate) watchdog: Option<Duration>,
+}
+
+/// What `halt` and `resume` need; nothing else may keep them from halting.
+#[derive(Debug, Clone)]
+pub(crate) struct HaltConfig {
+    pub(crate) file: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) redis: RedisUrl,
+    /// As the system knows the operator: who called `sudo`, or else whose session it is.
+    pub(crate) who: String,
+}
+
+pub(super) const KNOWN: [&str; 12] = [
+    "APPLY_STATE_DIR",
+    "APPLY_KILL_SWITCH_FILE",
+    "APPLY_LEASE_SEC",
+    "APPLY_DURABILITY",
+    "STATE_DIRECTORY",
+    "XDG_STATE_HOME",
+    "HOME",
+    "SUDO_USER",
+    "USER",
+    "LOGNAME",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+];
+
+impl HaltConfig {
+    /// Reads the few variables that turning a switch needs.
+    pub(crate) fn from_environment() -> Result<Self, Mistakes> {
+        let (vars, unreadable) = super::variables(false);
+        match unreadable.is_empty() {
+            true => Self::resolve(&vars),
+            false => Err(Mistakes(unreadable)),
+        }
+    }
+
+    fn resolve(vars: &BTreeMap<String, String>) -> Result<Self, Mistakes> {
+        let mut read = Reader {
+            vars,
+            keys_wanted: false,
+            mistakes: Vec::new(),
+        };
+        let directory = read.state_directory();
+        let config = Self {
+            file: read.halt_file(&directory),
+            log: directory.join("halt.log"),
+            redis: read.redis(),
+            who: ["SUDO_USER", "USER", "LOGNAME"]
+                .into_iter()
+                .find_map(|name| read.text(name))
+                .unwrap_or("unknown")
+                .to_owned(),
+        };
+        read.done(config)
+    }
+}
+
+/// The state directory alone, for looking into the journal.
+pub(crate) fn state_directory() -> Result<PathBuf, Mistakes> {
+    let (vars, _) = super::variables(false);
+    let mut read = Reader {
+        vars: &vars,
+        keys_wanted: false,
+        mistakes: Vec::new(),
+    };
+    let directory = read.state_directory();
+    read.done(directory)
+}
+
+impl Reader<'_> {
+    pub(super) fn state(&mut self) -> StateConfig {
+        let directory = self.state_directory();
+        StateConfig {
+            halt_file: self.halt_file(&directory),
+            directory,
+            lease: self.seconds("APPLY_LEASE_SEC", "15", 1.0..=600.0),
+            strict: self.word("APPLY_DURABILITY", &[("warn", false), ("strict", true)]),
+            notify: self.text("NOTIFY_SOCKET").map(str::to_owned),
+            // Half of it: one lost message must not look like a hang.
+            watchdog: self
+                .text("WATCHDOG_USEC")
+                .and_then(|micros| micros.parse().ok())
+                .map(|micros| Duration::from_micros(micros) / 2),
+        }
+    }
+
+    /// Never the working directory: a service that is started from another one would find no
+    /// journal there and begin a new one.
+    fn state_directory(&mut self) -> PathBuf {
+        let directory = match (
+            self.text("APPLY_STATE_DIR"),
+            self.text("STATE_DIRECTORY"),
+            self.text("XDG_STATE_HOME"),
+            self.text("HOME"),
+        ) {
+            (Some(ours), ..) => PathBuf::from(ours),
+            // The service manager names several, divided by colons; ours is the first.
+            (None, Some(given), ..) => PathBuf::from(given.split(':').next().unwrap_or(given)),
+            (None, None, Some(state), _) => PathBuf::from(state).join("apply-layer"),
+            (None, None, None, Some(home)) => PathBuf::from(home).join(".local/state/apply-layer"),
+            (None, None, None, None) => PathBuf::from("/var/lib/apply-layer"),
+        };
+        if !directory.is_absolute() {
+            self.wrong(
+                "APPLY_STATE_DIR",
+                "use an absolute path: the journal has to be found again from any working directory",
+            );
+        }
+        directory
+    }
+
+    fn halt_file(&mut self, directory: &std::path::Path) -> PathBuf {
+        let file = self
+            .text("APPLY_KILL_SWITCH_FILE")
+            .map_or_else(|| directory.join("HALT"), PathBuf::from);
+        if !file.is_absolute() {
+            self.wrong("APPLY_KILL_SWITCH_FILE", "use an absolute path");
+        }
+        file
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars(vars: &[(&str, &str)]) -> BTreeMap<String, String> {
+        vars.iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_state_directory_is_what_is_said_before_what_is_given_before_what_is_usual() {
+        let all = [
+            ("APPLY_STATE_DIR", "/ours"),
+            ("STATE_DIRECTORY", "/given:/second"),
+            ("XDG_STATE_HOME", "/state"),
+            ("HOME", "/home/me"),
+        ];
+        for (from, directory) in [
+            (0, "/ours"),
+            (1, "/given"),
+            (2, "/state/apply-layer"),
+            (3, "/home/me/.local/state/apply-layer"),
+            (4, "/var/lib/apply-layer"),
+        ] {
+            let config = HaltConfig::resolve(&vars(&all[from..])).unwrap();
+            assert_eq!(config.file, PathBuf::from(directory).join("HALT"));
+        }
+    }
+
+    #[test]
+    fn a_relative_state_directory_is_a_mistake() {
+        let text = HaltConfig::resolve(&vars(&[("APPLY_STATE_DIR", "state")]))
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("APPLY_STATE_DIR=state"), "{text}");
+    }
+
+    #[test]
+    fn halting_needs_no_other_configuration_to_be_right() {
+        let wrong = vars(&[("APPLY_MODE", "live"), ("SYMBOLS", "??"), ("HOME", "/h")]);
+        assert!(HaltConfig::resolve(&wrong).is_ok());
+    }
+}

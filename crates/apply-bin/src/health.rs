@@ -1,0 +1,101 @@
+//! Whether the service lives and is ready: for the service manager and for whoever asks over HTTP.
+
+use crate::http::Page;
+use std::{
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tracing::warn;
+
+/// Set once recovery is done and the symbols are served, taken back when the service stops.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Health(Arc<AtomicBool>);
+
+impl Health {
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+}
+
+/// A page that knows as well whether the service is ready.
+#[derive(Debug, Clone)]
+pub(crate) struct WithHealth<P> {
+    pub(crate) page: P,
+    pub(crate) health: Health,
+}
+
+impl<P: Page> Page for WithHealth<P> {
+    fn render(&self) -> String {
+        self.page.render()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.health.0.load(Ordering::Acquire)
+    }
+}
+
+/// The service manager's socket, where there is one.
+#[derive(Debug, Clone)]
+pub(crate) struct Manager(Option<Arc<(UnixDatagram, SocketAddr)>>);
+
+impl Manager {
+    /// The socket of this name; a leading `@` is a name without a file (systemd's convention).
+    pub(crate) fn at(name: Option<&str>) -> Self {
+        let open = |name: &str| {
+            let address = match name.strip_prefix('@') {
+                Some(name) => SocketAddr::from_abstract_name(name.as_bytes()),
+                None => SocketAddr::from_pathname(name),
+            }?;
+            Ok::<_, std::io::Error>(Arc::new((UnixDatagram::unbound()?, address)))
+        };
+        Self(name.and_then(|name| match open(name) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                warn!("the service manager cannot be told anything: {error}");
+                None
+            }
+        }))
+    }
+
+    /// Tells it a state: `READY=1`, `WATCHDOG=1`, `STOPPING=1`.
+    pub(crate) fn tell(&self, state: &str) {
+        if let Some(to) = &self.0
+            && let Err(error) = to.0.send_to_addr(state.as_bytes(), &to.1)
+        {
+            warn!("the service manager was not told {state}: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manager_hears_under_both_kinds_of_name() {
+        let file = std::env::temp_dir().join(format!("apply-notify-{}", std::process::id()));
+        let _ = std::fs::remove_file(&file);
+        let abstract_name = format!("apply-notify-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(abstract_name.as_bytes()).unwrap();
+        for (name, socket) in [
+            (file.display().to_string(), UnixDatagram::bind(&file)),
+            (
+                format!("@{abstract_name}"),
+                UnixDatagram::bind_addr(&address),
+            ),
+        ] {
+            let socket = socket.unwrap();
+            Manager::at(Some(&name)).tell("READY=1");
+            let mut heard = [0; 32];
+            let length = socket.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..length], b"READY=1");
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+}

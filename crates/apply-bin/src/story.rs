@@ -1,0 +1,80 @@
+//! `apply-layer plan <id>`: what the journal of this machine says about a plan. Reads beside the
+//! running service.
+
+use crate::{config, exit::Failure};
+use apply_core::{Entry, plan_id::client_order_id};
+use apply_journal::JournalReader;
+use permit_gate::PlanId;
+
+/// Prints a plan's story; fails where there is none.
+pub(crate) fn story(plan: &PlanId, as_json: bool) -> Result<(), Failure> {
+    let directory = config::state_directory()
+        .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+    let journal =
+        JournalReader::open(&directory).map_err(|error| Failure::unavailable(error.to_string()))?;
+    let entry = journal
+        .look_up(plan)
+        .map_err(|error| Failure::unavailable(error.to_string()))?
+        .ok_or_else(|| {
+            Failure::mismatch(format!(
+                "the journal in {} says nothing about plan {plan}: it was never claimed by this machine, did not come to an end yet, or is older than what is kept",
+                directory.display()
+            ))
+        })?;
+    match as_json {
+        true => {
+            let text = serde_json::to_string_pretty(&entry)
+                .map_err(|error| Failure::mismatch(error.to_string()))?;
+            println!("{text}");
+        }
+        false => lines(&entry).iter().for_each(|line| println!("{line}")),
+    }
+    Ok(())
+}
+
+fn lines(entry: &Entry) -> Vec<String> {
+    let mut lines = vec![format!("plan {}", entry.plan)];
+    match &entry.intent {
+        None => lines.push("intent     none: it never came to an order".into()),
+        Some(intent) => {
+            let trace = &intent.trace;
+            let before = trace
+                .position_before
+                .map_or("unknown".into(), |amount| amount.normalize().to_string());
+            lines.push(format!(
+                "intent     {} {} {} {}, position before {before}, written down at {}",
+                intent.symbol, intent.step, trace.side, trace.position_side, intent.at
+            ));
+            lines.push(format!(
+                "           attempt {}, order id {}, signed between {} and {} or not at all, good for {} ms",
+                intent.attempt,
+                client_order_id(&intent.plan),
+                trace.signed_from,
+                trace.signed_until,
+                trace.receive_window.as_millis()
+            ));
+        }
+    }
+    match &entry.result {
+        None => lines.push("result     none yet: the venue is asked about the order".into()),
+        Some(result) => {
+            lines.push(format!(
+                "result     {} executed={} error={} at {}",
+                result.decision,
+                result.executed,
+                result.error.as_deref().unwrap_or("none"),
+                result.timestamp
+            ));
+            lines.extend(
+                result.steps.iter().map(|step| {
+                    format!("           {} {}: {}", step.step, step.status, step.details)
+                }),
+            );
+        }
+    }
+    lines.push(match entry.published_at {
+        None => "published  not noted yet".into(),
+        Some(at) => format!("published  at {at}"),
+    });
+    lines
+}

@@ -1,0 +1,86 @@
+//! What goes on beside the symbols: signs of life, other instances' unfinished plans, the state of
+//! the kill switch.
+
+use crate::{health::Manager, metrics::Metrics};
+use apply_core::{
+    ApplyLayer, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol, recovery::take_over,
+};
+use apply_redis::RedisBoard;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// What the upkeep works with.
+pub(crate) struct Upkeep<P> {
+    pub(crate) layer: Arc<ApplyLayer<P>>,
+    pub(crate) board: RedisBoard,
+    pub(crate) metrics: Metrics,
+    pub(crate) manager: Manager,
+    pub(crate) symbol: Symbol,
+    pub(crate) lease: Duration,
+    pub(crate) watchdog: Option<Duration>,
+}
+
+impl<P: Ports> Upkeep<P>
+where
+    P::Plans: PlanLog,
+{
+    /// Runs until `stop`; a plan it has begun to finish is finished first.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let third = self.lease / 3;
+        let mut tick = interval(self.watchdog.map_or(third, |often| often.min(third)));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewed: Option<Instant> = None;
+        let mut looked: Option<Instant> = None;
+        let due = |last: Option<Instant>, every| last.is_none_or(|last| last.elapsed() >= every);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            self.manager.tell("WATCHDOG=1");
+            if due(renewed, third) {
+                if let Err(error) = self.board.renew_lease().await {
+                    warn!("{error}; other instances may take this one's plans over");
+                }
+                renewed = Some(Instant::now());
+            }
+            let halt = self.layer.ports().proposals().fetch_halt(&self.symbol);
+            // A switch that cannot be read halts.
+            let halted = halt.await.map_or(true, |halt| halt.is_on());
+            self.metrics.set_halted(halted);
+            if due(looked, self.lease * 2 / 3) {
+                // In a task of its own: finishing a plan takes as long as the venue takes to answer.
+                let (layer, stop) = (Arc::clone(&self.layer), stop.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        done = take_over(&layer) => match done {
+                            Ok(report) => told("Took over", &report),
+                            Err(error) => warn!("cannot look for abandoned plans: {error}"),
+                        }
+                    }
+                });
+                looked = Some(Instant::now());
+            }
+        }
+    }
+}
+
+/// Says what a recovery came to, where it came to anything.
+pub(crate) fn told(what: &str, report: &RecoveryReport) {
+    if report.is_empty() {
+        return;
+    }
+    let RecoveryReport {
+        republished,
+        settled,
+        interrupted,
+        unresolved,
+        left,
+    } = report;
+    info!(
+        "{what} unfinished plans: republished={republished} settled={settled} interrupted={interrupted} unresolved={unresolved} left={left}"
+    );
+}

@@ -1,0 +1,204 @@
+//! What stands in the file, and how it is read and changed inside a transaction.
+
+use apply_core::{ApplyResult, Entry, Intent, Recorded};
+use permit_gate::PlanId;
+use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+
+/// An entry as JSON, by its plan.
+const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
+/// The plans whose result is not noted as published.
+const UNFINISHED: TableDefinition<'_, &str, ()> = TableDefinition::new("unfinished");
+/// The published plans, by when they were: what is pruned first stands first.
+const FINISHED: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("finished");
+/// Facts about the file.
+const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
+
+const NAME: &str = "name";
+const FORMAT: &str = "format";
+const CURRENT: &str = "1";
+
+/// The database failed, or an entry in it cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Failed(pub(crate) String);
+
+impl<E: Into<redb::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.into().to_string())
+    }
+}
+
+/// Makes the tables of a new file.
+pub(crate) fn lay_out(change: &WriteTransaction, name: &str) -> Result<(), Failed> {
+    change.open_table(ENTRIES)?;
+    change.open_table(UNFINISHED)?;
+    change.open_table(FINISHED)?;
+    let mut facts = change.open_table(FACTS)?;
+    facts.insert(NAME, name)?;
+    facts.insert(FORMAT, CURRENT)?;
+    Ok(())
+}
+
+/// The journal's name; `None` in a file that was never laid out.
+pub(crate) fn name(view: &ReadTransaction) -> Result<Option<String>, Failed> {
+    let facts = match view.open_table(FACTS) {
+        Ok(facts) => facts,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let fact = |key| Ok::<_, Failed>(facts.get(key)?.map(|fact| fact.value().to_owned()));
+    match fact(FORMAT)?.as_deref() {
+        Some(CURRENT) => {}
+        other => {
+            let found = other.unwrap_or("none");
+            return Err(Failed(format!(
+                "it has format {found}, this program writes {CURRENT}"
+            )));
+        }
+    }
+    fact(NAME)
+}
+
+pub(crate) fn look_up(view: &ReadTransaction, plan: &PlanId) -> Result<Option<Entry>, Failed> {
+    let entries = view.open_table(ENTRIES)?;
+    read(&entries, plan.as_str())
+}
+
+pub(crate) fn unfinished(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
+    let entries = view.open_table(ENTRIES)?;
+    let mut found = Vec::new();
+    for item in view.open_table(UNFINISHED)?.iter()? {
+        let (plan, ()) = item.map(|(plan, _)| (plan, ()))?;
+        match read(&entries, plan.value())? {
+            Some(entry) => found.push(entry),
+            None => return Err(Failed(format!("plan {} has no entry", plan.value()))),
+        }
+    }
+    Ok(found)
+}
+
+/// Every entry.
+pub(crate) fn all(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
+    let entries = view.open_table(ENTRIES)?;
+    let mut found = Vec::new();
+    for item in entries.iter()? {
+        let (plan, text) = item?;
+        found.push(parse(plan.value(), text.value())?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn record_intent(
+    change: &WriteTransaction,
+    intent: &Intent,
+) -> Result<Recorded, Failed> {
+    let mut entries = change.open_table(ENTRIES)?;
+    if let Some(known) = read(&entries, intent.plan.as_str())? {
+        return Ok(Recorded::Before(Box::new(known)));
+    }
+    write(&mut entries, &Entry::intending(intent.clone()))?;
+    change
+        .open_table(UNFINISHED)?
+        .insert(intent.plan.as_str(), ())?;
+    Ok(Recorded::Now)
+}
+
+pub(crate) fn record_result(
+    change: &WriteTransaction,
+    result: &ApplyResult,
+) -> Result<ApplyResult, Failed> {
+    let mut entries = change.open_table(ENTRIES)?;
+    let entry = match read(&entries, result.plan.as_str())? {
+        Some(Entry {
+            result: Some(standing),
+            ..
+        }) => return Ok(standing),
+        Some(entry) => Entry {
+            result: Some(result.clone()),
+            ..entry
+        },
+        None => Entry::concluded(result.clone()),
+    };
+    write(&mut entries, &entry)?;
+    change
+        .open_table(UNFINISHED)?
+        .insert(result.plan.as_str(), ())?;
+    Ok(result.clone())
+}
+
+pub(crate) fn record_published(
+    change: &WriteTransaction,
+    plan: &PlanId,
+    at: u64,
+) -> Result<(), Failed> {
+    let mut entries = change.open_table(ENTRIES)?;
+    let Some(entry) = read(&entries, plan.as_str())? else {
+        return Ok(());
+    };
+    if entry.published_at.is_some() {
+        return Ok(());
+    }
+    let entry = Entry {
+        published_at: Some(at),
+        ..entry
+    };
+    write(&mut entries, &entry)?;
+    change.open_table(UNFINISHED)?.remove(plan.as_str())?;
+    change
+        .open_table(FINISHED)?
+        .insert((at, plan.as_str()), ())?;
+    Ok(())
+}
+
+/// Takes out what was published before `before`, at most `most` entries of it. What is unfinished
+/// stays, however old.
+pub(crate) fn prune(change: &WriteTransaction, before: u64, most: usize) -> Result<usize, Failed> {
+    let mut finished = change.open_table(FINISHED)?;
+    let mut old = Vec::new();
+    for item in finished.range(..(before, ""))?.take(most) {
+        let (at, plan) = item.map(|(key, _)| {
+            let (at, plan) = key.value();
+            (at, plan.to_owned())
+        })?;
+        old.push((at, plan));
+    }
+    let mut entries = change.open_table(ENTRIES)?;
+    for (at, plan) in &old {
+        finished.remove((*at, plan.as_str()))?;
+        entries.remove(plan.as_str())?;
+    }
+    Ok(old.len())
+}
+
+fn read(
+    entries: &impl ReadableTable<&'static str, &'static [u8]>,
+    plan: &str,
+) -> Result<Option<Entry>, Failed> {
+    match entries.get(plan)? {
+        Some(text) => parse(plan, text.value()).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// An entry that cannot be read is no entry to go on from.
+fn parse(plan: &str, text: &[u8]) -> Result<Entry, Failed> {
+    let entry: Entry = serde_json::from_slice(text)
+        .map_err(|error| Failed(format!("the entry of plan {plan} cannot be read: {error}")))?;
+    match entry.plan.as_str() == plan {
+        true => Ok(entry),
+        false => Err(Failed(format!(
+            "the entry of plan {plan} is about plan {}",
+            entry.plan
+        ))),
+    }
+}
+
+fn write(
+    entries: &mut redb::Table<'_, &'static str, &'static [u8]>,
+    entry: &Entry,
+) -> Result<(), Failed> {
+    let text = serde_json::to_vec(entry)
+        .map_err(|error| Failed(format!("an entry cannot be written: {error}")))?;
+    entries.insert(entry.plan.as_str(), text.as_slice())?;
+    Ok(())
+}

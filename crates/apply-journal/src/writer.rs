@@ -1,0 +1,394 @@
+//! The one thread that writes.
+
+use crate::{
+    directory::{StateDirectory, disk, new_name},
+    error::OpenError,
+    table::{self, Failed},
+};
+use apply_core::{ApplyResult, Entry, Intent, Journal, PortError, Recorded};
+use permit_gate::PlanId;
+use redb::{ConcurrencyMode, Database, DatabaseError, ReadableDatabase, StorageError};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// What the operator decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalSettings {
+    /// How long an entry is kept after its result was published. At least as long as a claim
+    /// lasts in the store.
+    pub keep: Duration,
+}
+
+impl JournalSettings {
+    /// Keeps entries twice as long as a claim lasts, and for a day at least.
+    pub fn for_claims_of(ttl: Duration) -> Self {
+        Self {
+            keep: ttl.saturating_mul(2).max(Duration::from_secs(86_400)),
+        }
+    }
+
+    fn hours(self) -> u64 {
+        self.keep.as_secs().div_ceil(3600)
+    }
+}
+
+/// The journal of a state directory, which it keeps to itself. Clones share it; the directory is
+/// free again once the last one is gone.
+///
+/// After a write that failed (a full disk, an error on sync) nothing is written any more and every
+/// call fails: what is on disk is not known then. Mend the disk and start the process again.
+#[derive(Debug, Clone)]
+pub struct RedbJournal {
+    // Dropped before the thread is waited for: its end is what ends the thread.
+    orders: mpsc::Sender<Order>,
+    name: Arc<str>,
+    _thread: Arc<Thread>,
+}
+
+impl RedbJournal {
+    /// Opens the directory's journal, or begins one where there never was one. Blocks: it reads the
+    /// whole file once and checks every page of it.
+    pub fn open(directory: &Path, settings: JournalSettings) -> Result<Self, OpenError> {
+        let directory = StateDirectory::take(directory)?;
+        let (database, name) = open_database(&directory, settings)?;
+        let (orders, inbox) = mpsc::channel(QUEUE);
+        let path = directory.database();
+        let thread = thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || {
+                let mut writer = Writer {
+                    database,
+                    settings,
+                    broken: None,
+                    next_prune: 0,
+                    _directory: directory,
+                };
+                writer.serve(inbox);
+            })
+            .map_err(|error| disk(&path, &error))?;
+        Ok(Self {
+            orders,
+            name: name.into(),
+            _thread: Arc::new(Thread(Some(thread))),
+        })
+    }
+
+    /// This journal's name, which no other has and which it keeps.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn ask<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Answer<T>>) -> Order,
+    ) -> Result<T, PortError> {
+        let gone = || PortError("the journal's thread has ended".into());
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?.map_err(PortError)
+    }
+}
+
+/// How many calls may wait for the thread; more wait for room.
+const QUEUE: usize = 1024;
+
+/// How many calls share one sync at most.
+const BATCH: usize = 512;
+
+/// Between two looks for entries that are old enough, in seconds.
+const PRUNE_EVERY: u64 = 60;
+
+/// How many old entries go with one sync.
+const PRUNE_AT_ONCE: usize = 2000;
+
+/// How much of the file is kept in memory.
+const CACHE: usize = 16 * 1024 * 1024;
+
+type Answer<T> = Result<T, String>;
+
+enum Order {
+    Intent(Box<Intent>, oneshot::Sender<Answer<Recorded>>),
+    Result(Box<ApplyResult>, oneshot::Sender<Answer<ApplyResult>>),
+    Published(PlanId, u64, oneshot::Sender<Answer<()>>),
+    LookUp(PlanId, oneshot::Sender<Answer<Option<Entry>>>),
+    Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
+}
+
+impl Journal for RedbJournal {
+    async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
+        let intent = Box::new(intent.clone());
+        self.ask(|reply| Order::Intent(intent, reply)).await
+    }
+
+    async fn record_result(&self, result: &ApplyResult) -> Result<ApplyResult, PortError> {
+        let result = Box::new(result.clone());
+        self.ask(|reply| Order::Result(result, reply)).await
+    }
+
+    async fn record_published(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+        let plan = plan.clone();
+        self.ask(|reply| Order::Published(plan, at, reply)).await
+    }
+
+    async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
+        let plan = plan.clone();
+        self.ask(|reply| Order::LookUp(plan, reply)).await
+    }
+
+    async fn fetch_unfinished(&self) -> Result<Vec<Entry>, PortError> {
+        self.ask(Order::Unfinished).await
+    }
+}
+
+/// Opens the file and finds out whose it is.
+fn open_database(
+    directory: &StateDirectory,
+    settings: JournalSettings,
+) -> Result<(Database, String), OpenError> {
+    let path = directory.database();
+    let damaged = |why: String| OpenError::Damaged {
+        path: path.clone(),
+        why,
+        hours: settings.hours(),
+    };
+    let noted = directory.note()?;
+    // An empty file is what is left of a first start that was interrupted, unless there was more.
+    let there = path.metadata().is_ok_and(|file| file.len() > 0);
+    if noted.is_some() && !there {
+        return Err(OpenError::Missing {
+            path: path.clone(),
+            hours: settings.hours(),
+        });
+    }
+    // The database panics on some damage instead of naming it.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let mut builder = Database::builder();
+        builder
+            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+            .set_check_integrity_on_open(there)
+            .set_cache_size(CACHE);
+        match there {
+            true => builder.open(&path),
+            false => builder.create(&path),
+        }
+    }));
+    let database = match opened {
+        Ok(Ok(database)) => database,
+        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => {
+            return Err(OpenError::InUse(path.clone()));
+        }
+        Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
+            if error.kind() != std::io::ErrorKind::InvalidData
+                && error.kind() != std::io::ErrorKind::UnexpectedEof =>
+        {
+            return Err(disk(&path, &error));
+        }
+        Ok(Err(error)) => return Err(damaged(error.to_string())),
+        Err(_) => return Err(damaged("its pages contradict each other".into())),
+    };
+    let found = read_name(&database).map_err(|error| damaged(error.0))?;
+    let name = match (found, noted) {
+        (Some(found), Some(noted)) if found != noted => {
+            return Err(OpenError::Foreign {
+                path,
+                found,
+                expected: noted,
+            });
+        }
+        (Some(found), Some(_)) => found,
+        (Some(found), None) => {
+            directory.write_note(&found)?;
+            found
+        }
+        (None, Some(_)) => return Err(damaged("it is empty".into())),
+        (None, None) => {
+            let name = new_name().map_err(|error| disk(&path, &error))?;
+            begin(&database, &name).map_err(|error| disk(&path, &error))?;
+            directory.write_note(&name)?;
+            name
+        }
+    };
+    // Nothing may be served over entries that cannot be read.
+    check(&database).map_err(|error| damaged(error.0))?;
+    Ok((database, name))
+}
+
+fn read_name(database: &Database) -> Result<Option<String>, Failed> {
+    table::name(&database.begin_read()?)
+}
+
+fn begin(database: &Database, name: &str) -> Result<(), Failed> {
+    let change = database.begin_write()?;
+    table::lay_out(&change, name)?;
+    change.commit()?;
+    Ok(())
+}
+
+fn check(database: &Database) -> Result<(), Failed> {
+    table::unfinished(&database.begin_read()?).map(drop)
+}
+
+struct Writer {
+    database: Database,
+    settings: JournalSettings,
+    /// Why nothing is written any more.
+    broken: Option<String>,
+    next_prune: u64,
+    _directory: StateDirectory,
+}
+
+impl Writer {
+    fn serve(&mut self, mut inbox: mpsc::Receiver<Order>) {
+        let mut batch = Vec::new();
+        while inbox.blocking_recv_many(&mut batch, BATCH) > 0 {
+            let mut writes = Vec::new();
+            for order in batch.drain(..) {
+                // A question is answered after what came before it, and not before that is on disk.
+                match order {
+                    Order::LookUp(plan, reply) => {
+                        self.write(std::mem::take(&mut writes));
+                        // Whoever asked may have stopped listening, here and below.
+                        let _ = reply.send(self.read(|view| table::look_up(view, &plan)));
+                    }
+                    Order::Unfinished(reply) => {
+                        self.write(std::mem::take(&mut writes));
+                        let _ = reply.send(self.read(table::unfinished));
+                    }
+                    write => writes.push(write),
+                }
+            }
+            self.write(writes);
+        }
+    }
+
+    fn read<T>(
+        &self,
+        question: impl FnOnce(&redb::ReadTransaction) -> Result<T, Failed>,
+    ) -> Answer<T> {
+        if let Some(why) = &self.broken {
+            return Err(why.clone());
+        }
+        let answer = || question(&self.database.begin_read()?);
+        answer().map_err(|error| error.0)
+    }
+
+    /// Writes all or nothing, and answers once it is on disk.
+    fn write(&mut self, orders: Vec<Order>) {
+        if orders.is_empty() {
+            return;
+        }
+        let written = match &self.broken {
+            Some(why) => Err(why.clone()),
+            None => self.transact(&orders).map_err(|error| {
+                let why = format!(
+                    "the journal cannot be written, mend the disk and start again: {error}"
+                );
+                self.broken = Some(why.clone());
+                why
+            }),
+        };
+        match written {
+            Ok(outcomes) => orders
+                .into_iter()
+                .zip(outcomes)
+                .for_each(|(order, outcome)| order.answer(outcome)),
+            Err(why) => orders.into_iter().for_each(|order| order.refuse(&why)),
+        }
+    }
+
+    fn transact(&mut self, orders: &[Order]) -> Result<Vec<Outcome>, Failed> {
+        let change = self.database.begin_write()?;
+        let outcomes = orders
+            .iter()
+            .map(|order| order.carry_out(&change))
+            .collect::<Result<_, _>>()?;
+        let now = seconds();
+        if now >= self.next_prune {
+            let before = now.saturating_sub(self.settings.keep.as_secs());
+            let gone = table::prune(&change, before, PRUNE_AT_ONCE)?;
+            self.next_prune = match gone {
+                PRUNE_AT_ONCE => now,
+                _ => now.saturating_add(PRUNE_EVERY),
+            };
+        }
+        change.commit()?;
+        Ok(outcomes)
+    }
+}
+
+/// What came of one write.
+enum Outcome {
+    Recorded(Recorded),
+    Stands(Box<ApplyResult>),
+    Done,
+}
+
+impl Order {
+    fn carry_out(&self, change: &redb::WriteTransaction) -> Result<Outcome, Failed> {
+        Ok(match self {
+            Self::Intent(intent, _) => Outcome::Recorded(table::record_intent(change, intent)?),
+            Self::Result(result, _) => {
+                Outcome::Stands(Box::new(table::record_result(change, result)?))
+            }
+            Self::Published(plan, at, _) => {
+                table::record_published(change, plan, *at)?;
+                Outcome::Done
+            }
+            // Questions are answered elsewhere and change nothing.
+            Self::LookUp(..) | Self::Unfinished(_) => Outcome::Done,
+        })
+    }
+
+    fn answer(self, outcome: Outcome) {
+        match (self, outcome) {
+            (Self::Intent(_, reply), Outcome::Recorded(recorded)) => {
+                let _ = reply.send(Ok(recorded));
+            }
+            (Self::Result(_, reply), Outcome::Stands(result)) => {
+                let _ = reply.send(Ok(*result));
+            }
+            (Self::Published(_, _, reply), Outcome::Done) => {
+                let _ = reply.send(Ok(()));
+            }
+            // Dropping the reply tells whoever asked that there is no answer.
+            _ => {}
+        }
+    }
+
+    fn refuse(self, why: &str) {
+        let why = why.to_owned();
+        match self {
+            Self::Intent(_, reply) => drop(reply.send(Err(why))),
+            Self::Result(_, reply) => drop(reply.send(Err(why))),
+            Self::Published(_, _, reply) => drop(reply.send(Err(why))),
+            Self::LookUp(_, reply) => drop(reply.send(Err(why))),
+            Self::Unfinished(reply) => drop(reply.send(Err(why))),
+        }
+    }
+}
+
+/// A clock before 1970 keeps everything.
+fn seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Waits for its end: when the last journal is dropped its directory is free again.
+#[derive(Debug)]
+struct Thread(Option<JoinHandle<()>>);
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // It has nobody left to answer to; a panic in it was told by the panic itself.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a restart of the server would do to claims and taken permits, in plain words.
+
+use apply_core::PortError;
+use redis::{RedisError, aio::ConnectionLike};
+
+/// How well the server keeps what it was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durability {
+    /// Every write goes to a file.
+    pub append_only: bool,
+    /// That file is synced before a write is answered; `None` where the server does not say.
+    pub synced: Option<bool>,
+    /// How many replicas follow it.
+    pub replicas: u32,
+}
+
+impl Durability {
+    /// What the operator should know; nothing where a restart loses nothing.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.append_only {
+            warnings.push(
+                "Redis keeps no append-only file: after a restart it goes back to its last snapshot, permits that were taken come back and claims are lost. The journal of this machine still allows one order a plan; to mend it: CONFIG SET appendonly yes, and in redis.conf"
+                    .to_owned(),
+            );
+        } else if self.synced != Some(true) {
+            warnings.push(
+                "Redis syncs its append-only file once a second at best: a power cut may bring back permits taken in the last second. To mend it: CONFIG SET appendfsync always"
+                    .to_owned(),
+            );
+        }
+        if self.replicas > 0 {
+            warnings.push(format!(
+                "Redis has {} replicas: one that is promoted may have missed the last claims and taken permits. APPLY_DURABILITY=strict has each claim acknowledged by one of them",
+                self.replicas
+            ));
+        }
+        warnings
+    }
+
+    /// Why `APPLY_DURABILITY=strict` does not run on this server, with the mend.
+    pub fn refusal(&self) -> Option<String> {
+        (!self.append_only).then(|| {
+            "APPLY_DURABILITY=strict: this Redis goes back to its last snapshot when it restarts; set appendonly yes in redis.conf (and CONFIG SET appendonly yes now)".to_owned()
+        })
+    }
+}
+
+pub(crate) async fn read(
+    connection: &mut (impl ConnectionLike + Send),
+) -> Result<Durability, PortError> {
+    let unread = |error: RedisError| PortError(format!("cannot read how Redis persists: {error}"));
+    let mut info = String::new();
+    for section in ["persistence", "replication"] {
+        let text: String = redis::cmd("INFO")
+            .arg(section)
+            .query_async(connection)
+            .await
+            .map_err(unread)?;
+        info.push_str(&text);
+        info.push('\n');
+    }
+    // Managed servers forbid CONFIG; not knowing is answered like the worse case.
+    let fsync: Result<Vec<String>, RedisError> = redis::cmd("CONFIG")
+        .arg("GET")
+        .arg("appendfsync")
+        .query_async(connection)
+        .await;
+    let fsync = fsync.ok().and_then(|pair| pair.into_iter().nth(1));
+    parse(&info, fsync.as_deref())
+}
+
+fn parse(info: &str, fsync: Option<&str>) -> Result<Durability, PortError> {
+    let value = |name: &str| {
+        let mut lines = info.lines().map(str::trim);
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    };
+    let append_only = match value("aof_enabled") {
+        Some("1") => true,
+        Some("0") => false,
+        other => {
+            let said = other.unwrap_or("nothing");
+            return Err(PortError(format!(
+                "INFO persistence says {said:?} about aof_enabled"
+            )));
+        }
+    };
+    Ok(Durability {
+        append_only,
+        synced: fsync.map(|word| word == "always"),
+        // A server without replication does not mention replicas.
+        replicas: value("connected_slaves")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_alone_are_warned_of_and_refused_by_strict() {
+        let snapshots = parse("aof_enabled:0\r\nconnected_slaves:0\r\n", Some("everysec")).unwrap();
+        assert!(snapshots.warnings()[0].contains("permits that were taken come back"));
+        assert!(snapshots.refusal().is_some());
+        let synced = parse("aof_enabled:1\r\nconnected_slaves:0\r\n", Some("always")).unwrap();
+        assert_eq!((synced.warnings(), synced.refusal()), (vec![], None));
+    }
+
+    #[test]
+    fn what_the_server_does_not_say_is_not_taken_for_the_better_case() {
+        assert!(parse("loading:0", None).is_err());
+        let silent = parse("aof_enabled:1\r\nconnected_slaves:2", None).unwrap();
+        assert_eq!(silent.synced, None);
+        assert_eq!(silent.warnings().len(), 2);
+    }
+}
