@@ -9,7 +9,10 @@ use apply_core::{
 use permit_gate::{AttemptId, PlanId};
 use std::{
     future::pending,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use std::{
 pub(crate) struct FlakyBoard {
     pub(crate) memory: MemoryBoard,
     faults: Faults,
+    halted_here: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Default)]
@@ -41,6 +45,13 @@ enum Kind {
     LoseAnswer,
     /// Nothing is done and nothing answered.
     Hang,
+}
+
+impl FlakyBoard {
+    /// Turns the switch on this machine on; the store's stays as it is.
+    pub(crate) fn halt_here(&self) {
+        self.halted_here.store(true, Ordering::Relaxed);
+    }
 }
 
 impl std::ops::Deref for FlakyBoard {
@@ -104,6 +115,13 @@ impl ProposalSource for FlakyBoard {
     async fn fetch_halt(&self, symbol: &Symbol) -> Result<Halt, PortError> {
         self.call("fetch_halt", self.memory.fetch_halt(symbol))
             .await
+    }
+
+    fn local_halt(&self) -> Halt {
+        match self.halted_here.load(Ordering::Relaxed) {
+            true => Halt::On { by: "HALT".into() },
+            false => Halt::Off,
+        }
     }
 
     async fn changed(&self, symbol: &Symbol) {

@@ -170,7 +170,12 @@ impl Stage {
 
     /// The same machine's next process.
     pub(crate) fn restarted(&self, name: &str) -> Self {
-        Self::over(self.ports.clone(), settings(name, Mode::Testnet))
+        self.restarted_as(name, Mode::Testnet)
+    }
+
+    /// The same in another mode.
+    pub(crate) fn restarted_as(&self, name: &str, mode: Mode) -> Self {
+        Self::over(self.ports.clone(), settings(name, mode))
     }
 
     fn over(ports: StagePorts, settings: Settings) -> Self {

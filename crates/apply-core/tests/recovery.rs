@@ -1,0 +1,292 @@
+//! How plans end whose process did not live to see it, and what a store that forgets cannot undo.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use apply_core::{
+    ApplyResult, Decision, Journal, Mode, OrderKind, RecoveryReport, Settlement, Side,
+    event::Level, recover, recovery::take_over,
+};
+use common::*;
+use tokio::time::timeout;
+
+/// Proposes a close and ends the process `after` so long.
+async fn killed(stage: &Stage, after: u64) {
+    stage.propose("PARTIAL_75");
+    let looked = timeout(ms(after), stage.look()).await;
+    assert!(looked.is_err(), "it was still at work");
+}
+
+fn errors(results: &[ApplyResult]) -> Vec<&str> {
+    let errors = results.iter().map(|result| result.error.as_deref());
+    errors.map(|error| error.unwrap_or("none")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intent_without_an_outcome_is_asked_about_and_never_sent() {
+    let stage = Stage::new();
+    killed(&stage, 300).await;
+    let entries = stage.ports.journal.memory.entries();
+    let intent = entries[0].intent.clone().unwrap();
+    assert_eq!(
+        (intent.order, intent.step.as_str()),
+        (OrderKind::Close, "CLOSE_PARTIAL_75")
+    );
+    assert_eq!(intent.trace.position_before, Some(d("0.0124")));
+    stage
+        .venue()
+        .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
+    let next = stage.restarted("instance-a2");
+    let report = recover(&next.layer).await.unwrap();
+    assert_eq!(
+        report,
+        RecoveryReport {
+            settled: 1,
+            ..RecoveryReport::default()
+        }
+    );
+    let results = stage.results();
+    assert_eq!(results.len(), 1);
+    assert!(results[0].executed && results[0].is_final);
+    assert_eq!(results[0].steps[0].executed_qty.as_deref(), Some("0.008"));
+    let asked = stage
+        .venue()
+        .asked_for(|asked| matches!(asked, Asked::WhatBecameOf(..)));
+    assert_eq!(asked, [Asked::WhatBecameOf(intent.plan, intent.trace)]);
+    assert_eq!(stage.venue().closes(), []);
+    assert!(recover(&next.layer).await.unwrap().is_empty(), "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_nobody_can_account_for_is_told_once_and_loudly() {
+    let stage = Stage::new();
+    killed(&stage, 300).await;
+    let next = stage.restarted("instance-a2");
+    let report = recover(&next.layer).await.unwrap();
+    assert_eq!((report.settled, report.unresolved), (1, 1));
+    assert_eq!(next.log.level_of("Plan "), Level::Error);
+    // What is learnt later makes no second result.
+    stage
+        .venue()
+        .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
+    assert!(recover(&next.layer).await.unwrap().is_empty());
+    assert_eq!(errors(&stage.results()), ["order_unresolved"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claimed_plan_that_came_to_no_order_ends_as_interrupted() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(5_000));
+    killed(&stage, 300).await;
+    stage.board().memory.abandon();
+    let other = stage.sibling("instance-b");
+    let report = take_over(&other.layer).await.unwrap();
+    assert_eq!(report.interrupted, 1);
+    assert_eq!(errors(&stage.results()), ["interrupted_before_order"]);
+    assert_eq!(stage.results()[0].decision, Decision::Error);
+    assert_eq!(
+        stage
+            .venue()
+            .asked_for(|asked| !matches!(asked, Asked::Position(..))),
+        []
+    );
+    assert!(take_over(&other.layer).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_instances_one_takes_a_plan_over() {
+    let stage = Stage::new();
+    killed(&stage, 300).await;
+    stage.board().memory.abandon();
+    let others = ["b", "c", "d"].map(|name| stage.sibling(name));
+    let (b, c, d) = tokio::join!(
+        take_over(&others[0].layer),
+        take_over(&others[1].layer),
+        take_over(&others[2].layer),
+    );
+    let settled: usize = [b, c, d].map(|report| report.unwrap().settled).iter().sum();
+    assert_eq!((settled, stage.results().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_wakes_up_after_its_plan_was_taken_over_places_nothing() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(700));
+    stage.answer_yes();
+    let other = stage.sibling("instance-b");
+    stage.propose("PARTIAL_75");
+    let taken_over = async {
+        tokio::time::sleep(ms(300)).await;
+        stage.board().memory.abandon();
+        take_over(&other.layer).await.unwrap()
+    };
+    let (result, report) = tokio::join!(stage.carry_out(), taken_over);
+    assert_eq!(report.interrupted, 1);
+    assert_eq!(result.error.as_deref(), Some("claim_lost"));
+    assert_eq!(stage.venue().closes(), []);
+    assert_eq!(errors(&stage.results()), ["interrupted_before_order"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_was_not_published_is_published_by_the_next_process() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    stage.board().fail("publish", 1_000);
+    killed(&stage, 2_000).await;
+    assert_eq!(
+        (stage.venue().closes().len(), stage.results().len()),
+        (1, 0)
+    );
+    let next = stage.restarted("instance-a2");
+    let recovering = tokio::spawn({
+        let layer = next.layer.clone();
+        async move { recover(&layer).await.unwrap() }
+    });
+    let report = recovering.await.unwrap();
+    assert_eq!(report.republished, 1);
+    assert!(stage.results()[0].executed);
+    assert_eq!(stage.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_everything_gets_no_second_order() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    let first = stage.play().await;
+    stage.board().memory.forget();
+    let next = stage.restarted("instance-a2");
+    let plan = stage.plans()[0].id.clone();
+    stage.permits().put(&plan, "governor", GOVERNOR.as_bytes());
+    stage
+        .permits()
+        .put(&plan, "p33", p33("0.008", "0.0124").as_bytes());
+    let again = next.carry_out().await;
+    assert_eq!(again, first, "the result that was written down");
+    assert_eq!(stage.venue().closes().len(), 1, "one order a plan");
+    assert_eq!(
+        next.log
+            .level_of(&format!("Plan {plan} was dealt with before")),
+        Level::Error
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_the_claim_during_the_wait_gets_no_order() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(150));
+    stage.answer_yes();
+    let board = stage.board().memory.clone();
+    stage.when_planned(0, ms(100), move |_, _| board.forget());
+    let result = stage.play().await;
+    assert_eq!(result.error.as_deref(), Some("claim_lost"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_journal_there_is_no_order() {
+    for verb in ["look_up", "record_intent"] {
+        let stage = Stage::new();
+        stage.ports.journal.faults.fail(verb, 1);
+        stage.answer_yes();
+        let result = stage.play().await;
+        assert_eq!(
+            result.error.as_deref(),
+            Some("journal_unavailable"),
+            "{verb}"
+        );
+        assert_eq!(stage.venue().closes(), [], "{verb}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_never_answers_costs_the_order_and_not_the_deadline() {
+    let stage = Stage::new();
+    stage.ports.journal.faults.hang("record_intent");
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert_eq!(result.error.as_deref(), Some("not_ready_in_time"));
+    assert_eq!(stage.venue().closes(), []);
+    assert!(stage.elapsed() < ms(1_500), "{:?}", stage.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_cannot_be_written_down_is_told_all_the_same_and_found_again() {
+    let stage = Stage::new();
+    stage.ports.journal.faults.fail("record_result", 1);
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert!(result.executed);
+    // Its entry has no result, so the next process asks; the world has heard already.
+    stage
+        .venue()
+        .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
+    let next = stage.restarted("instance-a2");
+    assert_eq!(
+        recover(&next.layer).await.unwrap().settled,
+        0,
+        "it was noted as published"
+    );
+    assert_eq!(stage.results(), [result]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intent_is_noted_again_where_the_answer_was_lost() {
+    let stage = Stage::new();
+    stage.board().lose_answer("note_intent");
+    stage.answer_yes();
+    assert!(stage.play().await.executed);
+    assert_eq!(stage.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_leaves_alone_what_it_may_not_ask_about() {
+    let stage = Stage::new();
+    killed(&stage, 300).await;
+    stage.board().memory.abandon();
+    let rehearsal = stage.restarted_as("instance-a2", Mode::DryRun);
+    assert_eq!(recover(&rehearsal.layer).await.unwrap().left, 1);
+    assert_eq!(take_over(&rehearsal.layer).await.unwrap().left, 1);
+    assert_eq!(stage.results(), []);
+    let unfinished = stage.ports.journal.fetch_unfinished().await.unwrap();
+    assert_eq!(unfinished.len(), 1, "left for a process that may");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_on_this_machine_counts_up_to_the_last_moment() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    let board = stage.board().clone();
+    // After the proposal was looked at, and the store's own switch stays off.
+    stage.when_planned(0, ms(190), move |_, _| board.halt_here());
+    let result = stage.play().await;
+    assert_eq!(result.error.as_deref(), Some("kill_switch_active"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_open_intents_are_asked_about_side_by_side() {
+    let stage = Stage::new();
+    killed(&stage, 300).await;
+    let pattern = stage.ports.journal.memory.entries()[0]
+        .intent
+        .clone()
+        .unwrap();
+    for n in 1..1_000 {
+        let mut intent = pattern.clone();
+        intent.plan = format!("{n:016x}").parse().unwrap();
+        stage.ports.journal.record_intent(&intent).await.unwrap();
+    }
+    stage
+        .venue()
+        .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
+    let next = stage.restarted("instance-a2");
+    assert_eq!(recover(&next.layer).await.unwrap().settled, 1_000);
+    assert_eq!(stage.results().len(), 1_000);
+    assert_eq!(
+        stage
+            .venue()
+            .asked_for(|asked| matches!(asked, Asked::Profit(_))),
+        [],
+        "the allowance is kept for the orders"
+    );
+}

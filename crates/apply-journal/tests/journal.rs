@@ -1,0 +1,206 @@
+//! The journal on real files: what is kept, what is refused.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use apply_core::{Journal, Recorded};
+use apply_journal::{JournalReader, JournalSettings, OpenError, RedbJournal};
+use common::*;
+use std::{fs, time::Duration};
+
+#[tokio::test]
+async fn what_was_written_is_there_when_it_is_opened_again() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    let name = journal.name().to_owned();
+    assert_eq!(journal.record_intent(&intent(1)).await, Ok(Recorded::Now));
+    assert_eq!(journal.record_intent(&intent(2)).await, Ok(Recorded::Now));
+    journal
+        .record_result(&result(2, "order_not_sent"))
+        .await
+        .unwrap();
+    journal
+        .record_published(&plan(2), 1_769_301_010)
+        .await
+        .unwrap();
+    drop(journal);
+    let journal = dir.open().unwrap();
+    assert_eq!(journal.name(), name);
+    let unfinished = journal.fetch_unfinished().await.unwrap();
+    assert_eq!(unfinished.len(), 1);
+    assert_eq!(unfinished[0].intent, Some(intent(1)));
+    let told = journal.look_up(&plan(2)).await.unwrap().unwrap();
+    assert_eq!(told.result, Some(result(2, "order_not_sent")));
+    assert_eq!(told.published_at, Some(1_769_301_010));
+    assert_eq!(journal.look_up(&plan(3)).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_plan_is_written_down_once_and_its_first_result_stays() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    journal.record_intent(&intent(1)).await.unwrap();
+    let again = journal.record_intent(&intent(1)).await.unwrap();
+    assert!(matches!(again, Recorded::Before(entry) if entry.intent == Some(intent(1))));
+    let first = result(1, "order_unresolved");
+    assert_eq!(journal.record_result(&first).await.unwrap(), first);
+    let later = result(1, "order_not_executed");
+    assert_eq!(journal.record_result(&later).await.unwrap(), first);
+    // A plan that ended without an intent is as known as any.
+    journal
+        .record_result(&result(2, "permit_timeout_or_missing:missing_p33"))
+        .await
+        .unwrap();
+    let known = journal.record_intent(&intent(2)).await.unwrap();
+    assert!(matches!(known, Recorded::Before(entry) if entry.intent.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_write_down_the_same_plan_one_does() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    let writers: Vec<_> = (0..64)
+        .map(|n| {
+            let journal = journal.clone();
+            tokio::spawn(async move { journal.record_intent(&intent(n % 4)).await.unwrap() })
+        })
+        .collect();
+    let mut now = 0;
+    for writer in writers {
+        now += usize::from(writer.await.unwrap() == Recorded::Now);
+    }
+    assert_eq!(now, 4);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_and_may_read() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    journal.record_intent(&intent(1)).await.unwrap();
+    let error = dir.open().unwrap_err();
+    assert!(matches!(&error, OpenError::InUse(_)) && error.may_pass());
+    assert!(error.to_string().contains("APPLY_STATE_DIR"), "{error}");
+    let reader = JournalReader::open(dir.path()).unwrap();
+    let entry = reader.look_up(&plan(1)).unwrap().unwrap();
+    assert_eq!(entry.intent, Some(intent(1)));
+    journal.record_intent(&intent(2)).await.unwrap();
+    assert_eq!(reader.entries().unwrap().len(), 2, "it follows the writer");
+    drop(journal);
+    assert!(dir.open().is_ok(), "the directory is free again");
+}
+
+#[tokio::test]
+async fn a_journal_that_is_missing_is_no_reason_to_begin_a_new_one() {
+    let dir = Dir::new();
+    dir.open().unwrap().record_intent(&intent(1)).await.unwrap();
+    fs::remove_file(dir.database()).unwrap();
+    for leave in ["nothing", "an empty file"] {
+        let error = dir.open().unwrap_err();
+        assert!(
+            matches!(error, OpenError::Missing { .. }),
+            "{leave}: {error}"
+        );
+        assert!(error.to_string().contains("journal.id"), "{error}");
+        fs::write(dir.database(), "").unwrap();
+    }
+    assert_eq!(fs::metadata(dir.database()).unwrap().len(), 0, "untouched");
+}
+
+#[tokio::test]
+async fn another_directorys_journal_is_refused() {
+    let (ours, theirs) = (Dir::new(), Dir::new());
+    drop(ours.open().unwrap());
+    drop(theirs.open().unwrap());
+    fs::copy(theirs.database(), ours.database()).unwrap();
+    let error = ours.open().unwrap_err();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn damage_is_named_or_harmless_and_never_loses_an_entry() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    for n in 0..50 {
+        journal.record_intent(&intent(n)).await.unwrap();
+    }
+    drop(journal);
+    let sound = fs::read(dir.database()).unwrap();
+    let mut refused = 0;
+    let damages = (0..sound.len()).step_by(sound.len() / 150 + 1);
+    for at in damages {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 0xff;
+        fs::write(dir.database(), &damaged).unwrap();
+        match dir.open() {
+            Ok(journal) => {
+                let entries = journal.fetch_unfinished().await.unwrap();
+                assert_eq!(entries.len(), 50, "byte {at} was lost silently");
+            }
+            Err(error @ OpenError::Damaged { .. }) => {
+                assert!(error.to_string().contains("restore it"), "{error}");
+                refused += 1;
+            }
+            Err(other) => panic!("byte {at}: {other}"),
+        }
+    }
+    assert!(refused > 5, "{refused}");
+    for length in [1, 100, 4096, sound.len() / 2, sound.len() - 1] {
+        fs::write(dir.database(), &sound[..length]).unwrap();
+        let error = dir.open().unwrap_err();
+        assert!(
+            matches!(error, OpenError::Damaged { .. }),
+            "{length} bytes: {error}"
+        );
+        assert_eq!(
+            fs::read(dir.database()).unwrap(),
+            sound[..length],
+            "left as it was found"
+        );
+    }
+    fs::write(dir.database(), vec![0; sound.len()]).unwrap();
+    assert!(matches!(dir.open().unwrap_err(), OpenError::Damaged { .. }));
+}
+
+#[tokio::test]
+async fn what_is_old_and_told_is_pruned_and_what_is_not_told_stays() {
+    let dir = Dir::new();
+    let settings = JournalSettings {
+        keep: Duration::from_secs(3600),
+    };
+    let journal = RedbJournal::open(dir.path(), settings).unwrap();
+    for n in 1..=3 {
+        journal
+            .record_result(&result(n, "order_not_sent"))
+            .await
+            .unwrap();
+    }
+    journal.record_published(&plan(1), 1_000).await.unwrap();
+    let recent = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    journal.record_published(&plan(2), recent).await.unwrap();
+    drop(journal);
+    // The first write of a process looks for what is old.
+    let journal = RedbJournal::open(dir.path(), settings).unwrap();
+    journal.record_intent(&intent(9)).await.unwrap();
+    for (n, there) in [(1, false), (2, true), (3, true), (9, true)] {
+        let entry = journal.look_up(&plan(n)).await.unwrap();
+        assert_eq!(entry.is_some(), there, "plan {n}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named_with_the_mend() {
+    let dir = Dir::new();
+    fs::create_dir_all(dir.path()).unwrap();
+    fs::write(dir.path().join("plain"), "").unwrap();
+    let settings = JournalSettings::for_claims_of(Duration::from_secs(60));
+    let error = RedbJournal::open(&dir.path().join("plain/state"), settings).unwrap_err();
+    assert!(matches!(error, OpenError::Disk { .. }));
+    assert!(error.to_string().contains("mode 0700"), "{error}");
+    assert!(matches!(
+        JournalReader::open(dir.path()).err().unwrap(),
+        OpenError::None(_)
+    ));
+}

@@ -1,0 +1,110 @@
+//! The journal under `kill -9` and on a disk that is full: this program starts itself as the writer
+//! that is killed. What the writer was told is on disk has to be there afterwards.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use apply_core::{Journal, Recorded};
+use apply_journal::{JournalSettings, RedbJournal};
+use common::*;
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("write") => write(Path::new(&arguments[2]), arguments[3].parse().unwrap()),
+        // What the test runner asks of every test program.
+        Some("--list") => println!("killed: test"),
+        _ => {
+            what_was_answered_survives_a_kill();
+            a_full_disk_is_answered_with_no_and_loses_nothing();
+            println!("test result: ok. 2 passed");
+        }
+    }
+}
+
+/// Writes intents down from `first` on and says each number that is on disk, or that it was refused.
+fn write(dir: &Path, first: u64) {
+    let settings = JournalSettings::for_claims_of(Duration::from_secs(60));
+    let journal = RedbJournal::open(dir, settings).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let mut out = std::io::stdout().lock();
+    for n in first.. {
+        let words = match runtime.block_on(journal.record_intent(&intent(n))) {
+            Ok(Recorded::Now) => n.to_string(),
+            other => format!("refused {other:?}"),
+        };
+        writeln!(out, "{words}").unwrap();
+        out.flush().unwrap();
+        if words.starts_with("refused") {
+            return;
+        }
+    }
+}
+
+fn what_was_answered_survives_a_kill() {
+    let dir = Dir::new();
+    let mut next = 0;
+    for round in 0..12 {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["write", dir.path().to_str().unwrap(), &next.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+        // Another number of writes each time; the kill comes in the middle of the next one.
+        let wanted = 1 + round * 7;
+        let mut said: Vec<String> = lines.by_ref().take(wanted).map(Result::unwrap).collect();
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        said.extend(lines.map(Result::unwrap));
+        let last: u64 = said.last().unwrap().parse().unwrap();
+        let entries = entries(&dir);
+        assert!(
+            entries == last + 1 || entries == last + 2,
+            "round {round}: {entries} entries after {last} was answered"
+        );
+        next = entries;
+    }
+    println!("test what_was_answered_survives_a_kill ... ok ({next} intents, 12 kills)");
+}
+
+fn a_full_disk_is_answered_with_no_and_loses_nothing() {
+    let dir = Dir::new();
+    // A limit on the size of files, with its signal ignored, fails writes as a full disk does.
+    let limited = "trap '' XFSZ; ulimit -f 1600; exec \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", limited, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["write", dir.path().to_str().unwrap(), "0"])
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    let (refusal, answered) = lines.split_last().unwrap();
+    assert!(
+        refusal.starts_with("refused Err") && refusal.contains("mend the disk"),
+        "{refusal}"
+    );
+    assert!(!answered.is_empty(), "there was room at first");
+    let entries = entries(&dir);
+    assert_eq!(
+        entries,
+        answered.len() as u64,
+        "what was refused is not there"
+    );
+    println!("test a_full_disk_is_answered_with_no_and_loses_nothing ... ok ({entries} intents)");
+}
+
+fn entries(dir: &Dir) -> u64 {
+    let journal = dir.open().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let entries = runtime.block_on(journal.fetch_unfinished()).unwrap();
+    entries.len() as u64
+}

@@ -1,0 +1,265 @@
+//! Open plans on a real server: who works on them, who is gone, who takes over.
+#![allow(clippy::unwrap_used)]
+
+use apply_core::{
+    ApplyResult, Decision, GateSettings, Halt, Intent, OrderKind, OrderTrace, Plan, PlanLog,
+    Proposal, ResultLog, Side, Symbol,
+};
+use apply_redis::{BoardConfig, Instance, RedisBoard, Turn};
+use permit_gate::AttemptId;
+use redis::{AsyncCommands, aio::MultiplexedConnection};
+use redis_harness::RedisServer;
+use rust_decimal::Decimal;
+use std::time::Duration;
+
+const OPEN: &str = "quantum:apply:open";
+const TTL: Duration = Duration::from_secs(21_600);
+/// The shortest lease there is; half of it is the time an owner is given to renew it.
+const LEASE: Duration = Duration::from_secs(1);
+
+struct Bench {
+    redis: MultiplexedConnection,
+    server: RedisServer,
+}
+
+async fn bench() -> Bench {
+    let server = RedisServer::start().await;
+    Bench {
+        redis: server.connection().await,
+        server,
+    }
+}
+
+impl Bench {
+    async fn board(&self, owner: &str, process: &str) -> RedisBoard {
+        let mut config = BoardConfig::new(self.server.url());
+        config.instance = Instance {
+            owner: owner.into(),
+            process: process.into(),
+            lease: LEASE,
+        };
+        RedisBoard::connect(config).await.unwrap()
+    }
+
+    async fn flush(&mut self) {
+        let () = redis::cmd("FLUSHALL")
+            .query_async(&mut self.redis)
+            .await
+            .unwrap();
+    }
+
+    async fn is_open(&mut self, plan: &Plan) -> bool {
+        self.redis.hexists(OPEN, plan.id.as_str()).await.unwrap()
+    }
+}
+
+fn plan() -> Plan {
+    let btc: Symbol = "BTCUSDT".parse().unwrap();
+    let raw = [("harvest_action", "PARTIAL_75"), ("kill_score", "0.539")]
+        .map(|(field, value)| (field.to_owned(), value.to_owned()))
+        .into();
+    let gates = GateSettings {
+        allowlist: [btc.clone()].into(),
+        critical: 0.8,
+        warning: 0.6,
+    };
+    Plan::decide(Proposal::parse(&btc, &raw).unwrap(), &gates, &Halt::Off)
+}
+
+fn attempt(name: &str) -> AttemptId {
+    AttemptId::new(name).unwrap()
+}
+
+fn intent(plan: &Plan, by: &str) -> Intent {
+    Intent {
+        plan: plan.id.clone(),
+        symbol: plan.symbol().clone(),
+        step: "CLOSE_PARTIAL_75".into(),
+        order: OrderKind::Close,
+        attempt: attempt(by),
+        trace: OrderTrace {
+            side: Side::Sell,
+            position_side: "BOTH".into(),
+            position_before: Some(Decimal::new(124, 4)),
+            signed_from: 1,
+            signed_until: 2,
+            receive_window: Duration::from_millis(1500),
+        },
+        at: 1_769_301_008,
+    }
+}
+
+fn result(plan: &Plan) -> ApplyResult {
+    ApplyResult {
+        is_final: true,
+        ..ApplyResult::not_executed(plan, Decision::Error, Some("order_not_sent".into()), 2)
+    }
+}
+
+#[tokio::test]
+async fn a_claimed_plan_is_open_until_its_final_result() {
+    let mut bench = bench().await;
+    let (board, plan) = (bench.board("a", "a1").await, plan());
+    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    assert!(bench.is_open(&plan).await);
+    assert!(board.note_intent(&intent(&plan, "a1.0")).await.unwrap());
+    assert!(
+        board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
+        "again"
+    );
+    board.publish(&result(&plan)).await.unwrap();
+    assert!(!bench.is_open(&plan).await);
+    assert!(
+        !board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
+        "it is over"
+    );
+}
+
+#[tokio::test]
+async fn only_the_attempt_that_claimed_may_note_an_intent() {
+    let bench = bench().await;
+    let (board, plan) = (bench.board("a", "a1").await, plan());
+    board.claim(&plan, &attempt("a1.1"), TTL, 1).await.unwrap();
+    for other in ["a1.10", "a1.", "b", "a1.2"] {
+        assert!(
+            !board.note_intent(&intent(&plan, other)).await.unwrap(),
+            "{other}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_flushed_lets_no_intent_pass() {
+    let mut bench = bench().await;
+    let (board, plan) = (bench.board("a", "a1").await, plan());
+    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    bench.flush().await;
+    assert!(!board.note_intent(&intent(&plan, "a1.0")).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_former_process_of_this_machine_left_is_found_at_once() {
+    let bench = bench().await;
+    let plan = plan();
+    let before = bench.board("a", "a1").await;
+    before.renew_lease().await.unwrap();
+    before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    before.note_intent(&intent(&plan, "a1.0")).await.unwrap();
+    assert_eq!(before.fetch_abandoned().await.unwrap(), [], "it is at work");
+    let now = bench.board("a", "a2").await;
+    let found = now.fetch_abandoned().await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].intent, Some(intent(&plan, "a1.0")));
+    assert_eq!(
+        (&found[0].plan, found[0].symbol.as_str()),
+        (&plan.id, "BTCUSDT")
+    );
+}
+
+#[tokio::test]
+async fn an_instance_whose_lease_is_gone_for_a_while_is_taken_over_by_one() {
+    let bench = bench().await;
+    let plan = plan();
+    let gone = bench.board("a", "a1").await;
+    gone.renew_lease().await.unwrap();
+    gone.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    let (b, c) = (bench.board("b", "b1").await, bench.board("c", "c1").await);
+    assert_eq!(b.fetch_abandoned().await.unwrap(), [], "it lives");
+    let found = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let found = b.fetch_abandoned().await.unwrap();
+            if !found.is_empty() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(b.adopt(&found[0], &attempt("b1.0")).await.unwrap());
+    assert!(
+        b.adopt(&found[0], &attempt("b1.0")).await.unwrap(),
+        "its answer was lost"
+    );
+    assert!(!c.adopt(&found[0], &attempt("c1.0")).await.unwrap());
+    assert!(
+        !gone.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
+        "the owner comes back too late"
+    );
+    assert_eq!(b.fetch_abandoned().await.unwrap(), [], "b works on it now");
+}
+
+#[tokio::test]
+async fn a_lease_that_is_missing_for_a_moment_is_no_end() {
+    let mut bench = bench().await;
+    let (a, b, plan) = (
+        bench.board("a", "a1").await,
+        bench.board("b", "b1").await,
+        plan(),
+    );
+    a.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    let () = bench.redis.del("quantum:apply:lease:a").await.unwrap();
+    assert_eq!(b.fetch_abandoned().await.unwrap(), [], "just noticed");
+    a.renew_lease().await.unwrap();
+    assert_eq!(b.fetch_abandoned().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_open_plan_that_cannot_be_read_hides_no_other() {
+    let mut bench = bench().await;
+    let plan = plan();
+    let before = bench.board("a", "a1").await;
+    before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    let () = bench.redis.hset(OPEN, "strange", "{").await.unwrap();
+    let () = bench.redis.hset(OPEN, "no id!", "{}").await.unwrap();
+    let now = bench.board("a", "a2").await;
+    assert_eq!(now.fetch_abandoned().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn how_the_server_persists_is_read_from_the_server() {
+    let plain = bench().await;
+    let plain = plain.board("a", "a1").await.durability().await.unwrap();
+    assert!(!plain.append_only && plain.refusal().is_some());
+    let server = RedisServer::builder().aof("always").start().await;
+    let board = RedisBoard::connect(BoardConfig::new(server.url()))
+        .await
+        .unwrap();
+    let synced = board.durability().await.unwrap();
+    assert_eq!(
+        (synced.append_only, synced.synced, synced.replicas),
+        (true, Some(true), 0)
+    );
+    assert_eq!(synced.warnings(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn without_a_replicas_acknowledgement_a_strict_intent_is_not_noted() {
+    let bench = bench().await;
+    let (board, plan) = (bench.board("a", "a1").await, plan());
+    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    board.await_replica();
+    let error = board.note_intent(&intent(&plan, "a1.0")).await.unwrap_err();
+    assert!(error.to_string().contains("replica"), "{error}");
+}
+
+#[tokio::test]
+async fn a_turn_of_the_switch_is_recorded_with_reason_and_name() {
+    let mut bench = bench().await;
+    let board = bench.board("a", "a1").await;
+    let mut turn = Turn {
+        on: true,
+        reason: "fire".into(),
+        who: "ops".into(),
+        at: 7,
+    };
+    board.turn_switch(&turn).await.unwrap();
+    let word: String = bench.redis.get("quantum:global:kill_switch").await.unwrap();
+    assert_eq!(word, "true");
+    turn.on = false;
+    board.turn_switch(&turn).await.unwrap();
+    let word: String = bench.redis.get("quantum:global:kill_switch").await.unwrap();
+    assert_eq!(word, "false");
+    let turns: usize = bench.redis.xlen("quantum:apply:halt_log").await.unwrap();
+    assert_eq!(turns, 2);
+}
