@@ -46,6 +46,7 @@
   function verdict(plan) {
     const { order, result, wait } = plan;
     if (order && order.outcome === "unresolved") return ["bad", "unresolved", "look at the venue: " + order.note];
+    if (result && /_unresolved$/.test(result.error)) return ["bad", "unresolved", "look at the venue: " + result.details.join("; ")];
     if (result) {
       if (result.executed) return ["good", "executed", orderText(order) || result.details.join("; ")];
       if (result.would_execute) return ["info", "would execute", result.details.join("; ")];
@@ -155,6 +156,7 @@
     const facts = el("dl", {});
     const fact = (name, ...what) => facts.append(el("dt", {}, name), el("dd", {}, ...what));
     fact("Plan", planLink(plan.id), " ", plan.decision, plan.reasons.length ? " – " + plan.reasons.join(", ") : "");
+    if (plan.note) fact("Note", plan.note);
     if (plan.action) fact("Proposed", plan.action);
     if (plan.wait) {
       const { end } = plan.wait;

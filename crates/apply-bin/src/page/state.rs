@@ -4,7 +4,7 @@ use super::view::{
     OrderView, PlanView, ProposalView, ResultView, SymbolView, WaitEnd, WaitView, cut, millis, now,
 };
 use super::vitals::Vitals;
-use apply_core::{ApplyResult, Event, Observer, Plan, Symbol};
+use apply_core::{ApplyResult, Event, Observer, Plan, Symbol, event::Abandoned};
 use permit_gate::PlanId;
 use serde::Serialize;
 use std::{
@@ -160,10 +160,11 @@ impl Live {
         self.tell("plan", || &*view);
     }
 
-    fn plan_of_result(&self, result: &ApplyResult) {
+    fn plan_of_result(&self, result: &ApplyResult, note: Option<&'static str>) {
         let mut model = self.lock();
         let view = model.plan_or(&result.plan, |at| PlanView::of_result(result, at));
         view.result = Some(ResultView::of(result, now()));
+        view.note = note.or(view.note);
         self.tell("plan", || &*view);
     }
 
@@ -248,7 +249,18 @@ impl Observer for Live {
                 let step = view.step.clone().unwrap_or_default();
                 view.order = Some(OrderView::stop(&step, replacement, now()));
             }),
-            Event::ResultPublished { result } => self.plan_of_result(result),
+            Event::KnownBefore { plan } => self.plan(plan, |view| {
+                view.note = Some("dealt with before; the store had lost its claim");
+            }),
+            Event::Recovered { from, result } => {
+                let note = match from {
+                    Abandoned::Claimed => "recovered: its process had claimed it",
+                    Abandoned::Intending => "recovered: its process was about to place an order",
+                    Abandoned::Concluded => "recovered: its result was perhaps not published",
+                };
+                self.plan_of_result(result, Some(note));
+            }
+            Event::ResultPublished { result } => self.plan_of_result(result, None),
             _ => {}
         }
     }

@@ -41,6 +41,8 @@ pub(super) struct PlanView {
     pub(super) decision: String,
     pub(super) reasons: Vec<String>,
     pub(super) step: Option<String>,
+    /// What is unusual about how it came here.
+    pub(super) note: Option<&'static str>,
     /// When it was first heard of.
     pub(super) at: u64,
     pub(super) wait: Option<WaitView>,
@@ -102,7 +104,7 @@ pub(super) struct ResultView {
     pub(super) decision: String,
     pub(super) executed: bool,
     would_execute: bool,
-    error: Option<String>,
+    pub(super) error: Option<String>,
     details: Vec<String>,
     profit: Option<String>,
 }
@@ -126,6 +128,7 @@ impl PlanView {
             decision: plan.decision.to_string(),
             reasons: plan.reasons.iter().map(|reason| cut(reason)).collect(),
             step: plan.step.as_ref().map(|step| step.name().to_owned()),
+            note: None,
             at,
             wait: None,
             order: None,
@@ -142,6 +145,7 @@ impl PlanView {
             decision: result.decision.to_string(),
             reasons: Vec::new(),
             step: result.steps.last().map(|step| cut(&step.step)),
+            note: None,
             at,
             wait: None,
             order: None,
@@ -156,9 +160,10 @@ impl PlanView {
 
     /// Whether its order may stand at the venue without anybody knowing.
     pub(super) fn is_unresolved(&self) -> bool {
-        self.order
-            .as_ref()
-            .is_some_and(|order| order.outcome == "unresolved")
+        let order = self.order.as_ref();
+        let error = self.result.as_ref().and_then(|r| r.error.as_deref());
+        order.is_some_and(|order| order.outcome == "unresolved")
+            || error.is_some_and(|error| error.ends_with("_unresolved"))
     }
 }
 

@@ -4,8 +4,9 @@ use super::{
     state::Live,
     view::{cut, millis, now},
 };
-use apply_core::{ApplyLayer, Halt, Mode, Ports, ProposalSource, Symbol};
+use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
 use exchange_client::Client;
+use permit_gate::PlanId;
 use permit_redis::{RedisPermitStore, WatchMode};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
@@ -134,18 +135,14 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>) {
         parts.layer.ports().proposals().fetch_halt(&parts.symbol),
     )
     .await
-    .unwrap_or_else(|_| {
-        Err(apply_core::PortError(format!(
-            "no answer for {} s",
-            PATIENCE.as_secs()
-        )))
-    });
+    .unwrap_or_else(|_| Err(PortError(format!("no answer for {} s", PATIENCE.as_secs()))));
     let took = asked.elapsed();
     let redis = redis(&halt, took, parts.permits.watch_mode());
     let (venue, clock) = match &parts.venue {
         Some(client) => (venue(client), clock(client)),
         None => (off("Venue", "dry run"), off("Clock", "dry run")),
     };
+    let journal = journal(parts.layer.ports().journal()).await;
     let flow = match halt {
         Err(error) => Flow::Stuck(format!("Redis is away: {}", cut(&error.0))),
         Ok(Halt::On { by }) => Flow::Halted(cut(&by)),
@@ -154,14 +151,17 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>) {
             Mode::Testnet if venue.state == LightState::Bad => {
                 Flow::Stuck(format!("the venue: {}", venue.text))
             }
+            Mode::Testnet if journal.state == LightState::Bad => {
+                Flow::Stuck(format!("the journal: {}", journal.text))
+            }
             Mode::Testnet => Flow::Open,
         },
     };
-    let lights = vec![redis, venue, clock];
+    let lights = vec![redis, venue, clock, journal];
     (flow, lights)
 }
 
-fn redis(halt: &Result<Halt, apply_core::PortError>, took: Duration, mode: WatchMode) -> Light {
+fn redis(halt: &Result<Halt, PortError>, took: Duration, mode: WatchMode) -> Light {
     let (state, text) = match (halt, mode) {
         (Err(error), _) => (LightState::Bad, cut(&error.0)),
         (Ok(_), _) if took > Duration::from_millis(100) => {
@@ -220,6 +220,24 @@ fn clock(client: &Client) -> Light {
     };
     Light {
         name: "Clock",
+        state,
+        text,
+    }
+}
+
+/// Asks the journal for a plan that nothing ever has the id of: that it answers is what counts.
+async fn journal(journal: &impl Journal) -> Light {
+    let asked = match PlanId::new("0000000000000000") {
+        Ok(nobody) => timeout(PATIENCE, journal.look_up(&nobody)).await,
+        Err(error) => Ok(Err(PortError(error.to_string()))),
+    };
+    let (state, text) = match asked {
+        Ok(Ok(_)) => (LightState::Good, "readable".to_owned()),
+        Ok(Err(error)) => (LightState::Bad, cut(&error.0)),
+        Err(_) => (LightState::Bad, "does not answer".to_owned()),
+    };
+    Light {
+        name: "Journal",
         state,
         text,
     }
