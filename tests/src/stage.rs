@@ -81,7 +81,12 @@ impl Stage {
     /// The service in testnet mode on these two, patient with permits and quick to look for
     /// proposals; not started yet.
     pub fn service(&self) -> ServiceBuilder {
-        ServiceBuilder::bare()
+        self.program(&["run"])
+    }
+
+    /// The program with other arguments in the same environment; not started yet.
+    pub fn program(&self, arguments: &[&str]) -> ServiceBuilder {
+        ServiceBuilder::command(arguments)
             .env("APPLY_MODE", "testnet")
             .env("REDIS_URL", self.redis.url())
             .env("BINANCE_TESTNET_URL", self.sim.url())

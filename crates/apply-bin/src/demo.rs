@@ -1,6 +1,7 @@
 //! `apply-layer demo`: the whole path with nothing installed. The same core, gate, client and
 //! serving loop as `run`; only Redis is replaced by memory, and the venue by a simulated one on a
-//! loopback port. The venue's order log says what really happened.
+//! loopback port. The venue's order log says what really happened. The reviewers' verdicts are those of
+//! `permit-issuers`; only their timing is scripted, and one permit in the digits of a neighbour's binary float.
 
 use crate::{
     clock::SystemClock,
@@ -16,10 +17,13 @@ use apply_core::{
 use exchange_client::{Client, Credentials, Host};
 use exchange_sim::{OrderRecord, Sim, SimConfig};
 use permit_gate::{MemoryStore, PermitSet, Timer, WaitPolicy};
+use permit_issuers::{
+    Book, Holding, Ledger, Lot, Moment, Reviewed, Snapshot, governor, position_brain,
+};
 use rust_decimal::Decimal;
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -41,8 +45,9 @@ struct Scenario {
 #[derive(Clone, Copy)]
 enum P33 {
     /// Allows this many base units, in the digits of a binary float.
-    Allow(&'static str),
-    Deny(&'static str),
+    Float(&'static str),
+    /// Decides, with this much of the position in its ledger.
+    Decide { ledger: Decimal },
 }
 
 /// What the venue's order log and the result say, in terms that can be compared.
@@ -60,6 +65,10 @@ enum Outcome {
 const SYMBOL: &str = "BTCUSDT";
 /// The account holds this much before each scenario: 0.0124, bought at 64000, now worth 64025.
 const HELD: Decimal = Decimal::from_parts(124, 0, 0, false, 4);
+/// What a ledger holds that missed a fill.
+const MISCOUNTED: Decimal = Decimal::from_parts(324, 0, 0, false, 4);
+/// The step the position brain cuts to, that of production: coarser than the simulated venue's.
+const STEP: Decimal = Decimal::from_parts(1, 0, 0, false, 3);
 const ENTRY_PRICE: Decimal = Decimal::from_parts(64_000, 0, 0, false, 0);
 const MARK_PRICE: Decimal = Decimal::from_parts(64_025, 0, 0, false, 0);
 
@@ -70,7 +79,7 @@ const SCENARIOS: [Scenario; 4] = [
         governor: Some(Duration::from_millis(50)),
         p33: Some((
             Duration::from_millis(195),
-            P33::Allow("0.009000000000000001"),
+            P33::Float("0.009000000000000001"),
         )),
         expected: Outcome::Order {
             side: "SELL",
@@ -81,7 +90,7 @@ const SCENARIOS: [Scenario; 4] = [
         name: "position permit late",
         action: "PARTIAL_50",
         governor: Some(Duration::from_millis(50)),
-        p33: Some((Duration::from_millis(789), P33::Allow("0.006"))),
+        p33: Some((Duration::from_millis(789), P33::Decide { ledger: HELD })),
         expected: Outcome::Order {
             side: "SELL",
             quantity: "0.006",
@@ -102,7 +111,7 @@ const SCENARIOS: [Scenario; 4] = [
         governor: Some(Duration::from_millis(50)),
         p33: Some((
             Duration::from_millis(195),
-            P33::Deny("reconcile_required_qty_mismatch"),
+            P33::Decide { ledger: MISCOUNTED },
         )),
         expected: Outcome::NoOrder {
             error: "p33_permit_denied",
@@ -241,13 +250,17 @@ impl Stage {
         let (_, _, result) = tokio::join!(
             review(
                 &self.permits,
-                scenario.governor.map(|after| (after, governor_permit())),
+                scenario
+                    .governor
+                    .map(|after| (after, governor_permit(&plan))),
                 &plan,
                 "governor"
             ),
             review(
                 &self.permits,
-                scenario.p33.map(|(after, says)| (after, p33_permit(says))),
+                scenario
+                    .p33
+                    .map(|(after, says)| (after, p33_permit(&plan, says))),
                 &plan,
                 "p33"
             ),
@@ -291,21 +304,54 @@ async fn review(
     }
 }
 
-fn governor_permit() -> String {
-    format!(
-        r#"{{"granted":true,"symbol":"{SYMBOL}","decision":"EXECUTE","computed_qty":0.0,"computed_notional":0.0,"created_at":1769301008.977,"consumed":false}}"#
-    )
+fn governor_permit(plan: &Plan) -> String {
+    governor::APPROVED.to_permit(plan.symbol(), now())
 }
 
-fn p33_permit(says: P33) -> String {
+fn p33_permit(plan: &Plan, says: P33) -> String {
     match says {
-        P33::Allow(quantity) => format!(
-            r#"{{"allow":true,"symbol":"{SYMBOL}","safe_close_qty":{quantity},"exchange_position_amt":{HELD},"ledger_amt":{HELD},"created_at":1769301009.1,"reason":"sanity_checks_passed"}}"#
+        P33::Float(quantity) => format!(
+            r#"{{"allow":true,"symbol":"{SYMBOL}","safe_close_qty":{quantity},"exchange_position_amt":{HELD},"ledger_amt":{HELD},"created_at":{},"reason":"sanity_checks_passed"}}"#,
+            now()
         ),
-        P33::Deny(reason) => format!(
-            r#"{{"allow":false,"symbol":"{SYMBOL}","reason":"{reason}","context":{{}},"created_at":1769301009.1}}"#
-        ),
+        P33::Decide { ledger } => decide(plan, ledger).unwrap_or_default(), // no text is no yes
     }
+}
+
+/// The position brain's permit; none for a plan it cannot read.
+fn decide(plan: &Plan, ledger: Decimal) -> Option<String> {
+    let fields = plan.to_fields(0).into_iter();
+    let fields = fields
+        .map(|(field, value)| (field.to_owned(), value))
+        .collect();
+    let plan = Reviewed::read(&fields).ok().flatten()?;
+    let now = now();
+    let seen = Snapshot {
+        asked_at: now,
+        holding: Holding {
+            amount: HELD,
+            mark_price: Some(MARK_PRICE),
+            lot: Lot {
+                step: STEP,
+                min: STEP,
+                max: None,
+            },
+        },
+    };
+    let ledger = Ledger {
+        book: Book::Holds(ledger),
+        last_fill: None,
+    };
+    let settings = position_brain::Settings::default();
+    let verdict = position_brain::decide(&plan, Some(&seen), &ledger, &settings, now);
+    Some(verdict.to_permit(&plan.symbol, now))
+}
+
+fn now() -> Moment {
+    // A clock before 1970 is no clock; the permits carry 0 then.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since.map_or(0, |since| since.as_micros());
+    Moment::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 /// Compares what was expected with what the venue's order log and the result say.

@@ -570,3 +570,63 @@ async fn a_server_that_was_away_is_used_again_without_a_restart() {
     }
     assert!(bench.text("quantum:permit:a1").await.is_some());
 }
+
+/// The rules in the documentation, without the user's name and password.
+fn documented_rights() -> String {
+    let text = include_str!("../../../docs/permits-issuing.md");
+    let (_, rest) = text.split_once("user reviewer on >… ").unwrap();
+    let (rights, _) = rest.split_once("```").unwrap();
+    rights.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn the_rights_in_the_documentation_are_enough_for_everything_reviewers_do() {
+    let mut bench = Bench::with_rights(&documented_rights()).await;
+    let venue = Told::default();
+    venue.holds("0.0124");
+    let brain = PositionBrain::new(bench.position_book().await, venue, vec![btc()], brisk());
+    bench.result("a0", "True", "EXECUTE", "0.009").await;
+    brain.ledgers().catch_up().await.unwrap();
+    brain.snapshots().refresh(&[btc()]).await.unwrap();
+    let () = redis::cmd("XTRIM")
+        .arg("quantum:stream:apply.result")
+        .arg("MAXLEN")
+        .arg(0)
+        .query_async(&mut bench.redis)
+        .await
+        .unwrap();
+    bench.result("a1", "True", "EXECUTE", "0.001").await;
+    assert!(brain.ledgers().catch_up().await.unwrap().gap);
+    let governor = Governor::new(bench.usage_book().await, Policy::Limited(roomy()));
+    let (plans, results) = (bench.governor_plans().await, bench.governor_results().await);
+    let for_brain = bench.brain_plans().await;
+    for plan in ["a1", "a2", "a3"] {
+        bench.plan(plan, "PARTIAL_50", "0.5").await;
+        let ruled = brain
+            .review(&for_brain.next().await.unwrap()[0])
+            .await
+            .unwrap();
+        assert!(
+            matches!(ruled.outcome, Outcome::Granted { .. }),
+            "{ruled:?}"
+        );
+        governor
+            .review(&plans.next().await.unwrap()[0])
+            .await
+            .unwrap();
+    }
+    assert!(
+        bench
+            .text("quantum:global:kill_switch:reason")
+            .await
+            .is_some()
+    );
+    bench.result("a2", "False", "BLOCKED", "").await;
+    for result in results.next().await.unwrap() {
+        governor.hear(&result).await.unwrap();
+    }
+    assert_eq!(
+        bench.pending("governor").await + bench.pending("p33").await,
+        0
+    );
+}

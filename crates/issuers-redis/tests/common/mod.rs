@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) struct Bench {
     pub(crate) server: RedisServer,
     pub(crate) redis: MultiplexedConnection,
+    url: String,
     instances: AtomicU32,
 }
 
@@ -37,10 +38,24 @@ pub(crate) fn holding(amount: &str) -> Holding {
 impl Bench {
     pub(crate) async fn start() -> Self {
         let server = RedisServer::start().await;
+        let url = server.url();
+        Self::at(server, url).await
+    }
+
+    /// Reviewers may do what these rules of `ACL SETUSER` say; the test itself may do everything.
+    pub(crate) async fn with_rights(rights: &str) -> Self {
+        let user = format!("reviewer on >secret {rights}");
+        let server = RedisServer::builder().acl(&user).start().await;
+        let url = server.url_as("reviewer", "secret");
+        Self::at(server, url).await
+    }
+
+    async fn at(server: RedisServer, url: String) -> Self {
         let redis = server.connection().await;
         Self {
             server,
             redis,
+            url,
             instances: AtomicU32::new(0),
         }
     }
@@ -48,7 +63,7 @@ impl Bench {
     /// Each is a process of its own to the server.
     fn config(&self) -> IssuersConfig {
         let instance = self.instances.fetch_add(1, Ordering::Relaxed);
-        IssuersConfig::new(self.server.url(), format!("reviewer-{instance}"))
+        IssuersConfig::new(&self.url, format!("reviewer-{instance}"))
     }
 
     pub(crate) async fn governor_plans(&self) -> RedisFeed {
