@@ -11,7 +11,7 @@ use exchange_client::{Client, PositionMode, RequestError, Settings};
 use permit_redis::{RedisConfig, RedisPermitStore, WatchMode};
 use redis::Value;
 use serde_json::json;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, io::ErrorKind, path::Path, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// How long everything may take together: below 5 s, with room for a busy machine.
@@ -109,7 +109,34 @@ async fn look(config: &Config) -> Vec<Line> {
     lines.append(&mut redis);
     lines.push(Line("push", push));
     lines.extend(venue);
+    lines.push(Line("journal", journal(&config.state.directory)));
     lines
+}
+
+/// Whether something can be kept where the journal lies, by keeping something there for a moment.
+fn journal(directory: &Path) -> Found {
+    let place = directory.display();
+    let mend = "give it to the service's user, make room, or set APPLY_STATE_DIR";
+    match std::fs::metadata(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Found::Note(format!(
+                "{place} is not there yet; the service makes it at its first start"
+            ));
+        }
+        Err(error) => return Found::Wrong(format!("{place} cannot be looked at: {error}; {mend}")),
+        Ok(meta) if !meta.is_dir() => {
+            return Found::Wrong(format!(
+                "{place} is no directory; set APPLY_STATE_DIR to one"
+            ));
+        }
+        Ok(_) => {}
+    }
+    let probe = directory.join(format!(".check-{}", std::process::id()));
+    let kept = std::fs::write(&probe, "probe").and_then(|()| std::fs::remove_file(&probe));
+    match kept {
+        Ok(()) => Found::Ok(format!("{place} can be written")),
+        Err(error) => Found::Wrong(format!("{place} cannot be written: {error}; {mend}")),
+    }
 }
 
 fn settings(config: &Config) -> Vec<Line> {

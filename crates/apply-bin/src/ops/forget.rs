@@ -23,9 +23,10 @@ pub(crate) struct Forget {
 }
 
 /// Clears a claim that is still the one that was looked at, unless its permits were taken meanwhile.
-/// KEYS: claim, receipt, published mark, result mark. ARGV: the claim's holder.
+/// KEYS: claim, receipt, published mark, result mark, open plans. ARGV: the claim's holder, the plan.
 const CLEAR: &str = "
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 1 then
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 1
+  or redis.call('HEXISTS', KEYS[5], ARGV[2]) == 1 then
   return 0
 end
 return redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])";
@@ -51,12 +52,11 @@ impl Forget {
             confirm("Forget it? The same proposal may then be planned and executed.")?;
         }
         let mut clear = redis::cmd("EVAL");
-        clear.arg(CLEAR).arg(4);
+        clear.arg(CLEAR).arg(5);
         clear.arg(&names.claim).arg(&names.receipt);
-        clear
-            .arg(&names.published)
-            .arg(&names.concluded)
-            .arg(&holder);
+        clear.arg(&names.published).arg(&names.concluded);
+        clear.arg(&desk.keys.open);
+        clear.arg(&holder).arg(self.plan.as_str());
         let cleared: u64 = desk.link.ask(&clear, "clear the claim").await?;
         match cleared {
             0 => Err(Failure::mismatch(
@@ -96,6 +96,8 @@ struct Seen {
     holder: Option<String>,
     /// The permits were taken, and no result has followed.
     receipt: bool,
+    /// It stands among the claimed plans without a result, which the service settles itself.
+    open: bool,
     /// A result was published within the claim's time.
     concluded: bool,
     /// How long ago it was put on the stream, where it is there.
@@ -122,11 +124,13 @@ async fn look(desk: &mut Desk, plan: &PlanId, names: &Names) -> Result<Seen, Fai
     let mut all = redis::pipe();
     all.cmd("EXISTS").arg(&names.receipt);
     all.cmd("EXISTS").arg(&names.concluded);
+    all.cmd("HEXISTS").arg(&desk.keys.open).arg(plan.as_str());
     all.cmd("GET").arg(&names.claim);
-    let (receipt, concluded, holder) = desk.link.ask_all(&all, "look at the plan").await?;
+    let (receipt, concluded, open, holder) = desk.link.ask_all(&all, "look at the plan").await?;
     Ok(Seen {
         holder,
         receipt,
+        open,
         concluded,
         age,
         results,
@@ -153,9 +157,10 @@ impl Seen {
             None => "not on the stream".into(),
         };
         let mut page = format!(
-            "plan {plan}: {age}\n  claimed                {}\n  permits taken, open    {}\n",
+            "plan {plan}: {age}\n  claimed                {}\n  permits taken          {}\n  open, to be settled    {}\n",
             yes_no(self.holder.is_some()),
             yes_no(self.receipt),
+            yes_no(self.open),
         );
         if self.results.is_empty() {
             page += "  result                 none\n";
@@ -177,6 +182,9 @@ impl Seen {
     fn judge(&self, patience: Duration) -> Result<(), String> {
         if self.receipt {
             return Err("its permits were taken and its result is not there: an order may exist; look at the venue, or let the service settle it".into());
+        }
+        if self.open {
+            return Err("it is claimed and has no result yet: the service settles it, or settles it at its next start".into());
         }
         if self.results.iter().any(|told| told.executed) {
             return Err(
@@ -251,6 +259,7 @@ mod tests {
         Seen {
             holder: Some("1-a.0".into()),
             receipt: false,
+            open: false,
             concluded: false,
             age: Some(Duration::from_secs(3600)),
             results: Vec::new(),
@@ -275,6 +284,7 @@ mod tests {
             |s| s.results = told(false, "permit_timeout_or_missing:missing_p33")
         ));
         assert!(!clear(|s| s.receipt = true));
+        assert!(!clear(|s| s.open = true));
         assert!(!clear(|s| s.results = told(true, "")));
         assert!(!clear(|s| s.age = Some(PATIENCE)));
         assert!(!clear(|s| s.age = None));

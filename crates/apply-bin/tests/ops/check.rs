@@ -15,6 +15,7 @@ fn testnet(redis: &str, venue: &str, secret: &str) -> Command {
     command.env("BINANCE_TESTNET_URL", venue);
     command.env("BINANCE_TESTNET_API_KEY", SimConfig::API_KEY);
     command.env("BINANCE_TESTNET_API_SECRET", secret);
+    command.env("APPLY_STATE_DIR", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -156,6 +157,17 @@ async fn a_user_who_may_not_run_scripts_is_told_what_to_allow() {
         text.contains("EVALSHA") && !ended.out.contains("secret"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_kept_is_told_with_the_mend() {
+    let redis = RedisServer::start().await;
+    let mut command = apply_layer(&redis.url(), &["check", "--json"]);
+    command.env("APPLY_STATE_DIR", env!("CARGO_BIN_EXE_apply-layer"));
+    let (code, report) = report(command).await;
+    let (mark, text) = of(&report, "journal");
+    assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
+    assert!(text.contains("APPLY_STATE_DIR"), "{text}");
 }
 
 #[tokio::test]

@@ -177,6 +177,7 @@ async fn a_proposal_becomes_the_plan_it_was_said_to_become() {
     let mut service = apply_layer(&server.url(), &["run"]);
     service
         .env("APPLY_METRICS_PORT", "0")
+        .env("APPLY_STATE_DIR", env!("CARGO_TARGET_TMPDIR"))
         .env("APPLY_PERMIT_WAIT_MS", "0")
         .env("APPLY_POLL_SEC", "0.05");
     let mut service = service.stdout(Stdio::null()).spawn().unwrap();
@@ -257,6 +258,15 @@ async fn a_stuck_claim_is_forgotten_and_one_behind_an_order_is_not() {
     );
 
     let _: i64 = redis(c, &format!("DEL {receipt}")).await;
+    let _: i64 = redis(c, &format!("HSET quantum:apply:open {PLAN} {{}}")).await;
+    let refused = ops(&server, &forget).await;
+    assert!(
+        refused.code == 1 && refused.err.contains("the service settles it"),
+        "{}",
+        refused.err
+    );
+
+    let _: i64 = redis(c, &format!("HDEL quantum:apply:open {PLAN}")).await;
     let _: String = redis(c, &format!("SET {mark} final EX 21600")).await;
     let refused = ops(&server, &forget).await;
     assert!(
