@@ -4,9 +4,13 @@
 
 mod browser;
 
-use apply_tests::{Service, Stage, governor_permit, position_permit};
+use apply_tests::{Service, Stage, governor_permit, position_permit, within};
 use browser::Browser;
 use std::collections::HashSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// Where the service says that its page is.
 async fn address(service: &Service) -> String {
@@ -39,7 +43,7 @@ async fn it_loads_in_silence_is_small_and_asks_nobody_else_for_anything() {
         .await;
     assert_eq!(shown(&mut browser, "mode").await, "testnet");
     assert_eq!(shown(&mut browser, "link").await, "live");
-    for part in ["Redis", "Venue", "Clock"] {
+    for part in ["Redis", "Venue", "Clock", "Journal"] {
         browser.until(part, &has("lights", part)).await;
     }
 
@@ -253,4 +257,58 @@ async fn on_a_phone_nothing_is_wider_than_the_screen() {
     assert_eq!(width, 360);
     browser.close().await;
     service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn it_only_reads_and_lets_no_foreign_script_in() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    let address = address(&service).await;
+    let mut browser = Browser::open().await;
+    browser.visit(&format!("http://{address}/")).await;
+    for path in ["/", "/api/plans.json", "/api/status.json", "/healthz"] {
+        for (method, expected) in [("GET", 200), ("POST", 405), ("DELETE", 405), ("PUT", 405)] {
+            let ask = format!("fetch({path:?}, {{method: {method:?}}}).then(r => r.status)");
+            assert_eq!(browser.eval(&ask).await, expected, "{method} {path}");
+        }
+    }
+    let inline = "(() => { const s = document.createElement('script'); s.textContent = 'window.got = 1';\
+                  document.head.append(s); return window.got === undefined; })()";
+    assert_eq!(browser.eval(inline).await, true);
+    browser.close().await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_crowd_of_listeners_is_turned_away_and_a_place_that_is_left_is_free_again() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    let address = address(&service).await;
+    let mut seated = Vec::new();
+    for _ in 0..32 {
+        let (head, socket) = listen(&address).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        seated.push(socket);
+    }
+    let (head, _) = listen(&address).await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    seated.pop();
+    within("a place is free", async {
+        while !listen(&address).await.0.starts_with("HTTP/1.1 200") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Open streams do not hold up the end.
+    service.stopped_well().await;
+}
+
+/// Asks for the stream; the first words of the answer, and the connection they came on.
+async fn listen(address: &str) -> (String, TcpStream) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    socket.read_exact(&mut head).await.unwrap();
+    (String::from_utf8_lossy(&head).into_owned(), socket)
 }
