@@ -1,0 +1,215 @@
+//! Killed, started again, taken over, halted: what the venue's order log and the result stream say.
+#![allow(clippy::unwrap_used)]
+
+use apply_tests::{Entry, RESULTS, Service, ServiceBuilder, Stage, within};
+use exchange_sim::{Delivery, Fault, When};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Quick enough to be waited for: an intent's window closes a few seconds after its wait.
+fn quick(stage: &Stage) -> ServiceBuilder {
+    stage
+        .service()
+        .env("APPLY_PERMIT_WAIT_MS", "800")
+        .env("APPLY_LEASE_SEC", "1")
+}
+
+async fn killed(service: Service) {
+    service.signal("KILL").await;
+    assert_eq!(service.ended().await.code, None);
+}
+
+/// The journal knows of an intent: `apply-layer plan` reads it beside the running service.
+async fn intent_is_written(how: &ServiceBuilder, stage: &Stage, plan: &Entry) {
+    let state = how.state_directory().display().to_string();
+    within("the intent is in the journal", async {
+        loop {
+            let told = stage
+                .program(&["plan", plan.get("plan_id"), "--json"])
+                .env("APPLY_STATE_DIR", state.clone())
+                .ended()
+                .await;
+            if told.code == Some(0) {
+                assert!(
+                    told.output().contains("\"signed_until\""),
+                    "{}",
+                    told.output()
+                );
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_that_left_before_the_kill_is_found_and_told_once() {
+    let stage = Stage::open().await;
+    let how = quick(&stage);
+    let service = how.clone().ready().await;
+    // The venue executes it and never answers.
+    stage
+        .venue()
+        .script(Fault::executed(When::order(), Delivery::Hang));
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    within("the order arrives", async {
+        while stage.orders().is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    killed(service).await;
+    assert_eq!(stage.entries(RESULTS).await.len(), 0);
+
+    let service = how.ready().await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "True");
+    assert!(
+        result
+            .get("steps_results")
+            .contains(r#""executed_qty":"0.009""#)
+    );
+    service
+        .metric_is(
+            r#"quantum_apply_plans_recovered_total{found="intending"}"#,
+            "1",
+        )
+        .await;
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 1);
+    assert_eq!(stage.entries(RESULTS).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_plan_whose_process_died_in_its_wait_ends_without_an_order() {
+    let stage = Stage::open().await;
+    let how = quick(&stage);
+    let service = how.clone().ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    intent_is_written(&how, &stage, &plan).await;
+    killed(service).await;
+    stage.approve(&plan, "0.009").await;
+    let service = how.ready().await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(
+        (result.get("executed"), result.get("error")),
+        ("False", "order_not_executed")
+    );
+    service.stopped_well().await;
+    assert_eq!(stage.orders(), []);
+}
+
+#[tokio::test]
+async fn a_server_that_lost_everything_gets_no_second_order() {
+    let stage = Stage::open().await;
+    let how = quick(&stage);
+    let service = how.clone().ready().await;
+    let at = [("computed_at_utc", "2026-01-25T00:30:08Z")];
+    stage.propose_with("BTCUSDT", "PARTIAL_75", &at).await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    stage.result_of(plan.get("plan_id")).await;
+    killed(service).await;
+    let () = stage.command(&["FLUSHALL"]).await;
+    stage.propose_with("BTCUSDT", "PARTIAL_75", &at).await;
+    stage.approve(&plan, "0.009").await;
+    let service = how.ready().await;
+    let again = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(
+        again.get("executed"),
+        "True",
+        "the one that was written down"
+    );
+    service
+        .metric_is("quantum_apply_plans_known_before_total", "1")
+        .await;
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 1);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_gone_for_good_is_taken_over() {
+    let stage = Stage::open().await;
+    let (first, second) = (quick(&stage), quick(&stage));
+    let gone = first.clone().ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    intent_is_written(&first, &stage, &plan).await;
+    killed(gone).await;
+    let other = second.ready().await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("error"), "order_not_executed");
+    other.stopped_well().await;
+    assert_eq!(stage.orders(), []);
+}
+
+#[tokio::test]
+async fn a_second_process_on_a_state_directory_is_refused() {
+    let stage = Stage::open().await;
+    let how = quick(&stage);
+    let service = how.clone().ready().await;
+    let ended = how.ended().await;
+    assert_eq!(ended.code, Some(69), "{}", ended.output());
+    assert!(ended.output().contains("in use by another process"));
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn halt_blocks_a_plan_in_its_wait_and_resume_lets_the_next_one_pass() {
+    let mut stage = Stage::open().await;
+    let how = quick(&stage).env("APPLY_PERMIT_WAIT_MS", "20000");
+    let state = how.state_directory().display().to_string();
+    let service = how.ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    let turn = |arguments: &[&str]| stage.program(arguments).env("APPLY_STATE_DIR", &*state);
+    let halted = turn(&["halt", "--reason", "drill", "--file-only"])
+        .ended()
+        .await;
+    assert_eq!(halted.code, Some(0), "{}", halted.output());
+    stage.approve(&plan, "0.009").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("error"), "kill_switch_active");
+    service.metric_is("quantum_apply_halted", "1").await;
+    let resumed = turn(&["resume"]).ended().await;
+    assert_eq!(resumed.code, Some(0), "{}", resumed.output());
+    service.metric_is("quantum_apply_halted", "0").await;
+    stage.propose("ETHUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("ETHUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "True");
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 1);
+    // Without Redis the file still turns, and the command says what could not.
+    stage.redis.kill();
+    let half = stage
+        .program(&["halt", "--reason", "no redis"])
+        .env("APPLY_STATE_DIR", &*state)
+        .ended()
+        .await;
+    assert_eq!(half.code, Some(69), "{}", half.output());
+    assert!(std::fs::exists(format!("{state}/HALT")).unwrap());
+}
+
+#[tokio::test]
+async fn strict_durability_does_not_run_on_snapshots_alone() {
+    let stage = Stage::open().await;
+    let ended = quick(&stage)
+        .env("APPLY_DURABILITY", "strict")
+        .ended()
+        .await;
+    assert_eq!(ended.code, Some(78), "{}", ended.output());
+    assert!(
+        ended.output().contains("appendonly yes"),
+        "{}",
+        ended.output()
+    );
+    let service = quick(&stage).ready().await;
+    service.line("permits that were taken come back").await;
+    service.stopped_well().await;
+}
