@@ -114,7 +114,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     tokio::spawn(page::watch(parts, live, stop.clone()));
     let recovered = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
-        () = stop.cancelled() => Ok(()),
+        () = stop.cancelled() => return Ok(()),
         recovered = finish_former_lives(&layer, &board) => recovered,
     };
     recovered?;
