@@ -314,3 +314,49 @@ async fn refreshed_permits_are_taken_without_scripts_too() {
     }
     assert!(taken > 0);
 }
+
+/// A request is stopped on its way, the world changes, and the request goes on.
+#[tokio::test]
+async fn what_changes_while_a_transaction_looks_and_takes_is_seen() {
+    let (server, bench) = both_ways().await.pop().unwrap();
+    let mut other = server.connection().await;
+    for stopped_at in ["WATCH", "DEL"] {
+        for change in ["halt", "rewrite", "delete", "rival"] {
+            let proxy = Proxy::start(server.port()).await;
+            let url = proxy.url().replace("redis://", "redis://worker:secret@");
+            let config = RedisConfig::new(&url)
+                .unwrap()
+                .watching(false)
+                .response_timeout(Duration::from_secs(10));
+            let store = RedisPermitStore::connect(config).await.unwrap();
+            let plan = plan(format!("{stopped_at}.{change}"));
+            put_both(&bench, &plan).await;
+            proxy.hold_on(stopped_at);
+            let asked = tokio::spawn({
+                let (store, take) = (store.clone(), take(&plan, "a"));
+                async move { store.take_all(&take).await }
+            });
+            proxy.holding().await;
+            match change {
+                "halt" => run(&mut other, &["SET", KILL_SWITCH, "1"]).await,
+                "rewrite" => bench.write(&plan, "p33", b"new", TTL).await,
+                "delete" => bench.expire(&plan, "p33").await,
+                _ => {
+                    let rival = bench.rival.take_all(&take(&plan, "b")).await.unwrap();
+                    assert_eq!(rival, both());
+                    put_both(&bench, &plan).await;
+                }
+            }
+            proxy.hold(false);
+            let reply = asked.await.unwrap().unwrap();
+            let seen = match change {
+                "halt" => reply == Reply::Halted,
+                "rewrite" => reply == Reply::Taken(vec![b"g".to_vec(), b"new".to_vec()]),
+                "delete" => matches!(&reply, Reply::Missing(slots) if slots[1] == Slot::ABSENT),
+                _ => reply == Reply::TakenByOther,
+            };
+            assert!(seen, "{stopped_at}, {change}: {reply:?}");
+            run(&mut other, &["DEL", KILL_SWITCH]).await;
+        }
+    }
+}

@@ -10,8 +10,12 @@ use permit_redis::{
     ConnectError, KeyTemplate, PermitKeys, RedisConfig, RedisPermitStore, WatchMode,
 };
 use redis::{aio::MultiplexedConnection, cmd};
-use redis_harness::{Cluster, Sentinel};
+use redis_harness::{Cluster, RedisServer, Sentinel};
 use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 fn config(cluster: &Cluster) -> RedisConfig {
     let url = cluster.urls().join(",").replace("redis://", "");
@@ -218,4 +222,49 @@ async fn after_a_failover_the_new_master_is_asked_and_watched() {
         stats.reconnects >= 1 && stats.watch_reconnects >= 1,
         "{stats:?}"
     );
+}
+
+/// A sentinel that says the same to everything: this is the master.
+async fn sentinel_naming(port: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let answer = format!(
+                "*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n",
+                port.to_string().len()
+            );
+            tokio::spawn(async move {
+                let mut question = [0; 1024];
+                while let Ok(1..) = client.read(&mut question).await {
+                    client.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    own
+}
+
+#[tokio::test]
+async fn a_replica_that_a_sentinel_still_calls_master_is_not_believed() {
+    let master = RedisServer::start().await;
+    let replica = RedisServer::builder()
+        .replica_of(master.port())
+        .start()
+        .await;
+    for (server, believed) in [(&replica, false), (&master, true)] {
+        let sentinel = sentinel_naming(server.port()).await;
+        let url = format!("redis+sentinel://127.0.0.1:{sentinel}/mymaster");
+        let config = RedisConfig::new(&url)
+            .unwrap()
+            .connect_timeout(Duration::from_secs(1));
+        let connected = RedisPermitStore::connect(config).await;
+        assert_eq!(connected.is_ok(), believed, "{connected:?}");
+        if let Err(error) = connected {
+            assert!(
+                error.to_string().contains("no longer, the master"),
+                "{error}"
+            );
+        }
+    }
 }

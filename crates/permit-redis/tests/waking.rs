@@ -186,6 +186,36 @@ async fn a_connection_that_is_killed_misses_nothing_written_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_watch_that_was_lost_alone_makes_everybody_look_once_it_is_back() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let store = store(&proxy.url()).await;
+    let mut issuer = server.connection().await;
+    let task = waiting(&store, "p").await;
+    proxy.refuse(true);
+    let mut list = cmd("CLIENT");
+    let clients: String = list.arg("LIST").query_async(&mut issuer).await.unwrap();
+    // The only one that tracks: its flags hold a `t`, in broadcasting mode a `B` too.
+    let watch = clients.lines().find(|line| {
+        let flags = line.split(' ').find_map(|word| word.strip_prefix("flags="));
+        flags.is_some_and(|flags| flags.contains('t'))
+    });
+    let id = watch.unwrap().split(' ').next().unwrap().replace("id=", "");
+    let mut kill = cmd("CLIENT");
+    kill.arg("KILL").arg("ID").arg(id);
+    kill.exec_async(&mut issuer).await.unwrap();
+    // The loss itself makes it look, and find nothing.
+    until(|| store.stats().script_calls == 2).await;
+    write(&mut issuer, &plan("p"), "governor").await;
+    write(&mut issuer, &plan("p"), "p33").await;
+    proxy.refuse(false);
+    let (answer, events) = task.await.unwrap();
+    drop(answer.unwrap());
+    assert_eq!(found_by(&events), [FoundBy::Reconnect, FoundBy::Reconnect]);
+    assert_eq!(store.stats().reconnects, 0);
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_us_is_not_stormed() {
     let server = RedisServer::builder()
         .acl("worker on >secret ~quantum:* &* +@all")
