@@ -211,10 +211,14 @@ async fn limits_hold_across_instances_that_decide_at_the_same_time_and_across_re
     let feed = bench.governor_plans().await;
     let deliveries = feed.next().await.unwrap();
     assert_eq!(deliveries.len(), 24);
+    // Every plan by an instance of its own, each connected before the first one begins.
+    let mut governors = Vec::new();
+    for _ in &deliveries {
+        let policy = Policy::Limited(limits.clone());
+        governors.push(Governor::new(bench.usage_book().await, policy));
+    }
     let mut reviews = tokio::task::JoinSet::new();
-    for delivery in deliveries {
-        // Every review by an instance of its own, with a connection of its own.
-        let governor = Governor::new(bench.usage_book().await, Policy::Limited(limits.clone()));
+    for (governor, delivery) in governors.into_iter().zip(deliveries) {
         reviews.spawn(async move {
             loop {
                 // Contention is an error here; the feed would deliver again.
