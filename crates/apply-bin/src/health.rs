@@ -1,6 +1,6 @@
 //! Whether the service lives and is ready: for the service manager and for whoever asks over HTTP.
 
-use crate::http::Page;
+use crate::{http::Page, page::Live};
 use std::{
     os::{
         linux::net::SocketAddrExt,
@@ -28,6 +28,7 @@ impl Health {
 pub(crate) struct WithHealth<P> {
     pub(crate) page: P,
     pub(crate) health: Health,
+    pub(crate) live: Live,
 }
 
 impl<P: Page> Page for WithHealth<P> {
@@ -37,6 +38,10 @@ impl<P: Page> Page for WithHealth<P> {
 
     fn is_ready(&self) -> bool {
         self.health.0.load(Ordering::Acquire)
+    }
+
+    fn parts(&self) -> String {
+        self.live.parts()
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::exit::Failure;
 use axum::{
     Router,
-    extract::State,
+    extract::{RawQuery, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
     routing::get,
@@ -39,6 +39,11 @@ pub(crate) trait Page: Clone + Send + Sync + 'static {
     fn is_ready(&self) -> bool {
         true
     }
+
+    /// The parts and how they are, a line each, for `/readyz?verbose`.
+    fn parts(&self) -> String {
+        String::new()
+    }
 }
 
 /// Serves until `stop` resolves and open requests are answered.
@@ -69,11 +74,16 @@ pub(crate) async fn serve_with<P: Page>(
         .map_err(|error| Failure::unavailable(format!("the metrics page broke down: {error}")))
 }
 
-async fn ready<P: Page>(State(page): State<P>) -> (StatusCode, &'static str) {
-    match page.is_ready() {
+async fn ready<P: Page>(State(page): State<P>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+    let (code, word) = match page.is_ready() {
         true => (StatusCode::OK, "ready\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-    }
+    };
+    let parts = match query.as_deref() {
+        Some("verbose") => page.parts(),
+        _ => String::new(),
+    };
+    (code, parts + word)
 }
 
 async fn page<P: Page>(State(metrics): State<P>) -> impl IntoResponse {

@@ -82,6 +82,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         WithHealth {
             page: metrics.clone(),
             health: health.clone(),
+            live: live.clone(),
         },
         page::routes(&live, stop.clone()),
         stop.clone().cancelled_owned(),

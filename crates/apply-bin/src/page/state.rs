@@ -3,7 +3,7 @@
 use super::view::{
     OrderView, PlanView, ProposalView, ResultView, SymbolView, WaitEnd, WaitView, cut, millis, now,
 };
-use super::vitals::Vitals;
+use super::vitals::{Light, Vitals};
 use apply_core::{ApplyResult, Event, Observer, Plan, Symbol, event::Abandoned};
 use permit_gate::PlanId;
 use serde::Serialize;
@@ -118,6 +118,12 @@ impl Live {
 
     pub(super) fn waits(&self) -> String {
         json(&self.lock().waits)
+    }
+
+    /// The lights, a line each.
+    pub(crate) fn parts(&self) -> String {
+        let vitals = self.vitals();
+        vitals.lights.iter().map(Light::line).collect()
     }
 
     /// Plans whose order may stand at the venue without anybody knowing.

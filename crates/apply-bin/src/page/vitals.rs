@@ -101,6 +101,17 @@ impl Vitals {
     }
 }
 
+impl Light {
+    /// `[+] Redis: up`, or `[-]` where it is bad.
+    pub(super) fn line(&self) -> String {
+        let sign = match self.state {
+            LightState::Bad => '-',
+            LightState::Good | LightState::Fair | LightState::Off => '+',
+        };
+        format!("[{sign}] {}: {}\n", self.name, self.text)
+    }
+}
+
 /// What is asked.
 pub(crate) struct Parts<P: Ports> {
     pub(crate) layer: Arc<ApplyLayer<P>>,

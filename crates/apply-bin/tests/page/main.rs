@@ -266,12 +266,22 @@ async fn it_only_reads_and_lets_no_foreign_script_in() {
     let address = address(&service).await;
     let mut browser = Browser::open().await;
     browser.visit(&format!("http://{address}/")).await;
+    browser
+        .until("the parts were looked at", &has("lights", "Journal"))
+        .await;
     for path in ["/", "/api/plans.json", "/api/status.json", "/healthz"] {
         for (method, expected) in [("GET", 200), ("POST", 405), ("DELETE", 405), ("PUT", 405)] {
             let ask = format!("fetch({path:?}, {{method: {method:?}}}).then(r => r.status)");
             assert_eq!(browser.eval(&ask).await, expected, "{method} {path}");
         }
     }
+    let ready = "fetch('/readyz?verbose').then(r => r.text())";
+    let ready = browser.eval(ready).await;
+    let ready = ready.as_str().unwrap();
+    for part in ["[+] Redis: up", "[+] Venue: up", "[+] Journal: readable"] {
+        assert!(ready.contains(part), "{ready}");
+    }
+    assert!(ready.ends_with("\nready\n"), "{ready}");
     let inline = "(() => { const s = document.createElement('script'); s.textContent = 'window.got = 1';\
                   document.head.append(s); return window.got === undefined; })()";
     assert_eq!(browser.eval(inline).await, true);
