@@ -329,7 +329,7 @@ async fn what_changes_while_a_transaction_looks_and_takes_is_seen() {
                 .watching(false)
                 .response_timeout(Duration::from_secs(10));
             let store = RedisPermitStore::connect(config).await.unwrap();
-            let plan = plan(format!("{stopped_at}.{change}"));
+            let plan = plan(format!("{}.{change}", stopped_at.to_lowercase()));
             put_both(&bench, &plan).await;
             proxy.hold_on(stopped_at);
             let asked = tokio::spawn({

@@ -171,6 +171,28 @@ async fn a_switch_set_while_the_take_is_on_its_way_still_halts() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_is_halted_keeps_its_permits() {
+    let cluster = Cluster::start(3).await;
+    let store = RedisPermitStore::connect(config(&cluster)).await.unwrap();
+    let plan = plan("p");
+    let (node, _) = owner(&cluster, &plan).await;
+    let mut issuer = cluster.nodes()[node].connection().await;
+    write_both(&mut issuer, &keys(), &plan).await;
+    for node in cluster.nodes() {
+        let mut halt = cmd("SET");
+        halt.arg(KILL_SWITCH).arg("true");
+        // Two of the three do not have the key.
+        let _ = halt.exec_async(&mut node.connection().await).await;
+    }
+    let reply = store.take_all(&take(&plan, "a")).await.unwrap();
+    assert_eq!(reply, Reply::Halted);
+    let mut exists = cmd("EXISTS");
+    exists.arg(keys().keys(&plan));
+    let there: usize = exists.query_async(&mut issuer).await.unwrap();
+    assert_eq!(there, 2);
+}
+
+#[tokio::test]
 async fn a_node_that_is_down_costs_only_its_own_plans() {
     let mut cluster = Cluster::start(3).await;
     let store = RedisPermitStore::connect(config(&cluster)).await.unwrap();
