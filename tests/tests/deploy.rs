@@ -1,0 +1,131 @@
+//! What lies in `deploy/` is tried, not believed.
+#![allow(clippy::unwrap_used)]
+
+use apply_tests::Stage;
+use std::{collections::BTreeSet, path::Path};
+
+fn deploy(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy")
+        .join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every metric a text names, without the suffixes that a histogram's series have.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words
+        .filter(|word| word.starts_with("quantum_apply_"))
+        .map(|word| {
+            let base = ["_bucket", "_count", "_sum"]
+                .iter()
+                .find_map(|s| word.strip_suffix(s));
+            base.unwrap_or(word).to_owned()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_metric_that_alerts_and_dashboard_name_is_on_the_page_from_the_start() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    let page = service.metrics().await;
+    let there = metrics_in(&page);
+    for file in ["alerts.yml", "grafana-dashboard.json"] {
+        let named = metrics_in(&deploy(file));
+        assert!(named.len() >= 5, "{file} names metrics");
+        let missing: Vec<_> = named.difference(&there).collect();
+        assert!(
+            missing.is_empty(),
+            "{file} names what is not on the page: {missing:?}"
+        );
+    }
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn the_environment_file_starts_the_service_as_it_is() {
+    let stage = Stage::open().await;
+    let text = deploy("apply-layer.env");
+    let variables = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='));
+    let mut service = stage.service();
+    for (name, value) in variables {
+        // Where Redis is and which port is free are this machine's.
+        if name != "REDIS_URL" && name != "APPLY_METRICS_PORT" {
+            service = service.env(name, value);
+        }
+    }
+    let service = service.ready().await;
+    let strangers: Vec<String> = service
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("is no variable"))
+        .collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn the_redis_user_can_do_the_service_s_work_and_cannot_write_a_permit() {
+    let stage = Stage::open().await;
+    let acl = deploy("redis.acl");
+    let user = acl
+        .lines()
+        .find_map(|line| line.strip_prefix("user apply-layer "))
+        .unwrap();
+    let mut command = vec!["ACL", "SETUSER", "apply-layer"];
+    command.extend(selectors(user));
+    let () = stage.command(&command).await;
+    let url = stage.redis.url_as("apply-layer", "change-me-1");
+
+    let service = stage.service().env("REDIS_URL", url).ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_50").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.006").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!((result.get("executed"), result.get("error")), ("True", ""));
+    assert_eq!(
+        stage.only_order().executed_qty.normalize().to_string(),
+        "0.006"
+    );
+    let refused: Vec<String> = service
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("NOPERM"))
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    service.stopped_well().await;
+
+    for forbidden in [
+        &["SET", "quantum:permit:x", "1"][..],
+        &["DEL", "quantum:global:kill_switch"],
+        &["SET", "quantum:harvest:proposal:BTCUSDT", "1"],
+        &["FLUSHALL"],
+    ] {
+        let mut dry_run = vec!["ACL", "DRYRUN", "apply-layer"];
+        dry_run.extend(forbidden);
+        let answer: String = stage.command(&dry_run).await;
+        assert!(answer.contains("no permissions"), "{forbidden:?}: {answer}");
+    }
+}
+
+/// The words of a rule; a selector in brackets is one word.
+fn selectors(rule: &str) -> Vec<&str> {
+    let (mut words, mut start, mut depth) = (Vec::new(), 0, 0);
+    for (i, c) in rule.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ' ' if depth == 0 => {
+                words.push(&rule[start..i]);
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    words.push(&rule[start..]);
+    words
+}
