@@ -2,7 +2,7 @@
 
 use crate::{http::Page, reasons};
 use apply_core::{Event, Observer, Settlement, Submission, Symbol};
-use permit_gate::{FoundBy, PermitSet};
+use permit_gate::PermitSet;
 use prometheus_client::{
     collector::Collector,
     encoding::{EncodeLabelSet, text},
@@ -308,12 +308,7 @@ impl Observer for Metrics {
                 m.count_plan(plan, "SKIP");
             }
             Event::PermitFound { name, by, .. } => {
-                let by = match by {
-                    FoundBy::FirstTry => "first_try",
-                    FoundBy::Push => "push",
-                    FoundBy::Reconnect => "reconnect",
-                    FoundBy::Poll => "poll",
-                };
+                let by = by.as_str();
                 m.found
                     .get_or_create(&FoundLabels {
                         permit: name.to_string(),

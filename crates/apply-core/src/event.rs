@@ -204,30 +204,21 @@ impl Event<'_> {
 
     /// The plan it is about, where it is about one.
     pub fn plan_id(&self) -> Option<&PlanId> {
-        match self {
-            Self::ProposalRefused { .. } | Self::PortFailed { .. } => None,
-            Self::ResultPublished { result } | Self::Recovered { result, .. } => Some(&result.plan),
-            Self::PlanPublished { plan }
-            | Self::Duplicate { plan }
-            | Self::KnownBefore { plan }
-            | Self::WaitStarted { plan, .. }
-            | Self::PermitFound { plan, .. }
-            | Self::StoreTrouble { plan, .. }
-            | Self::Granted { plan, .. }
-            | Self::Blocked { plan, .. }
-            | Self::StepStarted { plan, .. }
-            | Self::Submitted { plan, .. }
-            | Self::Settled { plan, .. }
-            | Self::StopReplaced { plan, .. } => Some(&plan.id),
-        }
+        self.about().0
     }
 
     /// The symbol it is about.
     pub fn symbol(&self) -> &Symbol {
+        self.about().1
+    }
+
+    fn about(&self) -> (Option<&PlanId>, &Symbol) {
         match self {
-            Self::ProposalRefused { error } => error.symbol(),
-            Self::PortFailed { symbol, .. } => symbol,
-            Self::ResultPublished { result } | Self::Recovered { result, .. } => &result.symbol,
+            Self::ProposalRefused { error } => (None, error.symbol()),
+            Self::PortFailed { symbol, .. } => (None, symbol),
+            Self::ResultPublished { result } | Self::Recovered { result, .. } => {
+                (Some(&result.plan), &result.symbol)
+            }
             Self::PlanPublished { plan }
             | Self::Duplicate { plan }
             | Self::KnownBefore { plan }
@@ -239,7 +230,7 @@ impl Event<'_> {
             | Self::StepStarted { plan, .. }
             | Self::Submitted { plan, .. }
             | Self::Settled { plan, .. }
-            | Self::StopReplaced { plan, .. } => plan.symbol(),
+            | Self::StopReplaced { plan, .. } => (Some(&plan.id), plan.symbol()),
         }
     }
 
@@ -335,7 +326,7 @@ impl Event<'_> {
                     "[PERMIT_WAIT] {label} permit found (wait={}ms) plan={} by={}",
                     after.as_millis(),
                     plan.id,
-                    found_by(*by)
+                    by.as_str()
                 ),
             ),
             Self::StoreTrouble { plan, error } => (
@@ -446,15 +437,6 @@ impl Event<'_> {
                 format!("Cannot {doing} for {symbol}, trying again: {error}"),
             ),
         }
-    }
-}
-
-fn found_by(by: FoundBy) -> &'static str {
-    match by {
-        FoundBy::FirstTry => "first_try",
-        FoundBy::Push => "push",
-        FoundBy::Reconnect => "reconnect",
-        FoundBy::Poll => "poll",
     }
 }
 

@@ -82,6 +82,18 @@ pub enum FoundBy {
     Poll,
 }
 
+impl FoundBy {
+    /// As written in logs and metrics: `first_try`, `push`, `reconnect`, `poll`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstTry => "first_try",
+            Self::Push => "push",
+            Self::Reconnect => "reconnect",
+            Self::Poll => "poll",
+        }
+    }
+}
+
 /// One plan's wait for its permits.
 ///
 /// Pure: every method that needs the time is given it. Times must not run backwards; where they
