@@ -116,8 +116,13 @@ proptest! {
             prop_assert!(position.abs() > Decimal::from(1_000_000_000_000_u64), "{}: {:?}", permit, judged);
         }
         let holding = seen.holding;
-        let share = holding.amount.abs() * Decimal::from(task.percent()) / Decimal::ONE_HUNDRED;
-        prop_assert!(safe_close_qty > Decimal::ZERO && safe_close_qty <= share);
+        // The whole is not multiplied first: 28 digits have no room for a hundred times themselves.
+        let whole = holding.amount.abs();
+        let share = match task.percent() {
+            100 => Some(whole),
+            percent => whole.checked_mul(Decimal::from(percent)).map(|n| n / Decimal::ONE_HUNDRED),
+        };
+        prop_assert!(share.is_some_and(|share| safe_close_qty > Decimal::ZERO && safe_close_qty <= share));
         prop_assert!(safe_close_qty >= holding.lot.min);
         prop_assert!(holding.lot.max.is_none_or(|max| safe_close_qty <= max));
         prop_assert!((safe_close_qty % holding.lot.step).is_zero());
