@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use apply_tests::{Entry, RESULTS, Service, ServiceBuilder, Stage, within};
-use exchange_sim::{Delivery, Fault, When};
+use exchange_sim::{Canned, Delivery, Fault, When};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -129,6 +129,53 @@ async fn a_server_that_lost_everything_gets_no_second_order() {
         .await;
     service.stopped_well().await;
     assert_eq!(stage.orders().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_lost_everything_gets_no_second_order_from_another_machine_either() {
+    let stage = Stage::open().await;
+    let at = [("computed_at_utc", "2026-01-25T00:30:08Z")];
+    let here = quick(&stage).ready().await;
+    stage.propose_with("BTCUSDT", "PARTIAL_75", &at).await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    let first = stage.result_of(plan.get("plan_id")).await;
+    here.stopped_well().await;
+    let () = stage.command(&["FLUSHALL"]).await;
+    let there = quick(&stage)
+        .env("APPLY_PERMIT_WAIT_MS", "20000")
+        .ready()
+        .await;
+    stage.propose_with("BTCUSDT", "PARTIAL_75", &at).await;
+    stage.approve(&plan, "0.009").await;
+    let again = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(again.get("executed"), "True");
+    assert_eq!(again.get("steps_results"), first.get("steps_results"));
+    there
+        .metric_is("quantum_apply_plans_known_before_total", "1")
+        .await;
+    there.stopped_well().await;
+    assert_eq!(stage.orders().len(), 1);
+}
+
+#[tokio::test]
+async fn a_venue_that_does_not_say_whether_it_has_an_order_of_the_plan_gets_none() {
+    let stage = Stage::open().await;
+    let service = quick(&stage).ready().await;
+    let unsure = Fault::reply(When::query(), false, Canned::internal_503()).always();
+    stage.venue().script(unsure);
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("error"), "venue_unavailable");
+    let told = result.get("steps_results");
+    assert!(
+        told.contains("whether it has an order of the plan"),
+        "{told}"
+    );
+    service.stopped_well().await;
+    assert_eq!(stage.orders(), []);
 }
 
 #[tokio::test]

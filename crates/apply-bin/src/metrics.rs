@@ -155,7 +155,7 @@ impl Metrics {
         let known_before = registered(
             r,
             "plans_known_before",
-            "Plans the journal knew though the store had lost their claim: no second order",
+            "Plans the journal or the venue knew though the store had lost their claim: no second order",
             Counter::default(),
         );
         let halted = registered(

@@ -1,8 +1,8 @@
 //! The core's [`Exchange`] port on the exchange client.
 
 use apply_core::{
-    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, QuantityRules,
-    Settlement, Side, Submission, Symbol,
+    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, Prepared,
+    QuantityRules, Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
     plan_id::client_order_id,
 };
@@ -11,6 +11,7 @@ use exchange_client::{
     PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopStatus,
     SymbolRules, Unresolved, VenueTime,
 };
+use futures_util::future::join;
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
 use std::{
@@ -72,15 +73,23 @@ impl Exchange for Venue {
         symbol: &Symbol,
         plan: &PlanId,
         sign_by: Instant,
-    ) -> Result<Position<Desk>, ExchangeError> {
+    ) -> Result<Prepared<Desk>, ExchangeError> {
         let client = self.client()?;
         let symbol = venue_symbol(symbol)?;
+        let id = client_order_id(plan)
+            .parse::<ClientOrderId>()
+            .map_err(|error| unfit(&error))?;
         let rules = client.fetch_rules(&symbol).await.map_err(unavailable)?;
         let mode = client.fetch_position_mode().await.map_err(unavailable)?;
-        let mut held = client
-            .fetch_positions(Some(&symbol))
-            .await
-            .map_err(unavailable)?;
+        let (ordered, held) = join(
+            client.fetch_order(&symbol, &id),
+            client.fetch_positions(Some(&symbol)),
+        )
+        .await;
+        if let Some(report) = ordered.map_err(unanswered)? {
+            return Ok(Prepared::Ordered(trace_of(&report, client.server_time())));
+        }
+        let mut held = held.map_err(unavailable)?;
         held.retain(|position| !position.amount.is_zero());
         let held = match (held.pop(), held.pop()) {
             (None, _) => None,
@@ -105,9 +114,6 @@ impl Exchange for Venue {
         let held = match held {
             None => None,
             Some(position) => {
-                let id = client_order_id(plan)
-                    .parse::<ClientOrderId>()
-                    .map_err(|error| unfit(&error))?;
                 let order = client
                     .prepare_close(&position, mode, &rules, id)
                     .map_err(|error| unfit(&error))?
@@ -122,7 +128,7 @@ impl Exchange for Venue {
             held,
             window,
         };
-        Ok(Position { amount, desk })
+        Ok(Prepared::Fresh(Position { amount, desk }))
     }
 
     fn trace(&self, desk: &Desk) -> Option<OrderTrace> {
@@ -384,6 +390,12 @@ fn unavailable(error: RequestError) -> ExchangeError {
     ExchangeError::Unavailable(error.to_string())
 }
 
+fn unanswered(error: RequestError) -> ExchangeError {
+    ExchangeError::Unavailable(format!(
+        "whether it has an order of the plan already: {error}"
+    ))
+}
+
 fn unfit(error: &impl fmt::Display) -> ExchangeError {
     ExchangeError::Unfit(error.to_string())
 }
@@ -421,6 +433,22 @@ fn trace(intent: &CloseIntent, window: SendWindow) -> OrderTrace {
         signed_from: window.not_before.as_millis(),
         signed_until: window.not_after.as_millis(),
         receive_window: window.recv_window,
+    }
+}
+
+/// What to ask with about an order that somebody else sent. It was taken already, so there is no
+/// window in which it could still land, and nobody here knows the position before it.
+fn trace_of(report: &OrderReport, now: VenueTime) -> OrderTrace {
+    OrderTrace {
+        side: side_of(report.side),
+        position_side: report
+            .position_side
+            .unwrap_or(PositionSide::Both)
+            .to_string(),
+        position_before: None,
+        signed_from: now.as_millis(),
+        signed_until: now.as_millis(),
+        receive_window: Duration::ZERO,
     }
 }
 

@@ -30,10 +30,12 @@ pub enum Event<'a> {
         /// The plan.
         plan: &'a Plan,
     },
-    /// The journal knows a plan whose claim the store gave out again: it is not executed again.
+    /// Somebody remembers a plan whose claim the store gave out again: it is not executed again.
     KnownBefore {
         /// The plan.
         plan: &'a Plan,
+        /// Who does.
+        to: KnownTo,
     },
     /// A plan that its process did not finish is finished now.
     Recovered {
@@ -133,6 +135,26 @@ pub enum Event<'a> {
     },
 }
 
+/// Who remembers a plan that the store forgot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KnownTo {
+    /// The journal on this machine.
+    Journal,
+    /// The venue, which has an order of it: placed by another machine, or by this one with another
+    /// journal.
+    Venue,
+}
+
+impl KnownTo {
+    /// As one word: a metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Venue => "venue",
+        }
+    }
+}
+
 /// How far a plan had come when its process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Abandoned {
@@ -221,7 +243,7 @@ impl Event<'_> {
             }
             Self::PlanPublished { plan }
             | Self::Duplicate { plan }
-            | Self::KnownBefore { plan }
+            | Self::KnownBefore { plan, .. }
             | Self::WaitStarted { plan, .. }
             | Self::PermitFound { plan, .. }
             | Self::StoreTrouble { plan, .. }
@@ -272,12 +294,13 @@ impl Event<'_> {
                     plan.symbol()
                 ),
             ),
-            Self::KnownBefore { plan } => (
+            Self::KnownBefore { plan, to } => (
                 Level::Error,
                 format!(
-                    "Plan {} was dealt with before and is not executed again: the store lost its claim symbol={}",
+                    "Plan {} was dealt with before and is not executed again: the store lost its claim symbol={} known_to={}",
                     plan.id,
-                    plan.symbol()
+                    plan.symbol(),
+                    to.as_str()
                 ),
             ),
             Self::Recovered { from, result } => {

@@ -53,6 +53,16 @@ pub struct Position<D> {
     pub desk: D,
 }
 
+/// What the venue has for a plan that no order of this process has left for.
+#[derive(Debug)]
+pub enum Prepared<D> {
+    /// It shows no order of the plan; here is the position, flat or not.
+    Fresh(Position<D>),
+    /// It has an order of the plan already, from whomever: there must not be another. Here is what
+    /// to ask with what became of it.
+    Ordered(OrderTrace),
+}
+
 /// Cuts quantities to what the venue takes.
 pub trait QuantityRules: fmt::Debug + Send + Sync {
     /// The largest quantity the venue accepts for a market order that is not above `wanted`, or
@@ -197,9 +207,14 @@ pub trait Exchange: Send + Sync {
     /// What [`Exchange::prepare`] lays out for one plan.
     type Desk: QuantityRules;
 
-    /// The symbol's live position and everything a plan's order will need: rules, clock offset, a
-    /// warm connection, the fixed part of the request. Called while the permits are awaited, so
-    /// that nothing slow is left for after the grant. Sends no order; safe to drop.
+    /// Whether the venue has an order of the plan already, and if not, the symbol's live position and
+    /// everything the order will need: rules, clock offset, a warm connection, the fixed part of the
+    /// request. Called while the permits are awaited, so that nothing slow is left for after the
+    /// grant. Sends no order; safe to drop.
+    ///
+    /// The question is the fence between machines: each has a journal of its own, and a store that
+    /// lost its claims hands a plan out to the next one. Where it has no answer, the error says so
+    /// and no order follows.
     ///
     /// What is laid out must not be signed later than `sign_by`, whatever happens to this process
     /// in between: what became of the order is asked about after a window that ends then.
@@ -208,7 +223,7 @@ pub trait Exchange: Send + Sync {
         symbol: &Symbol,
         plan: &PlanId,
         sign_by: Instant,
-    ) -> impl Future<Output = Result<Position<Self::Desk>, ExchangeError>> + Send;
+    ) -> impl Future<Output = Result<Prepared<Self::Desk>, ExchangeError>> + Send;
 
     /// What the order at this desk could be asked about with, were it sent: to be written down
     /// before it is. `None` where there is no position and hence no order. Computes only.

@@ -35,9 +35,9 @@ mod symbol;
 mod text;
 pub mod worker;
 
-pub use event::{Event, Observer};
+pub use event::{Event, KnownTo, Observer};
 pub use exchange::{
-    Exchange, Fill, OrderTrace, Position, QuantityRules, Settlement, Side, Submission,
+    Exchange, Fill, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission,
 };
 #[cfg(feature = "fault-points")]
 pub use fault::POINTS as FAULT_POINTS;

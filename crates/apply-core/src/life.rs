@@ -1,9 +1,9 @@
 //! The life of one plan, top to bottom: claimed, granted, sized, submitted, told.
 
 use crate::{
-    event::{Event, Observer},
+    event::{Event, KnownTo, Observer},
     exchange::{
-        Exchange, ExchangeError, Fill, OrderTrace, Position, Settlement, StopReplacement,
+        Exchange, ExchangeError, Fill, OrderTrace, Position, Prepared, Settlement, StopReplacement,
         Submission,
     },
     fault,
@@ -186,6 +186,7 @@ impl<P: Ports> ApplyLayer<P> {
     async fn known_before(&self, claimed: &ClaimedPlan, known: Entry) -> ApplyResult {
         self.tell(Event::KnownBefore {
             plan: &claimed.plan,
+            to: KnownTo::Journal,
         });
         match (known.result, known.intent) {
             (Some(result), _) => result,
@@ -196,6 +197,16 @@ impl<P: Ports> ApplyLayer<P> {
                 self.journal_failed(&claimed.plan, &why)
             }
         }
+    }
+
+    /// A plan that another machine ordered for before its claim was lost: no second order, and the
+    /// result says what became of the first.
+    async fn ordered_before(&self, plan: &Plan, trace: &OrderTrace) -> ApplyResult {
+        self.tell(Event::KnownBefore {
+            plan,
+            to: KnownTo::Venue,
+        });
+        self.ask(plan, trace).await
     }
 
     /// Asks what became of something that was about to be placed, and makes a result of it.
@@ -313,8 +324,12 @@ impl<P: Ports> ApplyLayer<P> {
             attempt,
         } = claimed;
         let venue = self.ports.exchange();
-        let position = venue.prepare(plan.symbol(), &plan.id, sign_by).await?;
+        let prepared = venue.prepare(plan.symbol(), &plan.id, sign_by).await?;
         fault::point("after_prepare");
+        let position = match prepared {
+            Prepared::Fresh(position) => position,
+            Prepared::Ordered(trace) => return Err(Unready::Ordered(trace)),
+        };
         if position.amount.is_zero() {
             return Err(Unready::NoPosition);
         }
@@ -372,6 +387,7 @@ impl<P: Ports> ApplyLayer<P> {
             Unready::Venue(error) => self.venue_failed(plan, &error),
             Unready::Journal(error) => self.journal_failed(plan, &error),
             Unready::Known(known) => self.known_before(claimed, *known).await,
+            Unready::Ordered(trace) => self.ordered_before(plan, &trace).await,
             Unready::ClaimLost => self.failed(
                 Case::of(plan),
                 "claim_lost",
@@ -632,6 +648,8 @@ enum Unready {
     ClaimLost,
     /// The journal knows the plan.
     Known(Box<Entry>),
+    /// The venue has an order of the plan.
+    Ordered(OrderTrace),
 }
 
 impl From<ExchangeError> for Unready {

@@ -57,6 +57,68 @@ async fn an_intent_without_an_outcome_is_asked_about_and_never_sent() {
     assert!(recover(&next.layer).await.unwrap().is_empty(), "once");
 }
 
+/// Two machines, each with a journal of its own, on a store that lost its claims in between: the
+/// first one's result and the second one's.
+async fn ordered_on_two_machines(ours: &Stage) -> (ApplyResult, ApplyResult) {
+    ours.answer_yes();
+    ours.propose("PARTIAL_75");
+    let first = ours.carry_out().await;
+    let theirs = ours.sibling_after_a_loss("instance-b");
+    theirs.when_planned(1, ms(50), |permits, plan| {
+        permits.put(plan, "governor", GOVERNOR.as_bytes());
+        permits.put(plan, "p33", p33("0.008", "0.0124").as_bytes());
+    });
+    let second = theirs.carry_out().await;
+    assert_eq!(second.plan, first.plan);
+    let told = theirs.log.lines();
+    assert!(told.iter().any(|line| line.ends_with("known_to=venue")));
+    tokio::time::sleep(ms(1_000)).await;
+    for name in ["governor", "p33"] {
+        let left = theirs.permits().holds(&second.plan, name);
+        assert!(left, "permits that buy nothing are not taken");
+    }
+    (first, second)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_another_machine_ordered_for_is_told_as_the_venue_knows_it_and_not_ordered_again() {
+    let stage = Stage::new();
+    stage
+        .venue()
+        .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
+    let (first, second) = ordered_on_two_machines(&stage).await;
+    assert!(first.executed && second.executed);
+    assert_eq!(second.steps, first.steps);
+    assert_eq!(stage.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_another_machine_is_told_though_the_position_is_gone_with_it() {
+    let stage = Stage::new();
+    stage
+        .venue()
+        .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
+    stage.answer_yes();
+    stage.propose("PARTIAL_75");
+    stage.carry_out().await;
+    stage.venue().script(|script| script.position = Ok(d("0")));
+    let theirs = stage.sibling_after_a_loss("instance-b");
+    let result = theirs.carry_out().await;
+    assert_eq!((result.executed, result.error), (true, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_another_machine_that_nobody_can_account_for_is_unresolved() {
+    let stage = Stage::new();
+    let (first, second) = ordered_on_two_machines(&stage).await;
+    assert!(first.executed);
+    assert_eq!(
+        (second.executed, second.error.as_deref()),
+        (false, Some("order_unresolved"))
+    );
+    assert_eq!(stage.venue().closes().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_order_nobody_can_account_for_is_told_once_and_loudly() {
     let stage = Stage::new();

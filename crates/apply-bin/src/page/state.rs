@@ -255,7 +255,7 @@ impl Observer for Live {
                 let step = view.step.clone().unwrap_or_default();
                 view.order = Some(OrderView::stop(&step, replacement, now()));
             }),
-            Event::KnownBefore { plan } => self.plan(plan, |view| {
+            Event::KnownBefore { plan, .. } => self.plan(plan, |view| {
                 view.note = Some("dealt with before; the store had lost its claim");
             }),
             Event::Recovered { from, result } => {

@@ -168,6 +168,17 @@ impl Stage {
         Self::over(ports, settings(name, Mode::Testnet))
     }
 
+    /// Such an instance after the store lost everything: claims, permits and who took them.
+    pub(crate) fn sibling_after_a_loss(&self, name: &str) -> Self {
+        self.board().memory.forget();
+        let ports = StagePorts {
+            journal: FlakyJournal::default(),
+            permits: MemoryStore::new(Arc::new(PermitSet::default())),
+            ..self.ports.clone()
+        };
+        Self::over(ports, settings(name, Mode::Testnet))
+    }
+
     /// The same machine's next process.
     pub(crate) fn restarted(&self, name: &str) -> Self {
         self.restarted_as(name, Mode::Testnet)

@@ -2,8 +2,8 @@
 
 use super::d;
 use apply_core::{
-    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, QuantityRules,
-    Settlement, Side, Submission, Symbol,
+    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, Prepared,
+    QuantityRules, Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
 };
 use permit_gate::PlanId;
@@ -50,7 +50,16 @@ pub(crate) struct Script {
     pub(crate) profit: Result<Option<Profit>, ExchangeError>,
     /// `None`: places every stop.
     pub(crate) stop: Option<StopReplacement>,
+    /// Whether orders it was sent can be found by their plan.
+    pub(crate) shows_orders: bool,
     asked: Vec<(Instant, Asked)>,
+}
+
+impl Script {
+    fn has_order_of(&self, plan: &PlanId) -> bool {
+        let of_plan = |asked: &Asked| matches!(asked, Asked::Close { plan: of, .. } if of == plan);
+        self.asked.iter().any(|(_, asked)| of_plan(asked))
+    }
 }
 
 impl Venue {
@@ -65,6 +74,7 @@ impl Venue {
             },
             profit: Ok(None),
             stop: None,
+            shows_orders: true,
             asked: Vec::new(),
         })))
     }
@@ -125,19 +135,21 @@ impl Exchange for Venue {
         symbol: &Symbol,
         plan: &PlanId,
         _: std::time::Instant,
-    ) -> Result<Position<Desk>, ExchangeError> {
+    ) -> Result<Prepared<Desk>, ExchangeError> {
         let asked = Asked::Position(symbol.clone(), plan.clone());
         let thinks = self.hear(asked, |script| script.thinks);
         sleep(thinks).await;
         let script = self.0.lock().unwrap();
-        script.position.clone().map(|amount| Position {
-            amount,
-            desk: Desk {
-                plan: plan.clone(),
-                held: amount,
-                rules: script.rules.clone(),
-            },
-        })
+        let amount = script.position.clone()?;
+        if script.shows_orders && script.has_order_of(plan) {
+            return Ok(Prepared::Ordered(trace()));
+        }
+        let desk = Desk {
+            plan: plan.clone(),
+            held: amount,
+            rules: script.rules.clone(),
+        };
+        Ok(Prepared::Fresh(Position { amount, desk }))
     }
 
     fn trace(&self, desk: &Desk) -> Option<OrderTrace> {
