@@ -37,7 +37,11 @@ pub struct Stage {
 impl Stage {
     /// Both parts, up and empty.
     pub async fn open() -> Self {
-        let redis = RedisServer::start().await;
+        Self::open_on(RedisServer::start().await).await
+    }
+
+    /// The same with a server of one's own making.
+    pub async fn open_on(redis: RedisServer) -> Self {
         let config = SimConfig::default()
             .position("BTCUSDT", Decimal::new(124, 1))
             .position("ETHUSDT", Decimal::new(124, 0))

@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) gates: GateSettings,
     pub(crate) wait: WaitPolicy,
     pub(crate) poll: Duration,
+    /// How long nothing may have been written to a proposal before it counts as whole.
+    pub(crate) settle: Duration,
     pub(crate) dedupe_ttl: Duration,
     pub(crate) kill_switch: bool,
     pub(crate) http: SocketAddr,
@@ -108,12 +110,13 @@ impl fmt::Display for Mistakes {
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
 /// is not known is probably a typing error.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 24] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
     "APPLY_PERMIT_WAIT_MS",
     "APPLY_PERMIT_STEP_MS",
     "APPLY_POLL_SEC",
+    "APPLY_SETTLE_MS",
     "APPLY_DEDUPE_TTL_SEC",
     "APPLY_KILL_SWITCH",
     "APPLY_METRICS_PORT",
@@ -181,6 +184,7 @@ impl Config {
                 ..WaitPolicy::default()
             },
             poll: read.seconds("APPLY_POLL_SEC", "5", 0.01..=3600.0),
+            settle: read.fine_millis("APPLY_SETTLE_MS", 0.5, 0.0..=10_000.0),
             dedupe_ttl: read.seconds("APPLY_DEDUPE_TTL_SEC", "21600", 60.0..=31_536_000.0),
             kill_switch: read.kill_switch(),
             http: read.http(),
@@ -360,6 +364,17 @@ impl Reader<'_> {
         range: std::ops::RangeInclusive<u64>,
     ) -> Duration {
         Duration::from_millis(self.number(key, default, range, " (milliseconds)"))
+    }
+
+    /// Milliseconds with a fraction.
+    fn fine_millis(
+        &mut self,
+        key: &'static str,
+        default: f64,
+        range: std::ops::RangeInclusive<f64>,
+    ) -> Duration {
+        let millis = self.number(key, default, range, " (milliseconds)");
+        Duration::from_secs_f64(millis) / 1000
     }
 
     fn seconds(
@@ -614,6 +629,7 @@ mod tests {
             (config.poll.as_secs(), config.dedupe_ttl.as_secs()),
             (5, 21_600)
         );
+        assert_eq!(config.settle.as_micros(), 500);
         assert_eq!(config.http.to_string(), "127.0.0.1:8043");
         assert_eq!(config.redis.reveal(), "redis://localhost:6379/0");
         assert_eq!(config.venue, Host::default());
@@ -628,6 +644,7 @@ mod tests {
             ("APPLY_PERMIT_WAIT_MS", "-5"),
             ("APPLY_PERMIT_STEP_MS", "0"),
             ("APPLY_POLL_SEC", "nan"),
+            ("APPLY_SETTLE_MS", "-1"),
             ("K_BLOCK_CRITICAL", "0.5"),
             ("K_BLOCK_WARNING", "0.9"),
             ("APPLY_KILL_SWITCH", "maybe"),
@@ -646,6 +663,7 @@ mod tests {
             "APPLY_PERMIT_WAIT_MS",
             "APPLY_PERMIT_STEP_MS",
             "APPLY_POLL_SEC",
+            "APPLY_SETTLE_MS",
             "K_BLOCK_WARNING",
             "APPLY_KILL_SWITCH",
             "APPLY_METRICS_PORT",

@@ -193,6 +193,7 @@ impl Stage {
                 board: board.clone(),
                 halted: false,
                 file: None,
+                front: None,
             },
             permits: permits.clone(),
             journal: MemoryJournal::default(),

@@ -26,6 +26,7 @@ struct Inner {
     dedupe_hits: Counter,
     last_success: Family<SymbolLabels, Gauge>,
     refused: Family<ReasonLabels, Counter>,
+    proposals: Family<ByLabels, Counter>,
     blocks: Family<ReasonLabels, Counter>,
     found: Family<FoundLabels, Counter>,
     wait: Histogram,
@@ -69,6 +70,11 @@ struct ReasonLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FoundLabels {
     permit: String,
+    by: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLabels {
     by: &'static str,
 }
 
@@ -126,6 +132,12 @@ impl Metrics {
             r,
             "proposals_refused",
             "Proposals that could not be read",
+            Family::default(),
+        );
+        let proposals = registered(
+            r,
+            "proposals_found",
+            "Proposals that were new, by what noticed them",
             Family::default(),
         );
         let blocks = registered(
@@ -206,6 +218,7 @@ impl Metrics {
             dedupe_hits,
             last_success,
             refused,
+            proposals,
             blocks,
             found,
             wait,
@@ -275,6 +288,9 @@ impl Inner {
                 }));
             }
         }
+        for by in ["first_try", "push", "poll"] {
+            drop(self.proposals.get_or_create(&ByLabels { by }));
+        }
         for found in ["claimed", "intending", "concluded"] {
             drop(self.recovered.get_or_create(&AbandonedLabels { found }));
         }
@@ -295,6 +311,10 @@ impl Observer for Metrics {
     fn observe(&self, event: &Event<'_>) {
         let m = &*self.0;
         match event {
+            Event::ProposalFound { by, .. } => {
+                let by = by.as_str();
+                m.proposals.get_or_create(&ByLabels { by }).inc();
+            }
             Event::ProposalRefused { error } => {
                 m.refused
                     .get_or_create(&ReasonLabels {

@@ -4,6 +4,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     exit::Failure,
+    front::Front,
     gauges::{StoreGauges, VenueGauges},
     halt::HaltFile,
     health::{Health, Manager, WithHealth},
@@ -19,7 +20,7 @@ use apply_core::{
     ApplyLayer, Event, Mode, Observer, Ports, Settings, recover, recovery::take_over,
 };
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
-use apply_redis::{BoardConfig, Instance, RedisBoard};
+use apply_redis::{BoardConfig, Instance, Keys, RedisBoard};
 use exchange_client::Client;
 use exchange_sim::{ApiKey, Sim, SimConfig};
 use permit_gate::{AttemptId, PermitStore};
@@ -68,7 +69,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let Some((board, permits)) = connect(&config, instance, &stop).await? else {
         return Ok(()); // told to stop before there was anything to do
     };
-    info!("Permits are awaited by {}", permits.watch_mode());
+    info!(
+        "Permits are awaited and proposals noticed by {}",
+        permits.watch_mode()
+    );
     weigh(&board, config.state.strict).await?;
     let client = venue_client(&config).await?;
     let live = Live::new(
@@ -94,6 +98,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
             board: board.clone(),
             halted: config.kill_switch,
             file: Some(HaltFile::at(config.state.halt_file.clone())),
+            front: Some(front(&config, &permits)?),
         },
         permits: permits.clone(),
         journal,
@@ -161,6 +166,14 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     })?;
     info!("Stopped");
     Ok(())
+}
+
+/// What tells of proposals that were written.
+fn front(config: &Config, permits: &RedisPermitStore) -> Result<Front, Failure> {
+    let prefix = Keys::default().proposal;
+    Front::follow(permits, &prefix, &config.symbols, config.settle).map_err(|error| {
+        Failure::unavailable(format!("cannot start a thread for short pauses: {error}"))
+    })
 }
 
 /// The journal of the state directory. Opening reads and checks the whole file.
@@ -291,7 +304,8 @@ async fn connect(
     let wrong = |error: permit_redis::ConfigError| Failure::configuration(error.to_string());
     let permits = RedisConfig::new(config.redis.reveal())
         .map_err(wrong)?
-        .permits(config.permits.clone());
+        .permits(config.permits.clone())
+        .follow_prefix(&Keys::default().proposal);
     let mut board = BoardConfig::new(config.redis.reveal());
     board.result_ttl = board.result_ttl.max(config.dedupe_ttl);
     board.instance = instance;

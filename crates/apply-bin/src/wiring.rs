@@ -1,11 +1,11 @@
 //! The ports put together, and the loop that serves the symbols. `run` and `demo` share it all.
 
-use crate::{clock::SystemClock, halt::HaltFile, venue::Venue};
+use crate::{clock::SystemClock, front::Front, halt::HaltFile, venue::Venue};
 use apply_core::{
     ApplyLayer, ApplyResult, Claim, Event, Halt, Intent, Journal, Observed, OpenPlan, Plan,
     PlanLog, PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker,
 };
-use permit_gate::{AttemptId, PermitStore};
+use permit_gate::{AttemptId, FoundBy, PermitStore};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,8 @@ pub(crate) struct Switched<B> {
     pub(crate) halted: bool,
     /// `APPLY_KILL_SWITCH_FILE`, where there is one to look for.
     pub(crate) file: Option<HaltFile>,
+    /// What tells of changes where the board itself does not.
+    pub(crate) front: Option<Front>,
 }
 
 impl<B> Switched<B> {
@@ -109,7 +111,20 @@ impl<B: ProposalSource> ProposalSource for Switched<B> {
     }
 
     async fn changed(&self, symbol: &Symbol) {
-        self.board.changed(symbol).await;
+        match &self.front {
+            Some(front) => front.changed(symbol).await,
+            None => self.board.changed(symbol).await,
+        }
+    }
+
+    fn settles(&self) -> bool {
+        self.front.as_ref().is_some_and(Front::settles)
+    }
+
+    async fn settled(&self) {
+        if let Some(front) = &self.front {
+            front.settled().await;
+        }
     }
 }
 
@@ -178,10 +193,10 @@ async fn follow<P: Ports>(
     stop: CancellationToken,
 ) {
     let mut worker = SymbolWorker::new(symbol.clone());
-    let mut failing = false;
+    let (mut failing, mut by) = (false, FoundBy::FirstTry);
     while !stop.is_cancelled() {
         // Never cancelled: from its claim on a plan owes the world a result.
-        let looked = worker.look(&layer).await;
+        let looked = worker.look_after(&layer, by).await;
         let pause = match &looked {
             Ok(_) => poll,
             Err(_) => poll.min(RETRY),
@@ -197,10 +212,10 @@ async fn follow<P: Ports>(
             });
         }
         failing = looked.is_err();
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = layer.ports().proposals().changed(&symbol) => {}
-            () = sleep(pause) => {}
-        }
+        by = tokio::select! {
+            () = stop.cancelled() => return,
+            () = layer.ports().proposals().changed(&symbol) => FoundBy::Push,
+            () = sleep(pause) => FoundBy::Poll,
+        };
     }
 }

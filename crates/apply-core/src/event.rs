@@ -15,6 +15,13 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A proposal that was not there before, or was another one.
+    ProposalFound {
+        /// The symbol.
+        symbol: &'a Symbol,
+        /// What noticed it.
+        by: FoundBy,
+    },
     /// A proposal cannot be read; nothing follows from it.
     ProposalRefused {
         /// Why.
@@ -205,6 +212,7 @@ impl Event<'_> {
     /// The event's name, in snake_case: a field for machines.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::ProposalFound { .. } => "proposal_found",
             Self::ProposalRefused { .. } => "proposal_refused",
             Self::PlanPublished { .. } => "plan_published",
             Self::Duplicate { .. } => "duplicate_plan",
@@ -237,7 +245,7 @@ impl Event<'_> {
     fn about(&self) -> (Option<&PlanId>, &Symbol) {
         match self {
             Self::ProposalRefused { error } => (None, error.symbol()),
-            Self::PortFailed { symbol, .. } => (None, symbol),
+            Self::PortFailed { symbol, .. } | Self::ProposalFound { symbol, .. } => (None, symbol),
             Self::ResultPublished { result } | Self::Recovered { result, .. } => {
                 (Some(&result.plan), &result.symbol)
             }
@@ -266,6 +274,10 @@ impl Event<'_> {
 
     fn level_and_text(&self) -> (Level, String) {
         match self {
+            Self::ProposalFound { symbol, by } => (
+                Level::Debug,
+                format!("Proposal for {symbol} found by={}", by.as_str()),
+            ),
             Self::ProposalRefused { error } => (
                 Level::Warn,
                 format!("Proposal refused: {error} reason={}", error.code()),

@@ -76,9 +76,22 @@ pub trait ProposalSource: Send + Sync {
         Halt::Off
     }
 
-    /// Resolves when the proposal may have changed since the last call. A source without pushes
-    /// never resolves; the caller polls besides. Cancellation safe.
+    /// Resolves when the proposal may have changed since the last call, and whoever writes it has
+    /// come to an end: a proposal may be written in several steps. A source without pushes never
+    /// resolves; the caller polls besides. Cancellation safe.
     fn changed(&self, symbol: &Symbol) -> impl Future<Output = ()> + Send;
+
+    /// Whether a proposal can be caught half written, so that one that was not told of by
+    /// [`ProposalSource::changed`] has to be read twice, with [`ProposalSource::settled`] between.
+    fn settles(&self) -> bool {
+        false
+    }
+
+    /// Resolves once whoever was in the middle of writing a proposal has come to an end.
+    /// Cancellation safe.
+    fn settled(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 /// Whose a plan is.

@@ -9,14 +9,17 @@ use crate::{
     result::ApplyResult,
     symbol::Symbol,
 };
-use permit_gate::{AttemptId, PlanId};
+use permit_gate::{AttemptId, FoundBy, PlanId};
+use sha2::{Digest, Sha256};
 
 /// Follows one symbol. Several run side by side; none waits for another.
 #[derive(Debug)]
 pub struct SymbolWorker {
     symbol: Symbol,
     /// What the last look saw and dealt with: an unchanged proposal is not dealt with again.
-    seen: Option<Observed>,
+    seen: Option<Fingerprint>,
+    /// What was told as found: one that has to be looked at again is found once.
+    found: Option<Fingerprint>,
     /// The claim that was asked for without an answer: the next try has to be the same attempt.
     unanswered: Option<(PlanId, AttemptId)>,
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
@@ -41,6 +44,7 @@ impl SymbolWorker {
         Self {
             symbol,
             seen: None,
+            found: None,
             unanswered: None,
             last_skip: None,
         }
@@ -57,10 +61,41 @@ impl SymbolWorker {
     /// nothing. Cancellation: only before the first await of a claimed plan; see
     /// [`ApplyLayer`]. Ask for the end between two calls.
     pub async fn look<P: Ports>(&mut self, layer: &ApplyLayer<P>) -> Result<Worked, PortError> {
-        let observed = layer.ports().proposals().fetch(&self.symbol).await?;
-        if self.seen.as_ref() == Some(&observed) {
+        let by = match self.seen {
+            None => FoundBy::FirstTry,
+            Some(_) => FoundBy::Poll,
+        };
+        self.look_after(layer, by).await
+    }
+
+    /// The same where it is known what made the caller look. What
+    /// [`ProposalSource::changed`] told of is whole by then; anything else may have been caught half
+    /// written, and is read again once that would be over.
+    pub async fn look_after<P: Ports>(
+        &mut self,
+        layer: &ApplyLayer<P>,
+        by: FoundBy,
+    ) -> Result<Worked, PortError> {
+        let proposals = layer.ports().proposals();
+        let mut observed = proposals.fetch(&self.symbol).await?;
+        if self.seen == Some(Fingerprint::of(&observed)) {
             return Ok(Worked::Nothing);
         }
+        if by != FoundBy::Push && proposals.settles() {
+            proposals.settled().await;
+            observed = proposals.fetch(&self.symbol).await?;
+        }
+        let fingerprint = Fingerprint::of(&observed);
+        if self.seen == Some(fingerprint) {
+            return Ok(Worked::Nothing);
+        }
+        if self.found != Some(fingerprint) && observed.proposal != Ok(None) {
+            layer.tell(Event::ProposalFound {
+                symbol: &self.symbol,
+                by,
+            });
+        }
+        self.found = Some(fingerprint);
         let worked = match &observed.proposal {
             Ok(None) => Worked::Nothing,
             Ok(Some(raw)) => match Proposal::parse(&self.symbol, raw) {
@@ -70,7 +105,7 @@ impl SymbolWorker {
             Err(error) => refuse(layer, error),
         };
         // Noted only now: what failed half way is looked at again.
-        self.seen = Some(observed);
+        self.seen = Some(fingerprint);
         Ok(worked)
     }
 
@@ -136,4 +171,86 @@ impl SymbolWorker {
 fn refuse<P: Ports>(layer: &ApplyLayer<P>, error: &ProposalError) -> Worked {
     layer.tell(Event::ProposalRefused { error });
     Worked::Declined
+}
+
+/// What a look saw, in few bytes: a thousand symbols that keep still should cost next to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    /// Half of a SHA-256: no two proposals that anybody can find share one.
+    fn of(observed: &Observed) -> Self {
+        let mut digest = Sha256::new();
+        // Each text with its length before it: no two lists of texts run into the same bytes.
+        let mut text = |text: &str| {
+            digest.update((text.len() as u64).to_le_bytes());
+            digest.update(text);
+        };
+        match &observed.halt {
+            Halt::Off => text("off"),
+            Halt::On { by } => {
+                text("on");
+                text(by);
+            }
+        }
+        match &observed.proposal {
+            Ok(None) => text("none"),
+            Ok(Some(raw)) => {
+                text("proposal");
+                let mut fields: Vec<_> = raw.iter().collect();
+                fields.sort_unstable();
+                for (field, value) in fields {
+                    text(field);
+                    text(value);
+                }
+            }
+            Err(error) => {
+                text("unreadable");
+                text(&error.to_string());
+            }
+        }
+        let mut half = [0; 16];
+        let whole = digest.finalize();
+        for (byte, from) in half.iter_mut().zip(whole) {
+            *byte = from;
+        }
+        Self(half)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(fields: &[(&str, &str)], halt: Halt) -> Fingerprint {
+        let fields = fields.iter();
+        let raw = fields
+            .map(|(field, value)| ((*field).to_owned(), (*value).to_owned()))
+            .collect();
+        Fingerprint::of(&Observed {
+            proposal: Ok(Some(raw)),
+            halt,
+        })
+    }
+
+    #[test]
+    fn a_fingerprint_changes_with_every_field_and_the_switch_and_with_nothing_else() {
+        let on = |by: &str| Halt::On { by: by.into() };
+        let one = seen(&[("a", "1"), ("b", "2")], Halt::Off);
+        assert_eq!(one, seen(&[("b", "2"), ("a", "1")], Halt::Off));
+        let others = [
+            seen(&[("a", "1"), ("b", "3")], Halt::Off),
+            seen(&[("a", "1")], Halt::Off),
+            seen(&[("a", "1b"), ("", "2")], Halt::Off),
+            seen(&[("a", "1"), ("b", "2")], on("key")),
+            seen(&[("a", "1"), ("b", "2")], on("file")),
+            Fingerprint::of(&Observed {
+                proposal: Ok(None),
+                halt: Halt::Off,
+            }),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            assert_ne!(one, *other, "{index}");
+        }
+    }
 }

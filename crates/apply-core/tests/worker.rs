@@ -8,7 +8,7 @@ use apply_core::{
     memory::MemoryBoard,
 };
 use common::*;
-use permit_gate::AttemptId;
+use permit_gate::{AttemptId, FoundBy};
 
 /// Every plan so far gets both permits at once, as a generous reviewer would write them again and
 /// again.
@@ -430,4 +430,51 @@ async fn a_rewritten_proposal_wakes_its_own_reader() {
         board.propose(&eth(), &fields);
     });
     assert!(woke);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proposal_that_a_poll_catches_half_written_is_read_again_before_it_counts() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    // The action of a new proposal with the score of an old one: a plan nobody proposed.
+    stage.propose_with("PARTIAL_75", &[("kill_score", "0.1")]);
+    let board = stage.ports.board.memory.clone();
+    stage.ports.board.while_it_settles(move || {
+        let whole = [("harvest_action", "HOLD"), ("kill_score", "0.9")];
+        board.propose(&btc(), &whole);
+    });
+    worker.look(&stage.layer).await.unwrap();
+    let critical = (Decision::Blocked, "kill_score_critical".to_owned());
+    assert_eq!(decisions(&stage), [critical]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_push_told_of_is_whole_and_not_read_twice() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    stage.answer_yes();
+    stage.propose("PARTIAL_75");
+    let board = stage.ports.board.memory.clone();
+    let another = move || board.propose(&btc(), &[]);
+    stage.ports.board.while_it_settles(another);
+    let worked = worker.look_after(&stage.layer, FoundBy::Push).await;
+    assert!(matches!(worked, Ok(Worked::CarriedOut(_))), "{worked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proposal_is_told_as_found_once_and_by_what() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    worker.look(&stage.layer).await.unwrap();
+    stage.propose("HOLD");
+    stage.ports.board.fail("announce", 2);
+    for by in [FoundBy::Push, FoundBy::Poll] {
+        worker.look_after(&stage.layer, by).await.unwrap_err();
+    }
+    worker.look(&stage.layer).await.unwrap();
+    stage.propose_with("HOLD", &[("R_net", "2.0")]);
+    worker.look(&stage.layer).await.unwrap();
+    worker.look(&stage.layer).await.unwrap();
+    let found = |by| format!("Proposal for BTCUSDT found by={by}");
+    assert_eq!(stage.log.debug_lines(), [found("push"), found("poll")]);
 }

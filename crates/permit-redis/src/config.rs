@@ -27,6 +27,7 @@ pub struct RedisConfig {
     pub(crate) receipt: KeyTemplate,
     pub(crate) receipt_ttl: Duration,
     pub(crate) kill_switch: String,
+    pub(crate) followed: Vec<String>,
     pub(crate) response_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) ping_every: Duration,
@@ -93,6 +94,7 @@ impl RedisConfig {
             receipt,
             receipt_ttl: Duration::from_secs(21_600),
             kill_switch: "quantum:global:kill_switch".into(),
+            followed: Vec::new(),
             response_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(2),
             ping_every: Duration::from_secs(1),
@@ -124,6 +126,16 @@ impl RedisConfig {
     pub fn receipt(mut self, template: KeyTemplate, ttl: Duration) -> Self {
         self.receipt = template;
         self.receipt_ttl = ttl.max(Duration::from_secs(1));
+        self
+    }
+
+    /// Hears of writes to keys that begin like this as well, over the same watch connection; none
+    /// by default. See [`crate::RedisPermitStore::follow`]. An empty prefix would be every key of
+    /// the server and is not followed.
+    pub fn follow_prefix(mut self, prefix: &str) -> Self {
+        if !prefix.is_empty() {
+            self.followed.push(prefix.into());
+        }
         self
     }
 
@@ -253,6 +265,7 @@ impl fmt::Debug for RedisConfig {
             .field("receipt", &self.receipt)
             .field("receipt_ttl", &self.receipt_ttl)
             .field("kill_switch", &self.kill_switch)
+            .field("followed", &self.followed)
             .field("response_timeout", &self.response_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("ping_every", &self.ping_every)

@@ -117,4 +117,4 @@ pub use config::{ConfigError, RedisConfig};
 pub use keys::{KeyTemplate, KeysProblem, PermitKeys, PermitKeysError, TemplateError};
 pub use stats::Stats;
 pub use store::{ConnectError, RedisPermitStore};
-pub use watch::{RedisWatch, WatchMode};
+pub use watch::{RedisFollow, RedisWatch, WatchMode};

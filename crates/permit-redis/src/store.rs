@@ -9,7 +9,7 @@ use crate::{
     server::{Context, Server},
     stats::{Counters, Stats},
     take::{Order, is_halted},
-    watch::{Hub, RedisWatch, Registry, WatchMode},
+    watch::{Hub, RedisFollow, RedisWatch, Registry, WatchMode},
 };
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, StoreError, Take};
 use std::{fmt, sync::Arc, time::Duration};
@@ -72,7 +72,8 @@ impl RedisPermitStore {
         config.check()?;
         let counters = Arc::new(Counters::default());
         let (keys, switch) = (config.keys.clone(), config.kill_switch.clone());
-        let registry = Registry::new(keys, switch, Arc::clone(&counters));
+        let followed = config.followed.clone();
+        let registry = Registry::new(keys, switch, followed, Arc::clone(&counters));
         let hub = Hub::new(registry, Arc::clone(&counters));
         let context = Context {
             patience: Patience {
@@ -104,6 +105,15 @@ impl RedisPermitStore {
     /// How waiting plans are woken at this moment.
     pub fn watch_mode(&self) -> WatchMode {
         self.inner.hub.mode()
+    }
+
+    /// Follows one key that begins like a prefix of [`RedisConfig::follow_prefix`]: proposals, say,
+    /// that somebody rewrites in place. Costs the server nothing beyond the watch there is already.
+    ///
+    /// Nothing is promised of a key under no such prefix, and nothing while
+    /// [`RedisPermitStore::watch_mode`] is polling: whoever follows polls besides.
+    pub fn follow(&self, key: &str) -> RedisFollow {
+        self.inner.hub.registry().follow(key)
     }
 
     /// What it has done so far.

@@ -4,6 +4,7 @@
 
 mod crowd;
 mod ending;
+mod noticing;
 mod permits;
 mod proposals;
 mod scenarios;

@@ -21,7 +21,11 @@ pub(crate) struct FlakyBoard {
     pub(crate) memory: MemoryBoard,
     faults: Faults,
     halted_here: Arc<AtomicBool>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
+
+/// What a writer does while whoever caught it half way gives it time.
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 #[derive(Clone, Default)]
 pub(crate) struct FlakyJournal {
@@ -51,6 +55,11 @@ impl FlakyBoard {
     /// Turns the switch on this machine on; the store's stays as it is.
     pub(crate) fn halt_here(&self) {
         self.halted_here.store(true, Ordering::Relaxed);
+    }
+
+    /// Proposals can be caught half written once, and this is the other half.
+    pub(crate) fn while_it_settles(&self, write: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Box::new(write));
     }
 }
 
@@ -126,6 +135,16 @@ impl ProposalSource for FlakyBoard {
 
     async fn changed(&self, symbol: &Symbol) {
         self.memory.changed(symbol).await;
+    }
+
+    fn settles(&self) -> bool {
+        self.meanwhile.lock().unwrap().is_some()
+    }
+
+    async fn settled(&self) {
+        if let Some(write) = self.meanwhile.lock().unwrap().take() {
+            write();
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Ports for StagePorts {
     }
 }
 
-/// Keeps every line of the log, as operators would see it.
+/// Keeps every line of the log; operators see all but those for a close look.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<(Level, String)>>>);
 
@@ -108,7 +108,15 @@ impl Observer for Log {
 impl Log {
     pub(crate) fn lines(&self) -> Vec<String> {
         let lines = self.0.lock().unwrap();
-        lines.iter().map(|(_, line)| line.clone()).collect()
+        let shown = lines.iter().filter(|(level, _)| *level > Level::Debug);
+        shown.map(|(_, line)| line.clone()).collect()
+    }
+
+    /// The lines for a close look.
+    pub(crate) fn debug_lines(&self) -> Vec<String> {
+        let lines = self.0.lock().unwrap();
+        let debug = lines.iter().filter(|(level, _)| *level == Level::Debug);
+        debug.map(|(_, line)| line.clone()).collect()
     }
 
     /// How many lines begin like this.

@@ -108,7 +108,7 @@ mod tests {
     use permit_gate::PlanId;
 
     fn hub() -> Arc<Hub> {
-        let registry = Registry::new(PermitKeys::default(), "k".into(), Arc::default());
+        let registry = Registry::new(PermitKeys::default(), "k".into(), vec![], Arc::default());
         Hub::new(registry, Arc::default())
     }
 

@@ -67,6 +67,10 @@ async fn run(
             }
         }
         let held = hub.arm(mode);
+        if mode.pushes() {
+            // Whatever was written while nobody watched.
+            hub.registry().wake_all();
+        }
         if let Some(settled) = settled.take() {
             let _ = settled.send(());
         }
@@ -77,8 +81,6 @@ async fn run(
                 if times > 1 {
                     hub.counters().watch_reconnects.add();
                 }
-                // Whatever was written while nobody watched.
-                hub.registry().wake_all();
                 let why = broken(connection, patience, &gone).await;
                 tracing::warn!(server = %name, error = %why, "the watch is blind until it is made again");
                 drop(held);
@@ -145,7 +147,12 @@ async fn arm(
         }
         Err(error) => return Err(error),
     }
-    if notifies(&mut connection).await? {
+    if let Some(flags) = notifies(&mut connection).await? {
+        if hub.registry().follows() && !flags.contains(['A', 'h']) {
+            tracing::warn!(
+                "this server does not tell of hashes, so followed ones have to be polled; add h to notify-keyspace-events to change that"
+            );
+        }
         let db = endpoint.db();
         for prefix in hub.registry().prefixes() {
             let pattern = format!("__keyspace@{db}__:{}*", escaped(prefix));
@@ -172,19 +179,20 @@ async fn speaks_resp3(connection: &mut MultiplexedConnection) -> RedisResult<boo
     }
 }
 
-/// Whether the server already announces writes, deletes and expiries by key. It is only asked,
+/// What the server announces, where that is writes, deletes and expiries by key. It is only asked,
 /// never told to: the setting is the operator's, and costs every client of that server.
-async fn notifies(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+async fn notifies(connection: &mut MultiplexedConnection) -> RedisResult<Option<String>> {
     let mut config = cmd("CONFIG");
     config.arg("GET").arg("notify-keyspace-events");
     let answer: RedisResult<HashMap<String, String>> = config.query_async(connection).await;
     let flags = match answer {
         Ok(mut answer) => answer.remove("notify-keyspace-events").unwrap_or_default(),
-        Err(error) if error.code().is_some() => return Ok(false),
+        Err(error) if error.code().is_some() => return Ok(None),
         Err(error) => return Err(error),
     };
     let has = |flag| flags.contains(flag);
-    Ok(has('K') && (has('A') || (has('g') && has('$') && has('x'))))
+    let enough = has('K') && (has('A') || (has('g') && has('$') && has('x')));
+    Ok(enough.then_some(flags))
 }
 
 /// A prefix as a pattern that means just itself.

@@ -1,5 +1,6 @@
-//! Who waits for what. Pushes come in by key, wake-ups go out by plan.
+//! Who waits for what. Pushes come in by key, wake-ups go out by plan, and by key to followers.
 
+use super::follow::{Followers, RedisFollow};
 use crate::{keys::PermitKeys, stats::Counters};
 use permit_gate::{PermitMask, PermitSet, PlanId, Signal, Watch};
 use redis::{PushInfo, PushKind, Value};
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 pub(crate) struct Registry {
     keys: PermitKeys,
     switch: String,
+    followers: Arc<Followers>,
     counters: Arc<Counters>,
     waiters: Mutex<Waiters>,
 }
@@ -39,10 +41,16 @@ struct Waiter {
 const LOOK_AGAIN: u32 = 1 << 31;
 
 impl Registry {
-    pub(crate) fn new(keys: PermitKeys, switch: String, counters: Arc<Counters>) -> Arc<Self> {
+    pub(crate) fn new(
+        keys: PermitKeys,
+        switch: String,
+        followed: Vec<String>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             keys,
             switch,
+            followers: Arc::new(Followers::of(followed)),
             counters,
             waiters: Mutex::default(),
         })
@@ -68,6 +76,11 @@ impl Registry {
         }
     }
 
+    /// Begins to collect what happens to this key.
+    pub(crate) fn follow(&self, key: &str) -> RedisFollow {
+        self.followers.follow(key)
+    }
+
     /// How many plans wait.
     pub(crate) fn waiting(&self) -> usize {
         self.lock().count
@@ -78,6 +91,7 @@ impl Registry {
         for waiter in self.lock().by_plan.values().flatten() {
             waiter.add(LOOK_AGAIN);
         }
+        self.followers.ring_all();
     }
 
     /// Takes in what the server pushed, whatever it is.
@@ -112,6 +126,7 @@ impl Registry {
         let Ok(key) = std::str::from_utf8(key) else {
             return;
         };
+        self.followers.ring(key);
         if key == self.switch {
             for waiter in waiters.by_plan.values().flatten() {
                 waiter.add(LOOK_AGAIN);
@@ -130,11 +145,19 @@ impl Registry {
     /// What every key worth hearing about begins with, none of them within another.
     pub(crate) fn prefixes(&self) -> Vec<&str> {
         let templates = self.keys.templates().iter().map(|t| t.prefix());
-        let mut all: Vec<&str> = templates.chain([&*self.switch]).collect();
+        let mut all: Vec<&str> = templates
+            .chain([&*self.switch])
+            .chain(self.followers.prefixes())
+            .collect();
         all.sort_unstable();
         // Sorted, a prefix stands right before everything it covers.
         all.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
         all
+    }
+
+    /// Whether keys are followed that may be of other types than permits are.
+    pub(crate) fn follows(&self) -> bool {
+        self.followers.prefixes().next().is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {
@@ -203,7 +226,13 @@ mod tests {
 
     fn registry(line: &str) -> Arc<Registry> {
         let keys = PermitKeys::parse(line).unwrap();
-        Registry::new(keys, "quantum:global:kill_switch".into(), Arc::default())
+        let followed = vec!["quantum:proposal:".into()];
+        Registry::new(
+            keys,
+            "quantum:global:kill_switch".into(),
+            followed,
+            Arc::default(),
+        )
     }
 
     fn push(registry: &Registry, keys: &[&str]) {
@@ -297,11 +326,11 @@ mod tests {
         let switch = "quantum:global:kill_switch";
         assert_eq!(
             registry("governor,p33,p26").prefixes(),
-            [switch, "quantum:permit:"]
+            [switch, "quantum:permit:", "quantum:proposal:"]
         );
         assert_eq!(
             registry("governor,p33=desk:{plan}").prefixes(),
-            ["desk:", switch, "quantum:permit:"]
+            ["desk:", switch, "quantum:permit:", "quantum:proposal:"]
         );
         assert_eq!(registry("governor=quantum:{plan}").prefixes(), ["quantum:"]);
     }
