@@ -6,7 +6,7 @@ use crate::{
     service::{Service, ServiceBuilder},
     wait::within,
 };
-use exchange_sim::{OrderRecord, Sim, SimConfig, SimHandle};
+use exchange_sim::{OrderRecord, Sim, SimConfig, SimHandle, SymbolSpec};
 use redis::{AsyncCommands, AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
@@ -46,6 +46,21 @@ impl Stage {
             .position("BTCUSDT", Decimal::new(124, 1))
             .position("ETHUSDT", Decimal::new(124, 0))
             .position("SOLUSDT", Decimal::new(1240, 0));
+        Self::open_with(redis, config).await
+    }
+
+    /// A server of one's own and a venue that holds 12.4 of each of these symbols, all of them like
+    /// BTCUSDT.
+    pub async fn open_for(redis: RedisServer, symbols: &[String]) -> Self {
+        let config = symbols.iter().fold(SimConfig::default(), |config, symbol| {
+            config
+                .symbol(SymbolSpec::btcusdt().named(symbol))
+                .position(symbol, Decimal::new(124, 1))
+        });
+        Self::open_with(redis, config).await
+    }
+
+    async fn open_with(redis: RedisServer, config: SimConfig) -> Self {
         let sim = Sim::start(config)
             .await
             .unwrap_or_else(|error| panic!("no simulated venue: {error}"));

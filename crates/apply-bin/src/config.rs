@@ -15,6 +15,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     os::unix::fs::PermissionsExt,
     str::FromStr,
     time::Duration,
@@ -31,6 +32,8 @@ pub(crate) struct Config {
     /// How long nothing may have been written to a proposal before it counts as whole.
     pub(crate) settle: Duration,
     pub(crate) dedupe_ttl: Duration,
+    /// How many plans may be under way.
+    pub(crate) max_in_flight: NonZeroUsize,
     pub(crate) kill_switch: bool,
     pub(crate) http: SocketAddr,
     pub(crate) log_level: tracing::Level,
@@ -110,13 +113,14 @@ impl fmt::Display for Mistakes {
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
 /// is not known is probably a typing error.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 25] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
     "APPLY_PERMIT_WAIT_MS",
     "APPLY_PERMIT_STEP_MS",
     "APPLY_POLL_SEC",
     "APPLY_SETTLE_MS",
+    "APPLY_MAX_IN_FLIGHT",
     "APPLY_DEDUPE_TTL_SEC",
     "APPLY_KILL_SWITCH",
     "APPLY_METRICS_PORT",
@@ -186,6 +190,7 @@ impl Config {
             poll: read.seconds("APPLY_POLL_SEC", "5", 0.01..=3600.0),
             settle: read.fine_millis("APPLY_SETTLE_MS", 0.5, 0.0..=10_000.0),
             dedupe_ttl: read.seconds("APPLY_DEDUPE_TTL_SEC", "21600", 60.0..=31_536_000.0),
+            max_in_flight: read.max_in_flight(),
             kill_switch: read.kill_switch(),
             http: read.http(),
             log_level: read.log_level(),
@@ -435,6 +440,11 @@ impl Reader<'_> {
         }
     }
 
+    fn max_in_flight(&mut self) -> NonZeroUsize {
+        let limit = self.number("APPLY_MAX_IN_FLIGHT", 10_000, 1..=1_000_000, " (plans)");
+        NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN)
+    }
+
     fn kill_switch(&mut self) -> bool {
         let words = [
             ("false", false),
@@ -630,6 +640,7 @@ mod tests {
             (5, 21_600)
         );
         assert_eq!(config.settle.as_micros(), 500);
+        assert_eq!(config.max_in_flight.get(), 10_000);
         assert_eq!(config.http.to_string(), "127.0.0.1:8043");
         assert_eq!(config.redis.reveal(), "redis://localhost:6379/0");
         assert_eq!(config.venue, Host::default());
@@ -645,6 +656,7 @@ mod tests {
             ("APPLY_PERMIT_STEP_MS", "0"),
             ("APPLY_POLL_SEC", "nan"),
             ("APPLY_SETTLE_MS", "-1"),
+            ("APPLY_MAX_IN_FLIGHT", "0"),
             ("K_BLOCK_CRITICAL", "0.5"),
             ("K_BLOCK_WARNING", "0.9"),
             ("APPLY_KILL_SWITCH", "maybe"),
@@ -664,6 +676,7 @@ mod tests {
             "APPLY_PERMIT_STEP_MS",
             "APPLY_POLL_SEC",
             "APPLY_SETTLE_MS",
+            "APPLY_MAX_IN_FLIGHT",
             "K_BLOCK_WARNING",
             "APPLY_KILL_SWITCH",
             "APPLY_METRICS_PORT",

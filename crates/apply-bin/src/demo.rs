@@ -11,7 +11,7 @@ use crate::{
     wiring::{Outside, Switched, serve},
 };
 use apply_core::{
-    ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Settings, Symbol,
+    ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Room, Settings, Symbol,
     memory::{MemoryBoard, MemoryJournal},
 };
 use exchange_client::{Client, Credentials, Host};
@@ -22,6 +22,7 @@ use permit_issuers::{
 };
 use rust_decimal::Decimal;
 use std::{
+    num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -209,6 +210,7 @@ impl Stage {
             mode: Mode::Testnet,
             wait: WaitPolicy::default(),
             dedupe_ttl: Duration::from_secs(21_600),
+            room: Room::of(NonZeroUsize::MIN),
             attempt: instance(),
         };
         let (tell, told) = unbounded_channel();

@@ -1,5 +1,6 @@
 //! Figures that other crates keep and Prometheus asks for: read when the page is, never copied.
 
+use apply_core::{Occupancy, Room};
 use exchange_client::Client;
 use permit_redis::{RedisPermitStore, WatchMode};
 use prometheus_client::{
@@ -89,6 +90,36 @@ impl Collector for StoreGauges {
             None,
             modes.metric_type(),
         )?)
+    }
+}
+
+/// How full the room for plans under way is.
+#[derive(Debug)]
+pub(crate) struct RoomGauges(pub(crate) Room);
+
+impl Collector for RoomGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Occupancy {
+            limit,
+            taken,
+            waiting,
+        } = self.0.occupancy();
+        for (name, help, value) in [
+            (
+                "plans_in_flight",
+                "Plans under way, from the claim to the result",
+                taken,
+            ),
+            ("plans_in_flight_limit", "How many may be", limit),
+            (
+                "symbols_without_room",
+                "Symbols whose plan was refused for now and waits for its turn",
+                waiting,
+            ),
+        ] {
+            gauge(&mut encoder, name, help, as_i64(value))?;
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,10 @@
 
 use crate::config::LogFormat;
 use apply_core::{Event, Observer, event};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -21,27 +25,70 @@ pub(crate) fn start(level: tracing::Level, format: LogFormat) {
         .try_init();
 }
 
-/// Writes one log event for each event of the core.
-#[derive(Debug, Clone, Copy)]
+/// Writes one log event for each event of the core, but for refusals in a crowd.
+#[derive(Debug)]
 pub(crate) struct LogObserver {
     format: LogFormat,
+    refusals: Throttle,
 }
 
 impl LogObserver {
     pub(crate) fn new(format: LogFormat) -> Self {
-        Self { format }
+        Self {
+            format,
+            refusals: Throttle::default(),
+        }
     }
 }
 
 impl Observer for LogObserver {
     fn observe(&self, event: &Event<'_>) {
-        let (level, line) = event.line();
+        let (level, mut line) = event.line();
+        if let Event::NoRoom { .. } = event {
+            match self.refusals.admit(Instant::now()) {
+                None => return,
+                Some(0) => {}
+                Some(hidden) => line.push_str(&format!(" not_shown_before={hidden}")),
+            }
+        }
         match level {
             event::Level::Debug => self.write::<DEBUG>(event, &line),
             event::Level::Info => self.write::<INFO>(event, &line),
             event::Level::Warn => self.write::<WARN>(event, &line),
             event::Level::Error => self.write::<ERROR>(event, &line),
         }
+    }
+}
+
+/// Lets so many lines a second through: a flood of proposals must not become one of the log. The
+/// metrics count them all.
+#[derive(Debug, Default)]
+struct Throttle(Mutex<Admitted>);
+
+#[derive(Debug, Default)]
+struct Admitted {
+    since: Option<Instant>,
+    shown: u32,
+    hidden: u64,
+}
+
+impl Throttle {
+    const A_SECOND: u32 = 10;
+
+    /// Whether a line may be shown now, and how many were not since the last one that was.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut admitted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = |since: Instant| now.duration_since(since) >= Duration::from_secs(1);
+        if admitted.since.is_none_or(over) {
+            admitted.since = Some(now);
+            admitted.shown = 0;
+        }
+        if admitted.shown == Self::A_SECOND {
+            admitted.hidden += 1;
+            return None;
+        }
+        admitted.shown += 1;
+        Some(std::mem::take(&mut admitted.hidden))
     }
 }
 
@@ -74,5 +121,20 @@ impl LogObserver {
             WARN => emit!(WARN),
             _ => emit!(ERROR),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_ten_lines_a_second_and_the_rest_is_told_by_number() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let shown = |at| (0..100).filter_map(|_| throttle.admit(at)).collect();
+        let first: Vec<u64> = shown(now);
+        assert_eq!(first, [0; 10]);
+        let later: Vec<u64> = shown(now + Duration::from_secs(1));
+        assert_eq!(later, [90, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 }

@@ -1,7 +1,7 @@
 //! What Prometheus reads: the old names as they were, the new ones beside them.
 
 use crate::{http::Page, reasons};
-use apply_core::{Event, Observer, Settlement, Submission, Symbol};
+use apply_core::{Event, Observer, Settlement, Submission, Symbol, event};
 use permit_gate::PermitSet;
 use prometheus_client::{
     collector::Collector,
@@ -27,6 +27,7 @@ struct Inner {
     last_success: Family<SymbolLabels, Gauge>,
     refused: Family<ReasonLabels, Counter>,
     proposals: Family<ByLabels, Counter>,
+    no_room: Family<ReasonLabels, Counter>,
     blocks: Family<ReasonLabels, Counter>,
     found: Family<FoundLabels, Counter>,
     wait: Histogram,
@@ -140,6 +141,12 @@ impl Metrics {
             "Proposals that were new, by what noticed them",
             Family::default(),
         );
+        let no_room = registered(
+            r,
+            "plans_refused",
+            "Plans that were refused for now, by reason; each is looked at again when there is room",
+            Family::default(),
+        );
         let blocks = registered(
             r,
             "blocks",
@@ -219,6 +226,7 @@ impl Metrics {
             last_success,
             refused,
             proposals,
+            no_room,
             blocks,
             found,
             wait,
@@ -288,6 +296,9 @@ impl Inner {
                 }));
             }
         }
+        drop(self.no_room.get_or_create(&ReasonLabels {
+            reason: event::NO_ROOM.into(),
+        }));
         for by in ["first_try", "push", "poll"] {
             drop(self.proposals.get_or_create(&ByLabels { by }));
         }
@@ -314,6 +325,10 @@ impl Observer for Metrics {
             Event::ProposalFound { by, .. } => {
                 let by = by.as_str();
                 m.proposals.get_or_create(&ByLabels { by }).inc();
+            }
+            Event::NoRoom { .. } => {
+                let reason = event::NO_ROOM.into();
+                m.no_room.get_or_create(&ReasonLabels { reason }).inc();
             }
             Event::ProposalRefused { error } => {
                 m.refused

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     exit::Failure,
     front::Front,
-    gauges::{StoreGauges, VenueGauges},
+    gauges::{RoomGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
     health::{Health, Manager, WithHealth},
     http,
@@ -17,7 +17,7 @@ use crate::{
     wiring::{Outside, Switched, serve},
 };
 use apply_core::{
-    ApplyLayer, Event, Mode, Observer, Ports, Settings, recover, recovery::take_over,
+    ApplyLayer, Event, Mode, Observer, Ports, Room, Settings, recover, recovery::take_over,
 };
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard};
@@ -79,7 +79,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         &config.symbols,
         Vitals::begun(config.mode, settings.attempt.as_str()),
     );
-    let metrics = metrics(&config, &permits, client.as_ref(), &live);
+    let metrics = metrics(&config, &permits, &settings.room, client.as_ref(), &live);
     let health = Health::default();
     let page = tokio::spawn(http::serve_with(
         listener,
@@ -373,12 +373,14 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
 fn metrics(
     config: &Config,
     permits: &RedisPermitStore,
+    room: &Room,
     client: Option<&Client>,
     live: &Live,
 ) -> Metrics {
     let names: Vec<&str> = permits.permits().iter().map(|p| p.name()).collect();
     let mut gauges: Vec<Box<dyn Collector>> = vec![
         Box::new(StoreGauges(permits.clone())),
+        Box::new(RoomGauges(room.clone())),
         Box::new(page::FlowGauges(live.clone())),
     ];
     if let Some(client) = client {
@@ -395,6 +397,7 @@ fn settings(config: &Config) -> Settings {
         mode: config.mode,
         wait: config.wait,
         dedupe_ttl: config.dedupe_ttl,
+        room: Room::of(config.max_in_flight),
         attempt: instance(),
     }
 }

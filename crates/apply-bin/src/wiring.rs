@@ -3,7 +3,7 @@
 use crate::{clock::SystemClock, front::Front, halt::HaltFile, venue::Venue};
 use apply_core::{
     ApplyLayer, ApplyResult, Claim, Event, Halt, Intent, Journal, Observed, OpenPlan, Plan,
-    PlanLog, PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker,
+    PlanLog, PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker, Worked,
 };
 use permit_gate::{AttemptId, FoundBy, PermitStore};
 use std::{sync::Arc, time::Duration};
@@ -212,6 +212,16 @@ async fn follow<P: Ports>(
             });
         }
         failing = looked.is_err();
+        if let Ok(Worked::NoRoom) = looked {
+            // Its place in the queue is kept however often the proposal is rewritten meanwhile; what
+            // is looked at then is what stands there then.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = worker.wait_for_room(&layer) => {}
+            }
+            by = FoundBy::Poll;
+            continue;
+        }
         by = tokio::select! {
             () = stop.cancelled() => return,
             () = layer.ports().proposals().changed(&symbol) => FoundBy::Push,

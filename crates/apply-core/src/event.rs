@@ -32,6 +32,14 @@ pub enum Event<'a> {
         /// The plan.
         plan: &'a Plan,
     },
+    /// A plan that would execute was refused for now: too many are under way. Nothing was claimed,
+    /// its proposal is looked at again when there is room. Told once a plan.
+    NoRoom {
+        /// The plan.
+        plan: &'a Plan,
+        /// How many plans may be under way.
+        limit: usize,
+    },
     /// An EXECUTE plan was claimed before, here or elsewhere.
     Duplicate {
         /// The plan.
@@ -162,6 +170,9 @@ impl KnownTo {
     }
 }
 
+/// Why a plan is refused for now, as in logs and metrics.
+pub const NO_ROOM: &str = "too_many_plans_in_flight";
+
 /// How far a plan had come when its process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Abandoned {
@@ -215,6 +226,7 @@ impl Event<'_> {
             Self::ProposalFound { .. } => "proposal_found",
             Self::ProposalRefused { .. } => "proposal_refused",
             Self::PlanPublished { .. } => "plan_published",
+            Self::NoRoom { .. } => "plan_refused",
             Self::Duplicate { .. } => "duplicate_plan",
             Self::KnownBefore { .. } => "plan_known_before",
             Self::Recovered { .. } => "plan_recovered",
@@ -250,6 +262,7 @@ impl Event<'_> {
                 (Some(&result.plan), &result.symbol)
             }
             Self::PlanPublished { plan }
+            | Self::NoRoom { plan, .. }
             | Self::Duplicate { plan }
             | Self::KnownBefore { plan, .. }
             | Self::WaitStarted { plan, .. }
@@ -298,6 +311,15 @@ impl Event<'_> {
                 };
                 (level, line)
             }
+            Self::NoRoom { plan, limit } => (
+                Level::Warn,
+                format!(
+                    "Plan {} refused for now (decision={}, symbol={}) reason={NO_ROOM} limit={limit}",
+                    plan.id,
+                    plan.decision,
+                    plan.symbol()
+                ),
+            ),
             Self::Duplicate { plan } => (
                 Level::Info,
                 format!(

@@ -30,6 +30,7 @@ pub mod proposal;
 mod python_float;
 pub mod recovery;
 pub mod result;
+pub mod room;
 pub mod sizing;
 mod symbol;
 mod text;
@@ -50,6 +51,7 @@ pub use ports::{
 pub use proposal::{Proposal, ProposalError, RawProposal};
 pub use recovery::{RecoveryReport, recover};
 pub use result::{ApplyResult, StepResult};
+pub use room::{Occupancy, Room};
 pub use sizing::{ApprovedClose, ApprovedStop, Armed};
 pub use symbol::{Symbol, SymbolError};
 pub use worker::{SymbolWorker, Worked};

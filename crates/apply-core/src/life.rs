@@ -11,6 +11,7 @@ use crate::{
     plan::{Decision, GateSettings, Plan, Step},
     ports::{Claim, Clock, Halt, PlanLog, PortError, Ports, ProposalSource, ResultLog},
     result::{ApplyResult, StepResult},
+    room::Room,
     sizing::{ApprovedClose, ApprovedStop, NoOrder},
     symbol::Symbol,
 };
@@ -49,6 +50,9 @@ pub struct Settings {
     pub wait: WaitPolicy,
     /// How long a claim lasts.
     pub dedupe_ttl: Duration,
+    /// The places for plans under way, from the claim to the result. More are refused until there
+    /// is room. Clones of these settings share them.
+    pub room: Room,
     /// This process, unique among all that share the store and new at each start. Its attempts
     /// are numbered under this name: `host-1.7`.
     pub attempt: AttemptId,
@@ -90,6 +94,11 @@ impl<P: Ports> ApplyLayer<P> {
     /// The operator's decisions.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The places for plans under way.
+    pub fn room(&self) -> &Room {
+        &self.settings.room
     }
 
     /// Tells the observer; for what happens around the layer rather than in it.

@@ -7,6 +7,7 @@ use crate::{
     ports::{Halt, Observed, PlanLog, PortError, Ports, ProposalSource},
     proposal::{Proposal, ProposalError},
     result::ApplyResult,
+    room::Place,
     symbol::Symbol,
 };
 use permit_gate::{AttemptId, FoundBy, PlanId};
@@ -20,6 +21,10 @@ pub struct SymbolWorker {
     seen: Option<Fingerprint>,
     /// What was told as found: one that has to be looked at again is found once.
     found: Option<Fingerprint>,
+    /// The plan that was refused last for want of room: told once.
+    refused: Option<PlanId>,
+    /// A place that was waited for, for the next look.
+    place: Option<Place>,
     /// The claim that was asked for without an answer: the next try has to be the same attempt.
     unanswered: Option<(PlanId, AttemptId)>,
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
@@ -34,6 +39,9 @@ pub enum Worked {
     Nothing,
     /// The proposal was refused, skipped, blocked or claimed elsewhere.
     Declined,
+    /// A plan that would execute found no room. Wait with [`SymbolWorker::wait_for_room`], then look
+    /// again: until then nothing comes of it.
+    NoRoom,
     /// A plan was carried out.
     CarriedOut(Box<ApplyResult>),
 }
@@ -45,6 +53,8 @@ impl SymbolWorker {
             symbol,
             seen: None,
             found: None,
+            refused: None,
+            place: None,
             unanswered: None,
             last_skip: None,
         }
@@ -76,6 +86,8 @@ impl SymbolWorker {
         layer: &ApplyLayer<P>,
         by: FoundBy,
     ) -> Result<Worked, PortError> {
+        // Given back by any look that does not come to a plan.
+        let place = self.place.take();
         let proposals = layer.ports().proposals();
         let mut observed = proposals.fetch(&self.symbol).await?;
         if self.seen == Some(Fingerprint::of(&observed)) {
@@ -99,7 +111,14 @@ impl SymbolWorker {
         let worked = match &observed.proposal {
             Ok(None) => Worked::Nothing,
             Ok(Some(raw)) => match Proposal::parse(&self.symbol, raw) {
-                Ok(proposal) => self.deal_with(layer, proposal, &observed.halt).await?,
+                Ok(proposal) => match self
+                    .deal_with(layer, proposal, &observed.halt, place)
+                    .await?
+                {
+                    // Not dealt with: the next look has to find it again.
+                    Worked::NoRoom => return Ok(Worked::NoRoom),
+                    worked => worked,
+                },
                 Err(error) => refuse(layer, &error),
             },
             Err(error) => refuse(layer, error),
@@ -109,17 +128,33 @@ impl SymbolWorker {
         Ok(worked)
     }
 
+    /// Waits until there is room for a plan of this symbol, behind all that wait already. The place
+    /// is kept for the next look.
+    ///
+    /// Cancellation: the turn is given up.
+    pub async fn wait_for_room<P: Ports>(&mut self, layer: &ApplyLayer<P>) {
+        if self.place.is_none() {
+            self.place = Some(layer.room().enter().await);
+        }
+    }
+
     async fn deal_with<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
         proposal: Proposal,
         halt: &Halt,
+        place: Option<Place>,
     ) -> Result<Worked, PortError> {
         let plan = Plan::decide(proposal, &layer.settings().gates, halt);
         let Some(step) = plan.step.clone() else {
             self.decline(layer, &plan).await?;
             return Ok(Worked::Declined);
         };
+        let Some(_place) = place.or_else(|| layer.room().try_enter()) else {
+            self.refuse_for_now(layer, &plan);
+            return Ok(Worked::NoRoom);
+        };
+        self.refused = None;
         self.last_skip = None;
         let attempt = match self.unanswered.take() {
             Some((asked, attempt)) if asked == plan.id => attempt,
@@ -132,6 +167,14 @@ impl SymbolWorker {
             Some(claimed) => Ok(Worked::CarriedOut(Box::new(layer.carry_out(claimed).await))),
             None => Ok(Worked::Declined),
         }
+    }
+
+    fn refuse_for_now<P: Ports>(&mut self, layer: &ApplyLayer<P>, plan: &Plan) {
+        if self.refused.as_ref() != Some(&plan.id) {
+            let limit = layer.room().occupancy().limit;
+            layer.tell(Event::NoRoom { plan, limit });
+        }
+        self.refused = Some(plan.id.clone());
     }
 
     /// Puts the plan on the stream once, and a result besides: always for what was blocked or in

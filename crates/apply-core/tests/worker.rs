@@ -4,11 +4,12 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Decision, Mode, PortError, ProposalSource, ResultLog, SymbolWorker, Worked,
+    ApplyResult, Decision, Mode, PortError, ProposalSource, ResultLog, Room, SymbolWorker, Worked,
     memory::MemoryBoard,
 };
 use common::*;
 use permit_gate::{AttemptId, FoundBy};
+use std::num::NonZeroUsize;
 
 /// Every plan so far gets both permits at once, as a generous reviewer would write them again and
 /// again.
@@ -477,4 +478,57 @@ async fn a_proposal_is_told_as_found_once_and_by_what() {
     worker.look(&stage.layer).await.unwrap();
     let found = |by| format!("Proposal for BTCUSDT found by={by}");
     assert_eq!(stage.log.debug_lines(), [found("push"), found("poll")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_without_room_is_refused_and_carried_out_once_there_is_some() {
+    let stage = Stage::with(Mode::Testnet, |settings| {
+        settings.room = Room::of(NonZeroUsize::MIN);
+    });
+    let mut worker = SymbolWorker::new(btc());
+    let other = stage.layer.room().try_enter().unwrap();
+    let grant = |permits: &permit_gate::MemoryStore, plan: &permit_gate::PlanId| {
+        permits.put(plan, "governor", GOVERNOR.as_bytes());
+        permits.put(plan, "p33", p33("0.008", "0.0124").as_bytes());
+    };
+    stage.when_planned(1, ms(50), grant);
+    stage.propose("PARTIAL_75");
+    for _ in 0..3 {
+        let worked = worker.look(&stage.layer).await;
+        assert!(matches!(worked, Ok(Worked::NoRoom)), "{worked:?}");
+    }
+    // What is no plan to execute needs no room, and leaves none taken.
+    stage.propose("HOLD");
+    worker.look(&stage.layer).await.unwrap();
+    assert_eq!(decisions(&stage), [(Decision::Skip, "action_hold".into())]);
+    stage.propose("PARTIAL_75");
+    worker.look(&stage.layer).await.unwrap();
+    assert_eq!(stage.plans().len(), 1, "nothing was claimed");
+    drop(other);
+    worker.wait_for_room(&stage.layer).await;
+    assert_eq!(stage.layer.room().occupancy().taken, 1);
+    let worked = worker.look(&stage.layer).await;
+    assert!(matches!(worked, Ok(Worked::CarriedOut(_))), "{worked:?}");
+    assert_eq!(stage.layer.room().occupancy().taken, 0);
+    assert_eq!(stage.venue().closes().len(), 1);
+    let refused = "refused for now (decision=EXECUTE, symbol=BTCUSDT) reason=too_many_plans_in_flight limit=1";
+    let lines = stage.log.lines();
+    let told = lines.iter().filter(|line| line.contains(refused)).count();
+    assert_eq!(told, 1, "once a plan: {lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_not_needed_any_more_goes_to_the_next() {
+    let stage = Stage::with(Mode::Testnet, |settings| {
+        settings.room = Room::of(NonZeroUsize::MIN);
+    });
+    let mut worker = SymbolWorker::new(btc());
+    let other = stage.layer.room().try_enter().unwrap();
+    stage.propose("PARTIAL_75");
+    worker.look(&stage.layer).await.unwrap();
+    drop(other);
+    worker.wait_for_room(&stage.layer).await;
+    stage.propose("HOLD");
+    worker.look(&stage.layer).await.unwrap();
+    assert_eq!(stage.layer.room().occupancy().taken, 0);
 }

@@ -4,6 +4,7 @@
 
 mod crowd;
 mod ending;
+mod flood;
 mod noticing;
 mod permits;
 mod proposals;

@@ -11,12 +11,13 @@ pub(crate) use board::{FlakyBoard, FlakyJournal};
 pub(crate) use venue::{Asked, StepRules, Venue, filled, trace};
 
 use apply_core::{
-    ApplyLayer, ApplyResult, Clock, Event, GateSettings, Mode, Observer, Plan, Ports, Settings,
-    Symbol, SymbolWorker, Worked, event::Level,
+    ApplyLayer, ApplyResult, Clock, Event, GateSettings, Mode, Observer, Plan, Ports, Room,
+    Settings, Symbol, SymbolWorker, Worked, event::Level,
 };
 use permit_gate::{AttemptId, MemoryStore, PermitSet, PlanId, Timer, WaitPolicy};
 use rust_decimal::Decimal;
 use std::{
+    num::NonZeroUsize,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -306,6 +307,7 @@ fn settings(instance: &str, mode: Mode) -> Settings {
         mode,
         wait: WaitPolicy::default(),
         dedupe_ttl: Duration::from_secs(21_600),
+        room: Room::of(NonZeroUsize::new(100).unwrap()),
         attempt: AttemptId::new(instance).unwrap(),
     }
 }
