@@ -3,6 +3,7 @@
 use crate::{
     config::{BoardConfig, Keys},
     durability::{self, Durability},
+    link::{Connection, Link},
     open::{self, Gone},
 };
 use apply_core::{
@@ -12,8 +13,7 @@ use apply_core::{
 use permit_gate::AttemptId;
 use redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, Script, ScriptInvocation, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    io::tcp::TcpSettings,
+    aio::ConnectionManagerConfig, io::tcp::TcpSettings,
 };
 use std::{
     future::pending,
@@ -39,10 +39,10 @@ const PROPOSAL_FIELDS: [&str; 9] = [
 ];
 
 /// Proposals, plans and results on one Redis. Clones share one connection, which comes back by
-/// itself; nothing is sent twice behind the caller's back.
+/// itself, also where it has gone silent; nothing is sent twice behind the caller's back.
 #[derive(Clone)]
 pub struct RedisBoard {
-    connection: ConnectionManager,
+    link: Arc<Link>,
     config: Arc<BoardConfig>,
     scripts: Arc<Scripts>,
     gone: Arc<Gone>,
@@ -75,10 +75,9 @@ impl RedisBoard {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_min_delay(Duration::from_millis(50))
             .set_max_delay(Duration::from_millis(500));
-        let connection = ConnectionManager::new_lazy_with_config(client, manager)
-            .map_err(failed("connect to Redis"))?;
+        let link = Link::new(client, manager).map_err(failed("connect to Redis"))?;
         let board = Self {
-            connection,
+            link,
             config: Arc::new(config),
             scripts: Arc::new(Scripts {
                 claim: Script::new(include_str!("claim.lua")),
@@ -96,7 +95,7 @@ impl RedisBoard {
 
     /// Whether the server answers.
     pub async fn ping(&self) -> Result<(), PortError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         redis::cmd("PING")
             .query_async::<()>(&mut connection)
             .await
@@ -132,8 +131,8 @@ impl RedisBoard {
         &self.config
     }
 
-    pub(crate) fn connection(&self) -> ConnectionManager {
-        self.connection.clone()
+    pub(crate) fn connection(&self) -> Connection {
+        self.link.connection()
     }
 
     /// Whether a replica has everything this connection wrote.
@@ -157,7 +156,7 @@ impl RedisBoard {
         script: &ScriptInvocation<'_>,
         doing: &'static str,
     ) -> Result<bool, PortError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         match script.invoke_async::<i64>(&mut connection).await {
             Ok(done) => Ok(done == 1),
             Err(error) => Err(failed(doing)(error)),
@@ -174,7 +173,7 @@ const REPLICA_WAIT: Duration = Duration::from_millis(100);
 impl ProposalSource for RedisBoard {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
         let keys = &self.config.keys;
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let mut look = redis::pipe();
         look.cmd("HMGET")
             .arg(format!("{}{symbol}", keys.proposal))

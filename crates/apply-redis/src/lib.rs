@@ -15,6 +15,7 @@ mod board;
 mod config;
 mod durability;
 mod halt;
+mod link;
 mod open;
 
 pub use board::RedisBoard;
