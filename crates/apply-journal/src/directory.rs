@@ -47,6 +47,20 @@ impl StateDirectory {
         database_in(&self.path)
     }
 
+    /// Where a journal is begun, before it is one.
+    pub(crate) fn draft(&self) -> PathBuf {
+        self.path.join("journal.redb.new")
+    }
+
+    /// Puts a journal that was begun into its place. On disk when it returns.
+    pub(crate) fn put_in_place(&self, draft: &Path) -> Result<(), OpenError> {
+        let moved = || {
+            fs::rename(draft, self.database())?;
+            File::open(&self.path)?.sync_all()
+        };
+        moved().map_err(|error| disk(&self.path, &error))
+    }
+
     /// Which journal lies here, where there is or was one.
     pub(crate) fn note(&self) -> Result<Option<String>, OpenError> {
         note_in(&self.path)

@@ -9,6 +9,7 @@
 //!  <state directory>/
 //!    journal.redb   the entries, one synced transaction for all plans that wait at the moment
 //!    journal.id     says that there is a journal here and which: written once, after the first sync
+//!    journal.redb.new   a journal that is being begun, moved into its place once it is one
 //!    journal.lock   held by the process that writes
 //! ```
 //!

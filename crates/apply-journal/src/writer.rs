@@ -166,6 +166,12 @@ fn open_database(
             hours: settings.hours(),
         });
     }
+    // A file that is begun is begun beside its place and put there whole: a start that is interrupted
+    // leaves nothing that looks like a damaged journal.
+    let draft = directory.draft();
+    if !there {
+        remove(&draft).map_err(|error| disk(&draft, &error))?;
+    }
     // The database panics on some damage instead of naming it.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let mut builder = Database::builder();
@@ -175,7 +181,7 @@ fn open_database(
             .set_cache_size(CACHE);
         match there {
             true => builder.open(&path),
-            false => builder.create(&path),
+            false => builder.create(&draft),
         }
     }));
     let database = match opened {
@@ -210,6 +216,9 @@ fn open_database(
         (None, None) => {
             let name = new_name().map_err(|error| disk(&path, &error))?;
             begin(&database, &name).map_err(|error| disk(&path, &error))?;
+            if !there {
+                directory.put_in_place(&draft)?;
+            }
             directory.write_note(&name)?;
             name
         }
@@ -217,6 +226,14 @@ fn open_database(
     // Nothing may be served over entries that cannot be read.
     check(&database).map_err(|error| damaged(error.0))?;
     Ok((database, name))
+}
+
+/// What is not there need not be removed.
+fn remove(draft: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn read_name(database: &Database) -> Result<Option<String>, Failed> {

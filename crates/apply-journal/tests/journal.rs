@@ -107,6 +107,22 @@ async fn a_journal_that_is_missing_is_no_reason_to_begin_a_new_one() {
 }
 
 #[tokio::test]
+async fn what_an_interrupted_first_start_left_is_begun_anew() {
+    let dir = Dir::new();
+    fs::create_dir(dir.path()).unwrap();
+    let draft = dir.path().join("journal.redb.new");
+    fs::write(&draft, [0; 4096]).unwrap();
+    dir.open().unwrap().record_intent(&intent(1)).await.unwrap();
+    assert!(dir.database().exists() && !draft.exists());
+    // The same bytes in the journal's own place are no beginning.
+    let other = Dir::new();
+    fs::create_dir(other.path()).unwrap();
+    fs::write(other.database(), [0; 4096]).unwrap();
+    let error = other.open().unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn another_directorys_journal_is_refused() {
     let (ours, theirs) = (Dir::new(), Dir::new());
     drop(ours.open().unwrap());

@@ -22,8 +22,9 @@ fn main() {
         Some("--list") => println!("killed: test"),
         _ => {
             what_was_answered_survives_a_kill();
+            a_first_start_that_is_killed_leaves_nothing_in_the_way();
             a_full_disk_is_answered_with_no_and_loses_nothing();
-            println!("test result: ok. 2 passed");
+            println!("test result: ok. 3 passed");
         }
     }
 }
@@ -72,6 +73,28 @@ fn what_was_answered_survives_a_kill() {
         next = entries;
     }
     println!("test what_was_answered_survives_a_kill ... ok ({next} intents, 12 kills)");
+}
+
+/// Killed at ever later moments, of which some lie within the making of the file.
+fn a_first_start_that_is_killed_leaves_nothing_in_the_way() {
+    let mut begun = 0;
+    for round in 0..60 {
+        let dir = Dir::new();
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["write", dir.path().to_str().unwrap(), "0"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(400 * round));
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        begun += u32::from(dir.path().join("journal.redb.new").exists());
+        let opened = dir.open();
+        assert!(opened.is_ok(), "round {round}: {opened:?}");
+    }
+    println!(
+        "test a_first_start_that_is_killed_leaves_nothing_in_the_way ... ok ({begun} of 60 half begun)"
+    );
 }
 
 fn a_full_disk_is_answered_with_no_and_loses_nothing() {
