@@ -133,7 +133,7 @@ impl Process {
                     false => NotReady::Other(format!("it ended with {status}:\n{log}")),
                 });
             }
-            if answers(port).await {
+            if answers(port, self.pid()).await {
                 return Ok(());
             }
             if started.elapsed() > READY_WITHIN {
@@ -151,15 +151,30 @@ impl Drop for Process {
     }
 }
 
-/// Whether a server that has finished loading answers PING. A refusal for want of a password is
+/// Whether the process has finished loading and answers PING. A refusal for want of a password is
 /// an answer too.
-async fn answers(port: u16) -> bool {
+///
+/// Somebody else's server may be on the port, and ours about to end because of that: who answers is
+/// asked as well, where it may be.
+async fn answers(port: u16, pid: u32) -> bool {
     let ask = async {
         let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-        socket.write_all(b"PING\r\n").await?;
-        let mut reply = [0_u8; 16];
-        let got = socket.read(&mut reply).await?;
-        io::Result::Ok(reply[..got].starts_with(b"+PONG") || reply[..got].starts_with(b"-NO"))
+        socket.write_all(b"PING\r\nINFO server\r\n").await?;
+        let mut reply = Vec::new();
+        let ours = format!("process_id:{pid}\r\n");
+        while socket.read_buf(&mut reply).await? > 0 {
+            if reply.starts_with(b"-NO") {
+                return Ok(true);
+            }
+            if !reply.starts_with(&b"+PONG"[..reply.len().min(5)]) {
+                return Ok(false);
+            }
+            let text = String::from_utf8_lossy(&reply);
+            if text.contains("process_id:") && text.contains("\r\ntcp_port:") {
+                return Ok(text.contains(&ours));
+            }
+        }
+        io::Result::Ok(false)
     };
     matches!(
         tokio::time::timeout(Duration::from_secs(1), ask).await,
