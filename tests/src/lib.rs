@@ -10,6 +10,7 @@
 //! panic too: no test skips itself.
 
 mod entry;
+pub mod faults;
 mod program;
 mod reviewer;
 mod service;
@@ -17,7 +18,7 @@ mod stage;
 mod wait;
 
 pub use entry::Entry;
-pub use program::apply_layer;
+pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};
 pub use service::{Ended, Service, ServiceBuilder};
 pub use stage::{PLANS, RESULTS, Stage};

@@ -1,4 +1,4 @@
-//! The binary under test, built from the sources that lie here now.
+//! The binaries under test, built from the sources that lie here now.
 
 use std::{
     ffi::OsString,
@@ -12,19 +12,37 @@ use std::{
 /// # Panics
 /// Where it cannot be built: a stale binary would test something else.
 pub fn apply_layer() -> &'static Path {
-    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(build);
-    match &*BUILT {
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| build("apply-layer", &[]));
+    present(&BUILT)
+}
+
+/// The executable that can be told to die at a named step and to make a mistake, just as fresh.
+///
+/// # Panics
+/// As [`apply_layer`].
+pub fn apply_layer_faulty() -> &'static Path {
+    const FEATURES: [&str; 2] = ["--features", "fault-points,mutants"];
+    static BUILT: LazyLock<Result<PathBuf, String>> =
+        LazyLock::new(|| build("apply-layer-faulty", &FEATURES));
+    present(&BUILT)
+}
+
+fn present(built: &'static Result<PathBuf, String>) -> &'static Path {
+    match built {
         Ok(program) => program,
-        Err(why) => panic!("there is no apply-layer to test: {why}"),
+        Err(why) => panic!("there is no program to test: {why}"),
     }
 }
 
 /// Asks cargo, which takes its own lock on the directory, does nothing where all is fresh, and
 /// says itself where the executable lies.
-fn build() -> Result<PathBuf, String> {
+fn build(name: &str, features: &[&str]) -> Result<PathBuf, String> {
     let test = std::env::current_exe().map_err(|error| format!("who are we? {error}"))?;
-    // <target>/<profile's directory>/deps/<test>
-    let mut above = test.ancestors().skip(2);
+    // A test lies in <target>/<profile's directory>/deps, a program one above.
+    let mut above = test.ancestors().skip(1);
+    if test.parent().is_some_and(|parent| parent.ends_with("deps")) {
+        above.next();
+    }
     let (Some(profile), Some(target)) = (above.next(), above.next()) else {
         return Err(format!(
             "{} does not lie where cargo puts tests",
@@ -39,7 +57,8 @@ fn build() -> Result<PathBuf, String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet", "--package", "apply-bin"])
-        .args(["--bin", "apply-layer", "--profile", profile])
+        .args(["--bin", name, "--profile", profile])
+        .args(features)
         .arg("--message-format=json-render-diagnostics")
         .arg("--target-dir")
         .arg(target)
@@ -55,7 +74,7 @@ fn build() -> Result<PathBuf, String> {
     if !output.status.success() {
         return Err(format!("its build failed ({})", output.status));
     }
-    executable(&output.stdout).ok_or_else(|| "cargo built none".into())
+    executable(&output.stdout, name).ok_or_else(|| "cargo built none".into())
 }
 
 fn about_us(name: &OsString) -> bool {
@@ -70,10 +89,10 @@ fn about_us(name: &OsString) -> bool {
     .any(|prefix| name.starts_with(prefix))
 }
 
-fn executable(messages: &[u8]) -> Option<PathBuf> {
+fn executable(messages: &[u8], name: &str) -> Option<PathBuf> {
     messages
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "apply-layer")
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }

@@ -6,7 +6,9 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     net::SocketAddr,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{
@@ -21,7 +23,7 @@ use tokio::{
     process::{Child, Command},
     sync::watch,
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 /// How the program is started. Its environment is what is said here and nothing else, but for a
@@ -29,6 +31,8 @@ use tokio::{
 #[derive(Debug, Clone)]
 pub struct ServiceBuilder {
     state: Arc<StateDir>,
+    program: Option<PathBuf>,
+    before: Vec<String>,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
 }
@@ -45,6 +49,8 @@ impl ServiceBuilder {
         let directory = state.0.display().to_string();
         Self {
             state,
+            program: None,
+            before: Vec::new(),
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
             environment: [("APPLY_STATE_DIR".to_owned(), directory)].into(),
         }
@@ -53,6 +59,18 @@ impl ServiceBuilder {
     /// Where it keeps what it has to remember.
     pub fn state_directory(&self) -> &Path {
         &self.state.0
+    }
+
+    /// Another build of the program.
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
+    /// Starts it through another program, which is given its path and its arguments.
+    pub fn through(mut self, words: &[&str]) -> Self {
+        self.before = words.iter().map(|word| (*word).to_owned()).collect();
+        self
     }
 
     /// Sets a variable.
@@ -99,6 +117,8 @@ pub struct Service {
 pub struct Ended {
     /// Its exit code; `None` where a signal ended it.
     pub code: Option<i32>,
+    /// The signal that ended it, where one did.
+    pub signal: Option<i32>,
     /// Standard output, line by line.
     pub log: Vec<String>,
     /// Standard error, line by line.
@@ -113,7 +133,10 @@ impl Ended {
 }
 
 impl Service {
-    fn spawn(how: ServiceBuilder) -> Self {
+    pub(crate) fn spawn(how: ServiceBuilder) -> Self {
+        let program = how.program.as_deref().unwrap_or_else(|| apply_layer());
+        let mut words: Vec<&OsStr> = how.before.iter().map(OsStr::new).collect();
+        words.push(program.as_os_str());
         let start = |mut command: Command| {
             command
                 .args(&how.arguments)
@@ -127,9 +150,11 @@ impl Service {
         };
         // Dies with the test's thread, however that ends; where that cannot be had, with this handle.
         let mut tied = Command::new("setpriv");
-        tied.args(["--pdeathsig", "KILL"]).arg(apply_layer());
+        tied.args(["--pdeathsig", "KILL"]).args(&words);
+        let mut bare = Command::new(words[0]);
+        bare.args(&words[1..]);
         let mut child = start(tied)
-            .or_else(|_| start(Command::new(apply_layer())))
+            .or_else(|_| start(bare))
             .unwrap_or_else(|error| panic!("cannot start the service: {error}"));
         let log = Capture::of(child.stdout.take());
         let errors = Capture::of(child.stderr.take());
@@ -158,6 +183,35 @@ impl Service {
             found.iter().find(wanted).cloned().unwrap_or_default()
         })
         .await
+    }
+
+    /// Whether the log came to say this; no where the service ended without.
+    pub async fn says(&self, text: &str) -> bool {
+        let mut lines = self.log.lines.subscribe();
+        within(&format!("the log says {text:?} or ends"), async {
+            loop {
+                let over = self.log.is_over();
+                if lines.borrow().iter().any(|line| line.contains(text)) {
+                    return true;
+                }
+                if over {
+                    return false;
+                }
+                // What is over says nothing more; a pause tells it.
+                let _ = timeout(Duration::from_millis(50), lines.changed()).await;
+            }
+        })
+        .await
+    }
+
+    /// Its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// What was logged up to now.
@@ -221,6 +275,7 @@ impl Service {
         .await;
         Ended {
             code: status.code(),
+            signal: status.signal(),
             log: self.log(),
             errors: self.errors.lines.borrow().clone(),
         }

@@ -21,8 +21,8 @@ pub const PLANS: &str = "quantum:stream:apply.plan";
 /// The stream of results.
 pub const RESULTS: &str = "quantum:stream:apply.result";
 
-const GOVERNOR: &str = "quantum:permit:";
-const P33: &str = "quantum:permit:p33:";
+pub(crate) const GOVERNOR: &str = "quantum:permit:";
+pub(crate) const P33: &str = "quantum:permit:p33:";
 
 /// A real `redis-server` and a simulated venue that holds 12.4 BTC, 124 ETH and 1240 SOL.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Stage {
         }
     }
 
-    /// Brings a server that was killed back: empty, on the same port.
+    /// Brings a server that was killed back, on the same port and with what it kept on disk.
     pub async fn restart_redis(&mut self) {
         self.redis.restart().await;
         self.connection = connect(&self.redis.url()).await;

@@ -1,45 +1,5 @@
-//! `apply-layer`: the last program between a trading brain and an exchange's testnet.
-//!
-//! This file only starts things. [`cli`] says what can be asked for, [`config`] is the one place
-//! that reads the environment, [`run`] wires the ports together and [`demo`] shows the whole path
-//! without anything installed.
+//! The program.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
-mod chain;
-mod cli;
-mod clock;
-mod config;
-mod demo;
-mod exit;
-mod front;
-mod gauges;
-mod halt;
-mod health;
-mod http;
-mod logging;
-mod metrics;
-mod ops;
-mod page;
-mod pause;
-mod reasons;
-mod review;
-mod run;
-mod story;
-mod upkeep;
-mod venue;
-mod wiring;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(cli::dispatch()),
-        Err(error) => {
-            exit::Failure::unavailable(format!("cannot start the runtime: {error}")).into()
-        }
-    }
+fn main() -> std::process::ExitCode {
+    apply_layer::main()
 }

@@ -105,6 +105,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         venue,
         clock: SystemClock,
     };
+    #[cfg(feature = "mutants")]
+    let outside = crate::mutants::with_a_mistake(outside, &config)?;
     let observer = Observers {
         log: LogObserver::new(config.log_format),
         metrics: metrics.clone(),

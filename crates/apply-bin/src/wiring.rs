@@ -2,8 +2,8 @@
 
 use crate::{clock::SystemClock, front::Front, halt::HaltFile, venue::Venue};
 use apply_core::{
-    ApplyLayer, ApplyResult, Claim, Event, Halt, Intent, Journal, Observed, OpenPlan, Plan,
-    PlanLog, PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker, Worked,
+    ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Intent, Journal, Observed, OpenPlan,
+    Plan, PlanLog, PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker, Worked,
 };
 use permit_gate::{AttemptId, FoundBy, PermitStore};
 use std::{sync::Arc, time::Duration};
@@ -11,26 +11,27 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// The outside: a board for proposals, plans and results, a permit store, a journal, a venue, a clock.
-pub(crate) struct Outside<B, S, J> {
+pub(crate) struct Outside<B, S, J, V = Venue> {
     pub(crate) board: Switched<B>,
     pub(crate) permits: S,
     pub(crate) journal: J,
-    pub(crate) venue: Venue,
+    pub(crate) venue: V,
     pub(crate) clock: SystemClock,
 }
 
-impl<B, S, J> Ports for Outside<B, S, J>
+impl<B, S, J, V> Ports for Outside<B, S, J, V>
 where
     B: ProposalSource + PlanLog + ResultLog + 'static,
     S: PermitStore + 'static,
     J: Journal + 'static,
+    V: Exchange + 'static,
 {
     type Proposals = Switched<B>;
     type Plans = Switched<B>;
     type Results = Switched<B>;
     type Permits = S;
     type Journal = J;
-    type Exchange = Venue;
+    type Exchange = V;
     type Clock = SystemClock;
 
     fn proposals(&self) -> &Switched<B> {
@@ -53,7 +54,7 @@ where
         &self.journal
     }
 
-    fn exchange(&self) -> &Venue {
+    fn exchange(&self) -> &V {
         &self.venue
     }
 

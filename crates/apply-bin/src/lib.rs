@@ -1,0 +1,50 @@
+//! `apply-layer`: the last program between a trading brain and an exchange's testnet.
+//!
+//! A library, so that it is built twice from one source: `main.rs` is the program, `faulty.rs` the one
+//! that tests break on purpose. This file only starts things. `cli` says what can be asked for,
+//! `config` is the one place that reads the environment, `run` wires the ports together and `demo`
+//! shows the whole path without anything installed.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod chain;
+mod cli;
+mod clock;
+mod config;
+mod demo;
+mod exit;
+mod front;
+mod gauges;
+mod halt;
+mod health;
+mod http;
+mod logging;
+mod metrics;
+#[cfg(feature = "mutants")]
+mod mutants;
+mod ops;
+mod page;
+mod pause;
+mod reasons;
+mod review;
+mod run;
+mod story;
+mod upkeep;
+mod venue;
+mod wiring;
+
+use std::process::ExitCode;
+
+/// The whole program: reads arguments and environment, runs until it is done or told to stop, and
+/// says how it went. Exit codes are those of `apply-layer --help`.
+pub fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(cli::dispatch()),
+        Err(error) => {
+            exit::Failure::unavailable(format!("cannot start the runtime: {error}")).into()
+        }
+    }
+}

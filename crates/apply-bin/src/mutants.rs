@@ -1,0 +1,300 @@
+//! Mistakes on purpose, one at a time: what the fault matrix has to find. Tests only.
+//!
+//! `APPLY_MUTANT` names one. Each stands in front of a port and everything else stays as it is, so
+//! that the code that is searched for mistakes is the code that runs.
+
+use crate::{config::Config, exit::Failure, venue::Venue, wiring::Outside};
+use apply_core::{
+    ApplyResult, ApprovedClose, Armed, Entry, Exchange, Fill, Intent, Journal, OrderTrace,
+    PortError, Prepared, Recorded, Settlement, Submission, Symbol,
+    exchange::{ExchangeError, Profit, StopReplacement},
+    sizing::ApprovedStop,
+};
+use apply_journal::RedbJournal;
+use exchange_client::Client;
+use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Slot, StoreError, Take, Ttl};
+use permit_redis::{PermitKeys, RedisPermitStore, RedisWatch};
+use rust_decimal::Decimal;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// What is done wrongly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mutant {
+    /// Nothing is written down, and nothing known.
+    NoJournal,
+    /// An order whose outcome is unknown is sent again.
+    RetryAfterUnknown,
+    /// Permits are deleted one by one, and what was there is looked at afterwards.
+    DeleteBeforeCheck,
+    /// The result goes to the stream, and only then to the journal.
+    PublishBeforeJournal,
+}
+
+impl Mutant {
+    const NAMED: [(&str, Self); 4] = [
+        ("no_journal", Self::NoJournal),
+        ("retry_after_unknown", Self::RetryAfterUnknown),
+        ("delete_before_check", Self::DeleteBeforeCheck),
+        ("publish_before_journal", Self::PublishBeforeJournal),
+    ];
+
+    /// The one that is asked for; an unknown name is refused, since a mutant that is none would
+    /// pass every test.
+    fn asked_for() -> Result<Option<Self>, Failure> {
+        let Ok(name) = std::env::var("APPLY_MUTANT") else {
+            return Ok(None);
+        };
+        let found = Self::NAMED.into_iter().find(|(known, _)| *known == name);
+        match found {
+            Some((_, mutant)) => Ok(Some(mutant)),
+            None => Err(Failure::configuration(format!(
+                "APPLY_MUTANT={name} is none of: {}",
+                Self::NAMED.map(|(known, _)| known).join(", ")
+            ))),
+        }
+    }
+}
+
+/// The same outside with one port that is not right, or as it was where none is asked for.
+pub(crate) fn with_a_mistake<B>(
+    outside: Outside<B, RedisPermitStore, RedbJournal>,
+    config: &Config,
+) -> Result<Outside<B, Permits, Ledger, Desks>, Failure> {
+    let mutant = Mutant::asked_for()?;
+    let impossible = |error: &dyn std::fmt::Display| Failure::configuration(error.to_string());
+    let deleting = match mutant {
+        Some(Mutant::DeleteBeforeCheck) => {
+            let client = redis::Client::open(config.redis.reveal()).map_err(|e| impossible(&e))?;
+            Some((client, config.permits.clone()))
+        }
+        _ => None,
+    };
+    let again = match (mutant, config.credentials.clone()) {
+        (Some(Mutant::RetryAfterUnknown), Some(credentials)) => {
+            let settings = exchange_client::Settings::default();
+            let client = Client::new(config.venue.clone(), credentials, settings);
+            Some(client.map_err(|e| impossible(&e))?)
+        }
+        _ => None,
+    };
+    Ok(Outside {
+        board: outside.board,
+        permits: Permits {
+            store: outside.permits,
+            deleting,
+        },
+        journal: Ledger {
+            journal: outside.journal,
+            mutant,
+            kept_back: Mutex::default(),
+        },
+        venue: Desks {
+            venue: outside.venue,
+            again,
+        },
+        clock: outside.clock,
+    })
+}
+
+/// The journal, or less than it.
+pub(crate) struct Ledger {
+    journal: RedbJournal,
+    mutant: Option<Mutant>,
+    kept_back: Mutex<HashMap<PlanId, ApplyResult>>,
+}
+
+impl Ledger {
+    fn forgets(&self) -> bool {
+        self.mutant == Some(Mutant::NoJournal)
+    }
+}
+
+impl Journal for Ledger {
+    async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
+        match self.forgets() {
+            true => Ok(Recorded::Now),
+            false => self.journal.record_intent(intent).await,
+        }
+    }
+
+    async fn record_result(&self, result: &ApplyResult) -> Result<ApplyResult, PortError> {
+        match self.mutant {
+            Some(Mutant::NoJournal) => Ok(result.clone()),
+            Some(Mutant::PublishBeforeJournal) => {
+                let mut kept = self
+                    .kept_back
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                kept.insert(result.plan.clone(), result.clone());
+                Ok(result.clone())
+            }
+            _ => self.journal.record_result(result).await,
+        }
+    }
+
+    async fn record_published(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+        let kept = {
+            let mut kept = self
+                .kept_back
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            kept.remove(plan)
+        };
+        if let Some(result) = kept {
+            self.journal.record_result(&result).await?;
+        }
+        match self.forgets() {
+            true => Ok(()),
+            false => self.journal.record_published(plan, at).await,
+        }
+    }
+
+    async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
+        match self.forgets() {
+            true => Ok(None),
+            false => self.journal.look_up(plan).await,
+        }
+    }
+
+    async fn fetch_unfinished(&self) -> Result<Vec<Entry>, PortError> {
+        match self.forgets() {
+            true => Ok(Vec::new()),
+            false => self.journal.fetch_unfinished().await,
+        }
+    }
+}
+
+/// The permits, or their undoing.
+pub(crate) struct Permits {
+    store: RedisPermitStore,
+    deleting: Option<(redis::Client, PermitKeys)>,
+}
+
+impl PermitStore for Permits {
+    type Watch = RedisWatch;
+
+    fn permits(&self) -> &PermitSet {
+        self.store.permits()
+    }
+
+    fn watch(&self, plan: &PlanId) -> RedisWatch {
+        self.store.watch(plan)
+    }
+
+    async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
+        match &self.deleting {
+            None => self.store.take_all(take).await,
+            Some((client, keys)) => delete(client, &keys.keys(&take.plan))
+                .await
+                .map_err(|error| StoreError::Unavailable(error.to_string())),
+        }
+    }
+
+    fn net_interval(&self, step: Duration) -> Duration {
+        self.store.net_interval(step)
+    }
+}
+
+/// As the service before this one did: no script, no receipt.
+async fn delete(client: &redis::Client, keys: &[String]) -> redis::RedisResult<Reply> {
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut contents: Vec<Option<Vec<u8>>> = Vec::new();
+    for key in keys {
+        let mut get_and_delete = redis::cmd("GETDEL");
+        get_and_delete.arg(key);
+        contents.push(get_and_delete.query_async(&mut connection).await?);
+    }
+    if contents.iter().all(Option::is_some) {
+        return Ok(Reply::Taken(contents.into_iter().flatten().collect()));
+    }
+    let slot = |content: Option<Vec<u8>>| match content {
+        None => Slot::ABSENT,
+        content => Slot {
+            content,
+            ttl: Ttl::Seconds(0),
+        },
+    };
+    Ok(Reply::Missing(contents.into_iter().map(slot).collect()))
+}
+
+/// The venue, or one that is pressed for an answer.
+pub(crate) struct Desks {
+    venue: Venue,
+    /// Knows of no order that was sent before.
+    again: Option<Client>,
+}
+
+impl Exchange for Desks {
+    type Desk = <Venue as Exchange>::Desk;
+
+    async fn prepare(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        sign_by: Instant,
+    ) -> Result<Prepared<Self::Desk>, ExchangeError> {
+        self.venue.prepare(symbol, plan, sign_by).await
+    }
+
+    fn trace(&self, desk: &Self::Desk) -> Option<OrderTrace> {
+        self.venue.trace(desk)
+    }
+
+    async fn submit_close(&self, order: Armed<ApprovedClose>, desk: Self::Desk) -> Submission {
+        let (symbol, id) = (order.symbol().clone(), order.client_order_id());
+        let quantity = order.quantity();
+        let submission = self.venue.submit_close(order, desk).await;
+        if let (Submission::Unknown { .. }, Some(client)) = (&submission, &self.again) {
+            // Whatever comes of it, the order log has it.
+            let _ = send_again(client, &symbol, &id, quantity).await;
+        }
+        submission
+    }
+
+    async fn settle(&self, symbol: &Symbol, plan: &PlanId, trace: &OrderTrace) -> Settlement {
+        self.venue.settle(symbol, plan, trace).await
+    }
+
+    async fn fetch_profit(
+        &self,
+        symbol: &Symbol,
+        fill: &Fill,
+    ) -> Result<Option<Profit>, ExchangeError> {
+        self.venue.fetch_profit(symbol, fill).await
+    }
+
+    async fn replace_stop(&self, stop: Armed<ApprovedStop>, desk: Self::Desk) -> StopReplacement {
+        self.venue.replace_stop(stop, desk).await
+    }
+
+    async fn settle_stop(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        trace: &OrderTrace,
+    ) -> StopReplacement {
+        self.venue.settle_stop(symbol, plan, trace).await
+    }
+}
+
+/// The same order once more; `None` where it cannot be made.
+async fn send_again(
+    client: &Client,
+    symbol: &Symbol,
+    id: &str,
+    quantity: Decimal,
+) -> Option<exchange_client::Submission> {
+    let symbol = symbol.as_str().parse().ok()?;
+    let rules = client.fetch_rules(&symbol).await.ok()?;
+    let mode = client.fetch_position_mode().await.ok()?;
+    let position = client.fetch_positions(Some(&symbol)).await.ok()?.pop()?;
+    let order = client
+        .prepare_close(&position, mode, &rules, id.parse().ok()?)
+        .ok()?;
+    let quantity = rules.cut_quantity(quantity).ok()?;
+    Some(client.submit(order, quantity).await)
+}

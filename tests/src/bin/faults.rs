@@ -1,0 +1,108 @@
+//! `scripts/faults`: plays the fault matrix and prints what came of it.
+
+use apply_tests::faults::{Case, play_all};
+use std::{
+    process::ExitCode,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+const USAGE: &str =
+    "usage: scripts/faults [--cases N] [--seed S] [--case K] [--lanes L] [--mutant NAME]";
+
+fn main() -> ExitCode {
+    let asked = match Asked::read(std::env::args().skip(1)) {
+        Ok(asked) => asked,
+        Err(wrong) => {
+            eprintln!("{wrong}\n{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(matrix(asked)),
+        Err(error) => {
+            eprintln!("cannot start the runtime: {error}");
+            ExitCode::from(69)
+        }
+    }
+}
+
+/// What the command line asks for.
+struct Asked {
+    cases: u64,
+    seed: u64,
+    /// This one alone.
+    only: Option<u64>,
+    lanes: usize,
+    mutant: Option<&'static str>,
+}
+
+impl Asked {
+    fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut asked = Self {
+            cases: 500,
+            seed: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            only: None,
+            lanes: 24,
+            mutant: None,
+        };
+        while let Some(word) = words.next() {
+            let value = words.next().ok_or(format!("{word} needs a value"))?;
+            let number = || -> Result<u64, String> {
+                value
+                    .parse()
+                    .map_err(|_| format!("{word} {value} is no number"))
+            };
+            match word.as_str() {
+                "--cases" => asked.cases = number()?,
+                "--seed" => asked.seed = number()?,
+                "--case" => asked.only = Some(number()?),
+                "--lanes" => asked.lanes = usize::try_from(number()?.max(1)).unwrap_or(1),
+                "--mutant" => asked.mutant = Some(String::leak(value)),
+                other => return Err(format!("{other} is not known")),
+            }
+        }
+        Ok(asked)
+    }
+}
+
+async fn matrix(asked: Asked) -> ExitCode {
+    let numbers = match asked.only {
+        Some(only) => only..only + 1,
+        None => 0..asked.cases,
+    };
+    let all = numbers.end - numbers.start;
+    println!(
+        "seed {}, {all} cases, {} at a time",
+        asked.seed, asked.lanes
+    );
+    let (started, mut done) = (Instant::now(), 0_u64);
+    let cases = numbers.map(|number| Case::draw(asked.seed, number));
+    let tally = play_all(cases, asked.lanes, asked.mutant, |outcome| {
+        done += 1;
+        if outcome.is_violation() {
+            println!("\nVIOLATION {}", outcome.told());
+        }
+        if done.is_multiple_of(100) || asked.only.is_some() {
+            println!("{done} of {all} after {} s", started.elapsed().as_secs());
+        }
+        false
+    })
+    .await;
+    let wrong = tally.failures().len();
+    println!("\n{tally}");
+    println!(
+        "seed {}: {} cases in {} s, {wrong} violations",
+        asked.seed,
+        tally.cases(),
+        started.elapsed().as_secs()
+    );
+    match wrong {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,113 @@
+//! Many cases side by side: they mostly wait.
+
+use super::{case::Case, judge, judge::Facts, play::play, tally::Tally, world::World};
+use std::time::{Duration, Instant};
+use tokio::{task::JoinSet, time::timeout};
+
+/// What one case came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The case.
+    pub case: Case,
+    /// Faults that really happened.
+    pub reached: Vec<String>,
+    /// What should not have been.
+    pub wrong: Vec<String>,
+    /// How its plans ended.
+    pub kinds: Vec<String>,
+    /// How many orders arrived.
+    pub orders: u64,
+    /// How long it took.
+    pub took: Duration,
+    log: String,
+}
+
+impl Outcome {
+    /// Whether something was wrong.
+    pub fn is_violation(&self) -> bool {
+        !self.wrong.is_empty()
+    }
+
+    /// What was wrong, how to see it again, and what the service said.
+    pub fn told(&self) -> String {
+        format!(
+            "{}: {}\n  replay: {}\n  {}\n{}",
+            self.case.label(),
+            self.wrong.join("; "),
+            self.case.replay(),
+            self.case,
+            self.log
+        )
+    }
+}
+
+/// Plays one case, in a world of its own.
+pub async fn play_case(case: Case, mutant: Option<&'static str>) -> Outcome {
+    let started = Instant::now();
+    let told = case.clone();
+    // What breaks down in a task of its own is an outcome, too.
+    let played = tokio::spawn(async move {
+        let mut world = World::open(case, mutant).await;
+        let in_time = timeout(LONGEST, play(&mut world)).await.is_ok();
+        if !in_time {
+            world.wrong(format!("it did not end within {LONGEST:?}"));
+        }
+        let facts = Facts::of(&world).await;
+        let mut wrong = std::mem::take(&mut world.wrong);
+        wrong.extend(judge::judge(&world.case, &facts));
+        let log = if wrong.is_empty() {
+            String::new()
+        } else {
+            world.logs()
+        };
+        Outcome {
+            reached: std::mem::take(&mut world.reached),
+            wrong,
+            kinds: facts.kinds(),
+            orders: facts.orders(),
+            took: started.elapsed(),
+            log,
+            case: world.case.clone(),
+        }
+    });
+    played.await.unwrap_or_else(|error| Outcome {
+        case: told,
+        reached: Vec::new(),
+        wrong: vec![format!("the case broke down: {error}")],
+        kinds: Vec::new(),
+        orders: 0,
+        took: started.elapsed(),
+        log: String::new(),
+    })
+}
+
+/// No case needs so long.
+const LONGEST: Duration = Duration::from_secs(240);
+
+/// Plays cases side by side, `lanes` at a time, until they are all played or `enough` says so, and
+/// tells of each as it ends.
+pub async fn play_all(
+    cases: impl IntoIterator<Item = Case>,
+    lanes: usize,
+    mutant: Option<&'static str>,
+    mut enough: impl FnMut(&Outcome) -> bool,
+) -> Tally {
+    let mut cases = cases.into_iter();
+    let mut running = JoinSet::new();
+    let mut tally = Tally::default();
+    for case in cases.by_ref().take(lanes) {
+        running.spawn(play_case(case, mutant));
+    }
+    while let Some(ended) = running.join_next().await {
+        let outcome = ended.unwrap_or_else(|error| panic!("a lane broke down: {error}"));
+        let stop = enough(&outcome);
+        tally.add(outcome);
+        if stop {
+            break; // dropping the others ends their worlds
+        }
+        if let Some(case) = cases.next() {
+            running.spawn(play_case(case, mutant));
+        }
+    }
+    tally
+}

@@ -1,0 +1,115 @@
+//! What a case is made of: plans, and what their reviewers say.
+
+use super::dice::Dice;
+use rust_decimal::Decimal;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// What a reviewer writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// A yes.
+    Yes,
+    /// A no.
+    No,
+    /// Something that is no permit.
+    Garbage,
+    /// A yes to another symbol.
+    Stray,
+    /// Nothing at all.
+    Nothing,
+}
+
+/// When it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// So long after the plan was read.
+    After(Duration),
+    /// When the case says so.
+    Released,
+}
+
+/// One reviewer's part in one plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) word: Word,
+    pub(crate) at: Moment,
+}
+
+/// One plan of a case; each has a symbol of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlanScript {
+    pub(crate) symbol: &'static str,
+    pub(crate) action: &'static str,
+    pub(crate) computed_at: String,
+    pub(crate) governor: Ruling,
+    pub(crate) brain: Ruling,
+    /// What the position brain allows, in base units.
+    pub(crate) quantity: Decimal,
+}
+
+/// The symbols, with the smallest quantity that is used and the position that is held.
+const SYMBOLS: [(&str, Decimal); 3] = [
+    ("BTCUSDT", Decimal::from_parts(1, 0, 0, false, 3)),
+    ("ETHUSDT", Decimal::from_parts(1, 0, 0, false, 2)),
+    ("SOLUSDT", Decimal::from_parts(1, 0, 0, false, 1)),
+];
+
+const ACTIONS: [&str; 3] = ["PARTIAL_75", "PARTIAL_50", "FULL_CLOSE_PROPOSED"];
+
+/// The score of every proposal: calm.
+pub(crate) const SCORE: &str = "0.539000";
+
+impl PlanScript {
+    /// The plan of the `n`th symbol, approved by both.
+    pub(crate) fn draw(dice: &mut Dice, n: usize, unique: u64) -> Self {
+        let (symbol, unit) = SYMBOLS[n % SYMBOLS.len()];
+        let yes = |dice: &mut Dice| Ruling {
+            word: Word::Yes,
+            at: Moment::After(dice.millis(0..=60)),
+        };
+        Self {
+            symbol,
+            action: dice.pick(&ACTIONS),
+            computed_at: format!("2026-01-25T00:30:08.{n}Z#{unique}"),
+            governor: yes(dice),
+            brain: yes(dice),
+            quantity: unit * Decimal::from(dice.within(1..=9)),
+        }
+    }
+
+    /// The same, where a reviewer may also say no, nonsense or nothing, or be late for `wait`.
+    pub(crate) fn doubtful(mut self, dice: &mut Dice, wait: Duration) -> Self {
+        let words = [Word::No, Word::Garbage, Word::Stray, Word::Nothing];
+        let one = match dice.once_in(2) {
+            true => &mut self.governor,
+            false => &mut self.brain,
+        };
+        match dice.once_in(4) {
+            // The gate's grace is over by then, on a slow machine too.
+            true => one.at = Moment::After(wait + dice.millis(400..=700)),
+            false => one.word = dice.pick(&words),
+        }
+        self
+    }
+
+    /// The same, where both wait until the case lets them write.
+    pub(crate) fn held(mut self) -> Self {
+        self.governor.at = Moment::Released;
+        self.brain.at = Moment::Released;
+        self
+    }
+
+    /// The plan's id, as the contract computes it.
+    pub(crate) fn id(&self) -> String {
+        let text = format!(
+            "{}:{}:{SCORE}:None:{}",
+            self.symbol, self.action, self.computed_at
+        );
+        let digest = Sha256::digest(text.as_bytes());
+        digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}

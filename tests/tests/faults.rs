@@ -1,0 +1,86 @@
+//! The fault matrix in small: a few hundred cases without a violation, every fault really met, and
+//! every mistake that is made on purpose found. `scripts/faults` plays as many cases as one likes.
+#![allow(clippy::unwrap_used)]
+
+use apply_tests::faults::{Case, play_all};
+
+/// Another one: `FAULTS_SEED=7 cargo test -p apply-tests --test faults`.
+const SEED: u64 = 20_261_123;
+
+/// Each row of the matrix has its turn this often.
+const ROUNDS: u64 = 6;
+
+/// How many cases are played side by side: they mostly wait.
+const LANES: usize = 20;
+
+fn seed() -> u64 {
+    let given = std::env::var("FAULTS_SEED").ok();
+    let seed = given.map_or(SEED, |text| text.parse().unwrap());
+    println!("FAULTS_SEED={seed}");
+    seed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_done_twice_or_lost_whatever_fails_and_everything_fails_once() {
+    let seed = seed();
+    let cases = (0..ROUNDS * Case::ROWS).map(|number| Case::draw(seed, number));
+    let tally = play_all(cases, LANES, None, |_| false).await;
+    println!("{tally}");
+    assert!(
+        tally.failures().is_empty(),
+        "{}",
+        tally.failures().join("\n")
+    );
+    assert_eq!(tally.cases(), ROUNDS * Case::ROWS);
+    let never: Vec<&String> = tally
+        .rows()
+        .iter()
+        .filter(|(_, row)| row.reached == 0)
+        .map(|(label, _)| label)
+        .collect();
+    assert!(never.is_empty(), "never really happened: {never:?}");
+}
+
+/// Plays cases of one row with a mistake in the service until one is found out.
+async fn found_out(mutant: &'static str, row: &str, by: &str) {
+    let seed = seed();
+    let cases = (0..Case::ROWS * 40)
+        .map(|number| Case::draw(seed, number))
+        .filter(|case| case.label() == row)
+        .take(24);
+    let found = |told: &str| told.contains(by);
+    let tally = play_all(cases, 8, Some(mutant), |outcome| {
+        outcome.wrong.iter().any(|told| found(told))
+    })
+    .await;
+    let told = tally.failures();
+    assert!(
+        told.iter().any(|told| found(told)),
+        "{mutant} passed {} cases of {row:?}: {told:?}",
+        tally.cases()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_without_a_journal_is_found_out() {
+    let row = "process and Redis die, Redis rolled back";
+    found_out("no_journal", row, "the order log says").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_sends_again_what_it_does_not_know_is_found_out() {
+    let row = "venue executes, reply lost";
+    found_out("retry_after_unknown", row, "has 2 orders").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_deletes_permits_before_it_checks_them_is_found_out() {
+    let row = "nothing happens";
+    found_out("delete_before_check", row, "permits were taken").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_publishes_before_it_writes_down_is_found_out() {
+    let row = "process and Redis die, Redis rolled back";
+    found_out("publish_before_journal", row, "two different results").await;
+}
