@@ -4,11 +4,12 @@ use std::{path::Path, process::Command};
 
 fn main() {
     let version = env!("CARGO_PKG_VERSION");
-    let version = match commit() {
-        Some(commit) => format!("{version} ({commit})"),
-        None => version.to_owned(),
+    let (version, commit) = match commit() {
+        Some(commit) => (format!("{version} ({commit})"), commit),
+        None => (version.to_owned(), "unknown".to_owned()),
     };
     println!("cargo::rustc-env=APPLY_VERSION={version}");
+    println!("cargo::rustc-env=APPLY_COMMIT={commit}");
 }
 
 /// The commit's short name; none without git or outside a repository.

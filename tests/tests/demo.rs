@@ -1,7 +1,11 @@
 //! `apply-layer demo`: needs nothing installed and says what it saw.
 #![allow(clippy::unwrap_used)]
 
-use apply_tests::ServiceBuilder;
+use apply_tests::{ServiceBuilder, within};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 #[tokio::test]
 async fn the_demo_comes_out_as_expected_and_closes_with_a_table() {
@@ -32,4 +36,76 @@ async fn the_demo_comes_out_as_expected_and_closes_with_a_table() {
     ] {
         assert!(output.contains(line), "{line} in {output}");
     }
+}
+
+#[tokio::test]
+async fn the_demo_that_serves_shows_plans_come_and_go_until_sigint_and_leaves_nothing() {
+    let how = ServiceBuilder::command(&["demo", "--serve"]);
+    let state = how.state_directory().to_owned();
+    let demo = how.start().await;
+    let line = demo.line("the page: http://").await;
+    let (_, rest) = line.split_once("http://").unwrap();
+    let address = rest.split('/').next().unwrap().to_owned();
+    let page = ask(&address, "/").await;
+    assert!(
+        read_until(page, "</html>")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    // From the stream that the page lives on: everything first, then a wait, its permits, its order.
+    let events = ask(&address, "/events").await;
+    let told = read_until(events, r#""executed":true"#).await;
+    for part in [
+        "event: snapshot",
+        "event: plan",
+        r#""label":"P3.3""#,
+        r#""outcome":"accepted""#,
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    demo.line("BLOCK plan=").await;
+
+    demo.signal("INT").await;
+    let ended = demo.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.output());
+    assert_eq!(ended.errors, [""; 0]);
+    assert!(
+        TcpStream::connect(&address).await.is_err(),
+        "nobody listens"
+    );
+    assert!(!state.exists(), "nothing was kept");
+}
+
+#[tokio::test]
+async fn a_port_of_the_demo_that_is_taken_is_told_with_the_mend() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let demo = ServiceBuilder::command(&["demo", "--serve", "--port", &port]);
+    let ended = demo.ended().await;
+    assert_eq!(ended.code, Some(69), "{}", ended.output());
+    assert!(ended.output().contains("set --port to another one"));
+}
+
+async fn ask(address: &str, path: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    socket
+}
+
+/// What comes until this was said.
+async fn read_until(mut socket: TcpStream, text: &str) -> String {
+    let (mut read, mut bytes) = (Vec::new(), [0; 4096]);
+    within(&format!("{text} is said"), async {
+        loop {
+            let count = socket.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "it ended without {text}");
+            read.extend_from_slice(&bytes[..count]);
+            let said = String::from_utf8_lossy(&read);
+            if said.contains(text) {
+                return said.into_owned();
+            }
+        }
+    })
+    .await
 }

@@ -1,7 +1,7 @@
 //! What lies in `deploy/` is tried, not believed.
 #![allow(clippy::unwrap_used)]
 
-use apply_tests::Stage;
+use apply_tests::{ServiceBuilder, Stage};
 use std::{collections::BTreeSet, path::Path};
 
 fn deploy(file: &str) -> String {
@@ -40,6 +40,28 @@ async fn every_metric_that_alerts_and_dashboard_name_is_on_the_page_from_the_sta
             "{file} names what is not on the page: {missing:?}"
         );
     }
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn the_build_is_told_as_the_version_tells_it() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    let version = ServiceBuilder::command(&["--version"])
+        .ended()
+        .await
+        .output();
+    let (version, commit) = match version.trim().trim_end_matches(')').split_once(" (") {
+        Some((version, commit)) => (version, commit),
+        None => (version.trim(), "unknown"),
+    };
+    let version = version.strip_prefix("apply-layer ").unwrap();
+    let series = format!(r#"quantum_apply_build_info{{version="{version}",commit="{commit}"}}"#);
+    assert_eq!(
+        service.metric(&series).await.as_deref(),
+        Some("1"),
+        "{series}"
+    );
     service.stopped_well().await;
 }
 

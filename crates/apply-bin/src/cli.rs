@@ -74,8 +74,18 @@ enum Command {
         json: bool,
     },
     /// Show the whole path on this machine, with nothing installed: four scenarios, one table.
-    #[command(after_help = "Example: apply-layer demo")]
-    Demo,
+    ///
+    /// With --serve: the operator's page instead, with proposals, reviewers, blocks and executions that come
+    /// and go, until Ctrl-C.
+    #[command(after_help = "Example: apply-layer demo --serve")]
+    Demo {
+        /// Keep the page open with something going on.
+        #[arg(long)]
+        serve: bool,
+        /// The page's port on 127.0.0.1; 0 takes a free one.
+        #[arg(long, requires = "serve", default_value_t = 0)]
+        port: u16,
+    },
     /// Serve the simulated venue alone, to try a bot without keys.
     #[command(after_help = "Example: apply-layer sim --port 9010 --position BTCUSDT=0.0124")]
     Sim {
@@ -127,7 +137,8 @@ pub(crate) async fn dispatch() -> ExitCode {
         Command::Halt { reason, file_only } => turned(true, reason, file_only).await,
         Command::Resume { reason, file_only } => turned(false, reason, file_only).await,
         Command::Plan { id, json } => story::story(&id, json),
-        Command::Demo => demo::demo().await,
+        Command::Demo { serve: true, port } => demo::keep_serving(port).await,
+        Command::Demo { .. } => demo::demo().await,
         Command::Sim {
             port,
             key,

@@ -5,7 +5,7 @@ mod review;
 mod state;
 
 pub(crate) use review::ReviewConfig;
-pub(crate) use state::{HaltConfig, StateConfig, state_directory};
+pub(crate) use state::{HaltConfig, StateConfig, journal_stream, state_directory};
 
 use apply_core::{GateSettings, Mode, Symbol};
 use exchange_client::{Credentials, CredentialsError, Host};
@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) max_in_flight: NonZeroUsize,
     pub(crate) kill_switch: bool,
     pub(crate) http: SocketAddr,
+    /// The names under which the page is asked for, besides addresses and `localhost`.
+    pub(crate) http_hosts: Vec<String>,
     pub(crate) log_level: tracing::Level,
     pub(crate) log_format: LogFormat,
     pub(crate) redis: RedisUrl,
@@ -125,6 +127,7 @@ const KNOWN: [&str; 25] = [
     "APPLY_KILL_SWITCH",
     "APPLY_METRICS_PORT",
     "APPLY_HTTP_ADDR",
+    "APPLY_HTTP_HOSTS",
     "APPLY_LOG_LEVEL",
     "APPLY_LOG_FORMAT",
     "APPLY_PERMITS",
@@ -193,6 +196,7 @@ impl Config {
             max_in_flight: read.max_in_flight(),
             kill_switch: read.kill_switch(),
             http: read.http(),
+            http_hosts: read.http_hosts(),
             log_level: read.log_level(),
             log_format: read.log_format(),
             redis: read.redis(),
@@ -470,6 +474,26 @@ impl Reader<'_> {
             }
         };
         SocketAddr::new(ip, self.number("APPLY_METRICS_PORT", 8043, 0..=65_535, ""))
+    }
+
+    fn http_hosts(&mut self) -> Vec<String> {
+        let text = self.text("APPLY_HTTP_HOSTS").unwrap_or_default();
+        let names: Vec<String> = text
+            .split(',')
+            .map(|name| name.trim().to_ascii_lowercase())
+            .collect();
+        let is_name = |name: &String| {
+            let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+            !name.is_empty() && name.chars().all(letter)
+        };
+        match text.is_empty() || names.iter().all(is_name) {
+            true => names.into_iter().filter(is_name).collect(),
+            false => {
+                let mend = "use names parted by commas, without scheme and port, as in desk.example,proxy.example";
+                self.wrong("APPLY_HTTP_HOSTS", mend);
+                Vec::new()
+            }
+        }
     }
 
     fn log_level(&mut self) -> tracing::Level {

@@ -3,6 +3,10 @@
 //! loopback port. The venue's order log says what really happened. The reviewers' verdicts are those of
 //! `permit-issuers`; only their timing is scripted, and one permit in the digits of a neighbour's binary float.
 
+mod serve;
+
+pub(crate) use serve::serve as keep_serving;
+
 use crate::{
     clock::SystemClock,
     exit::Failure,
@@ -43,6 +47,14 @@ struct Scenario {
     expected: Outcome,
 }
 
+/// What the account holds of a symbol, and the step the position brain cuts to.
+#[derive(Clone, Copy)]
+struct Account {
+    amount: Decimal,
+    mark_price: Decimal,
+    step: Decimal,
+}
+
 #[derive(Clone, Copy)]
 enum P33 {
     /// Allows this many base units, in the digits of a binary float.
@@ -72,6 +84,12 @@ const MISCOUNTED: Decimal = Decimal::from_parts(324, 0, 0, false, 4);
 const STEP: Decimal = Decimal::from_parts(1, 0, 0, false, 3);
 const ENTRY_PRICE: Decimal = Decimal::from_parts(64_000, 0, 0, false, 0);
 const MARK_PRICE: Decimal = Decimal::from_parts(64_025, 0, 0, false, 0);
+
+const ACCOUNT: Account = Account {
+    amount: HELD,
+    mark_price: MARK_PRICE,
+    step: STEP,
+};
 
 const SCENARIOS: [Scenario; 4] = [
     Scenario {
@@ -165,56 +183,21 @@ struct Stage {
 
 impl Stage {
     async fn build() -> Result<Self, Failure> {
-        let broken = |what: &str, error: &dyn std::fmt::Display| {
-            Failure::unavailable(format!("{what}: {error}"))
-        };
-        let sim = Sim::start(SimConfig::default())
-            .await
-            .map_err(|error| broken("cannot open the simulated venue", &error))?;
-        let host: Host = sim
-            .url()
-            .parse()
-            .map_err(|error| broken("the simulated venue's address", &error))?;
-        let credentials = Credentials::hmac(SimConfig::API_KEY, SimConfig::API_SECRET)
-            .map_err(|error| broken("the simulated venue's key", &error))?;
-        let client = Client::new(host, credentials, exchange_client::Settings::default())
-            .map_err(|error| broken("cannot set up the venue client", &error))?;
-        client
-            .warm_up()
-            .await
-            .map_err(|error| broken("the simulated venue does not answer", &error))?;
-
-        let symbol: Symbol = SYMBOL
-            .parse()
-            .map_err(|error| broken("the demo's symbol", &error))?;
+        let (sim, client) = venue(SimConfig::default()).await?;
+        let symbol = symbol(SYMBOL)?;
         let board = MemoryBoard::default();
         let permits = MemoryStore::new(Arc::new(PermitSet::default()));
-        let outside = Outside {
-            board: Switched {
-                board: board.clone(),
-                halted: false,
-                file: None,
-                front: None,
-            },
-            permits: permits.clone(),
-            journal: MemoryJournal::default(),
-            venue: Venue::new(Some(client)),
-            clock: SystemClock,
-        };
-        let settings = Settings {
-            gates: GateSettings {
-                allowlist: [symbol.clone()].into(),
-                critical: 0.80,
-                warning: 0.60,
-            },
-            mode: Mode::Testnet,
-            wait: WaitPolicy::default(),
-            dedupe_ttl: Duration::from_secs(21_600),
-            room: Room::of(NonZeroUsize::MIN),
-            attempt: instance(),
-        };
         let (tell, told) = unbounded_channel();
-        let layer = Arc::new(ApplyLayer::new(outside, settings, Narrator::new(tell)));
+        let layer = layer(
+            Memory {
+                board: board.clone(),
+                permits: permits.clone(),
+                client,
+            },
+            std::slice::from_ref(&symbol),
+            WaitPolicy::default(),
+            Narrator::new(tell),
+        );
         let stop = CancellationToken::new();
         let serving = serve(
             &layer,
@@ -263,7 +246,7 @@ impl Stage {
                 &self.permits,
                 scenario
                     .p33
-                    .map(|(after, says)| (after, p33_permit(&plan, says))),
+                    .map(|(after, says)| (after, p33_permit(&plan, &ACCOUNT, says))),
                 &plan,
                 "p33"
             ),
@@ -286,6 +269,78 @@ impl Stage {
         // The scenarios are played; a venue that ends badly now changes nothing of what was seen.
         let _ = self.sim.shutdown().await;
     }
+}
+
+/// A simulated venue, and a client that has spoken with it.
+async fn venue(config: SimConfig) -> Result<(Sim, Client), Failure> {
+    let sim = Sim::start(config)
+        .await
+        .map_err(|error| broken("cannot open the simulated venue", &error))?;
+    let host: Host = sim
+        .url()
+        .parse()
+        .map_err(|error| broken("the simulated venue's address", &error))?;
+    let credentials = Credentials::hmac(SimConfig::API_KEY, SimConfig::API_SECRET)
+        .map_err(|error| broken("the simulated venue's key", &error))?;
+    let client = Client::new(host, credentials, exchange_client::Settings::default())
+        .map_err(|error| broken("cannot set up the venue client", &error))?;
+    client
+        .warm_up()
+        .await
+        .map_err(|error| broken("the simulated venue does not answer", &error))?;
+    Ok((sim, client))
+}
+
+fn symbol(name: &str) -> Result<Symbol, Failure> {
+    name.parse()
+        .map_err(|error| broken("the demo's symbol", &error))
+}
+
+fn broken(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::unavailable(format!("{what}: {error}"))
+}
+
+/// What stands in for Redis and its neighbours, and the client for the simulated venue.
+struct Memory {
+    board: MemoryBoard,
+    permits: MemoryStore,
+    client: Client,
+}
+
+type InMemory = Outside<MemoryBoard, MemoryStore, MemoryJournal>;
+
+/// The layer of `run` over memory; `symbols` may execute.
+fn layer(
+    memory: Memory,
+    symbols: &[Symbol],
+    wait: WaitPolicy,
+    observer: impl Observer + 'static,
+) -> Arc<ApplyLayer<InMemory>> {
+    let outside = Outside {
+        board: Switched {
+            board: memory.board,
+            halted: false,
+            file: None,
+            front: None,
+        },
+        permits: memory.permits,
+        journal: MemoryJournal::default(),
+        venue: Venue::new(Some(memory.client)),
+        clock: SystemClock,
+    };
+    let settings = Settings {
+        gates: GateSettings {
+            allowlist: symbols.iter().cloned().collect(),
+            critical: 0.80,
+            warning: 0.60,
+        },
+        mode: Mode::Testnet,
+        wait,
+        dedupe_ttl: Duration::from_secs(21_600),
+        room: Room::of(NonZeroUsize::new(symbols.len()).unwrap_or(NonZeroUsize::MIN)),
+        attempt: instance(),
+    };
+    Arc::new(ApplyLayer::new(outside, settings, observer))
 }
 
 /// A reviewer: writes its permit a while after the plan, if at all.
@@ -311,18 +366,20 @@ fn governor_permit(plan: &Plan) -> String {
     governor::APPROVED.to_permit(plan.symbol(), now())
 }
 
-fn p33_permit(plan: &Plan, says: P33) -> String {
+fn p33_permit(plan: &Plan, account: &Account, says: P33) -> String {
     match says {
         P33::Float(quantity) => format!(
-            r#"{{"allow":true,"symbol":"{SYMBOL}","safe_close_qty":{quantity},"exchange_position_amt":{HELD},"ledger_amt":{HELD},"created_at":{},"reason":"sanity_checks_passed"}}"#,
-            now()
+            r#"{{"allow":true,"symbol":"{symbol}","safe_close_qty":{quantity},"exchange_position_amt":{amount},"ledger_amt":{amount},"created_at":{},"reason":"sanity_checks_passed"}}"#,
+            now(),
+            symbol = plan.symbol(),
+            amount = account.amount,
         ),
-        P33::Decide { ledger } => decide(plan, ledger).unwrap_or_default(), // no text is no yes
+        P33::Decide { ledger } => decide(plan, account, ledger).unwrap_or_default(), // no text is no yes
     }
 }
 
 /// The position brain's permit; none for a plan it cannot read.
-fn decide(plan: &Plan, ledger: Decimal) -> Option<String> {
+fn decide(plan: &Plan, account: &Account, ledger: Decimal) -> Option<String> {
     let fields = plan.to_fields(0).into_iter();
     let fields = fields
         .map(|(field, value)| (field.to_owned(), value))
@@ -332,11 +389,11 @@ fn decide(plan: &Plan, ledger: Decimal) -> Option<String> {
     let seen = Snapshot {
         asked_at: now,
         holding: Holding {
-            amount: HELD,
-            mark_price: Some(MARK_PRICE),
+            amount: account.amount,
+            mark_price: Some(account.mark_price),
             lot: Lot {
-                step: STEP,
-                min: STEP,
+                step: account.step,
+                min: account.step,
                 max: None,
             },
         },

@@ -1,6 +1,7 @@
 //! How the process ends: codes that service managers and scripts can act on.
 
-use std::{fmt, process::ExitCode};
+use crate::logging::journald;
+use std::{fmt, io::stderr, process::ExitCode};
 
 /// A run that did not end well. Printed once, to standard error, by the conversion into an
 /// [`ExitCode`].
@@ -51,7 +52,14 @@ impl fmt::Display for Failure {
 
 impl From<Failure> for ExitCode {
     fn from(failure: Failure) -> Self {
-        eprintln!("apply-layer: {}", failure.message);
+        let priority = match journald::receives(stderr()) {
+            true => journald::ERROR,
+            false => "",
+        };
+        let told = format!("apply-layer: {}", failure.message);
+        for line in told.lines() {
+            eprintln!("{priority}{line}");
+        }
         Self::from(failure.code)
     }
 }

@@ -1,10 +1,15 @@
 //! The metrics port.
 
+mod hosts;
+
+pub(crate) use hosts::Hosts;
+
 use crate::exit::Failure;
 use axum::{
     Router,
     extract::{RawQuery, State},
     http::{StatusCode, header::CONTENT_TYPE},
+    middleware::from_fn_with_state,
     response::IntoResponse,
     routing::get,
 };
@@ -46,18 +51,21 @@ pub(crate) trait Page: Clone + Send + Sync + 'static {
     }
 }
 
-/// Serves until `stop` resolves and open requests are answered.
+/// Serves until `stop` resolves and open requests are answered. Whoever asks under a name that is
+/// not among `hosts` is turned away.
 pub(crate) async fn serve<P: Page>(
     listener: TcpListener,
+    hosts: Hosts,
     metrics: P,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
-    serve_with(listener, metrics, Router::new(), stop).await
+    serve_with(listener, hosts, metrics, Router::new(), stop).await
 }
 
 /// The same with other routes beside it.
 pub(crate) async fn serve_with<P: Page>(
     listener: TcpListener,
+    hosts: Hosts,
     metrics: P,
     more: Router,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -67,7 +75,8 @@ pub(crate) async fn serve_with<P: Page>(
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready::<P>))
         .with_state(metrics)
-        .merge(more);
+        .merge(more)
+        .layer(from_fn_with_state(hosts, hosts::guard));
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await

@@ -38,7 +38,9 @@ use std::process::ExitCode;
 /// The whole program: reads arguments and environment, runs until it is done or told to stop, and
 /// says how it went. Exit codes are those of `apply-layer --help`.
 pub fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // One thread: the work is waiting, and what computes takes microseconds. The journal, which waits
+    // for its disk, has a thread of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     match runtime {

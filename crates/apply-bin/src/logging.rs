@@ -1,24 +1,45 @@
 //! Log lines: for `grep` as the contract spells them, or as JSON with the same facts as fields.
 
+pub(crate) mod journald;
+
 use crate::config::LogFormat;
 use apply_core::{Event, Observer, event};
+use journald::WithPriority;
 use std::{
+    io::stdout,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-/// Sends this process's events to standard output. Later calls change nothing.
+/// Sends this process's events to standard output, with their priorities where that leads to the
+/// system's journal. Later calls change nothing.
 pub(crate) fn start(level: tracing::Level, format: LogFormat) {
     // Libraries speak at warning level at most: their chatter is not an operator's business.
-    let filter = EnvFilter::new(format!(
-        "warn,apply_layer={level},permit_redis={level},exchange_client={level}"
-    ));
+    let filter = ["apply_layer", "permit_redis", "exchange_client"]
+        .into_iter()
+        .fold(
+            Targets::new().with_default(LevelFilter::WARN),
+            |all, ours| all.with_target(ours, level),
+        );
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Text => Box::new(fmt::layer().with_target(false).with_ansi(false)),
-        LogFormat::Json => Box::new(fmt::layer().json().flatten_event(true).with_target(false)),
+        LogFormat::Text => {
+            let layer = fmt::layer().with_target(false).with_ansi(false);
+            match journald::receives(stdout()) {
+                true => Box::new(layer.map_event_format(WithPriority)),
+                false => Box::new(layer),
+            }
+        }
+        LogFormat::Json => {
+            let layer = fmt::layer().json().flatten_event(true).with_target(false);
+            match journald::receives(stdout()) {
+                true => Box::new(layer.map_event_format(WithPriority)),
+                false => Box::new(layer),
+            }
+        }
     };
     let _ = tracing_subscriber::registry()
         .with(layer.with_filter(filter))

@@ -6,7 +6,7 @@ use permit_gate::PermitSet;
 use prometheus_client::{
     collector::Collector,
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 use std::{
@@ -110,6 +110,11 @@ impl Metrics {
     ) -> Self {
         let mut registry = Registry::with_prefix("quantum_apply");
         let r = &mut registry;
+        let build = Info::new([
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("commit", env!("APPLY_COMMIT")),
+        ]);
+        r.register("build", "Which program this is; always 1", build);
         let plans = registered(r, "plan", "Plans, by decision", Family::default());
         let executes = registered(
             r,

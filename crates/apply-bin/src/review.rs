@@ -107,7 +107,8 @@ impl Reviewers {
         let desk = IssuersConfig::new(config.redis.reveal(), run::instance().to_string());
         let mut tasks = JoinSet::new();
         let until = stop.clone().cancelled_owned();
-        tasks.spawn(http::serve(listener, metrics.clone(), until));
+        let hosts = http::Hosts::new(&config.http_hosts);
+        tasks.spawn(http::serve(listener, hosts, metrics.clone(), until));
         for reviewer in reviewers {
             let crew = Crew {
                 name: reviewer.name(),

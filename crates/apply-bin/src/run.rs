@@ -47,7 +47,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often the venue's clock is measured, which also keeps the connection warm.
-const KEEP_WARM: Duration = Duration::from_secs(20);
+pub(crate) const KEEP_WARM: Duration = Duration::from_secs(20);
 
 /// Runs until SIGTERM or SIGINT; ends well once every plan that was begun has its result.
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
@@ -83,6 +83,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let health = Health::default();
     let page = tokio::spawn(http::serve_with(
         listener,
+        http::Hosts::new(&config.http_hosts),
         WithHealth {
             page: metrics.clone(),
             health: health.clone(),
@@ -116,7 +117,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let parts = page::Parts {
         layer: Arc::clone(&layer),
         symbol: config.symbols[0].clone(),
-        permits,
+        permits: Some(permits),
         venue: client,
     };
     tokio::spawn(page::watch(parts, live, stop.clone()));

@@ -45,6 +45,11 @@ pub enum OpenError {
         /// Which it should be.
         expected: String,
     },
+    /// The process that wrote it was killed, and nobody put it in order since.
+    #[error(
+        "the journal {0} was left open by a process that was killed; start the service, which puts it in order, and ask again"
+    )]
+    LeftOpen(PathBuf),
     /// There is none, and none was to be made.
     #[error("there is no journal in {0}; is APPLY_STATE_DIR the service's?")]
     None(PathBuf),

@@ -7,7 +7,7 @@ use crate::{
 };
 use apply_core::{Entry, PortError};
 use permit_gate::PlanId;
-use redb::{ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};
+use redb::{ConcurrencyMode, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -31,6 +31,8 @@ impl JournalReader {
         }));
         match opened {
             Ok(Ok(database)) => Ok(Self(database)),
+            // Putting it in order is writing.
+            Ok(Err(DatabaseError::RepairAborted)) => Err(OpenError::LeftOpen(path)),
             Ok(Err(error)) => Err(disk(&path, &error)),
             Err(_) => Err(disk(&path, &"its pages contradict each other")),
         }

@@ -86,6 +86,11 @@ pub(crate) fn state_directory() -> Result<PathBuf, Mistakes> {
     read.done(directory)
 }
 
+/// The stream that the service manager connected to the system's journal, as `device:inode`.
+pub(crate) fn journal_stream() -> Option<String> {
+    std::env::var("JOURNAL_STREAM").ok()
+}
+
 impl Reader<'_> {
     pub(super) fn state(&mut self) -> StateConfig {
         let directory = self.state_directory();

@@ -1,9 +1,12 @@
 //! `check`: everything the service needs, looked at side by side, one line each.
 
+mod journal;
+mod slots;
+
 use super::{
     link::Link,
     output::{Done, End, print},
-    snapshot::{list, mode},
+    snapshot::{list, mode, switch_here},
 };
 use crate::{config::Config, exit::Failure};
 use apply_core::{Halt, Mode};
@@ -11,7 +14,7 @@ use exchange_client::{Client, PositionMode, RequestError, Settings};
 use permit_redis::{RedisConfig, RedisPermitStore, WatchMode};
 use redis::Value;
 use serde_json::json;
-use std::{collections::HashMap, io::ErrorKind, path::Path, time::Duration};
+use std::{collections::HashMap, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// How long everything may take together: below 5 s, with room for a busy machine.
@@ -81,6 +84,12 @@ pub(super) async fn check(as_json: bool) -> Done {
     Ok(())
 }
 
+const SWITCH: &str = "kill switch";
+
+fn has(lines: &[Line], what: &str) -> bool {
+    lines.iter().any(|line| line.0 == what)
+}
+
 fn to_text(lines: &[Line]) -> String {
     let line = |Line(what, found): &Line| {
         let text = found.text().replace('\n', "\n                          ");
@@ -107,36 +116,13 @@ async fn look(config: &Config) -> Vec<Line> {
     );
     let mut lines = settings(config);
     lines.append(&mut redis);
+    if let (Halt::On { by }, false) = (switch_here(config), has(&lines, SWITCH)) {
+        lines.push(Line(SWITCH, halted(&by)));
+    }
     lines.push(Line("push", push));
     lines.extend(venue);
-    lines.push(Line("journal", journal(&config.state.directory)));
+    lines.push(Line("journal", journal::look(&config.state.directory)));
     lines
-}
-
-/// Whether something can be kept where the journal lies, by keeping something there for a moment.
-fn journal(directory: &Path) -> Found {
-    let place = directory.display();
-    let mend = "give it to the service's user, make room, or set APPLY_STATE_DIR";
-    match std::fs::metadata(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Found::Note(format!(
-                "{place} is not there yet; the service makes it at its first start"
-            ));
-        }
-        Err(error) => return Found::Wrong(format!("{place} cannot be looked at: {error}; {mend}")),
-        Ok(meta) if !meta.is_dir() => {
-            return Found::Wrong(format!(
-                "{place} is no directory; set APPLY_STATE_DIR to one"
-            ));
-        }
-        Ok(_) => {}
-    }
-    let probe = directory.join(format!(".check-{}", std::process::id()));
-    let kept = std::fs::write(&probe, "probe").and_then(|()| std::fs::remove_file(&probe));
-    match kept {
-        Ok(()) => Found::Ok(format!("{place} can be written")),
-        Err(error) => Found::Wrong(format!("{place} cannot be written: {error}; {mend}")),
-    }
 }
 
 fn settings(config: &Config) -> Vec<Line> {
@@ -177,8 +163,11 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
             Line("redis", reachable(config, &info, took)),
             Line("persistence", persistence(config, &mut link, &info).await),
             Line("scripting", scripting(&mut link).await),
-            Line("permit keys", slots(&info)),
-            Line("kill switch", switch(config, &mut link).await),
+            Line(
+                "permit keys",
+                slots::look(&config.permits, info.get("cluster_enabled") == "1"),
+            ),
+            Line(SWITCH, switch(config, &mut link).await),
         ])
     });
     match asked.await {
@@ -300,16 +289,9 @@ async fn scripting(link: &mut Link) -> Found {
     }
 }
 
-fn slots(info: &Info) -> Found {
-    match info.get("cluster_enabled") {
-        "1" => Found::Wrong("this is a node of a cluster, which keeps plans, claims and permits on different nodes: use a server that is not".into()),
-        _ => Found::Ok("on one server, so all permits of a plan are taken in one step".into()),
-    }
-}
-
 async fn switch(config: &Config, link: &mut Link) -> Found {
-    if config.kill_switch {
-        return Found::Note("on, by APPLY_KILL_SWITCH: nothing is executed".into());
+    if let Halt::On { by } = switch_here(config) {
+        return halted(&by);
     }
     let key = apply_redis::Keys::default().kill_switch;
     let word: Result<Value, _> = link.try_ask(redis::cmd("GET").arg(&key)).await;
@@ -322,8 +304,12 @@ async fn switch(config: &Config, link: &mut Link) -> Found {
     };
     match halt {
         Halt::Off => Found::Ok("off".into()),
-        Halt::On { by } => Found::Note(format!("on, by {by}: nothing is executed")),
+        Halt::On { by } => halted(&by),
     }
+}
+
+fn halted(by: &str) -> Found {
+    Found::Note(format!("on, by {by}: nothing is executed"))
 }
 
 /// Whether waits are woken by writes.

@@ -16,6 +16,8 @@ mod status;
 mod streams;
 mod time;
 
+pub(crate) use time::iso_micros;
+
 use crate::exit::Failure;
 use clap::Subcommand;
 use output::End;

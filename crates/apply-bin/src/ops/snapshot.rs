@@ -7,7 +7,7 @@ use super::{
     streams::{plan_line, result_line},
     time::ago,
 };
-use crate::exit::Failure;
+use crate::{config::Config, exit::Failure, halt::HaltFile};
 use apply_core::{Halt, Mode, Symbol};
 use permit_gate::PlanId;
 use redis::Value;
@@ -138,17 +138,30 @@ impl Snapshot {
         json!({
             "mode": mode(desk.config.mode),
             "halted": self.halt.is_on(),
+            "halted_by": match &self.halt {
+                Halt::Off => None,
+                Halt::On { by } => Some(by),
+            },
             "symbols": symbols,
             "waits": waits,
         })
     }
 }
 
-/// The kill switch, the static one included. What is neither on nor off is on.
+/// This machine's kill switches, in the order in which the service looks at them.
+pub(super) fn switch_here(config: &Config) -> Halt {
+    match config.kill_switch {
+        true => Halt::On {
+            by: "APPLY_KILL_SWITCH".into(),
+        },
+        false => HaltFile::at(config.state.halt_file.clone()).look(),
+    }
+}
+
+/// The kill switch: this machine's, then the one in Redis. What is neither on nor off is on.
 pub(super) async fn read_switch(desk: &mut Desk) -> Result<Halt, Failure> {
-    if desk.config.kill_switch {
-        let by = "APPLY_KILL_SWITCH".into();
-        return Ok(Halt::On { by });
+    if let on @ Halt::On { .. } = switch_here(&desk.config) {
+        return Ok(on);
     }
     let key = desk.keys.kill_switch.clone();
     let mut get = redis::pipe();

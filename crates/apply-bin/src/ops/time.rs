@@ -14,7 +14,7 @@ pub(super) fn utc(millis: u64) -> String {
 }
 
 /// Microseconds since 1970 as brains write them: `2026-01-25T00:43:29.041200+00:00`.
-pub(super) fn iso_micros(micros: u64) -> String {
+pub(crate) fn iso_micros(micros: u64) -> String {
     let text = utc(micros / 1000).replace(' ', "T");
     let whole = text.trim_end_matches('Z');
     format!("{whole}.{:06}+00:00", micros % 1_000_000)

@@ -117,7 +117,8 @@ pub(crate) struct Parts<P: Ports> {
     pub(crate) layer: Arc<ApplyLayer<P>>,
     /// Whose proposal key is the way to the kill switch; any of them is.
     pub(crate) symbol: Symbol,
-    pub(crate) permits: RedisPermitStore,
+    /// None where permits, and everything else, lie in memory.
+    pub(crate) permits: Option<RedisPermitStore>,
     /// None in a dry run.
     pub(crate) venue: Option<Client>,
 }
@@ -148,7 +149,10 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>) {
     .await
     .unwrap_or_else(|_| Err(PortError(format!("no answer for {} s", PATIENCE.as_secs()))));
     let took = asked.elapsed();
-    let redis = redis(&halt, took, parts.permits.watch_mode());
+    let redis = match &parts.permits {
+        Some(permits) => redis(&halt, took, permits.watch_mode()),
+        None => off("Redis", "all in memory"),
+    };
     let (venue, clock) = match &parts.venue {
         Some(client) => (venue(client), clock(client)),
         None => (off("Venue", "dry run"), off("Clock", "dry run")),

@@ -1,6 +1,7 @@
 //! `check`.
 
-use crate::{Ended, apply_layer, ops};
+use crate::{Ended, StateDir, apply_layer, ops};
+use apply_tests::Stage;
 use exchange_sim::{Sim, SimConfig};
 use redis_harness::RedisServer;
 use serde_json::Value;
@@ -14,7 +15,6 @@ fn testnet(redis: &str, venue: &str, secret: &str) -> Command {
     command.env("BINANCE_TESTNET_URL", venue);
     command.env("BINANCE_TESTNET_API_KEY", SimConfig::API_KEY);
     command.env("BINANCE_TESTNET_API_SECRET", secret);
-    command.env("APPLY_STATE_DIR", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -36,7 +36,10 @@ fn of(report: &Value, name: &str) -> (String, String) {
 async fn with_everything_up_every_line_is_ok() {
     let redis = RedisServer::builder().aof("everysec").start().await;
     let sim = Sim::start(SimConfig::default()).await.unwrap();
-    let (code, report) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
+    let state = StateDir::new();
+    let mut command = testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET);
+    command.env("APPLY_STATE_DIR", state.path());
+    let (code, report) = report(command).await;
     assert_eq!((code, &report["ok"]), (0, &Value::Bool(true)), "{report}");
     for line in report["checks"].as_array().unwrap() {
         assert_eq!(line["result"], "ok", "{line}");
@@ -161,4 +164,49 @@ async fn every_mistake_in_the_configuration_is_on_the_page() {
     let ended: Ended = command.output().await.unwrap().into();
     assert_eq!(ended.code, 78);
     assert!(ended.out.contains("APPLY_MODE=live") && ended.out.contains("APPLY_POLL_SEC=never"));
+}
+
+#[tokio::test]
+async fn a_journal_that_the_service_holds_is_read_beside_it_and_one_it_left_behind_is_told() {
+    let stage = Stage::open().await;
+    let how = stage.service();
+    let state = how.state_directory().display().to_string();
+    let service = how.clone().ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    stage.result_of(plan.get("plan_id")).await;
+    let check = || {
+        let mut command = apply_layer(&stage.redis.url(), &["check", "--json"]);
+        command.env("APPLY_STATE_DIR", &state);
+        command
+    };
+    let (_, report) = self::report(check()).await;
+    let (mark, text) = of(&report, "journal");
+    assert_eq!(mark, "ok", "{report}");
+    assert!(text.contains("1 plan, each with its result"), "{text}");
+
+    service.signal("KILL").await;
+    service.ended().await;
+    let (_, report) = self::report(check()).await;
+    let (mark, text) = of(&report, "journal");
+    assert_eq!(mark, "note", "{report}");
+    assert!(text.contains("start the service"), "{text}");
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_is_refused_with_the_slots_of_the_keys() {
+    let redis = RedisServer::builder().cluster_enabled().start().await;
+    let ended = ops(&redis, &["check", "--json"]).await;
+    let (mark, text) = of(&ended.json(), "permit keys");
+    assert_eq!((ended.code, mark.as_str()), (78, "MEND"), "{}", ended.out);
+    let connection = &mut redis.connection().await;
+    for (name, key) in [
+        ("governor", "quantum:permit:"),
+        ("p33", "quantum:permit:p33:"),
+    ] {
+        let words = format!("CLUSTER KEYSLOT {key}0123456789abcdef");
+        let slot: u16 = crate::redis(connection, &words).await;
+        assert!(text.contains(&format!("{name} {slot}")), "{slot} in {text}");
+    }
 }

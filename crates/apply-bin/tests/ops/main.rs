@@ -4,25 +4,59 @@
 #![allow(clippy::unwrap_used)]
 
 mod check;
+mod halted;
+mod journald;
 mod permits;
 mod plans;
 mod shell;
 mod troubleshooting;
+mod watch;
 
 use redis::aio::MultiplexedConnection;
 use redis_harness::RedisServer;
-use std::process::Output;
+use std::{
+    path::PathBuf,
+    process::Output,
+    sync::atomic::{AtomicU32, Ordering},
+};
 use tokio::process::Command;
 
 /// A plan that stands on the stream of every test that needs one.
 pub(crate) const PLAN: &str = "67e6da21fa9fe506";
 
-/// The binary with this Redis and nothing else from the environment.
+/// The binary with this Redis, a state directory that nobody made, and nothing else from the
+/// environment.
 pub(crate) fn apply_layer(redis: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apply-layer"));
     command.args(args).env_clear().env("REDIS_URL", redis);
+    let nowhere = concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody-made-this");
+    command.env("APPLY_STATE_DIR", nowhere);
     command.env("APPLY_METRICS_PORT", "1").kill_on_drop(true);
     command
+}
+
+/// A state directory of a test's own, gone with it.
+pub(crate) struct StateDir(PathBuf);
+
+impl StateDir {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("state-{}-{number}", std::process::id());
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// What a command printed, and how it ended.

@@ -12,32 +12,42 @@ async fn run(args: &[&str]) -> Ended {
 }
 
 #[tokio::test]
-async fn every_command_of_the_operator_has_an_example() {
-    for command in [
-        "check",
-        "status",
-        "watch",
-        "permits ls",
-        "permits show",
-        "permits grant",
-        "permits revoke",
-        "plans tail",
-        "results tail",
-        "stats",
-        "propose",
-        "forget",
-        "completions",
-        "man",
-    ] {
-        let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+async fn every_command_has_help_with_an_example_of_itself() {
+    let mut left: Vec<Vec<String>> = vec![Vec::new()];
+    let mut leaves = 0;
+    while let Some(path) = left.pop() {
+        let mut args: Vec<&str> = path.iter().map(String::as_str).collect();
+        args.push("--help");
         let help = run(&args).await;
-        assert!(
-            help.out
-                .contains(&format!("Example: apply-layer {command}")),
-            "{}",
-            help.out
+        assert_eq!(help.code, 0, "{path:?}: {}", help.err);
+        let below = commands_in(&help.out);
+        if below.is_empty() {
+            leaves += 1;
+            let example = help.out.lines().find(|line| line.starts_with("Example: "));
+            let example = example.unwrap_or_else(|| panic!("{path:?}: {}", help.out));
+            let itself = format!("apply-layer {}", path.join(" "));
+            assert!(example.contains(&itself), "{example}");
+        }
+        left.extend(
+            below
+                .into_iter()
+                .map(|name| [path.clone(), vec![name]].concat()),
         );
     }
+    assert!(leaves >= 23, "{leaves} commands were looked at");
+}
+
+/// The names in the list of commands of a help text; `help` itself aside.
+fn commands_in(help: &str) -> Vec<String> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = list
+        .take_while(|line| line.starts_with(' '))
+        .filter_map(|line| {
+            // Names are indented by two; what is further in is the rest of a description.
+            let name = line.strip_prefix("  ")?.split(' ').next()?;
+            (!name.is_empty() && name != "help").then(|| name.to_owned())
+        });
+    names.collect()
 }
 
 #[tokio::test]

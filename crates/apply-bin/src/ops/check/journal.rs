@@ -1,0 +1,71 @@
+//! The journal: whether it can be kept where it lies, and what stands in it.
+
+use super::Found;
+use apply_core::Entry;
+use apply_journal::{JournalReader, OpenError};
+use std::{io::ErrorKind, path::Path};
+
+/// Looks beside the service, which may hold the journal and is not disturbed.
+pub(super) fn look(directory: &Path) -> Found {
+    let place = directory.display();
+    let mend = "give it to the service's user, make room, or set APPLY_STATE_DIR";
+    match std::fs::metadata(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Found::Note(format!(
+                "{place} is not there yet; the service makes it at its first start"
+            ));
+        }
+        Err(error) => return Found::Wrong(format!("{place} cannot be looked at: {error}; {mend}")),
+        Ok(meta) if !meta.is_dir() => {
+            return Found::Wrong(format!(
+                "{place} is no directory; set APPLY_STATE_DIR to one"
+            ));
+        }
+        Ok(_) => {}
+    }
+    // Whether something can be kept is known by keeping something there for a moment.
+    let probe = directory.join(format!(".check-{}", std::process::id()));
+    let kept = std::fs::write(&probe, "probe").and_then(|()| std::fs::remove_file(&probe));
+    match kept {
+        Ok(()) => read(directory),
+        Err(error) => Found::Wrong(format!("{place} cannot be written: {error}; {mend}")),
+    }
+}
+
+fn read(directory: &Path) -> Found {
+    let place = directory.display();
+    let entries = match JournalReader::open(directory) {
+        Ok(journal) => journal.entries().map_err(|error| error.to_string()),
+        Err(OpenError::None(_)) => {
+            return Found::Ok(format!(
+                "{place} can be written; the service begins a journal there at its first start"
+            ));
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match entries {
+        Ok(entries) => Found::Ok(format!(
+            "{place} can be written and read: {}",
+            in_words(&entries)
+        )),
+        Err(error) => Found::Note(format!("{place} can be written; {error}")),
+    }
+}
+
+fn in_words(entries: &[Entry]) -> String {
+    let open = entries
+        .iter()
+        .filter(|entry| entry.result.is_none())
+        .count();
+    let plans = match entries.len() {
+        0 => return "no plans yet".into(),
+        1 => "1 plan".to_owned(),
+        plans => format!("{plans} plans"),
+    };
+    match open {
+        0 => format!("{plans}, each with its result"),
+        open => format!(
+            "{plans}, {open} of them without a result yet; the service asks the venue about them"
+        ),
+    }
+}
