@@ -115,7 +115,7 @@ impl fmt::Display for Mistakes {
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
 /// is not known is probably a typing error.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 26] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
     "APPLY_PERMIT_WAIT_MS",
