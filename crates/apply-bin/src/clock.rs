@@ -2,7 +2,7 @@
 
 use apply_core::Clock;
 use permit_gate::Timer;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// tokio's timer and the system's wall clock.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,11 @@ impl Timer for SystemClock {
 
     async fn sleep_until(&self, at: Instant) {
         tokio::time::sleep_until(at.into()).await;
+    }
+
+    fn since_1970(&self) -> Option<Duration> {
+        // A clock before 1970 is no clock.
+        SystemTime::now().duration_since(UNIX_EPOCH).ok()
     }
 }
 

@@ -7,10 +7,12 @@ mod state;
 pub(crate) use review::ReviewConfig;
 pub(crate) use state::{HaltConfig, StateConfig, journal_stream, state_directory};
 
+use crate::signing::signed;
 use apply_core::{GateSettings, Mode, Symbol};
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
 use permit_redis::PermitKeys;
+use permit_signature::KeyRing;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -42,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     pub(crate) redis: RedisUrl,
     pub(crate) permits: PermitKeys,
+    /// There where permits have to be signed.
+    pub(crate) signing: Option<KeyRing>,
     pub(crate) venue: Host,
     /// There in [`Mode::Testnet`].
     pub(crate) credentials: Option<Credentials>,
@@ -115,7 +119,7 @@ impl fmt::Display for Mistakes {
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
 /// is not known is probably a typing error.
-const KNOWN: [&str; 26] = [
+const KNOWN: [&str; 28] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
     "APPLY_PERMIT_WAIT_MS",
@@ -131,6 +135,8 @@ const KNOWN: [&str; 26] = [
     "APPLY_LOG_LEVEL",
     "APPLY_LOG_FORMAT",
     "APPLY_PERMITS",
+    "APPLY_PERMIT_KEYS",
+    "APPLY_PERMIT_KEYS_FILE",
     "APPLY_START_WAIT_SEC",
     "SYMBOLS",
     "K_BLOCK_CRITICAL",
@@ -181,6 +187,8 @@ impl Config {
             mistakes: Vec::new(),
         };
         let mode = read.mode();
+        let signing = read.signing();
+        let permits = read.permits();
         let config = Self {
             mode,
             symbols: read.symbols("SYMBOLS", "BTCUSDT,ETHUSDT,SOLUSDT"),
@@ -200,7 +208,11 @@ impl Config {
             log_level: read.log_level(),
             log_format: read.log_format(),
             redis: read.redis(),
-            permits: read.permits(),
+            permits: match &signing {
+                Some(ring) => signed(permits, ring),
+                None => permits,
+            },
+            signing,
             venue: read.venue(),
             credentials: read.credentials(mode),
             start_wait: read.seconds("APPLY_START_WAIT_SEC", "30", 0.0..=86_400.0),
@@ -215,6 +227,20 @@ impl Config {
             );
         }
         read.done(config)
+    }
+}
+
+impl Config {
+    /// The permits that have to be signed and that nobody here has a key to check: none of them
+    /// could ever be a yes.
+    pub(crate) fn permits_without_key(&self) -> Vec<&str> {
+        let names = self.permits.permits().iter().map(|permit| permit.name());
+        match &self.signing {
+            Some(ring) => names
+                .filter(|name| ring.of(name).next().is_none())
+                .collect(),
+            None => Vec::new(),
+        }
     }
 }
 
@@ -239,13 +265,14 @@ fn variables(keys_wanted: bool) -> (BTreeMap<String, String>, Vec<Mistake>) {
 
 /// Secrets that may stand in a file, so that they need not be in the environment: `…_FILE` names it,
 /// as systemd's `LoadCredential=` lays one out.
-const SECRET_FILES: [(&str, &str); 3] = [
+const SECRET_FILES: [(&str, &str); 4] = [
     ("BINANCE_TESTNET_API_KEY", "BINANCE_TESTNET_API_KEY_FILE"),
     (
         "BINANCE_TESTNET_API_SECRET",
         "BINANCE_TESTNET_API_SECRET_FILE",
     ),
     ("REDIS_URL", "REDIS_URL_FILE"),
+    ("APPLY_PERMIT_KEYS", "APPLY_PERMIT_KEYS_FILE"),
 ];
 
 /// Puts the content of each named file in the place of its variable. A file that cannot be read, or
@@ -550,6 +577,12 @@ impl Reader<'_> {
         })
     }
 
+    fn signing(&mut self) -> Option<KeyRing> {
+        let ring = KeyRing::parse(self.text("APPLY_PERMIT_KEYS")?);
+        ring.map_err(|error| self.wrong("APPLY_PERMIT_KEYS", error.to_string()))
+            .ok()
+    }
+
     fn venue(&mut self) -> Host {
         match self.text("BINANCE_TESTNET_URL").map(Host::from_str) {
             None => Host::default(),
@@ -783,6 +816,26 @@ mod tests {
             mistakes[0].mend.contains("cannot read the file"),
             "{mistakes:?}"
         );
+    }
+
+    #[test]
+    fn keys_of_issuers_are_read_checked_and_never_shown() {
+        let secret = "0123456789abcdef".repeat(4);
+        let other = "fedcba9876543210".repeat(4);
+        let keys = format!("governor:gov1={secret}");
+        let config = resolve(&[("APPLY_PERMIT_KEYS", &*keys)]).unwrap();
+        assert_eq!(config.permits_without_key(), ["p33"]);
+        assert!(config.remarks.is_empty(), "{:?}", config.remarks);
+        assert!(!format!("{config:?}").contains(&secret[..12]), "{config:?}");
+        let both = format!("{keys},p33:brain1={other}");
+        let config = resolve(&[("APPLY_PERMIT_KEYS", &*both)]).unwrap();
+        assert_eq!(config.permits_without_key(), [""; 0]);
+        let shared = format!("{keys},p33:brain1={secret}");
+        let text = resolve(&[("APPLY_PERMIT_KEYS", &*shared)]).unwrap_err();
+        let text = text.to_string();
+        assert!(text.contains("APPLY_PERMIT_KEYS=(hidden)"), "{text}");
+        assert!(!text.contains(&secret[..12]), "{text}");
+        assert_eq!(resolve(&[]).unwrap().permits_without_key(), [""; 0]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod pause;
 mod reasons;
 mod review;
 mod run;
+mod signing;
 mod story;
 mod upkeep;
 mod venue;

@@ -4,7 +4,7 @@
 mod metrics;
 mod positions;
 
-use crate::{config::Config, exit::Failure, http, logging, run};
+use crate::{config::Config, exit::Failure, http, logging, run, signing::Signer};
 use apply_core::{PortError, Symbol};
 use clap::Subcommand;
 use exchange_client::Client;
@@ -156,7 +156,11 @@ impl Crew {
     ) -> Result<(), Failure> {
         let book = reach(config, || RedisUsageBook::connect(desk)).await?;
         let plans = RedisFeed::governor_plans(desk.clone()).map_err(unusable)?;
-        let governor = Arc::new(Governor::new(book, config.review.policy.clone()));
+        let governor = Governor::new(book, config.review.policy.clone());
+        let governor = Arc::new(match signer(config, self.name)? {
+            Some(signer) => governor.sealing(signer),
+            None => governor,
+        });
         if let Policy::Limited(limits) = &config.review.policy {
             info!("Governor limits: {limits:?}");
             let results = RedisFeed::governor_results(desk.clone()).map_err(unusable)?;
@@ -204,12 +208,16 @@ impl Crew {
         })?;
         let book = reach(config, || RedisPositionBook::connect(desk)).await?;
         let plans = RedisFeed::brain_plans(desk.clone()).map_err(unusable)?;
-        let brain = Arc::new(PositionBrain::new(
+        let brain = PositionBrain::new(
             book,
             VenuePositions::new(client),
             config.symbols.clone(),
             config.review.brain,
-        ));
+        );
+        let brain = Arc::new(match signer(config, self.name)? {
+            Some(signer) => brain.sealing(signer),
+            None => brain,
+        });
         let (crew, keeping) = (self.clone(), Arc::clone(&brain));
         let (symbols, poll) = (config.symbols.clone(), config.review.snapshot_poll);
         tasks.spawn(async move {
@@ -400,6 +408,23 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
         warn!("Venue {} is not ready: {error}", config.venue);
     }
     Ok(Some(client))
+}
+
+/// What signs a reviewer's permits; none where permits are not signed. A reviewer without a key
+/// among those who have one would write permits that nobody takes.
+fn signer(config: &Config, name: &str) -> Result<Option<Arc<Signer>>, Failure> {
+    let Some(ring) = &config.signing else {
+        return Ok(None);
+    };
+    match ring.of(name).next() {
+        Some(key) => {
+            info!("Permits of {name} are signed with its key {}", key.id());
+            Ok(Some(Arc::new(Signer(key.clone()))))
+        }
+        None => Err(Failure::configuration(format!(
+            "APPLY_PERMIT_KEYS holds no key of {name}: add {name}:<key id>=<secret in hex>, or leave it unset where permits are not signed"
+        ))),
+    }
 }
 
 fn unusable(error: PortError) -> Failure {

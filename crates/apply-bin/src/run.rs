@@ -54,7 +54,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     logging::start(config.log_level, config.log_format);
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    announce(&config);
+    announce(&config)?;
 
     let (listener, address) = http::listen(config.http, "APPLY_METRICS_PORT").await?;
     info!("Metrics on http://{address}/metrics");
@@ -271,7 +271,7 @@ pub(crate) async fn sim(
         .map_err(|error| Failure::mismatch(format!("the simulated venue ended badly: {error}")))
 }
 
-fn announce(config: &Config) {
+fn announce(config: &Config) -> Result<(), Failure> {
     for remark in &config.remarks {
         warn!("{remark}");
     }
@@ -295,6 +295,16 @@ fn announce(config: &Config) {
     }
     if config.kill_switch {
         warn!("APPLY_KILL_SWITCH is on: every plan will be blocked");
+    }
+    if config.signing.is_some() {
+        info!("Permits have to be signed");
+    }
+    match config.permits_without_key().as_slice() {
+        [] => Ok(()),
+        without => Err(Failure::configuration(format!(
+            "APPLY_PERMIT_KEYS holds no key of {}: no plan could pass; add one each",
+            without.join(" and ")
+        ))),
     }
 }
 

@@ -17,6 +17,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod digest;
 pub mod event;
 pub mod exchange;
 mod fault;
@@ -36,6 +37,7 @@ mod symbol;
 mod text;
 pub mod worker;
 
+pub use digest::digest_of_fields;
 pub use event::{Event, KnownTo, Observer};
 pub use exchange::{
     Exchange, Fill, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission,

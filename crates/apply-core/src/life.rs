@@ -432,7 +432,8 @@ impl<P: Ports> ApplyLayer<P> {
             permits: set.iter().map(|p| Arc::from(p.label())).collect(),
         });
         let ask = Ask {
-            subject: Subject::new(plan.id.clone(), plan.symbol()),
+            subject: Subject::new(plan.id.clone(), plan.symbol())
+                .of_content(plan.digest(&claimed.attempt)),
             attempt: claimed.attempt.clone(),
             policy: self.settings.wait,
         };

@@ -1,7 +1,9 @@
 //! The gates on a proposal, in the order the contract gives (wire §3), and the plan they make.
 
-use crate::{plan_id::plan_id, ports::Halt, proposal::Proposal, symbol::Symbol};
-use permit_gate::PlanId;
+use crate::{
+    digest::digest_of_fields, plan_id::plan_id, ports::Halt, proposal::Proposal, symbol::Symbol,
+};
+use permit_gate::{AttemptId, PlanDigest, PlanId};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -176,6 +178,25 @@ impl Plan {
             ("price", String::new()),
             ("timestamp", timestamp.to_string()),
         ]
+    }
+
+    /// The fields of a plan that `attempt` has claimed and puts out for review: those of
+    /// [`Plan::to_fields`] and `attempt`, an addition to the contract. It makes one publication of a
+    /// plan differ from every other.
+    pub fn to_claimed_fields(
+        &self,
+        attempt: &AttemptId,
+        timestamp: u64,
+    ) -> Vec<(&'static str, String)> {
+        let mut fields = self.to_fields(timestamp);
+        fields.push(("attempt", attempt.to_string()));
+        fields
+    }
+
+    /// The digest of what `attempt` publishes of this plan.
+    pub fn digest(&self, attempt: &AttemptId) -> PlanDigest {
+        let fields = self.to_claimed_fields(attempt, 0);
+        digest_of_fields(fields.iter().map(|(name, value)| (*name, value.as_str())))
     }
 
     fn steps_json(&self) -> String {

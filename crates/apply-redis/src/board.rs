@@ -217,7 +217,7 @@ impl PlanLog for RedisBoard {
             .arg(self.config.stream_length)
             .arg(plan.id.as_str())
             .arg(open);
-        add_fields(&mut call, plan.to_fields(timestamp));
+        add_fields(&mut call, plan.to_claimed_fields(attempt, timestamp));
         match self.run(&call, "claim the plan").await? {
             true => Ok(Claim::Won),
             false => Ok(Claim::Taken),

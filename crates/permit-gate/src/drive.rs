@@ -10,7 +10,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The runtime's clock and alarm. With a paused clock the longest wait is tested at once.
@@ -20,6 +20,12 @@ pub trait Timer: Send + Sync {
 
     /// Resolves at or shortly after `at`. Cancellation safe.
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Now on the wall clock, in time since 1970. `None` where there is none: rules that let
+    /// permits grow old then say no.
+    fn since_1970(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// One plan that wants to pass. An ask is used once: a second wait of the same plan is another
@@ -55,7 +61,11 @@ pub async fn wait_and_take<S: PermitStore, T: Timer>(
     let mut watch = store.watch(&ask.subject.plan);
     let set = store.permits().clone();
     let step = ask.policy.step;
-    let mut gate = Gate::new(set, ask.subject, ask.attempt, ask.policy, timer.now());
+    let now = timer.now();
+    let mut gate = Gate::new(set, ask.subject, ask.attempt, ask.policy, now);
+    if let Some(since_1970) = timer.since_1970() {
+        gate.handle_wall_clock(now, since_1970);
+    }
     loop {
         let next = gate.poll(timer.now());
         while let Some(event) = gate.poll_event() {

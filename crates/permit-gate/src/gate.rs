@@ -119,6 +119,8 @@ pub struct Gate {
     pushed_at: Vec<Option<Instant>>,
     look_again: bool,
     trouble: Option<StoreError>,
+    /// A moment, and the wall clock's time at it.
+    wall_clock: Option<(Instant, Duration)>,
     events: VecDeque<Event>,
 }
 
@@ -154,6 +156,7 @@ impl Gate {
             pushed_at: vec![None; set.len()],
             look_again: false,
             trouble: None,
+            wall_clock: None,
             events: VecDeque::new(),
             state: State::Fresh,
             net: policy.step,
@@ -229,6 +232,12 @@ impl Gate {
         self.net = interval.max(self.policy.step);
     }
 
+    /// The wall clock said `since_1970` at `now`. From then on permits are judged by that time; a
+    /// clock that is set while the gate waits changes nothing.
+    pub fn handle_wall_clock(&mut self, now: Instant, since_1970: Duration) {
+        self.wall_clock = Some((now, since_1970));
+    }
+
     /// The watch noticed something. Never an answer in itself: permits count when they are taken.
     pub fn handle_signal(&mut self, now: Instant, signal: Signal) {
         match signal {
@@ -292,7 +301,7 @@ impl Gate {
         self.note_found(now, why, self.set.all());
         let mut permits = Vec::with_capacity(contents.len());
         for (i, content) in contents.iter().enumerate() {
-            match self.judge(i, content) {
+            match self.judge(now, i, content) {
                 Ok(granted) => permits.push(granted),
                 Err(reason) => return self.finish(Err(self.block(now, reason))),
             }
@@ -329,7 +338,7 @@ impl Gate {
                 continue;
             }
             let judged = match &slot.content {
-                Some(content) => self.judge(i, content).map(drop),
+                Some(content) => self.judge(now, i, content).map(drop),
                 None => Err(self.refused(i, Malformed::NotAString.into())),
             };
             if let Err(reason) = judged {
@@ -366,11 +375,21 @@ impl Gate {
         self.state = State::Waiting { until };
     }
 
-    fn judge(&self, index: usize, content: &[u8]) -> Result<GrantedPermit, BlockReason> {
+    fn judge(
+        &self,
+        now: Instant,
+        index: usize,
+        content: &[u8],
+    ) -> Result<GrantedPermit, BlockReason> {
         let Some(permit) = self.set.iter().nth(index) else {
             return Err(BlockReason::Unanswered);
         };
-        match permit.rule().judge(content, &self.subject) {
+        let rule = permit.rule();
+        let judged = match self.since_1970(now) {
+            Some(at) => rule.judge_at(content, &self.subject, at),
+            None => rule.judge(content, &self.subject),
+        };
+        match judged {
             Ok(terms) => Ok(granted(permit.name(), terms)),
             Err(refusal) => Err(self.refused(index, refusal)),
         }
@@ -412,6 +431,11 @@ impl Gate {
                 *at = None;
             }
         }
+    }
+
+    fn since_1970(&self, now: Instant) -> Option<Duration> {
+        let (then, since_1970) = self.wall_clock?;
+        since_1970.checked_add(now.saturating_duration_since(then))
     }
 
     fn waited(&self, now: Instant) -> Duration {

@@ -82,6 +82,31 @@ id! {
     AttemptId
 }
 
+/// All that one publication of a plan says, as 32 bytes: permits may be bound to it. What is hashed
+/// is the business of whoever publishes; here it is only compared.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PlanDigest([u8; 32]);
+
+impl PlanDigest {
+    /// Of a hash that was computed already.
+    pub const fn new(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
+/// 64 lowercase hex digits.
+impl fmt::Display for PlanDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PlanDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlanDigest({self})")
+    }
+}
+
 /// What the permits have to be about: this plan, on this symbol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
@@ -89,6 +114,9 @@ pub struct Subject {
     pub plan: PlanId,
     /// The instrument, as the venue spells it. A permit that names another one is a no.
     pub symbol: Arc<str>,
+    /// What exactly was published for review. `None` where nobody says; a rule that binds permits
+    /// to it then says no.
+    pub content: Option<PlanDigest>,
 }
 
 impl Subject {
@@ -97,6 +125,15 @@ impl Subject {
         Self {
             plan,
             symbol: symbol.into(),
+            content: None,
+        }
+    }
+
+    /// The same, published with this content.
+    pub fn of_content(self, content: PlanDigest) -> Self {
+        Self {
+            content: Some(content),
+            ..self
         }
     }
 }

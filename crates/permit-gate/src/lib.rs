@@ -66,7 +66,7 @@ mod store;
 pub use drive::{Ask, Timer, wait_and_take};
 pub use gate::{Event, FoundBy, Gate, Next, WaitPolicy};
 pub use grant::{Block, BlockReason, Grant, GrantedPermit};
-pub use id::{AttemptId, IdError, PlanId, Subject};
+pub use id::{AttemptId, IdError, PlanDigest, PlanId, Subject};
 pub use memory::{MemoryStore, MemoryWatch};
 pub use rule::{Malformed, Refusal, Rule, Terms};
 pub use set::{Permit, PermitMask, PermitSet, PermitSetError};

@@ -14,7 +14,7 @@ use crate::{
 };
 use apply_core::{PortError, Symbol};
 use permit_gate::PlanId;
-use std::future::Future;
+use std::{fmt, future::Future};
 
 /// One entry of a stream, handed to one reviewer of a group. Whoever does not conclude it leaves
 /// it to the others.
@@ -46,6 +46,20 @@ pub struct Ruling<'a> {
     pub plan: &'a PlanId,
     /// The permit's text.
     pub permit: &'a str,
+}
+
+/// What makes an issuer's permits its own where the gate asks for that: a signature. Pure but for
+/// the random number in it.
+pub trait Seal: fmt::Debug + Send + Sync {
+    /// The permit as it is to be written, for the plan that was read from these fields. After an
+    /// error nothing is written, and the entry is delivered again.
+    fn seal(
+        &self,
+        permit: String,
+        plan: &PlanId,
+        fields: &Fields,
+        now: Moment,
+    ) -> Result<String, PortError>;
 }
 
 /// How concluding an entry went.

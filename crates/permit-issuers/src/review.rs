@@ -7,14 +7,16 @@ use crate::{
     keeping::{LedgerKeeper, SnapshotKeeper},
     moment::Moment,
     plan::Reviewed,
-    ports::{Charge, Concluded, Delivery, PermitSink, PositionBook, Positions, Ruling, UsageBook},
+    ports::{
+        Charge, Concluded, Delivery, PermitSink, PositionBook, Positions, Ruling, Seal, UsageBook,
+    },
     position_brain::{self, P33Verdict},
     ruling::{Outcome, Ruled},
 };
 use apply_core::{PortError, Symbol};
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// A plan older than this is not reviewed: a permit lives as long, and no wait is longer.
 pub const PLAN_MAX_AGE: Duration = Duration::from_secs(60);
@@ -27,12 +29,25 @@ const TRIES: usize = 8;
 pub struct Governor<B> {
     book: B,
     policy: Policy,
+    seal: Option<Arc<dyn Seal>>,
 }
 
 impl<B: UsageBook> Governor<B> {
     /// A governor with this policy.
     pub fn new(book: B, policy: Policy) -> Self {
-        Self { book, policy }
+        Self {
+            book,
+            policy,
+            seal: None,
+        }
+    }
+
+    /// The same, every permit of which bears this seal.
+    pub fn sealing(self, seal: Arc<dyn Seal>) -> Self {
+        Self {
+            seal: Some(seal),
+            ..self
+        }
     }
 
     /// Reviews one entry of the plan stream and writes its permit. After an error nothing was
@@ -44,7 +59,9 @@ impl<B: UsageBook> Governor<B> {
         };
         let outcome = match &self.policy {
             Policy::ApproveAll => {
-                let permit = APPROVED.to_permit(&plan.symbol, delivery.read_at);
+                let now = delivery.read_at;
+                let permit = APPROVED.to_permit(&plan.symbol, now);
+                let permit = sealed(self.seal.as_deref(), permit, delivery, &plan, now)?;
                 let ruling = ruling(delivery, &plan, &permit);
                 let concluded = self.book.conclude(ruling, None, None).await?;
                 outcome(concluded, delivery, |took| Outcome::Granted {
@@ -73,6 +90,7 @@ impl<B: UsageBook> Governor<B> {
             let seen = page.snapshot.as_ref();
             let verdict = governor::decide(plan, limits, seen, &page.usage, page.now);
             let permit = verdict.to_permit(&plan.symbol, page.now);
+            let permit = sealed(self.seal.as_deref(), permit, delivery, plan, page.now)?;
             let ruling = ruling(delivery, plan, &permit);
             let charge = |quantity, notional| Charge {
                 symbol: plan.symbol.clone(),
@@ -136,6 +154,7 @@ pub struct PositionBrain<B, V> {
     ledgers: LedgerKeeper<B>,
     snapshots: SnapshotKeeper<B, V>,
     settings: position_brain::Settings,
+    seal: Option<Arc<dyn Seal>>,
 }
 
 impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
@@ -150,6 +169,15 @@ impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
             ledgers: LedgerKeeper::new(book.clone(), symbols),
             snapshots: SnapshotKeeper::new(book, venue),
             settings,
+            seal: None,
+        }
+    }
+
+    /// The same, every permit of which bears this seal.
+    pub fn sealing(self, seal: Arc<dyn Seal>) -> Self {
+        Self {
+            seal: Some(seal),
+            ..self
         }
     }
 
@@ -194,6 +222,7 @@ impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
             let verdict =
                 position_brain::decide(&plan, seen, &page.ledger, &self.settings, page.now);
             let permit = verdict.to_permit(&plan.symbol, page.now);
+            let permit = sealed(self.seal.as_deref(), permit, delivery, &plan, page.now)?;
             let ruling = ruling(delivery, &plan, &permit);
             let concluded = book.conclude(ruling, &plan.symbol, page.version).await?;
             let done = outcome(concluded, delivery, |took| match verdict {
@@ -236,6 +265,21 @@ async fn admit<S: PermitSink>(
     };
     sink.pass(delivery.id).await?;
     Ok(Err(ruled))
+}
+
+/// The permit as it is to be written. A denial is sealed like a yes: without it nobody could tell
+/// that it is the issuer's.
+fn sealed(
+    seal: Option<&dyn Seal>,
+    permit: String,
+    delivery: &Delivery,
+    plan: &Reviewed,
+    now: Moment,
+) -> Result<String, PortError> {
+    match seal {
+        Some(seal) => seal.seal(permit, &plan.id, &delivery.fields, now),
+        None => Ok(permit),
+    }
 }
 
 fn ruling<'a>(delivery: &Delivery, plan: &'a Reviewed, permit: &'a str) -> Ruling<'a> {

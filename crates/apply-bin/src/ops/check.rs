@@ -134,7 +134,10 @@ fn settings(config: &Config) -> Vec<Line> {
         list(config.gates.allowlist.iter()),
         names.join(" and "),
     );
-    let mut lines = vec![Line("configuration", Found::Ok(summary))];
+    let mut lines = vec![
+        Line("configuration", Found::Ok(summary)),
+        Line("signatures", signatures(config)),
+    ];
     for remark in &config.remarks {
         lines.push(Line("configuration", Found::Note(remark.clone())));
     }
@@ -150,6 +153,28 @@ fn settings(config: &Config) -> Vec<Line> {
         lines.push(Line("configuration", Found::Note(text)));
     }
     lines
+}
+
+/// Whether permits have to be signed, and by which keys. Ids of keys are no secrets.
+fn signatures(config: &Config) -> Found {
+    let Some(ring) = &config.signing else {
+        return Found::Ok(
+            "permits need no signature: whoever may write them in Redis may grant".into(),
+        );
+    };
+    let without = config.permits_without_key();
+    if !without.is_empty() {
+        return Found::Wrong(format!(
+            "permits have to be signed, and APPLY_PERMIT_KEYS holds no key of {}: no plan could pass",
+            without.join(" and ")
+        ));
+    }
+    let permits = config.permits.permits().iter().map(|permit| {
+        let keys: Vec<&str> = ring.of(permit.name()).map(|key| key.id()).collect();
+        format!("{} by {}", permit.name(), keys.join(" or "))
+    });
+    let permits: Vec<String> = permits.collect();
+    Found::Ok(format!("permits have to be signed: {}", permits.join(", ")))
 }
 
 async fn redis(config: &Config, until: Instant) -> Vec<Line> {

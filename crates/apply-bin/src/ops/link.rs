@@ -4,6 +4,8 @@ use crate::{
     config::{Config, RedisUrl},
     exit::Failure,
 };
+use apply_core::digest_of_fields;
+use permit_gate::PlanDigest;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError,
     aio::MultiplexedConnection,
@@ -234,6 +236,17 @@ impl Entry {
         bytes
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
+    }
+
+    /// What a permit for the plan of this entry is bound to.
+    pub(super) fn digest(&self) -> PlanDigest {
+        let fields = self
+            .source
+            .map
+            .keys()
+            .map(|field| (field.clone(), self.text(field)));
+        let fields: Vec<(String, String)> = fields.collect();
+        digest_of_fields(fields.iter().map(|(name, value)| (&**name, &**value)))
     }
 
     /// All fields, with the id under `id`.

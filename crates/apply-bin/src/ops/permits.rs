@@ -5,13 +5,15 @@ use super::{
     output::{Done, End, confirm, print, tame},
     time::ago,
 };
-use crate::exit::Failure;
+use crate::{clock::SystemClock, exit::Failure, signing::sign};
 use apply_core::Symbol;
 use clap::Subcommand;
-use permit_gate::{Malformed, Permit, PlanId, Refusal, Subject, Terms};
+use permit_gate::{Malformed, Permit, PlanId, Refusal, Subject, Terms, Timer};
+use permit_signature::KeyRing;
 use redis::Value;
 use rust_decimal::Decimal;
 use serde_json::json;
+use std::time::Duration;
 
 /// Look at permits, judge them, write one for a test, take one back.
 #[derive(Subcommand)]
@@ -40,7 +42,8 @@ pub(crate) enum Permits {
         #[arg(long)]
         json: bool,
     },
-    /// Write a permit as its issuer would, for 60 seconds. Never over one that is there.
+    /// Write a permit as its issuer would, for 60 seconds. Never over one that is there. Signed
+    /// where APPLY_PERMIT_KEYS is set.
     #[command(
         after_help = "Example: apply-layer permits grant 67e6da21fa9fe506 p33 --qty 0.008\n\nExit codes: 0 written, 1 not written, 2 usage, 69 Redis is away, 78 configuration"
     )]
@@ -202,7 +205,7 @@ pub(super) async fn look(
     plan: &PlanId,
     symbol: &Symbol,
 ) -> Result<Vec<Seen>, Failure> {
-    let subject = Subject::new(plan.clone(), symbol.as_str());
+    let subject = subject_of(desk, plan, symbol).await?;
     let mut seen = Vec::new();
     for (permit, key) in desk
         .config
@@ -230,9 +233,30 @@ pub(super) async fn look(
 fn judge(permit: &Permit, content: Value, subject: &Subject) -> Option<Result<Terms, Refusal>> {
     match content {
         Value::Nil => None,
-        Value::BulkString(content) => Some(permit.rule().judge(&content, subject)),
+        Value::BulkString(content) => Some(judge_now(permit, &content, subject)),
         _ => Some(Err(Malformed::NotAString.into())),
     }
+}
+
+/// As the service would at this moment.
+fn judge_now(permit: &Permit, content: &[u8], subject: &Subject) -> Result<Terms, Refusal> {
+    match SystemClock.since_1970() {
+        Some(now) => permit.rule().judge_at(content, subject, now),
+        None => permit.rule().judge(content, subject),
+    }
+}
+
+/// What the permits of a plan have to be about. Where they are signed that is what was published of
+/// it last, as far as it is still on its stream.
+async fn subject_of(desk: &mut Desk, plan: &PlanId, symbol: &Symbol) -> Result<Subject, Failure> {
+    let subject = Subject::new(plan.clone(), symbol.as_str());
+    if desk.config.signing.is_none() {
+        return Ok(subject);
+    }
+    Ok(match find_published(desk, plan).await? {
+        Some(entry) => subject.of_content(entry.digest()),
+        None => subject,
+    })
 }
 
 async fn show(plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
@@ -272,7 +296,11 @@ async fn grant(
         Some(content) => content,
         None => content_of(name, &symbol, qty, micros)?,
     };
-    let subject = Subject::new(plan.clone(), symbol.as_str());
+    let subject = subject_of(&mut desk, plan, &symbol).await?;
+    let content = match &desk.config.signing {
+        Some(ring) => signed(ring, name, &content, &subject, micros)?,
+        None => content,
+    };
     let Some(permit) = desk
         .config
         .permits
@@ -282,7 +310,7 @@ async fn grant(
     else {
         return Err(no_such_permit(&desk, name).into());
     };
-    if let Err(refusal) = permit.rule().judge(content.as_bytes(), &subject) {
+    if let Err(refusal) = judge_now(permit, content.as_bytes(), &subject) {
         return Err(Failure::mismatch(format!(
             "this would be no yes for {name}: {refusal}; nothing was written"
         ))
@@ -302,6 +330,30 @@ async fn grant(
         ))
         .into()),
     }
+}
+
+/// The permit under its issuer's first key, for what was published of the plan last.
+fn signed(
+    ring: &KeyRing,
+    name: &str,
+    permit: &str,
+    subject: &Subject,
+    micros: u64,
+) -> Result<String, Failure> {
+    let Some(key) = ring.of(name).next() else {
+        return Err(Failure::configuration(format!(
+            "permits are signed, and APPLY_PERMIT_KEYS holds no key of {name}"
+        )));
+    };
+    let Some(content) = &subject.content else {
+        return Err(Failure::mismatch(format!(
+            "a signed permit is for one publication of a plan, and {} is not on the stream of plans",
+            subject.plan
+        )));
+    };
+    let issued = Duration::from_micros(micros);
+    sign(key, permit, &subject.plan, content, issued)
+        .map_err(|why| Failure::mismatch(format!("{name} cannot be signed: {why}")))
 }
 
 /// What the permit's issuer would write.
@@ -398,6 +450,15 @@ pub(super) async fn find_plan(desk: &mut Desk, plan: &PlanId) -> Result<Option<E
     let entries = desk.link.newest(&desk.keys.plans, WHOLE_STREAM).await?;
     let mut newest_first = entries.into_iter().rev();
     Ok(newest_first.find(|entry| entry.text("plan_id") == plan.as_str()))
+}
+
+/// The newest publication of the plan that is to be executed.
+async fn find_published(desk: &mut Desk, plan: &PlanId) -> Result<Option<Entry>, Failure> {
+    let entries = desk.link.newest(&desk.keys.plans, WHOLE_STREAM).await?;
+    let mut newest_first = entries.into_iter().rev();
+    Ok(newest_first.find(|entry| {
+        entry.text("plan_id") == plan.as_str() && entry.text("decision") == "EXECUTE"
+    }))
 }
 
 /// More than the streams keep.

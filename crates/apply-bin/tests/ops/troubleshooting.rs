@@ -8,7 +8,11 @@ use std::{
 };
 
 /// Where codes are made, from the workspace's root.
-const SOURCES: [&str; 2] = ["crates/apply-core/src", "crates/permit-gate/src"];
+const SOURCES: [&str; 3] = [
+    "crates/apply-core/src",
+    "crates/permit-gate/src",
+    "crates/permit-signature/src",
+];
 
 /// Words that begin the literals of codes. A code that begins otherwise is listed in [`ALSO`].
 const FAMILIES: [&str; 14] = [

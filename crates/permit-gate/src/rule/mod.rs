@@ -12,7 +12,7 @@ pub use token::TokenRule;
 
 use crate::id::Subject;
 use rust_decimal::Decimal;
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// The largest permit that is looked at, in bytes. Real ones have 200; a position brain's denial
 /// with its context stays under 2,000.
@@ -73,6 +73,14 @@ pub trait Rule: fmt::Debug + Send + Sync {
     /// A yes and its terms, or why this content is no yes for this subject. `permit` is at most
     /// one byte longer than [`MAX_PERMIT_BYTES`] where the store cuts, and may be longer.
     fn judge(&self, permit: &[u8], subject: &Subject) -> Result<Terms, Refusal>;
+
+    /// The same at a known time, in time since 1970: what the gate calls where its
+    /// [`Timer`](crate::Timer) has a wall clock. For rules that let permits grow old; the others
+    /// leave it, and are judged without. A rule that wraps another one has to pass it on.
+    fn judge_at(&self, permit: &[u8], subject: &Subject, now: Duration) -> Result<Terms, Refusal> {
+        let _ = now;
+        self.judge(permit, subject)
+    }
 }
 
 /// What a reviewer allows, beyond "yes".

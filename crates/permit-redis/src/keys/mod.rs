@@ -92,6 +92,23 @@ impl PermitKeys {
         })
     }
 
+    /// The same permits under the same keys, each rule put into another one: `wrap` is given the
+    /// permit's name and its rule.
+    pub fn map_rules(self, wrap: impl Fn(&str, Arc<dyn Rule>) -> Arc<dyn Rule>) -> Self {
+        let permits: Vec<Permit> = self
+            .permits
+            .iter()
+            .map(|permit| {
+                let name = permit.name().to_owned();
+                permit.clone().map_rule(|rule| wrap(&name, rule))
+            })
+            .collect();
+        match PermitSet::new(permits) {
+            Ok(permits) => Self { permits, ..self },
+            Err(error) => unreachable!("the names are those of a set: {error}"),
+        }
+    }
+
     /// The permits.
     pub fn permits(&self) -> &PermitSet {
         &self.permits

@@ -1,0 +1,54 @@
+//! Signatures under permits: the keys of the configuration at work.
+
+use apply_core::{PortError, digest_of_fields};
+use permit_gate::{PlanDigest, PlanId};
+use permit_issuers::{Fields, Moment, PERMIT_TTL_SECS, ports::Seal};
+use permit_redis::PermitKeys;
+use permit_signature::{Key, KeyRing, SignedRule, Stamp};
+use std::{fs::File, io::Read, sync::Arc, time::Duration};
+
+/// The permits, each under the keys of its issuer.
+pub(crate) fn signed(permits: PermitKeys, ring: &KeyRing) -> PermitKeys {
+    permits.map_rules(|name, rule| Arc::new(SignedRule::new(name, ring, rule)))
+}
+
+/// The permit, signed as of `issued` (in time since 1970) for as long as a permit lasts.
+pub(crate) fn sign(
+    key: &Key,
+    permit: &str,
+    plan: &PlanId,
+    content: &PlanDigest,
+    issued: Duration,
+) -> Result<String, String> {
+    let mut nonce = [0; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut nonce))
+        .map_err(|error| format!("the kernel gives no random bytes: {error}"))?;
+    let stamp = Stamp {
+        plan,
+        content,
+        issued,
+        lasts: Duration::from_secs(PERMIT_TTL_SECS),
+        nonce,
+    };
+    key.sign(permit, &stamp).map_err(|error| error.to_string())
+}
+
+/// Signs what a reviewer of this process writes.
+#[derive(Debug)]
+pub(crate) struct Signer(pub(crate) Key);
+
+impl Seal for Signer {
+    fn seal(
+        &self,
+        permit: String,
+        plan: &PlanId,
+        fields: &Fields,
+        now: Moment,
+    ) -> Result<String, PortError> {
+        let fields = fields.iter().map(|(name, value)| (&**name, &**value));
+        let issued = Duration::from_micros(now.as_micros());
+        sign(&self.0, &permit, plan, &digest_of_fields(fields), issued)
+            .map_err(|why| PortError(format!("cannot sign the permit: {why}")))
+    }
+}
