@@ -21,7 +21,7 @@ fn the_package_installs_what_it_names_keeps_changed_settings_and_leaves_nothing_
     for (path, mode) in [
         ("usr/bin/apply-layer", 0o755),
         ("usr/lib/systemd/system/apply-layer.service", 0o644),
-        ("etc/quantum/apply-layer.env", 0o644),
+        ("etc/quantum/apply-layer.env", 0o640),
         ("etc/quantum/credentials", 0o700),
         ("usr/share/doc/apply-layer/operations.md", 0o644),
         ("usr/share/doc/apply-layer/examples/redis.acl", 0o644),
