@@ -73,6 +73,11 @@ impl ServiceBuilder {
         self
     }
 
+    /// So that [`Service::fill_disk`] makes its writes fail instead of ending it.
+    pub fn whose_disk_may_fill(self) -> Self {
+        self.through(&["sh", "-c", r#"trap '' XFSZ; exec "$0" "$@""#])
+    }
+
     /// Sets a variable.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
@@ -221,13 +226,15 @@ impl Service {
 
     /// The page under `/metrics`.
     pub async fn metrics(&self) -> String {
+        get(self.address().await, "/metrics").await
+    }
+
+    async fn address(&self) -> SocketAddr {
         let line = self.line("Metrics on http://").await;
-        let address = line
-            .split_once("http://")
+        line.split_once("http://")
             .and_then(|(_, rest)| rest.split_once('/'))
             .and_then(|(address, _)| address.parse().ok())
-            .unwrap_or_else(|| panic!("no address in {line}"));
-        get(address, "/metrics").await
+            .unwrap_or_else(|| panic!("no address in {line}"))
     }
 
     /// The value of one series, spelled with its labels as on the page; `None` where it is not there.
@@ -246,6 +253,36 @@ impl Service {
             }
         })
         .await;
+    }
+
+    /// From now on no file of it can grow or be changed, as on a disk without room.
+    pub async fn fill_disk(&self) {
+        let Some(id) = self.child.id() else {
+            panic!("a full disk for a service that has ended");
+        };
+        let status = Command::new("prlimit")
+            .args(["--pid", &id.to_string(), "--fsize=0:0"])
+            .status()
+            .await;
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "prlimit cannot limit {id}"
+        );
+    }
+
+    /// What `/readyz?verbose` says once it has this status, `503`, and this text is in it.
+    pub async fn readiness(&self, status: &str, text: &str) -> String {
+        let address = self.address().await;
+        within(&format!("/readyz is {status} with {text}"), async {
+            loop {
+                let (head, body) = ask(address, "/readyz?verbose").await;
+                if head.starts_with(&format!("HTTP/1.1 {status}")) && body.contains(text) {
+                    return body;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
     }
 
     /// Sends a signal by name. The shell's own `kill` needs neither unsafe code nor a package.
@@ -332,8 +369,15 @@ impl Capture {
     }
 }
 
-/// A page over bare HTTP.
+/// A page over bare HTTP, which has to be there.
 async fn get(address: SocketAddr, path: &str) -> String {
+    let (head, body) = ask(address, path).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body
+}
+
+/// What is answered over bare HTTP, head and body.
+async fn ask(address: SocketAddr, path: &str) -> (String, String) {
     let ask = async {
         let mut socket = TcpStream::connect(address).await?;
         let request =
@@ -349,8 +393,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
     let Some((head, body)) = reply.split_once("\r\n\r\n") else {
         panic!("no HTTP: {reply}");
     };
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
+    (head.to_owned(), body.to_owned())
 }
 
 /// A directory that is gone once nobody needs it.

@@ -244,6 +244,24 @@ async fn halt_blocks_a_plan_in_its_wait_and_resume_lets_the_next_one_pass() {
 }
 
 #[tokio::test]
+async fn a_journal_that_cannot_be_written_means_no_order_and_not_ready() {
+    let stage = Stage::open().await;
+    let service = quick(&stage).whose_disk_may_fill().ready().await;
+    service.readiness("200", "[+] Journal: readable").await;
+    service.fill_disk().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("error"), "journal_unavailable");
+    let told = service.readiness("503", "[-] Journal: ").await;
+    assert!(told.contains("mend the disk and start again"), "{told}");
+    service.line("Not ready: ").await;
+    service.stopped_well().await;
+    assert_eq!(stage.orders(), []);
+}
+
+#[tokio::test]
 async fn strict_durability_does_not_run_on_snapshots_alone() {
     let stage = Stage::open().await;
     let ended = quick(&stage)

@@ -1,25 +1,56 @@
 //! Whether the service lives and is ready: for the service manager and for whoever asks over HTTP.
 
 use crate::{http::Page, page::Live};
+use apply_core::PortError;
 use std::{
     os::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram},
     },
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
-use tracing::warn;
+use tracing::{error, warn};
 
-/// Set once recovery is done and the symbols are served, taken back when the service stops.
+/// Set once recovery is done and the symbols are served, taken back when the service stops; and
+/// not ready either while the journal fails, since nothing can be placed then.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Health(Arc<AtomicBool>);
+pub(crate) struct Health(Arc<Parts>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    serving: AtomicBool,
+    /// What the journal says, while it fails.
+    journal: Mutex<Option<String>>,
+}
 
 impl Health {
     pub(crate) fn set_ready(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+        self.0.serving.store(ready, Ordering::Release);
+    }
+
+    /// What the journal answered now; said aloud when it begins to fail.
+    pub(crate) fn set_journal(&self, answer: Result<(), PortError>) {
+        let mut failing = self.journal();
+        match (&*failing, answer) {
+            (None, Err(PortError(why))) => {
+                error!("Not ready: {why}");
+                *failing = Some(why);
+            }
+            (Some(_), Ok(())) => *failing = None,
+            (None, Ok(())) | (Some(_), Err(_)) => {}
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.serving.load(Ordering::Acquire) && self.journal().is_none()
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Option<String>> {
+        let lock = self.0.journal.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -37,7 +68,7 @@ impl<P: Page> Page for WithHealth<P> {
     }
 
     fn is_ready(&self) -> bool {
-        self.health.0.load(Ordering::Acquire)
+        self.health.is_ready()
     }
 
     fn parts(&self) -> String {

@@ -1,12 +1,23 @@
 //! What goes on beside the symbols: signs of life, other instances' unfinished plans, the state of
 //! the kill switch.
 
-use crate::{health::Manager, metrics::Metrics};
+use crate::{
+    health::{Health, Manager},
+    metrics::Metrics,
+};
 use apply_core::{
-    ApplyLayer, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol, recovery::take_over,
+    ApplyLayer, Journal, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol,
+    recovery::take_over,
 };
 use apply_redis::RedisBoard;
-use std::{sync::Arc, time::Duration};
+use permit_gate::PlanId;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -17,6 +28,7 @@ pub(crate) struct Upkeep<P> {
     pub(crate) board: RedisBoard,
     pub(crate) metrics: Metrics,
     pub(crate) manager: Manager,
+    pub(crate) health: Health,
     pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
     pub(crate) watchdog: Option<Duration>,
@@ -28,11 +40,13 @@ where
 {
     /// Runs until `stop`; a plan it has begun to finish is finished first.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        let probe = PlanId::new("probe").unwrap_or_else(|_| unreachable!("five letters are an id"));
         let third = self.lease / 3;
         let mut tick = interval(self.watchdog.map_or(third, |often| often.min(third)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewed: Option<Instant> = None;
         let mut looked: Option<Instant> = None;
+        let left = Arc::new(AtomicUsize::new(0));
         let due = |last: Option<Instant>, every| last.is_none_or(|last| last.elapsed() >= every);
         loop {
             tokio::select! {
@@ -50,14 +64,23 @@ where
             // A switch that cannot be read halts.
             let halted = halt.await.map_or(true, |halt| halt.is_on());
             self.metrics.set_halted(halted);
+            // After a failed write it refuses questions too: any will do.
+            let asked = self.layer.ports().journal().look_up(&probe).await;
+            self.health.set_journal(asked.map(drop));
             if due(looked, self.lease * 2 / 3) {
                 // In a task of its own: finishing a plan takes as long as the venue takes to answer.
                 let (layer, stop) = (Arc::clone(&self.layer), stop.clone());
+                let left = Arc::clone(&left);
                 tokio::spawn(async move {
                     tokio::select! {
                         () = stop.cancelled() => {}
                         done = take_over(&layer) => match done {
-                            Ok(report) => told("Took over", &report),
+                            Ok(report) => {
+                                let before = left.swap(report.left, Ordering::Relaxed);
+                                if is_news(&report, before) {
+                                    told("Took over", &report);
+                                }
+                            }
                             Err(error) => warn!("cannot look for abandoned plans: {error}"),
                         }
                     }
@@ -66,6 +89,12 @@ where
             }
         }
     }
+}
+
+/// Whether a sweep is worth a word: plans that are left to others are found again by each.
+fn is_news(report: &RecoveryReport, left_before: usize) -> bool {
+    let done = RecoveryReport { left: 0, ..*report };
+    !done.is_empty() || report.left != left_before
 }
 
 /// Says what a recovery came to, where it came to anything.
@@ -83,4 +112,26 @@ pub(crate) fn told(what: &str, report: &RecoveryReport) {
     info!(
         "{what} unfinished plans: republished={republished} settled={settled} interrupted={interrupted} unresolved={unresolved} left={left}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_that_are_left_to_others_are_told_once_and_again_when_their_number_changes() {
+        let left = |left| RecoveryReport {
+            left,
+            ..RecoveryReport::default()
+        };
+        assert!(is_news(&left(3), 0));
+        assert!(!is_news(&left(3), 3));
+        assert!(is_news(&left(2), 3));
+        assert!(!is_news(&left(0), 0));
+        let settled = RecoveryReport {
+            settled: 1,
+            ..left(3)
+        };
+        assert!(is_news(&settled, 3));
+    }
 }
