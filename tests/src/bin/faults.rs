@@ -1,9 +1,9 @@
-//! `scripts/faults`: plays the fault matrix and prints what came of it.
+//! `scripts/faults`: plays the fault matrix and prints what came of it. `scripts/soak`: one long run.
 
-use apply_tests::faults::{Case, play_all};
+use apply_tests::faults::{Case, play_all, soak};
 use std::{
     process::ExitCode,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 const USAGE: &str =
@@ -21,7 +21,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(matrix(asked)),
+        Ok(runtime) => runtime.block_on(async {
+            match asked.minutes {
+                Some(minutes) => one_long_run(asked.seed, minutes).await,
+                None => matrix(asked).await,
+            }
+        }),
         Err(error) => {
             eprintln!("cannot start the runtime: {error}");
             ExitCode::from(69)
@@ -37,6 +42,8 @@ struct Asked {
     only: Option<u64>,
     lanes: usize,
     mutant: Option<&'static str>,
+    /// A soak of so many minutes instead of cases.
+    minutes: Option<u64>,
 }
 
 impl Asked {
@@ -49,6 +56,7 @@ impl Asked {
             only: None,
             lanes: 24,
             mutant: None,
+            minutes: None,
         };
         while let Some(word) = words.next() {
             let value = words.next().ok_or(format!("{word} needs a value"))?;
@@ -62,6 +70,7 @@ impl Asked {
                 "--seed" => asked.seed = number()?,
                 "--case" => asked.only = Some(number()?),
                 "--lanes" => asked.lanes = usize::try_from(number()?.max(1)).unwrap_or(1),
+                "--minutes" => asked.minutes = Some(number()?),
                 "--mutant" => asked.mutant = Some(String::leak(value)),
                 other => return Err(format!("{other} is not known")),
             }
@@ -104,5 +113,18 @@ async fn matrix(asked: Asked) -> ExitCode {
     match wrong {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
+    }
+}
+
+async fn one_long_run(seed: u64, minutes: u64) -> ExitCode {
+    println!("seed {seed}, {minutes} minutes");
+    let soaked = soak(seed, Duration::from_secs(60 * minutes)).await;
+    for wrong in &soaked.wrong {
+        println!("VIOLATION {wrong}");
+    }
+    println!("{soaked}\n{} violations", soaked.wrong.len());
+    match soaked.wrong.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }

@@ -23,10 +23,12 @@ mod play;
 mod resp;
 mod run;
 mod script;
+mod soak;
 mod tally;
 mod wire;
 mod world;
 
 pub use case::Case;
 pub use run::{Outcome, play_all, play_case};
+pub use soak::{Held, Soaked, soak};
 pub use tally::{Row, Tally};

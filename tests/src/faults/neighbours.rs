@@ -242,7 +242,9 @@ impl Shared {
 
     /// Each reviewer writes in a time of its own.
     fn review(self: &Arc<Self>, plan: &Entry) {
-        let of_it = |script: &&PlanScript| script.symbol == plan.get("symbol");
+        let of_it = |script: &&PlanScript| {
+            script.symbol == plan.get("symbol") && script.action == plan.get("action")
+        };
         let Some(script) = self.scripts.iter().find(of_it) else {
             return;
         };

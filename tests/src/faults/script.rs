@@ -100,6 +100,32 @@ impl PlanScript {
         self
     }
 
+    /// A plan of the smallest quantity, for a run of thousands; `approved` by both or not by the
+    /// governor, which the action tells the reviewers apart by.
+    pub(crate) fn small(symbol: &'static str, approved: bool, unique: u64) -> Self {
+        let (_, unit) = SYMBOLS[SYMBOLS
+            .iter()
+            .position(|(name, _)| *name == symbol)
+            .unwrap_or(0)];
+        let soon = |word| Ruling {
+            word,
+            at: Moment::After(Duration::from_millis(unique % 50)),
+        };
+        Self {
+            symbol,
+            action: if approved { ACTIONS[0] } else { ACTIONS[1] },
+            computed_at: format!("soak#{unique}"),
+            governor: soon(if approved { Word::Yes } else { Word::No }),
+            brain: soon(Word::Yes),
+            quantity: unit / Decimal::TEN,
+        }
+    }
+
+    /// Whether both say yes.
+    pub(crate) fn is_approved(&self) -> bool {
+        self.governor.word == Word::Yes && self.brain.word == Word::Yes
+    }
+
     /// The plan's id, as the contract computes it.
     pub(crate) fn id(&self) -> String {
         let text = format!(

@@ -4,7 +4,7 @@
 use super::{
     case::{Case, Scenario},
     neighbours::{Neighbours, Seat, Seen},
-    script::SCORE,
+    script::{PlanScript, SCORE},
     wire::Wire,
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
 };
 use redis_harness::RedisServer;
 use std::{
+    collections::BTreeMap,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -59,16 +60,26 @@ impl World {
             Scenario::RestartedFromAof { fsync, .. } => RedisServer::builder().aof(fsync),
             _ => RedisServer::builder(),
         };
-        let stage = Stage::open_on(redis.start().await).await;
+        let count = match case.scenario {
+            Scenario::TwoMachines { .. } => 2,
+            _ => 1,
+        };
+        Self::open_on(redis.start().await, case, count, mutant).await
+    }
+
+    /// The same on a server of one's own making, with so many machines.
+    pub(crate) async fn open_on(
+        redis: RedisServer,
+        case: Case,
+        machines: usize,
+        mutant: Option<&str>,
+    ) -> Self {
+        let stage = Stage::open_on(redis).await;
         let wire = match &case.scenario {
             Scenario::AnswerLost { .. } => Some(Wire::to(stage.redis.port()).await),
             _ => None,
         };
         let neighbours = Neighbours::of(stage.redis.url(), case.plans.clone());
-        let count = match case.scenario {
-            Scenario::TwoMachines { .. } => 2,
-            _ => 1,
-        };
         let url = wire.as_ref().map_or(stage.redis.url(), Wire::url);
         let machine = || {
             let mut how = stage
@@ -88,7 +99,7 @@ impl World {
                 said: Vec::new(),
             }
         };
-        let machines = (0..count).map(|_| machine()).collect();
+        let machines = (0..machines).map(|_| machine()).collect();
         Self {
             case,
             stage,
@@ -118,26 +129,31 @@ impl World {
     /// Writes every proposal, as the brain does; `round` tells a repetition from the one before.
     pub(crate) async fn propose(&mut self, round: u32) {
         for plan in &self.case.plans {
-            let key = format!("quantum:harvest:proposal:{}", plan.symbol);
-            let reward = format!("1.{round}");
-            let words = [
-                "HSET",
-                &key,
-                "harvest_action",
-                plan.action,
-                "kill_score",
-                SCORE,
-                "computed_at_utc",
-                &plan.computed_at,
-                "R_net",
-                &reward,
-                "last_update_epoch",
-                "1769301008",
-                "reason_codes",
-                "ts_drop",
-            ];
-            let _: i64 = self.neighbours.ask(&words).await;
+            self.propose_one(plan, round).await;
         }
+    }
+
+    /// Writes one proposal.
+    pub(crate) async fn propose_one(&self, plan: &PlanScript, round: u32) {
+        let key = format!("quantum:harvest:proposal:{}", plan.symbol);
+        let reward = format!("1.{round}");
+        let words = [
+            "HSET",
+            &key,
+            "harvest_action",
+            plan.action,
+            "kill_score",
+            SCORE,
+            "computed_at_utc",
+            &plan.computed_at,
+            "R_net",
+            &reward,
+            "last_update_epoch",
+            "1769301008",
+            "reason_codes",
+            "ts_drop",
+        ];
+        let _: i64 = self.neighbours.ask(&words).await;
     }
 
     /// The ids of the case's plans.
@@ -187,7 +203,10 @@ impl World {
         if open > 0 {
             return Some(format!("{open} plans are open in Redis"));
         }
-        for plan in &self.case.plans {
+        // A proposal is what stands there now: the last one of its symbol.
+        let mut newest: BTreeMap<&str, &PlanScript> = BTreeMap::new();
+        newest.extend(self.case.plans.iter().map(|plan| (plan.symbol, plan)));
+        for plan in newest.into_values() {
             let proposal = format!("quantum:harvest:proposal:{}", plan.symbol);
             let claim = format!("quantum:apply:dedupe:{}", plan.id());
             let there: i64 = self.neighbours.ask(&["EXISTS", &proposal]).await;
@@ -355,6 +374,19 @@ impl Machine {
             status.is_ok_and(|status| status.success()),
             "prlimit (util-linux) is needed to fill a disk for one process"
         );
+    }
+
+    /// What the process that runs holds: resident memory in KiB, and open files; nothing where none
+    /// runs or the system does not say.
+    pub(crate) fn holds(&self) -> Option<(u64, u64)> {
+        let id = self.running.as_ref().and_then(Service::id)?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let memory = line.split_whitespace().next()?.parse().ok()?;
+        let files = std::fs::read_dir(format!("/proc/{id}/fd")).ok()?.count();
+        Some((memory, u64::try_from(files).unwrap_or(u64::MAX)))
     }
 
     /// The kill switch's file.
