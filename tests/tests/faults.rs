@@ -11,7 +11,7 @@ const SEED: u64 = 20_261_123;
 const ROUNDS: u64 = 6;
 
 /// How many cases are played side by side: they mostly wait.
-const LANES: usize = 20;
+const LANES: usize = 14;
 
 fn seed() -> u64 {
     let given = std::env::var("FAULTS_SEED").ok();
@@ -32,24 +32,28 @@ async fn nothing_is_done_twice_or_lost_whatever_fails_and_everything_fails_once(
         tally.failures().join("\n")
     );
     assert_eq!(tally.cases(), ROUNDS * Case::ROWS);
-    let never: Vec<&String> = tally
-        .rows()
-        .iter()
-        .filter(|(_, row)| row.reached == 0)
-        .map(|(label, _)| label)
-        .collect();
-    assert!(never.is_empty(), "never really happened: {never:?}");
+    let never = tally.rows().iter().filter(|(_, row)| row.reached == 0);
+    for (row, _) in never {
+        // Chance may have kept it from happening so far, not for ever.
+        let more = cases_of(seed, row).skip(ROUNDS as usize).take(24);
+        let more = play_all(more, 4, None, |outcome| !outcome.reached.is_empty()).await;
+        assert!(more.failures().is_empty(), "{}", more.failures().join("\n"));
+        assert!(more.rows()[row].reached > 0, "never really happened: {row}");
+    }
+}
+
+/// The cases of one row, in the order of their numbers.
+fn cases_of(seed: u64, row: &str) -> impl Iterator<Item = Case> {
+    (0..Case::ROWS * 40)
+        .map(move |number| Case::draw(seed, number))
+        .filter(move |case| case.label() == row)
 }
 
 /// Plays cases of one row with a mistake in the service until one is found out.
-async fn found_out(mutant: &'static str, row: &str, by: &str) {
-    let seed = seed();
-    let cases = (0..Case::ROWS * 40)
-        .map(|number| Case::draw(seed, number))
-        .filter(|case| case.label() == row)
-        .take(24);
-    let found = |told: &str| told.contains(by);
-    let tally = play_all(cases, 8, Some(mutant), |outcome| {
+async fn found_out(mutant: &'static str, row: &str, by: &[&str]) {
+    let cases = cases_of(seed(), row).take(24);
+    let found = |told: &str| by.iter().any(|words| told.contains(words));
+    let tally = play_all(cases, 3, Some(mutant), |outcome| {
         outcome.wrong.iter().any(|told| found(told))
     })
     .await;
@@ -64,23 +68,23 @@ async fn found_out(mutant: &'static str, row: &str, by: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_without_a_journal_is_found_out() {
     let row = "process and Redis die, Redis rolled back";
-    found_out("no_journal", row, "the order log says").await;
+    found_out("no_journal", row, &["the order log says", "has no result"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_sends_again_what_it_does_not_know_is_found_out() {
     let row = "venue executes, reply lost";
-    found_out("retry_after_unknown", row, "has 2 orders").await;
+    found_out("retry_after_unknown", row, &["has 2 orders"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_deletes_permits_before_it_checks_them_is_found_out() {
     let row = "nothing happens";
-    found_out("delete_before_check", row, "permits were taken").await;
+    found_out("delete_before_check", row, &["permits were taken"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_publishes_before_it_writes_down_is_found_out() {
     let row = "process and Redis die, Redis rolled back";
-    found_out("publish_before_journal", row, "two different results").await;
+    found_out("publish_before_journal", row, &["two different results"]).await;
 }

@@ -6,8 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-const USAGE: &str =
-    "usage: scripts/faults [--cases N] [--seed S] [--case K] [--lanes L] [--mutant NAME]";
+const USAGE: &str = "usage: scripts/faults [--cases N] [--seed S] [--case K] [--row NAME] [--lanes L] [--mutant NAME]";
 
 fn main() -> ExitCode {
     let asked = match Asked::read(std::env::args().skip(1)) {
@@ -40,6 +39,8 @@ struct Asked {
     seed: u64,
     /// This one alone.
     only: Option<u64>,
+    /// Cases of this row alone.
+    row: Option<String>,
     lanes: usize,
     mutant: Option<&'static str>,
     /// A soak of so many minutes instead of cases.
@@ -54,6 +55,7 @@ impl Asked {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
             only: None,
+            row: None,
             lanes: 24,
             mutant: None,
             minutes: None,
@@ -69,6 +71,7 @@ impl Asked {
                 "--cases" => asked.cases = number()?,
                 "--seed" => asked.seed = number()?,
                 "--case" => asked.only = Some(number()?),
+                "--row" => asked.row = Some(value),
                 "--lanes" => asked.lanes = usize::try_from(number()?.max(1)).unwrap_or(1),
                 "--minutes" => asked.minutes = Some(number()?),
                 "--mutant" => asked.mutant = Some(String::leak(value)),
@@ -84,13 +87,16 @@ async fn matrix(asked: Asked) -> ExitCode {
         Some(only) => only..only + 1,
         None => 0..asked.cases,
     };
-    let all = numbers.end - numbers.start;
+    let cases: Vec<Case> = numbers
+        .map(|number| Case::draw(asked.seed, number))
+        .filter(|case| asked.row.as_ref().is_none_or(|row| case.label() == *row))
+        .collect();
+    let all = cases.len();
     println!(
         "seed {}, {all} cases, {} at a time",
         asked.seed, asked.lanes
     );
     let (started, mut done) = (Instant::now(), 0_u64);
-    let cases = numbers.map(|number| Case::draw(asked.seed, number));
     let tally = play_all(cases, asked.lanes, asked.mutant, |outcome| {
         done += 1;
         if outcome.is_violation() {
