@@ -3,7 +3,14 @@
 
 use apply_tests::{Entry, RESULTS, Service, ServiceBuilder, Stage, within};
 use exchange_sim::{Canned, Delivery, Fault, When};
-use std::time::Duration;
+use std::{
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram as StdDatagram},
+    },
+    time::Duration,
+};
+use tokio::net::UnixDatagram;
 use tokio::time::sleep;
 
 /// Quick enough to be waited for: an intent's window closes a few seconds after its wait.
@@ -259,6 +266,39 @@ async fn a_journal_that_cannot_be_written_means_no_order_and_not_ready() {
     service.line("Not ready: ").await;
     service.stopped_well().await;
     assert_eq!(stage.orders(), []);
+}
+
+#[tokio::test]
+async fn the_service_manager_hears_of_readiness_of_life_and_of_the_end() {
+    let stage = Stage::open().await;
+    let name = format!("apply-watchdog-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+    let socket = StdDatagram::bind_addr(&address).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let socket = UnixDatagram::from_std(socket).unwrap();
+    let heard = async || {
+        let mut word = [0; 64];
+        let length = within("the service tells its manager", socket.recv(&mut word))
+            .await
+            .unwrap();
+        String::from_utf8_lossy(&word[..length]).into_owned()
+    };
+    let service = quick(&stage)
+        .env("NOTIFY_SOCKET", format!("@{name}"))
+        .env("WATCHDOG_USEC", "200000")
+        .ready()
+        .await;
+    let mut words = Vec::new();
+    while words.iter().filter(|word| *word == "WATCHDOG=1").count() < 3 {
+        words.push(heard().await);
+    }
+    assert_eq!(words.iter().filter(|word| *word == "READY=1").count(), 1);
+    service.stopped_well().await;
+    let mut last = heard().await;
+    while last == "WATCHDOG=1" {
+        last = heard().await;
+    }
+    assert_eq!(last, "STOPPING=1");
 }
 
 #[tokio::test]

@@ -286,6 +286,20 @@ async fn a_claimed_plan_is_not_announced_again_whatever_is_decided_later() {
 }
 
 #[tokio::test]
+async fn a_result_that_ends_no_claimed_plan_leaves_a_receipt_where_it_is() {
+    let mut bench = bench().await;
+    let plan = bench.plan("PARTIAL_75").await;
+    let receipt = format!("quantum:apply:inflight:{}", plan.id);
+    let () = bench.redis.set(&receipt, "attempt").await.unwrap();
+    let error = Some("kill_switch_active".to_owned());
+    let blocked = ApplyResult::not_executed(&plan, Decision::Blocked, error, 1);
+    bench.board.publish(&blocked).await.unwrap();
+    assert_eq!(bench.stream(RESULTS).await.len(), 1);
+    let left: bool = bench.redis.exists(&receipt).await.unwrap();
+    assert!(left, "another attempt's permits are still its own");
+}
+
+#[tokio::test]
 async fn a_final_result_is_published_once_and_its_receipt_dropped() {
     let mut bench = bench().await;
     let plan = bench.plan("PARTIAL_75").await;
