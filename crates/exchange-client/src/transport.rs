@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Credentials;
@@ -21,13 +22,26 @@ use crate::outcome::Failure;
 /// The exchange information is about 1 MB today. Anything far above it is not a reply worth holding in memory.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
+/// Requests under way on a lane. A thousand plans that begin at the same moment must not open a thousand connections, each
+/// with its buffers and its handshake; the venue's weight allows far fewer at its usual answer times.
+const AT_ONCE: usize = 16;
+
 pub(crate) struct Transport {
-    questions: reqwest::Client,
-    orders: reqwest::Client,
+    questions: Connections,
+    orders: Connections,
     host: Host,
     base: Url,
     api_key: HeaderValue,
     reply_timeout: Duration,
+}
+
+/// The right to one request.
+#[must_use = "the turn is over when it is dropped"]
+pub(crate) struct Turn<'a>(#[expect(dead_code, reason = "held, not read")] Option<SemaphorePermit<'a>>);
+
+struct Connections {
+    http: reqwest::Client,
+    turns: Semaphore,
 }
 
 /// An answer of the server, its body read as far as it came.
@@ -64,6 +78,15 @@ pub(crate) enum SendError {
     Failed(Failure),
 }
 
+impl Connections {
+    fn new(host: &Host, connect_timeout: Duration) -> Result<Self, String> {
+        Ok(Self {
+            http: http_client(host, connect_timeout)?,
+            turns: Semaphore::new(AT_ONCE),
+        })
+    }
+}
+
 impl Transport {
     pub(crate) fn new(
         host: Host,
@@ -76,8 +99,8 @@ impl Transport {
         api_key.set_sensitive(true);
         let base = Url::parse(&host.to_string()).map_err(|error| error.to_string())?;
         Ok(Self {
-            questions: http_client(&host, connect_timeout)?,
-            orders: http_client(&host, connect_timeout)?,
+            questions: Connections::new(&host, connect_timeout)?,
+            orders: Connections::new(&host, connect_timeout)?,
             host,
             base,
             api_key,
@@ -87,6 +110,20 @@ impl Transport {
 
     pub(crate) fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The right to a request on a lane, in the order of asking; handed back by dropping it. What is asked within a turn
+    /// is one request: nobody waits for a second turn while holding one.
+    pub(crate) async fn turn(&self, lane: Lane) -> Turn<'_> {
+        // Never closed, so there always is one.
+        Turn(self.on(lane).turns.acquire().await.ok())
+    }
+
+    fn on(&self, lane: Lane) -> &Connections {
+        match lane {
+            Lane::Questions => &self.questions,
+            Lane::Orders => &self.orders,
+        }
     }
 
     /// Sends one request. `left` turns true the moment its first byte is handed to the connection; it is looked at to
@@ -99,10 +136,7 @@ impl Transport {
         keyed: bool,
         left: Arc<AtomicBool>,
     ) -> Result<HttpReply, SendError> {
-        let http = match lane {
-            Lane::Questions => &self.questions,
-            Lane::Orders => &self.orders,
-        };
+        let http = &self.on(lane).http;
         let request = self.request(path, outgoing, keyed, &left)?;
         let deadline = Instant::now() + self.reply_timeout;
         let mut response = match timeout_at(deadline, http.execute(request)).await {
@@ -234,7 +268,7 @@ fn http_client(host: &Host, connect_timeout: Duration) -> Result<reqwest::Client
         // The server closes idle connections when it likes and the pool notices; closing them ourselves would only
         // make the next order wait for a handshake.
         .pool_idle_timeout(None)
-        .pool_max_idle_per_host(32);
+        .pool_max_idle_per_host(AT_ONCE);
     if let Some((name, port)) = host.pinned() {
         builder = builder.resolve(name, ([127, 0, 0, 1], port).into());
     }

@@ -210,6 +210,8 @@ impl Client {
         if let Err(reason) = self.check_drift() {
             return Submission::not_sent(reason);
         }
+        // Before the timestamp: whoever has to queue signs afterwards, or too late and not at all.
+        let _turn = self.inner.transport.turn(Lane::Orders).await;
         let now = self.now();
         if let Err(wait) = self.limits().admit(Purpose::Order, 0, now) {
             return Submission::not_sent(NotSentReason::Limited(wait));

@@ -29,7 +29,7 @@ use crate::outcome::Failure;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::time::VenueTime;
-use crate::transport::{HttpReply, Lane, Outgoing, SendError, Transport};
+use crate::transport::{HttpReply, Lane, Outgoing, SendError, Transport, Turn};
 
 /// A connection to one account on one test host.
 ///
@@ -164,8 +164,7 @@ impl Client {
         question: &Question,
         decode: &impl Fn(&[u8]) -> Result<T, DecodeError>,
     ) -> Result<T, RequestError> {
-        self.wait_for_room(question.purpose, question.weight)
-            .await?;
+        let _turn = self.wait_for_room(question).await?;
         let room = Room::taken(self, question.purpose, question.weight);
         let mut text = question.form.clone();
         if question.signed {
@@ -249,24 +248,34 @@ impl Client {
         ]
     }
 
-    async fn wait_for_room(&self, purpose: Purpose, weight: u32) -> Result<(), RequestError> {
+    /// Waits for a turn on the question's lane and for room within the venue's limits, in this order: whoever queued is asked
+    /// about the limits as they are then, and nobody keeps others waiting while standing still.
+    async fn wait_for_room(&self, question: &Question) -> Result<Turn<'_>, RequestError> {
         let give_up = Instant::now() + self.inner.settings.max_limit_wait;
         loop {
+            let turn = self.inner.transport.turn(question.lane).await;
             let now = self.now();
-            let admitted = self.limits().admit(purpose, weight, now);
-            match admitted {
-                Ok(()) => return Ok(()),
-                Err(left) if now.instant + left <= give_up => tokio::time::sleep(left).await,
+            let admitted = self
+                .limits()
+                .admit(question.purpose, question.weight, now);
+            let left = match admitted {
+                Ok(()) => return Ok(turn),
+                Err(left) if now.instant + left <= give_up => left,
                 Err(left) => return Err(RequestError::Limited(left)),
-            }
+            };
+            drop(turn);
+            tokio::time::sleep(left).await;
         }
     }
 
     /// Takes a 429 or 418 in, so that all clones stand still. Returns for how long.
     fn note_stop(&self, reply: &HttpReply) -> Option<Duration> {
         let status = reply.status;
+        if status < 400 {
+            return None;
+        }
         let read = Reply::read(status, &reply.body, &[]);
-        let by_code = status >= 400 && matches!(read.code, Some(-1003 | -1015));
+        let by_code = matches!(read.code, Some(-1003 | -1015));
         if !matches!(status, 418 | 429) && !by_code {
             return None;
         }
