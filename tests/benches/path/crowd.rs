@@ -1,0 +1,136 @@
+//! As many plans as go through: each symbol has its next proposal as soon as it has its result.
+
+use crate::{
+    process::Service,
+    venue::Venue,
+    wire::{self, Follower, connect},
+};
+use redis_harness::RedisServer;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Before anything counts: connections, caches, the venue's rules.
+const WARM: Duration = Duration::from_secs(2);
+
+/// What one crowd did.
+pub(crate) struct Crowd {
+    pub(crate) symbols: usize,
+    pub(crate) plans: usize,
+    pub(crate) within: Duration,
+    /// The service's processor time within the window.
+    pub(crate) processor: Duration,
+    /// KiB at its end.
+    pub(crate) resident: u64,
+    /// Commands Redis ran for one plan, those inside scripts and ours included.
+    pub(crate) ran: f64,
+    /// Scripts the service called for one plan.
+    pub(crate) scripts: f64,
+}
+
+pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
+    let server = RedisServer::start().await;
+    let venue = Venue::start(symbols);
+    let names = wire::symbols(symbols);
+    let service = Service::start(&server, &venue, &names, &[("APPLY_PERMIT_WAIT_MS", "20000")]);
+
+    // The issuers have a connection of their own, as other programs would.
+    let issuing = connect(&server).await;
+    let mut plans = Follower::of_plans(&server).await;
+    let issuers = tokio::spawn(async move {
+        loop {
+            let mut pipe = redis::pipe();
+            for plan in plans.next().await {
+                if plan.word == "EXECUTE" {
+                    wire::permits(&mut pipe, &plan.plan, &plan.symbol);
+                }
+            }
+            let mut issuing = issuing.clone();
+            let () = pipe.query_async(&mut issuing).await.unwrap();
+        }
+    });
+    let (finished, mut finish) = mpsc::unbounded_channel();
+    let mut results = Follower::of_results(&server).await;
+    let mut brain = connect(&server).await;
+    let mut statistics = connect(&server).await;
+    let mut turns = vec![0_usize; symbols];
+    let mut first = redis::pipe();
+    for number in 0..symbols {
+        first
+            .add_command(wire::proposal(&wire::symbol(number), 0))
+            .ignore();
+    }
+    let () = first.query_async(&mut brain).await.unwrap();
+    let brains = tokio::spawn(async move {
+        loop {
+            let news = results.next().await;
+            let mut next = redis::pipe();
+            let mut executed = 0_usize;
+            for result in &news {
+                assert_eq!(result.word, "True", "{}", result.plan);
+                executed += 1;
+                let turn = &mut turns[wire::number(&result.symbol)];
+                *turn += 1;
+                next.add_command(wire::proposal(&result.symbol, *turn)).ignore();
+            }
+            let () = next.query_async(&mut brain).await.unwrap();
+            if finished.send(executed).is_err() {
+                return;
+            }
+        }
+    });
+
+    let mut total = 0_usize;
+    let warm_until = tokio::time::Instant::now() + WARM;
+    while let Ok(count) = tokio::time::timeout_at(warm_until, finish.recv()).await {
+        total += count.expect("a result is not what it has to be");
+    }
+    let counted_before = total;
+    let (calls, scripts) = statistics_of(&mut statistics).await;
+    let (started, processor) = (Instant::now(), service.processor());
+    let until = tokio::time::Instant::now() + window;
+    while let Ok(count) = tokio::time::timeout_at(until, finish.recv()).await {
+        total += count.expect("a result is not what it has to be");
+    }
+    let within = started.elapsed();
+    let processor = service.processor() - processor;
+    let (calls_after, scripts_after) = statistics_of(&mut statistics).await;
+    let resident = service.resident();
+    brains.abort();
+    issuers.abort();
+    let plans = total - counted_before;
+    // The judge of whether there were orders at all.
+    let orders = venue.orders().len();
+    assert!(orders >= total, "{orders} orders, {total} results");
+    let per_plan = |count: u64| count as f64 / plans as f64;
+    Crowd {
+        symbols,
+        plans,
+        within,
+        processor,
+        resident,
+        ran: per_plan(calls_after - calls),
+        scripts: per_plan(scripts_after - scripts),
+    }
+}
+
+/// Calls in all and `EVALSHA` among them.
+async fn statistics_of(connection: &mut redis::aio::MultiplexedConnection) -> (u64, u64) {
+    let text: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query_async(connection)
+        .await
+        .unwrap();
+    let mut all = 0;
+    let mut scripts = 0;
+    for line in text.lines() {
+        let Some((name, rest)) = line.split_once(":calls=") else {
+            continue;
+        };
+        let calls: u64 = rest.split(',').next().unwrap().parse().unwrap();
+        all += calls;
+        if name.eq_ignore_ascii_case("cmdstat_evalsha") {
+            scripts = calls;
+        }
+    }
+    (all, scripts)
+}

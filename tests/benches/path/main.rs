@@ -1,0 +1,117 @@
+//! The whole path, from a proposal in Redis to an order at the venue, measured from outside: a real
+//! `redis-server`, the simulated venue and the release binary, each in a process of its own.
+//! `scripts/bench path` runs it.
+//!
+//! Every time is taken on the machine's wall clock, which all processes share: the venue stamps an
+//! order when it has read it whole, and `MONITOR` stamps a take when Redis ran it. Nothing is
+//! learned from the service about itself but its memory and processor time, and those from the kernel.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    clippy::print_stdout,
+    clippy::float_arithmetic
+)]
+
+mod crowd;
+mod floor;
+mod latency;
+mod monitor;
+mod numbers;
+mod page;
+mod process;
+mod venue;
+mod waiting;
+mod wire;
+
+use page::Page;
+use std::time::Duration;
+
+/// How much of everything.
+pub(crate) struct Sizes {
+    /// Plans whose latencies are measured.
+    pub(crate) rounds: usize,
+    /// Symbols at once, smallest first.
+    pub(crate) crowds: Vec<usize>,
+    /// How long each crowd is measured.
+    pub(crate) window: Duration,
+    /// Plans that wait at once.
+    pub(crate) waiting: Vec<usize>,
+    /// Starts whose time is measured.
+    pub(crate) starts: usize,
+}
+
+impl Sizes {
+    fn real() -> Self {
+        Self {
+            rounds: 3_000,
+            crowds: vec![1, 10, 100, 1_000],
+            window: Duration::from_secs(10),
+            waiting: vec![0, 1_000, 10_000],
+            starts: 11,
+        }
+    }
+
+    /// Shows that it works, not how fast.
+    fn small() -> Self {
+        Self {
+            rounds: 50,
+            crowds: vec![1, 10],
+            window: Duration::from_secs(1),
+            waiting: vec![0, 100],
+            starts: 3,
+        }
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(symbols) = venue::asked_for(&arguments) {
+        return venue::serve(symbols);
+    }
+    let real = arguments.iter().any(|word| word == "--bench");
+    let quick = arguments.iter().any(|word| word == "quick");
+    let only: Vec<&str> = ["latency", "crowd", "waiting", "start"]
+        .into_iter()
+        .filter(|part| arguments.iter().any(|word| word == part))
+        .collect();
+    let wanted = |part: &str| only.is_empty() || only.contains(&part);
+    let sizes = if real && !quick {
+        Sizes::real()
+    } else {
+        Sizes::small()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let page = runtime.block_on(async {
+        let mut page = Page::new();
+        if wanted("latency") {
+            page.latency(&latency::measure(sizes.rounds).await);
+        }
+        if wanted("crowd") {
+            let mut rows = Vec::new();
+            for symbols in &sizes.crowds {
+                rows.push(crowd::measure(*symbols, sizes.window).await);
+            }
+            page.crowd(&rows);
+        }
+        if wanted("waiting") {
+            let mut rows = Vec::new();
+            for plans in &sizes.waiting {
+                rows.push(waiting::measure(*plans).await);
+            }
+            page.waiting(&rows);
+        }
+        if wanted("start") {
+            page.start(&process::starts(sizes.starts).await);
+        }
+        page
+    });
+    println!("{}", page.text());
+    // Only a whole measurement is worth keeping.
+    if real && !quick && only.is_empty() {
+        page.keep();
+    }
+}

@@ -1,0 +1,161 @@
+//! The figures as tables, each beside its reference from the same run.
+
+use crate::{
+    crowd::Crowd,
+    latency::Latency,
+    numbers::{Samples, micros, times},
+    process::Starts,
+    waiting::Waiting,
+};
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
+
+pub(crate) struct Page(String);
+
+impl Page {
+    pub(crate) fn new() -> Self {
+        Self(format!("{}, everything on this machine.\n", machine()))
+    }
+
+    pub(crate) fn latency(&mut self, found: &Latency) {
+        let mut text = format!(
+            "\n**One plan at a time**, {} plans; microseconds. The floor is the same commands in the same order by a program \
+             that has nothing to decide.\n\n| | p50 | p99 | p50 / p50 of its floor | p99 / p99 of its floor |\n|---|--:|--:|--:|--:|\n",
+            found.to_plan.count()
+        );
+        let mut row = |name: &str, samples: &Samples, floor: Option<&Samples>| {
+            let ratio = |of: fn(&Samples) -> Duration| {
+                floor.map_or("–".to_owned(), |floor| {
+                    format!("{:.2}", times(of(samples), of(floor)))
+                })
+            };
+            writeln!(
+                text,
+                "| {name} | {:.0} | {:.0} | {} | {} |",
+                micros(samples.p50()),
+                micros(samples.p99()),
+                ratio(Samples::p50),
+                ratio(Samples::p99)
+            )
+            .unwrap();
+        };
+        let floor = &found.floor;
+        row("floor: proposal written → plan read", &floor.to_plan, None);
+        row("proposal written → plan read from the stream ¹", &found.to_plan, Some(&floor.to_plan));
+        row("floor: bare keep-alive POST and its answer", &floor.post, None);
+        row("grant → order read by the venue ²", &found.take_to_order, Some(&floor.post));
+        row("last permit sent → order read by the venue", &found.permit_to_order, None);
+        row("floor: proposal written → POST answered", &floor.to_order, None);
+        row("proposal written → order read by the venue ¹", &found.to_order, Some(&floor.to_order));
+        text.push_str(
+            "\n¹ With the 500 µs for which a proposal has to be left alone before it is read.\n\
+             ² From the moment Redis runs the take, by its own `MONITOR`, which slows this row and no other.\n",
+        );
+        let sent: usize = found.commands.values().sum();
+        let each: Vec<String> = found
+            .commands
+            .iter()
+            .map(|(name, count)| format!("{:.2} {name}", *count as f64 / found.counted as f64))
+            .collect();
+        writeln!(
+            text,
+            "\nCommands the service sends to Redis for a plan, from proposal to result: **{:.2}** ({}), counted over {} plans.",
+            sent as f64 / found.counted as f64,
+            each.join(", "),
+            found.counted
+        )
+        .unwrap();
+        self.0 += &text;
+    }
+
+    pub(crate) fn crowd(&mut self, rows: &[Crowd]) {
+        let mut text = "\n**As many as go through**: each symbol gets its next proposal with its result.\n\n\
+             | symbols | plans/s, proposal to result | our processor time a plan, µs | our share of a core | resident, KiB | Redis: our scripts a plan | Redis: commands a plan, everybody's, inside scripts too |\n\
+             |--:|--:|--:|--:|--:|--:|--:|\n"
+            .to_owned();
+        for row in rows {
+            let seconds = row.within.as_secs_f64();
+            writeln!(
+                text,
+                "| {} | {:.0} | {:.0} | {:.0} % | {} | {:.2} | {:.1} |",
+                row.symbols,
+                row.plans as f64 / seconds,
+                micros(row.processor) / row.plans as f64,
+                row.processor.as_secs_f64() / seconds * 100.0,
+                row.resident,
+                row.scripts,
+                row.ran
+            )
+            .unwrap();
+        }
+        self.0 += &text;
+    }
+
+    pub(crate) fn waiting(&mut self, rows: &[Waiting]) {
+        let mut text = "\n**Plans that wait** for permits nobody writes, one a symbol.\n\n\
+             | waiting | resident, KiB | KiB a plan | share of a core |\n|--:|--:|--:|--:|\n"
+            .to_owned();
+        let idle = rows.first().map_or(0, |row| row.resident);
+        for row in rows {
+            let each = match row.plans {
+                0 => "–".to_owned(),
+                plans => format!("{:.2}", row.resident.saturating_sub(idle) as f64 / plans as f64),
+            };
+            writeln!(
+                text,
+                "| {} | {} | {each} | {:.1} % |",
+                row.plans,
+                row.resident,
+                row.share * 100.0
+            )
+            .unwrap();
+        }
+        self.0 += &text;
+    }
+
+    pub(crate) fn start(&mut self, found: &Starts) {
+        writeln!(
+            self.0,
+            "\n**Start to ready** on an empty journal: {:.1} ms (p50 of {} starts); the binary is {:.1} MiB.",
+            micros(found.ready.p50()) / 1e3,
+            found.ready.count(),
+            found.binary as f64 / 1_048_576.0
+        )
+        .unwrap();
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Into docs/benchmarks.md, between its marks.
+    pub(crate) fn keep(&self) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
+        let page = fs::read_to_string(&path).unwrap();
+        let (begin, end) = ("<!-- path: begin -->\n", "<!-- path: end -->");
+        let (before, rest) = page.split_once(begin).expect("a mark in docs/benchmarks.md");
+        let (_, after) = rest.split_once(end).expect("the other mark");
+        fs::write(&path, format!("{before}{begin}{}{end}{after}", self.0)).unwrap();
+    }
+}
+
+/// What this runs on.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unnamed processor", |(_, name)| name);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let redis = std::process::Command::new("redis-server").arg("--version").output();
+    let redis = redis.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
+    let redis = redis.unwrap_or_default();
+    let version = redis
+        .split(' ')
+        .find_map(|word| word.strip_prefix("v="))
+        .unwrap_or("?");
+    format!(
+        "{model}, {cores} cores, Linux {}, redis-server {version}",
+        kernel.trim()
+    )
+}
