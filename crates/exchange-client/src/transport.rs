@@ -37,7 +37,9 @@ pub(crate) struct Transport {
 
 /// The right to one request.
 #[must_use = "the turn is over when it is dropped"]
-pub(crate) struct Turn<'a>(#[expect(dead_code, reason = "held, not read")] Option<SemaphorePermit<'a>>);
+pub(crate) struct Turn<'a>(
+    #[expect(dead_code, reason = "held, not read")] Option<SemaphorePermit<'a>>,
+);
 
 struct Connections {
     http: reqwest::Client,

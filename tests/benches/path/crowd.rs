@@ -31,7 +31,12 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
     let server = RedisServer::start().await;
     let venue = Venue::start(symbols);
     let names = wire::symbols(symbols);
-    let service = Service::start(&server, &venue, &names, &[("APPLY_PERMIT_WAIT_MS", "20000")]);
+    let service = Service::start(
+        &server,
+        &venue,
+        &names,
+        &[("APPLY_PERMIT_WAIT_MS", "20000")],
+    );
 
     // The issuers have a connection of their own, as other programs would.
     let issuing = connect(&server).await;
@@ -70,7 +75,8 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
                 executed += 1;
                 let turn = &mut turns[wire::number(&result.symbol)];
                 *turn += 1;
-                next.add_command(wire::proposal(&result.symbol, *turn)).ignore();
+                next.add_command(wire::proposal(&result.symbol, *turn))
+                    .ignore();
             }
             let () = next.query_async(&mut brain).await.unwrap();
             if finished.send(executed).is_err() {

@@ -152,4 +152,3 @@ async fn bare_post(socket: &mut TcpStream, host: &str) {
         }
     }
 }
-

@@ -87,7 +87,10 @@ pub(crate) async fn measure(rounds: usize) -> Latency {
 
 fn arrivals(venue: &Venue) -> HashMap<String, u64> {
     let orders = venue.orders();
-    orders.into_iter().map(|order| (order.plan, order.at)).collect()
+    orders
+        .into_iter()
+        .map(|order| (order.plan, order.at))
+        .collect()
 }
 
 /// The brain and both issuers, who answer at once.

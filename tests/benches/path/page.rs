@@ -40,12 +40,36 @@ impl Page {
         };
         let floor = &found.floor;
         row("floor: proposal written → plan read", &floor.to_plan, None);
-        row("proposal written → plan read from the stream ¹", &found.to_plan, Some(&floor.to_plan));
-        row("floor: bare keep-alive POST and its answer", &floor.post, None);
-        row("grant → order read by the venue ²", &found.take_to_order, Some(&floor.post));
-        row("last permit sent → order read by the venue", &found.permit_to_order, None);
-        row("floor: proposal written → POST answered", &floor.to_order, None);
-        row("proposal written → order read by the venue ¹", &found.to_order, Some(&floor.to_order));
+        row(
+            "proposal written → plan read from the stream ¹",
+            &found.to_plan,
+            Some(&floor.to_plan),
+        );
+        row(
+            "floor: bare keep-alive POST and its answer",
+            &floor.post,
+            None,
+        );
+        row(
+            "grant → order read by the venue ²",
+            &found.take_to_order,
+            Some(&floor.post),
+        );
+        row(
+            "last permit sent → order read by the venue",
+            &found.permit_to_order,
+            None,
+        );
+        row(
+            "floor: proposal written → POST answered",
+            &floor.to_order,
+            None,
+        );
+        row(
+            "proposal written → order read by the venue ¹",
+            &found.to_order,
+            Some(&floor.to_order),
+        );
         text.push_str(
             "\n¹ With the 500 µs for which a proposal has to be left alone before it is read.\n\
              ² From the moment Redis runs the take, by its own `MONITOR`, which slows this row and no other.\n",
@@ -98,7 +122,10 @@ impl Page {
         for row in rows {
             let each = match row.plans {
                 0 => "–".to_owned(),
-                plans => format!("{:.2}", row.resident.saturating_sub(idle) as f64 / plans as f64),
+                plans => format!(
+                    "{:.2}",
+                    row.resident.saturating_sub(idle) as f64 / plans as f64
+                ),
             };
             writeln!(
                 text,
@@ -132,7 +159,9 @@ impl Page {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
         let page = fs::read_to_string(&path).unwrap();
         let (begin, end) = ("<!-- path: begin -->\n", "<!-- path: end -->");
-        let (before, rest) = page.split_once(begin).expect("a mark in docs/benchmarks.md");
+        let (before, rest) = page
+            .split_once(begin)
+            .expect("a mark in docs/benchmarks.md");
         let (_, after) = rest.split_once(end).expect("the other mark");
         fs::write(&path, format!("{before}{begin}{}{end}{after}", self.0)).unwrap();
     }
@@ -147,7 +176,9 @@ fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unnamed processor", |(_, name)| name);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let redis = std::process::Command::new("redis-server").arg("--version").output();
+    let redis = std::process::Command::new("redis-server")
+        .arg("--version")
+        .output();
     let redis = redis.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
     let redis = redis.unwrap_or_default();
     let version = redis

@@ -85,7 +85,11 @@ impl Service {
     pub(crate) fn resident(&self) -> u64 {
         let status = fs::read_to_string(self.proc("status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+        line.unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
     }
 
     /// Processor time up to now, user and kernel.
@@ -99,7 +103,9 @@ impl Service {
     }
 
     fn proc(&self, file: &str) -> PathBuf {
-        Path::new("/proc").join(self.child.id().to_string()).join(file)
+        Path::new("/proc")
+            .join(self.child.id().to_string())
+            .join(file)
     }
 }
 

@@ -27,7 +27,12 @@ pub(crate) async fn measure(plans: usize) -> Waiting {
     let symbols = plans.max(1);
     let venue = Venue::start(symbols);
     let names = wire::symbols(symbols);
-    let service = Service::start(&server, &venue, &names, &[("APPLY_PERMIT_WAIT_MS", WAIT_MS)]);
+    let service = Service::start(
+        &server,
+        &venue,
+        &names,
+        &[("APPLY_PERMIT_WAIT_MS", WAIT_MS)],
+    );
     let mut connection = connect(&server).await;
     let mut pipe = redis::pipe();
     for number in 0..plans {

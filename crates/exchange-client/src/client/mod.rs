@@ -255,9 +255,7 @@ impl Client {
         loop {
             let turn = self.inner.transport.turn(question.lane).await;
             let now = self.now();
-            let admitted = self
-                .limits()
-                .admit(question.purpose, question.weight, now);
+            let admitted = self.limits().admit(question.purpose, question.weight, now);
             let left = match admitted {
                 Ok(()) => return Ok(turn),
                 Err(left) if now.instant + left <= give_up => left,
