@@ -49,7 +49,7 @@ impl Entry {
     }
 
     /// The entries of an `XRANGE` reply.
-    pub(crate) fn of_range(reply: Value) -> Vec<Self> {
+    pub fn of_range(reply: Value) -> Vec<Self> {
         let Value::Array(entries) = reply else {
             return Vec::new();
         };

@@ -30,6 +30,8 @@ pub struct Stage {
     /// The server.
     pub redis: RedisServer,
     sim: Sim,
+    /// Where everybody reads and writes.
+    url: String,
     connection: MultiplexedConnection,
     proposals: AtomicU32,
 }
@@ -64,10 +66,12 @@ impl Stage {
         let sim = Sim::start(config)
             .await
             .unwrap_or_else(|error| panic!("no simulated venue: {error}"));
-        let connection = connect(&redis.url()).await;
+        let url = redis.url();
+        let connection = connect(&url).await;
         Self {
             redis,
             sim,
+            url,
             connection,
             proposals: AtomicU32::new(0),
         }
@@ -77,6 +81,12 @@ impl Stage {
     pub async fn restart_redis(&mut self) {
         self.redis.restart().await;
         self.connection = connect(&self.redis.url()).await;
+    }
+
+    /// From now on everybody plays on another server.
+    pub async fn move_to(&mut self, url: &str) {
+        self.url = url.to_owned();
+        self.connection = connect(url).await;
     }
 
     /// The venue's inside view: its order log is the judge.
@@ -107,7 +117,7 @@ impl Stage {
     pub fn program(&self, arguments: &[&str]) -> ServiceBuilder {
         ServiceBuilder::command(arguments)
             .env("APPLY_MODE", "testnet")
-            .env("REDIS_URL", self.redis.url())
+            .env("REDIS_URL", &self.url)
             .env("BINANCE_TESTNET_URL", self.sim.url())
             .env("BINANCE_TESTNET_API_KEY", SimConfig::API_KEY)
             .env("BINANCE_TESTNET_API_SECRET", SimConfig::API_SECRET)
@@ -194,7 +204,7 @@ impl Stage {
         wanted: impl Fn(&Entry) -> bool,
     ) -> Entry {
         // A connection of its own: whoever blocks on a shared one blocks everybody.
-        let mut connection = connect(&self.redis.url()).await;
+        let mut connection = connect(&self.url).await;
         let mut seen = "0".to_owned();
         within(what, async {
             loop {
@@ -257,7 +267,7 @@ impl Stage {
         &self,
         says: impl Fn(&Entry) -> Option<(Duration, String)> + Send + 'static,
     ) -> Reviewer {
-        Reviewer::start(self.redis.url(), "governor", GOVERNOR, says).await
+        Reviewer::start(self.url.clone(), "governor", GOVERNOR, says).await
     }
 
     /// A position brain who allows `quantity` on every plan, `after` that long.
@@ -273,7 +283,7 @@ impl Stage {
         &self,
         says: impl Fn(&Entry) -> Option<(Duration, String)> + Send + 'static,
     ) -> Reviewer {
-        Reviewer::start(self.redis.url(), "p33", P33, says).await
+        Reviewer::start(self.url.clone(), "p33", P33, says).await
     }
 
     /// Any command.

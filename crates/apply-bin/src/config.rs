@@ -11,7 +11,7 @@ use crate::signing::signed;
 use apply_core::{GateSettings, Mode, Symbol};
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
-use permit_redis::PermitKeys;
+use permit_redis::{ConfigError, KeyTemplate, PermitKeys, RedisConfig};
 use permit_signature::KeyRing;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -166,6 +166,22 @@ impl Config {
         Self::from_process(false)
     }
 
+    /// How the permits' Redis is spoken to: for the proposals as well, and on a cluster with the
+    /// receipt where the permits are.
+    pub(crate) fn permit_store(&self) -> Result<RedisConfig, ConfigError> {
+        let store = RedisConfig::new(self.redis.reveal())?
+            .permits(self.permits.clone())
+            .follow_prefix(&apply_redis::Keys::default().proposal)
+            .response_timeout(RESPONSE_TIMEOUT);
+        let receipt = match store.is_cluster() {
+            true => "quantum:apply:inflight:{{plan}}",
+            false => "quantum:apply:inflight:{plan}",
+        };
+        let receipt = KeyTemplate::parse(receipt).unwrap_or_else(|_| unreachable!("a template"));
+        // As long as a claim: an attempt that asks again later finds its receipt.
+        Ok(store.receipt(receipt, self.dedupe_ttl.max(RECEIPT_AT_LEAST)))
+    }
+
     fn from_process(keys_wanted: bool) -> Result<Self, Mistakes> {
         let (vars, unreadable) = variables(keys_wanted);
         match Self::resolve_for(&vars, keys_wanted) {
@@ -229,6 +245,12 @@ impl Config {
         read.done(config)
     }
 }
+
+/// How long one answer of Redis may take.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long a receipt is kept at least.
+const RECEIPT_AT_LEAST: Duration = Duration::from_secs(21_600);
 
 impl Config {
     /// The permits that have to be signed and that nobody here has a key to check: none of them
@@ -544,11 +566,9 @@ impl Reader<'_> {
 
     fn redis(&mut self) -> RedisUrl {
         if let Some(url) = self.text("REDIS_URL").map(str::to_owned) {
-            if !url.starts_with("redis://") && !url.starts_with("rediss://") {
-                self.wrong(
-                    "REDIS_URL",
-                    "use redis://[user:password@]host:port/db, or rediss:// for TLS",
-                );
+            // The error repeats nothing of it.
+            if let Err(error) = RedisConfig::new(&url) {
+                self.wrong("REDIS_URL", error.to_string());
             }
             return RedisUrl(url);
         }

@@ -24,7 +24,7 @@ use apply_redis::{BoardConfig, Instance, Keys, RedisBoard};
 use exchange_client::Client;
 use exchange_sim::{ApiKey, Sim, SimConfig};
 use permit_gate::{AttemptId, PermitStore};
-use permit_redis::{RedisConfig, RedisPermitStore};
+use permit_redis::{ConnectError, RedisConfig, RedisPermitStore};
 use prometheus_client::collector::Collector;
 use rust_decimal::Decimal;
 use std::{
@@ -45,6 +45,10 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 /// Between two tries to reach Redis at start.
 const START_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long one of these tries may take.
+const SHORTEST_TRY: Duration = Duration::from_millis(100);
+const LONGEST_TRY: Duration = Duration::from_secs(2);
 
 /// How often the venue's clock is measured, which also keeps the connection warm.
 pub(crate) const KEEP_WARM: Duration = Duration::from_secs(20);
@@ -316,10 +320,9 @@ async fn connect(
     stop: &CancellationToken,
 ) -> Result<Option<(RedisBoard, RedisPermitStore)>, Failure> {
     let wrong = |error: permit_redis::ConfigError| Failure::configuration(error.to_string());
-    let permits = RedisConfig::new(config.redis.reveal())
-        .map_err(wrong)?
-        .permits(config.permits.clone())
-        .follow_prefix(&Keys::default().proposal);
+    // One try may take as long as a connection may, and leaves time for a few of them.
+    let one_try = (config.start_wait / 4).clamp(SHORTEST_TRY, LONGEST_TRY);
+    let permits = config.permit_store().map_err(wrong)?.start_timeout(one_try);
     let mut board = BoardConfig::new(config.redis.reveal());
     board.result_ttl = board.result_ttl.max(config.dedupe_ttl);
     board.instance = instance;
@@ -328,7 +331,8 @@ async fn connect(
         let tried = try_connect(board.clone(), permits.clone()).await;
         let error = match tried {
             Ok(connected) => return Ok(Some(connected)),
-            Err(error) => error,
+            Err(ConnectError::Config(error)) => return Err(wrong(error)),
+            Err(error @ ConnectError::Unreachable { .. }) => error,
         };
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -348,17 +352,13 @@ async fn connect(
     }
 }
 
+/// One store, and the board on its connections.
 async fn try_connect(
     board: BoardConfig,
     permits: RedisConfig,
-) -> Result<(RedisBoard, RedisPermitStore), String> {
-    let board = RedisBoard::connect(board)
-        .await
-        .map_err(|error| error.to_string())?;
-    let permits = RedisPermitStore::connect(permits)
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok((board, permits))
+) -> Result<(RedisBoard, RedisPermitStore), ConnectError> {
+    let permits = RedisPermitStore::connect(permits).await?;
+    Ok((RedisBoard::over(permits.link(), board), permits))
 }
 
 /// A warm client in testnet mode, none in a dry run. A venue that is away now may be there when it

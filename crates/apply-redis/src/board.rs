@@ -1,22 +1,20 @@
-//! The three store-side ports over one connection.
+//! The three store-side ports over the connections of the permit store.
 
 use crate::{
     config::{BoardConfig, Keys},
     durability::{self, Durability},
-    link::{Connection, Link},
+    looks::Looks,
     open::{self, Gone},
 };
 use apply_core::{
     ApplyResult, Claim, Halt, Intent, Observed, OpenPlan, Plan, PlanLog, PortError, ProposalError,
     ProposalSource, RawProposal, ResultLog, Symbol,
 };
+use futures_util::future::try_join_all;
 use permit_gate::AttemptId;
-use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, Script, ScriptInvocation, Value,
-    aio::ConnectionManagerConfig, io::tcp::TcpSettings,
-};
+use permit_redis::{LinkAt, RedisConfig, RedisLink};
+use redis::{Pipeline, RedisError, Script, ScriptInvocation, Value};
 use std::{
-    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -38,13 +36,16 @@ const PROPOSAL_FIELDS: [&str; 9] = [
     "computed_at_utc",
 ];
 
-/// Proposals, plans and results on one Redis. Clones share one connection, which comes back by
-/// itself, also where it has gone silent; nothing is sent twice behind the caller's back.
+/// Proposals, plans and results on Redis. Clones share the connections, which come back by
+/// themselves; nothing is sent twice behind the caller's back.
 #[derive(Clone)]
 pub struct RedisBoard {
-    link: Arc<Link>,
+    link: RedisLink,
     config: Arc<BoardConfig>,
+    /// The names, as they are where the board lies.
+    keys: Arc<Keys>,
     scripts: Arc<Scripts>,
+    looks: Arc<Looks>,
     gone: Arc<Gone>,
     await_replica: Arc<AtomicBool>,
 }
@@ -58,26 +59,31 @@ struct Scripts {
 }
 
 impl RedisBoard {
-    /// Connects. Fails where the server cannot be reached or refuses us; calling again is the
-    /// caller's business.
+    /// Connects by itself. Fails where the server cannot be reached or refuses us; calling again is
+    /// the caller's business.
     pub async fn connect(config: BoardConfig) -> Result<Self, PortError> {
-        let client = client(&config.url)?;
-        // The manager tries for seconds before it says no. Whether there is a server is asked once.
-        let once = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(config.response_timeout))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT));
-        client
-            .get_multiplexed_async_connection_with_config(&once)
+        let link = RedisConfig::new(&config.url)
+            .map_err(|error| PortError(error.to_string()))?
+            .response_timeout(config.response_timeout)
+            .connect_timeout(CONNECT_TIMEOUT);
+        let link = RedisLink::connect(link)
             .await
-            .map_err(failed("reach Redis"))?;
-        let manager = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(config.response_timeout))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_millis(500));
-        let link = Link::new(client, manager).map_err(failed("connect to Redis"))?;
-        let board = Self {
+            .map_err(|error| PortError(error.to_string()))?;
+        let board = Self::over(link, config);
+        board.ping().await?;
+        Ok(board)
+    }
+
+    /// A board on connections that somebody else has as well, such as the permit store of the same
+    /// process. Its URL and time-outs are the link's.
+    pub fn over(link: RedisLink, config: BoardConfig) -> Self {
+        let keys = match link.is_cluster() {
+            true => config.keys.clone().on_a_cluster(),
+            false => config.keys.clone(),
+        };
+        Self {
             link,
+            keys: Arc::new(keys),
             config: Arc::new(config),
             scripts: Arc::new(Scripts {
                 claim: Script::new(include_str!("claim.lua")),
@@ -86,18 +92,16 @@ impl RedisBoard {
                 note: Script::new(include_str!("note.lua")),
                 adopt: Script::new(include_str!("adopt.lua")),
             }),
+            looks: Arc::default(),
             gone: Arc::default(),
             await_replica: Arc::default(),
-        };
-        board.ping().await?;
-        Ok(board)
+        }
     }
 
     /// Whether the server answers.
     pub async fn ping(&self) -> Result<(), PortError> {
-        let mut connection = self.connection();
         redis::cmd("PING")
-            .query_async::<()>(&mut connection)
+            .query_async::<()>(&mut self.connection())
             .await
             .map_err(failed("reach Redis"))
     }
@@ -105,13 +109,14 @@ impl RedisBoard {
     /// Says that this instance lives. To be called three times a lease; one that stops is taken for
     /// gone, and its plans are finished by others.
     pub async fn renew_lease(&self) -> Result<(), PortError> {
-        let BoardConfig { keys, instance, .. } = &*self.config;
+        let instance = &self.config.instance;
+        let lease = format!("{}{}", self.keys.lease, instance.owner);
         redis::cmd("SET")
-            .arg(format!("{}{}", keys.lease, instance.owner))
+            .arg(&lease)
             .arg(&instance.process)
             .arg("PX")
             .arg(instance.lease.as_millis().max(1000) as u64)
-            .query_async::<()>(&mut self.connection())
+            .query_async::<()>(&mut self.link.at(&lease))
             .await
             .map_err(failed("renew the lease"))
     }
@@ -127,73 +132,156 @@ impl RedisBoard {
         durability::read(&mut self.connection()).await
     }
 
-    pub(crate) fn config(&self) -> &BoardConfig {
-        &self.config
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
-    pub(crate) fn connection(&self) -> Connection {
-        self.link.connection()
+    pub(crate) fn link(&self) -> &RedisLink {
+        &self.link
     }
 
-    /// Whether a replica has everything this connection wrote.
-    async fn acknowledged(&self) -> Result<(), PortError> {
-        let have: u32 = redis::cmd("WAIT")
-            .arg(1)
-            .arg(REPLICA_WAIT.as_millis() as u64)
-            .query_async(&mut self.connection())
-            .await
-            .map_err(failed("hear from a replica"))?;
-        match have {
-            0 => Err(PortError(
-                "no replica of Redis has acknowledged the claim".into(),
-            )),
-            _ => Ok(()),
+    /// To where the open plans lie.
+    fn connection(&self) -> LinkAt {
+        self.link.at(&self.keys.open)
+    }
+
+    /// Looks at several proposals and the kill switch in one round trip, an answer each.
+    pub(crate) async fn look_at(&self, symbols: &[Symbol]) -> Vec<Result<Observed, PortError>> {
+        let looked = match self.link.is_cluster() {
+            true => self.look_around(symbols).await,
+            false => self.look_here(symbols).await,
+        };
+        match looked {
+            Ok((proposals, switch)) => {
+                let halt = read_switch(&self.keys.kill_switch, &switch);
+                let each = symbols.iter().zip(proposals);
+                each.map(|(symbol, fields)| {
+                    Ok(Observed {
+                        proposal: read_proposal(symbol, fields),
+                        halt: halt.clone(),
+                    })
+                })
+                .collect()
+            }
+            Err(error) => vec![Err(failed("read the proposal")(error)); symbols.len()],
         }
     }
 
+    async fn look_here(&self, symbols: &[Symbol]) -> Result<(Vec<Content>, Content), RedisError> {
+        let mut look = redis::pipe();
+        for symbol in symbols {
+            look.add_command(self.read_of(symbol));
+        }
+        look.cmd("GET")
+            .arg(&self.keys.kill_switch)
+            // One of them being unreadable says nothing about the others.
+            .ignore_errors();
+        let answers: Vec<Value> = look.query_async(&mut self.connection()).await?;
+        let mut contents: Vec<Content> = answers
+            .into_iter()
+            .map(|answer| match answer {
+                Value::ServerError(error) => Err(RedisError::from(error).to_string()),
+                content => Ok(content),
+            })
+            .collect();
+        let missing = || Err("the server did not answer".to_owned());
+        let switch = contents.pop().unwrap_or_else(missing);
+        Ok((contents, switch))
+    }
+
+    /// On a cluster each of them lies somewhere else. The switch is read last: what is off then was
+    /// off when the proposals were read, or was turned on before and off again.
+    async fn look_around(&self, symbols: &[Symbol]) -> Result<(Vec<Content>, Content), RedisError> {
+        let looks = symbols.iter().map(|symbol| async {
+            let mut at = self.link.at(&self.proposal_of(symbol));
+            content(self.read_of(symbol).query_async(&mut at).await)
+        });
+        let proposals = try_join_all(looks).await?;
+        Ok((proposals, self.read_switch().await?))
+    }
+
+    async fn read_switch(&self) -> Result<Content, RedisError> {
+        let key = &self.keys.kill_switch;
+        let mut get = redis::cmd("GET");
+        content(get.arg(key).query_async(&mut self.link.at(key)).await)
+    }
+
+    fn proposal_of(&self, symbol: &Symbol) -> String {
+        format!("{}{symbol}", self.keys.proposal)
+    }
+
+    fn read_of(&self, symbol: &Symbol) -> redis::Cmd {
+        let mut read = redis::cmd("HMGET");
+        read.arg(self.proposal_of(symbol)).arg(&PROPOSAL_FIELDS);
+        read
+    }
+
+    /// Whether a replica has everything that was written to the claims up to now. Replicas take
+    /// writes in their order, so one that has a later write has them all. `WAIT` holds its
+    /// connection up and has one of its own.
+    async fn acknowledged(&self) -> Result<(), PortError> {
+        let mut ask = Pipeline::new();
+        ask.cmd("SET")
+            .arg(format!("{}:acknowledged", self.keys.open))
+            .arg(&self.config.instance.process)
+            .arg("EX")
+            .arg(60)
+            .cmd("WAIT")
+            .arg(1)
+            .arg(REPLICA_WAIT.as_millis() as u64);
+        let answers = self.link.apart(&self.keys.open, &ask).await;
+        match answers.map_err(failed("hear from a replica"))?.last() {
+            Some(Value::Int(have)) if *have > 0 => Ok(()),
+            _ => Err(PortError(
+                "no replica of Redis has acknowledged the claim".into(),
+            )),
+        }
+    }
+
+    /// Runs a script where `key` lies.
     async fn run(
         &self,
         script: &ScriptInvocation<'_>,
+        key: &str,
         doing: &'static str,
     ) -> Result<bool, PortError> {
-        let mut connection = self.connection();
-        match script.invoke_async::<i64>(&mut connection).await {
+        match script.invoke_async::<i64>(&mut self.link.at(key)).await {
             Ok(done) => Ok(done == 1),
             Err(error) => Err(failed(doing)(error)),
         }
     }
 }
 
+/// What a key holds, or why that cannot be read.
+type Content = Result<Value, String>;
+
+/// A key of another type is an answer about that key; any other error is about the asking.
+fn content(answer: Result<Value, RedisError>) -> Result<Content, RedisError> {
+    match answer {
+        Err(error) if error.code() == Some("WRONGTYPE") => Ok(Err(error.to_string())),
+        answer => answer.map(Ok),
+    }
+}
+
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a replica may take to acknowledge. It holds the connection up for so long.
+/// How long a replica may take to acknowledge.
 const REPLICA_WAIT: Duration = Duration::from_millis(100);
 
 impl ProposalSource for RedisBoard {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
-        let keys = &self.config.keys;
-        let mut connection = self.connection();
-        let mut look = redis::pipe();
-        look.cmd("HMGET")
-            .arg(format!("{}{symbol}", keys.proposal))
-            .arg(&PROPOSAL_FIELDS)
-            .cmd("GET")
-            .arg(&keys.kill_switch)
-            // One of the two being unreadable says nothing about the other.
-            .ignore_errors();
-        let (fields, switch): (Value, Value) = look
-            .query_async(&mut connection)
-            .await
-            .map_err(failed("read the proposal"))?;
-        Ok(Observed {
-            proposal: read_proposal(symbol, fields),
-            halt: read_switch(&keys.kill_switch, &switch),
-        })
+        self.looks.look(self, symbol).await
+    }
+
+    async fn fetch_halt(&self, _: &Symbol) -> Result<Halt, PortError> {
+        let switch = self.read_switch().await;
+        let switch = switch.map_err(failed("read the kill switch"))?;
+        Ok(read_switch(&self.keys.kill_switch, &switch))
     }
 
     async fn changed(&self, _: &Symbol) {
-        pending().await
+        std::future::pending().await
     }
 }
 
@@ -205,7 +293,10 @@ impl PlanLog for RedisBoard {
         ttl: Duration,
         timestamp: u64,
     ) -> Result<Claim, PortError> {
-        let BoardConfig { keys, instance, .. } = &*self.config;
+        let (keys, instance) = (&self.keys, &self.config.instance);
+        if self.link.is_cluster() && !self.may_claim(plan, attempt).await? {
+            return Ok(Claim::Taken);
+        }
         let open = open::claimed(instance, plan, attempt, timestamp)?;
         let mut call = self.scripts.claim.key(Keys::of(&keys.dedupe, &plan.id));
         call.key(Keys::of(&keys.published, &plan.id))
@@ -218,14 +309,17 @@ impl PlanLog for RedisBoard {
             .arg(plan.id.as_str())
             .arg(open);
         add_fields(&mut call, plan.to_claimed_fields(attempt, timestamp));
-        match self.run(&call, "claim the plan").await? {
-            true => Ok(Claim::Won),
-            false => Ok(Claim::Taken),
+        if !self.run(&call, &keys.plans, "claim the plan").await? {
+            return Ok(Claim::Taken);
         }
+        if self.link.is_cluster() {
+            self.show_claim(plan, attempt, ttl).await?;
+        }
+        Ok(Claim::Won)
     }
 
     async fn announce(&self, plan: &Plan, timestamp: u64) -> Result<bool, PortError> {
-        let BoardConfig { keys, .. } = &*self.config;
+        let keys = &self.keys;
         let mut call = self
             .scripts
             .announce
@@ -236,16 +330,16 @@ impl PlanLog for RedisBoard {
             .arg(self.config.published_ttl.as_secs().max(1))
             .arg(self.config.stream_length);
         add_fields(&mut call, plan.to_fields(timestamp));
-        self.run(&call, "publish the plan").await
+        self.run(&call, &keys.plans, "publish the plan").await
     }
 
     async fn note_intent(&self, intent: &Intent) -> Result<bool, PortError> {
         let entry = open::intending(&self.config.instance, intent)?;
-        let mut call = self.scripts.note.key(&self.config.keys.open);
+        let mut call = self.scripts.note.key(&self.keys.open);
         call.arg(intent.plan.as_str())
             .arg(open::held_by(&intent.attempt))
             .arg(entry);
-        let ours = self.run(&call, "note the intent").await?;
+        let ours = self.run(&call, &self.keys.open, "note the intent").await?;
         if ours && self.await_replica.load(Ordering::Relaxed) {
             self.acknowledged().await?;
         }
@@ -253,33 +347,25 @@ impl PlanLog for RedisBoard {
     }
 
     async fn fetch_abandoned(&self) -> Result<Vec<OpenPlan>, PortError> {
-        let BoardConfig { keys, instance, .. } = &*self.config;
-        let mut connection = self.connection();
-        open::fetch_abandoned(
-            &mut connection,
-            &keys.open,
-            &keys.lease,
-            instance,
-            &self.gone,
-        )
-        .await
-        .map_err(failed("read the open plans"))
+        open::fetch_abandoned(&self.link, &self.keys, &self.config.instance, &self.gone)
+            .await
+            .map_err(failed("read the open plans"))
     }
 
     async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
         let entry = open::adopted(&self.config.instance, open, attempt)?;
-        let mut call = self.scripts.adopt.key(&self.config.keys.open);
+        let mut call = self.scripts.adopt.key(&self.keys.open);
         call.arg(open.plan.as_str())
             .arg(&open.token)
             .arg(open::held_by(attempt))
             .arg(entry);
-        self.run(&call, "take a plan over").await
+        self.run(&call, &self.keys.open, "take a plan over").await
     }
 }
 
 impl ResultLog for RedisBoard {
     async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
-        let BoardConfig { keys, .. } = &*self.config;
+        let keys = &self.keys;
         let (mark, ttl) = match result.is_final {
             true => ("final".to_owned(), self.config.result_ttl),
             false => {
@@ -294,15 +380,76 @@ impl ResultLog for RedisBoard {
             .scripts
             .publish
             .key(Keys::of(&keys.result_published, &result.plan));
-        call.key(&keys.results)
-            .key(Keys::of(&keys.receipt, &result.plan))
-            .key(&keys.open)
-            .arg(mark)
+        call.key(&keys.results);
+        let receipt = keys.receipt_of(&result.plan);
+        // A script reaches no key of another slot: what follows the result has to follow it.
+        let one_step = !self.link.is_cluster();
+        if one_step {
+            call.key(&receipt).key(&keys.open);
+        }
+        call.arg(&mark)
             .arg(ttl.as_secs().max(1))
             .arg(self.config.stream_length)
             .arg(result.plan.as_str());
         add_fields(&mut call, result.to_fields());
-        self.run(&call, "publish the result").await.map(drop)
+        self.run(&call, &keys.results, "publish the result").await?;
+        if result.is_final && !one_step {
+            self.close(result, &receipt).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What takes further steps on a cluster. Each may be repeated, and is where the one before it was
+/// not answered: the caller asks again.
+impl RedisBoard {
+    /// Whether the claim that the contract names is free, or this attempt's already.
+    async fn may_claim(&self, plan: &Plan, attempt: &AttemptId) -> Result<bool, PortError> {
+        let claim = self.contracts_claim(plan);
+        let holder: Option<Vec<u8>> = redis::cmd("GET")
+            .arg(&claim)
+            .query_async(&mut self.link.at(&claim))
+            .await
+            .map_err(failed("read the claim"))?;
+        Ok(holder.is_none_or(|holder| holder == attempt.as_str().as_bytes()))
+    }
+
+    /// Shows the claim under the name that the contract gives it.
+    async fn show_claim(
+        &self,
+        plan: &Plan,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> Result<(), PortError> {
+        let claim = self.contracts_claim(plan);
+        redis::cmd("SET")
+            .arg(&claim)
+            .arg(attempt.as_str())
+            .arg("EX")
+            .arg(ttl.as_secs().max(1))
+            .query_async(&mut self.link.at(&claim))
+            .await
+            .map_err(failed("show the claim"))
+    }
+
+    fn contracts_claim(&self, plan: &Plan) -> String {
+        Keys::of(&self.config.keys.dedupe, &plan.id)
+    }
+
+    /// Drops the receipt of a plan that has its result, and closes it. In this order, so that a plan
+    /// that is not open any more has nothing left over.
+    async fn close(&self, result: &ApplyResult, receipt: &str) -> Result<(), PortError> {
+        redis::cmd("DEL")
+            .arg(receipt)
+            .query_async::<()>(&mut self.link.at(receipt))
+            .await
+            .map_err(failed("drop the receipt"))?;
+        redis::cmd("HDEL")
+            .arg(&self.keys.open)
+            .arg(result.plan.as_str())
+            .query_async::<()>(&mut self.connection())
+            .await
+            .map_err(failed("close the plan"))
     }
 }
 
@@ -312,15 +459,14 @@ fn add_fields(call: &mut ScriptInvocation<'_>, fields: Vec<(&'static str, String
     }
 }
 
-fn read_proposal(symbol: &Symbol, fields: Value) -> Result<Option<RawProposal>, ProposalError> {
+fn read_proposal(symbol: &Symbol, fields: Content) -> Result<Option<RawProposal>, ProposalError> {
     let unreadable = |why: String| ProposalError::Unreadable {
         symbol: symbol.clone(),
         why,
     };
-    let values: Vec<Option<Vec<u8>>> = match fields {
-        Value::ServerError(error) => return Err(unreadable(RedisError::from(error).to_string())),
-        other => redis::from_redis_value(other).map_err(|error| unreadable(error.to_string()))?,
-    };
+    let fields = fields.map_err(unreadable)?;
+    let values: Vec<Option<Vec<u8>>> =
+        redis::from_redis_value(fields).map_err(|error| unreadable(error.to_string()))?;
     let mut raw = RawProposal::new();
     for (field, value) in PROPOSAL_FIELDS.into_iter().zip(values) {
         let Some(value) = value else { continue };
@@ -331,26 +477,14 @@ fn read_proposal(symbol: &Symbol, fields: Value) -> Result<Option<RawProposal>, 
     Ok((!raw.is_empty()).then_some(raw))
 }
 
-fn read_switch(key: &str, value: &Value) -> Halt {
-    match value {
-        Value::Nil => Halt::Off,
-        Value::BulkString(word) => Halt::from_switch(key, word),
+fn read_switch(key: &str, content: &Content) -> Halt {
+    match content {
+        Ok(Value::Nil) => Halt::Off,
+        Ok(Value::BulkString(word)) => Halt::from_switch(key, word),
         _ => Halt::On {
             by: format!("{key} (unreadable)"),
         },
     }
-}
-
-/// The URL may carry a password: an error about it never repeats it.
-fn client(url: &str) -> Result<Client, PortError> {
-    let bad = || {
-        PortError(
-            "the Redis URL cannot be read: redis://[user:password@]host:port[/db] is needed".into(),
-        )
-    };
-    let info = url.into_connection_info().map_err(|_| bad())?;
-    let tcp = TcpSettings::default().set_nodelay(true);
-    Client::open(info.set_tcp_settings(tcp)).map_err(|_| bad())
 }
 
 pub(crate) fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {

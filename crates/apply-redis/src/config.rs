@@ -100,6 +100,8 @@ pub struct Keys {
     pub lease: String,
     /// The stream of turns of the kill switch.
     pub halt_log: String,
+    /// Whether a receipt's plan id stands in a hash tag.
+    pub tag_receipts: bool,
 }
 
 impl Default for Keys {
@@ -116,12 +118,47 @@ impl Default for Keys {
             open: "quantum:apply:open".into(),
             lease: "quantum:apply:lease:".into(),
             halt_log: "quantum:apply:halt_log".into(),
+            tag_receipts: false,
         }
     }
 }
 
 impl Keys {
+    /// The same on a cluster, where a script reaches the keys of one slot only. The streams, the
+    /// proposals and the switch keep their names. What has to change with a stream in one step goes
+    /// to its slot, by the stream's name in a hash tag: `quantum:apply:open` becomes
+    /// `quantum:apply:open:{quantum:stream:apply.plan}`; the receipt goes to its plan's permits.
+    pub fn on_a_cluster(self) -> Self {
+        let (plans, results) = (tag_of(&self.plans), tag_of(&self.results));
+        Self {
+            dedupe: format!("{}{{{plans}}}:", self.dedupe),
+            published: format!("{}{{{plans}}}:", self.published),
+            open: format!("{}:{{{plans}}}", self.open),
+            result_published: format!("{}{{{results}}}:", self.result_published),
+            tag_receipts: true,
+            ..self
+        }
+    }
+
+    /// The permit store's receipt of this plan.
+    pub(crate) fn receipt_of(&self, plan: &PlanId) -> String {
+        match self.tag_receipts {
+            true => format!("{}{{{plan}}}", self.receipt),
+            false => Self::of(&self.receipt, plan),
+        }
+    }
+
     pub(crate) fn of(prefix: &str, plan: &PlanId) -> String {
         format!("{prefix}{plan}")
     }
+}
+
+/// What a key's slot is told from.
+fn tag_of(key: &str) -> &str {
+    let tag = key
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'));
+    tag.map(|(tag, _)| tag)
+        .filter(|tag| !tag.is_empty())
+        .unwrap_or(key)
 }

@@ -20,20 +20,16 @@ pub struct Turn {
 const KEPT: usize = 1000;
 
 impl RedisBoard {
-    /// Turns the kill switch and records the turn, in one atomic step.
+    /// Turns the kill switch and records the turn, in one atomic step; on a cluster the switch is
+    /// turned first.
     pub async fn turn_switch(&self, turn: &Turn) -> Result<(), PortError> {
-        let keys = &self.config().keys;
-        let mut steps = redis::pipe();
-        steps
-            .atomic()
-            .cmd("SET")
-            .arg(&keys.kill_switch)
-            .arg(if turn.on { "true" } else { "false" })
-            .ignore()
-            .cmd("XADD")
+        let (keys, word) = (self.keys(), if turn.on { "true" } else { "false" });
+        let mut set = redis::cmd("SET");
+        set.arg(&keys.kill_switch).arg(word);
+        let mut record = redis::cmd("XADD");
+        record
             .arg(&keys.halt_log)
-            .arg("MAXLEN")
-            .arg("~")
+            .arg(&["MAXLEN", "~"])
             .arg(KEPT)
             .arg("*")
             .arg("halted")
@@ -43,11 +39,20 @@ impl RedisBoard {
             .arg("who")
             .arg(&turn.who)
             .arg("timestamp")
-            .arg(turn.at)
-            .ignore();
-        steps
-            .query_async::<()>(&mut self.connection())
-            .await
-            .map_err(failed("turn the kill switch"))
+            .arg(turn.at);
+        let (link, switch) = (self.link(), &keys.kill_switch);
+        let turned = match link.is_cluster() {
+            false => {
+                let mut steps = redis::pipe();
+                steps.atomic().add_command(set).ignore();
+                steps.add_command(record).ignore();
+                steps.query_async::<()>(&mut link.at(switch)).await
+            }
+            true => match set.exec_async(&mut link.at(switch)).await {
+                Ok(()) => record.exec_async(&mut link.at(&keys.halt_log)).await,
+                failed => failed,
+            },
+        };
+        turned.map_err(failed("turn the kill switch"))
     }
 }

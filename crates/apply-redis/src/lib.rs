@@ -7,7 +7,8 @@
 //! nothing: what a proposal means is the core's business, and permits are `permit-redis`'s.
 //!
 //! Every write is a script of a few commands (`EVALSHA`, loaded again where the server forgot it),
-//! with keys only through `KEYS`.
+//! with keys only through `KEYS`. It speaks over the connections of `permit-redis`, to one server, to
+//! whoever the sentinels call master, or to a cluster; what differs there is in [`Keys`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -15,7 +16,7 @@ mod board;
 mod config;
 mod durability;
 mod halt;
-mod link;
+mod looks;
 mod open;
 
 pub use board::RedisBoard;

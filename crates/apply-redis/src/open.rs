@@ -3,10 +3,10 @@
 //! One hash, a field a plan. An entry begins with its attempt, so that a script can tell whose it is
 //! without understanding it.
 
-use crate::config::Instance;
+use crate::config::{Instance, Keys};
 use apply_core::{Intent, OpenPlan, Plan, PortError, Step, Symbol};
 use permit_gate::{AttemptId, PlanId};
-use redis::{ErrorKind, aio::ConnectionLike};
+use permit_redis::RedisLink;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -117,12 +117,13 @@ const AT_MOST: usize = 4096;
 
 /// Every open plan that nobody works on.
 pub(crate) async fn fetch_abandoned(
-    connection: &mut (impl ConnectionLike + Send),
-    hash: &str,
-    lease_prefix: &str,
+    link: &RedisLink,
+    keys: &Keys,
     instance: &Instance,
     gone: &Gone,
 ) -> Result<Vec<OpenPlan>, redis::RedisError> {
+    let hash = &keys.open;
+    let mut connection = link.at(hash);
     let mut entries: Vec<(PlanId, String, Entry)> = Vec::new();
     let mut cursor = 0_u64;
     loop {
@@ -131,7 +132,7 @@ pub(crate) async fn fetch_abandoned(
             .arg(cursor)
             .arg("COUNT")
             .arg(512)
-            .query_async(connection)
+            .query_async(&mut connection)
             .await?;
         for (plan, text) in fields {
             match (PlanId::new(&plan), serde_json::from_str(&text)) {
@@ -155,17 +156,13 @@ pub(crate) async fn fetch_abandoned(
         .map(|(_, _, entry)| entry.owner.as_str())
         .filter(|owner| *owner != instance.owner)
         .collect();
+    // Each lies where it lies; there are few.
     let mut leased = HashMap::new();
-    if !others.is_empty() {
-        let mut ask = redis::pipe();
-        for owner in &others {
-            ask.cmd("EXISTS").arg(format!("{lease_prefix}{owner}"));
-        }
-        let answers: Vec<bool> = ask.query_async(connection).await?;
-        if answers.len() != others.len() {
-            return Err((ErrorKind::UnexpectedReturnType, "not one answer a lease").into());
-        }
-        leased = others.into_iter().map(str::to_owned).zip(answers).collect();
+    for owner in others {
+        let lease = format!("{}{owner}", keys.lease);
+        let ask = redis::cmd("EXISTS").arg(&lease).to_owned();
+        let lives: bool = ask.query_async(&mut link.at(&lease)).await?;
+        leased.insert(owner.to_owned(), lives);
     }
     let gone = gone.judge(leased, instance.lease / 2);
     let ours = |entry: &Entry| entry.owner == instance.owner && entry.process != instance.process;

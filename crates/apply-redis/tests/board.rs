@@ -376,3 +376,68 @@ async fn an_unreachable_server_is_an_error_without_the_password() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn looks_that_come_together_go_together() {
+    const SYMBOLS: usize = 1000;
+    let mut bench = bench().await;
+    let mut looks = Vec::new();
+    for n in 0..SYMBOLS {
+        let symbol: Symbol = format!("S{n}USDT").parse().unwrap();
+        let key = format!("quantum:harvest:proposal:{symbol}");
+        let () = bench.redis.hset(key, "harvest_action", n).await.unwrap();
+        let board = bench.board.clone();
+        looks.push(async move { board.fetch(&symbol).await.unwrap() });
+    }
+    let () = redis::cmd("CONFIG")
+        .arg("RESETSTAT")
+        .query_async(&mut bench.redis)
+        .await
+        .unwrap();
+    let looked = futures_util::future::join_all(looks).await;
+    for (n, seen) in looked.into_iter().enumerate() {
+        let action = seen.proposal.unwrap().unwrap()["harvest_action"].clone();
+        assert_eq!(action, n.to_string(), "each has its own");
+    }
+    let stats: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query_async(&mut bench.redis)
+        .await
+        .unwrap();
+    let calls = |name: &str| -> usize {
+        let line = stats.split(&format!("cmdstat_{name}:calls=")).nth(1);
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+    };
+    assert_eq!(calls("hmget"), SYMBOLS);
+    // The switch is read once a round trip: eight of 128 symbols, and the first few alone.
+    assert!(calls("get") <= 16, "{} round trips", calls("get"));
+}
+
+#[tokio::test]
+async fn a_look_that_is_given_up_takes_nobody_elses_answer_with_it() {
+    let mut bench = bench().await;
+    let () = bench
+        .redis
+        .hset("quantum:harvest:proposal:BTCUSDT", "harvest_action", "HOLD")
+        .await
+        .unwrap();
+    for _ in 0..50 {
+        // Each one is in the middle of looking for others when it is dropped.
+        let given_up = (0..8).map(|_| {
+            let board = bench.board.clone();
+            tokio::spawn(async move { board.fetch(&btc()).await })
+        });
+        let given_up: Vec<_> = given_up.collect();
+        let looks: Vec<_> = (0..8)
+            .map(|_| {
+                let board = bench.board.clone();
+                tokio::spawn(async move { board.fetch(&btc()).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        given_up.iter().for_each(tokio::task::JoinHandle::abort);
+        for look in looks {
+            assert!(look.await.unwrap().unwrap().proposal.unwrap().is_some());
+        }
+    }
+}

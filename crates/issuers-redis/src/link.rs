@@ -66,7 +66,7 @@ pub(crate) fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {
 fn client(url: &str) -> Result<Client, PortError> {
     let bad = || {
         PortError(
-            "the Redis URL cannot be read: redis://[user:password@]host:port[/db] is needed".into(),
+            "the Redis URL cannot be read: reviewers speak to one server, redis://[user:password@]host:port[/db]".into(),
         )
     };
     let info = url.into_connection_info().map_err(|_| bad())?;

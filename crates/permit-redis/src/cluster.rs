@@ -6,10 +6,11 @@ use crate::{
     config::at_address,
     endpoint::Endpoint,
     failure::Failure,
+    link::untold,
     server::{Context, Server},
     take::{Answer, Order},
 };
-use redis::{ConnectionInfo, Value, cmd};
+use redis::{ConnectionInfo, RedisResult, Value, cmd};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
@@ -111,7 +112,37 @@ impl Cluster {
         ))
     }
 
-    fn owner(&self, slot: u16) -> Result<Arc<Server>, Failure> {
+    /// One command, where its slot lies.
+    pub(crate) async fn send(&self, slot: u16, command: &redis::Cmd) -> RedisResult<Value> {
+        let mut server = self.owner(slot).map_err(untold)?;
+        for _ in 0..HOPS {
+            let answer = server.node.send(command).await;
+            let failure = match &answer {
+                Ok(Value::ServerError(error)) => Failure::of_write(&error.clone().into()),
+                Ok(_) => return answer,
+                Err(error) => Failure::of_write(error),
+            };
+            match failure {
+                Failure::Moved { .. } => server = self.follow(failure).await.map_err(untold)?,
+                failure => {
+                    if failure.is_suspect() {
+                        self.doubt();
+                    }
+                    return answer;
+                }
+            }
+        }
+        Err(untold(Failure::Refused(
+            "the cluster's nodes keep pointing at each other".into(),
+        )))
+    }
+
+    /// The map may be old.
+    pub(crate) fn doubt(&self) {
+        self.shared.stale.notify_one();
+    }
+
+    pub(crate) fn owner(&self, slot: u16) -> Result<Arc<Server>, Failure> {
         let owner = self.shared.read(|map| {
             let mut ranges = map.ranges.iter();
             let range = ranges.find(|(first, last, _)| (*first..=*last).contains(&slot));

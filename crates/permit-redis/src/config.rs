@@ -30,6 +30,7 @@ pub struct RedisConfig {
     pub(crate) followed: Vec<String>,
     pub(crate) response_timeout: Duration,
     pub(crate) connect_timeout: Duration,
+    pub(crate) start_timeout: Option<Duration>,
     pub(crate) ping_every: Duration,
     pub(crate) max_in_flight: usize,
     pub(crate) watching: bool,
@@ -97,10 +98,17 @@ impl RedisConfig {
             followed: Vec::new(),
             response_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(2),
+            start_timeout: None,
             ping_every: Duration::from_secs(1),
             max_in_flight: 256,
             watching: true,
         })
+    }
+
+    /// Whether this is a cluster, where all keys of a plan have to share a slot: the permits', and
+    /// the receipt's.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.topology, Topology::Cluster(_))
     }
 
     /// The required permits and their keys; `governor,p33` by default.
@@ -149,6 +157,13 @@ impl RedisConfig {
     /// How long setting up a connection may take; 2 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long [`crate::RedisPermitStore::connect`] tries before it says that Redis is away; as long
+    /// as one connection may take by default.
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = Some(timeout);
         self
     }
 

@@ -106,6 +106,7 @@ mod config;
 mod endpoint;
 mod failure;
 mod keys;
+mod link;
 mod node;
 mod server;
 mod stats;
@@ -115,6 +116,7 @@ mod watch;
 
 pub use config::{ConfigError, RedisConfig};
 pub use keys::{KeyTemplate, KeysProblem, PermitKeys, PermitKeysError, TemplateError};
+pub use link::{LinkAt, RedisLink};
 pub use stats::Stats;
 pub use store::{ConnectError, RedisPermitStore};
 pub use watch::{RedisFollow, RedisWatch, WatchMode};

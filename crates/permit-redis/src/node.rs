@@ -5,11 +5,16 @@ use crate::{
     clock::ServerClock,
     endpoint::{Endpoint, Patience},
     failure::Failure,
+    link::untold,
     stats::Counters,
     take::{Answer, Order, script, transaction},
     watch::Registry,
 };
-use redis::{RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd};
+use redis::{
+    Pipeline, RedisError, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cmd,
+};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -138,6 +143,58 @@ impl Node {
         answer.map_err(|e| Failure::of_read(&e))
     }
 
+    /// Any command, once.
+    pub(crate) async fn send(&self, command: &redis::Cmd) -> RedisResult<Value> {
+        let mut connection = self.live_soon().await.map_err(untold)?.connection;
+        let answer = connection.req_packed_command(command).await;
+        match &answer {
+            Ok(Value::ServerError(error)) => self.suspect(&error.clone().into()),
+            Ok(_) => {}
+            Err(error) => self.suspect(error),
+        }
+        answer
+    }
+
+    /// Any commands, once, in one go.
+    pub(crate) async fn send_all(
+        &self,
+        commands: &Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        let mut connection = self.live_soon().await.map_err(untold)?.connection;
+        let answers = connection
+            .req_packed_commands(commands, offset, count)
+            .await;
+        match &answers {
+            Ok(answers) => {
+                for answer in answers {
+                    if let Value::ServerError(error) = answer {
+                        self.suspect(&error.clone().into());
+                    }
+                }
+            }
+            Err(error) => self.suspect(error),
+        }
+        answers
+    }
+
+    /// The database everything lies in.
+    pub(crate) fn db(&self) -> i64 {
+        self.shared.endpoint.db()
+    }
+
+    /// Looks after the connection where an error says that something is wrong with it. A right that
+    /// is missing for one command says nothing about the others.
+    fn suspect(&self, error: &RedisError) {
+        match error.code() {
+            Some("READONLY" | "NOAUTH") => self.shared.replace.store(true, Ordering::Relaxed),
+            Some(_) => return,
+            None => {}
+        }
+        self.doubt().notify_one();
+    }
+
     /// A connection nobody else uses meanwhile.
     pub(crate) async fn exclusive(&self) -> Result<Exclusive<'_>, Failure> {
         let refused = |why: String| Failure::Refused(why);
@@ -201,6 +258,16 @@ impl Node {
         let (answer, now) = script::read(reply, order.permits.len())?;
         clock.learn(sent, received, now);
         Ok(answer)
+    }
+
+    /// The connection; one that is being made again is waited for as long as an answer would be.
+    async fn live_soon(&self) -> Result<Live, Failure> {
+        if let Ok(live) = self.live() {
+            return Ok(live);
+        }
+        // What this is about is told by the look after it.
+        let _ = Box::pin(self.ready(self.shared.patience.response)).await;
+        self.live()
     }
 
     fn live(&self) -> Result<Live, Failure> {

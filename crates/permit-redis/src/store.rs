@@ -6,6 +6,7 @@ use crate::{
     endpoint::{Endpoint, Patience},
     failure::Failure,
     keys::slot_of,
+    link::RedisLink,
     server::{Context, Server},
     stats::{Counters, Stats},
     take::{Order, is_halted},
@@ -22,11 +23,12 @@ use tokio::sync::Semaphore;
 #[derive(Clone)]
 pub struct RedisPermitStore {
     inner: Arc<Inner>,
+    link: RedisLink,
 }
 
-struct Inner {
-    config: RedisConfig,
-    servers: Servers,
+pub(crate) struct Inner {
+    pub(crate) config: RedisConfig,
+    pub(crate) servers: Servers,
     hub: Arc<Hub>,
     counters: Arc<Counters>,
     /// Turns for takes, so that a crowd waits here and not in a socket's queue, where its
@@ -34,7 +36,7 @@ struct Inner {
     turns: Semaphore,
 }
 
-enum Servers {
+pub(crate) enum Servers {
     One(Server),
     Cluster(Cluster),
 }
@@ -65,41 +67,21 @@ impl RedisPermitStore {
     ///
     /// [`ConnectError::Config`] where the keys of a plan cannot be taken in one step, as on a
     /// cluster that keeps them in different slots; [`ConnectError::Unreachable`] where Redis does
-    /// not answer within [`RedisConfig::connect_timeout`].
+    /// not answer within [`RedisConfig::start_timeout`].
     ///
     /// Cancellation: nothing is left behind.
     pub async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
         config.check()?;
-        let counters = Arc::new(Counters::default());
-        let (keys, switch) = (config.keys.clone(), config.kill_switch.clone());
-        let followed = config.followed.clone();
-        let registry = Registry::new(keys, switch, followed, Arc::clone(&counters));
-        let hub = Hub::new(registry, Arc::clone(&counters));
-        let context = Context {
-            patience: Patience {
-                connect: config.connect_timeout,
-                response: config.response_timeout,
-                ping_every: config.ping_every,
-            },
-            counters: Arc::clone(&counters),
-            hub: Arc::clone(&hub),
-            watching: config.watching,
-        };
-        let servers = Servers::start(config.topology.clone(), context);
-        let ready = servers.ready(config.connect_timeout).await;
-        ready.map_err(|why| ConnectError::Unreachable {
-            at: config.topology.to_string(),
-            why,
-        })?;
+        let inner = Arc::new(Inner::connect(config).await?);
         Ok(Self {
-            inner: Arc::new(Inner {
-                turns: Semaphore::new(config.max_in_flight),
-                config,
-                servers,
-                hub,
-                counters,
-            }),
+            link: RedisLink::over(Arc::clone(&inner)),
+            inner,
         })
+    }
+
+    /// The store's command connections, for what else lies on the same Redis.
+    pub fn link(&self) -> RedisLink {
+        self.link.clone()
     }
 
     /// How waiting plans are woken at this moment.
@@ -155,6 +137,39 @@ impl PermitStore for RedisPermitStore {
 }
 
 impl Inner {
+    /// Connects to what the configuration names, whatever lies there.
+    pub(crate) async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
+        let counters = Arc::new(Counters::default());
+        let (keys, switch) = (config.keys.clone(), config.kill_switch.clone());
+        let followed = config.followed.clone();
+        let registry = Registry::new(keys, switch, followed, Arc::clone(&counters));
+        let hub = Hub::new(registry, Arc::clone(&counters));
+        let context = Context {
+            patience: Patience {
+                connect: config.connect_timeout,
+                response: config.response_timeout,
+                ping_every: config.ping_every,
+            },
+            counters: Arc::clone(&counters),
+            hub: Arc::clone(&hub),
+            watching: config.watching,
+        };
+        let servers = Servers::start(config.topology.clone(), context);
+        let patience = config.start_timeout.unwrap_or(config.connect_timeout);
+        let ready = servers.ready(patience).await;
+        ready.map_err(|why| ConnectError::Unreachable {
+            at: config.topology.to_string(),
+            why,
+        })?;
+        Ok(Self {
+            turns: Semaphore::new(config.max_in_flight),
+            config,
+            servers,
+            hub,
+            counters,
+        })
+    }
+
     async fn take(&self, take: &Take) -> Result<Reply, StoreError> {
         let reply = match &self.servers {
             Servers::One(server) => self.take_at(server, take).await,

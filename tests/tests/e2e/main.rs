@@ -10,6 +10,7 @@ mod permits;
 mod proposals;
 mod scenarios;
 mod starting;
+mod topology;
 mod venue;
 mod watching;
 

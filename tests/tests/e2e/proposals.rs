@@ -172,7 +172,8 @@ async fn an_unchanged_proposal_is_carried_out_once_however_often_it_is_looked_at
 async fn a_kill_switch_set_during_the_wait_stops_the_order() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
-    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let at = ("computed_at_utc", "2026-01-25T00:30:08Z");
+    stage.propose_with("BTCUSDT", "PARTIAL_75", &[at]).await;
     let blocked = stage.only_plan("BTCUSDT").await;
     let _: String = stage.command(&["SET", KILL_SWITCH, "true"]).await;
     stage.approve(&blocked, "0.009").await;
@@ -199,7 +200,8 @@ async fn a_kill_switch_set_during_the_wait_stops_the_order() {
     // The plan that was under review is on the stream once, however it looks under the switch.
     let own = |plan: &&Entry| plan.get("plan_id") == blocked.get("plan_id");
     assert_eq!(stage.entries(PLANS).await.iter().filter(own).count(), 1);
-    // Off again: the proposal that still stands is reviewed, the one that had its result is not.
+    // Off again: the proposal that still stands is reviewed, the one that had its result is not, even
+    // where it is written again.
     let _: i64 = stage.command(&["DEL", KILL_SWITCH]).await;
     let plan = stage.only_plan("ETHUSDT").await;
     stage.approve(&plan, "0.05").await;
@@ -208,6 +210,8 @@ async fn a_kill_switch_set_during_the_wait_stops_the_order() {
             result.get("plan_id") == plan.get("plan_id") && result.get("executed") == "True"
         })
         .await;
+    let again = [at, ("R_net", "2.0")];
+    stage.propose_with("BTCUSDT", "PARTIAL_75", &again).await;
     service
         .line_with(&[blocked.get("plan_id"), "reason=duplicate_plan"])
         .await;

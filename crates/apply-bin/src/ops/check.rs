@@ -11,7 +11,7 @@ use super::{
 use crate::{config::Config, exit::Failure};
 use apply_core::{Halt, Mode};
 use exchange_client::{Client, PositionMode, RequestError, Settings};
-use permit_redis::{RedisConfig, RedisPermitStore, WatchMode};
+use permit_redis::{ConnectError, RedisPermitStore, WatchMode};
 use redis::Value;
 use serde_json::json;
 use std::{collections::HashMap, time::Duration};
@@ -190,7 +190,7 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
             Line("scripting", scripting(&mut link).await),
             Line(
                 "permit keys",
-                slots::look(&config.permits, info.get("cluster_enabled") == "1"),
+                slots::look(config, info.get("cluster_enabled") == "1"),
             ),
             Line(SWITCH, switch(config, &mut link).await),
         ])
@@ -339,22 +339,24 @@ fn halted(by: &str) -> Found {
 
 /// Whether waits are woken by writes.
 async fn push(config: &Config, until: Instant) -> Found {
-    let settings = match RedisConfig::new(config.redis.reveal()) {
-        Ok(settings) => settings.permits(config.permits.clone()),
+    let settings = match config.permit_store() {
+        Ok(settings) => settings,
         Err(error) => return Found::Wrong(error.to_string()),
     };
     let connected = tokio::time::timeout_at(until, RedisPermitStore::connect(settings)).await;
     match connected.map(|store| store.map(|store| store.watch_mode())) {
         Ok(Ok(WatchMode::Tracking)) => {
-            Found::Ok("waits are woken by writes (client tracking)".into())
+            Found::Ok("waits and proposals are woken by writes (client tracking)".into())
         }
         Ok(Ok(WatchMode::KeyspaceNotifications)) => {
-            Found::Ok("waits are woken by writes (keyspace notifications)".into())
+            Found::Ok("waits and proposals are woken by writes (keyspace notifications)".into())
         }
         Ok(Ok(WatchMode::Polling)) => Found::Note(format!(
-            "waits ask every {} ms instead of being woken: use Redis 6 or later and allow the user CLIENT TRACKING",
-            config.wait.step.as_millis()
+            "waits ask every {} ms, and proposals are looked at every {} s, instead of being woken: use Redis 6 or later and allow the user CLIENT TRACKING",
+            config.wait.step.as_millis(),
+            config.poll.as_secs_f64()
         )),
+        Ok(Err(ConnectError::Config(error))) => Found::Wrong(error.to_string()),
         Ok(Err(error)) => Found::Away(error.to_string()),
         Err(_) => Found::Away(format!("not known: {} does not answer", config.redis)),
     }

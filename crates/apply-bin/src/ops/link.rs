@@ -6,8 +6,9 @@ use crate::{
 };
 use apply_core::digest_of_fields;
 use permit_gate::PlanDigest;
+use permit_redis::{ConnectError, RedisConfig, RedisLink};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Value,
     aio::MultiplexedConnection,
     streams::{StreamId, StreamRangeReply, StreamReadReply},
 };
@@ -21,8 +22,15 @@ const PAGE: usize = 1000;
 
 /// Redis, where the configuration says it is.
 pub(super) struct Link {
-    connection: MultiplexedConnection,
+    connection: Connection,
     at: RedisUrl,
+}
+
+/// One server as it is named; or, by way of its links, whoever the sentinels call master, or a
+/// cluster.
+enum Connection {
+    Direct(MultiplexedConnection),
+    Linked(RedisLink),
 }
 
 /// What an operator's command works with.
@@ -38,16 +46,49 @@ impl Desk {
         let config = Config::without_venue_keys()
             .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
         let link = Link::open(&config.redis).await?;
-        Ok(Self {
-            config,
-            link,
-            keys: apply_redis::Keys::default(),
-        })
+        let keys = match link.is_cluster() {
+            true => apply_redis::Keys::default().on_a_cluster(),
+            false => apply_redis::Keys::default(),
+        };
+        Ok(Self { config, link, keys })
     }
 }
 
 impl Link {
     pub(super) async fn open(at: &RedisUrl) -> Result<Self, Failure> {
+        let scheme = at.reveal().split("://").next().unwrap_or_default();
+        match scheme.contains('+') {
+            true => Self::through_links(at).await,
+            false => Self::direct(at).await,
+        }
+    }
+
+    async fn through_links(at: &RedisUrl) -> Result<Self, Failure> {
+        let unusable = |error: permit_redis::ConfigError| Failure::configuration(error.to_string());
+        let settings = RedisConfig::new(at.reveal())
+            .map_err(unusable)?
+            .connect_timeout(PATIENCE)
+            .response_timeout(PATIENCE);
+        let link = match RedisLink::connect(settings).await {
+            Ok(link) => link,
+            Err(ConnectError::Config(error)) => return Err(unusable(error)),
+            Err(error) => {
+                let text = format!("{error}; start it, or correct REDIS_URL");
+                return Err(Failure::unavailable(text));
+            }
+        };
+        Ok(Self {
+            connection: Connection::Linked(link),
+            at: at.clone(),
+        })
+    }
+
+    /// Whether it is a cluster, where a key may lie on any node.
+    fn is_cluster(&self) -> bool {
+        matches!(&self.connection, Connection::Linked(link) if link.is_cluster())
+    }
+
+    async fn direct(at: &RedisUrl) -> Result<Self, Failure> {
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
@@ -60,7 +101,7 @@ impl Link {
         let connected = client.get_multiplexed_async_connection_with_config(&settings);
         match connected.await {
             Ok(connection) => Ok(Self {
-                connection,
+                connection: Connection::Direct(connection),
                 at: at.clone(),
             }),
             Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
@@ -89,7 +130,10 @@ impl Link {
         &mut self,
         command: &Cmd,
     ) -> Result<T, RedisError> {
-        command.query_async(&mut self.connection).await
+        match &mut self.connection {
+            Connection::Direct(connection) => command.query_async(connection).await,
+            Connection::Linked(link) => command.query_async(&mut link.at("")).await,
+        }
     }
 
     /// Sends several commands in one go.
@@ -98,7 +142,10 @@ impl Link {
         commands: &redis::Pipeline,
         doing: &str,
     ) -> Result<T, Failure> {
-        let answer = commands.query_async(&mut self.connection).await;
+        let answer = match &mut self.connection {
+            Connection::Direct(connection) => commands.query_async(connection).await,
+            Connection::Linked(link) => all_at(link, commands).await,
+        };
         answer.map_err(|error| self.failed(doing, &error))
     }
 
@@ -114,6 +161,12 @@ impl Link {
 
     /// Every key that fits the pattern. By `SCAN`: `KEYS` would hold up the whole server.
     pub(super) async fn scan(&mut self, pattern: &str) -> Result<Vec<Vec<u8>>, Failure> {
+        if self.is_cluster() {
+            return Err(Failure::configuration(format!(
+                "each node of a cluster knows a part of {pattern} only; ask for one plan, or ask all nodes: redis-cli --cluster call {} --scan --pattern '{pattern}'",
+                self.at.to_string().rsplit('/').next().unwrap_or_default()
+            )));
+        }
         let (mut keys, mut cursor) = (Vec::new(), 0_u64);
         loop {
             let mut scan = redis::cmd("SCAN");
@@ -180,6 +233,35 @@ impl Link {
             .filter_map(Entry::read)
             .collect())
     }
+}
+
+/// In one go where all is about one key, as a transaction is; else, on a cluster, each command where
+/// its key lies.
+async fn all_at<T: FromRedisValue>(
+    link: &RedisLink,
+    commands: &redis::Pipeline,
+) -> Result<T, RedisError> {
+    let mut keys: Vec<&[u8]> = commands.cmd_iter().filter_map(key_of).collect();
+    keys.dedup();
+    if !link.is_cluster() || keys.len() == 1 {
+        let key = keys.first().copied().unwrap_or_default();
+        let mut at = link.at(&String::from_utf8_lossy(key));
+        return commands.query_async(&mut at).await;
+    }
+    let mut answers = Vec::new();
+    for command in commands.cmd_iter() {
+        let answer = command.query_async::<Value>(&mut link.at("")).await?;
+        answers.push(answer);
+    }
+    Ok(redis::from_redis_value(Value::Array(answers))?)
+}
+
+/// What stands after a command's name.
+fn key_of(command: &Cmd) -> Option<&[u8]> {
+    command.args_iter().nth(1).and_then(|arg| match arg {
+        redis::Arg::Simple(key) => Some(key),
+        _ => None,
+    })
 }
 
 /// The place of an entry in its stream; the first part is the server's time in milliseconds.

@@ -1,11 +1,18 @@
 //! Where the permits of a plan lie: on one server together, in a cluster by their hash slots.
 
 use super::Found;
+use crate::config::Config;
 use permit_gate::PlanId;
 use permit_redis::PermitKeys;
 
 /// All permits of a plan are taken in one step, which a cluster can do within one slot only.
-pub(super) fn look(permits: &PermitKeys, cluster: bool) -> Found {
+pub(super) fn look(config: &Config, node_of_a_cluster: bool) -> Found {
+    let spoken_to = config.permit_store().is_ok_and(|store| store.is_cluster());
+    judge(&config.permits, node_of_a_cluster, spoken_to)
+}
+
+/// `spoken_to`: whether the configuration says that it is a cluster.
+fn judge(permits: &PermitKeys, cluster: bool, spoken_to: bool) -> Found {
     let Ok(plan) = PlanId::new("0123456789abcdef") else {
         return Found::Wrong("no example of a plan id can be made".into());
     };
@@ -24,8 +31,14 @@ pub(super) fn look(permits: &PermitKeys, cluster: bool) -> Found {
         (false, false) => Found::Ok(format!(
             "on one server, so all permits of a plan are taken in one step; in a cluster they would lie apart (slots of plan {plan}: {places})"
         )),
-        (true, _) => Found::Wrong(format!(
-            "this is a node of a cluster, which keeps plans, claims and permits on different nodes (slots of plan {plan}: {places}): use a server that is not"
+        (true, _) if !spoken_to => Found::Wrong(format!(
+            "this is a node of a cluster, which knows a part of the keys (slots of plan {plan}: {places}): set REDIS_URL=redis+cluster://host:port,host:port"
+        )),
+        (true, true) => Found::Ok(format!(
+            "in a cluster, where they share a slot (of plan {plan}: {places})"
+        )),
+        (true, false) => Found::Wrong(format!(
+            "in a cluster, where they lie apart (slots of plan {plan}: {places}) and cannot be taken in one step: write {{{{plan}}}} for {{plan}} in APPLY_PERMITS, and let the issuers write there"
         )),
     }
 }
@@ -71,7 +84,7 @@ mod tests {
     #[test]
     fn in_a_cluster_the_mend_is_told_with_the_slots() {
         let permits = PermitKeys::default();
-        let Found::Wrong(text) = look(&permits, true) else {
+        let Found::Wrong(text) = judge(&permits, true, true) else {
             panic!("a cluster is no place for it");
         };
         assert!(
@@ -79,9 +92,15 @@ mod tests {
             "{text}"
         );
         let tagged = "governor=permit:{{plan}},p33=permit:p33:{{plan}}";
-        let Found::Ok(text) = look(&PermitKeys::parse(tagged).unwrap(), false) else {
+        let Found::Ok(text) = judge(&PermitKeys::parse(tagged).unwrap(), false, false) else {
             panic!("one server is enough");
         };
         assert!(text.contains("would share a slot"), "{text}");
+        let permits = PermitKeys::parse(tagged).unwrap();
+        assert!(matches!(judge(&permits, true, true), Found::Ok(_)));
+        let Found::Wrong(text) = judge(&permits, true, false) else {
+            panic!("one node is not the cluster");
+        };
+        assert!(text.contains("redis+cluster://"), "{text}");
     }
 }

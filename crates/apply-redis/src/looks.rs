@@ -1,0 +1,90 @@
+//! Looks at proposals, as many in one round trip as come at the same moment.
+//!
+//! One look alone is sent at once. While a few round trips are out further looks gather, and go
+//! together with the next: a thousand symbols that are all due cost a few pipelines, and the kill
+//! switch is read once in each of them.
+
+use crate::board::RedisBoard;
+use apply_core::{Observed, PortError, Symbol};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::{Semaphore, oneshot};
+
+/// How many symbols one round trip looks at.
+pub(crate) const TOGETHER: usize = 128;
+
+/// How many of these round trips may be out at the same time.
+const AT_ONCE: usize = 4;
+
+type Looked = Result<Observed, PortError>;
+
+/// Everybody who wants to look.
+pub(crate) struct Looks {
+    waiting: Mutex<VecDeque<(Symbol, oneshot::Sender<Looked>)>>,
+    turns: Semaphore,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+impl Looks {
+    /// Looks at one symbol, with whoever else wants to look. Whoever has a turn looks for all.
+    pub(crate) async fn look(&self, board: &RedisBoard, symbol: &Symbol) -> Looked {
+        loop {
+            let (tell, mut answer) = oneshot::channel();
+            self.lock().push_back((symbol.clone(), tell));
+            let turn = tokio::select! {
+                biased;
+                answered = &mut answer => match answered {
+                    Ok(looked) => return looked,
+                    // Whoever looked for us was dropped on the way.
+                    Err(_) => continue,
+                },
+                turn = self.turns.acquire() => turn,
+            };
+            if turn.is_err() {
+                return Err(PortError("the board is closing".into()));
+            }
+            loop {
+                match answer.try_recv() {
+                    Ok(looked) => return looked,
+                    Err(oneshot::error::TryRecvError::Closed) => break,
+                    Err(oneshot::error::TryRecvError::Empty) => {}
+                }
+                let together = self.next();
+                if together.is_empty() {
+                    // Somebody else looks for us at this moment.
+                    match answer.await {
+                        Ok(looked) => return looked,
+                        Err(_) => break,
+                    }
+                }
+                let (symbols, tell): (Vec<Symbol>, Vec<_>) = together.into_iter().unzip();
+                let looked = board.look_at(&symbols).await;
+                for (tell, looked) in tell.into_iter().zip(looked) {
+                    // Whoever asked may have gone.
+                    let _ = tell.send(looked);
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Vec<(Symbol, oneshot::Sender<Looked>)> {
+        let mut waiting = self.lock();
+        let some = waiting.len().min(TOGETHER);
+        let wanted = waiting.drain(..some);
+        wanted.filter(|(_, tell)| !tell.is_closed()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Symbol, oneshot::Sender<Looked>)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

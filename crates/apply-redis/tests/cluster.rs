@@ -1,0 +1,231 @@
+//! The board on a real cluster: what is one step elsewhere is as good as one here.
+#![allow(clippy::unwrap_used)]
+
+use apply_core::{
+    ApplyResult, Claim, Decision, GateSettings, Halt, Plan, PlanLog, Proposal, ProposalSource,
+    ResultLog, Symbol,
+};
+use apply_redis::{BoardConfig, Instance, RedisBoard, Turn};
+use permit_gate::AttemptId;
+use redis::{FromRedisValue, Value, aio::MultiplexedConnection};
+use redis_harness::Cluster;
+use std::time::Duration;
+
+const PLANS: &str = "quantum:stream:apply.plan";
+const RESULTS: &str = "quantum:stream:apply.result";
+const OPEN: &str = "quantum:apply:open:{quantum:stream:apply.plan}";
+const TTL: Duration = Duration::from_secs(21_600);
+
+struct Bench {
+    nodes: Vec<MultiplexedConnection>,
+    url: String,
+    cluster: Cluster,
+}
+
+async fn bench() -> Bench {
+    let cluster = Cluster::start(3).await;
+    let mut nodes = Vec::new();
+    for node in cluster.nodes() {
+        nodes.push(node.connection().await);
+    }
+    let hosts = cluster.urls().join(",").replace("redis://", "");
+    Bench {
+        nodes,
+        url: format!("redis+cluster://{hosts}"),
+        cluster,
+    }
+}
+
+impl Bench {
+    async fn board(&self, owner: &str) -> RedisBoard {
+        let mut config = BoardConfig::new(&self.url);
+        config.instance = Instance {
+            owner: owner.into(),
+            process: format!("{owner}-process"),
+            lease: Duration::from_secs(1),
+        };
+        RedisBoard::connect(config).await.unwrap()
+    }
+
+    /// A command where its key lies.
+    async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        for node in &self.nodes {
+            match command.query_async(&mut node.clone()).await {
+                Err(error) if error.code() == Some("MOVED") => {}
+                answer => return answer.unwrap(),
+            }
+        }
+        panic!("no node has the key of {words:?}");
+    }
+
+    async fn length(&self, stream: &str) -> usize {
+        self.command(&["XLEN", stream]).await
+    }
+}
+
+fn symbol(name: &str) -> Symbol {
+    name.parse().unwrap()
+}
+
+fn plan(action: &str) -> Plan {
+    let btc = symbol("BTCUSDT");
+    let raw = [("harvest_action", action), ("kill_score", "0.539")]
+        .map(|(field, value)| (field.to_owned(), value.to_owned()))
+        .into();
+    let gates = GateSettings {
+        allowlist: [btc.clone()].into(),
+        critical: 0.8,
+        warning: 0.6,
+    };
+    Plan::decide(Proposal::parse(&btc, &raw).unwrap(), &gates, &Halt::Off)
+}
+
+fn attempt(name: &str) -> AttemptId {
+    AttemptId::new(name).unwrap()
+}
+
+fn last(plan: &Plan) -> ApplyResult {
+    ApplyResult {
+        is_final: true,
+        ..ApplyResult::not_executed(plan, Decision::Blocked, Some("no_position".into()), 2)
+    }
+}
+
+#[tokio::test]
+async fn of_many_attempts_one_claims_and_the_plan_is_on_the_stream_once() {
+    let bench = bench().await;
+    let (one, other) = (bench.board("a").await, bench.board("b").await);
+    let plan = plan("PARTIAL_75");
+    let mut racing = Vec::new();
+    for i in 0..20 {
+        let (board, plan) = ([&one, &other][i % 2].clone(), plan.clone());
+        racing.push(tokio::spawn(async move {
+            let attempt = attempt(&format!("i{i}"));
+            (
+                i,
+                board.claim(&plan, &attempt, TTL, 0).await.unwrap() == Claim::Won,
+            )
+        }));
+    }
+    let mut winners = Vec::new();
+    for claim in racing {
+        let (i, won) = claim.await.unwrap();
+        winners.extend(won.then_some(i));
+    }
+    assert_eq!(winners.len(), 1);
+    assert_eq!(bench.length(PLANS).await, 1);
+    // Asking again after a lost answer is the same claim, and the contract's name shows it.
+    let winner = attempt(&format!("i{}", winners[0]));
+    let again = one.claim(&plan, &winner, TTL, 0).await.unwrap();
+    assert_eq!(again, Claim::Won);
+    assert_eq!(bench.length(PLANS).await, 1);
+    let shown: String = bench
+        .command(&["GET", &format!("quantum:apply:dedupe:{}", plan.id)])
+        .await;
+    assert_eq!(shown, winner.as_str());
+    assert!(!one.announce(&plan, 0).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_somebody_claimed_under_the_contracts_name_is_taken() {
+    let bench = bench().await;
+    let board = bench.board("a").await;
+    let plan = plan("PARTIAL_75");
+    let claim = format!("quantum:apply:dedupe:{}", plan.id);
+    let _: String = bench.command(&["SET", &claim, "1"]).await;
+    let claimed = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
+    assert_eq!(claimed, Claim::Taken);
+    assert_eq!(bench.length(PLANS).await, 0);
+}
+
+#[tokio::test]
+async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_again() {
+    let bench = bench().await;
+    let board = bench.board("a").await;
+    let plan = plan("PARTIAL_75");
+    let won = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
+    assert_eq!(won, Claim::Won);
+    let receipt = format!("quantum:apply:inflight:{{{}}}", plan.id);
+    let _: String = bench.command(&["SET", &receipt, "x"]).await;
+    let entry: String = bench.command(&["HGET", OPEN, plan.id.as_str()]).await;
+    board.publish(&last(&plan)).await.unwrap();
+    let left = |what: Vec<String>| {
+        let bench = &bench;
+        async move {
+            let words: Vec<&str> = what.iter().map(String::as_str).collect();
+            bench.command::<i64>(&words).await
+        }
+    };
+    let open = || left(vec!["HEXISTS".into(), OPEN.into(), plan.id.to_string()]);
+    let receipts = || left(vec!["EXISTS".into(), receipt.clone()]);
+    assert_eq!((open().await, receipts().await), (0, 0));
+    assert_eq!(bench.length(RESULTS).await, 1);
+    // As it is where the process ended between the steps.
+    let _: Value = bench
+        .command(&["HSET", OPEN, plan.id.as_str(), &entry])
+        .await;
+    let _: String = bench.command(&["SET", &receipt, "x"]).await;
+    board.publish(&last(&plan)).await.unwrap();
+    assert_eq!((open().await, receipts().await), (0, 0));
+    assert_eq!(bench.length(RESULTS).await, 1, "told once");
+}
+
+#[tokio::test]
+async fn a_plan_whose_instance_is_gone_is_found_by_another_one() {
+    let bench = bench().await;
+    let (dead, heir) = (bench.board("dead").await, bench.board("heir").await);
+    let plan = plan("PARTIAL_75");
+    dead.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
+    dead.renew_lease().await.unwrap();
+    assert_eq!(heir.fetch_abandoned().await.unwrap(), []);
+    let lease = "quantum:apply:lease:dead";
+    let _: i64 = bench.command(&["DEL", lease]).await;
+    let abandoned = loop {
+        // The first look gives it time to come back.
+        let found = heir.fetch_abandoned().await.unwrap();
+        if !found.is_empty() {
+            break found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(abandoned[0].plan, plan.id);
+    assert!(heir.adopt(&abandoned[0], &attempt("b")).await.unwrap());
+    assert!(!heir.adopt(&abandoned[0], &attempt("c")).await.unwrap());
+}
+
+#[tokio::test]
+async fn proposals_are_read_wherever_they_lie_and_the_switch_with_them() {
+    let bench = bench().await;
+    let board = bench.board("a").await;
+    let names: Vec<String> = (0..50).map(|n| format!("S{n}USDT")).collect();
+    for name in &names {
+        let key = format!("quantum:harvest:proposal:{name}");
+        let fields = ["HSET", &key, "harvest_action", "HOLD", "kill_score", "0.1"];
+        let _: i64 = bench.command(&fields).await;
+    }
+    let wrong = "quantum:harvest:proposal:S7USDT";
+    let _: i64 = bench.command(&["DEL", wrong]).await;
+    let _: String = bench.command(&["SET", wrong, "no hash"]).await;
+    for name in &names {
+        let seen = board.fetch(&symbol(name)).await.unwrap();
+        assert_eq!(seen.halt, Halt::Off);
+        match name.as_str() {
+            "S7USDT" => assert_eq!(seen.proposal.unwrap_err().code(), "proposal_unreadable"),
+            _ => assert_eq!(seen.proposal.unwrap().unwrap()["harvest_action"], "HOLD"),
+        }
+    }
+    let turn = Turn {
+        on: true,
+        reason: "test".into(),
+        who: "me".into(),
+        at: 1,
+    };
+    board.turn_switch(&turn).await.unwrap();
+    let btc = symbol("S1USDT");
+    assert!(board.fetch(&btc).await.unwrap().halt.is_on());
+    assert!(board.fetch_halt(&btc).await.unwrap().is_on());
+    assert_eq!(bench.length("quantum:apply:halt_log").await, 1);
+    assert_eq!(bench.cluster.nodes().len(), 3);
+}

@@ -1,0 +1,161 @@
+//! A store's connections, for whoever keeps other things on the same Redis.
+
+use crate::{
+    config::RedisConfig,
+    failure::Failure,
+    keys::slot_of,
+    store::{ConnectError, Inner, Servers},
+};
+use redis::{
+    Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike,
+};
+use std::{fmt, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// The command connections of a store, kept alive by its supervisors: to one server, to whoever the
+/// sentinels call master, or to each master of a cluster. Clones share them.
+///
+/// Nothing is sent twice, but for what a node of a cluster said belongs to another one, which it
+/// says before it does anything. Where there is no connection a command waits for one as long as for an
+/// answer; a connection that does not answer in time is asked whether it lives, and made again.
+#[derive(Clone)]
+pub struct RedisLink {
+    inner: Arc<Inner>,
+    /// Turns of its own: a crowd that writes must not keep takes waiting, nor time out in a
+    /// socket's queue.
+    turns: Arc<Semaphore>,
+}
+
+/// How many commands of one link may be out at the same time.
+const AT_ONCE: usize = 256;
+
+impl RedisLink {
+    /// Connects without a permit store: nothing is asked of the permits' keys, and nothing watched.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::RedisPermitStore::connect`]. Cancellation: nothing is left behind.
+    pub async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
+        Ok(Self::over(Arc::new(
+            Inner::connect(config.watching(false)).await?,
+        )))
+    }
+
+    pub(crate) fn over(inner: Arc<Inner>) -> Self {
+        Self {
+            inner,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Whether the servers are a cluster, where a script reaches the keys of one slot only.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.inner.servers, Servers::Cluster(_))
+    }
+
+    /// A connection for commands about this key and others of its slot.
+    pub fn at(&self, key: &str) -> LinkAt {
+        LinkAt {
+            link: self.clone(),
+            slot: slot_of(key),
+        }
+    }
+
+    /// A connection that nobody else uses meanwhile, to the server of this key, for commands that
+    /// hold up their connection. Sends `commands` over it and closes it, unless all went well.
+    ///
+    /// Cancellation: what was sent may still happen.
+    pub async fn apart(&self, key: &str, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        let owner;
+        let node = match &self.inner.servers {
+            Servers::One(server) => &server.node,
+            Servers::Cluster(cluster) => {
+                owner = cluster.owner(slot_of(key)).map_err(untold)?;
+                &owner.node
+            }
+        };
+        let mut own = node.exclusive().await.map_err(untold)?;
+        let answers = commands.query_async(&mut own.connection).await?;
+        own.put_back();
+        Ok(answers)
+    }
+}
+
+impl fmt::Debug for RedisLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLink")
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`RedisLink`] bound to the slot of a key. On one server every slot is the same.
+#[derive(Debug, Clone)]
+pub struct LinkAt {
+    link: RedisLink,
+    slot: u16,
+}
+
+impl ConnectionLike for LinkAt {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let _turn = self.link.turns.acquire().await.map_err(closing)?;
+            match &self.link.inner.servers {
+                Servers::One(server) => server.node.send(command).await,
+                Servers::Cluster(cluster) => cluster.send(self.slot, command).await,
+            }
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        commands: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let _turn = self.link.turns.acquire().await.map_err(closing)?;
+            match &self.link.inner.servers {
+                Servers::One(server) => server.node.send_all(commands, offset, count).await,
+                Servers::Cluster(cluster) => {
+                    // An answer that points elsewhere is one among several: whoever asked sees it
+                    // fail, and finds a newer map the next time.
+                    let owner = cluster.owner(self.slot).map_err(untold)?;
+                    let answers = owner.node.send_all(commands, offset, count).await;
+                    if answers.is_err() || answers.iter().flatten().any(is_error) {
+                        cluster.doubt();
+                    }
+                    answers
+                }
+            }
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        match &self.link.inner.servers {
+            Servers::One(server) => server.node.db(),
+            Servers::Cluster(_) => 0,
+        }
+    }
+}
+
+fn is_error(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(_))
+}
+
+fn closing(_: tokio::sync::AcquireError) -> RedisError {
+    RedisError::from((ErrorKind::Io, "the link is closing"))
+}
+
+/// Of something that was not sent.
+pub(crate) fn untold(failure: Failure) -> RedisError {
+    let why = match failure {
+        Failure::NoScript => "the server does not know the script".into(),
+        Failure::Moved { host, port } => format!("the cluster points to {host}:{port}"),
+        Failure::Refused(why)
+        | Failure::WrongServer(why)
+        | Failure::Lost(why)
+        | Failure::Unreadable(why) => why,
+    };
+    RedisError::from((ErrorKind::Io, "no connection", why))
+}

@@ -1,0 +1,156 @@
+//! Other arrangements of Redis than one server.
+
+use crate::d;
+use apply_tests::{Entry, PLANS, RESULTS, Stage, eventually, governor_permit, position_permit};
+use redis::{FromRedisValue, aio::MultiplexedConnection};
+use redis_harness::{Cluster, Sentinel};
+
+const TAGGED: &str = "governor=quantum:permit:{{plan}},p33=quantum:permit:p33:{{plan}}";
+
+#[tokio::test]
+async fn a_failover_in_the_middle_of_a_wait_costs_neither_a_permit_nor_the_result() {
+    let mut sentinel = Sentinel::start_with(3).await;
+    let mut stage = Stage::open().await;
+    let hosts = sentinel.urls().join(",").replace("redis://", "");
+    stage.move_to(&sentinel.master().url()).await;
+    let service = stage
+        .service()
+        .env("REDIS_URL", format!("redis+sentinel://{hosts}/mymaster"))
+        .env("APPLY_PERMIT_WAIT_MS", "60000")
+        .ready()
+        .await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    service.line("[PERMIT_WAIT] Polling for permits").await;
+    // The plan and its claim are with the replica: what comes later is, and writes keep their order.
+    let _: String = stage.command(&["SET", "fence", "1"]).await;
+    let have: i64 = stage.command(&["WAIT", "1", "30000"]).await;
+    assert_eq!(have, 1);
+    sentinel.fail_over().await;
+    stage.move_to(&sentinel.replica().url()).await;
+    assert_eq!(stage.orders(), [], "no permits, no order");
+
+    stage.approve(&plan, "0.05").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "True");
+    // And as ever afterwards, on the new master.
+    stage.propose("ETHUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("ETHUSDT").await;
+    stage.approve(&plan, "0.05").await;
+    stage.result_of(plan.get("plan_id")).await;
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 2);
+    assert_eq!(stage.entries(RESULTS).await.len(), 2);
+}
+
+#[tokio::test]
+async fn on_a_cluster_with_tagged_permits_a_proposal_becomes_an_order() {
+    let cluster = OnCluster::start().await;
+    let stage = Stage::open().await;
+    let service = stage
+        .service()
+        .env("REDIS_URL", &cluster.url)
+        .env("APPLY_PERMITS", TAGGED)
+        .env("APPLY_POLL_SEC", "3600")
+        .ready()
+        .await;
+    service.line("noticed by tracking").await;
+    for (n, symbol) in ["BTCUSDT", "ETHUSDT", "SOLUSDT"].into_iter().enumerate() {
+        let key = format!("quantum:harvest:proposal:{symbol}");
+        let propose = ["HSET", &key, "harvest_action", "PARTIAL_75"];
+        let all = [&propose[..], &["kill_score", "0.5"]].concat();
+        let _: i64 = cluster.command(&all).await;
+        let plan = cluster.entry(PLANS, n).await;
+        assert_eq!(plan.get("symbol"), symbol);
+        let id = plan.get("plan_id");
+        for (prefix, permit) in [
+            ("quantum:permit:", governor_permit(symbol)),
+            ("quantum:permit:p33:", position_permit(symbol, "0.05")),
+        ] {
+            let key = format!("{prefix}{{{id}}}");
+            let _: String = cluster.command(&["SETEX", &key, "60", &permit]).await;
+        }
+        let result = cluster.entry(RESULTS, n).await;
+        assert_eq!(
+            (result.get("plan_id"), result.get("executed")),
+            (id, "True")
+        );
+        // Nothing is left over but what has to be remembered.
+        let receipt = format!("quantum:apply:inflight:{{{id}}}");
+        let open = "quantum:apply:open:{quantum:stream:apply.plan}";
+        let claim = format!("quantum:apply:dedupe:{id}");
+        let left = async || {
+            let receipt: i64 = cluster.command(&["EXISTS", &receipt]).await;
+            let open: i64 = cluster.command(&["HLEN", open]).await;
+            let claim: i64 = cluster.command(&["EXISTS", &claim]).await;
+            (receipt, open, claim)
+        };
+        while left().await != (0, 0, 1) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    service.stopped_well().await;
+    eventually("three orders are in the log", || stage.orders().len() == 3).await;
+    let filled = stage.orders().into_iter().map(|order| order.executed_qty);
+    assert!(filled.into_iter().all(|quantity| quantity == d("0.05")));
+}
+
+#[tokio::test]
+async fn on_a_cluster_that_splits_the_permits_the_start_is_refused_with_the_mend() {
+    let cluster = OnCluster::start().await;
+    let stage = Stage::open().await;
+    let ended = stage.service().env("REDIS_URL", &cluster.url).ended().await;
+    assert_eq!(ended.code, Some(78), "{}", ended.output());
+    for part in ["different slots", "quantum:permit:{{plan}}"] {
+        assert!(ended.output().contains(part), "{}", ended.output());
+    }
+}
+
+struct OnCluster {
+    url: String,
+    nodes: Vec<MultiplexedConnection>,
+    _cluster: Cluster,
+}
+
+impl OnCluster {
+    async fn start() -> Self {
+        let cluster = Cluster::start(3).await;
+        let hosts = cluster.urls().join(",").replace("redis://", "");
+        let mut nodes = Vec::new();
+        for node in cluster.nodes() {
+            nodes.push(node.connection().await);
+        }
+        Self {
+            url: format!("redis+cluster://{hosts}"),
+            nodes,
+            _cluster: cluster,
+        }
+    }
+
+    /// A command where its key lies.
+    async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        for node in &self.nodes {
+            match command.query_async(&mut node.clone()).await {
+                Err(error) if error.code() == Some("MOVED") => {}
+                answer => return answer.unwrap(),
+            }
+        }
+        panic!("no node has the key of {words:?}");
+    }
+
+    /// The entry at this place of a stream, once it is there.
+    async fn entry(&self, stream: &str, index: usize) -> Entry {
+        apply_tests::within(&format!("{stream} has {} entries", index + 1), async {
+            loop {
+                let range = self.command(&["XRANGE", stream, "-", "+"]).await;
+                if let Some(entry) = Entry::of_range(range).into_iter().nth(index) {
+                    return entry;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await
+    }
+}
