@@ -3,7 +3,9 @@
 
 use apply_tests::{Entry, RESULTS, Service, ServiceBuilder, Stage, within};
 use exchange_sim::{Canned, Delivery, Fault, When};
+use redis_harness::RedisServer;
 use std::{
+    collections::HashSet,
     os::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram as StdDatagram},
@@ -316,5 +318,48 @@ async fn strict_durability_does_not_run_on_snapshots_alone() {
     );
     let service = quick(&stage).ready().await;
     service.line("permits that were taken come back").await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn in_strict_mode_no_order_follows_a_claim_that_no_replica_has() {
+    let master = RedisServer::builder()
+        .aof("always")
+        .config("repl-diskless-sync-delay 0")
+        .start()
+        .await;
+    let mut replica = RedisServer::builder()
+        .replica_of(master.port())
+        .start()
+        .await;
+    let stage = Stage::open_on(master).await;
+    within("the replica follows", async {
+        loop {
+            let info: String = stage.command(&["INFO", "replication"]).await;
+            if info.contains("state=online") {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let service = quick(&stage)
+        .env("APPLY_DURABILITY", "strict")
+        .ready()
+        .await;
+    stage.propose("BTCUSDT", "PARTIAL_50").await;
+    let first = stage.only_plan("BTCUSDT").await;
+    stage.approve(&first, "0.009").await;
+    let result = stage.result_of(first.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "True", "{result:?}");
+
+    replica.kill();
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let known = HashSet::from([first.get("plan_id").to_owned()]);
+    let second = stage.plan("BTCUSDT", &known).await;
+    stage.approve(&second, "0.009").await;
+    let result = stage.result_of(second.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "False", "{result:?}");
+    stage.only_order();
     service.stopped_well().await;
 }

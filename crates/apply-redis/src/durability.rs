@@ -1,4 +1,5 @@
-//! What a restart of the server would do to claims and taken permits, in plain words.
+//! What a restart of the server would do to claims and taken permits, in plain words: those a start
+//! warns with and those `apply-layer check` prints.
 
 use apply_core::PortError;
 use redis::{RedisError, aio::ConnectionLike};
@@ -8,13 +9,50 @@ use redis::{RedisError, aio::ConnectionLike};
 pub struct Durability {
     /// Every write goes to a file.
     pub append_only: bool,
-    /// That file is synced before a write is answered; `None` where the server does not say.
-    pub synced: Option<bool>,
+    /// When that file is synced.
+    pub synced: Synced,
     /// How many replicas follow it.
     pub replicas: u32,
 }
 
+/// When the append-only file is on the disk: `appendfsync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synced {
+    /// Before a write is answered.
+    Always,
+    /// Once a second.
+    EverySecond,
+    /// When the system pleases.
+    Sometime,
+    /// The server does not say.
+    NotTold,
+}
+
 impl Durability {
+    /// Asks a server. An error says what could not be read; it is not known then what a restart does.
+    pub async fn ask(connection: &mut (impl ConnectionLike + Send)) -> Result<Self, PortError> {
+        read(connection).await
+    }
+
+    /// What a crash of the server costs, in a line.
+    pub fn cost(&self) -> &'static str {
+        match (self.append_only, self.synced) {
+            (true, Synced::Always) => {
+                "append-only file, synced with every write; a crash loses nothing"
+            }
+            (true, Synced::EverySecond) => {
+                "append-only file; a crash loses a second of claims at most"
+            }
+            (true, Synced::Sometime) => {
+                "append-only file; a crash loses what the system had not written yet"
+            }
+            (true, Synced::NotTold) => "append-only file; how often it is synced is not told",
+            (false, _) => {
+                "no append-only file; a crash forgets the claims since the last snapshot and brings back permits that were taken; set `appendonly yes` in redis.conf"
+            }
+        }
+    }
+
     /// What the operator should know; nothing where a restart loses nothing.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -23,9 +61,9 @@ impl Durability {
                 "Redis keeps no append-only file: after a restart it goes back to its last snapshot, permits that were taken come back and claims are lost. The journal of this machine still allows one order a plan; to mend it: CONFIG SET appendonly yes, and in redis.conf"
                     .to_owned(),
             );
-        } else if self.synced != Some(true) {
+        } else if self.synced != Synced::Always {
             warnings.push(
-                "Redis syncs its append-only file once a second at best: a power cut may bring back permits taken in the last second. To mend it: CONFIG SET appendfsync always"
+                "Redis syncs its append-only file once a second at best, or does not say when: a power cut may bring back permits taken in the last second. To mend it: CONFIG SET appendfsync always"
                     .to_owned(),
             );
         }
@@ -87,7 +125,12 @@ fn parse(info: &str, fsync: Option<&str>) -> Result<Durability, PortError> {
     };
     Ok(Durability {
         append_only,
-        synced: fsync.map(|word| word == "always"),
+        synced: match fsync {
+            Some("always") => Synced::Always,
+            Some("everysec") => Synced::EverySecond,
+            Some("no") => Synced::Sometime,
+            _ => Synced::NotTold,
+        },
         // A server without replication does not mention replicas.
         replicas: value("connected_slaves")
             .and_then(|count| count.parse().ok())
@@ -112,7 +155,10 @@ mod tests {
     fn what_the_server_does_not_say_is_not_taken_for_the_better_case() {
         assert!(parse("loading:0", None).is_err());
         let silent = parse("aof_enabled:1\r\nconnected_slaves:2", None).unwrap();
-        assert_eq!(silent.synced, None);
+        assert_eq!(silent.synced, Synced::NotTold);
+        let sometime = parse("aof_enabled:1\r\n", Some("no")).unwrap();
+        assert_eq!(sometime.synced, Synced::Sometime);
+        assert!(!sometime.cost().contains("a second"), "{}", sometime.cost());
         assert_eq!(silent.warnings().len(), 2);
     }
 }

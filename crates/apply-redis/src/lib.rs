@@ -21,5 +21,5 @@ mod open;
 
 pub use board::RedisBoard;
 pub use config::{BoardConfig, Instance, Keys};
-pub use durability::Durability;
+pub use durability::{Durability, Synced};
 pub use halt::Turn;

@@ -5,7 +5,7 @@ use apply_core::{
     ApplyResult, Decision, GateSettings, Halt, Intent, OrderKind, OrderTrace, Plan, PlanLog,
     Proposal, ResultLog, Side, Symbol,
 };
-use apply_redis::{BoardConfig, Instance, RedisBoard, Turn};
+use apply_redis::{BoardConfig, Instance, RedisBoard, Synced, Turn};
 use permit_gate::AttemptId;
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
@@ -228,7 +228,7 @@ async fn how_the_server_persists_is_read_from_the_server() {
     let synced = board.durability().await.unwrap();
     assert_eq!(
         (synced.append_only, synced.synced, synced.replicas),
-        (true, Some(true), 0)
+        (true, Synced::Always, 0)
     );
     assert_eq!(synced.warnings(), Vec::<String>::new());
 }
@@ -241,6 +241,37 @@ async fn without_a_replicas_acknowledgement_a_strict_intent_is_not_noted() {
     board.await_replica();
     let error = board.note_intent(&intent(&plan, "a1.0")).await.unwrap_err();
     assert!(error.to_string().contains("replica"), "{error}");
+}
+
+#[tokio::test]
+async fn a_strict_intent_that_is_noted_and_its_claim_are_on_the_replica_before_any_permit_is_taken()
+{
+    let server = RedisServer::builder()
+        .config("repl-diskless-sync-delay 0")
+        .start()
+        .await;
+    let replica = RedisServer::builder()
+        .replica_of(server.port())
+        .start()
+        .await;
+    let bench = Bench {
+        redis: server.connection().await,
+        server,
+    };
+    let (board, plan) = (bench.board("a", "a1").await, plan());
+    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    board.await_replica();
+    // A replica that is still loading its first copy acknowledges nothing.
+    while board.note_intent(&intent(&plan, "a1.0")).await.is_err() {}
+    let mut promoted = replica.connection().await;
+    let claim = format!("quantum:apply:dedupe:{}", plan.id);
+    let (claimed, noted): (bool, String) = redis::pipe()
+        .exists(claim)
+        .hget(OPEN, plan.id.as_str())
+        .query_async(&mut promoted)
+        .await
+        .unwrap();
+    assert!(claimed && noted.contains("intent"), "{noted}");
 }
 
 #[tokio::test]

@@ -317,9 +317,6 @@ async fn supervise(shared: Arc<Shared>) {
                     shared.counters.reconnects.add();
                     tracing::info!(server = %name, "connected to Redis again");
                 }
-                if announced.is_none() {
-                    warn_of_forgetting(&name, &connection).await;
-                }
                 announce(&name, scripting, &mut announced);
                 let since = Instant::now();
                 shared.replace.store(false, Ordering::Relaxed);
@@ -400,24 +397,6 @@ async fn may_evaluate(connection: &mut MultiplexedConnection) -> RedisResult<boo
 
 fn is_forbidden(error: &RedisError) -> bool {
     error.code() == Some("NOPERM")
-}
-
-/// Says once whether a crash can bring permits back that were taken. Not every user may ask.
-async fn warn_of_forgetting(name: &str, connection: &MultiplexedConnection) {
-    let mut info = cmd("INFO");
-    info.arg("persistence");
-    let answer: RedisResult<String> = info.query_async(&mut connection.clone()).await;
-    match answer {
-        Ok(text) if text.contains("aof_enabled:0") => tracing::warn!(
-            server = %name,
-            "the append-only file is off: after a crash of this server permits that were taken may be there \
-             again, and receipts gone"
-        ),
-        Ok(_) => {}
-        Err(error) => {
-            tracing::debug!(server = %name, %error, "cannot see how this server keeps its data");
-        }
-    }
 }
 
 fn announce(name: &str, scripting: bool, announced: &mut Option<bool>) {

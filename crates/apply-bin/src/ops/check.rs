@@ -253,46 +253,24 @@ fn reachable(config: &Config, info: &Info, took: Duration) -> Found {
     }
 }
 
-/// In plain words what a crash of the server costs.
+/// What a crash of the server costs, and whether it can write at all.
 async fn persistence(config: &Config, link: &mut Link, info: &Info) -> Found {
-    if info.get("aof_enabled") == "1" {
-        if info.get("aof_last_write_status") == "err" {
-            return Found::Away("the append-only file cannot be written: make room on its disk; until then Redis refuses writes".into());
-        }
-        let fsync = setting(link, "appendfsync").await;
-        let lost = match fsync.as_deref() {
-            Some("always") => "a crash loses nothing",
-            Some("everysec") => "a crash loses a second of claims at most",
-            Some("no") => "a crash loses what the system had not written yet",
-            _ => "how often it is flushed is not told",
-        };
-        return Found::Ok(format!("append-only file; {lost}"));
+    if info.get("aof_enabled") == "1" && info.get("aof_last_write_status") == "err" {
+        return Found::Away("the append-only file cannot be written: make room on its disk; until then Redis refuses writes".into());
     }
-    if info.get("rdb_last_bgsave_status") == "err" {
+    if info.get("aof_enabled") != "1" && info.get("rdb_last_bgsave_status") == "err" {
         return Found::Away(
             "the last snapshot failed, and Redis may refuse writes: make room on its disk".into(),
         );
     }
-    let saved = match setting(link, "save").await.as_deref() {
-        Some("") => "nothing is kept on disk: a restart of Redis forgets every claim",
-        Some(_) => {
-            "snapshots only: a crash forgets the claims since the last one and brings back permits that were taken"
-        }
-        None => "no append-only file: a crash forgets claims",
-    };
-    let text = format!("{saved}; set `appendonly yes` in redis.conf");
-    match config.mode {
-        Mode::DryRun => Found::Note(text),
-        Mode::Testnet => Found::Wrong(text),
+    match link.durability().await {
+        Ok(durability) if durability.append_only => Found::Ok(durability.cost().into()),
+        Ok(durability) => match config.mode {
+            Mode::DryRun => Found::Note(durability.cost().into()),
+            Mode::Testnet => Found::Wrong(durability.cost().into()),
+        },
+        Err(error) => Found::Note(error.to_string()),
     }
-}
-
-/// A server's setting; `None` where it does not tell.
-async fn setting(link: &mut Link, name: &str) -> Option<String> {
-    let mut get = redis::cmd("CONFIG");
-    get.arg("GET").arg(name);
-    let pair: Result<HashMap<String, String>, _> = link.try_ask(&get).await;
-    pair.ok()?.remove(name)
 }
 
 async fn scripting(link: &mut Link) -> Found {

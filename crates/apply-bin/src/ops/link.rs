@@ -4,7 +4,7 @@ use crate::{
     config::{Config, RedisUrl},
     exit::Failure,
 };
-use apply_core::digest_of_fields;
+use apply_core::{PortError, digest_of_fields};
 use permit_gate::PlanDigest;
 use permit_redis::{ConnectError, RedisConfig, RedisLink};
 use redis::{
@@ -133,6 +133,14 @@ impl Link {
         match &mut self.connection {
             Connection::Direct(connection) => command.query_async(connection).await,
             Connection::Linked(link) => command.query_async(&mut link.at("")).await,
+        }
+    }
+
+    /// How the server keeps what it was told.
+    pub(super) async fn durability(&mut self) -> Result<apply_redis::Durability, PortError> {
+        match &mut self.connection {
+            Connection::Direct(connection) => apply_redis::Durability::ask(connection).await,
+            Connection::Linked(link) => apply_redis::Durability::ask(&mut link.at("")).await,
         }
     }
 
