@@ -39,8 +39,10 @@ impl RecoveryReport {
     }
 }
 
-/// How many plans are asked about at the same time.
-const AT_ONCE: usize = 64;
+/// How many plans are asked about at the same time. Most of that time passes waiting until an order
+/// could no longer land, which all do at once; how many requests go out together the venue's port
+/// bounds.
+const AT_ONCE: usize = 1024;
 
 /// With more open plans than this the profit of those that filled is not asked for: it is the
 /// dearest question, and the venue's allowance a minute is needed for what became of the orders.

@@ -20,6 +20,7 @@ mod monitor;
 mod numbers;
 mod page;
 mod process;
+mod recovery;
 mod venue;
 mod waiting;
 mod wire;
@@ -39,6 +40,8 @@ pub(crate) struct Sizes {
     pub(crate) waiting: Vec<usize>,
     /// Starts whose time is measured.
     pub(crate) starts: usize,
+    /// Intents without an outcome that a start finds, and how often.
+    pub(crate) recovery: (usize, usize),
 }
 
 impl Sizes {
@@ -49,6 +52,7 @@ impl Sizes {
             window: Duration::from_secs(10),
             waiting: vec![0, 1_000, 10_000],
             starts: 11,
+            recovery: (1_000, 5),
         }
     }
 
@@ -60,6 +64,7 @@ impl Sizes {
             window: Duration::from_secs(1),
             waiting: vec![0, 100],
             starts: 3,
+            recovery: (20, 2),
         }
     }
 }
@@ -71,7 +76,7 @@ fn main() {
     }
     let real = arguments.iter().any(|word| word == "--bench");
     let quick = arguments.iter().any(|word| word == "quick");
-    let only: Vec<&str> = ["latency", "crowd", "waiting", "start"]
+    let only: Vec<&str> = ["latency", "crowd", "waiting", "start", "recovery"]
         .into_iter()
         .filter(|part| arguments.iter().any(|word| word == part))
         .collect();
@@ -106,6 +111,10 @@ fn main() {
         }
         if wanted("start") {
             page.start(&process::starts(sizes.starts).await);
+        }
+        if wanted("recovery") {
+            let (intents, rounds) = sizes.recovery;
+            page.recovery(&recovery::measure(intents, rounds).await);
         }
         page
     });

@@ -24,6 +24,10 @@ impl Samples {
         self.at(99)
     }
 
+    pub(crate) fn worst(&self) -> Duration {
+        self.at(100)
+    }
+
     fn at(&self, percent: usize) -> Duration {
         self.0[(self.0.len() - 1) * percent / 100]
     }

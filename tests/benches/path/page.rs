@@ -5,6 +5,7 @@ use crate::{
     latency::Latency,
     numbers::{Samples, micros, times},
     process::Starts,
+    recovery::Recovery,
     waiting::Waiting,
 };
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
@@ -148,6 +149,30 @@ impl Page {
             found.binary as f64 / 1_048_576.0
         )
         .unwrap();
+    }
+
+    pub(crate) fn recovery(&mut self, found: &Recovery) {
+        let mut text = format!(
+            "\n**Start to ready with {} intents without an outcome**, half of their orders at the venue; {} starts; milliseconds.\n\n\
+             | | p50 | worst | p50 / p50 of its floor |\n|---|--:|--:|--:|\n",
+            found.intents,
+            found.ready.count()
+        );
+        for (name, samples) in [
+            ("floor: one bare GET for each, 16 connections", &found.floor),
+            ("start to ready, nothing to recover", &found.empty),
+            ("start to ready, all recovered", &found.ready),
+        ] {
+            writeln!(
+                text,
+                "| {name} | {:.0} | {:.0} | {:.2} |",
+                micros(samples.p50()) / 1e3,
+                micros(samples.worst()) / 1e3,
+                times(samples.p50(), found.floor.p50())
+            )
+            .unwrap();
+        }
+        self.0 += &text;
     }
 
     pub(crate) fn text(&self) -> &str {

@@ -24,6 +24,14 @@ pub(super) struct Cache {
     mode: Mutex<Option<(PositionMode, Instant)>>,
     /// One at a time asks for the megabyte; the others wait for its answer.
     loading: tokio::sync::Mutex<()>,
+    /// Held by whoever asks about positions for settling; what the last question about all of them found.
+    positions: tokio::sync::Mutex<Option<AllPositions>>,
+}
+
+/// Every position, as of some moment after the question was begun.
+struct AllPositions {
+    begun: Instant,
+    found: Result<Arc<Vec<Position>>, RequestError>,
 }
 
 impl Client {
@@ -120,12 +128,46 @@ impl Client {
         .await
     }
 
+    /// Positions of a symbol, asked for after this was called. Who comes while another is asking shares one question
+    /// about all symbols with everybody who waits: with a thousand orders to settle a question each would use up the
+    /// weight of a minute.
     pub(super) async fn settle_positions(
         &self,
         symbol: &Symbol,
     ) -> Result<Vec<Position>, RequestError> {
-        let question = self.positions_question(Some(symbol)).with_last_weight();
-        self.ask(question, |body| position::decode(Some(symbol), body))
+        let came = Instant::now();
+        let shared = &self.inner.account.positions;
+        if let Ok(_alone) = shared.try_lock() {
+            return self.ask_positions(Some(symbol)).await;
+        }
+        let mut latest = shared.lock().await;
+        let found = match &*latest {
+            Some(all) if all.begun > came => all.found.clone(),
+            _ => {
+                let begun = Instant::now();
+                let found = self.ask_positions(None).await.map(Arc::new);
+                *latest = Some(AllPositions {
+                    begun,
+                    found: found.clone(),
+                });
+                found
+            }
+        };
+        drop(latest);
+        match found {
+            Ok(all) => {
+                let ours = all.iter().filter(|position| position.symbol == *symbol);
+                Ok(ours.cloned().collect())
+            }
+            // An entry of another symbol may be the one that cannot be read.
+            Err(RequestError::Unreadable { .. }) => self.ask_positions(Some(symbol)).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask_positions(&self, symbol: Option<&Symbol>) -> Result<Vec<Position>, RequestError> {
+        let question = self.positions_question(symbol).with_last_weight();
+        self.ask(question, |body| position::decode(symbol, body))
             .await
     }
 

@@ -100,6 +100,9 @@ pub enum Unresolved {
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long after the first absence the second question comes at the earliest.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
+/// So long after an order could last land, more waiting between the two questions finds nothing out: what the venue shows
+/// late it shows within seconds.
+const LONG_PAST: Duration = Duration::from_secs(30);
 /// How many foreign orders are looked up before giving up.
 const MOST_ORDERS: usize = 20;
 /// How much earlier than its timestamp a fill of the order could be dated; the venue's clocks are not one clock.
@@ -110,7 +113,8 @@ impl Client {
     ///
     /// `window` is when it was sent: from [`Unknown::window`](crate::Unknown), or from the journal. `patience` is how long to
     /// go on asking after the order could no longer land (its timestamp, plus the receive window, plus one second). So the
-    /// whole takes at most that time plus `patience` plus one reply. Sends no order.
+    /// whole takes at most that time plus `patience` plus one reply. An order whose window has been over for half a minute
+    /// is asked about without any wait. Sends no order.
     ///
     /// # Cancellation
     /// Dropping the future stops the asking; asking again later is always safe and may be more conclusive.
@@ -153,8 +157,10 @@ impl Client {
             return self.await_final(intent, report, give_up).await;
         }
         let first_absent = self.server_time();
-        tokio::time::sleep(BETWEEN_QUESTIONS).await;
-        self.sleep_until_venue(window.closes()).await;
+        if first_absent < window.closes().plus(LONG_PAST) {
+            tokio::time::sleep(BETWEEN_QUESTIONS).await;
+            self.sleep_until_venue(window.closes()).await;
+        }
         if let Some(report) = self.ask_until_answered(intent, give_up).await? {
             return self.await_final(intent, report, give_up).await;
         }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use exchange_client::{
-    NotExecuted, NotSentReason, OrderStatus, SendWindow, Settlement, Submission, SubmissionStatus,
-    Unresolved, VenueTime,
+    CloseIntent, NotExecuted, NotSentReason, OrderStatus, PositionSide, SendWindow, Settlement,
+    Side, Submission, SubmissionStatus, Unresolved, VenueTime,
 };
-use exchange_sim::{Canned, Delivery, Fault, Fill, Instead, Veil, When};
+use exchange_sim::{Canned, Delivery, Fault, Fill, Instead, SimConfig, SymbolSpec, Veil, When};
+use tokio::task::JoinSet;
 
 use crate::{Desk, btc, d};
 
@@ -246,5 +247,102 @@ async fn after_a_restart_a_written_down_intent_is_enough_to_settle() {
             .fetch_order(&btc(), &"restart-2".parse().unwrap())
             .await,
         Ok(None)
+    );
+}
+
+/// An order that a former process may have sent and that never arrived.
+fn former(symbol: &str, id: &str) -> CloseIntent {
+    CloseIntent {
+        symbol: symbol.parse().unwrap(),
+        client_order_id: id.parse().unwrap(),
+        side: Side::Sell,
+        position_side: PositionSide::Both,
+        position_before: Some(d("0.0124")),
+    }
+}
+
+/// A window that was over a minute ago.
+fn long_over(desk: &Desk) -> SendWindow {
+    let now = desk.client.server_time().as_millis();
+    SendWindow {
+        not_before: VenueTime::from_millis(now - 62_000),
+        not_after: VenueTime::from_millis(now - 60_000),
+        recv_window: Duration::from_secs(1),
+    }
+}
+
+#[tokio::test]
+async fn an_order_whose_window_is_long_over_is_asked_about_twice_without_a_wait() {
+    let desk = Desk::open().await;
+    // A busy machine may need the time that a wait would take, but not every time.
+    for attempt in 0..50 {
+        let before = desk.sim.handle().request_count("GET", crate::ORDER);
+        let intent = former("BTCUSDT", &format!("former-{attempt}"));
+        let settlement = desk
+            .client
+            .settle(&intent, long_over(&desk), PATIENCE)
+            .await;
+        let Settlement::NotExecuted(NotExecuted::NeverArrived(evidence)) = settlement else {
+            panic!("{settlement:?}")
+        };
+        let asked = desk.sim.handle().request_count("GET", crate::ORDER) - before;
+        assert_eq!(asked, 2);
+        if evidence.again_absent.since(evidence.first_absent) < Duration::from_secs(1) {
+            return;
+        }
+    }
+    panic!("there was always a wait between the two questions");
+}
+
+#[tokio::test]
+async fn many_orders_that_are_settled_at_once_share_the_question_about_positions() {
+    const MANY: usize = 64;
+    let symbol = |number: usize| format!("S{number:03}USDT");
+    let config = (0..MANY).fold(SimConfig::default(), |config, number| {
+        let symbol = symbol(number);
+        let held = if number == 7 {
+            d("0.0044")
+        } else {
+            d("0.0124")
+        };
+        config
+            .symbol(SymbolSpec::btcusdt().named(&symbol))
+            .position(symbol, held)
+    });
+    let desk = Desk::with(config.latency(Duration::from_millis(20))).await;
+    let window = long_over(&desk);
+    let before = desk
+        .sim
+        .handle()
+        .request_count("GET", "/fapi/v3/positionRisk");
+    let mut settling = JoinSet::new();
+    for number in 0..MANY {
+        let intent = former(&symbol(number), &format!("former-{number}"));
+        let client = desk.client.clone();
+        settling.spawn(async move { (number, client.settle(&intent, window, PATIENCE).await) });
+    }
+    let settled = settling.join_all().await;
+    let asked = desk
+        .sim
+        .handle()
+        .request_count("GET", "/fapi/v3/positionRisk")
+        - before;
+    for (number, settlement) in settled {
+        let moved = matches!(
+            settlement,
+            Settlement::Unresolved(Unresolved::PositionMoved { .. })
+        );
+        let never = matches!(
+            settlement,
+            Settlement::NotExecuted(NotExecuted::NeverArrived(_))
+        );
+        assert!(
+            if number == 7 { moved } else { never },
+            "{number}: {settlement:?}"
+        );
+    }
+    assert!(
+        asked < MANY as u64,
+        "{asked} questions about {MANY} positions"
     );
 }
