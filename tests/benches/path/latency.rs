@@ -14,6 +14,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+/// How long the issuers take where the order is to be ready before them.
+const THOUGHT: Duration = Duration::from_millis(15);
+
 /// What was found.
 pub(crate) struct Latency {
     pub(crate) floor: Floor,
@@ -40,12 +43,12 @@ pub(crate) async fn measure(rounds: usize) -> Latency {
     let service = Service::start(&server, &venue, &symbols, &[]);
     let mut walk = Walk::new(&server).await;
     let warm = rounds / 10 + 1;
-    walk.rounds(warm).await;
+    walk.rounds(warm, Duration::ZERO).await;
 
     // The floor in the middle: all three see the same machine.
-    let mut passed = walk.rounds(rounds / 2).await;
+    let mut passed = walk.rounds(rounds / 2, Duration::ZERO).await;
     let floor = floor::measure(&server, &venue, rounds).await;
-    passed.extend(walk.rounds(rounds - rounds / 2).await);
+    passed.extend(walk.rounds(rounds - rounds / 2, Duration::ZERO).await);
 
     let arrived = arrivals(&venue);
     let stations = |from: fn(&Passed) -> u64, to: &dyn Fn(&str, &Passed) -> u64| {
@@ -58,10 +61,11 @@ pub(crate) async fn measure(rounds: usize) -> Latency {
     let to_order = stations(|at| at.proposed, &|plan, _| arrived[plan]);
     let permit_to_order = stations(|at| at.permitted, &|plan, _| arrived[plan]);
 
-    // Apart from the rest: whoever monitors a server slows it down.
+    // Apart from the rest: whoever monitors a server slows it down. The issuers think here, so that
+    // the order is ready when they answer and what follows the grant shows alone.
     let counted = (rounds / 3).max(20);
     let monitor = Monitor::start(&server);
-    let watched = walk.rounds(counted).await;
+    let watched = walk.rounds(counted, THOUGHT).await;
     let seen = monitor.seen();
     let arrived = arrivals(&venue);
     let take_to_order = watched.keys().map(|plan| {
@@ -121,8 +125,8 @@ impl Walk {
         walk
     }
 
-    /// So many plans, one after another, each to its result.
-    async fn rounds(&mut self, count: usize) -> HashMap<String, Passed> {
+    /// So many plans, one after another, each to its result; the issuers answer after `thought`.
+    async fn rounds(&mut self, count: usize, thought: Duration) -> HashMap<String, Passed> {
         let symbol = wire::symbol(0);
         let mut passed = HashMap::new();
         for _ in 0..count {
@@ -135,6 +139,9 @@ impl Walk {
             let plan = self.plans.next().await.pop().unwrap();
             let announced = now();
             assert_eq!(plan.word, "EXECUTE");
+            if !thought.is_zero() {
+                tokio::time::sleep(thought).await;
+            }
             let mut pipe = redis::pipe();
             wire::permits(&mut pipe, &plan.plan, &symbol);
             let permitted = now();

@@ -73,7 +73,8 @@ impl Page {
         );
         text.push_str(
             "\n¹ With the 500 µs for which a proposal has to be left alone before it is read.\n\
-             ² From the moment Redis runs the take, by its own `MONITOR`, which slows this row and no other.\n",
+             ² From the moment Redis runs the take, by its own `MONITOR`, which slows this row and no other; the issuers \
+             answer 15 ms after the plan here and at once elsewhere.\n",
         );
         let sent: usize = found.commands.values().sum();
         let each: Vec<String> = found
