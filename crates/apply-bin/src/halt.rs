@@ -2,15 +2,14 @@
 //! in Redis.
 
 use crate::{config::HaltConfig, exit::Failure};
-use apply_core::{Entry, Halt};
-use apply_journal::{JournalReader, OpenError};
+use apply_core::Halt;
 use apply_redis::{BoardConfig, RedisBoard, Turn};
 use serde_json::json;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// A file that halts by being there. It works without Redis, without this program and without
@@ -53,9 +52,6 @@ impl HaltFile {
 
 /// `apply-layer halt` and `resume`: the file first, because it needs nobody; then Redis; both turns
 /// recorded. Fails where one of the two could not be turned, and says which.
-///
-/// A halt is told once no order of this machine can leave any more: one that had passed its last
-/// look at the switch when the file was laid may still be signed until its window is over.
 pub(crate) async fn turn(
     config: HaltConfig,
     on: bool,
@@ -72,24 +68,15 @@ pub(crate) async fn turn(
     };
     let word = if on { "halted" } else { "resumed" };
     let mut failed = Vec::new();
-    let mut turned = Vec::new();
     match HaltFile::at(config.file.clone()).turn(&turn) {
-        Ok(()) => turned.push(format!("by {}", config.file.display())),
+        Ok(()) => println!("{word} by {}", config.file.display()),
         Err(error) => failed.push(format!("{}: {error}", config.file.display())),
     }
     if !file_only {
         match in_redis(&config, &turn).await {
-            Ok(()) => turned.push(format!("in Redis at {}", config.redis)),
+            Ok(()) => println!("{word} in Redis at {}", config.redis),
             Err(error) => failed.push(error),
         }
-    }
-    if on && let Err(error) = nothing_signed_any_more(config.state.clone()).await {
-        failed.push(format!(
-            "whether an order was just leaving cannot be seen: {error}"
-        ));
-    }
-    for what in turned {
-        println!("{word} {what}");
     }
     if let Err(error) = note(&config.log, &turn) {
         failed.push(format!("{}: {error}", config.log.display()));
@@ -109,47 +96,6 @@ async fn in_redis(config: &HaltConfig, turn: &Turn) -> Result<(), String> {
         .await
         .map_err(told)?;
     board.turn_switch(turn).await.map_err(told)
-}
-
-/// Waits until what was about to be ordered when the file was laid can no longer be signed. What is
-/// begun later finds the file.
-async fn nothing_signed_any_more(state: PathBuf) -> Result<(), String> {
-    let open = move || match JournalReader::open(&state) {
-        Ok(reader) => reader.entries().map_err(|error| error.to_string()),
-        // Nobody ever ordered here, or whoever did was killed.
-        Err(OpenError::None(_) | OpenError::LeftOpen(_)) => Ok(Vec::new()),
-        Err(error) => Err(error.to_string()),
-    };
-    let entries = tokio::task::spawn_blocking(open)
-        .await
-        .map_err(|error| error.to_string())??;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_err(|error| error.to_string())?;
-    let left = signed_by(&entries).saturating_sub(now).min(LONGEST_WAIT);
-    if !left.is_zero() {
-        println!("waiting {left:.1?} for the last order that may be on its way");
-        tokio::time::sleep(left).await;
-    }
-    Ok(())
-}
-
-/// An intent from a clock that ran ahead must not hold up the operator: no plan is given longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
-
-/// When the last of what has no outcome can no longer be signed, since 1970 on this machine's clock.
-/// The window itself counts on the venue's, of which only its length is used.
-fn signed_by(entries: &[Entry]) -> Duration {
-    let open = entries.iter().filter(|entry| entry.result.is_none());
-    let intents = open.filter_map(|entry| entry.intent.as_ref());
-    let ends = intents.map(|intent| {
-        let trace = &intent.trace;
-        let window = trace.signed_until.saturating_sub(trace.signed_from);
-        // Written in whole seconds, cut off, and not before the window began.
-        Duration::from_secs(intent.at.saturating_add(1))
-            .saturating_add(Duration::from_millis(window))
-    });
-    ends.max().unwrap_or_default()
 }
 
 /// One JSON object a line, beside the journal.

@@ -23,8 +23,6 @@ pub(crate) struct StateConfig {
 pub(crate) struct HaltConfig {
     pub(crate) file: PathBuf,
     pub(crate) log: PathBuf,
-    /// Where the journal lies.
-    pub(crate) state: PathBuf,
     pub(crate) redis: RedisUrl,
     /// As the system knows the operator: who called `sudo`, or else whose session it is.
     pub(crate) who: String,
@@ -66,7 +64,6 @@ impl HaltConfig {
             file: read.halt_file(&directory),
             log: directory.join("halt.log"),
             redis: read.redis(),
-            state: directory,
             who: ["SUDO_USER", "USER", "LOGNAME"]
                 .into_iter()
                 .find_map(|name| read.text(name))
