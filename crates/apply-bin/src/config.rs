@@ -2,9 +2,12 @@
 //! mistake with its key, its value and the mend.
 
 mod review;
+mod shard;
 mod state;
 
 pub(crate) use review::ReviewConfig;
+use shard::NoShard;
+pub(crate) use shard::Shard;
 pub(crate) use state::{HaltConfig, StateConfig, journal_stream, state_directory};
 
 use crate::signing::signed;
@@ -14,7 +17,7 @@ use permit_gate::WaitPolicy;
 use permit_redis::{ConfigError, KeyTemplate, PermitKeys, RedisConfig};
 use permit_signature::KeyRing;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
@@ -27,7 +30,10 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) mode: Mode,
+    /// What all instances together follow.
     pub(crate) symbols: Vec<Symbol>,
+    /// Which part of it is this one's.
+    pub(crate) shard: Shard,
     pub(crate) gates: GateSettings,
     pub(crate) wait: WaitPolicy,
     pub(crate) poll: Duration,
@@ -119,7 +125,7 @@ impl fmt::Display for Mistakes {
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
 /// is not known is probably a typing error.
-const KNOWN: [&str; 28] = [
+const KNOWN: [&str; 29] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
     "APPLY_PERMIT_WAIT_MS",
@@ -127,6 +133,7 @@ const KNOWN: [&str; 28] = [
     "APPLY_POLL_SEC",
     "APPLY_SETTLE_MS",
     "APPLY_MAX_IN_FLIGHT",
+    "APPLY_SHARD",
     "APPLY_DEDUPE_TTL_SEC",
     "APPLY_KILL_SWITCH",
     "APPLY_METRICS_PORT",
@@ -164,6 +171,27 @@ impl Config {
     /// looked at, so that an operator who may not read them can still look.
     pub(crate) fn without_venue_keys() -> Result<Self, Mistakes> {
         Self::from_process(false)
+    }
+
+    /// The symbols that this instance follows.
+    pub(crate) fn followed(&self) -> Vec<Symbol> {
+        let ours = self.symbols.iter().filter(|s| self.shard.holds(s));
+        ours.cloned().collect()
+    }
+
+    /// Which shard this is, and how much of everything it follows; where it is one of several.
+    pub(crate) fn share(&self) -> Option<String> {
+        self.shard.is_part().then(|| {
+            let (ours, all) = (self.followed().len(), self.symbols.len());
+            format!("shard {}: {ours} of {all} symbols", self.shard)
+        })
+    }
+
+    /// Symbols that may execute and that no instance follows, of whatever shard it is.
+    pub(crate) fn unfollowed(&self) -> Vec<&Symbol> {
+        let watched: HashSet<&Symbol> = self.symbols.iter().collect();
+        let allowed = self.gates.allowlist.iter();
+        allowed.filter(|s| !watched.contains(s)).collect()
     }
 
     /// How the permits' Redis is spoken to: for the proposals as well, and on a cluster with the
@@ -208,6 +236,7 @@ impl Config {
         let config = Self {
             mode,
             symbols: read.symbols("SYMBOLS", "BTCUSDT,ETHUSDT,SOLUSDT"),
+            shard: read.shard(),
             gates: read.gates(),
             wait: WaitPolicy {
                 wait: read.millis("APPLY_PERMIT_WAIT_MS", 1200, 0..=60_000),
@@ -240,6 +269,11 @@ impl Config {
             read.wrong(
                 "SYMBOLS",
                 "name at least one symbol to watch, as in BTCUSDT,ETHUSDT",
+            );
+        } else if config.followed().is_empty() {
+            read.wrong(
+                "APPLY_SHARD",
+                "none of SYMBOLS is in this shard: name more of them, or make fewer shards",
             );
         }
         read.done(config)
@@ -459,19 +493,30 @@ impl Reader<'_> {
             .get(key)
             .map_or(default, |text| text.trim())
             .to_owned();
-        let mut symbols: Vec<Symbol> = Vec::new();
+        let (mut symbols, mut known) = (Vec::new(), HashSet::new());
         for part in text
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
         {
             match part.parse() {
-                Ok(symbol) if symbols.contains(&symbol) => {}
-                Ok(symbol) => symbols.push(symbol),
+                Ok(symbol) if known.contains(&symbol) => {}
+                Ok(symbol) => {
+                    known.insert(Symbol::clone(&symbol));
+                    symbols.push(symbol);
+                }
                 Err(error) => self.wrong(key, error.to_string()),
             }
         }
         symbols
+    }
+
+    fn shard(&mut self) -> Shard {
+        let text = self.text("APPLY_SHARD").unwrap_or("1/1").to_owned();
+        text.parse().unwrap_or_else(|error: NoShard| {
+            self.wrong("APPLY_SHARD", error.to_string());
+            Shard::WHOLE
+        })
     }
 
     fn gates(&mut self) -> GateSettings {
@@ -856,6 +901,52 @@ mod tests {
         assert!(text.contains("APPLY_PERMIT_KEYS=(hidden)"), "{text}");
         assert!(!text.contains(&secret[..12]), "{text}");
         assert_eq!(resolve(&[]).unwrap().permits_without_key(), [""; 0]);
+    }
+
+    #[test]
+    fn a_shard_follows_its_symbols_and_an_empty_one_is_a_mistake() {
+        let config = resolve(&[("APPLY_SHARD", "1/2")]).unwrap();
+        let names: Vec<String> = config.followed().iter().map(Symbol::to_string).collect();
+        assert_eq!(names, ["ETHUSDT"]);
+        assert_eq!(config.symbols.len(), 3, "reviewers look at all of them");
+        assert_eq!(config.share().as_deref(), Some("shard 1/2: 1 of 3 symbols"));
+        let whole = resolve(&[]).unwrap();
+        assert_eq!((whole.share(), whole.followed().len()), (None, 3));
+        for (shard, mend) in [
+            ("1/2", "none of SYMBOLS is in this shard"),
+            ("5/4", "as in 2/4"),
+            ("0/4", "as in 2/4"),
+            ("x", "as in 2/4"),
+        ] {
+            let mistakes = resolve(&[("APPLY_SHARD", shard), ("SYMBOLS", "BTCUSDT")]).unwrap_err();
+            let text = mistakes.to_string();
+            assert!(text.contains(&format!("APPLY_SHARD={shard}\n")), "{text}");
+            assert!(text.contains(mend), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_another_shard_follows_is_followed() {
+        let config = resolve(&[
+            ("APPLY_SHARD", "1/2"),
+            ("APPLY_ALLOWLIST", "BTCUSDT,ETHUSDT,XRPUSDT"),
+        ]);
+        let config = config.unwrap();
+        let unfollowed: Vec<&str> = config
+            .unfollowed()
+            .into_iter()
+            .map(Symbol::as_str)
+            .collect();
+        assert_eq!(unfollowed, ["XRPUSDT"]);
+    }
+
+    #[test]
+    fn ten_thousand_symbols_are_read_and_each_is_there_once() {
+        let names: Vec<String> = (0..10_000).map(|n| format!("S{n}USDT")).collect();
+        let twice = [names.join(","), names.join(",")].join(",");
+        let config = resolve(&[("SYMBOLS", &twice), ("APPLY_ALLOWLIST", &twice)]).unwrap();
+        assert_eq!(config.symbols.len(), 10_000);
+        assert!(config.unfollowed().is_empty());
     }
 
     #[test]

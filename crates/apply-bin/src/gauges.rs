@@ -1,5 +1,6 @@
 //! Figures that other crates keep and Prometheus asks for: read when the page is, never copied.
 
+use crate::config::Shard;
 use apply_core::{Occupancy, Room};
 use exchange_client::Client;
 use permit_redis::{RedisPermitStore, WatchMode};
@@ -120,6 +121,38 @@ impl Collector for RoomGauges {
             gauge(&mut encoder, name, help, as_i64(value))?;
         }
         Ok(())
+    }
+}
+
+/// Which part of the symbols this instance follows.
+#[derive(Debug)]
+pub(crate) struct ShareGauges {
+    pub(crate) shard: Shard,
+    pub(crate) symbols: usize,
+}
+
+impl Collector for ShareGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let e = &mut encoder;
+        gauge(
+            e,
+            "shard",
+            "Which shard of the symbols this instance follows, from 1 on",
+            number(self.shard.index()),
+        )?;
+        gauge(
+            e,
+            "shards",
+            "Into how many shards the symbols are cut; 1 where every instance follows all",
+            number(self.shard.count()),
+        )?;
+        gauge(
+            e,
+            "symbols_followed",
+            "Symbols this instance follows",
+            as_i64(self.symbols),
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     exit::Failure,
     front::Front,
-    gauges::{RoomGauges, StoreGauges, VenueGauges},
+    gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
     health::{Health, Manager, WithHealth},
     http,
@@ -17,7 +17,7 @@ use crate::{
     wiring::{Outside, Switched, serve},
 };
 use apply_core::{
-    ApplyLayer, Event, Mode, Observer, Ports, Room, Settings, recover, recovery::take_over,
+    ApplyLayer, Event, Mode, Observer, Ports, Room, Settings, Symbol, recover, recovery::take_over,
 };
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard};
@@ -59,6 +59,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     announce(&config)?;
+    let symbols = config.followed();
 
     let (listener, address) = http::listen(config.http, "APPLY_METRICS_PORT").await?;
     info!("Metrics on http://{address}/metrics");
@@ -80,10 +81,21 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     weigh(&board, config.state.strict).await?;
     let client = venue_client(&config).await?;
     let live = Live::new(
-        &config.symbols,
+        &symbols,
         Vitals::begun(config.mode, settings.attempt.as_str()),
     );
-    let metrics = metrics(&config, &permits, &settings.room, client.as_ref(), &live);
+    let share = ShareGauges {
+        shard: config.shard,
+        symbols: symbols.len(),
+    };
+    let metrics = metrics(
+        &symbols,
+        share,
+        &permits,
+        &settings.room,
+        client.as_ref(),
+        &live,
+    );
     let health = Health::default();
     let page = tokio::spawn(http::serve_with(
         listener,
@@ -103,7 +115,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
             board: board.clone(),
             halted: config.kill_switch,
             file: Some(HaltFile::at(config.state.halt_file.clone())),
-            front: Some(front(&config, &permits)?),
+            front: Some(front(&config, &symbols, &permits)?),
         },
         permits: permits.clone(),
         journal,
@@ -120,7 +132,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let layer = Arc::new(ApplyLayer::new(outside, settings, observer));
     let parts = page::Parts {
         layer: Arc::clone(&layer),
-        symbol: config.symbols[0].clone(),
+        symbol: symbols[0].clone(),
         permits: Some(permits),
         venue: client,
     };
@@ -137,16 +149,16 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         metrics,
         manager: manager.clone(),
         health: health.clone(),
-        symbol: config.symbols[0].clone(),
+        symbol: symbols[0].clone(),
         lease: config.state.lease,
         watchdog: config.state.watchdog,
     };
     let upkeep_stop = CancellationToken::new();
     let upkeep = tokio::spawn(upkeep.run(upkeep_stop.clone()));
-    let mut tasks = serve(&layer, &config.symbols, config.poll, &stop);
+    let mut tasks = serve(&layer, &symbols, config.poll, &stop);
     health.set_ready(true);
     manager.tell("READY=1");
-    info!("Ready: following {} symbols", config.symbols.len());
+    info!("Ready: following {} symbols", symbols.len());
 
     stop.cancelled().await;
     health.set_ready(false);
@@ -177,9 +189,13 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
 }
 
 /// What tells of proposals that were written.
-fn front(config: &Config, permits: &RedisPermitStore) -> Result<Front, Failure> {
+fn front(
+    config: &Config,
+    symbols: &[Symbol],
+    permits: &RedisPermitStore,
+) -> Result<Front, Failure> {
     let prefix = Keys::default().proposal;
-    Front::follow(permits, &prefix, &config.symbols, config.settle).map_err(|error| {
+    Front::follow(permits, &prefix, symbols, config.settle).map_err(|error| {
         Failure::unavailable(format!("cannot start a thread for short pauses: {error}"))
     })
 }
@@ -290,12 +306,10 @@ fn announce(config: &Config) -> Result<(), Failure> {
         config.redis,
         config.venue
     );
-    for symbol in config
-        .gates
-        .allowlist
-        .iter()
-        .filter(|s| !config.symbols.contains(s))
-    {
+    if let Some(share) = config.share() {
+        info!("This is {share}");
+    }
+    for symbol in config.unfollowed() {
         warn!("{symbol} may execute (APPLY_ALLOWLIST) but is not followed (SYMBOLS)");
     }
     if config.kill_switch {
@@ -385,7 +399,8 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
 }
 
 fn metrics(
-    config: &Config,
+    symbols: &[Symbol],
+    share: ShareGauges,
     permits: &RedisPermitStore,
     room: &Room,
     client: Option<&Client>,
@@ -395,12 +410,13 @@ fn metrics(
     let mut gauges: Vec<Box<dyn Collector>> = vec![
         Box::new(StoreGauges(permits.clone())),
         Box::new(RoomGauges(room.clone())),
+        Box::new(share),
         Box::new(page::FlowGauges(live.clone())),
     ];
     if let Some(client) = client {
         gauges.push(Box::new(VenueGauges(client.clone())));
     }
-    let metrics = Metrics::new(&config.symbols, &names, gauges);
+    let metrics = Metrics::new(symbols, &names, gauges);
     metrics.announce_reasons(permits.permits());
     metrics
 }

@@ -9,6 +9,7 @@ mod noticing;
 mod permits;
 mod proposals;
 mod scenarios;
+mod sharing;
 mod starting;
 mod topology;
 mod venue;

@@ -127,10 +127,13 @@ async fn look(config: &Config) -> Vec<Line> {
 
 fn settings(config: &Config) -> Vec<Line> {
     let names: Vec<&str> = config.permits.permits().iter().map(|p| p.name()).collect();
+    let share = config
+        .share()
+        .map_or_else(String::new, |share| format!(" ({share})"));
     let summary = format!(
-        "{}, follows {}, may execute {}, awaits {}",
+        "{}, follows {}{share}, may execute {}, awaits {}",
         mode(config.mode),
-        list(config.symbols.iter()),
+        list(config.followed().iter()),
         list(config.gates.allowlist.iter()),
         names.join(" and "),
     );
@@ -141,12 +144,7 @@ fn settings(config: &Config) -> Vec<Line> {
     for remark in &config.remarks {
         lines.push(Line("configuration", Found::Note(remark.clone())));
     }
-    let unseen = config
-        .gates
-        .allowlist
-        .iter()
-        .filter(|s| !config.symbols.contains(s));
-    for symbol in unseen {
+    for symbol in config.unfollowed() {
         let text = format!(
             "{symbol} may execute (APPLY_ALLOWLIST) but is not followed: add it to SYMBOLS"
         );

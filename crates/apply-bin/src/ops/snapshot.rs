@@ -68,6 +68,10 @@ impl Snapshot {
             halt(&self.halt),
             list(desk.config.gates.allowlist.iter()),
         );
+        // What follows is everybody's: it lies in Redis.
+        if let Some(share) = desk.config.share() {
+            page += &format!("this is      {share}\n");
+        }
         page += "\nlast plans and results\n";
         for (symbol, plan, result) in &self.symbols {
             match plan {
@@ -137,6 +141,7 @@ impl Snapshot {
             .collect();
         json!({
             "mode": mode(desk.config.mode),
+            "shard": desk.config.shard.to_string(),
             "halted": self.halt.is_on(),
             "halted_by": match &self.halt {
                 Halt::Off => None,
