@@ -8,6 +8,7 @@ use crate::{
     recovery::Recovery,
     waiting::Waiting,
 };
+use exchange_sim::Limits;
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 pub(crate) struct Page(String);
@@ -154,7 +155,7 @@ impl Page {
 
     pub(crate) fn recovery(&mut self, found: &Recovery) {
         let mut text = format!(
-            "\n**Start to ready with {} intents without an outcome**, half of their orders at the venue; {} starts; milliseconds.\n\n\
+            "\n**Start to ready with {} intents without an outcome**, half of their orders at the venue, which enforces the test host's limits; {} starts; milliseconds.\n\n\
              | | p50 | worst | p50 / p50 of its floor |\n|---|--:|--:|--:|\n",
             found.intents,
             found.ready.count()
@@ -173,6 +174,13 @@ impl Page {
             )
             .unwrap();
         }
+        writeln!(
+            text,
+            "\nRequest weight in the minute of such a start: {} of {}.",
+            found.weight,
+            Limits::test_host().weight_per_minute
+        )
+        .unwrap();
         self.0 += &text;
     }
 

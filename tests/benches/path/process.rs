@@ -28,6 +28,8 @@ impl Service {
         symbols: &str,
         more: &[(&str, &str)],
     ) -> Self {
+        // Asking for the first time may build it.
+        let program = apply_layer();
         let directory = std::env::temp_dir().join(format!("apply-bench-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
@@ -36,7 +38,7 @@ impl Service {
         // As under systemd, its lines go to one place that takes them at once.
         let log = fs::File::create(directory.join("log")).unwrap();
         let started = Instant::now();
-        let child = Command::new(apply_layer())
+        let child = Command::new(program)
             .arg("run")
             .env_clear()
             .env("APPLY_MODE", "testnet")

@@ -12,7 +12,7 @@ use apply_core::{
 };
 use apply_journal::{JournalSettings, RedbJournal};
 use exchange_client::{Client, Credentials, Settings};
-use exchange_sim::SimConfig;
+use exchange_sim::{Limits, SimConfig};
 use permit_gate::{AttemptId, PlanId};
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
@@ -29,9 +29,6 @@ use tokio::{
 
 /// As many requests as the service has under way at once.
 const CONNECTIONS: usize = 16;
-/// The venue takes 300 orders in ten seconds; these many go, and then the window is waited out.
-const ORDERS_AT_ONCE: usize = 250;
-const ORDERS_WINDOW: Duration = Duration::from_millis(10_100);
 /// What each position is before anything, as the venue holds it.
 const HELD: i64 = 1_000_000;
 /// How long ago the intents were written.
@@ -45,18 +42,23 @@ pub(crate) struct Recovery {
     pub(crate) empty: Samples,
     /// One bare `GET` for each intent.
     pub(crate) floor: Samples,
+    /// The most request weight that a minute of the venue's clock saw from these starts.
+    pub(crate) weight: u32,
 }
 
 pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
     let (mut ready, mut empty, mut floor) = (Vec::new(), Vec::new(), Vec::new());
+    let mut weight = 0;
     for _ in 0..rounds {
-        // Weight and positions are counted from the beginning each time.
         let server = RedisServer::start().await;
         let venue = Venue::start(intents);
         let names = wire::symbols(intents);
+        floor.push(bare(venue.address(), intents).await);
+        place(&venue, intents / 2).await;
+        // What was asked and placed up to here came without limits. From here on the venue enforces those of the test host.
+        venue.limit(Limits::test_host());
         empty.push(Service::start(&server, &venue, &names, &[]).ready_after);
 
-        place(&venue, intents / 2).await;
         let state = std::env::temp_dir().join(format!("apply-recovery-{}", std::process::id()));
         let _ = fs::remove_dir_all(&state);
         write(&state, intents).await;
@@ -68,7 +70,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
             &[("APPLY_STATE_DIR", state.to_str().unwrap())],
         );
         ready.push(service.ready_after);
-        floor.push(bare(venue.address(), intents).await);
+        weight = weight.max(venue.weight());
 
         // A figure counts only where every plan has the result that is true, and nothing was sent.
         let mut results = Follower::of_results(&server).await;
@@ -89,6 +91,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
         ready: Samples::new(ready),
         empty: Samples::new(empty),
         floor: Samples::new(floor),
+        weight,
     }
 }
 
@@ -108,9 +111,6 @@ async fn place(venue: &Venue, count: usize) {
         let number = wire::number(position.symbol.as_str());
         if number >= count {
             continue;
-        }
-        if placed > 0 && placed % ORDERS_AT_ONCE == 0 {
-            tokio::time::sleep(ORDERS_WINDOW).await;
         }
         let rules = client.fetch_rules(&position.symbol).await.unwrap();
         let id = client_order_id(&plan(number)).parse().unwrap();

@@ -1,7 +1,7 @@
 //! The simulated venue in a process of its own: this program again, with another argument.
 
 use crate::wire;
-use exchange_sim::{Sim, SimConfig, SymbolSpec};
+use exchange_sim::{Limits, Sim, SimConfig, SymbolSpec};
 use rust_decimal::Decimal;
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -86,17 +86,26 @@ impl Venue {
         format!("http://{}", self.address)
     }
 
+    /// Enforces these limits from now on, counted from zero.
+    pub(crate) fn limit(&self, limits: Limits) {
+        let body = serde_json::to_string(&limits).unwrap();
+        self.exchange("POST /sim/limits", &body);
+    }
+
+    /// The request weight that was used in this minute of the venue's clock, this question's 1 among it.
+    pub(crate) fn weight(&self) -> u32 {
+        let reply = self.exchange("GET /fapi/v1/time", "");
+        let used = reply.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("X-MBX-USED-WEIGHT-1M")
+                .then_some(value)
+        });
+        used.unwrap().parse().unwrap()
+    }
+
     /// The order log. An order's id ends with its plan's.
     pub(crate) fn orders(&self) -> Vec<Arrived> {
-        let mut socket = TcpStream::connect(&self.address).unwrap();
-        write!(
-            socket,
-            "GET /sim/orders HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        )
-        .unwrap();
-        let mut reply = String::new();
-        socket.read_to_string(&mut reply).unwrap();
+        let reply = self.exchange("GET /sim/orders", "");
         let (_, body) = reply.split_once("\r\n\r\n").unwrap();
         let log: serde_json::Value = serde_json::from_str(body).unwrap();
         let orders = log.as_array().or_else(|| log["orders"].as_array());
@@ -111,6 +120,22 @@ impl Venue {
                 })
             })
             .collect()
+    }
+
+    /// One request on a connection of its own; the reply with its head.
+    fn exchange(&self, what: &str, body: &str) -> String {
+        let mut socket = TcpStream::connect(&self.address).unwrap();
+        write!(
+            socket,
+            "{what} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )
+        .unwrap();
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+        reply
     }
 }
 
