@@ -44,7 +44,7 @@ impl RecoveryReport {
 /// bounds.
 const AT_ONCE: usize = 1024;
 
-/// With more open plans than this the profit of those that filled is not asked for: it is the
+/// With more plans to ask about than this the profit of those that filled is not asked for: it is the
 /// dearest question, and the venue's allowance a minute is needed for what became of the orders.
 const PROFIT_UP_TO: usize = 100;
 
@@ -55,10 +55,9 @@ const PROFIT_UP_TO: usize = 100;
 /// nothing. An error means that the journal could not be read: nothing may be served then.
 pub async fn recover<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport, PortError> {
     let unfinished = layer.ports().journal().fetch_unfinished().await?;
-    let profit = unfinished.len() <= PROFIT_UP_TO;
-    let (mine, left) = split(layer, unfinished, |entry| {
-        entry.result.is_none() && entry.intent.is_some()
-    });
+    let ordered = |entry: &Entry| entry.result.is_none() && entry.intent.is_some();
+    let profit = few(&unfinished, ordered);
+    let (mine, left) = split(layer, unfinished, ordered);
     let ends = stream::iter(mine)
         .map(|entry| finish(layer, entry, profit))
         .buffer_unordered(AT_ONCE);
@@ -77,8 +76,9 @@ pub async fn recover<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport, 
 /// be asked; what was taken over until then is finished.
 pub async fn take_over<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport, PortError> {
     let abandoned = layer.ports().plans().fetch_abandoned().await?;
-    let profit = abandoned.len() <= PROFIT_UP_TO;
-    let (mine, left) = split(layer, abandoned, |open| open.intent.is_some());
+    let ordered = |open: &OpenPlan| open.intent.is_some();
+    let profit = few(&abandoned, ordered);
+    let (mine, left) = split(layer, abandoned, ordered);
     let mut ends = stream::iter(mine)
         .map(|open| adopt(layer, open, profit))
         .buffer_unordered(AT_ONCE);
@@ -94,6 +94,11 @@ pub async fn take_over<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport
         Some(error) if report.is_empty() => Err(error),
         _ => Ok(report),
     }
+}
+
+/// Whether there is room to ask for profits beside what became of the orders.
+fn few<T>(all: &[T], ordered: impl Fn(&T) -> bool) -> bool {
+    all.iter().filter(|one| ordered(one)).count() <= PROFIT_UP_TO
 }
 
 /// In a dry run nobody may ask the venue: what came to an order is left alone, not given up.

@@ -352,3 +352,28 @@ async fn a_thousand_open_intents_are_asked_about_side_by_side() {
         "the allowance is kept for the orders"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn results_that_are_only_published_again_cost_no_plan_its_profit() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    stage.propose("PARTIAL_75");
+    let done = stage.carry_out().await;
+    let stage = Stage::new();
+    killed(&stage, 300).await;
+    for n in 1..=100 {
+        let mut result = done.clone();
+        result.plan = format!("{n:016x}").parse().unwrap();
+        stage.ports.journal.record_result(&result).await.unwrap();
+    }
+    stage
+        .venue()
+        .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
+    let next = stage.restarted("instance-a2");
+    let report = recover(&next.layer).await.unwrap();
+    assert_eq!((report.republished, report.settled), (100, 1));
+    let asked = stage
+        .venue()
+        .asked_for(|asked| matches!(asked, Asked::Profit(_)));
+    assert_eq!(asked.len(), 1, "one order became known");
+}
