@@ -21,10 +21,24 @@ pub(crate) struct Crowd {
     pub(crate) processor: Duration,
     /// KiB at its end.
     pub(crate) resident: u64,
+    /// Redis' processor time within the window, for everybody's commands.
+    pub(crate) redis: Duration,
     /// Commands Redis ran for one plan, those inside scripts and ours included.
     pub(crate) ran: f64,
     /// Scripts the service called for one plan.
     pub(crate) scripts: f64,
+    /// What following the symbols costs while nothing is proposed.
+    pub(crate) rest: Rest,
+}
+
+/// A service that has nothing to do.
+pub(crate) struct Rest {
+    /// From its start until it was ready.
+    pub(crate) ready_after: Duration,
+    /// KiB.
+    pub(crate) resident: u64,
+    /// Of one core.
+    pub(crate) share: f64,
 }
 
 pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
@@ -37,6 +51,7 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
         &names,
         &[("APPLY_PERMIT_WAIT_MS", "20000")],
     );
+    let rest = rest(&service, window).await;
 
     // The issuers have a connection of their own, as other programs would.
     let issuing = connect(&server).await;
@@ -91,7 +106,7 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
         total += count.expect("a result is not what it has to be");
     }
     let counted_before = total;
-    let (calls, scripts) = statistics_of(&mut statistics).await;
+    let before = Statistics::of(&mut statistics).await;
     let (started, processor) = (Instant::now(), service.processor());
     let until = tokio::time::Instant::now() + window;
     while let Ok(count) = tokio::time::timeout_at(until, finish.recv()).await {
@@ -99,7 +114,7 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
     }
     let within = started.elapsed();
     let processor = service.processor() - processor;
-    let (calls_after, scripts_after) = statistics_of(&mut statistics).await;
+    let after = Statistics::of(&mut statistics).await;
     let resident = service.resident();
     brains.abort();
     issuers.abort();
@@ -114,29 +129,63 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
         within,
         processor,
         resident,
-        ran: per_plan(calls_after - calls),
-        scripts: per_plan(scripts_after - scripts),
+        redis: after.processor - before.processor,
+        ran: per_plan(after.calls - before.calls),
+        scripts: per_plan(after.scripts - before.scripts),
+        rest,
     }
 }
 
-/// Calls in all and `EVALSHA` among them.
-async fn statistics_of(connection: &mut redis::aio::MultiplexedConnection) -> (u64, u64) {
-    let text: String = redis::cmd("INFO")
-        .arg("commandstats")
-        .query_async(connection)
-        .await
-        .unwrap();
-    let mut all = 0;
-    let mut scripts = 0;
-    for line in text.lines() {
-        let Some((name, rest)) = line.split_once(":calls=") else {
-            continue;
-        };
-        let calls: u64 = rest.split(',').next().unwrap().parse().unwrap();
-        all += calls;
-        if name.eq_ignore_ascii_case("cmdstat_evalsha") {
-            scripts = calls;
-        }
+/// Looks for as long as it takes to see a poll of every symbol, or a part of it.
+async fn rest(service: &Service, window: Duration) -> Rest {
+    // What starting costs is over.
+    tokio::time::sleep(window / 10).await;
+    let (at, processor) = (Instant::now(), service.processor());
+    tokio::time::sleep(window / 2).await;
+    let processor = service.processor() - processor;
+    Rest {
+        ready_after: service.ready_after,
+        resident: service.resident(),
+        share: processor.as_secs_f64() / at.elapsed().as_secs_f64(),
     }
-    (all, scripts)
+}
+
+/// What Redis counts.
+struct Statistics {
+    /// Commands, those inside scripts included, and `EVALSHA` among them.
+    calls: u64,
+    scripts: u64,
+    /// User and kernel.
+    processor: Duration,
+}
+
+impl Statistics {
+    async fn of(connection: &mut redis::aio::MultiplexedConnection) -> Self {
+        let text: String = redis::cmd("INFO")
+            .arg("all")
+            .query_async(connection)
+            .await
+            .unwrap();
+        let mut found = Self {
+            calls: 0,
+            scripts: 0,
+            processor: Duration::ZERO,
+        };
+        for line in text.lines() {
+            if let Some((name, rest)) = line.split_once(":calls=") {
+                let calls: u64 = rest.split(',').next().unwrap().parse().unwrap();
+                found.calls += calls;
+                if name.eq_ignore_ascii_case("cmdstat_evalsha") {
+                    found.scripts = calls;
+                }
+            }
+            for whose in ["used_cpu_sys:", "used_cpu_user:"] {
+                if let Some(seconds) = line.strip_prefix(whose) {
+                    let seconds: f64 = seconds.trim().parse().unwrap();
+                    found.processor += Duration::from_secs_f64(seconds);
+                }
+            }
+        }
+        found
+    }
 }

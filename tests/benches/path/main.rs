@@ -14,7 +14,9 @@
 )]
 
 mod crowd;
+mod flood;
 mod floor;
+mod growth;
 mod latency;
 mod monitor;
 mod numbers;
@@ -36,6 +38,8 @@ pub(crate) struct Sizes {
     pub(crate) crowds: Vec<usize>,
     /// How long each crowd is measured.
     pub(crate) window: Duration,
+    /// Ten times as many proposals as can be carried out.
+    pub(crate) flood: flood::Size,
     /// Plans that wait at once.
     pub(crate) waiting: Vec<usize>,
     /// Starts whose time is measured.
@@ -50,6 +54,11 @@ impl Sizes {
             rounds: 3_000,
             crowds: vec![1, 10, 100, 1_000],
             window: Duration::from_secs(10),
+            flood: flood::Size {
+                symbols: 1_000,
+                room: 100,
+                window: Duration::from_secs(5),
+            },
             waiting: vec![0, 1_000, 10_000],
             starts: 11,
             recovery: (1_000, 5),
@@ -62,6 +71,11 @@ impl Sizes {
             rounds: 50,
             crowds: vec![1, 10],
             window: Duration::from_secs(1),
+            flood: flood::Size {
+                symbols: 50,
+                room: 5,
+                window: Duration::from_secs(1),
+            },
             waiting: vec![0, 100],
             starts: 3,
             recovery: (20, 2),
@@ -76,7 +90,7 @@ fn main() {
     }
     let real = arguments.iter().any(|word| word == "--bench");
     let quick = arguments.iter().any(|word| word == "quick");
-    let only: Vec<&str> = ["latency", "crowd", "waiting", "start", "recovery"]
+    let only: Vec<&str> = ["latency", "crowd", "flood", "waiting", "start", "recovery"]
         .into_iter()
         .filter(|part| arguments.iter().any(|word| word == part))
         .collect();
@@ -101,6 +115,9 @@ fn main() {
                 rows.push(crowd::measure(*symbols, sizes.window).await);
             }
             page.crowd(&rows);
+        }
+        if wanted("flood") {
+            page.flood(&flood::measure(sizes.flood).await);
         }
         if wanted("waiting") {
             let mut rows = Vec::new();

@@ -2,6 +2,8 @@
 
 use crate::{
     crowd::Crowd,
+    flood::Flood,
+    growth,
     latency::Latency,
     numbers::{Samples, micros, times},
     process::Starts,
@@ -113,6 +115,80 @@ impl Page {
                 row.ran
             )
             .unwrap();
+        }
+        self.0 += &text;
+        self.0 += &growth::table(rows);
+    }
+
+    pub(crate) fn flood(&mut self, found: &Flood) {
+        let (kept, of, out_of_order) = found.kept;
+        let refused: Vec<String> = found
+            .refused
+            .iter()
+            .map(|(reason, count)| format!("{count} `{reason}`"))
+            .collect();
+        let [rest, busy, peak, over] = found.resident;
+        let millis = |time: Duration| format!("{:.1} ms", micros(time) / 1e3);
+        let mut text = format!(
+            "\n**A flood**: {} symbols rewritten for {} s ten times as fast as plans go through, room for {} of them.\n\n\
+             | | |\n|---|--:|\n",
+            found.size.symbols,
+            found.size.window.as_secs(),
+            found.size.room
+        );
+        for (name, value) in [
+            (
+                "plans/s that go through without it",
+                format!("{:.0}", found.full),
+            ),
+            (
+                "proposals/s offered",
+                format!(
+                    "{:.0}, {:.1} times as many",
+                    found.offered,
+                    found.offered / found.full
+                ),
+            ),
+            (
+                "plans/s carried out meanwhile",
+                format!("{:.0}", found.done),
+            ),
+            ("refused for now, until there was room", refused.join(", ")),
+            (
+                "resident, KiB: at rest, without it, at most in it, after it",
+                format!("{rest}, {busy}, {peak}, {over}"),
+            ),
+            (
+                "written once before or in it: carried out",
+                format!("{kept} of {of}"),
+            ),
+            (
+                "of these claimed before one that was refused earlier",
+                out_of_order.to_string(),
+            ),
+            (
+                "written once in it: proposal to result, p50 and worst",
+                format!(
+                    "{}, {}",
+                    millis(found.amidst.p50()),
+                    millis(found.amidst.worst())
+                ),
+            ),
+            (
+                "after its end, until a plan takes no longer than 99 of 100 did before",
+                millis(found.normal_after),
+            ),
+            (
+                "one plan at a time, proposal to result, p50: before, after, ratio",
+                format!(
+                    "{}, {}, {:.2}",
+                    millis(found.before.p50()),
+                    millis(found.after.p50()),
+                    times(found.after.p50(), found.before.p50())
+                ),
+            ),
+        ] {
+            writeln!(text, "| {name} | {value} |").unwrap();
         }
         self.0 += &text;
     }

@@ -6,6 +6,8 @@ use exchange_sim::SimConfig;
 use redis_harness::RedisServer;
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -81,6 +83,24 @@ impl Service {
     /// What it logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// Its page under `/metrics`.
+    pub(crate) fn metrics(&self) -> String {
+        let log = self.log();
+        let address = log
+            .split_once("Metrics on http://")
+            .and_then(|(_, rest)| rest.split('/').next())
+            .unwrap();
+        let mut socket = TcpStream::connect(address).unwrap();
+        write!(
+            socket,
+            "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut page = String::new();
+        socket.read_to_string(&mut page).unwrap();
+        page
     }
 
     /// Resident memory in KiB.

@@ -135,6 +135,53 @@ async fn who_was_refused_first_has_the_first_place_that_is_free() {
 }
 
 #[tokio::test]
+async fn what_nobody_rewrites_keeps_its_turn_and_its_words_while_others_are_rewritten() {
+    const KEPT: [&str; 3] = ["S01USDT", "S02USDT", "S03USDT"];
+    let symbols = symbols(8);
+    let stage = stage(&symbols).await;
+    let service = ready(&stage, &symbols, 1).await;
+    stage.propose(&symbols[0], "PARTIAL_75").await;
+    stage.only_plan(&symbols[0]).await;
+    for symbol in &symbols[1..] {
+        stage
+            .propose_with(symbol, "PARTIAL_75", &[("R_net", "0")])
+            .await;
+        let named = format!("symbol={symbol}");
+        service.line_with(&["refused for now", &named]).await;
+    }
+    // Those of the last four that still wait are rewritten during every single plan.
+    let mut round = 0;
+    for (number, symbol) in symbols.iter().enumerate() {
+        for _ in 0..5 {
+            round += 1;
+            for other in symbols.iter().skip(4.max(number + 1)) {
+                let words = [("R_net", &*round.to_string())];
+                stage.propose_with(other, "PARTIAL_50", &words).await;
+            }
+        }
+        let plan = stage.only_plan(symbol).await;
+        stage.approve(&plan, "0.05").await;
+        let result = stage.result_of(plan.get("plan_id")).await;
+        assert_eq!(result.get("executed"), "True", "{symbol}");
+        if KEPT.contains(&symbol.as_str()) {
+            assert_eq!(
+                (plan.get("action"), plan.get("R_net")),
+                ("PARTIAL_75", "0.0")
+            );
+        }
+    }
+    let plans = stage.entries(PLANS).await;
+    let claimed: Vec<&str> = plans.iter().map(|plan| plan.get("symbol")).collect();
+    assert_eq!(
+        claimed, symbols,
+        "each once, in the order of their refusals"
+    );
+    assert_eq!(stage.orders().len(), symbols.len());
+    assert_eq!(service.metric(REFUSED).await.as_deref(), Some("7"));
+    service.stopped_well().await;
+}
+
+#[tokio::test]
 async fn who_waits_for_room_is_left_for_the_next_start() {
     let symbols = symbols(2);
     let stage = stage(&symbols).await;
