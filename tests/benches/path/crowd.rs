@@ -2,6 +2,7 @@
 
 use crate::{
     process::Service,
+    statistics::Statistics,
     venue::Venue,
     wire::{self, Follower, connect},
 };
@@ -114,7 +115,7 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
     }
     let within = started.elapsed();
     let processor = service.processor() - processor;
-    let after = Statistics::of(&mut statistics).await;
+    let redis = Statistics::of(&mut statistics).await.since(&before);
     let resident = service.resident();
     brains.abort();
     issuers.abort();
@@ -129,9 +130,9 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
         within,
         processor,
         resident,
-        redis: after.processor - before.processor,
-        ran: per_plan(after.calls - before.calls),
-        scripts: per_plan(after.scripts - before.scripts),
+        redis: redis.processor,
+        ran: per_plan(redis.all()),
+        scripts: per_plan(redis.calls_of("evalsha")),
         rest,
     }
 }
@@ -147,45 +148,5 @@ async fn rest(service: &Service, window: Duration) -> Rest {
         ready_after: service.ready_after,
         resident: service.resident(),
         share: processor.as_secs_f64() / at.elapsed().as_secs_f64(),
-    }
-}
-
-/// What Redis counts.
-struct Statistics {
-    /// Commands, those inside scripts included, and `EVALSHA` among them.
-    calls: u64,
-    scripts: u64,
-    /// User and kernel.
-    processor: Duration,
-}
-
-impl Statistics {
-    async fn of(connection: &mut redis::aio::MultiplexedConnection) -> Self {
-        let text: String = redis::cmd("INFO")
-            .arg("all")
-            .query_async(connection)
-            .await
-            .unwrap();
-        let mut found = Self {
-            calls: 0,
-            scripts: 0,
-            processor: Duration::ZERO,
-        };
-        for line in text.lines() {
-            if let Some((name, rest)) = line.split_once(":calls=") {
-                let calls: u64 = rest.split(',').next().unwrap().parse().unwrap();
-                found.calls += calls;
-                if name.eq_ignore_ascii_case("cmdstat_evalsha") {
-                    found.scripts = calls;
-                }
-            }
-            for whose in ["used_cpu_sys:", "used_cpu_user:"] {
-                if let Some(seconds) = line.strip_prefix(whose) {
-                    let seconds: f64 = seconds.trim().parse().unwrap();
-                    found.processor += Duration::from_secs_f64(seconds);
-                }
-            }
-        }
-        found
     }
 }

@@ -13,6 +13,7 @@
     clippy::float_arithmetic
 )]
 
+mod cluster;
 mod crowd;
 mod flood;
 mod floor;
@@ -23,6 +24,7 @@ mod numbers;
 mod page;
 mod process;
 mod recovery;
+mod statistics;
 mod venue;
 mod waiting;
 mod wire;
@@ -36,7 +38,9 @@ pub(crate) struct Sizes {
     pub(crate) rounds: usize,
     /// Symbols at once, smallest first.
     pub(crate) crowds: Vec<usize>,
-    /// How long each crowd is measured.
+    /// Symbols at once on a cluster.
+    pub(crate) on_cluster: usize,
+    /// How long each of these is measured.
     pub(crate) window: Duration,
     /// Ten times as many proposals as can be carried out.
     pub(crate) flood: flood::Size,
@@ -53,6 +57,7 @@ impl Sizes {
         Self {
             rounds: 3_000,
             crowds: vec![1, 10, 100, 1_000],
+            on_cluster: 1_000,
             window: Duration::from_secs(10),
             flood: flood::Size {
                 symbols: 1_000,
@@ -70,6 +75,7 @@ impl Sizes {
         Self {
             rounds: 50,
             crowds: vec![1, 10],
+            on_cluster: 10,
             window: Duration::from_secs(1),
             flood: flood::Size {
                 symbols: 50,
@@ -90,10 +96,12 @@ fn main() {
     }
     let real = arguments.iter().any(|word| word == "--bench");
     let quick = arguments.iter().any(|word| word == "quick");
-    let only: Vec<&str> = ["latency", "crowd", "flood", "waiting", "start", "recovery"]
-        .into_iter()
-        .filter(|part| arguments.iter().any(|word| word == part))
-        .collect();
+    let only: Vec<&str> = [
+        "latency", "crowd", "cluster", "flood", "waiting", "start", "recovery",
+    ]
+    .into_iter()
+    .filter(|part| arguments.iter().any(|word| word == part))
+    .collect();
     let wanted = |part: &str| only.is_empty() || only.contains(&part);
     let sizes = if real && !quick {
         Sizes::real()
@@ -115,6 +123,9 @@ fn main() {
                 rows.push(crowd::measure(*symbols, sizes.window).await);
             }
             page.crowd(&rows);
+        }
+        if wanted("cluster") {
+            page.cluster(&cluster::measure(sizes.on_cluster, sizes.window).await);
         }
         if wanted("flood") {
             page.flood(&flood::measure(sizes.flood).await);

@@ -1,6 +1,7 @@
 //! The figures as tables, each beside its reference from the same run.
 
 use crate::{
+    cluster::OnCluster,
     crowd::Crowd,
     flood::Flood,
     growth,
@@ -118,6 +119,37 @@ impl Page {
         }
         self.0 += &text;
         self.0 += &growth::table(rows);
+    }
+
+    pub(crate) fn cluster(&mut self, found: &OnCluster) {
+        let plans = found.plans as f64;
+        let seconds = found.within.as_secs_f64();
+        let mut text = format!(
+            "\n**On a cluster** of {} masters, tagged permit keys, {} symbols: {:.0} plans/s. Everybody's commands, those inside \
+             scripts too.\n\n| master | streams there | permits written there | commands a plan | its processor time a plan, µs | its share of a core |\n\
+             |--:|---|--:|--:|--:|--:|\n",
+            found.masters.len(),
+            found.symbols,
+            plans / seconds
+        );
+        let permits: u64 = found.masters.iter().map(|master| master.permits).sum();
+        for (number, master) in found.masters.iter().enumerate() {
+            let streams = match master.streams.is_empty() {
+                true => "–".to_owned(),
+                false => master.streams.join(", "),
+            };
+            writeln!(
+                text,
+                "| {} | {streams} | {:.1} % | {:.1} | {:.0} | {:.0} % |",
+                number + 1,
+                master.permits as f64 / permits as f64 * 100.0,
+                master.commands as f64 / plans,
+                micros(master.processor) / plans,
+                master.processor.as_secs_f64() / seconds * 100.0
+            )
+            .unwrap();
+        }
+        self.0 += &text;
     }
 
     pub(crate) fn flood(&mut self, found: &Flood) {
