@@ -6,6 +6,7 @@ use crate::{
     service::{Service, ServiceBuilder},
     wait::within,
 };
+use exchange_client::{Client, Credentials, Settings};
 use exchange_sim::{OrderRecord, Sim, SimConfig, SimHandle, SymbolSpec};
 use redis::{AsyncCommands, AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
@@ -92,6 +93,18 @@ impl Stage {
     /// The venue's inside view: its order log is the judge.
     pub fn venue(&self) -> &SimHandle {
         self.sim.handle()
+    }
+
+    /// A client of one's own on the venue's account.
+    pub async fn client(&self) -> Client {
+        let wrong = |error: &dyn std::fmt::Display| -> ! { panic!("no client: {error}") };
+        let host = self.sim.url().parse().unwrap_or_else(|error| wrong(&error));
+        let credentials = Credentials::hmac(SimConfig::API_KEY, SimConfig::API_SECRET)
+            .unwrap_or_else(|error| wrong(&error));
+        let client = Client::new(host, credentials, Settings::default())
+            .unwrap_or_else(|error| wrong(&error));
+        client.warm_up().await.unwrap_or_else(|error| wrong(&error));
+        client
     }
 
     /// Every order that arrived at the venue.

@@ -8,8 +8,8 @@ use apply_core::{
 };
 use exchange_client::{
     self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, NotExecuted, OrderReport,
-    PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopStatus,
-    SymbolRules, Unresolved, VenueTime,
+    PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopReport,
+    StopSettlement, StopStatus, SymbolRules, Unconfirmed, Unresolved, VenueTime,
 };
 use futures_util::future::join;
 use permit_gate::PlanId;
@@ -254,18 +254,13 @@ impl Exchange for Venue {
                 Ok(intent) => intent.sign_by(desk.window.not_after),
                 Err(error) => return not_sent(error.to_string()),
             };
+        let (side, window) = (stop.side(), desk.window);
         match client.replace_stop(&intent).await {
             client::StopReplacement::Replaced {
                 new,
                 removed,
                 left_over,
-            } => StopReplacement::Placed(StopPlaced {
-                order_id: new.algo_id.to_string(),
-                side: stop.side(),
-                trigger: intent.trigger().get(),
-                cancelled: removed.iter().map(u64::to_string).collect(),
-                left_over: left_over.iter().map(u64::to_string).collect(),
-            }),
+            } => StopReplacement::Placed(placed(&intent, side, &new, &removed, &left_over)),
             client::StopReplacement::Rejected(no) => StopReplacement::Rejected {
                 code: no.code,
                 message: no.to_string(),
@@ -274,9 +269,9 @@ impl Exchange for Venue {
             client::StopReplacement::NotRead(error) => {
                 not_sent(format!("the stops in place could not be read: {error}"))
             }
-            unconfirmed @ client::StopReplacement::Unconfirmed(_) => StopReplacement::Unknown {
-                why: unconfirmed.to_string(),
-            },
+            client::StopReplacement::Unconfirmed(unconfirmed) => {
+                finish_stop(client, &intent, side, window, &unconfirmed).await
+            }
         }
     }
 
@@ -286,8 +281,18 @@ impl Exchange for Venue {
         plan: &PlanId,
         trace: &OrderTrace,
     ) -> StopReplacement {
-        match self.look_for_stop(symbol, plan, trace).await {
-            Ok(replacement) => replacement,
+        let asked = self.client().and_then(|client| {
+            let id = client_order_id(plan)
+                .parse::<ClientAlgoId>()
+                .map_err(|error| unfit(&error))?;
+            let (_, window) = untrace(symbol, plan, trace)?;
+            Ok((client, id, window))
+        });
+        match asked {
+            Ok((client, id, window)) => {
+                let found = look_for_stop(client, &id, window, false).await;
+                as_it_stands(found, trace.side, false)
+            }
             Err(error) => StopReplacement::Unknown {
                 why: error.to_string(),
             },
@@ -323,62 +328,113 @@ const VENUE_BEHIND: Duration = Duration::from_secs(30);
 /// Between two rounds of questions.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-impl Venue {
-    /// What became of a stop that may have been placed. Where it is there the old ones may be too:
-    /// they guard as well, and a person or the next move takes them away.
-    async fn look_for_stop(
-        &self,
-        symbol: &Symbol,
-        plan: &PlanId,
-        trace: &OrderTrace,
-    ) -> Result<StopReplacement, ExchangeError> {
-        let client = self.client()?;
-        let id = client_order_id(plan)
-            .parse::<ClientAlgoId>()
-            .map_err(|error| unfit(&error))?;
-        let (_, window) = untrace(symbol, plan, trace)?;
-        let started = tokio::time::Instant::now();
-        loop {
-            let closed = client.server_time() > window.closes();
-            match client.fetch_stop(&id).await {
-                Ok(Some(stop)) => {
-                    let stands = matches!(
-                        stop.status,
-                        StopStatus::New
-                            | StopStatus::Triggering
-                            | StopStatus::Triggered
-                            | StopStatus::Finished
-                    );
-                    return Ok(match stop.trigger_price {
-                        Some(trigger) if stands => StopReplacement::Placed(StopPlaced {
-                            order_id: stop.algo_id.to_string(),
-                            side: trace.side,
-                            trigger,
-                            cancelled: Vec::new(),
-                            left_over: Vec::new(),
-                        }),
-                        _ => StopReplacement::Unknown {
-                            why: format!("stop {} is {}", stop.algo_id, stop.status),
-                        },
-                    });
-                }
-                // Asked after the moment from which on it could no longer land.
-                Ok(None) if closed => {
-                    return Ok(StopReplacement::NotSent {
-                        why: "the venue does not know the stop, and it can no longer land".into(),
-                    });
-                }
-                Ok(None) => {}
-                Err(error) if started.elapsed() >= VENUE_AWAY => return Err(unavailable(error)),
-                Err(_) => {}
-            }
-            sleep(PAUSE).await;
-        }
+/// A stop that left and was not confirmed is asked about. Where it stands the old ones go.
+async fn finish_stop(
+    client: &Client,
+    intent: &StopIntent,
+    side: Side,
+    window: SendWindow,
+    unconfirmed: &Unconfirmed,
+) -> StopReplacement {
+    let window = unconfirmed
+        .placing
+        .as_ref()
+        .map_or(window, |unknown| unknown.window);
+    let shown = unconfirmed.seen.is_some();
+    let found = look_for_stop(client, intent.id(), window, shown).await;
+    let found = as_it_stands(found, side, shown);
+    if !matches!(found, StopReplacement::Placed(_)) {
+        return found;
+    }
+    // Its id is used up, so this places nothing.
+    match client.replace_stop(intent).await {
+        client::StopReplacement::Replaced {
+            new,
+            removed,
+            left_over,
+        } => StopReplacement::Placed(placed(intent, side, &new, &removed, &left_over)),
+        _ => found,
     }
 }
 
-/// Between two questions about a stop.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Asks about a stop until the answer is one. One that the venue has shown and denies is asked about
+/// for as long as the venue may be behind itself.
+async fn look_for_stop(
+    client: &Client,
+    id: &ClientAlgoId,
+    window: SendWindow,
+    shown: bool,
+) -> StopSettlement {
+    let started = tokio::time::Instant::now();
+    loop {
+        let settlement = client.settle_stop(id, window, PATIENCE).await;
+        let patience = match &settlement {
+            StopSettlement::Unresolved(_) => VENUE_AWAY,
+            StopSettlement::NeverArrived if shown => VENUE_BEHIND,
+            StopSettlement::NeverArrived | StopSettlement::Known(_) => return settlement,
+        };
+        if started.elapsed() >= patience {
+            return settlement;
+        }
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// What is known of a stop as the end of a move. Where it is there the old ones may be too: they guard
+/// as well, and a person or the next move takes them away.
+fn as_it_stands(found: StopSettlement, side: Side, shown: bool) -> StopReplacement {
+    let stop = match found {
+        StopSettlement::Known(stop) => stop,
+        StopSettlement::NeverArrived if shown => {
+            return StopReplacement::Unknown {
+                why: "the venue confirmed the stop and does not show it".into(),
+            };
+        }
+        StopSettlement::NeverArrived => {
+            return StopReplacement::NotSent {
+                why: "the venue does not know the stop, and it can no longer land".into(),
+            };
+        }
+        StopSettlement::Unresolved(why) => {
+            return StopReplacement::Unknown {
+                why: why.to_string(),
+            };
+        }
+    };
+    let stands = matches!(
+        stop.status,
+        StopStatus::New | StopStatus::Triggering | StopStatus::Triggered | StopStatus::Finished
+    );
+    match stop.trigger_price {
+        Some(trigger) if stands => StopReplacement::Placed(StopPlaced {
+            order_id: stop.algo_id.to_string(),
+            side,
+            trigger,
+            cancelled: Vec::new(),
+            left_over: Vec::new(),
+        }),
+        _ => StopReplacement::Unknown {
+            why: format!("stop {} is {}", stop.algo_id, stop.status),
+        },
+    }
+}
+
+fn placed(
+    intent: &StopIntent,
+    side: Side,
+    new: &StopReport,
+    removed: &[u64],
+    left_over: &[u64],
+) -> StopPlaced {
+    let numbers = |all: &[u64]| all.iter().map(u64::to_string).collect();
+    StopPlaced {
+        order_id: new.algo_id.to_string(),
+        side,
+        trigger: intent.trigger().get(),
+        cancelled: numbers(removed),
+        left_over: numbers(left_over),
+    }
+}
 
 fn not_sent(why: impl fmt::Display) -> Submission {
     Submission::NotSent {

@@ -254,7 +254,8 @@ pub trait Exchange: Send + Sync {
     ) -> impl Future<Output = Result<Option<Profit>, ExchangeError>> + Send;
 
     /// Replaces the symbol's protective stop: places the new one, confirms it, then cancels the
-    /// old, so that the position is never bare.
+    /// old, so that the position is never bare. A new one whose placing has no clear end is asked
+    /// about, never sent again, before this answers.
     fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,

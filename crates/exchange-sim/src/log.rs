@@ -1,4 +1,5 @@
-//! The order log: every `POST /fapi/v1/order` that arrived, and what became of it. The judge in tests.
+//! The order log and the stop log: every `POST /fapi/v1/order` and `POST /fapi/v1/algoOrder` that arrived, and what became
+//! of it. The judges in tests.
 
 use std::{
     collections::VecDeque,
@@ -31,7 +32,7 @@ pub enum OrderOutcome {
     NotExecuted,
 }
 
-/// One entry of the order log.
+/// One entry of the order log, or of the stop log, where a stop counts as an order that never fills.
 ///
 /// As JSON: decimals are strings, `at` is left out, times are nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,7 +48,7 @@ pub struct OrderRecord {
     pub unix_ns: u64,
     /// All parameters as they were sent, query before body, signature included.
     pub params: String,
-    /// `newClientOrderId` as sent.
+    /// `newClientOrderId` as sent; a stop's `clientAlgoId`.
     pub client_order_id: Option<String>,
     /// `symbol` as sent.
     pub symbol: Option<String>,
@@ -56,7 +57,7 @@ pub struct OrderRecord {
     /// How much filled at execution, in the base asset.
     #[serde(serialize_with = "as_text")]
     pub executed_qty: Decimal,
-    /// The venue's id of the order, where one was made.
+    /// The venue's id of the order or stop, where one was made.
     pub order_id: Option<u64>,
     /// The fault that touched the request.
     pub fault: Option<FaultId>,
@@ -118,7 +119,8 @@ impl OrderLog {
                     .unwrap_or_default(),
             ),
             params: request.joined_parameters(),
-            client_order_id: peek(request, "newClientOrderId"),
+            client_order_id: peek(request, "newClientOrderId")
+                .or_else(|| peek(request, "clientAlgoId")),
             symbol: peek(request, "symbol"),
             outcome: OrderOutcome::Pending,
             executed_qty: Decimal::ZERO,

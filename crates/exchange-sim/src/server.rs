@@ -15,7 +15,7 @@ use crate::{
     fault::{Action, Delivery, Instead, Script},
     http::{NoRequest, Reply, Request, read_request},
     log::{OrderOutcome, Verdict},
-    state::{Arrival, Late, Shared},
+    state::{Arrival, Entry, Late, Shared},
 };
 
 /// Whether a connection serves another request after this one.
@@ -125,23 +125,23 @@ async fn serve_request(
         let arrival = state.arrive(request);
         (arrival, state.orders.total())
     };
-    if arrival.seq.is_some() {
+    if matches!(arrival.entry, Some(Entry::Order(_))) {
         shared.arrived.send_replace(arrived);
     }
     let Arrival {
         fault,
         latency,
-        seq,
+        entry,
     } = arrival;
     pause(latency).await;
     let Some((_, fault)) = fault else {
-        let reply = execute(shared, request, seq, &Script::default());
+        let reply = execute(shared, request, entry, &Script::default());
         return send(stream, &reply, request.keep_alive).await;
     };
     pause(Duration::from_millis(fault.delay_before_ms)).await;
     let delivery = match fault.action {
         Action::NotExecuted(instead) => {
-            settle_unexecuted(shared, seq);
+            settle_unexecuted(shared, entry);
             pause(Duration::from_millis(fault.delay_after_ms)).await;
             return deliver_instead(stream, instead, request.keep_alive).await;
         }
@@ -153,14 +153,14 @@ async fn serve_request(
             // The server is gone only when this connection is about to end too.
             let _ = shared.late.send(Late {
                 request: request.clone(),
-                seq,
+                entry,
                 after: Duration::from_millis(after_ms),
                 script,
             });
             return deliver_instead(stream, instead, request.keep_alive).await;
         }
         Action::Executed { script, delivery } => {
-            let reply = execute(shared, request, seq, &script);
+            let reply = execute(shared, request, entry, &script);
             pause(Duration::from_millis(fault.delay_after_ms)).await;
             (delivery, reply)
         }
@@ -168,25 +168,25 @@ async fn serve_request(
     deliver(stream, delivery, request.keep_alive).await
 }
 
-fn execute(shared: &Shared, request: &Request, seq: Option<u64>, script: &Script) -> Reply {
+fn execute(shared: &Shared, request: &Request, entry: Option<Entry>, script: &Script) -> Reply {
     let mut state = shared.lock();
     let now = state.venue.server_time();
     let answered = state.venue.answer(request, now, script);
-    if let (Some(seq), Some(verdict)) = (seq, answered.verdict) {
-        state.orders.settle(seq, verdict);
+    if let (Some(entry), Some(verdict)) = (entry, answered.verdict) {
+        state.settle(entry, verdict);
     }
     answered.reply
 }
 
 async fn act_late(late: Late, shared: Arc<Shared>) {
     pause(late.after).await;
-    execute(&shared, &late.request, late.seq, &late.script);
+    execute(&shared, &late.request, late.entry, &late.script);
 }
 
-fn settle_unexecuted(shared: &Shared, seq: Option<u64>) {
-    if let Some(seq) = seq {
-        shared.lock().orders.settle(
-            seq,
+fn settle_unexecuted(shared: &Shared, entry: Option<Entry>) {
+    if let Some(entry) = entry {
+        shared.lock().settle(
+            entry,
             Verdict {
                 outcome: OrderOutcome::NotExecuted,
                 executed_qty: rust_decimal::Decimal::ZERO,

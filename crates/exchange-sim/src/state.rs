@@ -13,7 +13,7 @@ use crate::{
     config::{Drift, SimConfig},
     fault::{Fault, FaultId, Faults, Script},
     http::Request,
-    log::OrderLog,
+    log::{OrderLog, Verdict},
     venue::Venue,
 };
 
@@ -38,6 +38,7 @@ pub(crate) struct State {
     pub(crate) venue: Venue,
     pub(crate) faults: Faults,
     pub(crate) orders: OrderLog,
+    pub(crate) stops: OrderLog,
     pub(crate) latency: Duration,
     pub(crate) reset_next: u32,
     wire: BTreeMap<(String, String), (u64, u64)>,
@@ -47,8 +48,15 @@ pub(crate) struct State {
 pub(crate) struct Arrival {
     pub(crate) fault: Option<(FaultId, Fault)>,
     pub(crate) latency: Duration,
-    /// The entry in the order log, where the request is a new order.
-    pub(crate) seq: Option<u64>,
+    /// The entry in one of the logs, where the request is a new order or a new stop.
+    pub(crate) entry: Option<Entry>,
+}
+
+/// An entry in one of the two logs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Entry {
+    Order(u64),
+    Stop(u64),
 }
 
 impl State {
@@ -56,14 +64,26 @@ impl State {
     pub(crate) fn arrive(&mut self, request: &Request) -> Arrival {
         self.count(request);
         let fault = self.faults.take_for(request);
-        let seq = request.is("POST", "/fapi/v1/order").then(|| {
-            self.orders
-                .arrive(request, fault.as_ref().map(|(id, _)| *id))
-        });
+        let touched_by = fault.as_ref().map(|(id, _)| *id);
+        let entry = if request.is("POST", "/fapi/v1/order") {
+            Some(Entry::Order(self.orders.arrive(request, touched_by)))
+        } else if request.is("POST", "/fapi/v1/algoOrder") {
+            Some(Entry::Stop(self.stops.arrive(request, touched_by)))
+        } else {
+            None
+        };
         Arrival {
             fault,
             latency: self.latency,
-            seq,
+            entry,
+        }
+    }
+
+    /// Notes what became of what arrived.
+    pub(crate) fn settle(&mut self, entry: Entry, verdict: Verdict) {
+        match entry {
+            Entry::Order(seq) => self.orders.settle(seq, verdict),
+            Entry::Stop(seq) => self.stops.settle(seq, verdict),
         }
     }
 
@@ -97,7 +117,7 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Late {
     pub(crate) request: Request,
-    pub(crate) seq: Option<u64>,
+    pub(crate) entry: Option<Entry>,
     pub(crate) after: Duration,
     pub(crate) script: Script,
 }
@@ -123,6 +143,7 @@ impl Shared {
                 venue: Venue::new(config),
                 faults: Faults::default(),
                 orders: OrderLog::new(config.capacity),
+                stops: OrderLog::new(config.capacity),
                 latency: config.latency,
                 reset_next: 0,
                 wire: BTreeMap::new(),

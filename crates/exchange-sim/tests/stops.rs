@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use exchange_sim::{Fault, Script, Sim, Veil, When};
+use exchange_sim::{Canned, Fault, OrderOutcome, Script, Sim, Veil, When};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -209,4 +209,41 @@ async fn a_placed_stop_can_stay_unseen_too() {
         -2013
     );
     assert_eq!(algo_status(&sim, "sl").await["algoStatus"], "NEW");
+}
+
+#[tokio::test]
+async fn every_stop_that_arrived_is_in_the_stop_log_with_what_became_of_it() {
+    let sim = long_btc().await;
+    let gone = When::algo_order().client_id("gone");
+    let lost = sim
+        .handle()
+        .script(Fault::reply(gone, false, Canned::internal_503()));
+    for (trigger, id, status) in [
+        ("63000", "kept", 200),
+        ("64000", "refused", 400),
+        ("62000", "gone", 503),
+    ] {
+        let answer = signed_request(&sim, "POST", ALGO, &sized_stop(trigger, id)).await;
+        assert_eq!(answer.status, status);
+    }
+    let stops = sim.handle().stops();
+    let told: Vec<_> = stops
+        .iter()
+        .map(|stop| (stop.client_order_id.as_deref(), stop.outcome))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some("kept"), OrderOutcome::Open),
+            (Some("refused"), OrderOutcome::Rejected(-2021)),
+            (Some("gone"), OrderOutcome::NotExecuted),
+        ]
+    );
+    let open = sim.handle().open_stops("BTCUSDT");
+    assert_eq!((stops[0].fault, stops[2].fault), (None, Some(lost)));
+    assert_eq!(stops[0].order_id, Some(open[0].algo_id));
+    assert_eq!(
+        (sim.handle().stops_dropped(), sim.handle().order_count()),
+        (0, 0)
+    );
 }

@@ -3,6 +3,7 @@
 use super::{
     dice::Dice,
     script::PlanScript,
+    stops::{self, Moving},
     wire::{Loss, Script},
 };
 use exchange_sim::{Canned, Delivery, Fault, Fill, Instead, Veil, When};
@@ -63,6 +64,8 @@ pub(crate) enum Scenario {
     DiskFull { how: Full },
     /// The kill switch is turned while plans wait.
     Switched { how: Switch },
+    /// The plans move stops instead of closing.
+    StopMoved { how: Moving },
 }
 
 /// When the snapshot was taken.
@@ -153,13 +156,14 @@ const SHORT: Duration = Duration::from_millis(500);
 
 impl Case {
     /// How many rows the matrix has. As many cases in a row play each of them once.
-    pub const ROWS: u64 = ROWS.len() as u64;
+    pub const ROWS: u64 = (ROWS.len() + stops::ROWS.len()) as u64;
 
     /// The case of this seed and number: always the same one.
     pub fn draw(seed: u64, number: u64) -> Self {
         let mut dice = Dice::of(seed, number);
-        let row = usize::try_from(number).unwrap_or(0) % ROWS.len();
-        let scenario = ROWS[row](&mut dice);
+        let mut rows = ROWS.iter().chain(&stops::ROWS);
+        let row = usize::try_from(number % Self::ROWS).unwrap_or(0);
+        let scenario = rows.nth(row).map_or(Scenario::Calm, |draw| draw(&mut dice));
         Self::with(seed, number, scenario, dice)
     }
 
@@ -179,7 +183,11 @@ impl Case {
                     }
                     false => plan,
                 };
-                if held { plan.held() } else { plan }
+                let plan = if held { plan.held() } else { plan };
+                match scenario {
+                    Scenario::StopMoved { .. } => plan.moving_its_stop(&mut dice),
+                    _ => plan,
+                }
             })
             .collect();
         Self {
@@ -207,6 +215,11 @@ impl Case {
         let harmless = match &self.scenario {
             Scenario::Calm | Scenario::TermStorm { .. } | Scenario::AnswerLost { .. } => true,
             Scenario::Venue { executes, .. } => *executes,
+            Scenario::StopMoved { how } => match how {
+                Moving::Calm => true,
+                Moving::Venue { places, .. } => *places,
+                Moving::DiesAt(_) | Moving::KilledAt { .. } => false,
+            },
             Scenario::TwoMachines { to_one } => {
                 matches!(to_one, ToOne::Nothing | ToOne::Forgotten)
             }
@@ -276,6 +289,7 @@ impl Scenario {
                 Switch::FileOn => "kill switch on in the wait, file",
                 Switch::Flickers { .. } => "kill switch flickers",
             },
+            Self::StopMoved { how } => how.label(),
         };
         text.to_owned()
     }
@@ -302,10 +316,13 @@ impl Scenario {
     }
 
     fn is_of_one_plan(&self) -> bool {
-        matches!(
-            self,
-            Self::KilledWhileAsking { .. } | Self::Venue { .. } | Self::BothDied { .. }
-        )
+        match self {
+            Self::KilledWhileAsking { .. } | Self::Venue { .. } | Self::BothDied { .. } => true,
+            Self::StopMoved { how } => {
+                matches!(how, Moving::KilledAt { .. } | Moving::Venue { .. })
+            }
+            _ => false,
+        }
     }
 
     /// What became of an order is asked about after the wait's window: it is kept short.
@@ -316,6 +333,9 @@ impl Scenario {
             | Self::KilledWhileAsking { .. }
             | Self::BothDied { .. } => true,
             Self::DiskFull { how } => *how != Full::WriteFails,
+            Self::StopMoved { how } => {
+                matches!(how, Moving::DiesAt(_) | Moving::KilledAt { .. })
+            }
             Self::TwoMachines { to_one } => !matches!(to_one, ToOne::Nothing | ToOne::Forgotten),
             _ => false,
         }
@@ -343,6 +363,7 @@ impl Scenario {
         match self {
             Self::Venue { .. } | Self::KilledWhileAsking { .. } => false,
             Self::BothDied { .. } => true,
+            Self::StopMoved { how } => matches!(how, Moving::Calm | Moving::DiesAt(_)),
             other => !other.holds_permits(),
         }
     }
@@ -571,7 +592,7 @@ fn venue_breaks_the_reply(dice: &mut Dice) -> Scenario {
 }
 
 /// Replies that leave open whether the order was executed.
-fn unknown(dice: &mut Dice) -> (&'static str, Canned) {
+pub(crate) fn unknown(dice: &mut Dice) -> (&'static str, Canned) {
     dice.pick(&[
         ("503 unknown", Canned::unknown_503()),
         ("503 other words", Canned::error(503, -1000, "Try again.")),

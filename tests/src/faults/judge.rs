@@ -2,15 +2,19 @@
 //! stream and what lies in Redis; never the service.
 
 use super::{
-    case::Case,
+    case::{Case, Scenario},
     neighbours::{Seat, Written},
     script::{PlanScript, Word},
+    stops::{self, Guards, parameter},
     world::World,
 };
 use crate::entry::Entry;
 use exchange_sim::OrderRecord;
 use rust_decimal::Decimal;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// What is left in the end.
 pub(crate) struct Facts {
@@ -26,6 +30,8 @@ pub(crate) struct Facts {
     kept_up: bool,
     /// How much each symbol's position has shrunk, in base units.
     moved: BTreeMap<&'static str, Decimal>,
+    /// What the venue knows of stops.
+    pub(crate) guards: Guards,
 }
 
 /// What each position was before anything happened: see [`crate::Stage`].
@@ -51,6 +57,7 @@ impl Facts {
                 permits_left: BTreeMap::new(),
                 kept_up: world.kept_up(),
                 moved: BTreeMap::new(),
+                guards: Guards::of(world),
             }
         };
         for plan in facts.claimed.clone() {
@@ -76,9 +83,18 @@ impl Facts {
         &self.claimed
     }
 
-    /// How many orders arrived at the venue.
+    /// How many orders and stops of plans arrived at the venue.
     pub(crate) fn orders(&self) -> u64 {
-        u64::try_from(self.orders.len()).unwrap_or(u64::MAX)
+        let plans = self.claimed.iter();
+        let stops: usize = plans.map(|plan| self.guards.of_plan(plan).len()).sum();
+        u64::try_from(self.orders.len() + stops).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a reviewer's word was written before something arrived at the venue.
+    pub(crate) fn said_before(&self, plan: &str, seat: Seat, word: Word, at: Instant) -> bool {
+        self.written.iter().any(|written| {
+            written.plan == plan && (written.seat, written.word) == (seat, word) && written.at <= at
+        })
     }
 
     /// How each plan ended, in a word or two.
@@ -111,10 +127,15 @@ impl Facts {
         told
     }
 
-    fn results_of<'a>(&'a self, plan: &'a str) -> impl Iterator<Item = &'a Entry> {
+    pub(crate) fn results_of<'a>(&'a self, plan: &'a str) -> impl Iterator<Item = &'a Entry> {
         self.results
             .iter()
             .filter(move |result| result.get("plan_id") == plan)
+    }
+
+    /// Whether an order of a plan arrived.
+    pub(crate) fn has_an_order(&self, plan: &str) -> bool {
+        !self.orders_of(plan).is_empty()
     }
 
     fn orders_of(&self, plan: &str) -> Vec<&OrderRecord> {
@@ -134,6 +155,16 @@ pub(crate) fn judge(case: &Case, facts: &Facts) -> Vec<String> {
             wrong.push(format!("an order of no claimed plan: {}", order.params));
         }
     }
+    if facts.guards.failed() {
+        wrong.push("a position was left without any stop".into());
+    }
+    for stop in &facts.guards.arrived {
+        let id = stop.client_order_id.as_deref().unwrap_or_default();
+        let of_a_plan = |plan: &String| id == format!("apply-{plan}");
+        if !stops::was_there_before(id) && !facts.claimed.iter().any(of_a_plan) {
+            wrong.push(format!("a stop of no claimed plan: {}", stop.params));
+        }
+    }
     for (symbol, moved) in &facts.moved {
         let of_it = |order: &&OrderRecord| order.symbol.as_deref() == Some(symbol);
         let orders = facts.orders.iter().filter(of_it);
@@ -150,10 +181,18 @@ pub(crate) fn judge(case: &Case, facts: &Facts) -> Vec<String> {
             Some(script) => {
                 orders(facts, plan, script, &mut wrong);
                 results(case, facts, plan, &mut wrong);
-                agreement(facts, plan, &mut wrong);
+                let placed = match &case.scenario {
+                    Scenario::StopMoved { how } => {
+                        stops::judge(how, facts, script, plan, &mut wrong);
+                        facts.guards.of_plan(plan).len()
+                    }
+                    _ => {
+                        agreement(facts, plan, &mut wrong);
+                        facts.orders_of(plan).len()
+                    }
+                };
                 permits(case, facts, plan, &mut wrong);
-                let missed = facts.kept_up && case.has_to_execute();
-                if missed && facts.orders_of(plan).is_empty() {
+                if facts.kept_up && case.has_to_execute() && placed == 0 {
                     wrong.push(format!("plan {plan} was approved in time and has no order"));
                 }
             }
@@ -170,33 +209,20 @@ fn orders(facts: &Facts, plan: &str, script: &PlanScript, wrong: &mut Vec<String
     }
     for order in orders {
         for seat in Seat::BOTH {
-            let yes = |written: &&Written| {
-                written.plan == *plan && written.seat == seat && written.word == Word::Yes
-            };
-            let mut permits = facts.written.iter().filter(yes);
-            if !permits.any(|permit| permit.at <= order.at) {
+            if !facts.said_before(plan, seat, Word::Yes, order.at) {
                 wrong.push(format!(
                     "plan {plan} has an order without the {seat:?}'s yes"
                 ));
             }
         }
-        let parameter = |name: &str| {
-            let mut pairs = order
-                .params
-                .split('&')
-                .filter_map(|pair| pair.split_once('='));
-            pairs
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value.to_owned())
-        };
-        let quantity = parameter("quantity").and_then(|text| text.parse::<Decimal>().ok());
+        let quantity = parameter(order, "quantity").and_then(|text| text.parse::<Decimal>().ok());
         if quantity.is_none_or(|quantity| quantity > script.quantity) {
             wrong.push(format!(
                 "plan {plan}: {quantity:?} was ordered, {} allowed",
                 script.quantity
             ));
         }
-        if parameter("reduceOnly").as_deref() != Some("true") {
+        if parameter(order, "reduceOnly").as_deref() != Some("true") {
             wrong.push(format!("plan {plan} has an order that is not reduce-only"));
         }
         if order.symbol.as_deref() != Some(script.symbol) {

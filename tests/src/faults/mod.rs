@@ -24,6 +24,7 @@ mod resp;
 mod run;
 mod script;
 mod soak;
+mod stops;
 mod tally;
 mod wire;
 mod world;

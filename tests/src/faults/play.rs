@@ -3,6 +3,7 @@
 use super::{
     case::{Full, Lost, Saved, Scenario, Switch, ToOne},
     neighbours::Seen,
+    stops,
     world::{ABORTED, KILLED, PATIENCE, TOO_LARGE, World},
 };
 use crate::service::Ended;
@@ -32,6 +33,7 @@ pub(crate) async fn play(world: &mut World) {
         Scenario::TwoMachines { to_one } => two_machines(world, to_one).await,
         Scenario::DiskFull { how } => disk_full(world, how).await,
         Scenario::Switched { how } => switched(world, how).await,
+        Scenario::StopMoved { how } => stops::play(world, how).await,
     }
     world.settled().await;
     world.stop().await;
@@ -58,7 +60,7 @@ async fn dies(world: &mut World, point: &str) -> bool {
 /// The end of the first machine's process, if it comes before everything has its result without it
 /// or soon after: the last steps come behind the result, and the second time of a step that only one
 /// plan comes to does not come at all.
-async fn died_or_idle(world: &mut World) -> Option<Ended> {
+pub(crate) async fn died_or_idle(world: &mut World) -> Option<Ended> {
     let ids = world.ids();
     let told = |seen: &Seen, id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
     let mut looks_left = 15;
@@ -103,7 +105,7 @@ async fn killed_at(
 }
 
 /// Whatever runs is killed, and the machine starts anew without any fault.
-async fn restart(world: &mut World) {
+pub(crate) async fn restart(world: &mut World) {
     world.machine().kill().await;
     world.machine().start(&[]);
     if !world.machine().ready().await {

@@ -16,7 +16,7 @@ pub struct Outcome {
     pub wrong: Vec<String>,
     /// How its plans ended.
     pub kinds: Vec<String>,
-    /// How many orders arrived.
+    /// How many orders and stops of plans arrived.
     pub orders: u64,
     /// How long it took.
     pub took: Duration,

@@ -46,6 +46,8 @@ pub(crate) struct PlanScript {
     pub(crate) brain: Ruling,
     /// What the position brain allows, in base units.
     pub(crate) quantity: Decimal,
+    /// Where the stop is moved to, in quote units and as Python prints it; none for a close.
+    pub(crate) stop: Option<String>,
 }
 
 /// The symbols, with the smallest quantity that is used and the position that is held.
@@ -75,7 +77,20 @@ impl PlanScript {
             governor: yes(dice),
             brain: yes(dice),
             quantity: unit * Decimal::from(dice.within(1..=9)),
+            stop: None,
         }
+    }
+
+    /// The same, as a move of the stop.
+    pub(crate) fn moving_its_stop(mut self, dice: &mut Dice) -> Self {
+        let n = dice.within(10..=39);
+        self.action = "UPDATE_SL";
+        self.stop = Some(match self.symbol {
+            "BTCUSDT" => format!("600{n}.0"),
+            "ETHUSDT" => format!("30{n}.5"),
+            _ => format!("1{n}.25"),
+        });
+        self
     }
 
     /// The same, where a reviewer may also say no, nonsense or nothing, or be late for `wait`.
@@ -118,6 +133,7 @@ impl PlanScript {
             governor: soon(if approved { Word::Yes } else { Word::No }),
             brain: soon(Word::Yes),
             quantity: unit / Decimal::TEN,
+            stop: None,
         }
     }
 
@@ -128,8 +144,9 @@ impl PlanScript {
 
     /// The plan's id, as the contract computes it.
     pub(crate) fn id(&self) -> String {
+        let stop = self.stop.as_deref().unwrap_or("None");
         let text = format!(
-            "{}:{}:{SCORE}:None:{}",
+            "{}:{}:{SCORE}:{stop}:{}",
             self.symbol, self.action, self.computed_at
         );
         let digest = Sha256::digest(text.as_bytes());

@@ -11,7 +11,7 @@ pub struct Tally {
     reached: BTreeMap<String, u64>,
     /// How plans ended.
     kinds: BTreeMap<String, u64>,
-    /// How many plans had an order.
+    /// How many orders and stops plans had.
     orders: u64,
     /// Cases that came out wrong, as they are told.
     failures: Vec<String>,
@@ -71,7 +71,7 @@ impl fmt::Display for Tally {
         let mut sum = Row::default();
         writeln!(
             f,
-            "{:<44} {:>6} {:>8} {:>11} {:>8}",
+            "{:<46} {:>6} {:>8} {:>11} {:>8}",
             "scenario", "cases", "reached", "violations", "s a case"
         )?;
         for (label, row) in &self.rows {
@@ -85,7 +85,7 @@ impl fmt::Display for Tally {
         let plans: u64 = self.kinds.values().sum();
         writeln!(
             f,
-            "\n{plans} claimed plans, {} orders; they ended as",
+            "\n{plans} claimed plans, {} orders and moved stops; they ended as",
             self.orders
         )?;
         let mut kinds: Vec<(&String, &u64)> = self.kinds.iter().collect();
@@ -105,7 +105,7 @@ fn line(f: &mut fmt::Formatter<'_>, label: &str, row: &Row) -> fmt::Result {
     let average = row.took / u32::try_from(row.cases.max(1)).unwrap_or(u32::MAX);
     writeln!(
         f,
-        "{label:<44} {:>6} {:>8} {:>11} {:>8}",
+        "{label:<46} {:>6} {:>8} {:>11} {:>8}",
         row.cases,
         row.reached,
         row.violated,

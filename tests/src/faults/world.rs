@@ -183,7 +183,7 @@ impl World {
     pub(crate) async fn propose_one(&self, plan: &PlanScript, round: u32) {
         let key = format!("quantum:harvest:proposal:{}", plan.symbol);
         let reward = format!("1.{round}");
-        let words = [
+        let mut words = vec![
             "HSET",
             &key,
             "harvest_action",
@@ -199,6 +199,9 @@ impl World {
             "reason_codes",
             "ts_drop",
         ];
+        if let Some(stop) = &plan.stop {
+            words.extend(["new_sl_proposed", stop]);
+        }
         let _: i64 = self.neighbours.ask(&words).await;
     }
 

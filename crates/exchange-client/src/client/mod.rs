@@ -4,11 +4,13 @@ mod account;
 mod clock;
 mod close;
 mod settle;
+mod settle_stop;
 mod stops;
 
 pub use clock::ClockReading;
 pub use close::{CloseIntent, PreparedOrder, Submitting};
 pub use settle::{Evidence, NotExecuted, Settlement, Unresolved};
+pub use settle_stop::StopSettlement;
 pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};
 
 use std::fmt;

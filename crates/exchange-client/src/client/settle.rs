@@ -99,10 +99,10 @@ pub enum Unresolved {
 /// How long a question waits before it is asked again.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long after the first absence the second question comes at the earliest.
-const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
+pub(super) const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 /// So long after an order could last land, more waiting between the two questions finds nothing out: what the venue shows
 /// late it shows within seconds.
-const LONG_PAST: Duration = Duration::from_secs(30);
+pub(super) const LONG_PAST: Duration = Duration::from_secs(30);
 /// How many foreign orders are looked up before giving up.
 const MOST_ORDERS: usize = 20;
 /// How much earlier than its timestamp a fill of the order could be dated; the venue's clocks are not one clock.
@@ -279,7 +279,11 @@ impl Client {
     }
 
     /// Asks until there is an answer or the time is up.
-    async fn persist<T, F>(&self, give_up: Instant, ask: impl Fn() -> F) -> Result<T, Unresolved>
+    pub(super) async fn persist<T, F>(
+        &self,
+        give_up: Instant,
+        ask: impl Fn() -> F,
+    ) -> Result<T, Unresolved>
     where
         F: Future<Output = Result<T, RequestError>>,
     {
@@ -300,7 +304,7 @@ impl Client {
         }
     }
 
-    async fn sleep_until_venue(&self, moment: VenueTime) {
+    pub(super) async fn sleep_until_venue(&self, moment: VenueTime) {
         loop {
             let left = moment.since(self.server_time());
             if left.is_zero() {

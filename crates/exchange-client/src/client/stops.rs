@@ -136,7 +136,7 @@ pub enum StopReplacement {
     /// The new stop was not placed; the old ones are untouched.
     NotSent(NotSent),
     /// The new stop could not be confirmed; the old ones are untouched. Calling again with the same id finds out and sends
-    /// no second stop.
+    /// no second stop; [`Client::settle_stop`] waits until it can be told.
     Unconfirmed(Box<Unconfirmed>),
     /// The stops in place could not be read, so nothing was touched.
     NotRead(RequestError),
@@ -148,7 +148,7 @@ pub enum StopReplacement {
 pub struct Unconfirmed {
     /// How placing it ended, where that is what is unknown.
     pub placing: Option<Unknown>,
-    /// What the venue last showed of it, where anything.
+    /// What the venue last showed of it, be it in its answer to the placing; none where it never showed anything.
     pub seen: Option<StopReport>,
     /// Why asking did not settle it, where it failed.
     pub error: Option<RequestError>,
@@ -206,6 +206,7 @@ impl Client {
             Ok(open) => open,
             Err(error) => return StopReplacement::NotRead(error),
         };
+        let mut accepted = None;
         let placing = if open
             .iter()
             .any(|known| known.client_algo_id.as_ref() == Some(&stop.id))
@@ -213,7 +214,10 @@ impl Client {
             None
         } else {
             match self.submit_stop(stop).await {
-                Submission::Accepted(_) => None,
+                Submission::Accepted(report) => {
+                    accepted = Some(report);
+                    None
+                }
                 Submission::Rejected(no) => return StopReplacement::Rejected(no),
                 // The id was used before: whether that stop is in place is what the next step finds out.
                 Submission::NotSent(not) if not.reason == NotSentReason::AlreadySubmitted => None,
@@ -230,7 +234,7 @@ impl Client {
                 };
                 return StopReplacement::Unconfirmed(Box::new(Unconfirmed {
                     placing,
-                    seen,
+                    seen: seen.or(accepted),
                     error,
                 }));
             }

@@ -9,6 +9,7 @@ mod filters;
 mod limits;
 mod printed;
 mod settling;
+mod settling_stops;
 mod stops;
 
 use std::sync::Arc;

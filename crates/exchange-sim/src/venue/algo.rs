@@ -22,6 +22,7 @@ use crate::{
     config::PositionSide,
     error::VenueError,
     fault::{Fill, Script},
+    log::{OrderOutcome, Verdict},
     params::Params,
 };
 
@@ -198,12 +199,17 @@ impl Venue {
         params: &Params,
         now: i64,
         script: &Script,
-    ) -> Result<String, VenueError> {
+    ) -> Result<(String, Verdict), VenueError> {
         let mut algo = self.read_algo(params, now)?;
         algo.veil = ActiveVeil::over(script.hide_order, now);
         let body = self.algo_json(&algo)?.to_string();
+        let verdict = Verdict {
+            outcome: OrderOutcome::Open,
+            executed_qty: Decimal::ZERO,
+            order_id: Some(algo.id),
+        };
         self.algos.put(algo);
-        Ok(body)
+        Ok((body, verdict))
     }
 
     fn read_algo(&mut self, params: &Params, now: i64) -> Result<Algo, VenueError> {

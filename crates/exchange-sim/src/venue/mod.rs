@@ -48,7 +48,7 @@ pub(crate) struct Venue {
     left_bare: u64,
 }
 
-/// A reply, and for a new order what became of it.
+/// A reply, and for a new order or stop what became of it.
 pub(crate) struct Answered {
     pub(crate) reply: Reply,
     pub(crate) verdict: Option<Verdict>,
@@ -195,7 +195,7 @@ impl Venue {
             Err(refusal) => (Err(refusal), None),
         };
         let verdict = match (&result, endpoint) {
-            (Err(refusal), Endpoint::NewOrder) => Some(rejected(refusal)),
+            (Err(refusal), endpoint) if endpoint.places_an_order() => Some(rejected(refusal)),
             _ => verdict,
         };
         let reply = match result {
@@ -242,6 +242,10 @@ impl Venue {
                 Ok((body, verdict)) => return (Ok(body), Some(verdict)),
                 Err(refusal) => Err(refusal),
             },
+            Endpoint::NewAlgo => match self.new_algo(params, now, script) {
+                Ok((body, verdict)) => return (Ok(body), Some(verdict)),
+                Err(refusal) => Err(refusal),
+            },
             Endpoint::Ping => Ok("{}".to_owned()),
             Endpoint::Time => Ok(format!("{{\"serverTime\":{now}}}")),
             Endpoint::ExchangeInfo => Ok(self.exchange_info(now)),
@@ -253,7 +257,6 @@ impl Venue {
             Endpoint::CancelOrder => self.cancel_order(params, now),
             Endpoint::OpenOrders => self.open_orders(params, now),
             Endpoint::UserTrades => self.user_trades(params, now),
-            Endpoint::NewAlgo => self.new_algo(params, now, script),
             Endpoint::QueryAlgo => self.query_algo(params, now),
             Endpoint::CancelAlgo => self.cancel_algo(params, now),
             Endpoint::OpenAlgos => self.open_algos(params, now),
