@@ -11,7 +11,7 @@ use apply_core::{
     ProposalSource, RawProposal, ResultLog, Symbol,
 };
 use futures_util::future::try_join_all;
-use permit_gate::AttemptId;
+use permit_gate::{AttemptId, PlanId};
 use permit_redis::{LinkAt, RedisConfig, RedisLink};
 use redis::{Pipeline, RedisError, Script, ScriptInvocation, Value};
 use std::{
@@ -216,12 +216,16 @@ impl RedisBoard {
         read
     }
 
-    /// Whether a replica has everything that was written to the claims up to now. Replicas take
-    /// writes in their order, so one that has a later write has them all. `WAIT` holds its
-    /// connection up and has one of its own.
-    async fn acknowledged(&self) -> Result<(), PortError> {
+    /// Whether a replica has this entry and everything that was written to the claims before it.
+    /// Replicas take writes in their order, so one that has a later write has them all. `WAIT` holds
+    /// its connection up and has one of its own, which may lead to another server than the one that
+    /// took the entry, where one was promoted in between: that one has to have it, too.
+    async fn acknowledged(&self, plan: &PlanId, entry: &str) -> Result<(), PortError> {
         let mut ask = Pipeline::new();
-        ask.cmd("SET")
+        ask.cmd("HGET")
+            .arg(&self.keys.open)
+            .arg(plan.as_str())
+            .cmd("SET")
             .arg(format!("{}:acknowledged", self.keys.open))
             .arg(&self.config.instance.process)
             .arg("EX")
@@ -230,9 +234,16 @@ impl RedisBoard {
             .arg(1)
             .arg(REPLICA_WAIT.as_millis() as u64);
         let answers = self.link.apart(&self.keys.open, &ask).await;
-        match answers.map_err(failed("hear from a replica"))?.last() {
-            Some(Value::Int(have)) if *have > 0 => Ok(()),
-            _ => Err(PortError(
+        let answers = answers.map_err(failed("hear from a replica"))?;
+        let noted =
+            matches!(answers.first(), Some(Value::BulkString(there)) if there == entry.as_bytes());
+        let copied = matches!(answers.last(), Some(Value::Int(replicas)) if *replicas > 0);
+        match (noted, copied) {
+            (true, true) => Ok(()),
+            (false, _) => Err(PortError(
+                "the server that is Redis now does not have the intent that was noted".into(),
+            )),
+            (true, false) => Err(PortError(
                 "no replica of Redis has acknowledged the claim".into(),
             )),
         }
@@ -338,10 +349,10 @@ impl PlanLog for RedisBoard {
         let mut call = self.scripts.note.key(&self.keys.open);
         call.arg(intent.plan.as_str())
             .arg(open::held_by(&intent.attempt))
-            .arg(entry);
+            .arg(&entry);
         let ours = self.run(&call, &self.keys.open, "note the intent").await?;
         if ours && self.await_replica.load(Ordering::Relaxed) {
-            self.acknowledged().await?;
+            self.acknowledged(&intent.plan, &entry).await?;
         }
         Ok(ours)
     }

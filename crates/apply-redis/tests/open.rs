@@ -11,6 +11,11 @@ use redis::{AsyncCommands, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
 use std::time::Duration;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 const OPEN: &str = "quantum:apply:open";
 const TTL: Duration = Duration::from_secs(21_600);
@@ -272,6 +277,71 @@ async fn a_strict_intent_that_is_noted_and_its_claim_are_on_the_replica_before_a
         .await
         .unwrap();
     assert!(claimed && noted.contains("intent"), "{noted}");
+}
+
+/// A server with a replica that follows it.
+async fn followed() -> (RedisServer, RedisServer) {
+    let server = RedisServer::builder()
+        .config("repl-diskless-sync-delay 0")
+        .start()
+        .await;
+    let replica = RedisServer::builder()
+        .replica_of(server.port())
+        .start()
+        .await;
+    let mut connection = server.connection().await;
+    loop {
+        let copied: i64 = redis::pipe()
+            .cmd("SET")
+            .arg(&["followed", "yes"])
+            .ignore()
+            .cmd("WAIT")
+            .arg(&[1, 100])
+            .query_async::<(i64,)>(&mut connection)
+            .await
+            .unwrap()
+            .0;
+        if copied > 0 {
+            return (server, replica);
+        }
+    }
+}
+
+/// An address that leads new connections to wherever it points; those there are stay.
+async fn address(points_to: watch::Receiver<u16>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let server = *points_to.borrow();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_strict_intent_is_not_acknowledged_by_a_server_that_was_promoted_without_it() {
+    let (former, _copy) = followed().await;
+    let (promoted, _its_copy) = followed().await;
+    let (points, points_to) = watch::channel(former.port());
+    let port = address(points_to).await;
+    let mut config = BoardConfig::new(format!("redis://127.0.0.1:{port}"));
+    config.instance.owner = "a".into();
+    let (board, plan) = (RedisBoard::connect(config).await.unwrap(), plan());
+    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    board.await_replica();
+    // The commands' connection leads to the former server yet, the one for `WAIT` is made now.
+    points.send(promoted.port()).unwrap();
+    let error = board.note_intent(&intent(&plan, "a1.0")).await.unwrap_err();
+    assert!(
+        error.to_string().contains("does not have the intent"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

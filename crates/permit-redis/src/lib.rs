@@ -94,6 +94,31 @@
 //! # let _ = config;
 //! ```
 //!
+//! # What a restart of the server brings back
+//!
+//! A take lasts as long as what the server remembers. One that keeps snapshots alone goes back to the
+//! last one when it is restarted: permits that were taken since are there again, without their
+//! receipts, and the next attempt is granted. A replica that is promoted without the last writes does
+//! the same. Nothing in a store can see that. Ask the server once at start, and where an action must not
+//! happen twice write its plan's id down somewhere else first, as `apply-journal` does:
+//!
+//! ```
+//! # use permit_redis::{RedisConfig, RedisPermitStore};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), redis::RedisError> {
+//! # let server = redis_harness::RedisServer::start().await;
+//! # let store = RedisPermitStore::connect(RedisConfig::new(&server.url()).unwrap()).await.unwrap();
+//! let mut server = store.link().at("quantum:permit:");
+//! let told: String = redis::cmd("INFO").arg("persistence").query_async(&mut server).await?;
+//! let keeps_a_file = told.lines().any(|line| line == "aof_enabled:1");
+//! if !keeps_a_file {
+//!     eprintln!("a restart of this Redis brings back permits that were taken: set appendonly yes");
+//! }
+//! # assert!(!keeps_a_file);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! In unit tests [`permit_gate::MemoryStore`] stands in for this store; its documentation shows one
 //! with virtual time.
 
