@@ -157,7 +157,7 @@ async fn what_a_shard_that_is_gone_left_is_finished_by_another_by_asking_only() 
 }
 
 #[tokio::test]
-async fn check_status_and_metrics_say_which_shard_this_is_and_warn_of_no_other() {
+async fn operators_are_told_which_shard_this_is_and_warned_of_no_other() {
     const SYMBOLS: &str = "BTCUSDT,ETHUSDT,SOLUSDT";
     let stage = Stage::open().await;
     let share = "shard 1/2: 1 of 3 symbols";
@@ -179,7 +179,7 @@ async fn check_status_and_metrics_say_which_shard_this_is_and_warn_of_no_other()
         ended.output()
     );
 
-    let told = |words: &'static [&'static str]| {
+    let told = |words: &[&str]| {
         let program = stage
             .program(words)
             .env("SYMBOLS", SYMBOLS)
@@ -201,6 +201,12 @@ async fn check_status_and_metrics_say_which_shard_this_is_and_warn_of_no_other()
     );
     let json = told(&["status", "--json"]).await;
     assert!(json.contains(r#""shard":"1/2""#), "{json}");
+    for (symbol, elsewhere) in [("BTCUSDT", true), ("ETHUSDT", false)] {
+        let proposed = told(&["propose", symbol, "PARTIAL_75"]).await;
+        assert!(proposed.contains("to be decided as EXECUTE"), "{proposed}");
+        let hint = proposed.contains("is not in shard 1/2: whoever has its shard looks at it");
+        assert_eq!(hint, elsewhere, "{proposed}");
+    }
 }
 
 #[tokio::test]

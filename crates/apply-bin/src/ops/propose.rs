@@ -69,6 +69,11 @@ impl Propose {
         );
         if !followed {
             page += &format!("{} is not in SYMBOLS: nobody looks at it\n", self.symbol);
+        } else if !desk.config.shard.holds(&self.symbol) {
+            page += &format!(
+                "{} is not in shard {}: whoever has its shard looks at it\n",
+                self.symbol, desk.config.shard
+            );
         }
         print(&page)
     }
