@@ -1,27 +1,17 @@
-//! The front door: a proposal that is rewritten is noticed by push, and read once it is whole.
+//! The front door: a proposal that is rewritten is noticed by push, and counts once it is whole.
 
 use crate::pause::ShortPause;
-use apply_core::Symbol;
+use apply_core::{Settled, Symbol};
 use futures_util::future::{Either, select};
 use permit_redis::{RedisFollow, RedisPermitStore};
-use std::{
-    collections::HashMap,
-    io,
-    pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{collections::HashMap, io, pin::pin, time::Duration};
 
 /// Follows the proposals of some symbols on the store's watch connection.
 pub(crate) struct Front {
-    doors: HashMap<Symbol, Door>,
+    follows: HashMap<Symbol, RedisFollow>,
     settle: ShortPause,
-}
-
-struct Door {
-    follow: RedisFollow,
-    /// Somebody knocked whose proposal was not read yet.
-    knocked: AtomicBool,
+    /// Says whether writes are told of at all.
+    store: RedisPermitStore,
 }
 
 /// A proposal that is rewritten over and over is read after this many quiet times at the latest.
@@ -37,44 +27,40 @@ impl Front {
         symbols: &[Symbol],
         settle: Duration,
     ) -> io::Result<Self> {
-        let door = |symbol: &Symbol| {
-            let follow = store.follow(&format!("{prefix}{symbol}"));
-            let knocked = AtomicBool::new(false);
-            (symbol.clone(), Door { follow, knocked })
-        };
+        let follow = |symbol: &Symbol| (symbol.clone(), store.follow(&format!("{prefix}{symbol}")));
         Ok(Self {
-            doors: symbols.iter().map(door).collect(),
+            follows: symbols.iter().map(follow).collect(),
             settle: ShortPause::of(settle)?,
+            store: store.clone(),
         })
     }
 
-    /// Resolves when the proposal was written and is whole. Never for a symbol that is not followed.
+    /// Resolves when the proposal was written. Never for a symbol that is not followed.
     pub(crate) async fn changed(&self, symbol: &Symbol) {
-        let Some(door) = self.doors.get(symbol) else {
-            return std::future::pending().await;
-        };
-        // Kept beyond this future: one that is dropped in the pause has not told anybody yet.
-        if !door.knocked.load(Ordering::Acquire) {
-            door.follow.changed().await;
-            door.knocked.store(true, Ordering::Release);
+        match self.follows.get(symbol) {
+            Some(follow) => follow.changed().await,
+            None => std::future::pending().await,
         }
+    }
+
+    /// Resolves when nothing was written to the proposal for one quiet time.
+    pub(crate) async fn settled(&self, symbol: &Symbol) -> Settled {
+        let Some(follow) = self.follows.get(symbol).filter(|_| !self.settle.is_none()) else {
+            return Settled::Still;
+        };
+        let mut settled = Settled::Still;
         for _ in 0..MOST_TIMES {
             // The writes first: one that came during the pause begins another one.
-            let (again, quiet) = (pin!(door.follow.changed()), pin!(self.settle.pass()));
-            if let Either::Right(_) = select(again, quiet).await {
-                break;
+            let (again, quiet) = (pin!(follow.changed()), pin!(self.settle.pass()));
+            match select(again, quiet).await {
+                Either::Left(_) => settled = Settled::ReadAgain,
+                Either::Right(_) => break,
             }
         }
-        door.knocked.store(false, Ordering::Release);
-    }
-
-    /// Whether there is a pause at all.
-    pub(crate) fn settles(&self) -> bool {
-        !self.settle.is_none()
-    }
-
-    /// One quiet time.
-    pub(crate) async fn settled(&self) {
-        self.settle.pass().await;
+        match self.store.watch_mode().pushes() {
+            true => settled,
+            // Nobody would have told.
+            false => Settled::ReadAgain,
+        }
     }
 }

@@ -3,7 +3,8 @@
 use crate::{clock::SystemClock, front::Front, halt::HaltFile, venue::Venue};
 use apply_core::{
     ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Intent, Journal, Observed, OpenPlan,
-    Plan, PlanLog, PortError, Ports, ProposalSource, ResultLog, Symbol, SymbolWorker, Worked,
+    Plan, PlanLog, PortError, Ports, ProposalSource, ResultLog, Settled, Symbol, SymbolWorker,
+    Worked,
 };
 use permit_gate::{AttemptId, FoundBy, PermitStore};
 use std::{sync::Arc, time::Duration};
@@ -118,13 +119,10 @@ impl<B: ProposalSource> ProposalSource for Switched<B> {
         }
     }
 
-    fn settles(&self) -> bool {
-        self.front.as_ref().is_some_and(Front::settles)
-    }
-
-    async fn settled(&self) {
-        if let Some(front) = &self.front {
-            front.settled().await;
+    async fn settled(&self, symbol: &Symbol) -> Settled {
+        match &self.front {
+            Some(front) => front.settled(symbol).await,
+            None => self.board.settled(symbol).await,
         }
     }
 }

@@ -49,6 +49,7 @@ pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
 pub use plan::{Action, Decision, GateSettings, Plan, Step};
 pub use ports::{
     Claim, Clock, Halt, Observed, OpenPlan, PlanLog, PortError, Ports, ProposalSource, ResultLog,
+    Settled,
 };
 pub use proposal::{Proposal, ProposalError, RawProposal};
 pub use recovery::{RecoveryReport, recover};

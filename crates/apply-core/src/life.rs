@@ -284,10 +284,16 @@ impl<P: Ports> ApplyLayer<P> {
         let (grant, ready) = match select(permits, desk).await {
             Either::Left((Err(block), _)) => return self.blocked(plan, &block),
             Either::Left((Ok(grant), desk)) => {
-                // The switch was off when the permits were taken, which is a while ago by then.
+                let taken = self.ports.clock().now();
                 let ready = pin!(async {
                     let ready = desk.await?;
-                    Ok((ready, self.halted(plan.symbol()).await))
+                    // The switch was off when the permits were taken, which may be a while ago.
+                    let since = self.ports.clock().now().saturating_duration_since(taken);
+                    let halted = match since > SWITCH_FRESH {
+                        true => self.halted(plan.symbol()).await,
+                        false => None,
+                    };
+                    Ok((ready, halted))
                 });
                 let late = pin!(self.ports.clock().sleep_until(latest));
                 match select(ready, late).await {
@@ -702,6 +708,10 @@ impl<'a> Case<'a> {
 /// machine to get from the grant to the signature; a process that was stopped for longer has to
 /// leave it.
 pub const SIGNING_SLACK: Duration = Duration::from_secs(1);
+
+/// How long what was read of the store's kill switch, in the step that took the permits, counts: no
+/// longer than the question and its answer would themselves take on a busy day.
+const SWITCH_FRESH: Duration = Duration::from_millis(10);
 
 /// Between two tries to note an intent.
 const NOTE_PAUSE: Duration = Duration::from_millis(100);

@@ -76,22 +76,28 @@ pub trait ProposalSource: Send + Sync {
         Halt::Off
     }
 
-    /// Resolves when the proposal may have changed since the last call, and whoever writes it has
-    /// come to an end: a proposal may be written in several steps. A source without pushes never
+    /// Resolves when the proposal may have changed since the last call. A source without pushes never
     /// resolves; the caller polls besides. Cancellation safe.
     fn changed(&self, symbol: &Symbol) -> impl Future<Output = ()> + Send;
 
-    /// Whether a proposal can be caught half written, so that one that was not told of by
-    /// [`ProposalSource::changed`] has to be read twice, with [`ProposalSource::settled`] between.
-    fn settles(&self) -> bool {
-        false
+    /// Resolves once whoever was in the middle of writing the proposal has come to an end, since it
+    /// may be written in several steps, and says whether what was read meanwhile, or just before, is
+    /// the whole of it.
+    ///
+    /// Cancellation: a change that came meanwhile is not told of again by
+    /// [`ProposalSource::changed`]; whoever gives up has to read again.
+    fn settled(&self, _: &Symbol) -> impl Future<Output = Settled> + Send {
+        async { Settled::Still }
     }
+}
 
-    /// Resolves once whoever was in the middle of writing a proposal has come to an end.
-    /// Cancellation safe.
-    fn settled(&self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
+/// What a wait for the writer's end has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Nothing was written meanwhile: what was read stands.
+    Still,
+    /// Something was written, or nobody can tell: now it is whole, and has to be read again.
+    ReadAgain,
 }
 
 /// Whose a plan is.

@@ -4,12 +4,13 @@ use crate::{
     event::Event,
     life::ApplyLayer,
     plan::{Decision, Plan},
-    ports::{Halt, Observed, PlanLog, PortError, Ports, ProposalSource},
+    ports::{Halt, Observed, PlanLog, PortError, Ports, ProposalSource, Settled},
     proposal::{Proposal, ProposalError},
     result::ApplyResult,
     room::Place,
     symbol::Symbol,
 };
+use futures_util::future::join;
 use permit_gate::{AttemptId, FoundBy, PlanId};
 use sha2::{Digest, Sha256};
 
@@ -78,9 +79,8 @@ impl SymbolWorker {
         self.look_after(layer, by).await
     }
 
-    /// The same where it is known what made the caller look. What
-    /// [`ProposalSource::changed`] told of is whole by then; anything else may have been caught half
-    /// written, and is read again once that would be over.
+    /// The same where it is known what made the caller look. What was caught half written is read
+    /// again once that is over; see [`ProposalSource::settled`].
     pub async fn look_after<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
@@ -88,19 +88,10 @@ impl SymbolWorker {
     ) -> Result<Worked, PortError> {
         // Given back by any look that does not come to a plan.
         let place = self.place.take();
-        let proposals = layer.ports().proposals();
-        let mut observed = proposals.fetch(&self.symbol).await?;
-        if self.seen == Some(Fingerprint::of(&observed)) {
+        let read = self.read_whole(layer.ports().proposals(), by).await?;
+        let Some((observed, fingerprint)) = read else {
             return Ok(Worked::Nothing);
-        }
-        if by != FoundBy::Push && proposals.settles() {
-            proposals.settled().await;
-            observed = proposals.fetch(&self.symbol).await?;
-        }
-        let fingerprint = Fingerprint::of(&observed);
-        if self.seen == Some(fingerprint) {
-            return Ok(Worked::Nothing);
-        }
+        };
         if self.found != Some(fingerprint) && observed.proposal != Ok(None) {
             layer.tell(Event::ProposalFound {
                 symbol: &self.symbol,
@@ -126,6 +117,39 @@ impl SymbolWorker {
         // Noted only now: what failed half way is looked at again.
         self.seen = Some(fingerprint);
         Ok(worked)
+    }
+
+    /// What stands there, whole; `None` where that is what was dealt with last.
+    async fn read_whole(
+        &self,
+        proposals: &impl ProposalSource,
+        by: FoundBy,
+    ) -> Result<Option<(Observed, Fingerprint)>, PortError> {
+        let read = proposals.fetch(&self.symbol);
+        let settled = proposals.settled(&self.symbol);
+        let (first, settled) = match by {
+            // Written a moment ago: it is read while its writer is given time to come to an end.
+            FoundBy::Push => {
+                let (read, settled) = join(read, settled).await;
+                (self.news(read?), settled)
+            }
+            // Most of these looks find nothing new, and then nobody is waited for.
+            FoundBy::FirstTry | FoundBy::Reconnect | FoundBy::Poll => {
+                match self.news(read.await?) {
+                    Some(news) => (Some(news), settled.await),
+                    None => return Ok(None),
+                }
+            }
+        };
+        match settled {
+            Settled::Still => Ok(first),
+            Settled::ReadAgain => Ok(self.news(proposals.fetch(&self.symbol).await?)),
+        }
+    }
+
+    fn news(&self, observed: Observed) -> Option<(Observed, Fingerprint)> {
+        let fingerprint = Fingerprint::of(&observed);
+        (self.seen != Some(fingerprint)).then_some((observed, fingerprint))
     }
 
     /// Waits until there is room for a plan of this symbol, behind all that wait already. The place

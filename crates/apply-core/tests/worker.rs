@@ -4,8 +4,8 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Decision, Mode, PortError, ProposalSource, ResultLog, Room, SymbolWorker, Worked,
-    memory::MemoryBoard,
+    ApplyResult, Decision, Mode, PortError, ProposalSource, ResultLog, Room, Settled, SymbolWorker,
+    Worked, memory::MemoryBoard,
 };
 use common::*;
 use permit_gate::{AttemptId, FoundBy};
@@ -434,32 +434,43 @@ async fn a_rewritten_proposal_wakes_its_own_reader() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proposal_that_a_poll_catches_half_written_is_read_again_before_it_counts() {
-    let stage = Stage::new();
-    let mut worker = SymbolWorker::new(btc());
-    // The action of a new proposal with the score of an old one: a plan nobody proposed.
-    stage.propose_with("PARTIAL_75", &[("kill_score", "0.1")]);
-    let board = stage.ports.board.memory.clone();
-    stage.ports.board.while_it_settles(move || {
-        let whole = [("harvest_action", "HOLD"), ("kill_score", "0.9")];
-        board.propose(&btc(), &whole);
-    });
-    worker.look(&stage.layer).await.unwrap();
-    let critical = (Decision::Blocked, "kill_score_critical".to_owned());
-    assert_eq!(decisions(&stage), [critical]);
+async fn a_proposal_that_is_caught_half_written_is_read_again_before_it_counts() {
+    for by in [FoundBy::Push, FoundBy::Poll] {
+        let stage = Stage::new();
+        // The action of a new proposal with the score of an old one: a plan nobody proposed.
+        stage.propose_with("PARTIAL_75", &[("kill_score", "0.1")]);
+        let board = stage.ports.board.memory.clone();
+        let write = move || {
+            let whole = [("harvest_action", "HOLD"), ("kill_score", "0.9")];
+            board.propose(&btc(), &whole);
+        };
+        stage
+            .ports
+            .board
+            .while_it_settles(Settled::ReadAgain, write);
+        let mut worker = SymbolWorker::new(btc());
+        worker.look_after(&stage.layer, by).await.unwrap();
+        let critical = (Decision::Blocked, "kill_score_critical".to_owned());
+        assert_eq!(decisions(&stage), [critical], "{by:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_push_told_of_is_whole_and_not_read_twice() {
-    let stage = Stage::new();
-    let mut worker = SymbolWorker::new(btc());
-    stage.answer_yes();
-    stage.propose("PARTIAL_75");
-    let board = stage.ports.board.memory.clone();
-    let another = move || board.propose(&btc(), &[]);
-    stage.ports.board.while_it_settles(another);
-    let worked = worker.look_after(&stage.layer, FoundBy::Push).await;
-    assert!(matches!(worked, Ok(Worked::CarriedOut(_))), "{worked:?}");
+async fn a_proposal_that_nobody_touched_meanwhile_is_read_once() {
+    for by in [FoundBy::Push, FoundBy::Poll] {
+        let stage = Stage::new();
+        stage.answer_yes();
+        stage.propose("PARTIAL_75");
+        // Seen only by whoever reads a second time.
+        let board = stage.ports.board.memory.clone();
+        let another = move || board.propose(&btc(), &[]);
+        stage.ports.board.while_it_settles(Settled::Still, another);
+        let worked = SymbolWorker::new(btc()).look_after(&stage.layer, by).await;
+        assert!(
+            matches!(worked, Ok(Worked::CarriedOut(_))),
+            "{by:?}: {worked:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The one thread that writes, and the questions that need not wait for it.
 
 use crate::{
     directory::{StateDirectory, disk, new_name},
@@ -11,7 +11,7 @@ use redb::{ConcurrencyMode, Database, DatabaseError, ReadableDatabase, StorageEr
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -47,6 +47,9 @@ impl JournalSettings {
 pub struct RedbJournal {
     // Dropped before the thread is waited for: its end is what ends the thread.
     orders: mpsc::Sender<Order>,
+    database: Arc<Database>,
+    /// Why nothing is written any more.
+    broken: Arc<OnceLock<String>>,
     name: Arc<str>,
     _thread: Arc<Thread>,
 }
@@ -57,15 +60,17 @@ impl RedbJournal {
     pub fn open(directory: &Path, settings: JournalSettings) -> Result<Self, OpenError> {
         let directory = StateDirectory::take(directory)?;
         let (database, name) = open_database(&directory, settings)?;
+        let (database, broken) = (Arc::new(database), Arc::<OnceLock<String>>::default());
         let (orders, inbox) = mpsc::channel(QUEUE);
+        let (written, breaks) = (Arc::clone(&database), Arc::clone(&broken));
         let path = directory.database();
         let thread = thread::Builder::new()
             .name("journal".into())
             .spawn(move || {
                 let mut writer = Writer {
-                    database,
+                    database: written,
                     settings,
-                    broken: None,
+                    broken: breaks,
                     next_prune: 0,
                     _directory: directory,
                 };
@@ -74,6 +79,8 @@ impl RedbJournal {
             .map_err(|error| disk(&path, &error))?;
         Ok(Self {
             orders,
+            database,
+            broken,
             name: name.into(),
             _thread: Arc::new(Thread(Some(thread))),
         })
@@ -116,7 +123,6 @@ enum Order {
     Intent(Box<Intent>, oneshot::Sender<Answer<Recorded>>),
     Result(Box<ApplyResult>, oneshot::Sender<Answer<ApplyResult>>),
     Published(PlanId, u64, oneshot::Sender<Answer<()>>),
-    LookUp(PlanId, oneshot::Sender<Answer<Option<Entry>>>),
     Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
 }
 
@@ -136,9 +142,20 @@ impl Journal for RedbJournal {
         self.ask(|reply| Order::Published(plan, at, reply)).await
     }
 
+    /// Read where it is asked, with what was on disk when the last write before it was answered: every
+    /// plan begins with this question, and the thread may be in the middle of a sync.
     async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
-        let plan = plan.clone();
-        self.ask(|reply| Order::LookUp(plan, reply)).await
+        if let Some(why) = self.broken.get() {
+            return Err(PortError(why.clone()));
+        }
+        let answer = || table::look_up(&self.database.begin_read()?, plan);
+        // The database panics on some damage instead of naming it.
+        match catch_unwind(AssertUnwindSafe(answer)) {
+            Ok(answer) => answer.map_err(|error| PortError(error.0)),
+            Err(_) => Err(PortError(
+                "the journal's pages contradict each other".into(),
+            )),
+        }
     }
 
     async fn fetch_unfinished(&self) -> Result<Vec<Entry>, PortError> {
@@ -252,10 +269,9 @@ fn check(database: &Database) -> Result<(), Failed> {
 }
 
 struct Writer {
-    database: Database,
+    database: Arc<Database>,
     settings: JournalSettings,
-    /// Why nothing is written any more.
-    broken: Option<String>,
+    broken: Arc<OnceLock<String>>,
     next_prune: u64,
     _directory: StateDirectory,
 }
@@ -268,14 +284,10 @@ impl Writer {
             for order in batch.drain(..) {
                 // A question is answered after what came before it, and not before that is on disk.
                 match order {
-                    Order::LookUp(plan, reply) => {
-                        self.write(std::mem::take(&mut writes));
-                        // Whoever asked may have stopped listening, here and below.
-                        let _ = reply.send(self.read(|view| table::look_up(view, &plan)));
-                    }
                     Order::Unfinished(reply) => {
                         self.write(std::mem::take(&mut writes));
-                        let _ = reply.send(self.read(table::unfinished));
+                        // Whoever asked may have stopped listening, here and below.
+                        let _ = reply.send(self.unfinished());
                     }
                     write => writes.push(write),
                 }
@@ -284,14 +296,11 @@ impl Writer {
         }
     }
 
-    fn read<T>(
-        &self,
-        question: impl FnOnce(&redb::ReadTransaction) -> Result<T, Failed>,
-    ) -> Answer<T> {
-        if let Some(why) = &self.broken {
+    fn unfinished(&self) -> Answer<Vec<Entry>> {
+        if let Some(why) = self.broken.get() {
             return Err(why.clone());
         }
-        let answer = || question(&self.database.begin_read()?);
+        let answer = || table::unfinished(&self.database.begin_read()?);
         answer().map_err(|error| error.0)
     }
 
@@ -300,14 +309,13 @@ impl Writer {
         if orders.is_empty() {
             return;
         }
-        let written = match &self.broken {
+        let written = match self.broken.get() {
             Some(why) => Err(why.clone()),
             None => self.transact(&orders).map_err(|error| {
-                let why = format!(
-                    "the journal cannot be written, mend the disk and start again: {error}"
-                );
-                self.broken = Some(why.clone());
-                why
+                let why = || {
+                    format!("the journal cannot be written, mend the disk and start again: {error}")
+                };
+                self.broken.get_or_init(why).clone()
             }),
         };
         match written {
@@ -357,8 +365,8 @@ impl Order {
                 table::record_published(change, plan, *at)?;
                 Outcome::Done
             }
-            // Questions are answered elsewhere and change nothing.
-            Self::LookUp(..) | Self::Unfinished(_) => Outcome::Done,
+            // Answered elsewhere, and changes nothing.
+            Self::Unfinished(_) => Outcome::Done,
         })
     }
 
@@ -384,7 +392,6 @@ impl Order {
             Self::Intent(_, reply) => drop(reply.send(Err(why))),
             Self::Result(_, reply) => drop(reply.send(Err(why))),
             Self::Published(_, _, reply) => drop(reply.send(Err(why))),
-            Self::LookUp(_, reply) => drop(reply.send(Err(why))),
             Self::Unfinished(reply) => drop(reply.send(Err(why))),
         }
     }

@@ -4,11 +4,14 @@
 use crate::{
     numbers::Samples,
     venue::Venue,
-    wire::{self, connect},
+    wire::{self, connect, unix},
 };
-use redis::{Value, cmd};
+use exchange_sim::SimConfig;
+use hmac::{Hmac, KeyInit, Mac};
+use redis::{Cmd, Value, cmd};
 use redis_harness::RedisServer;
-use std::time::Instant;
+use sha2::Sha256;
+use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -29,15 +32,69 @@ pub(crate) struct Floor {
     pub(crate) to_order: Samples,
 }
 
+/// The last step alone, by a program that has nothing to decide: permits that are there are taken and
+/// an order that was signed before goes out.
+pub(crate) struct Bare {
+    issuer: redis::aio::MultiplexedConnection,
+    service: redis::aio::MultiplexedConnection,
+    take: String,
+    socket: TcpStream,
+    host: String,
+    /// From the first byte of each `POST` to the whole of its answer.
+    pub(crate) posts: Vec<Duration>,
+}
+
+impl Bare {
+    pub(crate) async fn new(server: &RedisServer, venue: &Venue) -> Self {
+        let (issuer, mut service) = tokio::join!(connect(server), connect(server));
+        let take = load(&mut service, TAKE).await;
+        let socket = TcpStream::connect(venue.address()).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self {
+            issuer,
+            service,
+            take,
+            socket,
+            host: venue.address().to_owned(),
+            posts: Vec::new(),
+        }
+    }
+
+    /// Where its commands come from.
+    pub(crate) fn connections(&self) -> [redis::aio::MultiplexedConnection; 2] {
+        [self.issuer.clone(), self.service.clone()]
+    }
+
+    /// One order, after as long a silence as an issuer's `thought` makes.
+    pub(crate) async fn round(&mut self, id: &str, symbol: &str, thought: Duration) {
+        let order = signed(&format!(
+            "symbol={symbol}&side=SELL&type=MARKET&quantity=0.009&reduceOnly=true&newOrderRespType=RESULT\
+             &newClientOrderId=bare_{id}&recvWindow=5000&timestamp={}",
+            unix().as_millis()
+        ));
+        tokio::time::sleep(thought).await;
+        let mut permits = redis::pipe();
+        wire::permits(&mut permits, id, symbol);
+        let () = permits.query_async(&mut self.issuer).await.unwrap();
+        let _: Value = take(&self.take, id)
+            .query_async(&mut self.service)
+            .await
+            .unwrap();
+        let started = Instant::now();
+        post(&mut self.socket, &self.host, SimConfig::API_KEY, &order).await;
+        self.posts.push(started.elapsed());
+    }
+}
+
 pub(crate) async fn measure(server: &RedisServer, venue: &Venue, rounds: usize) -> Floor {
     let (mut brain, mut service, mut issuer) =
         tokio::join!(connect(server), connect(server), connect(server));
     let claim: String = load(&mut service, CLAIM).await;
-    let take: String = load(&mut service, TAKE).await;
+    let script: String = load(&mut service, TAKE).await;
     let mut reader = connect(server).await;
     let mut socket = TcpStream::connect(venue.address()).await.unwrap();
     socket.set_nodelay(true).unwrap();
-    let (mut to_plan, mut post, mut to_order) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut to_plan, mut posts, mut to_order) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         // A blocked reader before anything starts: its wake-up is part of the way, its call is not.
         let mut blocked = reader.clone();
@@ -78,17 +135,10 @@ pub(crate) async fn measure(server: &RedisServer, venue: &Venue, rounds: usize) 
         let mut pipe = redis::pipe();
         wire::permits(&mut pipe, &id, "FLOORUSDT");
         let () = pipe.query_async(&mut issuer).await.unwrap();
-        let _: Value = cmd("EVALSHA")
-            .arg(&take)
-            .arg(2)
-            .arg(format!("quantum:permit:{id}"))
-            .arg(format!("quantum:permit:p33:{id}"))
-            .query_async(&mut service)
-            .await
-            .unwrap();
+        let _: Value = take(&script, &id).query_async(&mut service).await.unwrap();
         let posted = Instant::now();
-        bare_post(&mut socket, venue.address()).await;
-        post.push(posted.elapsed());
+        post(&mut socket, venue.address(), "none", UNSIGNED).await;
+        posts.push(posted.elapsed());
         to_order.push(first + second.elapsed());
     }
     let _: Value = cmd("DEL")
@@ -99,7 +149,7 @@ pub(crate) async fn measure(server: &RedisServer, venue: &Venue, rounds: usize) 
         .unwrap();
     Floor {
         to_plan: Samples::new(to_plan),
-        post: Samples::new(post),
+        post: Samples::new(posts),
         to_order: Samples::new(to_order),
     }
 }
@@ -128,12 +178,30 @@ async fn blocked_one(connection: &mut redis::aio::MultiplexedConnection) {
     }
 }
 
-/// One request on a connection that stays, and its answer: an order nobody signed, which the venue
-/// reads whole and refuses.
-async fn bare_post(socket: &mut TcpStream, host: &str) {
-    let body = "symbol=S00000USDT&side=SELL&type=MARKET&quantity=0.009&reduceOnly=true&newOrderRespType=RESULT&newClientOrderId=bare&recvWindow=1500&timestamp=1769301008977&signature=0000000000000000000000000000000000000000000000000000000000000000";
+fn take(script: &str, id: &str) -> Cmd {
+    let mut take = cmd("EVALSHA");
+    take.arg(script)
+        .arg(2)
+        .arg(format!("quantum:permit:{id}"))
+        .arg(format!("quantum:permit:p33:{id}"));
+    take
+}
+
+/// An order nobody signed, which the venue reads whole and refuses.
+const UNSIGNED: &str = "symbol=S00000USDT&side=SELL&type=MARKET&quantity=0.009&reduceOnly=true&newOrderRespType=RESULT&newClientOrderId=bare&recvWindow=1500&timestamp=1769301008977&signature=0000000000000000000000000000000000000000000000000000000000000000";
+
+fn signed(order: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SimConfig::API_SECRET.as_bytes()).unwrap();
+    mac.update(order.as_bytes());
+    let signature = mac.finalize().into_bytes();
+    let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{order}&signature={hex}")
+}
+
+/// One request on a connection that stays, and its answer.
+async fn post(socket: &mut TcpStream, host: &str, key: &str, body: &str) {
     let request = format!(
-        "POST /fapi/v1/order HTTP/1.1\r\nHost: {host}\r\nX-MBX-APIKEY: none\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /fapi/v1/order HTTP/1.1\r\nHost: {host}\r\nX-MBX-APIKEY: {key}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     socket.write_all(request.as_bytes()).await.unwrap();

@@ -1,7 +1,7 @@
 //! One plan at a time: how long from one station of the way to the next.
 
 use crate::{
-    floor::{self, Floor},
+    floor::{self, Bare, Floor},
     monitor::{Monitor, sent_by_others},
     numbers::Samples,
     process::Service,
@@ -11,7 +11,7 @@ use crate::{
 use redis_harness::RedisServer;
 use std::{
     collections::{BTreeMap, HashMap},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// How long the issuers take where the order is to be ready before them.
@@ -23,6 +23,10 @@ pub(crate) struct Latency {
     pub(crate) to_plan: Samples,
     pub(crate) permit_to_order: Samples,
     pub(crate) take_to_order: Samples,
+    /// The same by a program that has nothing to decide, in turns with it.
+    pub(crate) bare_take_to_order: Samples,
+    /// Its `POST` and the answer.
+    pub(crate) bare_post: Samples,
     pub(crate) to_order: Samples,
     /// Commands the service sent for one plan, by name.
     pub(crate) commands: BTreeMap<String, usize>,
@@ -62,25 +66,41 @@ pub(crate) async fn measure(rounds: usize) -> Latency {
     let permit_to_order = stations(|at| at.permitted, &|plan, _| arrived[plan]);
 
     // Apart from the rest: whoever monitors a server slows it down. The issuers think here, so that
-    // the order is ready when they answer and what follows the grant shows alone.
+    // the order is ready when they answer and what follows the grant shows alone. A program that has
+    // nothing to decide does the same in turns: after such a silence everything is slower.
     let counted = (rounds / 3).max(20);
+    let mut bare = Bare::new(&server, &venue).await;
+    for connection in bare.connections() {
+        walk.addresses.push(address(connection).await);
+    }
     let monitor = Monitor::start(&server);
-    let watched = walk.rounds(counted, THOUGHT).await;
+    let (mut watched, mut bares) = (Vec::new(), Vec::new());
+    for turn in 0..counted {
+        watched.extend(walk.rounds(1, THOUGHT).await.into_keys());
+        let id = format!("{turn:016x}");
+        bare.round(&id, &wire::symbol(0), THOUGHT).await;
+        bares.push(id);
+    }
     let seen = monitor.seen();
     let arrived = arrivals(&venue);
-    let take_to_order = watched.keys().map(|plan| {
-        let key = format!("\"quantum:permit:{plan}\"");
-        let takes = seen.iter().filter(|command| {
-            command.text.starts_with("\"EVALSHA\"") && command.text.contains(&key)
+    let take_to_order = |plans: &[String]| {
+        let times = plans.iter().map(|plan| {
+            let key = format!("\"quantum:permit:{plan}\"");
+            let takes = seen.iter().filter(|command| {
+                command.text.starts_with("\"EVALSHA\"") && command.text.contains(&key)
+            });
+            let taken = takes.map(|command| command.at).max().unwrap();
+            Duration::from_nanos(arrived[plan].saturating_sub(taken))
         });
-        let taken = takes.map(|command| command.at).max().unwrap();
-        Duration::from_nanos(arrived[plan].saturating_sub(taken))
-    });
+        Samples::new(times.collect())
+    };
     let latency = Latency {
         floor,
         to_plan,
         permit_to_order,
-        take_to_order: Samples::new(take_to_order.collect()),
+        take_to_order: take_to_order(&watched),
+        bare_take_to_order: take_to_order(&bares),
+        bare_post: Samples::new(bare.posts),
         to_order,
         commands: sent_by_others(&seen, &walk.addresses),
         counted,
@@ -171,6 +191,5 @@ async fn address(mut connection: redis::aio::MultiplexedConnection) -> String {
 }
 
 fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    u64::try_from(since.as_nanos()).unwrap()
+    u64::try_from(wire::unix().as_nanos()).unwrap()
 }

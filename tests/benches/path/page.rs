@@ -51,14 +51,24 @@ impl Page {
             Some(&floor.to_plan),
         );
         row(
-            "floor: bare keep-alive POST and its answer",
+            "bare keep-alive POST and its answer, back to back",
             &floor.post,
             None,
         );
         row(
-            "grant → order read by the venue ²",
+            "bare keep-alive POST and its answer ²",
+            &found.bare_post,
+            None,
+        );
+        row(
+            "floor: permits taken → order that was signed before read by the venue ²",
+            &found.bare_take_to_order,
+            None,
+        );
+        row(
+            "permits taken → order read by the venue ²",
             &found.take_to_order,
-            Some(&floor.post),
+            Some(&found.bare_take_to_order),
         );
         row(
             "last permit sent → order read by the venue",
@@ -77,8 +87,8 @@ impl Page {
         );
         text.push_str(
             "\n¹ With the 500 µs for which a proposal has to be left alone before it is read.\n\
-             ² From the moment Redis runs the take, by its own `MONITOR`, which slows this row and no other; the issuers \
-             answer 15 ms after the plan here and at once elsewhere.\n",
+             ² After the 15 ms for which the issuers think here, and nowhere else: the order is ready, and every process \
+             asleep. Taken from the moment Redis runs the take, by its own `MONITOR`, which slows these rows and no others.\n",
         );
         let sent: usize = found.commands.values().sum();
         let each: Vec<String> = found
@@ -329,6 +339,6 @@ fn machine() -> String {
         .unwrap_or("?");
     format!(
         "{model}, {cores} cores, Linux {}, redis-server {version}",
-        kernel.trim()
+        kernel.trim().split('-').next().unwrap_or_default()
     )
 }

@@ -3,6 +3,7 @@
 use apply_tests::{PLANS, RESULTS, governor_permit, position_permit};
 use redis::{Client, Cmd, Pipeline, Value, aio::MultiplexedConnection, cmd};
 use redis_harness::RedisServer;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds a permit lasts.
 const PERMIT_SECONDS: u64 = 60;
@@ -59,6 +60,11 @@ pub(crate) fn permits(pipe: &mut Pipeline, plan: &str, symbol: &str) {
         pipe.set_ex(format!("{prefix}{plan}"), permit, PERMIT_SECONDS)
             .ignore();
     }
+}
+
+/// Now, since 1970.
+pub(crate) fn unix() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
 /// A connection of its own, with no time limit on answers.

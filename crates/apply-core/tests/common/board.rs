@@ -3,7 +3,7 @@
 
 use apply_core::{
     ApplyResult, Claim, Entry, Halt, Intent, Journal, Observed, OpenPlan, Plan, PlanLog, PortError,
-    ProposalSource, Recorded, ResultLog, Symbol,
+    ProposalSource, Recorded, ResultLog, Settled, Symbol,
     memory::{MemoryBoard, MemoryJournal},
 };
 use permit_gate::{AttemptId, PlanId};
@@ -21,7 +21,7 @@ pub(crate) struct FlakyBoard {
     pub(crate) memory: MemoryBoard,
     faults: Faults,
     halted_here: Arc<AtomicBool>,
-    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
+    meanwhile: Arc<Mutex<Option<(Settled, Meanwhile)>>>,
 }
 
 /// What a writer does while whoever caught it half way gives it time.
@@ -57,9 +57,9 @@ impl FlakyBoard {
         self.halted_here.store(true, Ordering::Relaxed);
     }
 
-    /// Proposals can be caught half written once, and this is the other half.
-    pub(crate) fn while_it_settles(&self, write: impl FnOnce() + Send + 'static) {
-        *self.meanwhile.lock().unwrap() = Some(Box::new(write));
+    /// What happens to a proposal the next time its writer is given time, and what is said of it.
+    pub(crate) fn while_it_settles(&self, says: Settled, write: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some((says, Box::new(write)));
     }
 }
 
@@ -137,13 +137,13 @@ impl ProposalSource for FlakyBoard {
         self.memory.changed(symbol).await;
     }
 
-    fn settles(&self) -> bool {
-        self.meanwhile.lock().unwrap().is_some()
-    }
-
-    async fn settled(&self) {
-        if let Some(write) = self.meanwhile.lock().unwrap().take() {
-            write();
+    async fn settled(&self, _: &Symbol) -> Settled {
+        match self.meanwhile.lock().unwrap().take() {
+            Some((says, write)) => {
+                write();
+                says
+            }
+            None => Settled::Still,
         }
     }
 }
