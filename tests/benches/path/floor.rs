@@ -4,14 +4,11 @@
 use crate::{
     numbers::Samples,
     venue::Venue,
-    wire::{self, connect, unix},
+    wire::{self, connect},
 };
-use exchange_sim::SimConfig;
-use hmac::{Hmac, KeyInit, Mac};
 use redis::{Cmd, Value, cmd};
 use redis_harness::RedisServer;
-use sha2::Sha256;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -20,7 +17,7 @@ use tokio::{
 /// One key written and one entry added, as a claim that announces its plan.
 const CLAIM: &str = "redis.call('SET', KEYS[1], '1', 'NX', 'EX', 60) return redis.call('XADD', KEYS[2], '*', 'plan_id', ARGV[1])";
 /// Two keys read and deleted at once, as a take.
-const TAKE: &str = "local held = redis.call('MGET', KEYS[1], KEYS[2]) redis.call('DEL', KEYS[1], KEYS[2]) return held";
+pub(crate) const TAKE: &str = "local held = redis.call('MGET', KEYS[1], KEYS[2]) redis.call('DEL', KEYS[1], KEYS[2]) return held";
 
 /// Each step's time, and the sums that stand beside what is measured.
 pub(crate) struct Floor {
@@ -30,60 +27,6 @@ pub(crate) struct Floor {
     pub(crate) post: Samples,
     /// All of the above, with two permits written and taken.
     pub(crate) to_order: Samples,
-}
-
-/// The last step alone, by a program that has nothing to decide: permits that are there are taken and
-/// an order that was signed before goes out.
-pub(crate) struct Bare {
-    issuer: redis::aio::MultiplexedConnection,
-    service: redis::aio::MultiplexedConnection,
-    take: String,
-    socket: TcpStream,
-    host: String,
-    /// From the first byte of each `POST` to the whole of its answer.
-    pub(crate) posts: Vec<Duration>,
-}
-
-impl Bare {
-    pub(crate) async fn new(server: &RedisServer, venue: &Venue) -> Self {
-        let (issuer, mut service) = tokio::join!(connect(server), connect(server));
-        let take = load(&mut service, TAKE).await;
-        let socket = TcpStream::connect(venue.address()).await.unwrap();
-        socket.set_nodelay(true).unwrap();
-        Self {
-            issuer,
-            service,
-            take,
-            socket,
-            host: venue.address().to_owned(),
-            posts: Vec::new(),
-        }
-    }
-
-    /// Where its commands come from.
-    pub(crate) fn connections(&self) -> [redis::aio::MultiplexedConnection; 2] {
-        [self.issuer.clone(), self.service.clone()]
-    }
-
-    /// One order, after as long a silence as an issuer's `thought` makes.
-    pub(crate) async fn round(&mut self, id: &str, symbol: &str, thought: Duration) {
-        let order = signed(&format!(
-            "symbol={symbol}&side=SELL&type=MARKET&quantity=0.009&reduceOnly=true&newOrderRespType=RESULT\
-             &newClientOrderId=bare_{id}&recvWindow=5000&timestamp={}",
-            unix().as_millis()
-        ));
-        tokio::time::sleep(thought).await;
-        let mut permits = redis::pipe();
-        wire::permits(&mut permits, id, symbol);
-        let () = permits.query_async(&mut self.issuer).await.unwrap();
-        let _: Value = take(&self.take, id)
-            .query_async(&mut self.service)
-            .await
-            .unwrap();
-        let started = Instant::now();
-        post(&mut self.socket, &self.host, SimConfig::API_KEY, &order).await;
-        self.posts.push(started.elapsed());
-    }
 }
 
 pub(crate) async fn measure(server: &RedisServer, venue: &Venue, rounds: usize) -> Floor {
@@ -154,7 +97,10 @@ pub(crate) async fn measure(server: &RedisServer, venue: &Venue, rounds: usize) 
     }
 }
 
-async fn load(connection: &mut redis::aio::MultiplexedConnection, script: &str) -> String {
+pub(crate) async fn load(
+    connection: &mut redis::aio::MultiplexedConnection,
+    script: &str,
+) -> String {
     cmd("SCRIPT")
         .arg("LOAD")
         .arg(script)
@@ -178,7 +124,7 @@ async fn blocked_one(connection: &mut redis::aio::MultiplexedConnection) {
     }
 }
 
-fn take(script: &str, id: &str) -> Cmd {
+pub(crate) fn take(script: &str, id: &str) -> Cmd {
     let mut take = cmd("EVALSHA");
     take.arg(script)
         .arg(2)
@@ -190,16 +136,8 @@ fn take(script: &str, id: &str) -> Cmd {
 /// An order nobody signed, which the venue reads whole and refuses.
 const UNSIGNED: &str = "symbol=S00000USDT&side=SELL&type=MARKET&quantity=0.009&reduceOnly=true&newOrderRespType=RESULT&newClientOrderId=bare&recvWindow=1500&timestamp=1769301008977&signature=0000000000000000000000000000000000000000000000000000000000000000";
 
-fn signed(order: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SimConfig::API_SECRET.as_bytes()).unwrap();
-    mac.update(order.as_bytes());
-    let signature = mac.finalize().into_bytes();
-    let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{order}&signature={hex}")
-}
-
 /// One request on a connection that stays, and its answer.
-async fn post(socket: &mut TcpStream, host: &str, key: &str, body: &str) {
+pub(crate) async fn post(socket: &mut TcpStream, host: &str, key: &str, body: &str) {
     let request = format!(
         "POST /fapi/v1/order HTTP/1.1\r\nHost: {host}\r\nX-MBX-APIKEY: {key}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()

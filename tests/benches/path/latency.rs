@@ -1,7 +1,8 @@
 //! One plan at a time: how long from one station of the way to the next.
 
 use crate::{
-    floor::{self, Bare, Floor},
+    floor::{self, Floor},
+    grant::{self, Grants},
     monitor::{Monitor, sent_by_others},
     numbers::Samples,
     process::Service,
@@ -14,27 +15,20 @@ use std::{
     time::Duration,
 };
 
-/// How long the issuers take where the order is to be ready before them.
-const THOUGHT: Duration = Duration::from_millis(15);
-
 /// What was found.
 pub(crate) struct Latency {
     pub(crate) floor: Floor,
     pub(crate) to_plan: Samples,
     pub(crate) permit_to_order: Samples,
-    pub(crate) take_to_order: Samples,
-    /// The same by a program that has nothing to decide, in turns with it.
-    pub(crate) bare_take_to_order: Samples,
-    /// Its `POST` and the answer.
-    pub(crate) bare_post: Samples,
     pub(crate) to_order: Samples,
+    pub(crate) grants: Grants,
     /// Commands the service sent for one plan, by name.
     pub(crate) commands: BTreeMap<String, usize>,
     pub(crate) counted: usize,
 }
 
 /// When a plan passed each station, in nanoseconds since 1970.
-struct Passed {
+pub(crate) struct Passed {
     proposed: u64,
     announced: u64,
     permitted: u64,
@@ -65,51 +59,25 @@ pub(crate) async fn measure(rounds: usize) -> Latency {
     let to_order = stations(|at| at.proposed, &|plan, _| arrived[plan]);
     let permit_to_order = stations(|at| at.permitted, &|plan, _| arrived[plan]);
 
-    // Apart from the rest: whoever monitors a server slows it down. The issuers think here, so that
-    // the order is ready when they answer and what follows the grant shows alone. A program that has
-    // nothing to decide does the same in turns: after such a silence everything is slower.
-    let counted = (rounds / 3).max(20);
-    let mut bare = Bare::new(&server, &venue).await;
-    for connection in bare.connections() {
-        walk.addresses.push(address(connection).await);
-    }
+    // Apart from the rest: whoever monitors a server slows it down.
     let monitor = Monitor::start(&server);
-    let (mut watched, mut bares) = (Vec::new(), Vec::new());
-    for turn in 0..counted {
-        watched.extend(walk.rounds(1, THOUGHT).await.into_keys());
-        let id = format!("{turn:016x}");
-        bare.round(&id, &wire::symbol(0), THOUGHT).await;
-        bares.push(id);
-    }
-    let seen = monitor.seen();
-    let arrived = arrivals(&venue);
-    let take_to_order = |plans: &[String]| {
-        let times = plans.iter().map(|plan| {
-            let key = format!("\"quantum:permit:{plan}\"");
-            let takes = seen.iter().filter(|command| {
-                command.text.starts_with("\"EVALSHA\"") && command.text.contains(&key)
-            });
-            let taken = takes.map(|command| command.at).max().unwrap();
-            Duration::from_nanos(arrived[plan].saturating_sub(taken))
-        });
-        Samples::new(times.collect())
-    };
-    let latency = Latency {
+    let counted = (rounds / 10).max(20);
+    walk.rounds(counted, Duration::ZERO).await;
+    let commands = sent_by_others(&monitor.seen(), &walk.addresses);
+    drop((monitor, service));
+    let grants = grant::measure(&server, &mut walk, (rounds / 3).max(20)).await;
+    Latency {
         floor,
         to_plan,
         permit_to_order,
-        take_to_order: take_to_order(&watched),
-        bare_take_to_order: take_to_order(&bares),
-        bare_post: Samples::new(bare.posts),
         to_order,
-        commands: sent_by_others(&seen, &walk.addresses),
+        grants,
+        commands,
         counted,
-    };
-    drop(service);
-    latency
+    }
 }
 
-fn arrivals(venue: &Venue) -> HashMap<String, u64> {
+pub(crate) fn arrivals(venue: &Venue) -> HashMap<String, u64> {
     let orders = venue.orders();
     orders
         .into_iter()
@@ -118,7 +86,7 @@ fn arrivals(venue: &Venue) -> HashMap<String, u64> {
 }
 
 /// The brain and both issuers, who answer at once.
-struct Walk {
+pub(crate) struct Walk {
     connection: redis::aio::MultiplexedConnection,
     plans: Follower,
     results: Follower,
@@ -127,7 +95,7 @@ struct Walk {
 }
 
 impl Walk {
-    async fn new(server: &RedisServer) -> Self {
+    pub(crate) async fn new(server: &RedisServer) -> Self {
         let mut walk = Self {
             connection: connect(server).await,
             plans: Follower::of_plans(server).await,
@@ -146,7 +114,11 @@ impl Walk {
     }
 
     /// So many plans, one after another, each to its result; the issuers answer after `thought`.
-    async fn rounds(&mut self, count: usize, thought: Duration) -> HashMap<String, Passed> {
+    pub(crate) async fn rounds(
+        &mut self,
+        count: usize,
+        thought: Duration,
+    ) -> HashMap<String, Passed> {
         let symbol = wire::symbol(0);
         let mut passed = HashMap::new();
         for _ in 0..count {

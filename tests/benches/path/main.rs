@@ -3,7 +3,7 @@
 //! `scripts/bench path` runs it.
 //!
 //! Every time is taken on the machine's wall clock, which all processes share: the venue stamps an
-//! order when it has read it whole, and `MONITOR` stamps a take when Redis ran it. Nothing is
+//! order when it has read it whole, and a relay stamps a take's answer when it hands it on. Nothing is
 //! learned from the service about itself but its memory and processor time, and those from the kernel.
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod cluster;
 mod crowd;
 mod flood;
 mod floor;
+mod grant;
 mod growth;
 mod latency;
 mod monitor;
@@ -24,6 +25,7 @@ mod numbers;
 mod page;
 mod process;
 mod recovery;
+mod relay;
 mod statistics;
 mod venue;
 mod waiting;

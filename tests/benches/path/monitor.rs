@@ -17,8 +17,6 @@ pub(crate) struct Monitor {
 
 /// One command.
 pub(crate) struct Seen {
-    /// Nanoseconds since 1970.
-    pub(crate) at: u64,
     /// The client's address, or `lua` for what a script did.
     pub(crate) from: String,
     pub(crate) text: String,
@@ -56,12 +54,10 @@ impl Monitor {
 
 /// `+1769301008.977123 [0 127.0.0.1:5000] "EVALSHA" "…"`
 fn read(line: &str) -> Option<Seen> {
-    let (time, rest) = line.strip_prefix('+')?.split_once(" [")?;
-    let (seconds, micros) = time.split_once('.')?;
+    let (_, rest) = line.strip_prefix('+')?.split_once(" [")?;
     let (from, text) = rest.split_once("] ")?;
     let (_, from) = from.split_once(' ')?;
     Some(Seen {
-        at: seconds.parse::<u64>().ok()? * 1_000_000_000 + micros.parse::<u64>().ok()? * 1_000,
         from: from.to_owned(),
         text: text.to_owned(),
     })

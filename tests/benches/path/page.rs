@@ -57,18 +57,18 @@ impl Page {
         );
         row(
             "bare keep-alive POST and its answer ²",
-            &found.bare_post,
+            &found.grants.bare_post,
             None,
         );
         row(
-            "floor: permits taken → order that was signed before read by the venue ²",
-            &found.bare_take_to_order,
-            None,
+            "grant → order that was signed before, read by the venue ²",
+            &found.grants.bare_to_order,
+            Some(&found.grants.bare_post),
         );
         row(
-            "permits taken → order read by the venue ²",
-            &found.take_to_order,
-            Some(&found.bare_take_to_order),
+            "grant → order read by the venue ²",
+            &found.grants.to_order,
+            Some(&found.grants.bare_post),
         );
         row(
             "last permit sent → order read by the venue",
@@ -88,7 +88,8 @@ impl Page {
         text.push_str(
             "\n¹ With the 500 µs for which a proposal has to be left alone before it is read.\n\
              ² After the 15 ms for which the issuers think here, and nowhere else: the order is ready, and every process \
-             asleep. Taken from the moment Redis runs the take, by its own `MONITOR`, which slows these rows and no others.\n",
+             asleep. A grant is the moment at which the answer to the take goes out to whoever asked, seen by a relay in \
+             between; the floor is the bare POST after the same silence.\n",
         );
         let sent: usize = found.commands.values().sum();
         let each: Vec<String> = found

@@ -69,8 +69,13 @@ pub(crate) fn unix() -> Duration {
 
 /// A connection of its own, with no time limit on answers.
 pub(crate) async fn connect(server: &RedisServer) -> MultiplexedConnection {
+    connect_to(&server.url()).await
+}
+
+/// The same, to whoever listens there.
+pub(crate) async fn connect_to(url: &str) -> MultiplexedConnection {
     let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
-    Client::open(server.url())
+    Client::open(url)
         .unwrap()
         .get_multiplexed_async_connection_with_config(&patient)
         .await
