@@ -4,6 +4,7 @@ use crate::d;
 use apply_tests::{Entry, PLANS, RESULTS, Stage, eventually, governor_permit, position_permit};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use redis_harness::{Cluster, Sentinel};
+use std::collections::BTreeSet;
 
 const TAGGED: &str = "governor=quantum:permit:{{plan}},p33=quantum:permit:p33:{{plan}}";
 
@@ -93,6 +94,62 @@ async fn on_a_cluster_with_tagged_permits_a_proposal_becomes_an_order() {
     eventually("three orders are in the log", || stage.orders().len() == 3).await;
     let filled = stage.orders().into_iter().map(|order| order.executed_qty);
     assert!(filled.into_iter().all(|quantity| quantity == d("0.05")));
+}
+
+#[tokio::test]
+async fn on_a_cluster_two_instances_make_one_order_and_one_result_of_every_proposal() {
+    const PROPOSALS: usize = 9;
+    let cluster = OnCluster::start().await;
+    let stage = Stage::open().await;
+    let service = || {
+        stage
+            .service()
+            .env("REDIS_URL", &cluster.url)
+            .env("APPLY_PERMITS", TAGGED)
+            .ready()
+    };
+    let (one, other) = tokio::join!(service(), service());
+    for n in 0..PROPOSALS {
+        let symbol = ["BTCUSDT", "ETHUSDT", "SOLUSDT"][n % 3];
+        let key = format!("quantum:harvest:proposal:{symbol}");
+        let at = format!("2026-01-25T00:00:0{n}Z");
+        let propose = ["HSET", &key, "harvest_action", "PARTIAL_75"];
+        let all = [&propose[..], &["kill_score", "0.5", "computed_at_utc", &at]].concat();
+        let _: i64 = cluster.command(&all).await;
+        let plan = cluster.entry(PLANS, n).await;
+        let id = plan.get("plan_id");
+        for (prefix, permit) in [
+            ("quantum:permit:", governor_permit(symbol)),
+            ("quantum:permit:p33:", position_permit(symbol, "0.05")),
+        ] {
+            let key = format!("{prefix}{{{id}}}");
+            let _: String = cluster.command(&["SETEX", &key, "60", &permit]).await;
+        }
+        let result = cluster.entry(RESULTS, n).await;
+        assert_eq!(
+            (result.get("plan_id"), result.get("executed")),
+            (id, "True")
+        );
+        // Whoever was second has noticed.
+        let duplicate =
+            format!("Plan {id} skipped (decision=SKIP, symbol={symbol}) reason=duplicate_plan");
+        tokio::select! {
+            _ = one.line(&duplicate) => {}
+            _ = other.line(&duplicate) => {}
+        }
+    }
+    one.stopped_well().await;
+    other.stopped_well().await;
+    for stream in [PLANS, RESULTS] {
+        let entries: usize = cluster.command(&["XLEN", stream]).await;
+        assert_eq!(entries, PROPOSALS, "{stream}");
+    }
+    let orders: BTreeSet<_> = stage
+        .orders()
+        .into_iter()
+        .map(|order| order.client_order_id)
+        .collect();
+    assert_eq!((orders.len(), stage.orders().len()), (PROPOSALS, PROPOSALS));
 }
 
 #[tokio::test]
