@@ -229,7 +229,8 @@ impl Service {
         get(self.address().await, "/metrics").await
     }
 
-    async fn address(&self) -> SocketAddr {
+    /// Where its page is.
+    pub async fn address(&self) -> SocketAddr {
         let line = self.line("Metrics on http://").await;
         line.split_once("http://")
             .and_then(|(_, rest)| rest.split_once('/'))

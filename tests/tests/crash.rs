@@ -253,6 +253,45 @@ async fn halt_blocks_a_plan_in_its_wait_and_resume_lets_the_next_one_pass() {
 }
 
 #[tokio::test]
+async fn a_halt_tells_of_an_order_that_has_left_and_is_still_asked_about() {
+    let stage = Stage::open().await;
+    let how = quick(&stage).env("APPLY_PERMIT_WAIT_MS", "20000");
+    let state = how.state_directory().display().to_string();
+    let service = how.ready().await;
+    let page = service.address().await;
+    let venue = stage.venue();
+    venue.script(Fault::executed(When::order(), Delivery::Reset));
+    // The first question comes before the order.
+    let silent = Fault::reply(When::query().skip(1), false, Canned::gateway_html(502));
+    venue.script(silent.always());
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    venue.wait_for_orders(1).await;
+    let halt = || {
+        stage
+            .program(&["halt", "--reason", "drill", "--file-only"])
+            .env("APPLY_STATE_DIR", &*state)
+            .env("APPLY_METRICS_PORT", page.port().to_string())
+            .ended()
+    };
+    let id = plan.get("plan_id");
+    let halted = halt().await;
+    assert_eq!(halted.code, Some(0), "{}", halted.output());
+    let told = format!("plan {id} of BTCUSDT had its permits already: no result yet");
+    assert!(halted.output().contains(&told), "{}", halted.output());
+    let end = format!("no order of the service on http://{page} can leave any more");
+    assert!(halted.output().contains(&end), "{}", halted.output());
+    venue.clear_faults();
+    let result = stage.result_of(id).await;
+    assert_eq!(result.get("executed"), "True");
+    let again = halt().await;
+    assert!(again.output().contains(&end), "{}", again.output());
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 1);
+}
+
+#[tokio::test]
 async fn a_journal_that_cannot_be_written_means_no_order_and_not_ready() {
     let stage = Stage::open().await;
     let service = quick(&stage).whose_disk_may_fill().ready().await;

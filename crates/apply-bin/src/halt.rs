@@ -1,7 +1,7 @@
 //! The kill switch on this machine: a file, and the two commands that turn it together with the one
 //! in Redis.
 
-use crate::{config::HaltConfig, exit::Failure};
+use crate::{config::HaltConfig, exit::Failure, leaving};
 use apply_core::Halt;
 use apply_redis::{BoardConfig, RedisBoard, Turn};
 use serde_json::json;
@@ -51,7 +51,8 @@ impl HaltFile {
 }
 
 /// `apply-layer halt` and `resume`: the file first, because it needs nobody; then Redis; both turns
-/// recorded. Fails where one of the two could not be turned, and says which.
+/// recorded. Fails where one of the two could not be turned, and says which. Once the file halts, it
+/// tells of orders that had passed their last look at it.
 pub(crate) async fn turn(
     config: HaltConfig,
     on: bool,
@@ -77,6 +78,9 @@ pub(crate) async fn turn(
             Ok(()) => println!("{word} in Redis at {}", config.redis),
             Err(error) => failed.push(error),
         }
+    }
+    if on && HaltFile::at(config.file.clone()).look().is_on() {
+        leaving::tell(config.service, &config.state).await;
     }
     if let Err(error) = note(&config.log, &turn) {
         failed.push(format!("{}: {error}", config.log.display()));

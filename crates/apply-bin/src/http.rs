@@ -1,5 +1,6 @@
 //! The metrics port.
 
+pub(crate) mod ask;
 mod hosts;
 
 pub(crate) use hosts::Hosts;

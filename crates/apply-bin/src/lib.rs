@@ -18,6 +18,7 @@ mod gauges;
 mod halt;
 mod health;
 mod http;
+mod leaving;
 mod logging;
 mod metrics;
 #[cfg(feature = "mutants")]

@@ -2,7 +2,7 @@
 //! service manager tells.
 
 use super::{Mistakes, Reader, RedisUrl};
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Where things are kept, and how strictly.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub(crate) struct StateConfig {
 pub(crate) struct HaltConfig {
     pub(crate) file: PathBuf,
     pub(crate) log: PathBuf,
+    /// Where the journal lies.
+    pub(crate) state: PathBuf,
+    /// Where the service is asked; none where that is not to be read, which keeps nobody from halting.
+    pub(crate) service: Option<SocketAddr>,
     pub(crate) redis: RedisUrl,
     /// As the system knows the operator: who called `sudo`, or else whose session it is.
     pub(crate) who: String,
@@ -60,9 +64,17 @@ impl HaltConfig {
             mistakes: Vec::new(),
         };
         let directory = read.state_directory();
+        let mut aside = Reader {
+            vars,
+            keys_wanted: false,
+            mistakes: Vec::new(),
+        };
+        let service = aside.http();
         let config = Self {
             file: read.halt_file(&directory),
             log: directory.join("halt.log"),
+            state: directory,
+            service: aside.mistakes.is_empty().then_some(service),
             redis: read.redis(),
             who: ["SUDO_USER", "USER", "LOGNAME"]
                 .into_iter()

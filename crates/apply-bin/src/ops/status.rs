@@ -5,10 +5,9 @@ use super::{
     output::{Done, print, tame},
     snapshot::Snapshot,
 };
+use crate::http::ask::{get, reachable};
 use std::{net::SocketAddr, pin::pin, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     signal::ctrl_c,
     time::{sleep, timeout},
 };
@@ -96,23 +95,4 @@ impl Service {
             Self::Away => format!("nobody answers on http://{at}"),
         }
     }
-}
-
-/// A service that listens everywhere is asked on this machine.
-fn reachable(at: SocketAddr) -> SocketAddr {
-    match at.ip().is_unspecified() {
-        true => SocketAddr::from(([127, 0, 0, 1], at.port())),
-        false => at,
-    }
-}
-
-/// One GET, one answer, at most 64 KiB of it.
-async fn get(at: SocketAddr, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(at).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = Vec::new();
-    stream.take(65_536).read_to_end(&mut answer).await.ok()?;
-    let text = String::from_utf8_lossy(&answer).into_owned();
-    text.starts_with("HTTP/1.").then_some(text)
 }

@@ -14,6 +14,7 @@ mod vitals;
 
 pub(crate) use gauges::FlowGauges;
 pub(crate) use state::Live;
+pub(crate) use view::Leaving;
 pub(crate) use vitals::{Parts, Vitals, watch};
 
 use axum::{
@@ -38,6 +39,9 @@ const SCRIPT: &str = include_str!("app.js");
 const STYLE: &str = include_str!("style.css");
 const ICON: &str = include_str!("icon.svg");
 
+/// Plans whose order may be on its way; `halt` asks for them.
+pub(crate) const LEAVING: &str = "/api/leaving.json";
+
 /// Its own files and its own stream; no inline script or style, no frame around it, no form in it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -60,6 +64,7 @@ pub(crate) fn routes(live: &Live, stop: CancellationToken) -> Router {
         .route("/api/symbols.json", api(Live::symbols))
         .route("/api/plans.json", api(Live::plans))
         .route("/api/waits.json", api(Live::waits))
+        .route(LEAVING, api(Live::leaving))
         .route("/healthz", get(move || async move { healthz(&health) }))
         .layer(from_fn(with_care))
 }

@@ -1,7 +1,8 @@
 //! The live model behind the page: what the observer hears, kept within bounds and passed on.
 
 use super::view::{
-    OrderView, PlanView, ProposalView, ResultView, SymbolView, WaitEnd, WaitView, cut, millis, now,
+    Leaving, OrderView, PlanView, ProposalView, ResultView, SymbolView, WaitEnd, WaitView, cut,
+    millis, now,
 };
 use super::vitals::{Light, Vitals};
 use apply_core::{ApplyResult, Event, Observer, Plan, Symbol, event::Abandoned};
@@ -47,6 +48,9 @@ struct Model {
     /// The oldest first.
     plans: VecDeque<PlanView>,
     waits: Waits,
+    /// Plans that have their permits and no result, by their ids: as many as may be under way at most.
+    /// Apart from the plans that are shown, of which the oldest may go while it is under way.
+    leaving: BTreeMap<String, Leaving>,
 }
 
 /// How long waits took, by how they ended. Counted since the process began.
@@ -79,6 +83,7 @@ impl Live {
             symbols: symbols.iter().map(view).collect(),
             plans: VecDeque::with_capacity(PLANS + 1),
             waits: Waits::empty(),
+            leaving: BTreeMap::new(),
         };
         Self(Arc::new(Shared {
             model: Mutex::new(model),
@@ -118,6 +123,12 @@ impl Live {
 
     pub(super) fn waits(&self) -> String {
         json(&self.lock().waits)
+    }
+
+    /// Every plan whose order may be on its way, as JSON. Whatever is not among them has not come to its
+    /// last look at the kill switch on this machine, or is over.
+    pub(super) fn leaving(&self) -> String {
+        json(&self.lock().leaving.values().collect::<Vec<_>>())
     }
 
     /// The lights, a line each.
@@ -172,6 +183,12 @@ impl Live {
         view.result = Some(ResultView::of(result, now()));
         view.note = note.or(view.note);
         self.tell("plan", || &*view);
+    }
+
+    fn left(&self, plan: &Plan) {
+        if let Some(leaving) = self.lock().leaving.get_mut(plan.id.as_str()) {
+            leaving.answered = true;
+        }
     }
 
     fn wait(&self, waited: Duration, granted: bool) {
@@ -229,6 +246,12 @@ impl Observer for Live {
                 }
             }),
             Event::Granted { plan, grant } => {
+                let leaving = Leaving {
+                    plan: plan.id.to_string(),
+                    symbol: plan.symbol().to_string(),
+                    answered: false,
+                };
+                self.lock().leaving.insert(plan.id.to_string(), leaving);
                 self.end_wait(plan, WaitEnd::granted(grant));
                 self.wait(grant.waited(), true);
             }
@@ -241,9 +264,12 @@ impl Observer for Live {
                 step,
                 submission,
                 took,
-            } => self.plan(plan, |view| {
-                view.order = Some(OrderView::submitted(step, submission, *took, now()));
-            }),
+            } => {
+                self.left(plan);
+                self.plan(plan, |view| {
+                    view.order = Some(OrderView::submitted(step, submission, *took, now()));
+                });
+            }
             Event::Settled { plan, settlement } => self.plan(plan, |view| {
                 let step = view.step.clone().unwrap_or_default();
                 let took = view.order.as_ref().and_then(|order| order.took);
@@ -266,7 +292,10 @@ impl Observer for Live {
                 };
                 self.plan_of_result(result, Some(note));
             }
-            Event::ResultPublished { result } => self.plan_of_result(result, None),
+            Event::ResultPublished { result } => {
+                self.plan_of_result(result, None);
+                self.lock().leaving.remove(result.plan.as_str());
+            }
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 
 use apply_core::{ApplyResult, Fill, Plan, Settlement, Submission, exchange::StopReplacement};
 use permit_gate::{Block, BlockReason, FoundBy, Grant, Ttl};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -48,6 +48,15 @@ pub(super) struct PlanView {
     pub(super) wait: Option<WaitView>,
     pub(super) order: Option<OrderView>,
     pub(super) result: Option<ResultView>,
+}
+
+/// A plan that has its permits and no result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Leaving {
+    pub(crate) plan: String,
+    pub(crate) symbol: String,
+    /// Whether it has sent what it may send, and the venue's answer is in, or is not coming.
+    pub(crate) answered: bool,
 }
 
 /// A wait for permits.

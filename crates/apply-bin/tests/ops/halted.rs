@@ -1,7 +1,14 @@
 //! This machine's halt file, as every command sees it.
 
-use crate::{Ended, StateDir, apply_layer};
+use crate::{Ended, PLAN, StateDir, apply_layer};
+use apply_core::{ApplyResult, Decision, Journal};
+use apply_journal::{JournalSettings, RedbJournal};
 use redis_harness::RedisServer;
+use std::{path::Path, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 #[tokio::test]
 async fn a_halt_by_this_machines_file_is_told_by_every_command_that_tells_of_the_switch() {
@@ -62,4 +69,95 @@ async fn check_tells_of_the_halt_file_where_redis_is_away() {
         "{}",
         ended.out
     );
+}
+
+/// What a service answers that has this plan under way, and then it has not.
+const LEAVING: &str = r#"[{"plan":"67e6da21fa9fe506","symbol":"BTCUSDT","answered":false}]"#;
+
+/// A service that gives these answers one after the other, the last one from then on.
+async fn service(answers: &'static [&'static str]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let last = answers.last().into_iter().cycle();
+        for answer in answers.iter().chain(last) {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert!(socket.read_buf(&mut request).await.unwrap() > 0, "cut");
+            }
+            assert!(request.starts_with(b"GET /api/leaving.json "));
+            let reply = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{answer}");
+            socket.write_all(reply.as_bytes()).await.unwrap();
+        }
+    });
+    port
+}
+
+/// Halts beside a service on this port, and ends well.
+async fn halted(state: &StateDir, port: u16) -> String {
+    let args = ["halt", "--reason", "drill", "--file-only"];
+    let mut command = apply_layer("redis://127.0.0.1:1/0", &args);
+    command
+        .env("APPLY_STATE_DIR", state.path())
+        .env("APPLY_METRICS_PORT", port.to_string());
+    let ended: Ended = command.output().await.unwrap().into();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(ended.out.starts_with("halted by "), "{}", ended.out);
+    ended.out
+}
+
+#[tokio::test]
+async fn a_halt_tells_what_came_of_a_plan_that_had_its_permits_already() {
+    let state = StateDir::new();
+    let settings = JournalSettings::for_claims_of(Duration::from_secs(21_600));
+    let journal = RedbJournal::open(Path::new(&state.path()), settings).unwrap();
+    let (plan, symbol) = (PLAN.parse().unwrap(), "BTCUSDT".parse().unwrap());
+    let result = ApplyResult {
+        executed: true,
+        is_final: true,
+        ..ApplyResult::nothing_happened(&plan, &symbol, Decision::Execute, None, 1)
+    };
+    journal.record_result(&result).await.unwrap();
+    let port = service(&[LEAVING, LEAVING, "[]"]).await;
+    let out = halted(&state, port).await;
+    let told = format!("plan {PLAN} of BTCUSDT had its permits already: executed\n");
+    assert!(out.contains(&told), "{out}");
+    let end = format!("no order of the service on http://127.0.0.1:{port} can leave any more\n");
+    assert!(out.ends_with(&end), "{out}");
+}
+
+#[tokio::test]
+async fn a_halt_does_not_say_that_nothing_can_leave_where_something_may() {
+    let port = service(&[LEAVING]).await;
+    let out = halted(&StateDir::new(), port).await;
+    let told = format!("plan {PLAN} of BTCUSDT had its permits already: no result yet");
+    assert!(out.contains(&told), "{out}");
+    assert!(out.ends_with("may still leave\n"), "{out}");
+
+    let port = service(&["[{}]"]).await;
+    for port in [1, port] {
+        let out = halted(&StateDir::new(), port).await;
+        let told =
+            format!("nobody on http://127.0.0.1:{port} says whether an order was just leaving\n");
+        assert!(out.ends_with(&told), "{out}");
+    }
+}
+
+#[tokio::test]
+async fn where_the_service_is_to_be_asked_keeps_nobody_from_halting() {
+    let state = StateDir::new();
+    let args = ["halt", "--reason", "drill", "--file-only"];
+    let mut command = apply_layer("redis://127.0.0.1:1/0", &args);
+    command
+        .env("APPLY_STATE_DIR", state.path())
+        .env("APPLY_METRICS_PORT", "many");
+    let ended: Ended = command.output().await.unwrap().into();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(
+        ended.out.contains("no service to ask is configured"),
+        "{}",
+        ended.out
+    );
+    assert!(Path::new(&state.path()).join("HALT").exists());
 }
