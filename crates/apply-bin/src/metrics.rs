@@ -1,7 +1,10 @@
 //! What Prometheus reads: the old names as they were, the new ones beside them.
 
+mod by_symbol;
+
+use self::by_symbol::BySymbol;
 use crate::{http::Page, reasons};
-use apply_core::{Event, Observer, Settlement, Submission, Symbol, event};
+use apply_core::{Decision, Event, Observer, Settlement, Submission, Symbol, event};
 use permit_gate::PermitSet;
 use prometheus_client::{
     collector::Collector,
@@ -21,10 +24,8 @@ pub(crate) struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    plans: Family<PlanLabels, Counter>,
-    executes: Family<ExecuteLabels, Counter>,
+    by_symbol: BySymbol,
     dedupe_hits: Counter,
-    last_success: Family<SymbolLabels, Gauge>,
     refused: Family<ReasonLabels, Counter>,
     proposals: Family<ByLabels, Counter>,
     no_room: Family<ReasonLabels, Counter>,
@@ -43,24 +44,6 @@ struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AbandonedLabels {
     found: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PlanLabels {
-    symbol: String,
-    decision: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ExecuteLabels {
-    symbol: String,
-    step: String,
-    status: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SymbolLabels {
-    symbol: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -84,14 +67,6 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
-const DECISIONS: [&str; 4] = ["EXECUTE", "SKIP", "BLOCKED", "ERROR"];
-const STEPS: [&str; 4] = [
-    "CLOSE_FULL",
-    "CLOSE_PARTIAL_75",
-    "CLOSE_PARTIAL_50",
-    "UPDATE_SL",
-];
-const STATUSES: [&str; 2] = ["success", "error"];
 const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
 const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
@@ -115,24 +90,11 @@ impl Metrics {
             ("commit", env!("APPLY_COMMIT")),
         ]);
         r.register("build", "Which program this is; always 1", build);
-        let plans = registered(r, "plan", "Plans, by decision", Family::default());
-        let executes = registered(
-            r,
-            "execute",
-            "Steps that were executed, by how they ended",
-            Family::default(),
-        );
         let dedupe_hits = registered(
             r,
             "dedupe_hits",
             "EXECUTE plans that were claimed before",
             Counter::default(),
-        );
-        let last_success = registered(
-            r,
-            "last_success_epoch",
-            "When a step last succeeded, in seconds since 1970",
-            Family::default(),
         );
         let refused = registered(
             r,
@@ -220,15 +182,15 @@ impl Metrics {
             Unit::Seconds,
             roundtrip.clone(),
         );
+        let by_symbol = BySymbol::of(symbols);
+        r.register_collector(Box::new(by_symbol.clone()));
         for gauge in gauges {
             r.register_collector(gauge);
         }
         let inner = Inner {
             registry,
-            plans,
-            executes,
+            by_symbol,
             dedupe_hits,
-            last_success,
             refused,
             proposals,
             no_room,
@@ -243,7 +205,7 @@ impl Metrics {
             roundtrip,
             trouble,
         };
-        inner.announce_labels(symbols, permits);
+        inner.announce_labels(permits);
         Self(Arc::new(inner))
     }
 
@@ -273,26 +235,7 @@ impl Page for Metrics {
 impl Inner {
     /// Makes every label set there is before anything happens: a rate over a series that did not
     /// exist yet is blind to its first event.
-    fn announce_labels(&self, symbols: &[Symbol], permits: &[&str]) {
-        for symbol in symbols.iter().map(Symbol::to_string) {
-            for decision in DECISIONS {
-                drop(self.plans.get_or_create(&PlanLabels {
-                    symbol: symbol.clone(),
-                    decision,
-                }));
-            }
-            for step in STEPS.map(str::to_owned) {
-                for status in STATUSES {
-                    let (symbol, step) = (symbol.clone(), step.clone());
-                    drop(self.executes.get_or_create(&ExecuteLabels {
-                        symbol,
-                        step,
-                        status,
-                    }));
-                }
-            }
-            drop(self.last_success.get_or_create(&SymbolLabels { symbol }));
-        }
+    fn announce_labels(&self, permits: &[&str]) {
         for permit in permits {
             for by in FOUND_BY {
                 drop(self.found.get_or_create(&FoundLabels {
@@ -313,13 +256,6 @@ impl Inner {
         for outcome in OUTCOMES {
             drop(self.orders.get_or_create(&OutcomeLabels { outcome }));
         }
-    }
-
-    fn count_plan(&self, plan: &apply_core::Plan, decision: &'static str) {
-        let symbol = plan.symbol().to_string();
-        self.plans
-            .get_or_create(&PlanLabels { symbol, decision })
-            .inc();
     }
 }
 
@@ -342,10 +278,10 @@ impl Observer for Metrics {
                     })
                     .inc();
             }
-            Event::PlanPublished { plan } => m.count_plan(plan, plan.decision.as_str()),
+            Event::PlanPublished { plan } => m.by_symbol.count_plan(plan.symbol(), plan.decision),
             Event::Duplicate { plan } => {
                 m.dedupe_hits.inc();
-                m.count_plan(plan, "SKIP");
+                m.by_symbol.count_plan(plan.symbol(), Decision::Skip);
             }
             Event::PermitFound { name, by, .. } => {
                 let by = by.as_str();
@@ -384,34 +320,9 @@ impl Observer for Metrics {
                 m.unresolved.inc();
             }
             Event::ResultPublished { result } => {
-                let symbol = result.symbol.to_string();
-                for step in result
-                    .steps
-                    .iter()
-                    .filter(|s| STEPS.contains(&s.step.as_str()))
-                {
-                    let status = match step.status {
-                        "success" => "success",
-                        "error" => "error",
-                        _ => continue,
-                    };
-                    m.executes
-                        .get_or_create(&ExecuteLabels {
-                            symbol: symbol.clone(),
-                            step: step.step.clone(),
-                            status,
-                        })
-                        .inc();
-                }
-                if result.executed {
-                    let now = SystemTime::now()
-                        .duration_since(UNIX_EPOCH)
-                        .map_or(0, |d| d.as_secs());
-                    let now = i64::try_from(now).unwrap_or(i64::MAX);
-                    m.last_success
-                        .get_or_create(&SymbolLabels { symbol })
-                        .set(now);
-                }
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                let now = now.map_or(0, |since| since.as_secs());
+                m.by_symbol.count_result(result, now);
             }
             Event::KnownBefore { .. } => {
                 m.known_before.inc();
