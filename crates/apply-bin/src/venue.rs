@@ -80,6 +80,8 @@ impl Exchange for Venue {
             .parse::<ClientOrderId>()
             .map_err(|error| unfit(&error))?;
         let rules = client.fetch_rules(&symbol).await.map_err(unavailable)?;
+        // From here on the one that the rules have: thousands of desks share it.
+        let symbol = rules.symbol.clone();
         let mode = client.fetch_position_mode().await.map_err(unavailable)?;
         let (ordered, held) = join(
             client.fetch_order(&symbol, &id),

@@ -114,8 +114,8 @@ const PRUNE_EVERY: u64 = 60;
 /// How many old entries go with one sync.
 const PRUNE_AT_ONCE: usize = 2000;
 
-/// How much of the file is kept in memory.
-const CACHE: usize = 16 * 1024 * 1024;
+/// How much of the file is kept in memory: what leads to the entries. The system keeps the rest at hand.
+const CACHE: usize = 4 * 1024 * 1024;
 
 type Answer<T> = Result<T, String>;
 

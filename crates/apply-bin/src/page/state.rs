@@ -1,8 +1,8 @@
 //! The live model behind the page: what the observer hears, kept within bounds and passed on.
 
 use super::view::{
-    Leaving, OrderView, PlanView, ProposalView, ResultView, SymbolView, WaitEnd, WaitView, cut,
-    millis, now,
+    Leaving, OrderView, PlanView, ProposalView, ResultView, Shown, SymbolView, WaitEnd, WaitView,
+    cut, millis, now,
 };
 use super::vitals::{Light, Vitals};
 use apply_core::{ApplyResult, Event, Observer, Plan, Symbol, event::Abandoned};
@@ -44,7 +44,7 @@ pub(super) struct Message {
 #[derive(Debug)]
 struct Model {
     vitals: Vitals,
-    symbols: BTreeMap<String, SymbolView>,
+    symbols: BTreeMap<Symbol, SymbolView>,
     /// The oldest first.
     plans: VecDeque<PlanView>,
     waits: Waits,
@@ -70,14 +70,7 @@ struct Bucket {
 impl Live {
     /// A model of these symbols, of which nothing is known yet.
     pub(crate) fn new(symbols: &[Symbol], vitals: Vitals) -> Self {
-        let view = |symbol: &Symbol| {
-            let symbol = symbol.to_string();
-            let view = SymbolView {
-                symbol: symbol.clone(),
-                ..SymbolView::default()
-            };
-            (symbol, view)
-        };
+        let view = |symbol: &Symbol| (symbol.clone(), SymbolView::unknown(symbol));
         let model = Model {
             vitals,
             symbols: symbols.iter().map(view).collect(),
@@ -199,7 +192,7 @@ impl Live {
 
     fn symbol(&self, symbol: &Symbol, change: impl FnOnce(&mut SymbolView)) {
         let mut model = self.lock();
-        if let Some(view) = model.symbols.get_mut(&symbol.to_string()) {
+        if let Some(view) = model.symbols.get_mut(symbol) {
             change(view);
             view.at = Some(now());
             self.tell("symbol", || &*view);
@@ -211,12 +204,12 @@ impl Observer for Live {
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::ProposalRefused { error } => self.symbol(error.symbol(), |view| {
-                view.refused = Some(cut(&error.to_string()));
+                view.refused = Some(cut(&error.to_string()).into());
             }),
             Event::PlanPublished { plan } | Event::Duplicate { plan } => {
                 self.symbol(plan.symbol(), |view| {
-                    view.proposal = Some(ProposalView::of(plan));
-                    view.plan = Some(plan.id.to_string());
+                    view.proposal = Some(Box::new(ProposalView::of(plan)));
+                    view.plan = Some(Shown(plan.id.clone()));
                     view.refused = None;
                 });
                 self.plan(plan, |view| {

@@ -1,10 +1,13 @@
 //! What the page is told: plain shapes, every text cut to a length, every time in milliseconds
 //! since 1970.
 
-use apply_core::{ApplyResult, Fill, Plan, Settlement, Submission, exchange::StopReplacement};
-use permit_gate::{Block, BlockReason, FoundBy, Grant, Ttl};
-use serde::{Deserialize, Serialize};
+use apply_core::{
+    ApplyResult, Fill, Plan, Settlement, Submission, Symbol, exchange::StopReplacement,
+};
+use permit_gate::{Block, BlockReason, FoundBy, Grant, PlanId, Ttl};
+use serde::{Deserialize, Serialize, Serializer};
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -12,15 +15,15 @@ use std::{
 /// Words from outside can be of any length; a page needs no more of them than this.
 const LONGEST: usize = 240;
 
-/// A symbol and the last that was heard of it.
-#[derive(Debug, Clone, Default, Serialize)]
+/// A symbol and the last that was heard of it. There may be ten thousand of them.
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct SymbolView {
-    pub(super) symbol: String,
+    pub(super) symbol: Shown<Symbol>,
     /// The proposal behind the latest plan.
-    pub(super) proposal: Option<ProposalView>,
-    pub(super) plan: Option<String>,
+    pub(super) proposal: Option<Box<ProposalView>>,
+    pub(super) plan: Option<Shown<PlanId>>,
     /// Why the latest proposal was refused; none once one can be read again.
-    pub(super) refused: Option<String>,
+    pub(super) refused: Option<Box<str>>,
     /// When any of this changed.
     pub(super) at: Option<u64>,
 }
@@ -116,6 +119,29 @@ pub(super) struct ResultView {
     pub(super) error: Option<String>,
     details: Vec<String>,
     profit: Option<String>,
+}
+
+/// Something that the page reads as the text it is shown as.
+#[derive(Debug, Clone)]
+pub(super) struct Shown<T>(pub(super) T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl SymbolView {
+    /// One of which nothing is known yet.
+    pub(super) fn unknown(symbol: &Symbol) -> Self {
+        Self {
+            symbol: Shown(symbol.clone()),
+            proposal: None,
+            plan: None,
+            refused: None,
+            at: None,
+        }
+    }
 }
 
 impl ProposalView {

@@ -49,8 +49,6 @@ struct Raw<'a> {
 #[derive(Deserialize)]
 struct RawSymbol<'a> {
     #[serde(borrow)]
-    symbol: Field<'a>,
-    #[serde(borrow)]
     status: Field<'a>,
     #[serde(borrow, rename = "marginAsset")]
     margin_asset: Field<'a>,
@@ -102,7 +100,7 @@ impl ExchangeInfo {
             // Test hosts list symbols with letters outside our alphabet; nobody can ask for those, so they are left out.
             let named: Named<'_> = fields::read("symbols", entry.get().as_bytes())?;
             if let Ok(symbol) = fields::name::<Symbol>("symbol", named.symbol) {
-                let rules = decode_symbol(entry.get().as_bytes()).map(Arc::new);
+                let rules = decode_symbol(&symbol, entry.get().as_bytes()).map(Arc::new);
                 symbols.insert(symbol, rules);
             }
         }
@@ -132,7 +130,7 @@ impl ExchangeInfo {
     }
 }
 
-fn decode_symbol(entry: &[u8]) -> Result<SymbolRules, DecodeError> {
+fn decode_symbol(symbol: &Symbol, entry: &[u8]) -> Result<SymbolRules, DecodeError> {
     let raw: RawSymbol<'_> = fields::read("symbols", entry)?;
     let filters = raw
         .filters
@@ -150,7 +148,7 @@ fn decode_symbol(entry: &[u8]) -> Result<SymbolRules, DecodeError> {
     }
     let missing = |filter: &'static str| DecodeError::new(filter, "missing");
     Ok(SymbolRules {
-        symbol: fields::name("symbol", raw.symbol)?,
+        symbol: symbol.clone(),
         status: fields::text("status", raw.status)?.into_owned(),
         lot: lot.ok_or_else(|| missing("LOT_SIZE"))?,
         market_lot: market_lot.ok_or_else(|| missing("MARKET_LOT_SIZE"))?,

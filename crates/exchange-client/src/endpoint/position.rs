@@ -56,7 +56,10 @@ pub(crate) fn decode(symbol: Option<&Symbol>, body: &[u8]) -> Result<Vec<Positio
         }
         let amount = fields::decimal("positionAmt", raw.amount)?;
         let position = Position {
-            symbol: fields::name("symbol", raw.symbol)?,
+            symbol: match symbol {
+                Some(wanted) => wanted.clone(),
+                None => fields::name("symbol", raw.symbol)?,
+            },
             side: fields::word("positionSide", raw.position_side, PositionSide::from_word)?,
             amount: amount.normalize(),
             entry_price: fields::optional("entryPrice", raw.entry_price, fields::decimal)?,
