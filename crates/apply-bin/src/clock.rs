@@ -13,8 +13,8 @@ impl Timer for SystemClock {
         tokio::time::Instant::now().into_std()
     }
 
-    async fn sleep_until(&self, at: Instant) {
-        tokio::time::sleep_until(at.into()).await;
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep_until(at.into())
     }
 
     fn since_1970(&self) -> Option<Duration> {

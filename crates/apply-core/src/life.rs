@@ -22,6 +22,7 @@ use permit_gate::{
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use std::{
+    num::NonZeroUsize,
     pin::pin,
     sync::{
         Arc,
@@ -64,6 +65,8 @@ pub struct ApplyLayer<P> {
     settings: Settings,
     observer: Box<dyn Observer>,
     attempts: AtomicU64,
+    looks: Room,
+    desks: Room,
 }
 
 /// A plan one attempt of this process has claimed. Executing it takes it by value and ends in one
@@ -83,6 +86,8 @@ impl<P: Ports> ApplyLayer<P> {
             settings,
             observer: Box::new(observer),
             attempts: AtomicU64::new(0),
+            looks: Room::of(LOOKS),
+            desks: Room::of(DESKS),
         }
     }
 
@@ -99,6 +104,11 @@ impl<P: Ports> ApplyLayer<P> {
     /// The places for plans under way.
     pub fn room(&self) -> &Room {
         &self.settings.room
+    }
+
+    /// Turns to look at a proposal and claim its plan.
+    pub(crate) fn looks(&self) -> &Room {
+        &self.looks
     }
 
     /// Tells the observer; for what happens around the layer rather than in it.
@@ -122,17 +132,17 @@ impl<P: Ports> ApplyLayer<P> {
         plan: Plan,
         step: Step,
         attempt: AttemptId,
-    ) -> Result<Option<ClaimedPlan>, PortError> {
+    ) -> Result<Option<Box<ClaimedPlan>>, PortError> {
         let (plans, ttl) = (self.ports.plans(), self.settings.dedupe_ttl);
         match plans.claim(&plan, &attempt, ttl, self.timestamp()).await? {
             Claim::Won => {
                 fault::point("after_claim");
                 self.tell(Event::PlanPublished { plan: &plan });
-                Ok(Some(ClaimedPlan {
+                Ok(Some(Box::new(ClaimedPlan {
                     plan,
                     step,
                     attempt,
-                }))
+                })))
             }
             Claim::Taken => {
                 self.tell(Event::Duplicate { plan: &plan });
@@ -144,17 +154,28 @@ impl<P: Ports> ApplyLayer<P> {
     /// Takes a claimed plan to its end and publishes what came of it.
     ///
     /// Cancellation: do not drop this future. From the claim on a plan owes the world a result.
-    pub(crate) async fn carry_out(&self, claimed: ClaimedPlan) -> ApplyResult {
-        // A store that lost its claims hands a plan out twice; the journal does not.
-        let result = match self.ports.journal().look_up(&claimed.plan.id).await {
-            Ok(None) => match self.settings.mode {
+    pub(crate) fn carry_out(&self, claimed: Box<ClaimedPlan>) -> impl Future<Output = ApplyResult> {
+        // Thousands wait at once: what comes before the wait and after it has memory of its own, for as
+        // long as it lasts.
+        let result = Box::pin(async move {
+            if let Some(result) = self.known_result(&claimed).await {
+                return result;
+            }
+            match self.settings.mode {
                 Mode::DryRun => self.rehearse(&claimed).await,
                 Mode::Testnet => self.trade(&claimed).await,
-            },
-            Ok(Some(known)) => self.known_before(&claimed, known).await,
-            Err(error) => self.journal_failed(&claimed.plan, &error),
-        };
-        self.conclude(result).await
+            }
+        });
+        async { Box::pin(self.conclude(result.await)).await }
+    }
+
+    /// A store that lost its claims hands a plan out twice; the journal does not.
+    async fn known_result(&self, claimed: &ClaimedPlan) -> Option<ApplyResult> {
+        match self.ports.journal().look_up(&claimed.plan.id).await {
+            Ok(None) => None,
+            Ok(Some(known)) => Some(Box::pin(self.known_before(claimed, known)).await),
+            Err(error) => Some(self.journal_failed(&claimed.plan, &error)),
+        }
     }
 
     /// Writes a result down and publishes it; what it answers is what was published.
@@ -274,56 +295,89 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     async fn trade(&self, claimed: &ClaimedPlan) -> ApplyResult {
-        let ClaimedPlan { plan, step, .. } = claimed;
-        // Everything slow happens while the permits are awaited. Where it turns out first that
-        // there is nothing to do, the wait is dropped: permits it may just be taking buy nothing.
+        let awaited = self.await_all(claimed).await;
+        Box::pin(self.act_on(claimed, awaited)).await
+    }
+
+    /// The permits, and all else an order needs.
+    async fn await_all(&self, claimed: &ClaimedPlan) -> Result<(Grant, Box<Ready<P>>), Unready> {
         let latest = self.latest_answer();
         let sign_by = latest.checked_add(SIGNING_SLACK).unwrap_or(latest);
+        // Everything slow happens while the permits are awaited. Where it turns out first that
+        // there is nothing to do, the wait is dropped: permits it may just be taking buy nothing.
         let permits = pin!(self.wait_for_permits(claimed));
-        let desk = pin!(self.make_ready(claimed, sign_by));
+        let desk = Box::pin(async {
+            // Ten thousand may begin at once: whoever has to queue has no need of memory yet.
+            let _turn = self.desks.enter().await;
+            Box::pin(self.make_ready(claimed, sign_by)).await
+        });
         let (grant, ready) = match select(permits, desk).await {
-            Either::Left((Err(block), _)) => return self.blocked(plan, &block),
-            Either::Left((Ok(grant), desk)) => {
-                let taken = self.ports.clock().now();
-                let ready = pin!(async {
-                    let ready = desk.await?;
-                    // The switch was off when the permits were taken, which may be a while ago.
-                    let since = self.ports.clock().now().saturating_duration_since(taken);
-                    let halted = match since > SWITCH_FRESH {
-                        true => self.halted(plan.symbol()).await,
-                        false => None,
-                    };
-                    Ok((ready, halted))
-                });
-                let late = pin!(self.ports.clock().sleep_until(latest));
-                match select(ready, late).await {
-                    Either::Left((Ok((ready, None)), _)) => (grant, ready),
-                    Either::Left((Ok((_, Some(by))), _)) => {
-                        return self.no_order(plan, &NoOrder::Halted { by });
-                    }
-                    Either::Left((Err(unready), _)) => return self.unready(claimed, unready).await,
-                    Either::Right(_) => return self.no_order(plan, &NoOrder::TooLate),
-                }
+            Either::Left((grant, desk)) => {
+                let grant = grant?;
+                (
+                    grant,
+                    Box::pin(self.await_desk(&claimed.plan, desk, latest)).await?,
+                )
             }
-            Either::Right((Err(unready), _)) => return self.unready(claimed, unready).await,
-            Either::Right((Ok(ready), permits)) => match permits.await {
-                Ok(grant) => (grant, ready),
-                Err(block) => return self.blocked(plan, &block),
-            },
+            Either::Right((ready, permits)) => {
+                let ready = ready?;
+                (permits.await?, ready)
+            }
         };
         fault::point("after_take");
         // What may have kept this process from running may have lasted: the window that was written
         // down has to hold, and a switch on this machine counts up to the last moment.
         if self.ports.clock().now() > sign_by {
-            return self.no_order(plan, &NoOrder::TooLate);
+            return Err(NoOrder::TooLate.into());
         }
-        if let Halt::On { by } = self.ports.proposals().local_halt() {
-            return self.no_order(plan, &NoOrder::Halted { by });
+        match self.ports.proposals().local_halt() {
+            Halt::On { by } => Err(NoOrder::Halted { by }.into()),
+            Halt::Off => Ok((grant, ready)),
         }
+    }
+
+    /// The desk of a plan whose permits are taken already.
+    async fn await_desk(
+        &self,
+        plan: &Plan,
+        desk: impl Future<Output = Result<Box<Ready<P>>, Unready>> + Unpin,
+        latest: Instant,
+    ) -> Result<Box<Ready<P>>, Unready> {
+        let taken = self.ports.clock().now();
+        let ready = pin!(async {
+            let ready = desk.await?;
+            // The switch was off when the permits were taken, which may be a while ago.
+            let since = self.ports.clock().now().saturating_duration_since(taken);
+            let halted = match since > SWITCH_FRESH {
+                true => self.halted(plan.symbol()).await,
+                false => None,
+            };
+            Ok((ready, halted))
+        });
+        let late = pin!(self.ports.clock().sleep_until(latest));
+        match select(ready, late).await {
+            Either::Left((Ok((ready, None)), _)) => Ok(ready),
+            Either::Left((Ok((_, Some(by))), _)) => Err(NoOrder::Halted { by }.into()),
+            Either::Left((Err(unready), _)) => Err(unready),
+            Either::Right(_) => Err(NoOrder::TooLate.into()),
+        }
+    }
+
+    /// Places the order where everything is there, and says why not where it is not.
+    async fn act_on(
+        &self,
+        claimed: &ClaimedPlan,
+        awaited: Result<(Grant, Box<Ready<P>>), Unready>,
+    ) -> ApplyResult {
+        let ClaimedPlan { plan, step, .. } = claimed;
+        let (grant, ready) = match awaited {
+            Ok(both) => both,
+            Err(unready) => return self.unready(claimed, unready).await,
+        };
         fault::point("before_post");
         match step {
-            Step::Close { .. } => self.close(plan, step, grant, ready).await,
-            Step::MoveStop { price } => self.move_stop(plan, step, grant, ready, *price).await,
+            Step::Close { .. } => self.close(plan, step, grant, *ready).await,
+            Step::MoveStop { price } => self.move_stop(plan, step, grant, *ready, *price).await,
         }
     }
 
@@ -332,7 +386,7 @@ impl<P: Ports> ApplyLayer<P> {
         &self,
         claimed: &ClaimedPlan,
         sign_by: Instant,
-    ) -> Result<Ready<P>, Unready> {
+    ) -> Result<Box<Ready<P>>, Unready> {
         let ClaimedPlan {
             plan,
             step,
@@ -346,7 +400,7 @@ impl<P: Ports> ApplyLayer<P> {
             Prepared::Ordered(trace) => return Err(Unready::Ordered(trace)),
         };
         if position.amount.is_zero() {
-            return Err(Unready::NoPosition);
+            return Err(NoOrder::NoPosition.into());
         }
         let intent = Intent {
             plan: plan.id.clone(),
@@ -357,7 +411,7 @@ impl<P: Ports> ApplyLayer<P> {
                 Step::MoveStop { .. } => OrderKind::Stop,
             },
             attempt: attempt.clone(),
-            trace: venue.trace(&position.desk).ok_or(Unready::NoPosition)?,
+            trace: venue.trace(&position.desk).ok_or(NoOrder::NoPosition)?,
             at: self.timestamp(),
         };
         let written = async {
@@ -372,10 +426,10 @@ impl<P: Ports> ApplyLayer<P> {
             Recorded::Before(known) => return Err(Unready::Known(known)),
         }
         fault::point("after_intent");
-        Ok(Ready {
+        Ok(Box::new(Ready {
             position,
             recorded: RecordedIntent::new(intent),
-        })
+        }))
     }
 
     /// Notes an intent beside its claim, for as long as the caller waits for the permits.
@@ -398,7 +452,8 @@ impl<P: Ports> ApplyLayer<P> {
     async fn unready(&self, claimed: &ClaimedPlan, unready: Unready) -> ApplyResult {
         let plan = &claimed.plan;
         match unready {
-            Unready::NoPosition => self.no_order(plan, &NoOrder::NoPosition),
+            Unready::Blocked(block) => self.blocked(plan, &block),
+            Unready::NoOrder(no) => self.no_order(plan, &no),
             Unready::Venue(error) => self.venue_failed(plan, &error),
             Unready::Journal(error) => self.journal_failed(plan, &error),
             Unready::Known(known) => self.known_before(claimed, *known).await,
@@ -657,7 +712,10 @@ struct Ready<P: Ports> {
 
 /// Why nothing stands ready, and nothing will be placed.
 enum Unready {
-    NoPosition,
+    /// There is no grant.
+    Blocked(Block),
+    /// Something else forbids it.
+    NoOrder(NoOrder),
     Venue(ExchangeError),
     Journal(PortError),
     /// The claim is not this attempt's any more.
@@ -666,6 +724,18 @@ enum Unready {
     Known(Box<Entry>),
     /// The venue has an order of the plan.
     Ordered(OrderTrace),
+}
+
+impl From<Block> for Unready {
+    fn from(block: Block) -> Self {
+        Self::Blocked(block)
+    }
+}
+
+impl From<NoOrder> for Unready {
+    fn from(no: NoOrder) -> Self {
+        Self::NoOrder(no)
+    }
 }
 
 impl From<ExchangeError> for Unready {
@@ -712,6 +782,12 @@ pub const SIGNING_SLACK: Duration = Duration::from_secs(1);
 /// How long what was read of the store's kill switch, in the step that took the permits, counts: no
 /// longer than the question and its answer would themselves take on a busy day.
 const SWITCH_FRESH: Duration = Duration::from_millis(10);
+
+/// How many symbols are looked at, up to a claim, at the same time; and for how many plans at once an
+/// order is made ready. More than stores and venues work on at the same time, and few enough that what
+/// each needs meanwhile does not add up: what a burst of ten thousand leaves behind is not given back.
+const LOOKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+const DESKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
 /// Between two tries to note an intent.
 const NOTE_PAUSE: Duration = Duration::from_millis(100);

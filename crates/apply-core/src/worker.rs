@@ -2,10 +2,10 @@
 
 use crate::{
     event::Event,
-    life::ApplyLayer,
+    life::{ApplyLayer, ClaimedPlan},
     plan::{Decision, Plan},
     ports::{Halt, Observed, PlanLog, PortError, Ports, ProposalSource, Settled},
-    proposal::{Proposal, ProposalError},
+    proposal::Proposal,
     result::ApplyResult,
     room::Place,
     symbol::Symbol,
@@ -31,6 +31,8 @@ pub struct SymbolWorker {
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
     /// otherwise bury the results its neighbours wait for.
     last_skip: Option<String>,
+    /// The result of a declined plan that is still to be published.
+    untold: Option<Box<ApplyResult>>,
 }
 
 /// What one look led to.
@@ -58,6 +60,7 @@ impl SymbolWorker {
             place: None,
             unanswered: None,
             last_skip: None,
+            untold: None,
         }
     }
 
@@ -86,37 +89,59 @@ impl SymbolWorker {
         layer: &ApplyLayer<P>,
         by: FoundBy,
     ) -> Result<Worked, PortError> {
+        // Ten thousand symbols keep still or wait, and few are in the middle of anything else: each
+        // phase has memory of its own, for as long as it lasts.
+        let claimed = {
+            let _turn = layer.looks().enter().await;
+            Box::pin(self.claim_news(layer, by)).await
+        };
+        let (life, _place) = match claimed {
+            Ok((claimed, place)) => (layer.carry_out(claimed), place),
+            Err(Unclaimed::Nothing) => return Ok(Worked::Nothing),
+            Err(Unclaimed::Declined) => return self.tell_declined(layer).await,
+            Err(Unclaimed::NoRoom) => return Ok(Worked::NoRoom),
+            Err(Unclaimed::Failed(error)) => return Err(error),
+        };
+        Ok(Worked::CarriedOut(Box::new(life.await)))
+    }
+
+    /// Looks, and claims the plan of what is new.
+    async fn claim_news<P: Ports>(
+        &mut self,
+        layer: &ApplyLayer<P>,
+        by: FoundBy,
+    ) -> Result<(Box<ClaimedPlan>, Place), Unclaimed> {
         // Given back by any look that does not come to a plan.
         let place = self.place.take();
         let read = self.read_whole(layer.ports().proposals(), by).await?;
-        let Some((observed, fingerprint)) = read else {
-            return Ok(Worked::Nothing);
+        let Some((Observed { proposal, halt }, fingerprint)) = read else {
+            return Err(Unclaimed::Nothing);
         };
-        if self.found != Some(fingerprint) && observed.proposal != Ok(None) {
+        if self.found != Some(fingerprint) && proposal != Ok(None) {
             layer.tell(Event::ProposalFound {
                 symbol: &self.symbol,
                 by,
             });
         }
         self.found = Some(fingerprint);
-        let worked = match &observed.proposal {
-            Ok(None) => Worked::Nothing,
-            Ok(Some(raw)) => match Proposal::parse(&self.symbol, raw) {
-                Ok(proposal) => match self
-                    .deal_with(layer, proposal, &observed.halt, place)
-                    .await?
-                {
-                    // Not dealt with: the next look has to find it again.
-                    Worked::NoRoom => return Ok(Worked::NoRoom),
-                    worked => worked,
-                },
-                Err(error) => refuse(layer, &error),
-            },
-            Err(error) => refuse(layer, error),
+        let proposal = proposal.and_then(|raw| {
+            raw.map(|raw| Proposal::parse(&self.symbol, &raw))
+                .transpose()
+        });
+        let claimed = match proposal {
+            Ok(None) => Err(Unclaimed::Nothing),
+            Ok(Some(proposal)) => self.claim(layer, proposal, halt, place).await,
+            Err(error) => {
+                layer.tell(Event::ProposalRefused { error: &error });
+                Err(Unclaimed::Declined)
+            }
         };
-        // Noted only now: what failed half way is looked at again.
-        self.seen = Some(fingerprint);
-        Ok(worked)
+        match claimed {
+            // Not dealt with: the next look has to find it again.
+            Err(Unclaimed::NoRoom | Unclaimed::Failed(_)) => {}
+            _ => self.seen = Some(fingerprint),
+        }
+        claimed
     }
 
     /// What stands there, whole; `None` where that is what was dealt with last.
@@ -162,21 +187,22 @@ impl SymbolWorker {
         }
     }
 
-    async fn deal_with<P: Ports>(
+    /// Decides, and claims what is to be executed.
+    async fn claim<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
         proposal: Proposal,
-        halt: &Halt,
+        halt: Halt,
         place: Option<Place>,
-    ) -> Result<Worked, PortError> {
-        let plan = Plan::decide(proposal, &layer.settings().gates, halt);
+    ) -> Result<(Box<ClaimedPlan>, Place), Unclaimed> {
+        let plan = Plan::decide(proposal, &layer.settings().gates, &halt);
         let Some(step) = plan.step.clone() else {
             self.decline(layer, &plan).await?;
-            return Ok(Worked::Declined);
+            return Err(Unclaimed::Declined);
         };
-        let Some(_place) = place.or_else(|| layer.room().try_enter()) else {
+        let Some(place) = place.or_else(|| layer.room().try_enter()) else {
             self.refuse_for_now(layer, &plan);
-            return Ok(Worked::NoRoom);
+            return Err(Unclaimed::NoRoom);
         };
         self.refused = None;
         self.last_skip = None;
@@ -188,8 +214,8 @@ impl SymbolWorker {
         let claim = layer.claim(plan, step, attempt).await?;
         self.unanswered = None;
         match claim {
-            Some(claimed) => Ok(Worked::CarriedOut(Box::new(layer.carry_out(claimed).await))),
-            None => Ok(Worked::Declined),
+            Some(claimed) => Ok((claimed, place)),
+            None => Err(Unclaimed::Declined),
         }
     }
 
@@ -201,8 +227,8 @@ impl SymbolWorker {
         self.refused = Some(plan.id.clone());
     }
 
-    /// Puts the plan on the stream once, and a result besides: always for what was blocked or in
-    /// error, for skips only when the reason is a new one.
+    /// Puts the plan on the stream once, and has a result to tell besides: always for what was blocked
+    /// or in error, for skips only when the reason is a new one.
     async fn decline<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
@@ -222,22 +248,42 @@ impl SymbolWorker {
         self.last_skip = (plan.decision == Decision::Skip).then(|| plan.reason().to_owned());
         if !repeated {
             let error = Some(plan.reason().to_owned());
-            layer
-                .publish(&ApplyResult::not_executed(
-                    plan,
-                    plan.decision,
-                    error,
-                    layer.timestamp(),
-                ))
-                .await;
+            self.untold = Some(Box::new(ApplyResult::not_executed(
+                plan,
+                plan.decision,
+                error,
+                layer.timestamp(),
+            )));
         }
         Ok(())
     }
+
+    /// Publishes the result of a declined plan, where it has one. Not within the turn to look: while
+    /// results cannot be published, plans can still be claimed and carried out.
+    async fn tell_declined<P: Ports>(
+        &mut self,
+        layer: &ApplyLayer<P>,
+    ) -> Result<Worked, PortError> {
+        if let Some(result) = self.untold.take() {
+            Box::pin(layer.publish(&result)).await;
+        }
+        Ok(Worked::Declined)
+    }
 }
 
-fn refuse<P: Ports>(layer: &ApplyLayer<P>, error: &ProposalError) -> Worked {
-    layer.tell(Event::ProposalRefused { error });
-    Worked::Declined
+/// Why a proposal came to no plan of ours.
+enum Unclaimed {
+    Nothing,
+    /// Refused, skipped, blocked or claimed elsewhere.
+    Declined,
+    NoRoom,
+    Failed(PortError),
+}
+
+impl From<PortError> for Unclaimed {
+    fn from(error: PortError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// What a look saw, in few bytes: a thousand symbols that keep still should cost next to nothing.

@@ -352,7 +352,7 @@ impl PlanLog for RedisBoard {
             .arg(&entry);
         let ours = self.run(&call, &self.keys.open, "note the intent").await?;
         if ours && self.await_replica.load(Ordering::Relaxed) {
-            self.acknowledged(&intent.plan, &entry).await?;
+            Box::pin(self.acknowledged(&intent.plan, &entry)).await?;
         }
         Ok(ours)
     }

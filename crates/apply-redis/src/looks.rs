@@ -68,7 +68,7 @@ impl Looks {
                     }
                 }
                 let (symbols, tell): (Vec<Symbol>, Vec<_>) = together.into_iter().unzip();
-                let looked = board.look_at(&symbols).await;
+                let looked = Box::pin(board.look_at(&symbols)).await;
                 for (tell, looked) in tell.into_iter().zip(looked) {
                     // Whoever asked may have gone.
                     let _ = tell.send(looked);

@@ -51,42 +51,48 @@ pub struct Ask {
 ///
 /// Cancellation: dropping the future ends the wait. A take that was out may still happen in the
 /// store; its permits are then gone and nothing follows from them.
-pub async fn wait_and_take<S: PermitStore, T: Timer>(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps what it is given twice, here for as long as a plan waits"
+)]
+pub fn wait_and_take<S: PermitStore, T: Timer>(
     store: &S,
     timer: &T,
     ask: Ask,
     mut on_event: impl FnMut(Event),
-) -> Result<Grant, Block> {
-    // Watch first, then try: a permit written in between is announced, not missed.
-    let mut watch = store.watch(&ask.subject.plan);
-    let set = store.permits().clone();
-    let step = ask.policy.step;
-    let now = timer.now();
-    let mut gate = Gate::new(set, ask.subject, ask.attempt, ask.policy, now);
-    if let Some(since_1970) = timer.since_1970() {
-        gate.handle_wall_clock(now, since_1970);
-    }
-    loop {
-        let next = gate.poll(timer.now());
-        while let Some(event) = gate.poll_event() {
-            on_event(event);
+) -> impl Future<Output = Result<Grant, Block>> {
+    async move {
+        // Watch first, then try: a permit written in between is announced, not missed.
+        let mut watch = store.watch(&ask.subject.plan);
+        let set = store.permits().clone();
+        let step = ask.policy.step;
+        let now = timer.now();
+        let mut gate = Gate::new(set, ask.subject, ask.attempt, ask.policy, now);
+        if let Some(since_1970) = timer.since_1970() {
+            gate.handle_wall_clock(now, since_1970);
         }
-        match next {
-            Next::Take(take) => {
-                let work = pin!(store.take_all(&take));
-                let give_up = pin!(timer.sleep_until(take.not_after));
-                if let Some(reply) = first(work, give_up).await {
-                    gate.handle_net_interval(store.net_interval(step));
-                    gate.handle_reply(timer.now(), reply);
-                }
+        loop {
+            let next = gate.poll(timer.now());
+            while let Some(event) = gate.poll_event() {
+                on_event(event);
             }
-            Next::Wait(until) => {
-                let (work, alarm) = (pin!(watch.changed()), pin!(timer.sleep_until(until)));
-                if let Some(signal) = first(work, alarm).await {
-                    gate.handle_signal(timer.now(), signal);
+            match next {
+                Next::Take(take) => {
+                    let work = pin!(store.take_all(&take));
+                    let give_up = pin!(timer.sleep_until(take.not_after));
+                    if let Some(reply) = first(work, give_up).await {
+                        gate.handle_net_interval(store.net_interval(step));
+                        gate.handle_reply(timer.now(), reply);
+                    }
                 }
+                Next::Wait(until) => {
+                    let (work, alarm) = (pin!(watch.changed()), pin!(timer.sleep_until(until)));
+                    if let Some(signal) = first(work, alarm).await {
+                        gate.handle_signal(timer.now(), signal);
+                    }
+                }
+                Next::Done(answer) => return answer,
             }
-            Next::Done(answer) => return answer,
         }
     }
 }
