@@ -228,3 +228,43 @@ async fn follow<P: Ports>(
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apply_journal::RedbJournal;
+    use apply_redis::RedisBoard;
+    use permit_gate::{Ask, wait_and_take};
+    use permit_redis::RedisPermitStore;
+
+    type Real = Outside<RedisBoard, RedisPermitStore, RedbJournal>;
+
+    /// Of the future that a function makes.
+    fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn ten_thousand_symbols_that_keep_still_are_a_few_megabytes() {
+        // 624 bytes. A phase that is awaited in there without a box of its own is there for good: a
+        // plan's whole life would be 15,000.
+        let size = size_of_future(follow::<Real>);
+        assert!(size < 1000, "{size}");
+    }
+
+    #[test]
+    fn a_wait_for_permits_holds_what_a_wait_needs() {
+        fn wait(
+            store: &RedisPermitStore,
+            clock: &SystemClock,
+            ask: Ask,
+            (): (),
+        ) -> impl Future<Output = ()> {
+            let wait = wait_and_take(store, clock, ask, drop);
+            futures_util::FutureExt::map(wait, drop)
+        }
+        // 1000 bytes, 384 of them the gate.
+        let size = size_of_future(wait);
+        assert!(size < 1200, "{size}");
+    }
+}
