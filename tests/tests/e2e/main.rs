@@ -5,6 +5,7 @@
 mod crowd;
 mod ending;
 mod flood;
+mod memory;
 mod noticing;
 mod permits;
 mod proposals;
