@@ -58,7 +58,7 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> OnCluster {
     let mut plans = Follower::of_plans(&cluster.nodes()[home(PLANS)]).await;
     let mut results = Follower::of_results(&cluster.nodes()[home(RESULTS)]).await;
     let mut issuing = Writers::open(&cluster).await;
-    tokio::spawn(async move {
+    let issuers = tokio::spawn(async move {
         loop {
             for plan in plans.next().await {
                 if plan.word == "EXECUTE" {
@@ -109,6 +109,7 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> OnCluster {
         }
     }
     let within = from.elapsed();
+    issuers.abort();
     let mut masters = Vec::new();
     for (number, before) in before.iter().enumerate() {
         let found = Statistics::of(&mut statistics[number]).await.since(before);

@@ -23,6 +23,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -143,6 +144,8 @@ struct Field {
     results: mpsc::UnboundedReceiver<usize>,
     /// Of each symbol, from its last write to its last result.
     took: HashMap<usize, Duration>,
+    /// The issuers and whoever reads the results: they end with this.
+    _tasks: JoinSet<()>,
 }
 
 /// What the flood itself came to.
@@ -175,7 +178,8 @@ impl Field {
         let (claimed, claims) = mpsc::unbounded_channel();
         let issuing = connect(&server).await;
         let mut plans = Follower::of_plans(&server).await;
-        tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             loop {
                 let mut pipe = redis::pipe();
                 for plan in plans.next().await {
@@ -194,7 +198,7 @@ impl Field {
         });
         let (ended, results) = mpsc::unbounded_channel();
         let mut news = Follower::of_results(&server).await;
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             loop {
                 for result in news.next().await {
                     assert_eq!(result.word, "True", "{}", result.plan);
@@ -216,6 +220,7 @@ impl Field {
             claims,
             results,
             took: HashMap::new(),
+            _tasks: tasks,
         };
         (field, idle)
     }
