@@ -263,8 +263,8 @@ mod tests {
             let wait = wait_and_take(store, clock, ask, drop);
             futures_util::FutureExt::map(wait, drop)
         }
-        // 1000 bytes, 384 of them the gate.
+        // 1000 bytes, 384 of them the gate. As an `async fn` it would hold its ask twice.
         let size = size_of_future(wait);
-        assert!(size < 1200, "{size}");
+        assert!(size < 1100, "{size}");
     }
 }
