@@ -292,7 +292,7 @@ impl Observer for Metrics {
                     })
                     .inc();
             }
-            Event::Granted { grant, .. } => m.wait.observe(grant.waited().as_secs_f64()),
+            Event::Granted { waited, .. } => m.wait.observe(waited.as_secs_f64()),
             Event::Blocked { block, .. } => {
                 m.wait.observe(block.waited().as_secs_f64());
                 m.blocks

@@ -7,7 +7,7 @@ use crate::{
     result::{ApplyResult, python_bool},
     symbol::Symbol,
 };
-use permit_gate::{Block, FoundBy, Grant, PlanId};
+use permit_gate::{Block, FoundBy, PlanId};
 use rust_decimal::Decimal;
 use std::{sync::Arc, time::Duration};
 
@@ -92,8 +92,10 @@ pub enum Event<'a> {
     Granted {
         /// The plan.
         plan: &'a Plan,
-        /// The grant.
-        grant: &'a Grant,
+        /// From the first try to the grant.
+        waited: Duration,
+        /// The largest quantity every reviewer agrees to; `None` where no reviewer gave one.
+        most: Option<Decimal>,
     },
     /// The gate said no.
     Blocked {
@@ -101,6 +103,11 @@ pub enum Event<'a> {
         plan: &'a Plan,
         /// Why.
         block: &'a Block,
+    },
+    /// Everything is there for the order. It leaves now, unless a switch on this machine says no.
+    Leaving {
+        /// The plan.
+        plan: &'a Plan,
     },
     /// A step is about to be executed.
     StepStarted {
@@ -234,6 +241,7 @@ impl Event<'_> {
             Self::PermitFound { .. } => "permit_found",
             Self::StoreTrouble { .. } => "permit_store_trouble",
             Self::Granted { .. } => "granted",
+            Self::Leaving { .. } => "leaving",
             Self::Blocked { .. } => "blocked",
             Self::StepStarted { .. } => "step_started",
             Self::Submitted { .. } => "order_submitted",
@@ -269,6 +277,7 @@ impl Event<'_> {
             | Self::PermitFound { plan, .. }
             | Self::StoreTrouble { plan, .. }
             | Self::Granted { plan, .. }
+            | Self::Leaving { plan }
             | Self::Blocked { plan, .. }
             | Self::StepStarted { plan, .. }
             | Self::Submitted { plan, .. }
@@ -393,17 +402,25 @@ impl Event<'_> {
                     plan.id
                 ),
             ),
-            Self::Granted { plan, grant } => (
+            Self::Granted { plan, waited, most } => (
                 Level::Info,
                 format!(
                     "[PERMIT_WAIT] OK plan={} wait_ms={} safe_qty={} symbol={}",
                     plan.id,
-                    grant.waited().as_millis(),
+                    waited.as_millis(),
                     // Four decimals at least, as in the contract's example; never fewer than there are.
-                    grant.max_quantity().map_or_else(
+                    most.map_or_else(
                         || "none".into(),
                         |q| format!("{q:.*}", q.scale().max(4) as usize)
                     ),
+                    plan.symbol()
+                ),
+            ),
+            Self::Leaving { plan } => (
+                Level::Debug,
+                format!(
+                    "The order may leave plan={} symbol={}",
+                    plan.id,
                     plan.symbol()
                 ),
             ),

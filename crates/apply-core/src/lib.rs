@@ -24,6 +24,7 @@ mod fault;
 pub mod journal;
 pub mod life;
 pub mod memory;
+mod news;
 pub mod plan;
 pub mod plan_id;
 pub mod ports;

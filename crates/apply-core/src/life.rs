@@ -8,6 +8,7 @@ use crate::{
     },
     fault,
     journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent},
+    news::{Happened, News},
     plan::{Decision, GateSettings, Plan, Step},
     ports::{Claim, Clock, Halt, PlanLog, PortError, Ports, ProposalSource, ResultLog},
     result::{ApplyResult, StepResult},
@@ -24,10 +25,7 @@ use sha2::{Digest, Sha256};
 use std::{
     num::NonZeroUsize,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -137,7 +135,6 @@ impl<P: Ports> ApplyLayer<P> {
         match plans.claim(&plan, &attempt, ttl, self.timestamp()).await? {
             Claim::Won => {
                 fault::point("after_claim");
-                self.tell(Event::PlanPublished { plan: &plan });
                 Ok(Some(Box::new(ClaimedPlan {
                     plan,
                     step,
@@ -158,24 +155,33 @@ impl<P: Ports> ApplyLayer<P> {
         // Thousands wait at once: what comes before the wait and after it has memory of its own, for as
         // long as it lasts.
         let result = Box::pin(async move {
-            if let Some(result) = self.known_result(&claimed).await {
-                return result;
-            }
-            match self.settings.mode {
-                Mode::DryRun => self.rehearse(&claimed).await,
-                Mode::Testnet => self.trade(&claimed).await,
-            }
+            let news = News::of(&claimed.plan, self.ports.permits().permits());
+            news.add(Happened::Published);
+            let result = pin!(self.come_to_result(&claimed, &news));
+            news.told_beside(self, result).await
         });
         async { Box::pin(self.conclude(result.await)).await }
     }
 
-    /// A store that lost its claims hands a plan out twice; the journal does not.
-    async fn known_result(&self, claimed: &ClaimedPlan) -> Option<ApplyResult> {
-        match self.ports.journal().look_up(&claimed.plan.id).await {
-            Ok(None) => None,
-            Ok(Some(known)) => Some(Box::pin(self.known_before(claimed, known)).await),
-            Err(error) => Some(self.journal_failed(&claimed.plan, &error)),
+    async fn come_to_result(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
+        if let Some(result) = self.known_result(claimed, news).await {
+            return result;
         }
+        match self.settings.mode {
+            Mode::DryRun => self.rehearse(claimed, news).await,
+            Mode::Testnet => self.trade(claimed, news).await,
+        }
+    }
+
+    /// A store that lost its claims hands a plan out twice; the journal does not.
+    async fn known_result(&self, claimed: &ClaimedPlan, news: &News<'_>) -> Option<ApplyResult> {
+        let known = self.ports.journal().look_up(&claimed.plan.id).await;
+        let known = known.transpose()?;
+        news.tell(self);
+        Some(match known {
+            Ok(known) => Box::pin(self.known_before(claimed, known)).await,
+            Err(error) => self.journal_failed(&claimed.plan, &error),
+        })
     }
 
     /// Writes a result down and publishes it; what it answers is what was published.
@@ -277,9 +283,9 @@ impl<P: Ports> ApplyLayer<P> {
         self.tell(Event::ResultPublished { result });
     }
 
-    async fn rehearse(&self, claimed: &ClaimedPlan) -> ApplyResult {
+    async fn rehearse(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
-        let grant = match self.wait_for_permits(claimed).await {
+        let grant = match self.wait_for_permits(claimed, news).await {
             Ok(grant) => grant,
             Err(block) => return self.blocked(plan, &block),
         };
@@ -294,18 +300,22 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    async fn trade(&self, claimed: &ClaimedPlan) -> ApplyResult {
-        let awaited = self.await_all(claimed).await;
-        Box::pin(self.act_on(claimed, awaited)).await
+    async fn trade(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
+        let awaited = self.await_all(claimed, news).await;
+        Box::pin(self.act_on(claimed, awaited, news)).await
     }
 
     /// The permits, and all else an order needs.
-    async fn await_all(&self, claimed: &ClaimedPlan) -> Result<(Grant, Box<Ready<P>>), Unready> {
+    async fn await_all(
+        &self,
+        claimed: &ClaimedPlan,
+        news: &News<'_>,
+    ) -> Result<(Grant, Box<Ready<P>>), Unready> {
         let latest = self.latest_answer();
         let sign_by = latest.checked_add(SIGNING_SLACK).unwrap_or(latest);
         // Everything slow happens while the permits are awaited. Where it turns out first that
         // there is nothing to do, the wait is dropped: permits it may just be taking buy nothing.
-        let permits = pin!(self.wait_for_permits(claimed));
+        let permits = pin!(self.wait_for_permits(claimed, news));
         let desk = Box::pin(async {
             // Ten thousand may begin at once: whoever has to queue has no need of memory yet.
             let _turn = self.desks.enter().await;
@@ -330,6 +340,10 @@ impl<P: Ports> ApplyLayer<P> {
         if self.ports.clock().now() > sign_by {
             return Err(NoOrder::TooLate.into());
         }
+        // Before that last look: whoever turns the switch can then ask what had passed it.
+        self.tell(Event::Leaving {
+            plan: &claimed.plan,
+        });
         match self.ports.proposals().local_halt() {
             Halt::On { by } => Err(NoOrder::Halted { by }.into()),
             Halt::Off => Ok((grant, ready)),
@@ -368,6 +382,7 @@ impl<P: Ports> ApplyLayer<P> {
         &self,
         claimed: &ClaimedPlan,
         awaited: Result<(Grant, Box<Ready<P>>), Unready>,
+        news: &News<'_>,
     ) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
         let (grant, ready) = match awaited {
@@ -376,8 +391,11 @@ impl<P: Ports> ApplyLayer<P> {
         };
         fault::point("before_post");
         match step {
-            Step::Close { .. } => self.close(plan, step, grant, *ready).await,
-            Step::MoveStop { price } => self.move_stop(plan, step, grant, *ready, *price).await,
+            Step::Close { .. } => self.close(plan, step, grant, *ready, news).await,
+            Step::MoveStop { price } => {
+                self.move_stop(plan, step, grant, *ready, *price, news)
+                    .await
+            }
         }
     }
 
@@ -482,47 +500,45 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    async fn wait_for_permits(&self, claimed: &ClaimedPlan) -> Result<Grant, Block> {
+    async fn wait_for_permits(
+        &self,
+        claimed: &ClaimedPlan,
+        news: &News<'_>,
+    ) -> Result<Grant, Block> {
         let plan = &claimed.plan;
-        let store = self.ports.permits();
-        let set = store.permits();
         fault::point("before_take");
-        self.tell(Event::WaitStarted {
-            plan,
-            max_wait: self.settings.wait.wait,
-            permits: set.iter().map(|p| Arc::from(p.label())).collect(),
-        });
+        news.add(Happened::WaitStarted(self.settings.wait.wait));
         let ask = Ask {
             subject: Subject::new(plan.id.clone(), plan.symbol())
                 .of_content(plan.digest(&claimed.attempt)),
             attempt: claimed.attempt.clone(),
             policy: self.settings.wait,
         };
-        let answer = wait_and_take(store, self.ports.clock(), ask, |event| match event {
-            permit_gate::Event::Found { permit, after, by } => {
-                if let Some(permit) = set.iter().nth(permit) {
-                    self.tell(Event::PermitFound {
-                        plan,
-                        name: permit.name().into(),
-                        label: permit.label().into(),
-                        after,
-                        by,
-                    });
-                }
-            }
-            permit_gate::Event::StoreTrouble { error, .. } => {
-                self.tell(Event::StoreTrouble { plan, error });
-            }
+        let answer = wait_and_take(self.ports.permits(), self.ports.clock(), ask, |event| {
+            news.add(Happened::Seen(event));
         })
         .await;
         match &answer {
-            Ok(grant) => self.tell(Event::Granted { plan, grant }),
-            Err(block) => self.tell(Event::Blocked { plan, block }),
+            Ok(grant) => news.add(Happened::Granted {
+                waited: grant.waited(),
+                most: grant.max_quantity(),
+            }),
+            Err(block) => {
+                news.tell(self);
+                self.tell(Event::Blocked { plan, block });
+            }
         }
         answer
     }
 
-    async fn close(&self, plan: &Plan, step: &Step, grant: Grant, ready: Ready<P>) -> ApplyResult {
+    async fn close(
+        &self,
+        plan: &Plan,
+        step: &Step,
+        grant: Grant,
+        ready: Ready<P>,
+        news: &News<'_>,
+    ) -> ApplyResult {
         let Ready { position, recorded } = ready;
         let order = match ApprovedClose::size(grant, plan.symbol(), &position)
             .and_then(|order| order.arm(recorded))
@@ -531,16 +547,14 @@ impl<P: Ports> ApplyLayer<P> {
             Err(no) => return self.no_order(plan, &no),
         };
         let granted_at = self.ports.clock().now();
-        self.tell(Event::StepStarted {
-            plan,
-            step: step.name(),
-        });
+        news.add(Happened::StepStarted(step.name()));
         let submission = self
             .ports
             .exchange()
             .submit_close(order, position.desk)
             .await;
         fault::point("after_post");
+        news.tell(self);
         self.tell(Event::Submitted {
             plan,
             step: step.name(),
@@ -611,6 +625,7 @@ impl<P: Ports> ApplyLayer<P> {
         grant: Grant,
         ready: Ready<P>,
         price: Decimal,
+        news: &News<'_>,
     ) -> ApplyResult {
         let Ready { position, recorded } = ready;
         let stop = match ApprovedStop::aim(grant, plan.symbol(), position.amount, price)
@@ -619,16 +634,14 @@ impl<P: Ports> ApplyLayer<P> {
             Ok(stop) => stop,
             Err(no) => return self.no_order(plan, &no),
         };
-        self.tell(Event::StepStarted {
-            plan,
-            step: step.name(),
-        });
+        news.add(Happened::StepStarted(step.name()));
         let replacement = self
             .ports
             .exchange()
             .replace_stop(stop, position.desk)
             .await;
         fault::point("after_post");
+        news.tell(self);
         self.tell(Event::StopReplaced {
             plan,
             replacement: &replacement,

@@ -10,6 +10,7 @@ use apply_core::{
 };
 use common::*;
 use permit_gate::StoreError;
+use std::sync::{Arc, Mutex};
 
 #[tokio::test(start_paused = true)]
 async fn with_both_permits_in_time_the_order_leaves_as_the_later_one_arrives() {
@@ -671,4 +672,39 @@ async fn permits_of_another_plan_move_nothing() {
         Some("permit_timeout_or_missing:missing_both")
     );
     assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_between_the_permits_and_the_order_and_everything_after_it() {
+    let stage = Stage::new();
+    let (log, told) = (stage.log.clone(), Arc::new(Mutex::new(None)));
+    let at_the_desk = Arc::clone(&told);
+    // Asked once everybody has agreed, just before the order.
+    let cutting = StepRules::cutting(move |wanted| {
+        *at_the_desk.lock().unwrap() = Some(log.lines().len());
+        Ok(wanted)
+    });
+    stage.venue().script(|script| script.rules = cutting);
+    stage.answer((0, GOVERNOR), (195, &p33("0.009", "0.0124")));
+    stage.play().await;
+    let lines = stage.log.lines();
+    let expected = [
+        "Plan ",
+        "[PERMIT_WAIT] Polling",
+        "[PERMIT_WAIT] Governor permit found",
+        "[PERMIT_WAIT] P3.3 permit found",
+        "[PERMIT_WAIT] OK",
+        "Executing step",
+        "Order ",
+        "Result: executed=True",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{lines:#?}");
+    }
+    assert_eq!(
+        told.lock().unwrap().take(),
+        Some(3),
+        "up to the first permit, which came long before"
+    );
 }

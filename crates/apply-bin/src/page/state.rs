@@ -238,15 +238,17 @@ impl Observer for Live {
                     wait.found(label, *after, *by);
                 }
             }),
-            Event::Granted { plan, grant } => {
+            Event::Granted { plan, waited, most } => {
+                self.end_wait(plan, WaitEnd::granted(*waited, *most));
+                self.wait(*waited, true);
+            }
+            Event::Leaving { plan } => {
                 let leaving = Leaving {
                     plan: plan.id.to_string(),
                     symbol: plan.symbol().to_string(),
                     answered: false,
                 };
                 self.lock().leaving.insert(plan.id.to_string(), leaving);
-                self.end_wait(plan, WaitEnd::granted(grant));
-                self.wait(grant.waited(), true);
             }
             Event::Blocked { plan, block } => {
                 self.end_wait(plan, WaitEnd::blocked(block));

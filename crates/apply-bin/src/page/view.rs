@@ -4,7 +4,8 @@
 use apply_core::{
     ApplyResult, Fill, Plan, Settlement, Submission, Symbol, exchange::StopReplacement,
 };
-use permit_gate::{Block, BlockReason, FoundBy, Grant, PlanId, Ttl};
+use permit_gate::{Block, BlockReason, FoundBy, PlanId, Ttl};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, Serializer};
 use std::{
     fmt,
@@ -231,14 +232,14 @@ impl WaitView {
 }
 
 impl WaitEnd {
-    pub(super) fn granted(grant: &Grant) -> Self {
-        let detail = match grant.max_quantity() {
+    pub(super) fn granted(waited: Duration, most: Option<Decimal>) -> Self {
+        let detail = match most {
             Some(quantity) => format!("at most {}", quantity.normalize()),
             None => "no limit on the quantity".to_owned(),
         };
         Self {
             granted: true,
-            waited: millis(grant.waited()),
+            waited: millis(waited),
             code: None,
             detail,
             ttls: Vec::new(),

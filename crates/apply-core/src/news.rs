@@ -1,0 +1,113 @@
+//! What happens between the permits and the order is told once the order is on its way.
+
+use crate::{event::Event, life::ApplyLayer, plan::Plan, ports::Ports};
+use permit_gate::PermitSet;
+use rust_decimal::Decimal;
+use std::{
+    future::{Future, poll_fn},
+    mem,
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+/// What has happened to one plan and was not told yet. Lines, counters and pages take their time, and
+/// a disk that holds up a line would hold up the order.
+pub(crate) struct News<'a> {
+    plan: &'a Plan,
+    permits: &'a PermitSet,
+    untold: Mutex<Vec<Happened>>,
+}
+
+/// What may wait to be told.
+pub(crate) enum Happened {
+    /// The plan is on the stream.
+    Published,
+    /// The wait began; how long it may last.
+    WaitStarted(Duration),
+    /// The gate has seen something.
+    Seen(permit_gate::Event),
+    /// It said yes.
+    Granted {
+        /// From the first try to the grant.
+        waited: Duration,
+        /// The largest quantity everybody agrees to.
+        most: Option<Decimal>,
+    },
+    /// A step of this name is executed.
+    StepStarted(&'static str),
+}
+
+impl<'a> News<'a> {
+    pub(crate) fn of(plan: &'a Plan, permits: &'a PermitSet) -> Self {
+        Self {
+            plan,
+            permits,
+            untold: Mutex::default(),
+        }
+    }
+
+    /// To be told soon, in this order.
+    pub(crate) fn add(&self, happened: Happened) {
+        self.lock().push(happened);
+    }
+
+    /// Tells everything. To be called before anything is told directly.
+    pub(crate) fn tell<P: Ports>(&self, layer: &ApplyLayer<P>) {
+        for happened in mem::take(&mut *self.lock()) {
+            self.tell_one(layer, happened);
+        }
+    }
+
+    /// Does the work, and tells the news when it rests: not in the turn in which they came, but in the
+    /// next one. Whoever was woken in that turn goes first, such as the connection that sends the order.
+    pub(crate) fn told_beside<P: Ports, T>(
+        &self,
+        layer: &ApplyLayer<P>,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> impl Future<Output = T> {
+        poll_fn(move |cx| {
+            self.tell(layer);
+            let polled = work.as_mut().poll(cx);
+            match &polled {
+                Poll::Ready(_) => self.tell(layer),
+                Poll::Pending if !self.lock().is_empty() => cx.waker().wake_by_ref(),
+                Poll::Pending => {}
+            }
+            polled
+        })
+    }
+
+    fn tell_one<P: Ports>(&self, layer: &ApplyLayer<P>, happened: Happened) {
+        let plan = self.plan;
+        match happened {
+            Happened::Published => layer.tell(Event::PlanPublished { plan }),
+            Happened::WaitStarted(max_wait) => layer.tell(Event::WaitStarted {
+                plan,
+                max_wait,
+                permits: self.permits.iter().map(|p| p.label().into()).collect(),
+            }),
+            Happened::Seen(permit_gate::Event::Found { permit, after, by }) => {
+                if let Some(permit) = self.permits.iter().nth(permit) {
+                    layer.tell(Event::PermitFound {
+                        plan,
+                        name: permit.name().into(),
+                        label: permit.label().into(),
+                        after,
+                        by,
+                    });
+                }
+            }
+            Happened::Seen(permit_gate::Event::StoreTrouble { error, .. }) => {
+                layer.tell(Event::StoreTrouble { plan, error });
+            }
+            Happened::Granted { waited, most } => layer.tell(Event::Granted { plan, waited, most }),
+            Happened::StepStarted(step) => layer.tell(Event::StepStarted { plan, step }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Happened>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
