@@ -9,13 +9,17 @@ use apply_core::{ApplyResult, Entry, Intent, Journal, PortError, Recorded};
 use permit_gate::PlanId;
 use redb::{ConcurrencyMode, Database, DatabaseError, ReadableDatabase, StorageError};
 use std::{
+    iter, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread::{self, JoinHandle},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// What the operator decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,7 @@ impl RedbJournal {
         let directory = StateDirectory::take(directory)?;
         let (database, name) = open_database(&directory, settings)?;
         let (database, broken) = (Arc::new(database), Arc::<OnceLock<String>>::default());
-        let (orders, inbox) = mpsc::channel(QUEUE);
+        let (orders, inbox) = mpsc::channel();
         let (written, breaks) = (Arc::clone(&database), Arc::clone(&broken));
         let path = directory.database();
         let thread = thread::Builder::new()
@@ -72,9 +76,10 @@ impl RedbJournal {
                     settings,
                     broken: breaks,
                     next_prune: 0,
+                    marks: Vec::new(),
                     _directory: directory,
                 };
-                writer.serve(inbox);
+                writer.serve(&inbox);
             })
             .map_err(|error| disk(&path, &error))?;
         Ok(Self {
@@ -97,16 +102,17 @@ impl RedbJournal {
     ) -> Result<T, PortError> {
         let gone = || PortError("the journal's thread has ended".into());
         let (reply, answer) = oneshot::channel();
-        self.orders.send(order(reply)).await.map_err(|_| gone())?;
+        self.orders.send(order(reply)).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?.map_err(PortError)
     }
 }
 
-/// How many calls may wait for the thread; more wait for room.
-const QUEUE: usize = 1024;
-
 /// How many calls share one sync at most.
 const BATCH: usize = 512;
+
+/// How long a note that a result was published waits for a write to go with. Until it is on disk a
+/// process that ends badly leaves a result to be published again, which the store knows and refuses.
+const NOTED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Between two looks for entries that are old enough, in seconds.
 const PRUNE_EVERY: u64 = 60;
@@ -137,6 +143,7 @@ impl Journal for RedbJournal {
         self.ask(|reply| Order::Result(result, reply)).await
     }
 
+    /// Goes to disk with the next write, or a moment later: whoever notes it need not wait for that.
     async fn record_published(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
         let plan = plan.clone();
         self.ask(|reply| Order::Published(plan, at, reply)).await
@@ -273,25 +280,44 @@ struct Writer {
     settings: JournalSettings,
     broken: Arc<OnceLock<String>>,
     next_prune: u64,
+    /// Published, and not written down yet.
+    marks: Vec<(PlanId, u64)>,
     _directory: StateDirectory,
 }
 
 impl Writer {
-    fn serve(&mut self, mut inbox: mpsc::Receiver<Order>) {
-        let mut batch = Vec::new();
-        while inbox.blocking_recv_many(&mut batch, BATCH) > 0 {
-            let mut writes = Vec::new();
-            for order in batch.drain(..) {
-                // A question is answered after what came before it, and not before that is on disk.
-                match order {
-                    Order::Unfinished(reply) => {
-                        self.write(std::mem::take(&mut writes));
-                        // Whoever asked may have stopped listening, here and below.
-                        let _ = reply.send(self.unfinished());
-                    }
-                    write => writes.push(write),
-                }
+    fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
+        loop {
+            let first = match self.marks.is_empty() {
+                true => inbox.recv().map_err(RecvTimeoutError::from),
+                false => inbox.recv_timeout(NOTED_WITHIN),
+            };
+            match first {
+                Ok(first) => self.deal_with(iter::once(first).chain(inbox.try_iter()).take(BATCH)),
+                Err(RecvTimeoutError::Timeout) => self.write(Vec::new()),
+                Err(RecvTimeoutError::Disconnected) => return self.write(Vec::new()),
             }
+        }
+    }
+
+    fn deal_with(&mut self, orders: impl Iterator<Item = Order>) {
+        let mut writes = Vec::new();
+        for order in orders {
+            match order {
+                // Whoever asked may have stopped listening, here and below.
+                Order::Published(plan, at, reply) => {
+                    self.marks.push((plan, at));
+                    let _ = reply.send(self.broken.get().cloned().map_or(Ok(()), Err));
+                }
+                // A question is answered after what came before it, and not before that is on disk.
+                Order::Unfinished(reply) => {
+                    self.write(mem::take(&mut writes));
+                    let _ = reply.send(self.unfinished());
+                }
+                write => writes.push(write),
+            }
+        }
+        if !writes.is_empty() || self.marks.len() >= BATCH {
             self.write(writes);
         }
     }
@@ -306,7 +332,7 @@ impl Writer {
 
     /// Writes all or nothing, and answers once it is on disk.
     fn write(&mut self, orders: Vec<Order>) {
-        if orders.is_empty() {
+        if orders.is_empty() && self.marks.is_empty() {
             return;
         }
         let written = match self.broken.get() {
@@ -333,6 +359,14 @@ impl Writer {
             .iter()
             .map(|order| order.carry_out(&change))
             .collect::<Result<_, _>>()?;
+        // Not with intents alone: a plan waits for those, and perhaps its permits are there already.
+        let marks = match orders.iter().all(Order::is_intent) && !orders.is_empty() {
+            true => Vec::new(),
+            false => mem::take(&mut self.marks),
+        };
+        for (plan, at) in &marks {
+            table::record_published(&change, plan, *at)?;
+        }
         let now = seconds();
         if now >= self.next_prune {
             let before = now.saturating_sub(self.settings.keep.as_secs());
@@ -361,13 +395,13 @@ impl Order {
             Self::Result(result, _) => {
                 Outcome::Stands(Box::new(table::record_result(change, result)?))
             }
-            Self::Published(plan, at, _) => {
-                table::record_published(change, plan, *at)?;
-                Outcome::Done
-            }
-            // Answered elsewhere, and changes nothing.
-            Self::Unfinished(_) => Outcome::Done,
+            // Dealt with elsewhere.
+            Self::Published(..) | Self::Unfinished(_) => Outcome::Done,
         })
+    }
+
+    fn is_intent(&self) -> bool {
+        matches!(self, Self::Intent(..))
     }
 
     fn answer(self, outcome: Outcome) {
@@ -377,9 +411,6 @@ impl Order {
             }
             (Self::Result(_, reply), Outcome::Stands(result)) => {
                 let _ = reply.send(Ok(*result));
-            }
-            (Self::Published(_, _, reply), Outcome::Done) => {
-                let _ = reply.send(Ok(()));
             }
             // Dropping the reply tells whoever asked that there is no answer.
             _ => {}

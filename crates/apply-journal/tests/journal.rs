@@ -206,6 +206,29 @@ async fn what_is_old_and_told_is_pruned_and_what_is_not_told_stays() {
     }
 }
 
+#[tokio::test]
+async fn a_note_of_a_publication_reaches_the_disk_by_itself() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    let ended = result(1, "order_not_sent");
+    journal.record_result(&ended).await.unwrap();
+    journal.record_published(&plan(1), 1_000).await.unwrap();
+    // No further write comes to go with.
+    let reader = JournalReader::open(dir.path()).unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while reader.look_up(&plan(1)).unwrap().unwrap().published_at != Some(1_000) {
+        assert!(std::time::Instant::now() < until, "it never came");
+        std::thread::yield_now();
+    }
+    journal
+        .record_result(&result(2, "order_not_sent"))
+        .await
+        .unwrap();
+    journal.record_published(&plan(2), 2_000).await.unwrap();
+    let unfinished = journal.fetch_unfinished().await;
+    assert_eq!(unfinished, Ok(vec![]), "noted before the question");
+}
+
 #[test]
 fn a_directory_that_cannot_be_made_is_named_with_the_mend() {
     let dir = Dir::new();
