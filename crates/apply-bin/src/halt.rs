@@ -79,11 +79,11 @@ pub(crate) async fn turn(
             Err(error) => failed.push(error),
         }
     }
-    if on && HaltFile::at(config.file.clone()).look().is_on() {
-        leaving::tell(config.service, &config.state).await;
-    }
     if let Err(error) = note(&config.log, &turn) {
         failed.push(format!("{}: {error}", config.log.display()));
+    }
+    if on && HaltFile::at(config.file.clone()).look().is_on() {
+        leaving::tell(config.service, &config.state).await;
     }
     match failed.as_slice() {
         [] => Ok(()),

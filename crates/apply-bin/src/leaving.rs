@@ -9,15 +9,14 @@ use crate::{
     page::{LEAVING, Leaving},
 };
 use apply_journal::JournalReader;
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long is looked, at most. What a plan needs from its grant to the venue's answer is far less.
 const LOOKING: Duration = Duration::from_secs(3);
+
+/// How much longer the journal may take, for all of them.
+const READING: Duration = Duration::from_secs(1);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -43,7 +42,7 @@ pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
             .into_iter()
             .partition(|plan| now.iter().any(|other| other.plan == plan.plan));
         for plan in over {
-            let end = end_of(state.to_owned(), plan.plan.clone()).await;
+            let end = end_of(state, &plan.plan, until).await;
             told(&plan, end.as_deref().unwrap_or("over"));
         }
         // Those that came to their permits since have still to look at the switch.
@@ -53,7 +52,7 @@ pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
     let mut may_leave = false;
     for plan in &left {
         // A result that is written down and not published yet waits for Redis alone.
-        match end_of(state.to_owned(), plan.plan.clone()).await {
+        match end_of(state, &plan.plan, until).await {
             Some(end) => told(plan, &end),
             None => {
                 may_leave |= !plan.answered;
@@ -81,8 +80,9 @@ async fn ask(service: SocketAddr, until: Instant) -> Option<Vec<Leaving>> {
     }
 }
 
-/// How a plan ended, in a word or two, where the journal says so.
-async fn end_of(state: PathBuf, plan: String) -> Option<String> {
+/// How a plan ended, in a word or two, where the journal says so in time.
+async fn end_of(state: &Path, plan: &str, until: Instant) -> Option<String> {
+    let (state, plan) = (state.to_owned(), plan.to_owned());
     let look_up = move || {
         let reader = JournalReader::open(&state).ok()?;
         let entry = reader.look_up(&plan.parse().ok()?).ok()??;
@@ -93,5 +93,6 @@ async fn end_of(state: PathBuf, plan: String) -> Option<String> {
             (false, None) => "not executed".to_owned(),
         })
     };
-    tokio::task::spawn_blocking(look_up).await.ok().flatten()
+    let looked = timeout_at(until + READING, tokio::task::spawn_blocking(look_up)).await;
+    looked.ok()?.ok().flatten()
 }

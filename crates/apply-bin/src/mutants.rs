@@ -153,6 +153,10 @@ impl Journal for Ledger {
         }
     }
 
+    async fn probe(&self) -> Result<(), PortError> {
+        self.journal.probe().await
+    }
+
     async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
         match self.forgets() {
             true => Ok(None),

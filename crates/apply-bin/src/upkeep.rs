@@ -10,7 +10,6 @@ use apply_core::{
     recovery::take_over,
 };
 use apply_redis::RedisBoard;
-use permit_gate::PlanId;
 use std::{
     sync::{
         Arc,
@@ -40,7 +39,6 @@ where
 {
     /// Runs until `stop`; a plan it has begun to finish is finished first.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let probe = PlanId::new("probe").unwrap_or_else(|_| unreachable!("five letters are an id"));
         let third = self.lease / 3;
         let mut tick = interval(self.watchdog.map_or(third, |often| often.min(third)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -64,9 +62,8 @@ where
             // A switch that cannot be read halts.
             let halted = halt.await.map_or(true, |halt| halt.is_on());
             self.metrics.set_halted(halted);
-            // After a failed write it refuses questions too: any will do.
-            let asked = self.layer.ports().journal().look_up(&probe).await;
-            self.health.set_journal(asked.map(drop));
+            let sound = self.layer.ports().journal().probe().await;
+            self.health.set_journal(sound);
             if due(looked, self.lease * 2 / 3) {
                 // In a task of its own: finishing a plan takes as long as the venue takes to answer.
                 let (layer, stop) = (Arc::clone(&self.layer), stop.clone());

@@ -102,7 +102,8 @@ pub enum Recorded {
     Before(Box<Entry>),
 }
 
-/// The journal. What a call answered `Ok` to is still there after a power cut.
+/// The journal. What a call answered `Ok` to is still there after a power cut, but for
+/// [`Journal::record_published`].
 ///
 /// An error means that nothing may be relied on: no order follows from it. Dropping a future does
 /// not take back what it may have written.
@@ -133,6 +134,10 @@ pub trait Journal: Send + Sync {
         &self,
         plan: &PlanId,
     ) -> impl Future<Output = Result<Option<Entry>, PortError>> + Send;
+
+    /// Whether something could be written down now, asked of whoever writes: an answer that does not
+    /// come is none.
+    fn probe(&self) -> impl Future<Output = Result<(), PortError>> + Send;
 
     /// Every entry whose result is not noted as published.
     fn fetch_unfinished(&self) -> impl Future<Output = Result<Vec<Entry>, PortError>> + Send;

@@ -387,7 +387,10 @@ impl<P: Ports> ApplyLayer<P> {
         let ClaimedPlan { plan, step, .. } = claimed;
         let (grant, ready) = match awaited {
             Ok(both) => both,
-            Err(unready) => return self.unready(claimed, unready).await,
+            Err(unready) => {
+                news.tell(self);
+                return self.unready(claimed, unready).await;
+            }
         };
         fault::point("before_post");
         match step {

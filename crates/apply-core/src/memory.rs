@@ -297,6 +297,10 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
+    async fn probe(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
     async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
         Ok(self.lock().get(plan).cloned())
     }

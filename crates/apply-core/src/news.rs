@@ -1,4 +1,5 @@
-//! What happens between the permits and the order is told once the order is on its way.
+//! What happens between the permits and the order is told once the order is on its way; all but that it
+//! may leave now ([`Event::Leaving`]), which whoever has just turned the switch has to find.
 
 use crate::{event::Event, life::ApplyLayer, plan::Plan, ports::Ports};
 use permit_gate::PermitSet;

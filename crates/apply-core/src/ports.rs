@@ -81,8 +81,8 @@ pub trait ProposalSource: Send + Sync {
     fn changed(&self, symbol: &Symbol) -> impl Future<Output = ()> + Send;
 
     /// Resolves once whoever was in the middle of writing the proposal has come to an end, since it
-    /// may be written in several steps, and says whether what was read meanwhile, or just before, is
-    /// the whole of it.
+    /// may be written in several steps, and says whether anything was written meanwhile. What is known
+    /// of that is what the source was told by then: a write whose word is still on its way is not.
     ///
     /// Cancellation: a change that came meanwhile is not told of again by
     /// [`ProposalSource::changed`]; whoever gives up has to read again.

@@ -152,24 +152,25 @@ impl SymbolWorker {
     ) -> Result<Option<(Observed, Fingerprint)>, PortError> {
         let read = proposals.fetch(&self.symbol);
         let settled = proposals.settled(&self.symbol);
-        let (first, settled) = match by {
+        match by {
             // Written a moment ago: it is read while its writer is given time to come to an end.
             FoundBy::Push => {
                 let (read, settled) = join(read, settled).await;
-                (self.news(read?), settled)
-            }
-            // Most of these looks find nothing new, and then nobody is waited for.
-            FoundBy::FirstTry | FoundBy::Reconnect | FoundBy::Poll => {
-                match self.news(read.await?) {
-                    Some(news) => (Some(news), settled.await),
-                    None => return Ok(None),
+                let first = read?;
+                if let Settled::Still = settled {
+                    return Ok(self.news(first));
                 }
             }
-        };
-        match settled {
-            Settled::Still => Ok(first),
-            Settled::ReadAgain => Ok(self.news(proposals.fetch(&self.symbol).await?)),
+            // Nobody was told of it, so that nobody may be told of what is still written. Most of these
+            // looks find nothing new, and then nobody is waited for.
+            FoundBy::FirstTry | FoundBy::Reconnect | FoundBy::Poll => {
+                if self.news(read.await?).is_none() {
+                    return Ok(None);
+                }
+                settled.await;
+            }
         }
+        Ok(self.news(proposals.fetch(&self.symbol).await?))
     }
 
     fn news(&self, observed: Observed) -> Option<(Observed, Fingerprint)> {

@@ -506,6 +506,21 @@ async fn a_kill_switch_between_the_grant_and_a_late_position_stops_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_switch_that_was_read_with_the_permits_counts_for_ten_milliseconds() {
+    // The permits are taken after 195 ms and the switch turned 5 ms later.
+    for (position_after, orders) in [(205, 1), (206, 0)] {
+        let stage = Stage::new();
+        let thinks = ms(position_after);
+        stage.venue().script(|script| script.thinks = thinks);
+        stage.answer_yes();
+        let board = stage.board().memory.clone();
+        stage.when_planned(0, ms(200), move |_, _| board.halt(true));
+        stage.play().await;
+        assert_eq!(stage.venue().closes().len(), orders, "{position_after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kill_switch_that_cannot_be_read_before_a_late_order_is_on() {
     let stage = Stage::new();
     stage.venue().script(|script| script.thinks = ms(700));

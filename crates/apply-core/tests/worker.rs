@@ -456,20 +456,18 @@ async fn a_proposal_that_is_caught_half_written_is_read_again_before_it_counts()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proposal_that_nobody_touched_meanwhile_is_read_once() {
-    for by in [FoundBy::Push, FoundBy::Poll] {
+async fn what_a_push_told_of_and_nobody_touched_since_is_read_once_and_what_a_poll_found_twice() {
+    for (by, first_counts) in [(FoundBy::Push, true), (FoundBy::Poll, false)] {
         let stage = Stage::new();
         stage.answer_yes();
         stage.propose("PARTIAL_75");
         // Seen only by whoever reads a second time.
         let board = stage.ports.board.memory.clone();
-        let another = move || board.propose(&btc(), &[]);
-        stage.ports.board.while_it_settles(Settled::Still, another);
+        let nothing = move || board.propose(&btc(), &[]);
+        stage.ports.board.while_it_settles(Settled::Still, nothing);
         let worked = SymbolWorker::new(btc()).look_after(&stage.layer, by).await;
-        assert!(
-            matches!(worked, Ok(Worked::CarriedOut(_))),
-            "{by:?}: {worked:?}"
-        );
+        let carried_out = matches!(worked, Ok(Worked::CarriedOut(_)));
+        assert_eq!(carried_out, first_counts, "{by:?}: {worked:?}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! The journal on this machine's disk: the last fence against a second order for a plan.
 //!
-//! It promises that what a call answered `Ok` to survives a kill and a power cut, that a plan's
-//! intent is written down once, that one process at a time writes, and that a file which is damaged,
-//! missing or somebody else's is refused in words that say what to do, never replaced by a new one.
+//! It promises that what a call answered `Ok` to survives a kill and a power cut, but for the note that
+//! a result was published, which follows within a tenth of a second; that a plan's intent is written
+//! down once, that one process at a time writes, and that a file which is damaged, missing or somebody
+//! else's is refused in words that say what to do, never replaced by a new one.
 //! It decides nothing about plans: which states there are is said in [`apply_core::journal`].
 //!
 //! ```text
@@ -13,8 +14,9 @@
 //!    journal.lock   held by the process that writes
 //! ```
 //!
-//! One thread does all writing ([`RedbJournal`]); whoever calls waits for it without blocking its
-//! runtime. Another process may read beside it ([`JournalReader`]).
+//! One thread does all writing ([`RedbJournal`]); whoever writes waits for it without blocking its
+//! runtime. Whether a plan is known is read by whoever asks, which may block for as long as a page takes
+//! that is not in memory. Another process may read beside it ([`JournalReader`]).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -17,7 +17,7 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::oneshot;
 
@@ -77,6 +77,7 @@ impl RedbJournal {
                     broken: breaks,
                     next_prune: 0,
                     marks: Vec::new(),
+                    marks_due: Instant::now(),
                     _directory: directory,
                 };
                 writer.serve(&inbox);
@@ -130,6 +131,7 @@ enum Order {
     Result(Box<ApplyResult>, oneshot::Sender<Answer<ApplyResult>>),
     Published(PlanId, u64, oneshot::Sender<Answer<()>>),
     Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
+    Probe(oneshot::Sender<Answer<()>>),
 }
 
 impl Journal for RedbJournal {
@@ -163,6 +165,10 @@ impl Journal for RedbJournal {
                 "the journal's pages contradict each other".into(),
             )),
         }
+    }
+
+    async fn probe(&self) -> Result<(), PortError> {
+        self.ask(Order::Probe).await
     }
 
     async fn fetch_unfinished(&self) -> Result<Vec<Entry>, PortError> {
@@ -282,6 +288,8 @@ struct Writer {
     next_prune: u64,
     /// Published, and not written down yet.
     marks: Vec<(PlanId, u64)>,
+    /// When the oldest of these has to be.
+    marks_due: Instant,
     _directory: StateDirectory,
 }
 
@@ -290,7 +298,10 @@ impl Writer {
         loop {
             let first = match self.marks.is_empty() {
                 true => inbox.recv().map_err(RecvTimeoutError::from),
-                false => inbox.recv_timeout(NOTED_WITHIN),
+                false => {
+                    let left = self.marks_due.saturating_duration_since(Instant::now());
+                    inbox.recv_timeout(left)
+                }
             };
             match first {
                 Ok(first) => self.deal_with(iter::once(first).chain(inbox.try_iter()).take(BATCH)),
@@ -306,26 +317,34 @@ impl Writer {
             match order {
                 // Whoever asked may have stopped listening, here and below.
                 Order::Published(plan, at, reply) => {
+                    if self.marks.is_empty() {
+                        self.marks_due = Instant::now() + NOTED_WITHIN;
+                    }
                     self.marks.push((plan, at));
-                    let _ = reply.send(self.broken.get().cloned().map_or(Ok(()), Err));
+                    let _ = reply.send(self.sound());
                 }
+                Order::Probe(reply) => drop(reply.send(self.sound())),
                 // A question is answered after what came before it, and not before that is on disk.
                 Order::Unfinished(reply) => {
                     self.write(mem::take(&mut writes));
+                    self.write(Vec::new());
                     let _ = reply.send(self.unfinished());
                 }
                 write => writes.push(write),
             }
         }
-        if !writes.is_empty() || self.marks.len() >= BATCH {
+        if !writes.is_empty() {
             self.write(writes);
         }
     }
 
+    /// Whether anything can still be written.
+    fn sound(&self) -> Answer<()> {
+        self.broken.get().cloned().map_or(Ok(()), Err)
+    }
+
     fn unfinished(&self) -> Answer<Vec<Entry>> {
-        if let Some(why) = self.broken.get() {
-            return Err(why.clone());
-        }
+        self.sound()?;
         let answer = || table::unfinished(&self.database.begin_read()?);
         answer().map_err(|error| error.0)
     }
@@ -359,8 +378,12 @@ impl Writer {
             .iter()
             .map(|order| order.carry_out(&change))
             .collect::<Result<_, _>>()?;
-        // Not with intents alone: a plan waits for those, and perhaps its permits are there already.
-        let marks = match orders.iter().all(Order::is_intent) && !orders.is_empty() {
+        // Not with intents alone, while there is time: a plan waits for those, and perhaps its permits
+        // are there already.
+        let later = !orders.is_empty()
+            && orders.iter().all(Order::is_intent)
+            && Instant::now() < self.marks_due;
+        let marks = match later {
             true => Vec::new(),
             false => mem::take(&mut self.marks),
         };
@@ -396,7 +419,7 @@ impl Order {
                 Outcome::Stands(Box::new(table::record_result(change, result)?))
             }
             // Dealt with elsewhere.
-            Self::Published(..) | Self::Unfinished(_) => Outcome::Done,
+            Self::Published(..) | Self::Unfinished(_) | Self::Probe(_) => Outcome::Done,
         })
     }
 
@@ -422,7 +445,7 @@ impl Order {
         match self {
             Self::Intent(_, reply) => drop(reply.send(Err(why))),
             Self::Result(_, reply) => drop(reply.send(Err(why))),
-            Self::Published(_, _, reply) => drop(reply.send(Err(why))),
+            Self::Published(_, _, reply) | Self::Probe(reply) => drop(reply.send(Err(why))),
             Self::Unfinished(reply) => drop(reply.send(Err(why))),
         }
     }

@@ -178,7 +178,8 @@ impl Live {
         self.tell("plan", || &*view);
     }
 
-    fn left(&self, plan: &Plan) {
+    /// The venue has said what came of it: nothing of this plan leaves any more.
+    fn answered(&self, plan: &Plan) {
         if let Some(leaving) = self.lock().leaving.get_mut(plan.id.as_str()) {
             leaving.answered = true;
         }
@@ -260,7 +261,7 @@ impl Observer for Live {
                 submission,
                 took,
             } => {
-                self.left(plan);
+                self.answered(plan);
                 self.plan(plan, |view| {
                     view.order = Some(OrderView::submitted(step, submission, *took, now()));
                 });
@@ -272,10 +273,13 @@ impl Observer for Live {
                 order.took = took;
                 view.order = Some(order);
             }),
-            Event::StopReplaced { plan, replacement } => self.plan(plan, |view| {
-                let step = view.step.clone().unwrap_or_default();
-                view.order = Some(OrderView::stop(&step, replacement, now()));
-            }),
+            Event::StopReplaced { plan, replacement } => {
+                self.answered(plan);
+                self.plan(plan, |view| {
+                    let step = view.step.clone().unwrap_or_default();
+                    view.order = Some(OrderView::stop(&step, replacement, now()));
+                });
+            }
             Event::KnownBefore { plan, .. } => self.plan(plan, |view| {
                 view.note = Some("dealt with before; the store had lost its claim");
             }),

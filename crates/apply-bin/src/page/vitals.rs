@@ -6,7 +6,6 @@ use super::{
 };
 use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
 use exchange_client::Client;
-use permit_gate::PlanId;
 use permit_redis::{RedisPermitStore, WatchMode};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
@@ -240,14 +239,9 @@ fn clock(client: &Client) -> Light {
     }
 }
 
-/// Asks the journal for a plan that nothing ever has the id of: that it answers is what counts.
 async fn journal(journal: &impl Journal) -> Light {
-    let asked = match PlanId::new("0000000000000000") {
-        Ok(nobody) => timeout(PATIENCE, journal.look_up(&nobody)).await,
-        Err(error) => Ok(Err(PortError(error.to_string()))),
-    };
-    let (state, text) = match asked {
-        Ok(Ok(_)) => (LightState::Good, "readable".to_owned()),
+    let (state, text) = match timeout(PATIENCE, journal.probe()).await {
+        Ok(Ok(())) => (LightState::Good, "readable".to_owned()),
         Ok(Err(error)) => (LightState::Bad, cut(&error.0)),
         Err(_) => (LightState::Bad, "does not answer".to_owned()),
     };

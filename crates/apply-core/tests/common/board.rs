@@ -202,6 +202,10 @@ impl Journal for FlakyJournal {
         self.faults.call("record_published", work).await
     }
 
+    async fn probe(&self) -> Result<(), PortError> {
+        self.faults.call("probe", self.memory.probe()).await
+    }
+
     async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
         self.faults.call("look_up", self.memory.look_up(plan)).await
     }
