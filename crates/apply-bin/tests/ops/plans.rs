@@ -1,6 +1,6 @@
 //! `plans`, `results`, `stats`, `status`, `watch`, `propose`, `forget`.
 
-use crate::{PLAN, apply_layer, fine, ops, publish_plan, publish_result, redis};
+use crate::{PLAN, StateDir, apply_layer, fine, ops, publish_plan, publish_result, redis};
 use redis_harness::RedisServer;
 use std::{process::Stdio, time::Duration};
 use tokio::{
@@ -174,10 +174,11 @@ async fn a_proposal_becomes_the_plan_it_was_said_to_become() {
         .await
         .json();
     assert_eq!(said["decision"], "EXECUTE", "{said}");
+    let state = StateDir::new();
     let mut service = apply_layer(&server.url(), &["run"]);
     service
         .env("APPLY_METRICS_PORT", "0")
-        .env("APPLY_STATE_DIR", env!("CARGO_TARGET_TMPDIR"))
+        .env("APPLY_STATE_DIR", state.path())
         .env("APPLY_PERMIT_WAIT_MS", "0")
         .env("APPLY_POLL_SEC", "0.05");
     let mut service = service.stdout(Stdio::null()).spawn().unwrap();
