@@ -31,8 +31,6 @@ pub struct SymbolWorker {
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
     /// otherwise bury the results its neighbours wait for.
     last_skip: Option<String>,
-    /// The result of a declined plan that is still to be published.
-    untold: Option<Box<ApplyResult>>,
 }
 
 /// What one look led to.
@@ -60,7 +58,6 @@ impl SymbolWorker {
             place: None,
             unanswered: None,
             last_skip: None,
-            untold: None,
         }
     }
 
@@ -98,7 +95,14 @@ impl SymbolWorker {
         let (life, _place) = match claimed {
             Ok((claimed, place)) => (layer.carry_out(claimed), place),
             Err(Unclaimed::Nothing) => return Ok(Worked::Nothing),
-            Err(Unclaimed::Declined) => return self.tell_declined(layer).await,
+            Err(Unclaimed::Declined(result)) => {
+                // Not within the turn to look: while results cannot be published, plans can still be
+                // claimed and carried out.
+                if let Some(result) = result {
+                    Box::pin(layer.publish(&result)).await;
+                }
+                return Ok(Worked::Declined);
+            }
             Err(Unclaimed::NoRoom) => return Ok(Worked::NoRoom),
             Err(Unclaimed::Failed(error)) => return Err(error),
         };
@@ -133,7 +137,7 @@ impl SymbolWorker {
             Ok(Some(proposal)) => self.claim(layer, proposal, halt, place).await,
             Err(error) => {
                 layer.tell(Event::ProposalRefused { error: &error });
-                Err(Unclaimed::Declined)
+                Err(Unclaimed::Declined(None))
             }
         };
         match claimed {
@@ -198,8 +202,7 @@ impl SymbolWorker {
     ) -> Result<(Box<ClaimedPlan>, Place), Unclaimed> {
         let plan = Plan::decide(proposal, &layer.settings().gates, &halt);
         let Some(step) = plan.step.clone() else {
-            self.decline(layer, &plan).await?;
-            return Err(Unclaimed::Declined);
+            return Err(Unclaimed::Declined(self.decline(layer, &plan).await?));
         };
         let Some(place) = place.or_else(|| layer.room().try_enter()) else {
             self.refuse_for_now(layer, &plan);
@@ -216,7 +219,7 @@ impl SymbolWorker {
         self.unanswered = None;
         match claim {
             Some(claimed) => Ok((claimed, place)),
-            None => Err(Unclaimed::Declined),
+            None => Err(Unclaimed::Declined(None)),
         }
     }
 
@@ -228,55 +231,38 @@ impl SymbolWorker {
         self.refused = Some(plan.id.clone());
     }
 
-    /// Puts the plan on the stream once, and has a result to tell besides: always for what was blocked
-    /// or in error, for skips only when the reason is a new one.
+    /// Puts the plan on the stream once. Answers with the result that is to be told besides: always for
+    /// what was blocked or in error, for skips only when the reason is a new one.
     async fn decline<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
         plan: &Plan,
-    ) -> Result<(), PortError> {
+    ) -> Result<Option<Box<ApplyResult>>, PortError> {
         if !layer
             .ports()
             .plans()
             .announce(plan, layer.timestamp())
             .await?
         {
-            return Ok(());
+            return Ok(None);
         }
         layer.tell(Event::PlanPublished { plan });
         let repeated =
             plan.decision == Decision::Skip && self.last_skip.as_deref() == Some(plan.reason());
         self.last_skip = (plan.decision == Decision::Skip).then(|| plan.reason().to_owned());
-        if !repeated {
+        let result = || {
             let error = Some(plan.reason().to_owned());
-            self.untold = Some(Box::new(ApplyResult::not_executed(
-                plan,
-                plan.decision,
-                error,
-                layer.timestamp(),
-            )));
-        }
-        Ok(())
-    }
-
-    /// Publishes the result of a declined plan, where it has one. Not within the turn to look: while
-    /// results cannot be published, plans can still be claimed and carried out.
-    async fn tell_declined<P: Ports>(
-        &mut self,
-        layer: &ApplyLayer<P>,
-    ) -> Result<Worked, PortError> {
-        if let Some(result) = self.untold.take() {
-            Box::pin(layer.publish(&result)).await;
-        }
-        Ok(Worked::Declined)
+            ApplyResult::not_executed(plan, plan.decision, error, layer.timestamp())
+        };
+        Ok((!repeated).then(|| Box::new(result())))
     }
 }
 
 /// Why a proposal came to no plan of ours.
 enum Unclaimed {
     Nothing,
-    /// Refused, skipped, blocked or claimed elsewhere.
-    Declined,
+    /// Refused, skipped, blocked or claimed elsewhere; with the result that is to be told of it.
+    Declined(Option<Box<ApplyResult>>),
     NoRoom,
     Failed(PortError),
 }

@@ -126,23 +126,31 @@ const CACHE: usize = 4 * 1024 * 1024;
 
 type Answer<T> = Result<T, String>;
 
+/// What the thread is told.
 enum Order {
-    Intent(Box<Intent>, oneshot::Sender<Answer<Recorded>>),
-    Result(Box<ApplyResult>, oneshot::Sender<Answer<ApplyResult>>),
+    Write(Write),
     Published(PlanId, u64, oneshot::Sender<Answer<()>>),
     Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
     Probe(oneshot::Sender<Answer<()>>),
 }
 
+/// What is answered once it is on disk.
+enum Write {
+    Intent(Box<Intent>, oneshot::Sender<Answer<Recorded>>),
+    Result(Box<ApplyResult>, oneshot::Sender<Answer<ApplyResult>>),
+}
+
 impl Journal for RedbJournal {
     async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
         let intent = Box::new(intent.clone());
-        self.ask(|reply| Order::Intent(intent, reply)).await
+        self.ask(|reply| Order::Write(Write::Intent(intent, reply)))
+            .await
     }
 
     async fn record_result(&self, result: &ApplyResult) -> Result<ApplyResult, PortError> {
         let result = Box::new(result.clone());
-        self.ask(|reply| Order::Result(result, reply)).await
+        self.ask(|reply| Order::Write(Write::Result(result, reply)))
+            .await
     }
 
     /// Goes to disk with the next write, or a moment later: whoever notes it need not wait for that.
@@ -154,9 +162,7 @@ impl Journal for RedbJournal {
     /// Read where it is asked, with what was on disk when the last write before it was answered: every
     /// plan begins with this question, and the thread may be in the middle of a sync.
     async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
-        if let Some(why) = self.broken.get() {
-            return Err(PortError(why.clone()));
-        }
+        sound(&self.broken).map_err(PortError)?;
         let answer = || table::look_up(&self.database.begin_read()?, plan);
         // The database panics on some damage instead of naming it.
         match catch_unwind(AssertUnwindSafe(answer)) {
@@ -281,6 +287,11 @@ fn check(database: &Database) -> Result<(), Failed> {
     table::unfinished(&database.begin_read()?).map(drop)
 }
 
+/// Whether anything can still be written, and so believed; why not.
+fn sound(broken: &OnceLock<String>) -> Answer<()> {
+    broken.get().cloned().map_or(Ok(()), Err)
+}
+
 struct Writer {
     database: Arc<Database>,
     settings: JournalSettings,
@@ -321,16 +332,16 @@ impl Writer {
                         self.marks_due = Instant::now() + NOTED_WITHIN;
                     }
                     self.marks.push((plan, at));
-                    let _ = reply.send(self.sound());
+                    let _ = reply.send(sound(&self.broken));
                 }
-                Order::Probe(reply) => drop(reply.send(self.sound())),
+                Order::Probe(reply) => drop(reply.send(sound(&self.broken))),
                 // A question is answered after what came before it, and not before that is on disk.
                 Order::Unfinished(reply) => {
                     self.write(mem::take(&mut writes));
                     self.write(Vec::new());
                     let _ = reply.send(self.unfinished());
                 }
-                write => writes.push(write),
+                Order::Write(write) => writes.push(write),
             }
         }
         if !writes.is_empty() {
@@ -338,31 +349,25 @@ impl Writer {
         }
     }
 
-    /// Whether anything can still be written.
-    fn sound(&self) -> Answer<()> {
-        self.broken.get().cloned().map_or(Ok(()), Err)
-    }
-
     fn unfinished(&self) -> Answer<Vec<Entry>> {
-        self.sound()?;
+        sound(&self.broken)?;
         let answer = || table::unfinished(&self.database.begin_read()?);
         answer().map_err(|error| error.0)
     }
 
     /// Writes all or nothing, and answers once it is on disk.
-    fn write(&mut self, orders: Vec<Order>) {
+    fn write(&mut self, orders: Vec<Write>) {
         if orders.is_empty() && self.marks.is_empty() {
             return;
         }
-        let written = match self.broken.get() {
-            Some(why) => Err(why.clone()),
-            None => self.transact(&orders).map_err(|error| {
+        let written = sound(&self.broken).and_then(|()| {
+            self.transact(&orders).map_err(|error| {
                 let why = || {
                     format!("the journal cannot be written, mend the disk and start again: {error}")
                 };
                 self.broken.get_or_init(why).clone()
-            }),
-        };
+            })
+        });
         match written {
             Ok(outcomes) => orders
                 .into_iter()
@@ -372,7 +377,7 @@ impl Writer {
         }
     }
 
-    fn transact(&mut self, orders: &[Order]) -> Result<Vec<Outcome>, Failed> {
+    fn transact(&mut self, orders: &[Write]) -> Result<Vec<Outcome>, Failed> {
         let change = self.database.begin_write()?;
         let outcomes = orders
             .iter()
@@ -381,7 +386,7 @@ impl Writer {
         // Not with intents alone, while there is time: a plan waits for those, and perhaps its permits
         // are there already.
         let later = !orders.is_empty()
-            && orders.iter().all(Order::is_intent)
+            && orders.iter().all(Write::is_intent)
             && Instant::now() < self.marks_due;
         let marks = match later {
             true => Vec::new(),
@@ -408,18 +413,15 @@ impl Writer {
 enum Outcome {
     Recorded(Recorded),
     Stands(Box<ApplyResult>),
-    Done,
 }
 
-impl Order {
+impl Write {
     fn carry_out(&self, change: &redb::WriteTransaction) -> Result<Outcome, Failed> {
         Ok(match self {
             Self::Intent(intent, _) => Outcome::Recorded(table::record_intent(change, intent)?),
             Self::Result(result, _) => {
                 Outcome::Stands(Box::new(table::record_result(change, result)?))
             }
-            // Dealt with elsewhere.
-            Self::Published(..) | Self::Unfinished(_) | Self::Probe(_) => Outcome::Done,
         })
     }
 
@@ -445,8 +447,6 @@ impl Order {
         match self {
             Self::Intent(_, reply) => drop(reply.send(Err(why))),
             Self::Result(_, reply) => drop(reply.send(Err(why))),
-            Self::Published(_, _, reply) | Self::Probe(reply) => drop(reply.send(Err(why))),
-            Self::Unfinished(reply) => drop(reply.send(Err(why))),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The board on a real cluster: what is one step elsewhere is as good as one here.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use apply_core::{
-    ApplyResult, Claim, Decision, GateSettings, Halt, Plan, PlanLog, Proposal, ProposalSource,
-    ResultLog, Symbol,
+    ApplyResult, Claim, Decision, Halt, Plan, PlanLog, ProposalSource, ResultLog, Symbol,
 };
 use apply_redis::{BoardConfig, Instance, RedisBoard, Turn};
-use permit_gate::AttemptId;
+use common::{attempt, plan};
 use redis::{FromRedisValue, Value, aio::MultiplexedConnection};
 use redis_harness::Cluster;
 use std::time::Duration;
@@ -67,23 +68,6 @@ impl Bench {
 
 fn symbol(name: &str) -> Symbol {
     name.parse().unwrap()
-}
-
-fn plan(action: &str) -> Plan {
-    let btc = symbol("BTCUSDT");
-    let raw = [("harvest_action", action), ("kill_score", "0.539")]
-        .map(|(field, value)| (field.to_owned(), value.to_owned()))
-        .into();
-    let gates = GateSettings {
-        allowlist: [btc.clone()].into(),
-        critical: 0.8,
-        warning: 0.6,
-    };
-    Plan::decide(Proposal::parse(&btc, &raw).unwrap(), &gates, &Halt::Off)
-}
-
-fn attempt(name: &str) -> AttemptId {
-    AttemptId::new(name).unwrap()
 }
 
 fn last(plan: &Plan) -> ApplyResult {

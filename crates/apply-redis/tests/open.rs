@@ -1,12 +1,13 @@
 //! Open plans on a real server: who works on them, who is gone, who takes over.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use apply_core::{
-    ApplyResult, Decision, GateSettings, Halt, Intent, OrderKind, OrderTrace, Plan, PlanLog,
-    Proposal, ResultLog, Side, Symbol,
+    ApplyResult, Decision, Intent, OrderKind, OrderTrace, Plan, PlanLog, ResultLog, Side,
 };
 use apply_redis::{BoardConfig, Instance, RedisBoard, Synced, Turn};
-use permit_gate::AttemptId;
+use common::{attempt, plan};
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
@@ -58,23 +59,6 @@ impl Bench {
     }
 }
 
-fn plan() -> Plan {
-    let btc: Symbol = "BTCUSDT".parse().unwrap();
-    let raw = [("harvest_action", "PARTIAL_75"), ("kill_score", "0.539")]
-        .map(|(field, value)| (field.to_owned(), value.to_owned()))
-        .into();
-    let gates = GateSettings {
-        allowlist: [btc.clone()].into(),
-        critical: 0.8,
-        warning: 0.6,
-    };
-    Plan::decide(Proposal::parse(&btc, &raw).unwrap(), &gates, &Halt::Off)
-}
-
-fn attempt(name: &str) -> AttemptId {
-    AttemptId::new(name).unwrap()
-}
-
 fn intent(plan: &Plan, by: &str) -> Intent {
     Intent {
         plan: plan.id.clone(),
@@ -104,7 +88,7 @@ fn result(plan: &Plan) -> ApplyResult {
 #[tokio::test]
 async fn a_claimed_plan_is_open_until_its_final_result() {
     let mut bench = bench().await;
-    let (board, plan) = (bench.board("a", "a1").await, plan());
+    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
     board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     assert!(bench.is_open(&plan).await);
     assert!(board.note_intent(&intent(&plan, "a1.0")).await.unwrap());
@@ -123,7 +107,7 @@ async fn a_claimed_plan_is_open_until_its_final_result() {
 #[tokio::test]
 async fn only_the_attempt_that_claimed_may_note_an_intent() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a", "a1").await, plan());
+    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
     board.claim(&plan, &attempt("a1.1"), TTL, 1).await.unwrap();
     for other in ["a1.10", "a1.", "b", "a1.2"] {
         assert!(
@@ -136,7 +120,7 @@ async fn only_the_attempt_that_claimed_may_note_an_intent() {
 #[tokio::test]
 async fn a_server_that_was_flushed_lets_no_intent_pass() {
     let mut bench = bench().await;
-    let (board, plan) = (bench.board("a", "a1").await, plan());
+    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
     board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     bench.flush().await;
     assert!(!board.note_intent(&intent(&plan, "a1.0")).await.unwrap());
@@ -145,7 +129,7 @@ async fn a_server_that_was_flushed_lets_no_intent_pass() {
 #[tokio::test]
 async fn what_a_former_process_of_this_machine_left_is_found_at_once() {
     let bench = bench().await;
-    let plan = plan();
+    let plan = plan("PARTIAL_75");
     let before = bench.board("a", "a1").await;
     before.renew_lease().await.unwrap();
     before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
@@ -164,7 +148,7 @@ async fn what_a_former_process_of_this_machine_left_is_found_at_once() {
 #[tokio::test]
 async fn an_instance_whose_lease_is_gone_for_a_while_is_taken_over_by_one() {
     let bench = bench().await;
-    let plan = plan();
+    let plan = plan("PARTIAL_75");
     let gone = bench.board("a", "a1").await;
     gone.renew_lease().await.unwrap();
     gone.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
@@ -200,7 +184,7 @@ async fn a_lease_that_is_missing_for_a_moment_is_no_end() {
     let (a, b, plan) = (
         bench.board("a", "a1").await,
         bench.board("b", "b1").await,
-        plan(),
+        plan("PARTIAL_75"),
     );
     a.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     let () = bench.redis.del("quantum:apply:lease:a").await.unwrap();
@@ -212,7 +196,7 @@ async fn a_lease_that_is_missing_for_a_moment_is_no_end() {
 #[tokio::test]
 async fn an_open_plan_that_cannot_be_read_hides_no_other() {
     let mut bench = bench().await;
-    let plan = plan();
+    let plan = plan("PARTIAL_75");
     let before = bench.board("a", "a1").await;
     before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     let () = bench.redis.hset(OPEN, "strange", "{").await.unwrap();
@@ -241,7 +225,7 @@ async fn how_the_server_persists_is_read_from_the_server() {
 #[tokio::test]
 async fn without_a_replicas_acknowledgement_a_strict_intent_is_not_noted() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a", "a1").await, plan());
+    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
     board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     board.await_replica();
     let error = board.note_intent(&intent(&plan, "a1.0")).await.unwrap_err();
@@ -251,19 +235,12 @@ async fn without_a_replicas_acknowledgement_a_strict_intent_is_not_noted() {
 #[tokio::test]
 async fn a_strict_intent_that_is_noted_and_its_claim_are_on_the_replica_before_any_permit_is_taken()
 {
-    let server = RedisServer::builder()
-        .config("repl-diskless-sync-delay 0")
-        .start()
-        .await;
-    let replica = RedisServer::builder()
-        .replica_of(server.port())
-        .start()
-        .await;
+    let (server, replica) = followed().await;
     let bench = Bench {
         redis: server.connection().await,
         server,
     };
-    let (board, plan) = (bench.board("a", "a1").await, plan());
+    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
     board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     board.await_replica();
     // A replica that is still loading its first copy acknowledges nothing.
@@ -332,7 +309,10 @@ async fn a_strict_intent_is_not_acknowledged_by_a_server_that_was_promoted_witho
     let port = address(points_to).await;
     let mut config = BoardConfig::new(format!("redis://127.0.0.1:{port}"));
     config.instance.owner = "a".into();
-    let (board, plan) = (RedisBoard::connect(config).await.unwrap(), plan());
+    let (board, plan) = (
+        RedisBoard::connect(config).await.unwrap(),
+        plan("PARTIAL_75"),
+    );
     board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     board.await_replica();
     // The commands' connection leads to the former server yet, the one for `WAIT` is made now.

@@ -305,7 +305,8 @@ async fn answer_lost(world: &mut World) {
     }
 }
 
-async fn venue(world: &mut World, variant: &str, faults: Vec<Fault>) {
+/// Plays faults of the venue.
+pub(super) async fn venue(world: &mut World, variant: &str, faults: Vec<Fault>) {
     world.all_ready().await;
     let handle = world.stage.venue().clone();
     let scripted: Vec<FaultId> = faults

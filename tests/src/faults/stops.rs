@@ -5,7 +5,7 @@ use super::{
     dice::Dice,
     judge::Facts,
     neighbours::Seat,
-    play::{died_or_idle, restart},
+    play::{died_or_idle, restart, venue as venue_breaks},
     script::{PlanScript, Word},
     world::{ABORTED, PATIENCE, World},
 };
@@ -246,17 +246,7 @@ pub(crate) async fn play(world: &mut World, how: Moving) {
         Moving::Venue {
             variant, faults, ..
         } => {
-            world.all_ready().await;
-            let handle = world.stage.venue().clone();
-            let scripted: Vec<FaultId> = faults
-                .into_iter()
-                .map(|fault| handle.script(fault))
-                .collect();
-            world.propose(0).await;
-            world.concluded().await;
-            if scripted.iter().all(|fault| handle.fault_hits(*fault) > 0) {
-                world.reach(variant);
-            }
+            venue_breaks(world, &variant, faults).await;
         }
     }
 }

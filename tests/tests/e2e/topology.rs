@@ -64,18 +64,8 @@ async fn on_a_cluster_with_tagged_permits_a_proposal_becomes_an_order() {
         let plan = cluster.entry(PLANS, n).await;
         assert_eq!(plan.get("symbol"), symbol);
         let id = plan.get("plan_id");
-        for (prefix, permit) in [
-            ("quantum:permit:", governor_permit(symbol)),
-            ("quantum:permit:p33:", position_permit(symbol, "0.05")),
-        ] {
-            let key = format!("{prefix}{{{id}}}");
-            let _: String = cluster.command(&["SETEX", &key, "60", &permit]).await;
-        }
-        let result = cluster.entry(RESULTS, n).await;
-        assert_eq!(
-            (result.get("plan_id"), result.get("executed")),
-            (id, "True")
-        );
+        cluster.approve(id, symbol).await;
+        cluster.executed(id, n).await;
         // Nothing is left over but what has to be remembered.
         let receipt = format!("quantum:apply:inflight:{{{id}}}");
         let open = "quantum:apply:open:{quantum:stream:apply.plan}";
@@ -118,18 +108,8 @@ async fn on_a_cluster_two_instances_make_one_order_and_one_result_of_every_propo
         let _: i64 = cluster.command(&all).await;
         let plan = cluster.entry(PLANS, n).await;
         let id = plan.get("plan_id");
-        for (prefix, permit) in [
-            ("quantum:permit:", governor_permit(symbol)),
-            ("quantum:permit:p33:", position_permit(symbol, "0.05")),
-        ] {
-            let key = format!("{prefix}{{{id}}}");
-            let _: String = cluster.command(&["SETEX", &key, "60", &permit]).await;
-        }
-        let result = cluster.entry(RESULTS, n).await;
-        assert_eq!(
-            (result.get("plan_id"), result.get("executed")),
-            (id, "True")
-        );
+        cluster.approve(id, symbol).await;
+        cluster.executed(id, n).await;
         // Whoever was second has noticed.
         let duplicate =
             format!("Plan {id} skipped (decision=SKIP, symbol={symbol}) reason=duplicate_plan");
@@ -195,6 +175,26 @@ impl OnCluster {
             }
         }
         panic!("no node has the key of {words:?}");
+    }
+
+    /// Both permits of a plan.
+    async fn approve(&self, id: &str, symbol: &str) {
+        for (prefix, permit) in [
+            ("quantum:permit:", governor_permit(symbol)),
+            ("quantum:permit:p33:", position_permit(symbol, "0.05")),
+        ] {
+            let key = format!("{prefix}{{{id}}}");
+            let _: String = self.command(&["SETEX", &key, "60", &permit]).await;
+        }
+    }
+
+    /// The result at this place says that this plan was executed.
+    async fn executed(&self, id: &str, index: usize) {
+        let result = self.entry(RESULTS, index).await;
+        assert_eq!(
+            (result.get("plan_id"), result.get("executed")),
+            (id, "True")
+        );
     }
 
     /// The entry at this place of a stream, once it is there.
