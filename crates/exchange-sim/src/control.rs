@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::PositionSide,
-    fault::{Fault, peek},
+    fault::{Fault, peek, venue_codes},
     handle::SimHandle,
     http::{Reply, Request},
     limits::Limits,
@@ -85,6 +85,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request) -> Reply {
         ("GET", "") => Ok(help()),
         ("GET", "state") => Ok(state(&handle)),
         ("GET", "orders") => orders(&handle, request),
+        ("GET", "codes") => Ok(json!({"codes": venue_codes()})),
         ("GET", "requests") => Ok(json!({"requests": handle.requests()})),
         ("DELETE", "requests") => {
             handle.clear_requests();
@@ -238,6 +239,7 @@ fn help() -> Value {
     json!({
         "GET /sim/state": "clock, mode, prices, positions, counts",
         "GET /sim/orders": "the order log; ?from=<seq>&limit=<n>&client_id=<id>",
+        "GET /sim/codes": "every documented error code with its status and words, for faults",
         "GET /sim/requests": "requests by method and path; DELETE sets them to zero",
         "GET /sim/faults": "the fault queue with hits; DELETE empties it",
         "POST /sim/faults": {"when": {"method": "POST", "path": "/fapi/v1/order", "symbol": "BTCUSDT", "client_id": null, "skip": 0}, "times": 1, "delay_before_ms": 0, "delay_after_ms": 0, "action": {"executed": {"script": {}, "delivery": "reset"}}},

@@ -65,11 +65,13 @@
 //! | `POST /sim/limits` | [`Limits`], or `null` for none |
 //! | `POST /sim/symbol` | a [`SymbolSpec`] |
 //! | `POST /sim/connections` | `{"reset_next":1,"close_idle":true}` |
+//! | `GET /sim/codes` | every documented error code with its status and words ([`VenueCode`]) |
 //! | `POST /sim/fill` | `{"client_id"}`: fills what is left of an open order |
 //!
 //! Actions of a fault: `{"not_executed": "reset" | "close" | "hang" | {"reply": {"status","headers","body"}}}` or
 //! `{"executed": {"script": {…}, "delivery": "whole" | "reset" | "close" | "hang" | "cut" | {"slow": {"piece","pause_ms"}} | {"reply": {…}}}}` or
 //! `{"late": {"after_ms", "instead": …, "script": {…}}}` (answered now, acted on later).
+//! A reply is written out, or is a documented code: `{"reply": {"code": -2019}}` has the status and the words of that code.
 //! A script may hold `fill` (`{"quantity","price","trades","rest":"expired"|"open"}`), `hide_order`, `hide_trades` and
 //! `hide_position` (each `{"for_ms","for_queries"}`).
 //!
@@ -108,7 +110,8 @@ mod venue;
 
 pub use config::{ApiKey, Drift, PositionSide, SimConfig};
 pub use fault::{
-    Action, Canned, Delivery, Fault, FaultId, FaultStatus, Fill, Instead, Rest, Script, Veil, When,
+    Action, Canned, CodeMeaning, Delivery, Fault, FaultId, FaultStatus, Fill, Instead, Rest,
+    Script, Veil, VenueCode, When, venue_code, venue_codes,
 };
 pub use handle::SimHandle;
 pub use limits::Limits;

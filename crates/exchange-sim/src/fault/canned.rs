@@ -3,20 +3,63 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::code::venue_code;
 use crate::http::Reply;
 
-/// A reply written by hand.
+/// A reply written by hand, or that of a documented error code.
+///
+/// As JSON either `{"status","headers","body"}`, or `{"code"}` with the status and the words of that code,
+/// which `"status"`, `"msg"` and `"headers"` beside it replace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct Canned {
     /// HTTP status.
     pub status: u16,
     /// Headers beside `Content-Length`.
-    #[serde(default)]
     pub headers: Vec<(String, String)>,
     /// Body, as sent.
-    #[serde(default)]
     pub body: String,
+}
+
+/// A reply as JSON spells it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    status: Option<u16>,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    code: Option<i32>,
+    msg: Option<String>,
+}
+
+impl TryFrom<Written> for Canned {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let mut canned = match (written.code, written.body, written.msg) {
+            (None, body, None) => Self::raw(
+                written.status.ok_or("a reply needs a status, or a code")?,
+                body.as_deref().unwrap_or_default(),
+            ),
+            (Some(code), None, msg) => {
+                let known = venue_code(code);
+                let status = written.status.or(known.map(|known| known.status));
+                let text = msg.as_deref().or(known.map(|known| known.text));
+                match (status, text) {
+                    (Some(status), Some(text)) => Self::error(status, code, text),
+                    _ => {
+                        return Err(format!(
+                            "{code} is no documented code; give its status and msg, or see GET /sim/codes"
+                        ));
+                    }
+                }
+            }
+            _ => return Err("a reply has a body, or a code (with msg), not both".to_owned()),
+        };
+        canned.headers.extend(written.headers);
+        Ok(canned)
+    }
 }
 
 impl Canned {
@@ -27,6 +70,12 @@ impl Canned {
             headers: vec![("Content-Type".into(), "application/json".into())],
             body: json!({"code": code, "msg": message}).to_string(),
         }
+    }
+
+    /// A documented code with its status and the venue's words; `None` for a code outside
+    /// [`venue_codes`](crate::venue_codes).
+    pub fn code(code: i32) -> Option<Self> {
+        venue_code(code).map(|known| Self::error(known.status, known.code, known.text))
     }
 
     /// Any status with a body that is taken as it is.

@@ -5,6 +5,7 @@
 //! Every fault counts its hits, so that a test can show that the path it meant to take was really taken.
 
 mod canned;
+mod code;
 mod script;
 mod when;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{http::Request, symbol::is_price};
 pub use canned::Canned;
+pub use code::{CodeMeaning, VenueCode, venue_code, venue_codes};
 pub use script::{Fill, Rest, Script, Veil};
 pub use when::When;
 pub(crate) use when::peek;
