@@ -20,7 +20,7 @@ use apply_core::{
 };
 use exchange_client::{Client, Credentials, Host};
 use exchange_sim::{OrderRecord, Sim, SimConfig};
-use permit_gate::{MemoryStore, PermitSet, Timer, WaitPolicy};
+use permit_gate::{MemoryStore, Timer, WaitPolicy, trading};
 use permit_issuers::{
     Book, Holding, Ledger, Lot, Moment, Reviewed, Snapshot, governor, position_brain,
 };
@@ -186,7 +186,7 @@ impl Stage {
         let (sim, client) = venue(SimConfig::default()).await?;
         let symbol = symbol(SYMBOL)?;
         let board = MemoryBoard::default();
-        let permits = MemoryStore::new(Arc::new(PermitSet::default()));
+        let permits = MemoryStore::new(Arc::new(trading::permits()));
         let (tell, told) = unbounded_channel();
         let layer = layer(
             Memory {

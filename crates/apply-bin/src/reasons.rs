@@ -1,6 +1,6 @@
 //! The reasons that can be known before anything happens: each is a series from the start.
 
-use permit_gate::{Malformed, PermitMask, PermitSet, Refusal};
+use permit_gate::{Malformed, PermitMask, PermitSet, Refusal, trading};
 
 /// Up to so many permits, every combination of missing ones has its own series.
 const COMBINED: usize = 4;
@@ -23,14 +23,14 @@ pub(crate) fn blocks(permits: &PermitSet) -> Vec<String> {
         "permit_store_unavailable",
         "permit_take_unanswered",
         "gate_already_answered",
-        "invalid_safe_close_qty",
+        trading::INVALID_SAFE_CLOSE_QTY,
     ];
     let refused = permits.iter().flat_map(|permit| {
         let name = permit.name();
         [
             Refusal::Denied(None).code(name),
-            Refusal::OtherSymbol(String::new()).code(name),
-            Refusal::Consumed.code(name),
+            Refusal::of_permit(trading::SYMBOL_MISMATCH, "").code(name),
+            Refusal::of_permit(trading::CONSUMED, "").code(name),
             Refusal::Malformed(Malformed::NotAString).code(name),
         ]
     });
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_contracts_codes_are_all_there_and_each_once() {
-        let mut codes = blocks(&PermitSet::default());
+        let mut codes = blocks(&trading::permits());
         for code in [
             "missing_both",
             "missing_governor",

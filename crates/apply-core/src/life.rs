@@ -289,7 +289,7 @@ impl<P: Ports> ApplyLayer<P> {
             Ok(grant) => grant,
             Err(block) => return self.blocked(plan, &block),
         };
-        let details = match grant.max_quantity() {
+        let details = match grant.limit() {
             Some(quantity) => format!("dry run: granted for at most {quantity}, no order placed"),
             None => "dry run: granted, no order placed".into(),
         };
@@ -524,7 +524,7 @@ impl<P: Ports> ApplyLayer<P> {
         match &answer {
             Ok(grant) => news.add(Happened::Granted {
                 waited: grant.waited(),
-                most: grant.max_quantity(),
+                most: grant.limit(),
             }),
             Err(block) => {
                 news.tell(self);

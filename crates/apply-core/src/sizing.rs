@@ -121,7 +121,7 @@ impl ApprovedClose {
         position: &Position<R>,
     ) -> Result<Self, NoOrder> {
         let side = checked_side(&grant, symbol, position.amount)?;
-        let permitted = grant.max_quantity().ok_or(NoOrder::NoQuantity)?;
+        let permitted = grant.limit().ok_or(NoOrder::NoQuantity)?;
         let wanted = permitted.min(position.amount.abs());
         let quantity = match position.desk.cut(wanted) {
             // Rules come from outside too: a cut that is no cut is not believed.
@@ -229,17 +229,17 @@ fn written_down(recorded: &RecordedIntent, order: OrderKind, grant: &Grant, side
     let intent = recorded.intent();
     intent.order == order
         && intent.plan == *grant.plan()
-        && intent.symbol.as_str() == grant.symbol()
+        && intent.symbol.as_str() == grant.target()
         && intent.attempt == *grant.attempt()
         && intent.trace.side == side
 }
 
 fn checked_side(grant: &Grant, symbol: &Symbol, live: Decimal) -> Result<Side, NoOrder> {
-    if grant.symbol() != symbol.as_str() {
-        return Err(NoOrder::OtherSymbol(grant.symbol().to_owned()));
+    if grant.target() != symbol.as_str() {
+        return Err(NoOrder::OtherSymbol(grant.target().to_owned()));
     }
     let side = Side::closing(live).ok_or(NoOrder::NoPosition)?;
-    match grant.seen_position() {
+    match grant.seen() {
         Some(seen) if Side::closing(seen) != Some(side) => {
             Err(NoOrder::SideMismatch { seen, live })
         }

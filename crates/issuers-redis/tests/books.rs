@@ -7,7 +7,8 @@ use apply_core::{Halt, Symbol};
 use common::{Bench, btc, dec, holding};
 use permit_gate::{
     Subject,
-    rule::{GovernorRule, PositionRule, Rule},
+    rule::Rule,
+    trading::{GovernorRule, PositionRule},
 };
 use permit_issuers::{
     Book, Governor, Holding, Outcome, PositionBrain, Reason,
@@ -355,7 +356,7 @@ async fn the_position_brain_asks_the_venue_at_once_and_allows_the_share() {
     let permit = bench.text("quantum:permit:p33:a1").await.unwrap();
     let subject = Subject::new("a1".parse().unwrap(), "BTCUSDT");
     let terms = PositionRule.judge(permit.as_bytes(), &subject).unwrap();
-    assert_eq!(terms.seen_position, Some(dec("0.0124")));
+    assert_eq!(terms.seen, Some(dec("0.0124")));
     bench.plan("a2", "PARTIAL_50", "0.5").await;
     brain.review(&feed.next().await.unwrap()[0]).await.unwrap();
     assert_eq!(

@@ -28,7 +28,7 @@ async fn drop_database<S: PermitStore, T: Timer>(
     // The grant is spent here: what follows happens once, or not at all.
     Ok(format!(
         "{} dropped on plan {}",
-        grant.symbol(),
+        grant.target(),
         grant.plan()
     ))
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// A store on the bench, with the hands an issuer and an operator have. The store's set must be
-/// [`crate::PermitSet::default`]. Each of these futures is awaited to its end, and what it does has
+/// [`crate::trading::permits`]. Each of these futures is awaited to its end, and what it does has
 /// to be visible to a take that follows.
 pub trait Bench: Sync {
     /// The store under test.

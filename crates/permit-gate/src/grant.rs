@@ -59,9 +59,9 @@ impl Grant {
         &self.subject.plan
     }
 
-    /// The symbol it was given for.
-    pub fn symbol(&self) -> &str {
-        &self.subject.symbol
+    /// What it allows the action on: the subject's target.
+    pub fn target(&self) -> &str {
+        &self.subject.target
     }
 
     /// The attempt that took the permits.
@@ -79,18 +79,15 @@ impl Grant {
         &self.permits
     }
 
-    /// The largest quantity every reviewer agrees to, in base units; `None` where no reviewer gave
-    /// a size. Reviewers without an opinion do not count.
-    pub fn max_quantity(&self) -> Option<Decimal> {
-        self.permits
-            .iter()
-            .filter_map(|p| p.terms.max_quantity)
-            .min()
+    /// The largest amount every reviewer agrees to; `None` where no reviewer gave one. Reviewers
+    /// without an opinion do not count.
+    pub fn limit(&self) -> Option<Decimal> {
+        self.permits.iter().filter_map(|p| p.terms.limit).min()
     }
 
-    /// The signed position the reviewers saw, where one of them said: positive is long.
-    pub fn seen_position(&self) -> Option<Decimal> {
-        self.permits.iter().find_map(|p| p.terms.seen_position)
+    /// The amount that the first reviewer who says so saw of the target when it decided.
+    pub fn seen(&self) -> Option<Decimal> {
+        self.permits.iter().find_map(|p| p.terms.seen)
     }
 }
 
@@ -129,7 +126,7 @@ pub enum BlockReason {
     Late,
     /// The store could not be reached or understood up to the deadline.
     StoreUnavailable(StoreError),
-    /// A take was still unanswered when the wait ended. Permits may be gone; no order follows.
+    /// A take was still unanswered when the wait ended. Permits may be gone; nothing follows.
     Unanswered,
     /// The gate had already answered. A grant is given once.
     AlreadyAnswered,

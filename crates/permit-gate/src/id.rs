@@ -1,4 +1,4 @@
-//! Who asks, and for what: ids that are safe to put into a key, a log line or an order id.
+//! Who asks, and for what: ids that are safe to put into a key, a log line or another id.
 
 use std::{fmt, sync::Arc};
 
@@ -107,24 +107,25 @@ impl fmt::Debug for PlanDigest {
     }
 }
 
-/// What the permits have to be about: this plan, on this symbol.
+/// What the permits have to be about: this plan, and what it acts on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// The plan.
     pub plan: PlanId,
-    /// The instrument, as the venue spells it. A permit that names another one is a no.
-    pub symbol: Arc<str>,
+    /// What the action is done to: a release, a database, an instrument. A rule compares it with what
+    /// the permit names, and another one is a no.
+    pub target: Arc<str>,
     /// What exactly was published for review. `None` where nobody says; a rule that binds permits
     /// to it then says no.
     pub content: Option<PlanDigest>,
 }
 
 impl Subject {
-    /// A subject of this plan and symbol.
-    pub fn new(plan: PlanId, symbol: impl Into<Arc<str>>) -> Self {
+    /// A subject of this plan and target.
+    pub fn new(plan: PlanId, target: impl Into<Arc<str>>) -> Self {
         Self {
             plan,
-            symbol: symbol.into(),
+            target: target.into(),
             content: None,
         }
     }

@@ -34,7 +34,7 @@
 //!     async fn sleep_until(&self, at: std::time::Instant) { tokio::time::sleep_until(at.into()).await }
 //! }
 //!
-//! let store = MemoryStore::new(Arc::new(PermitSet::default())); // governor and p33
+//! let store = MemoryStore::new(Arc::new(trading::permits())); // governor and p33
 //! let plan = PlanId::new("67e6da21fa9fe506").unwrap();
 //! store.put(&plan, "governor", br#"{"granted":true,"symbol":"BTCUSDT","decision":"EXECUTE",
 //!     "computed_qty":0.0,"created_at":1769301008.9}"#);
@@ -47,7 +47,7 @@
 //!     policy: WaitPolicy { wait: Duration::from_millis(1200), ..WaitPolicy::default() },
 //! };
 //! let grant = wait_and_take(&store, &TokioTimer, ask, |_event| {}).await.expect("both said yes");
-//! assert_eq!(grant.max_quantity().unwrap().to_string(), "0.009");
+//! assert_eq!(grant.limit().unwrap().to_string(), "0.009");
 //! # }
 //! ```
 
@@ -62,12 +62,13 @@ mod memory;
 pub mod rule;
 mod set;
 mod store;
+pub mod trading;
 
 pub use drive::{Ask, Timer, wait_and_take};
 pub use gate::{Event, FoundBy, Gate, Next, WaitPolicy};
 pub use grant::{Block, BlockReason, Grant, GrantedPermit};
 pub use id::{AttemptId, IdError, PlanDigest, PlanId, Subject};
 pub use memory::{MemoryStore, MemoryWatch};
-pub use rule::{Malformed, Refusal, Rule, Terms};
+pub use rule::{Malformed, ReasonCode, Refusal, Rule, Terms};
 pub use set::{Permit, PermitMask, PermitSet, PermitSetError};
 pub use store::{PermitStore, Reply, Signal, Slot, StoreError, Take, Ttl, Watch};

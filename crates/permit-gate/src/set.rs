@@ -1,6 +1,6 @@
 //! Which permits are required: data, not code.
 
-use crate::rule::{GovernorRule, PositionRule, Rule};
+use crate::rule::Rule;
 use std::{fmt, sync::Arc};
 
 /// One required permit: its name, how operators see it, and the rule that judges its content.
@@ -25,31 +25,26 @@ impl Permit {
         if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
             return Err(PermitSetError::Name(name.into()));
         }
-        Ok(Self {
+        Ok(Self::known(name, rule))
+    }
+
+    /// For a name that is known to be one.
+    pub(crate) fn known(name: &str, rule: Arc<dyn Rule>) -> Self {
+        Self {
             name: name.into(),
             label: name.into(),
             short: name.into(),
             rule,
-        })
-    }
-
-    /// The governor's permit, as the neighbours write it.
-    pub fn governor() -> Self {
-        Self {
-            name: "governor".into(),
-            label: "Governor".into(),
-            short: "gov".into(),
-            rule: Arc::new(GovernorRule),
         }
     }
 
-    /// The position brain's permit, as the neighbours write it.
-    pub fn position_brain() -> Self {
+    /// The same permit under these names: `label` in sentences, `short` in log fields. Both are the
+    /// permit's name where nothing else is said.
+    pub fn labelled(self, label: &str, short: &str) -> Self {
         Self {
-            name: "p33".into(),
-            label: "P3.3".into(),
-            short: "p33".into(),
-            rule: Arc::new(PositionRule),
+            label: label.into(),
+            short: short.into(),
+            ..self
         }
     }
 
@@ -104,6 +99,11 @@ impl PermitSet {
         Ok(Self(permits.into()))
     }
 
+    /// For permits that are known to be a set.
+    pub(crate) fn known(permits: Vec<Permit>) -> Self {
+        Self(permits.into())
+    }
+
     /// How many permits are required. Never 0.
     #[allow(clippy::len_without_is_empty)] // a set is never empty: there would be nothing to gate
     pub fn len(&self) -> usize {
@@ -141,13 +141,6 @@ impl PermitSet {
                 format!("missing_{}", names.join("+"))
             }
         }
-    }
-}
-
-/// Governor and position brain: what the running system requires.
-impl Default for PermitSet {
-    fn default() -> Self {
-        Self(vec![Permit::governor(), Permit::position_brain()].into())
     }
 }
 
@@ -217,7 +210,7 @@ pub enum PermitSetError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::TokenRule;
+    use crate::{rule::TokenRule, trading};
 
     fn third() -> Permit {
         Permit::new("p26", TokenRule::new("1")).unwrap()
@@ -225,14 +218,18 @@ mod tests {
 
     #[test]
     fn missing_permits_are_named_as_the_wire_names_them() {
-        let two = PermitSet::default();
+        let two = trading::permits();
         let (gov, p33) = (PermitMask::only(0), PermitMask::only(1));
         assert_eq!(two.missing_reason(gov), "missing_governor");
         assert_eq!(two.missing_reason(p33), "missing_p33");
         assert_eq!(two.missing_reason(two.all()), "missing_both");
 
-        let three =
-            PermitSet::new(vec![Permit::governor(), Permit::position_brain(), third()]).unwrap();
+        let three = PermitSet::new(vec![
+            trading::governor(),
+            trading::position_brain(),
+            third(),
+        ])
+        .unwrap();
         let p26 = PermitMask::only(2);
         assert_eq!(three.missing_reason(gov.union(p26)), "missing_governor+p26");
         assert_eq!(three.missing_reason(three.all()), "missing_all");

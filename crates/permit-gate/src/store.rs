@@ -7,7 +7,7 @@ use std::{fmt, future::Future, time::Duration, time::Instant};
 ///
 /// An implementation passes [`crate::contract`]; [`crate::MemoryStore`] is one to start from.
 ///
-/// Which way is it safe to be wrong? A wrong "no" costs one order that could have been placed; a
+/// Which way is it safe to be wrong? A wrong "no" costs one action that could have been done; a
 /// wrong "yes" is never acceptable. So whatever an implementation cannot read or reach, it says so
 /// as an error, and the gate answers no.
 pub trait PermitStore: Send + Sync {
@@ -33,7 +33,7 @@ pub trait PermitStore: Send + Sync {
     /// be settled by asking; nothing is taken after [`Take::not_after`] or while halted; nothing
     /// of another plan is touched.
     ///
-    /// Cancellation: a dropped future may still have taken the permits. That loses an order, never
+    /// Cancellation: a dropped future may still have taken the permits. That loses an action, never
     /// duplicates one; the gate drops it only when it has answered no.
     fn take_all(&self, take: &Take) -> impl Future<Output = Result<Reply, StoreError>> + Send;
 

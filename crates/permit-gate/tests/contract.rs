@@ -9,6 +9,7 @@ use permit_gate::{
     AttemptId, MemoryStore, PermitMask, PermitSet, PermitStore, PlanId, Reply, Signal, Slot,
     StoreError, Take, Timer, Ttl, Watch,
     contract::{self, Bench},
+    trading,
 };
 use std::{
     collections::HashMap,
@@ -325,7 +326,7 @@ struct PlainBench(Arc<Plain>);
 impl PlainBench {
     fn new(defect: Option<Defect>) -> Self {
         Self(Arc::new(Plain {
-            set: PermitSet::default(),
+            set: trading::permits(),
             defect,
             shelf: Mutex::default(),
             writes: watch::Sender::new(Vec::new()),

@@ -7,8 +7,8 @@ mod common;
 
 use common::{GOVERNOR, GOVERNOR_NO, P33, P33_NO, attempt, ms, subject};
 use permit_gate::{
-    Gate, Next, PermitMask, PermitSet, Reply, Signal, Slot, StoreError, Ttl, WaitPolicy,
-    rule::MAX_PERMIT_BYTES,
+    Gate, Next, PermitMask, Reply, Signal, Slot, StoreError, Ttl, WaitPolicy,
+    rule::MAX_PERMIT_BYTES, trading,
 };
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
@@ -71,7 +71,7 @@ proptest! {
         ops in prop::collection::vec(ops(), 1..60),
     ) {
         let start = Instant::now();
-        let mut gate = Gate::new(PermitSet::default(), subject(), attempt("a"), policy, start);
+        let mut gate = Gate::new(trading::permits(), subject(), attempt("a"), policy, start);
         let mut log: Vec<(Duration, Op)> = Vec::new();
         let mut outs: Vec<(usize, Out)> = Vec::new();
         let mut now = Duration::ZERO;

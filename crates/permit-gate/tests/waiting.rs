@@ -8,7 +8,7 @@ use common::*;
 use permit_gate::{
     Block, BlockReason, Event, FoundBy, Gate, Grant, MemoryStore, MemoryWatch, Next, Permit,
     PermitMask, PermitSet, PermitStore, PlanId, Refusal, Reply, Signal, Slot, StoreError, Take,
-    Timer, Ttl, WaitPolicy, rule::TokenRule, wait_and_take,
+    Timer, Ttl, WaitPolicy, rule::TokenRule, trading, wait_and_take,
 };
 use std::{
     future::Future,
@@ -146,10 +146,10 @@ async fn both_permits_in_time_are_taken_the_moment_the_second_is_written() {
     let grant = seen.grant();
     assert_eq!(grant.waited(), ms(195));
     assert_eq!(grant.plan(), &plan());
-    assert_eq!(grant.symbol(), "BTCUSDT");
+    assert_eq!(grant.target(), "BTCUSDT");
     assert_eq!(grant.attempt().as_str(), "a");
-    assert_eq!(grant.max_quantity().unwrap().to_string(), "0.008");
-    assert_eq!(grant.seen_position().unwrap().to_string(), "0.0124");
+    assert_eq!(grant.limit().unwrap().to_string(), "0.008");
+    assert_eq!(grant.seen().unwrap().to_string(), "0.0124");
     assert!(!store.holds(&plan(), "governor") && !store.holds(&plan(), "p33"));
 }
 
@@ -623,7 +623,7 @@ async fn a_wait_beyond_the_clock_is_no_wait() {
 #[tokio::test(start_paused = true)]
 async fn three_permits_are_awaited_and_taken_like_two() {
     let third = Permit::new("p26", TokenRule::new("1")).unwrap();
-    let set = PermitSet::new(vec![Permit::governor(), Permit::position_brain(), third]).unwrap();
+    let set = PermitSet::new(vec![trading::governor(), trading::position_brain(), third]).unwrap();
     let store = MemoryStore::new(Arc::new(set));
     governor_at(&store, 10);
     p33_at(&store, 20);
@@ -668,7 +668,7 @@ fn a_gate_that_is_polled_after_its_grace_asks_nothing_more() {
     let mut waiting = gate(WaitPolicy::default(), start);
     assert!(matches!(waiting.poll(start), Next::Take(_)));
     waiting.handle_reply(start, Ok(Reply::Missing(vec![Slot::ABSENT, Slot::ABSENT])));
-    waiting.handle_signal(start + ms(5), Signal::Touched(PermitSet::default().all()));
+    waiting.handle_signal(start + ms(5), Signal::Touched(trading::permits().all()));
     let Next::Done(Err(block)) = waiting.poll(end + ms(1)) else {
         panic!("it goes on after its end");
     };
@@ -751,7 +751,7 @@ async fn a_signal_before_the_first_look_at_the_watch_is_not_lost() {
 }
 
 fn gate(policy: WaitPolicy, now: Instant) -> Gate {
-    Gate::new(PermitSet::default(), subject(), attempt("a"), policy, now)
+    Gate::new(trading::permits(), subject(), attempt("a"), policy, now)
 }
 
 fn taken() -> Result<Reply, StoreError> {

@@ -3,7 +3,8 @@
 
 use permit_gate::{
     PlanId, Refusal, Subject,
-    rule::{GovernorRule, PositionRule, Rule},
+    rule::Rule,
+    trading::{GovernorRule, PositionRule},
 };
 use permit_issuers::{
     Book, Denial, Holding, LastFill, Ledger, Lot, Moment, Reviewed, Snapshot, Task,
@@ -111,7 +112,7 @@ proptest! {
         };
         // Figures that no venue has may be more than the wire carries: then the gate says no.
         if let Ok(terms) = &judged {
-            prop_assert_eq!(terms.max_quantity, Some(safe_close_qty));
+            prop_assert_eq!(terms.limit, Some(safe_close_qty));
         } else {
             prop_assert!(position.abs() > Decimal::from(1_000_000_000_000_u64), "{}: {:?}", permit, judged);
         }
@@ -161,7 +162,7 @@ proptest! {
             };
             prop_assert!(score < limits.critical_kill_score);
             let cap = judged.map_err(|refusal| TestCaseError::fail(format!("{permit}: {refusal}")))?;
-            prop_assert_eq!(cap.max_quantity, (!computed_qty.is_zero()).then_some(computed_qty));
+            prop_assert_eq!(cap.limit, (!computed_qty.is_zero()).then_some(computed_qty));
             usage.0.push(Execution { plan: plan.id, at: now, quantity: computed_qty, notional: computed_notional });
             let within = |window: u64| {
                 usage.0.iter().filter(move |e| now.since(e.at) < Duration::from_secs(window)).collect::<Vec<_>>()

@@ -65,7 +65,7 @@
 //! there, so it says no to everything it does not know.
 //!
 //! ```
-//! use permit_gate::{Permit, Refusal, Rule, Subject, Terms, rule::StrictObject};
+//! use permit_gate::{Permit, Refusal, Rule, Subject, Terms, rule::StrictObject, trading};
 //! use permit_redis::{KeyTemplate, PermitKeys, RedisConfig};
 //!
 //! /// `{"desk":"london","symbol":"BTCUSDT"}` from the desk we belong to.
@@ -76,18 +76,18 @@
 //!     fn judge(&self, permit: &[u8], subject: &Subject) -> Result<Terms, Refusal> {
 //!         let permit = StrictObject::parse(permit)?;
 //!         if permit.string("desk")? != self.desk {
-//!             return Err(Refusal::Other("desk_permit_of_another_desk".into()));
+//!             return Err(Refusal::of_permit("of_another_desk", "it is from another desk"));
 //!         }
 //!         match permit.string("symbol")? {
-//!             symbol if symbol == *subject.symbol => Ok(Terms::default()),
-//!             other => Err(Refusal::OtherSymbol(other)),
+//!             symbol if symbol == *subject.target => Ok(Terms::default()),
+//!             _ => Err(Refusal::of_permit("symbol_mismatch", "it is for another symbol")),
 //!         }
 //!     }
 //! }
 //!
 //! let desk = Permit::new("desk", DeskRule { desk: "london" }).unwrap();
 //! let keys = PermitKeys::new(vec![
-//!     (Permit::governor(), KeyTemplate::parse("quantum:permit:{plan}").unwrap()),
+//!     (trading::governor(), KeyTemplate::parse("quantum:permit:{plan}").unwrap()),
 //!     (desk, KeyTemplate::parse("desk:permit:{plan}").unwrap()),
 //! ]).unwrap();
 //! let config = RedisConfig::new("redis://127.0.0.1:6379").unwrap().permits(keys);

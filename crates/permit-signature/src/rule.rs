@@ -97,19 +97,18 @@ impl SignedRule {
     }
 
     fn no(&self, fault: Fault) -> Refusal {
-        let name = &self.issuer;
-        let code = match fault {
-            Fault::Unsigned => format!("{name}_permit_unsigned"),
-            Fault::Malformed => format!("{name}_permit_signature_malformed"),
-            Fault::KeyUnknown => format!("{name}_permit_key_unknown"),
-            Fault::Wrong => format!("{name}_permit_signature_wrong"),
-            Fault::Foreign => format!("{name}_permit_foreign"),
-            Fault::Replayed => format!("{name}_permit_replayed"),
-            Fault::Future => format!("{name}_permit_future"),
-            Fault::Stale => format!("{name}_permit_stale"),
-            Fault::Unverifiable => format!("{name}_permit_unverifiable"),
+        let word = match fault {
+            Fault::Unsigned => "unsigned",
+            Fault::Malformed => "signature_malformed",
+            Fault::KeyUnknown => "key_unknown",
+            Fault::Wrong => "signature_wrong",
+            Fault::Foreign => "foreign",
+            Fault::Replayed => "replayed",
+            Fault::Future => "future",
+            Fault::Stale => "stale",
+            Fault::Unverifiable => "unverifiable",
         };
-        Refusal::Other(code.into())
+        Refusal::of_permit(word, word)
     }
 
     fn judge_checked(

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use permit_gate::{
-    Malformed, PlanDigest, PlanId, Refusal, Rule, Subject, Terms,
-    rule::{GovernorRule, MAX_PERMIT_BYTES, TokenRule},
+    Malformed, PlanDigest, PlanId, Rule, Subject, Terms,
+    rule::{MAX_PERMIT_BYTES, TokenRule},
+    trading::GovernorRule,
 };
 use permit_signature::{
     Key, KeyError, KeyRing, KeyRingError, MAX_AHEAD, MAX_LIFE, SignError, SignedRule, Stamp,
@@ -77,7 +78,7 @@ fn no<T>(code: &str) -> Result<T, String> {
 #[test]
 fn a_signed_permit_is_judged_by_its_own_rule_and_is_still_the_same_object() {
     let terms = judge(&signed()).unwrap();
-    assert_eq!(terms.max_quantity.unwrap().to_string(), "0.005");
+    assert_eq!(terms.limit.unwrap().to_string(), "0.005");
     let own = GovernorRule.judge(signed().as_bytes(), &subject());
     assert_eq!(own, Ok(terms), "readers that ask for no signature");
     let stamp = Stamp {
@@ -153,8 +154,9 @@ fn a_permit_is_worth_nothing_under_another_name_plan_or_publication() {
 
 #[test]
 fn without_a_time_or_a_content_to_compare_nothing_is_let_through() {
-    let unsure = Err(Refusal::Other("governor_permit_unverifiable".into()));
-    assert_eq!(rule().judge(signed().as_bytes(), &subject()), unsure);
+    let timeless = rule().judge(signed().as_bytes(), &subject());
+    let timeless = timeless.map_err(|refusal| refusal.code("governor"));
+    assert_eq!(timeless, no("unverifiable"));
     let vague = Subject::new(plan(), "BTCUSDT");
     assert_eq!(judge_for(&vague, &signed()), no("unverifiable"));
 }
@@ -164,10 +166,8 @@ fn an_issuer_without_a_key_is_believed_nothing() {
     let brain = KeyRing::parse(&format!("p33:brain1={}", secret('1'))).unwrap();
     let rule = SignedRule::new("governor", &brain, Arc::new(GovernorRule));
     let judged = rule.judge_at(signed().as_bytes(), &subject(), NOW);
-    assert_eq!(
-        judged,
-        Err(Refusal::Other("governor_permit_key_unknown".into()))
-    );
+    let judged = judged.map_err(|refusal| refusal.code("governor"));
+    assert_eq!(judged, no("key_unknown"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
 };
 use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
 use exchange_sim::{Drift, Sim, SimConfig};
-use permit_gate::{MemoryStore, PermitSet, WaitPolicy};
+use permit_gate::{MemoryStore, PermitSet, WaitPolicy, trading};
 use rust_decimal::Decimal;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -168,7 +168,7 @@ pub(crate) async fn serve(port: u16) -> Result<(), Failure> {
     let symbols: Vec<Symbol> = symbols.into_iter().collect::<Result<_, _>>()?;
     let instance = run::instance();
     let live = Live::new(&symbols, Vitals::begun(Mode::Testnet, instance.as_str()));
-    let permits = Arc::new(PermitSet::default());
+    let permits = Arc::new(trading::permits());
     let names: Vec<&str> = permits.iter().map(|permit| permit.name()).collect();
     let gauges = FlowGauges(live.clone());
     let metrics = Metrics::new(&symbols, &names, vec![Box::new(gauges)]);

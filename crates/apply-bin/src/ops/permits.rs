@@ -172,7 +172,7 @@ impl Seen {
     pub(super) fn verdict(&self) -> String {
         match &self.judged {
             None => "missing".into(),
-            Some(Ok(terms)) => match terms.max_quantity {
+            Some(Ok(terms)) => match terms.limit {
                 Some(quantity) => format!("yes, at most {quantity}"),
                 None => "yes".into(),
             },
@@ -493,18 +493,18 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use permit_gate::PermitSet;
+    use permit_gate::trading;
 
     #[test]
     fn what_is_written_for_an_issuer_is_a_yes_by_its_rule() {
         let symbol: Symbol = "BTCUSDT".parse().unwrap();
         let subject = Subject::new(PlanId::new("67e6da21fa9fe506").unwrap(), "BTCUSDT");
         let qty = Decimal::new(8, 3);
-        for permit in PermitSet::default().iter() {
+        for permit in trading::permits().iter() {
             let text =
                 content_of(permit.name(), &symbol, Some(qty), 1_769_301_008_977_123).unwrap();
             let terms = permit.rule().judge(text.as_bytes(), &subject).unwrap();
-            assert_eq!(terms.max_quantity, Some(qty), "{text}");
+            assert_eq!(terms.limit, Some(qty), "{text}");
             assert!(text.contains(r#""created_at":1769301008.977"#), "{text}");
         }
     }

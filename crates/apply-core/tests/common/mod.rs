@@ -14,7 +14,7 @@ use apply_core::{
     ApplyLayer, ApplyResult, Clock, Event, GateSettings, Mode, Observer, Plan, Ports, Room,
     Settings, Symbol, SymbolWorker, Worked, event::Level,
 };
-use permit_gate::{AttemptId, MemoryStore, PermitSet, PlanId, Timer, WaitPolicy};
+use permit_gate::{AttemptId, MemoryStore, PlanId, Timer, WaitPolicy, trading};
 use rust_decimal::Decimal;
 use std::{
     num::NonZeroUsize,
@@ -156,7 +156,7 @@ impl Stage {
     pub(crate) fn with(mode: Mode, change: impl FnOnce(&mut Settings)) -> Self {
         let ports = StagePorts {
             board: FlakyBoard::default(),
-            permits: MemoryStore::new(Arc::new(PermitSet::default())),
+            permits: MemoryStore::new(Arc::new(trading::permits())),
             journal: FlakyJournal::default(),
             venue: Venue::holding("0.0124"),
             clock: StageClock {
@@ -182,7 +182,7 @@ impl Stage {
         self.board().memory.forget();
         let ports = StagePorts {
             journal: FlakyJournal::default(),
-            permits: MemoryStore::new(Arc::new(PermitSet::default())),
+            permits: MemoryStore::new(Arc::new(trading::permits())),
             ..self.ports.clone()
         };
         Self::over(ports, settings(name, Mode::Testnet))

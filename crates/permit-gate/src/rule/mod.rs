@@ -1,21 +1,17 @@
 //! Judging a permit's content: yes on terms, or no with its own reason. Nothing is ever guessed.
 
-mod governor;
 mod json;
-mod position;
 mod token;
 
-pub use governor::GovernorRule;
 pub use json::StrictObject;
-pub use position::PositionRule;
 pub use token::TokenRule;
 
 use crate::id::Subject;
 use rust_decimal::Decimal;
 use std::{borrow::Cow, fmt, time::Duration};
 
-/// The largest permit that is looked at, in bytes. Real ones have 200; a position brain's denial
-/// with its context stays under 2,000.
+/// The largest permit that is looked at, in bytes. Real ones have 200, and 2,000
+/// with a denial's context.
 pub const MAX_PERMIT_BYTES: usize = 8 * 1024;
 
 /// Judges one kind of permit.
@@ -29,6 +25,7 @@ pub const MAX_PERMIT_BYTES: usize = 8 * 1024;
 /// ```
 /// use permit_gate::{
 ///     Malformed, Permit, PermitSet, PlanId, Refusal, Rule, Subject, Terms, rule::StrictObject,
+///     trading,
 /// };
 /// use rust_decimal::Decimal;
 ///
@@ -41,29 +38,29 @@ pub const MAX_PERMIT_BYTES: usize = 8 * 1024;
 ///         // Every `?` here is a no with its own reason: too large, no object, a field twice, …
 ///         let permit = StrictObject::parse(permit)?;
 ///         let (desk, symbol) = (permit.string("desk")?, permit.string("symbol")?);
-///         if symbol != *subject.symbol {
-///             return Err(Refusal::OtherSymbol(symbol));
+///         if symbol != *subject.target {
+///             return Err(Refusal::of_permit("symbol_mismatch", "it is for another symbol"));
 ///         }
 ///         match desk.as_str() {
 ///             "ok" => {}
 ///             "no" => return Err(Refusal::Denied(None)),
-///             _ => return Err(Refusal::Other("desk_permit_unknown_verdict".into())),
+///             _ => return Err(Refusal::of_permit("unknown_verdict", "desk is neither ok nor no")),
 ///         }
 ///         let limit = permit.decimal_from_zero("limit")?;
 ///         if limit == Decimal::ZERO {
 ///             return Err(Refusal::Denied(Some("limit 0".into())));
 ///         }
-///         Ok(Terms { max_quantity: Some(limit), ..Terms::default() })
+///         Ok(Terms { limit: Some(limit), ..Terms::default() })
 ///     }
 /// }
 ///
 /// let desk = Permit::new("desk", DeskRule).expect("a plain name");
-/// let required = PermitSet::new(vec![Permit::governor(), Permit::position_brain(), desk]);
+/// let required = PermitSet::new(vec![trading::governor(), trading::position_brain(), desk]);
 /// assert_eq!(required.expect("three names").len(), 3);
 ///
 /// let subject = Subject::new(PlanId::new("67e6da21fa9fe506").expect("an id"), "BTCUSDT");
 /// let yes = DeskRule.judge(br#"{"desk":"ok","symbol":"BTCUSDT","limit":0.5}"#, &subject);
-/// assert_eq!(yes.expect("a yes").max_quantity, Some(Decimal::new(5, 1)));
+/// assert_eq!(yes.expect("a yes").limit, Some(Decimal::new(5, 1)));
 /// let no = DeskRule.judge(br#"{"desk":"maybe","symbol":"BTCUSDT","limit":0.5}"#, &subject);
 /// assert_eq!(no.unwrap_err().code("desk"), "desk_permit_unknown_verdict");
 /// let half = DeskRule.judge(br#"{"desk":"ok","symbol":"BTCUSDT"}"#, &subject);
@@ -86,10 +83,12 @@ pub trait Rule: fmt::Debug + Send + Sync {
 /// What a reviewer allows, beyond "yes".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// The most that may be traded, in base units, always above 0. `None`: no opinion on size.
-    pub max_quantity: Option<Decimal>,
-    /// The signed position the reviewer saw at the venue. `None`: it did not say.
-    pub seen_position: Option<Decimal>,
+    /// The most the action may amount to, in the target's own unit, always above 0. `None`: no
+    /// opinion.
+    pub limit: Option<Decimal>,
+    /// The amount the reviewer saw of the target when it decided, with its sign. `None`: it did not
+    /// say.
+    pub seen: Option<Decimal>,
 }
 
 /// Why a permit that is there is not a yes.
@@ -101,30 +100,51 @@ pub enum Refusal {
     /// The content is not a permit of this kind.
     #[error("{0}")]
     Malformed(#[from] Malformed),
-    /// The permit is for another symbol.
-    #[error("it is for symbol {0:?}")]
-    OtherSymbol(String),
-    /// The permit says it was used already.
-    #[error("it is marked as consumed")]
-    Consumed,
-    /// The position brain allows a quantity of 0 or less.
-    #[error("safe_close_qty is {0}, not above 0")]
-    InvalidSafeCloseQty(String),
-    /// A reason of a custom rule, in snake_case: `p26_permit_stale`.
-    #[error("{0}")]
-    Other(Cow<'static, str>),
+    /// A reason of the rule's own. Made by [`Refusal::of_permit`] and [`Refusal::with_code`].
+    #[error("{detail}")]
+    Other {
+        /// What the reason is called.
+        code: ReasonCode,
+        /// What is wrong, in words. Foreign text in it is the rule's to cut.
+        detail: String,
+    },
+}
+
+/// What a rule's own reason is called in results, logs and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReasonCode {
+    /// A word behind the permit's name: `stale` is `p26_permit_stale` for the permit `p26`.
+    OfPermit(Cow<'static, str>),
+    /// The whole code, in snake_case.
+    Whole(Cow<'static, str>),
 }
 
 impl Refusal {
+    /// A reason called `<permit's name>_permit_<word>`, and what is wrong.
+    pub fn of_permit(word: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self::Other {
+            code: ReasonCode::OfPermit(word.into()),
+            detail: detail.into(),
+        }
+    }
+
+    /// A reason with a code of its own, in snake_case, and what is wrong.
+    pub fn with_code(code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self::Other {
+            code: ReasonCode::Whole(code.into()),
+            detail: detail.into(),
+        }
+    }
+
     /// The error code of a result, for the permit called `name`.
     pub fn code(&self, name: &str) -> String {
         match self {
             Self::Denied(_) => format!("{name}_permit_denied"),
             Self::Malformed(_) => format!("invalid_{name}_permit_format"),
-            Self::OtherSymbol(_) => format!("{name}_permit_symbol_mismatch"),
-            Self::Consumed => format!("{name}_permit_consumed"),
-            Self::InvalidSafeCloseQty(_) => "invalid_safe_close_qty".into(),
-            Self::Other(code) => code.to_string(),
+            Self::Other { code, .. } => match code {
+                ReasonCode::OfPermit(word) => format!("{name}_permit_{word}"),
+                ReasonCode::Whole(code) => code.to_string(),
+            },
         }
     }
 }
@@ -167,7 +187,7 @@ pub enum Malformed {
 }
 
 /// A reviewer's words, short and on one line, so that they can stand in logs and results.
-fn brief(text: &str) -> String {
+pub(crate) fn brief(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(120)

@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test file uses its own part of this
 #![allow(clippy::unwrap_used)]
 
-use permit_gate::{Ask, AttemptId, MemoryStore, PermitSet, PlanId, Subject, Timer, WaitPolicy};
+use permit_gate::{Ask, AttemptId, MemoryStore, PlanId, Subject, Timer, WaitPolicy, trading};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -52,5 +52,5 @@ pub(crate) fn ask_of(id: &str) -> Ask {
 }
 
 pub(crate) fn store() -> MemoryStore {
-    MemoryStore::new(Arc::new(PermitSet::default()))
+    MemoryStore::new(Arc::new(trading::permits()))
 }

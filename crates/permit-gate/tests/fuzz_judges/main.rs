@@ -12,7 +12,8 @@ mod reference;
 use mutate::{Kind, Mutator};
 use permit_gate::{
     PlanId, Rule, Subject,
-    rule::{GovernorRule, PositionRule, TokenRule},
+    rule::TokenRule,
+    trading::{GovernorRule, PositionRule},
 };
 
 const SYMBOL: &str = "BTCUSDT";
@@ -42,7 +43,7 @@ fn no_permit_is_accepted_that_the_reference_judge_refuses() {
         match (ours, theirs) {
             (Ok(terms), Some(limit)) => {
                 both_yes += 1;
-                let ours = terms.max_quantity.map(|q| q.to_string());
+                let ours = terms.limit.map(|q| q.to_string());
                 assert_eq!(ours, limit, "case {case}, {kind:?}: {}", text());
             }
             (Err(_), None) => both_no += 1,

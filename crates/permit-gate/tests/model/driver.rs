@@ -9,7 +9,9 @@ use crate::{
     common::{attempt, subject},
     store::Answer,
 };
-use permit_gate::{Block, BlockReason, Gate, Next, PermitMask, PermitSet, Signal, WaitPolicy};
+use permit_gate::{
+    Block, BlockReason, Gate, Next, PermitMask, PermitSet, Signal, WaitPolicy, trading,
+};
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
@@ -184,7 +186,7 @@ fn policy() -> WaitPolicy {
 
 fn permits() -> PermitSet {
     static PERMITS: OnceLock<PermitSet> = OnceLock::new();
-    PERMITS.get_or_init(PermitSet::default).clone()
+    PERMITS.get_or_init(trading::permits).clone()
 }
 
 /// Any instant will do as the first, if it is the same for all.

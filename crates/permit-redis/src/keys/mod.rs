@@ -8,7 +8,8 @@ pub use template::{KeyTemplate, TemplateError};
 
 use permit_gate::{
     Permit, PermitSet, PermitSetError, PlanId, Rule,
-    rule::{GovernorRule, PositionRule, TokenRule},
+    rule::TokenRule,
+    trading::{self, GovernorRule, PositionRule},
 };
 use std::{fmt, sync::Arc};
 
@@ -155,8 +156,8 @@ fn parse_item(item: &str) -> Result<(Permit, KeyTemplate), Complaint> {
     };
     let permit = match (name, rule) {
         (_, Some(rule)) => relabelled(name, parse_rule(rule)?)?,
-        ("governor", None) => Permit::governor(),
-        ("p33", None) => Permit::position_brain(),
+        ("governor", None) => trading::governor(),
+        ("p33", None) => trading::position_brain(),
         ("p26", None) => relabelled(name, Arc::new(TokenRule::new("1")))?,
         _ => {
             return Err((
@@ -177,8 +178,8 @@ fn parse_item(item: &str) -> Result<(Permit, KeyTemplate), Complaint> {
 /// A known name keeps the labels its log lines have, whatever judges it.
 fn relabelled(name: &str, rule: Arc<dyn Rule>) -> Result<Permit, Complaint> {
     match name {
-        "governor" => Ok(Permit::governor().map_rule(|_| rule)),
-        "p33" => Ok(Permit::position_brain().map_rule(|_| rule)),
+        "governor" => Ok(trading::governor().map_rule(|_| rule)),
+        "p33" => Ok(trading::position_brain().map_rule(|_| rule)),
         _ => Permit::with_rule(name, rule).map_err(|error| {
             let mend = "use a name of 1 to 32 characters out of a-z 0-9 _";
             (error.to_string(), mend.to_owned())

@@ -1,8 +1,10 @@
 //! The position brain's permit.
 
-use super::governor::{reason, same_symbol};
-use super::{Refusal, Rule, StrictObject, Terms};
-use crate::id::Subject;
+use super::{INVALID_SAFE_CLOSE_QTY, reason, same_symbol};
+use crate::{
+    id::Subject,
+    rule::{Refusal, Rule, StrictObject, Terms},
+};
 use rust_decimal::Decimal;
 
 /// `{"allow":true,"symbol":"BTCUSDT","safe_close_qty":0.008,"exchange_position_amt":0.0124,"created_at":…}`
@@ -26,17 +28,18 @@ impl Rule for PositionRule {
         if permit.has("ledger_amt") {
             permit.decimal("ledger_amt")?;
         }
-        let seen_position = match permit.has("exchange_position_amt") {
+        let seen = match permit.has("exchange_position_amt") {
             true => Some(permit.decimal("exchange_position_amt")?),
             false => None,
         };
         let quantity = permit.decimal("safe_close_qty")?;
         if quantity <= Decimal::ZERO {
-            return Err(Refusal::InvalidSafeCloseQty(quantity.to_string()));
+            let detail = format!("safe_close_qty is {quantity}, not above 0");
+            return Err(Refusal::with_code(INVALID_SAFE_CLOSE_QTY, detail));
         }
         Ok(Terms {
-            max_quantity: Some(quantity),
-            seen_position,
+            limit: Some(quantity),
+            seen,
         })
     }
 }
@@ -57,10 +60,10 @@ mod tests {
     #[test]
     fn a_yes_carries_the_safe_quantity_and_the_position_that_was_seen() {
         let terms = judge(WIRE).unwrap();
-        assert_eq!(terms.max_quantity.unwrap().to_string(), "0.008");
-        assert_eq!(terms.seen_position.unwrap().to_string(), "0.0124");
+        assert_eq!(terms.limit.unwrap().to_string(), "0.008");
+        assert_eq!(terms.seen.unwrap().to_string(), "0.0124");
         let short = judge(&WIRE.replace("0.0124", "-0.0124")).unwrap();
-        assert_eq!(short.seen_position.unwrap().to_string(), "-0.0124");
+        assert_eq!(short.seen.unwrap().to_string(), "-0.0124");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The governor's permit.
 
-use super::{Malformed, Refusal, Rule, StrictObject, Terms, brief};
-use crate::id::Subject;
+use super::{CONSUMED, reason, same_symbol};
+use crate::{
+    id::Subject,
+    rule::{Refusal, Rule, StrictObject, Terms, brief},
+};
 use rust_decimal::Decimal;
 
 /// `{"granted":true,"symbol":"BTCUSDT","decision":"EXECUTE","computed_qty":0.0,"created_at":…}`
@@ -30,34 +33,17 @@ impl Rule for GovernorRule {
             ))));
         }
         if permit.has("consumed") && permit.bool("consumed")? {
-            return Err(Refusal::Consumed);
+            return Err(Refusal::of_permit(CONSUMED, "it is marked as consumed"));
         }
         if permit.has("computed_notional") {
             permit.decimal_from_zero("computed_notional")?;
         }
         let quantity = permit.decimal_from_zero("computed_qty")?;
         Ok(Terms {
-            max_quantity: (quantity > Decimal::ZERO).then_some(quantity),
-            seen_position: None,
+            limit: (quantity > Decimal::ZERO).then_some(quantity),
+            seen: None,
         })
     }
-}
-
-/// The permit must name the subject's symbol, letter for letter.
-pub(super) fn same_symbol(permit: &StrictObject<'_>, subject: &Subject) -> Result<(), Refusal> {
-    let named = permit.string("symbol")?;
-    if named == *subject.symbol {
-        return Ok(());
-    }
-    Err(Refusal::OtherSymbol(brief(&named)))
-}
-
-/// The reviewer's own reason for a no, where it gives one.
-pub(super) fn reason(permit: &StrictObject<'_>) -> Result<Option<String>, Malformed> {
-    if !permit.has("reason") {
-        return Ok(None);
-    }
-    permit.string("reason").map(|text| Some(brief(&text)))
 }
 
 #[cfg(test)]
@@ -82,7 +68,7 @@ mod tests {
     #[test]
     fn a_computed_quantity_caps_the_order() {
         let terms = judge(&WIRE.replace("\"computed_qty\":0.0", "\"computed_qty\":0.005")).unwrap();
-        assert_eq!(terms.max_quantity.unwrap().to_string(), "0.005");
+        assert_eq!(terms.limit.unwrap().to_string(), "0.005");
     }
 
     #[test]
