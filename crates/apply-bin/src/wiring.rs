@@ -2,11 +2,11 @@
 
 use crate::{clock::SystemClock, front::Front, halt::HaltFile, venue::Venue};
 use apply_core::{
-    ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Intent, Journal, Observed, OpenPlan,
-    Plan, PlanLog, PortError, Ports, ProposalSource, ResultLog, Settled, Symbol, SymbolWorker,
-    Worked,
+    ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Intent, Journal, Mastership, Observed,
+    OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource, ResultLog, Settled, Standing,
+    Symbol, SymbolWorker, Worked,
 };
-use permit_gate::{AttemptId, FoundBy, PermitStore};
+use permit_gate::{AttemptId, FoundBy, PermitStore, PlanId};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -152,6 +152,18 @@ impl<B: PlanLog> PlanLog for Switched<B> {
 
     async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
         self.board.adopt(open, attempt).await
+    }
+
+    async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
+        self.board.ask_again(plan, attempt).await
+    }
+
+    fn mastership(&self) -> Mastership {
+        self.board.mastership()
+    }
+
+    async fn confirm_mastership(&self) -> Mastership {
+        self.board.confirm_mastership().await
     }
 }
 

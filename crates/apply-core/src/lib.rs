@@ -49,8 +49,8 @@ pub use journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent};
 pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
 pub use plan::{Action, Decision, GateSettings, Plan, Step};
 pub use ports::{
-    Claim, Clock, Halt, Observed, OpenPlan, PlanLog, PortError, Ports, ProposalSource, ResultLog,
-    Settled,
+    Claim, Clock, Halt, Mastership, Observed, OpenPlan, PlanLog, PortError, Ports, ProposalSource,
+    ResultLog, ServerId, Settled, Standing,
 };
 pub use proposal::{Proposal, ProposalError, RawProposal};
 pub use recovery::{RecoveryReport, recover};

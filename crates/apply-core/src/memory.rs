@@ -3,7 +3,9 @@
 use crate::{
     journal::{Entry, Intent, Journal, Recorded},
     plan::{Decision, Plan, Step},
-    ports::{Claim, Halt, Observed, OpenPlan, PlanLog, PortError, ProposalSource, ResultLog},
+    ports::{
+        Claim, Halt, Observed, OpenPlan, PlanLog, PortError, ProposalSource, ResultLog, Standing,
+    },
     proposal::RawProposal,
     result::ApplyResult,
     symbol::Symbol,
@@ -14,7 +16,7 @@ use std::{
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Proposals, claims and both streams in one place. Clones share the content. It remembers
@@ -232,6 +234,20 @@ impl PlanLog for MemoryBoard {
                 true
             }
             _ => false,
+        })
+    }
+
+    async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
+        let asked_at = Instant::now();
+        let inner = self.lock();
+        let noted = inner
+            .open
+            .get(plan)
+            .is_some_and(|(holder, open)| holder == attempt && open.intent.is_some());
+        Ok(match (noted, inner.halt()) {
+            (false, _) => Standing::Lost,
+            (true, Halt::On { by }) => Standing::Halted { by },
+            (true, Halt::Off) => Standing::Holds { asked_at },
         })
     }
 }

@@ -9,7 +9,10 @@ use crate::{
     symbol::Symbol,
 };
 use permit_gate::{AttemptId, PermitStore, PlanId, Timer};
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 /// A port that could not do its work. Says who and why, in a sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +128,61 @@ pub struct OpenPlan {
     pub token: String,
 }
 
+/// What the store says of an attempt that is about to place its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The plan is still this attempt's, its intent is noted there, and the store's kill switch is off.
+    Holds {
+        /// When the question was sent. The answer was true at some moment after it.
+        asked_at: Instant,
+    },
+    /// The plan is not this attempt's any more: no order may follow.
+    Lost,
+    /// The store's kill switch is on, or cannot be read: no order may follow.
+    Halted {
+        /// What says so.
+        by: String,
+    },
+}
+
+/// One server behind a connection, as long as it stays the same one: a restart, a promotion and a
+/// connection to another server each give another number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ServerId(pub u64);
+
+/// Whether the server that answers is the one in charge. One that was replaced may not know it and go
+/// on answering yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mastership {
+    /// There is one server, and nobody puts another one in its place.
+    Fixed {
+        /// That server.
+        server: ServerId,
+    },
+    /// Those who appoint it have named the server that answers here.
+    Confirmed {
+        /// The server they named, which is the one that is connected.
+        server: ServerId,
+        /// When they were asked, which is before they answered.
+        asked_at: Instant,
+    },
+    /// They have not, or they name another one, or nobody knows: no order may follow.
+    Unconfirmed {
+        /// Why, in a sentence.
+        why: String,
+    },
+}
+
+impl Mastership {
+    /// The server that is in charge, where that is known.
+    pub fn server(&self) -> Option<ServerId> {
+        match self {
+            Self::Fixed { server } | Self::Confirmed { server, .. } => Some(*server),
+            Self::Unconfirmed { .. } => None,
+        }
+    }
+}
+
 /// The stream of plans, and the claims on them.
 pub trait PlanLog: Send + Sync {
     /// In one atomic step: claims an EXECUTE plan for `attempt` and puts it on the stream, or
@@ -162,6 +220,29 @@ pub trait PlanLog: Send + Sync {
         open: &OpenPlan,
         attempt: &AttemptId,
     ) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Looks once more whether this attempt may place its order: the plan is still its own, with its
+    /// intent noted, and the kill switch is off. Reads only, in one round trip; asks for no permits and
+    /// changes nothing, so asking again and dropping the future are safe. An error is a no.
+    fn ask_again(
+        &self,
+        plan: &PlanId,
+        attempt: &AttemptId,
+    ) -> impl Future<Output = Result<Standing, PortError>> + Send;
+
+    /// Whether the server that answers is in charge, as far as that is known at this moment. Answers
+    /// at once, without asking anybody; what keeps it known runs beside. An order may follow only while
+    /// the server is that of its claim, and where it is [`Mastership::Confirmed`] not long ago.
+    fn mastership(&self) -> Mastership {
+        Mastership::Fixed {
+            server: ServerId(0),
+        }
+    }
+
+    /// The same, asked for now. Safe to drop and to repeat.
+    fn confirm_mastership(&self) -> impl Future<Output = Mastership> + Send {
+        async { self.mastership() }
+    }
 }
 
 /// The stream of results.

@@ -8,9 +8,9 @@ use crate::{
 };
 use apply_core::{
     ApplyResult, Claim, Halt, Intent, Observed, OpenPlan, Plan, PlanLog, PortError, ProposalError,
-    ProposalSource, RawProposal, ResultLog, Symbol,
+    ProposalSource, RawProposal, ResultLog, Standing, Symbol,
 };
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use permit_gate::{AttemptId, PlanId};
 use permit_redis::{LinkAt, RedisConfig, RedisLink};
 use redis::{Pipeline, RedisError, Script, ScriptInvocation, Value};
@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The fields of a proposal that mean something to us. Read by name, so that a hash cannot grow
@@ -56,6 +56,7 @@ struct Scripts {
     publish: Script,
     note: Script,
     adopt: Script,
+    stand: Script,
 }
 
 impl RedisBoard {
@@ -91,6 +92,7 @@ impl RedisBoard {
                 publish: Script::new(include_str!("publish.lua")),
                 note: Script::new(include_str!("note.lua")),
                 adopt: Script::new(include_str!("adopt.lua")),
+                stand: Script::new(include_str!("stand.lua")),
             }),
             looks: Arc::default(),
             gone: Arc::default(),
@@ -371,6 +373,46 @@ impl PlanLog for RedisBoard {
             .arg(open::held_by(attempt))
             .arg(entry);
         self.run(&call, &self.keys.open, "take a plan over").await
+    }
+
+    async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
+        let (keys, asked_at) = (&self.keys, Instant::now());
+        let together = !self.link.is_cluster();
+        let mut call = self.scripts.stand.key(&keys.open);
+        if together {
+            call.key(&keys.kill_switch);
+        }
+        call.arg(plan.as_str())
+            .arg(open::held_by(attempt))
+            .arg(open::NOTED);
+        let mut at = self.connection();
+        let stands = async {
+            let stands = call.invoke_async::<Vec<Value>>(&mut at).await;
+            stands.map_err(failed("look whether the plan is still held"))
+        };
+        let (stands, switch) = match together {
+            true => {
+                let mut stands = stands.await?;
+                let switch = (stands.len() > 1).then(|| stands.remove(1));
+                (stands, switch.unwrap_or(Value::Nil))
+            }
+            false => {
+                let switch = async {
+                    let switch = self.read_switch().await;
+                    switch.map_err(failed("read the kill switch"))
+                };
+                let (stands, switch) = try_join(stands, switch).await?;
+                let unreadable = Value::SimpleString(String::new());
+                (stands, switch.unwrap_or(unreadable))
+            }
+        };
+        Ok(match stands.first() {
+            Some(Value::Int(1)) => match read_switch(&keys.kill_switch, &Ok(switch)) {
+                Halt::Off => Standing::Holds { asked_at },
+                Halt::On { by } => Standing::Halted { by },
+            },
+            _ => Standing::Lost,
+        })
     }
 }
 

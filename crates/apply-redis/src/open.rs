@@ -89,6 +89,9 @@ pub(crate) fn held_by(attempt: &AttemptId) -> String {
     format!(r#"{{"attempt":"{attempt}","#)
 }
 
+/// What an entry contains once its intent is noted. No text inside it can: a quote in a text is escaped.
+pub(crate) const NOTED: &str = r#","intent":{"#;
+
 /// Since when each owner was seen without a lease.
 #[derive(Debug, Default)]
 pub(crate) struct Gone(Mutex<HashMap<String, Instant>>);

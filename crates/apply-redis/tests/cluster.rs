@@ -4,10 +4,10 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Claim, Decision, Halt, Plan, PlanLog, ProposalSource, ResultLog, Symbol,
+    ApplyResult, Claim, Decision, Halt, Plan, PlanLog, ProposalSource, ResultLog, Standing, Symbol,
 };
 use apply_redis::{BoardConfig, Instance, RedisBoard, Turn};
-use common::{attempt, plan};
+use common::{attempt, intent, plan};
 use redis::{FromRedisValue, Value, aio::MultiplexedConnection};
 use redis_harness::Cluster;
 use std::time::Duration;
@@ -206,7 +206,14 @@ async fn proposals_are_read_wherever_they_lie_and_the_switch_with_them() {
         who: "me".into(),
         at: 1,
     };
+    let (plan, mine) = (plan("PARTIAL_75"), attempt("a.1"));
+    board.claim(&plan, &mine, TTL, 0).await.unwrap();
+    let standing = async || board.ask_again(&plan.id, &mine).await.unwrap();
+    assert_eq!(standing().await, Standing::Lost, "no intent is noted");
+    board.note_intent(&intent(&plan, "a.1")).await.unwrap();
+    assert!(matches!(standing().await, Standing::Holds { .. }));
     board.turn_switch(&turn).await.unwrap();
+    assert!(matches!(standing().await, Standing::Halted { .. }));
     let btc = symbol("S1USDT");
     assert!(board.fetch(&btc).await.unwrap().halt.is_on());
     assert!(board.fetch_halt(&btc).await.unwrap().is_on());

@@ -3,15 +3,12 @@
 
 mod common;
 
-use apply_core::{
-    ApplyResult, Decision, Intent, OrderKind, OrderTrace, Plan, PlanLog, ResultLog, Side,
-};
+use apply_core::{ApplyResult, Decision, Plan, PlanLog, ResultLog, Standing};
 use apply_redis::{BoardConfig, Instance, RedisBoard, Synced, Turn};
-use common::{attempt, plan};
+use common::{attempt, intent, plan};
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
-use rust_decimal::Decimal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -19,6 +16,7 @@ use tokio::{
 };
 
 const OPEN: &str = "quantum:apply:open";
+const SWITCH: &str = "quantum:global:kill_switch";
 const TTL: Duration = Duration::from_secs(21_600);
 /// The shortest lease there is; half of it is the time an owner is given to renew it.
 const LEASE: Duration = Duration::from_secs(1);
@@ -59,25 +57,6 @@ impl Bench {
     }
 }
 
-fn intent(plan: &Plan, by: &str) -> Intent {
-    Intent {
-        plan: plan.id.clone(),
-        symbol: plan.symbol().clone(),
-        step: "CLOSE_PARTIAL_75".into(),
-        order: OrderKind::Close,
-        attempt: attempt(by),
-        trace: OrderTrace {
-            side: Side::Sell,
-            position_side: "BOTH".into(),
-            position_before: Some(Decimal::new(124, 4)),
-            signed_from: 1,
-            signed_until: 2,
-            receive_window: Duration::from_millis(1500),
-        },
-        at: 1_769_301_008,
-    }
-}
-
 fn result(plan: &Plan) -> ApplyResult {
     ApplyResult {
         is_final: true,
@@ -102,6 +81,43 @@ async fn a_claimed_plan_is_open_until_its_final_result() {
         !board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
         "it is over"
     );
+}
+
+#[tokio::test]
+async fn an_attempt_stands_while_its_noted_plan_is_its_own_and_the_switch_is_off() {
+    let mut bench = bench().await;
+    let (board, plan, mine) = (
+        bench.board("a", "a1").await,
+        plan("PARTIAL_75"),
+        attempt("a1.0"),
+    );
+    let ask = async || board.ask_again(&plan.id, &mine).await.unwrap();
+    assert_eq!(ask().await, Standing::Lost, "nobody claimed it");
+    board.claim(&plan, &mine, TTL, 1).await.unwrap();
+    assert_eq!(ask().await, Standing::Lost, "its intent is not noted");
+    board.note_intent(&intent(&plan, "a1.0")).await.unwrap();
+    let before = Instant::now();
+    match ask().await {
+        Standing::Holds { asked_at } => assert!(asked_at >= before && asked_at <= Instant::now()),
+        other => panic!("{other:?}"),
+    }
+    let other = board.ask_again(&plan.id, &attempt("a1.00")).await.unwrap();
+    assert_eq!(other, Standing::Lost);
+    for (switch, on) in [
+        ("false", false),
+        ("1", true),
+        ("no idea", true),
+        ("", false),
+    ] {
+        let () = bench.redis.set(SWITCH, switch).await.unwrap();
+        let halted = matches!(ask().await, Standing::Halted { .. });
+        assert_eq!(halted, on, "{switch:?}");
+    }
+    let () = bench.redis.del(SWITCH).await.unwrap();
+    let () = bench.redis.hset(SWITCH, "no", "switch").await.unwrap();
+    assert!(matches!(ask().await, Standing::Halted { .. }), "unreadable");
+    bench.flush().await;
+    assert_eq!(ask().await, Standing::Lost, "the store forgot it");
 }
 
 #[tokio::test]

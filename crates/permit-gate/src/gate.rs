@@ -128,8 +128,12 @@ pub struct Gate {
 enum State {
     /// Nothing was asked yet.
     Fresh,
-    /// A take is out; `last` when it was sent at or after the deadline.
-    Asking { why: FoundBy, last: bool },
+    /// A take is out since `asked_at`; `last` when that is at or after the deadline.
+    Asking {
+        why: FoundBy,
+        last: bool,
+        asked_at: Instant,
+    },
     /// Between two takes; the next one is due then, whatever happens.
     Waiting { until: Instant },
     /// Answered; the answer is kept until it is polled.
@@ -256,7 +260,12 @@ impl Gate {
     /// The store's answer to the take that [`Gate::poll`] gave out. Answers nobody waits for any
     /// more change nothing.
     pub fn handle_reply(&mut self, now: Instant, reply: Result<Reply, StoreError>) {
-        let State::Asking { why, last } = self.state else {
+        let State::Asking {
+            why,
+            last,
+            asked_at,
+        } = self.state
+        else {
             return;
         };
         if now > self.not_after {
@@ -264,7 +273,7 @@ impl Gate {
         }
         self.trouble = None;
         match reply {
-            Ok(Reply::Taken(contents)) => self.judge_taken(now, why, contents),
+            Ok(Reply::Taken(contents)) => self.judge_taken(now, asked_at, why, contents),
             Ok(Reply::Missing(slots)) => self.judge_missing(now, why, last, &slots),
             Ok(Reply::TakenByOther) => {
                 self.finish(Err(self.block(now, BlockReason::TakenByOther)));
@@ -282,6 +291,7 @@ impl Gate {
         self.state = State::Asking {
             why,
             last: now >= self.deadline,
+            asked_at: now,
         };
         let take = Take {
             plan: self.subject.plan.clone(),
@@ -293,7 +303,13 @@ impl Gate {
     }
 
     /// All or nothing was decided by the store; here every content has to be a yes.
-    fn judge_taken(&mut self, now: Instant, why: FoundBy, contents: Vec<Vec<u8>>) {
+    fn judge_taken(
+        &mut self,
+        now: Instant,
+        asked_at: Instant,
+        why: FoundBy,
+        contents: Vec<Vec<u8>>,
+    ) {
         if contents.len() != self.set.len() {
             let got = contents.len();
             return self.trouble(now, unreadable(format!("{got} permits taken")));
@@ -310,6 +326,7 @@ impl Gate {
         let grant = Grant::new(
             self.subject.clone(),
             self.attempt.clone(),
+            asked_at,
             self.waited(now),
             permits,
         );

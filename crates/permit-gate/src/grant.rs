@@ -7,7 +7,11 @@ use crate::{
     store::{StoreError, Ttl},
 };
 use rust_decimal::Decimal;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Evidence that every required permit was there at the same moment, said yes for this plan, and
 /// was taken by this attempt.
@@ -25,6 +29,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub struct Grant {
     subject: Subject,
     attempt: AttemptId,
+    asked_at: Instant,
     waited: Duration,
     permits: Vec<GrantedPermit>,
 }
@@ -43,12 +48,14 @@ impl Grant {
     pub(crate) fn new(
         subject: Subject,
         attempt: AttemptId,
+        asked_at: Instant,
         waited: Duration,
         permits: Vec<GrantedPermit>,
     ) -> Self {
         Self {
             subject,
             attempt,
+            asked_at,
             waited,
             permits,
         }
@@ -67,6 +74,12 @@ impl Grant {
     /// The attempt that took the permits.
     pub fn attempt(&self) -> &AttemptId {
         &self.attempt
+    }
+
+    /// When the take that was answered with yes was asked for: never later than it was sent. What the
+    /// store said in that answer was true at some moment after this one, and may have changed since.
+    pub fn asked_at(&self) -> Instant {
+        self.asked_at
     }
 
     /// From the first try to the grant.

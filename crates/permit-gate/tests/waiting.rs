@@ -153,6 +153,39 @@ async fn both_permits_in_time_are_taken_the_moment_the_second_is_written() {
     assert!(!store.holds(&plan(), "governor") && !store.holds(&plan(), "p33"));
 }
 
+/// A memory store whose every answer takes this long, and is true of the moment it was asked for.
+struct Slow(MemoryStore, Duration);
+
+impl PermitStore for Slow {
+    type Watch = MemoryWatch;
+
+    fn permits(&self) -> &PermitSet {
+        self.0.permits()
+    }
+
+    fn watch(&self, plan: &PlanId) -> MemoryWatch {
+        self.0.watch(plan)
+    }
+
+    async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
+        let reply = self.0.take_all(take).await;
+        tokio::time::sleep(self.1).await;
+        reply
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_knows_when_its_take_was_asked_for_and_not_only_when_it_was_answered() {
+    let store = Slow(store(), ms(300));
+    let started = TokioTimer.now();
+    // The first take is out from 0 to 300 and misses the second permit; the second one from 300.
+    governor_at(&store.0, 0);
+    p33_at(&store.0, 100);
+    let grant = wait(&store).await.grant();
+    assert_eq!(grant.waited(), ms(600));
+    assert_eq!(grant.asked_at(), started + ms(300));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_position_permit_is_taken_at_789_ms() {
     let store = store();

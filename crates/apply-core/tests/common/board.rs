@@ -3,7 +3,7 @@
 
 use apply_core::{
     ApplyResult, Claim, Entry, Halt, Intent, Journal, Observed, OpenPlan, Plan, PlanLog, PortError,
-    ProposalSource, Recorded, ResultLog, Settled, Symbol,
+    ProposalSource, Recorded, ResultLog, Settled, Standing, Symbol,
     memory::{MemoryBoard, MemoryJournal},
 };
 use permit_gate::{AttemptId, PlanId};
@@ -177,6 +177,11 @@ impl PlanLog for FlakyBoard {
 
     async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
         self.call("adopt", self.memory.adopt(open, attempt)).await
+    }
+
+    async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
+        self.call("ask_again", self.memory.ask_again(plan, attempt))
+            .await
     }
 }
 

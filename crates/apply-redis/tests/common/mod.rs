@@ -1,7 +1,11 @@
 //! Plans for the board.
 
-use apply_core::{GateSettings, Halt, Plan, Proposal, Symbol};
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses its own part of this
+
+use apply_core::{GateSettings, Halt, Intent, OrderKind, OrderTrace, Plan, Proposal, Side, Symbol};
 use permit_gate::AttemptId;
+use rust_decimal::Decimal;
+use std::time::Duration;
 
 /// A plan of `BTCUSDT` with this action.
 pub(crate) fn plan(action: &str) -> Plan {
@@ -19,4 +23,24 @@ pub(crate) fn plan(action: &str) -> Plan {
 
 pub(crate) fn attempt(name: &str) -> AttemptId {
     AttemptId::new(name).unwrap()
+}
+
+/// What this attempt is about to do.
+pub(crate) fn intent(plan: &Plan, by: &str) -> Intent {
+    Intent {
+        plan: plan.id.clone(),
+        symbol: plan.symbol().clone(),
+        step: "CLOSE_PARTIAL_75".into(),
+        order: OrderKind::Close,
+        attempt: attempt(by),
+        trace: OrderTrace {
+            side: Side::Sell,
+            position_side: "BOTH".into(),
+            position_before: Some(Decimal::new(124, 4)),
+            signed_from: 1,
+            signed_until: 2,
+            receive_window: Duration::from_millis(1500),
+        },
+        at: 1_769_301_008,
+    }
 }
