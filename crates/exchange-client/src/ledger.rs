@@ -83,7 +83,7 @@ impl Ledger {
     pub(crate) fn begin(&self, key: &Key, window: SendWindow) -> Result<(), NotSentReason> {
         let print = self.hasher.hash_one(key);
         let mut inner = self.lock();
-        if inner.used.contains(&print) || inner.open.contains_key(key) {
+        if inner.has_used(key, print) {
             return Err(NotSentReason::AlreadySubmitted);
         }
         if inner.open.len() >= self.open {
@@ -98,6 +98,13 @@ impl Ledger {
         inner.order_of_use.push_back(print);
         inner.open.insert(key.clone(), Open::InFlight(window));
         Ok(())
+    }
+
+    /// Whether a POST was ever started for this id. [`begin`](Self::begin) decides; this spares an id that is used up
+    /// the wait before it.
+    pub(crate) fn has_used(&self, key: &Key) -> bool {
+        let print = self.hasher.hash_one(key);
+        self.lock().has_used(key, print)
     }
 
     /// Notes how an order ended. One that ended as unknown stays open until it is settled.
@@ -160,6 +167,12 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Every change is complete before anything that could panic, so a poisoned ledger is still a true one.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn has_used(&self, key: &Key, print: u64) -> bool {
+        self.used.contains(&print) || self.open.contains_key(key)
     }
 }
 

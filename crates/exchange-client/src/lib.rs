@@ -53,6 +53,7 @@
 //! | sign | [`Credentials`]: HMAC or Ed25519, wiped, never printed |
 //! | bring a number into the rules | [`SymbolRules::cut_quantity`], [`SymbolRules::round_trigger`] |
 //! | close a position | [`Client::prepare_close`], [`Client::submit`], [`Submission`] |
+//! | have the last word before an order leaves | [`LastLook`], [`Client::submit_after`], [`Client::replace_stop_after`] |
 //! | find out what became of an unknown order | [`Client::settle`], [`Settlement`] |
 //! | know what it earned | [`Client::fetch_profit`], [`RealizedProfit`] |
 //! | move a protective stop | [`StopIntent`], [`Client::replace_stop`], [`StopReplacement`] |
@@ -71,6 +72,7 @@ mod endpoint;
 mod error;
 mod fields;
 mod host;
+mod last_look;
 mod ledger;
 mod limits;
 mod names;
@@ -95,6 +97,7 @@ pub use endpoint::trades::{RealizedProfit, Trade};
 pub use error::{RequestError, SetupError};
 pub use fields::DecodeError;
 pub use host::{Host, HostError};
+pub use last_look::{LastLook, Look};
 pub use ledger::SubmissionStatus;
 pub use limits::Usage;
 pub use names::{
@@ -106,6 +109,6 @@ pub use reply::Reply;
 pub use rules::{Grid, Quantity, RuleError, SymbolRules, TriggerPrice};
 pub use settings::Settings;
 pub use submission::{
-    NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
+    LANDING_SLACK, NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
 };
 pub use time::{Offset, VenueTime};

@@ -316,9 +316,9 @@ mod tests {
     }
 
     #[test]
-    fn the_send_window_closes_a_second_after_the_receive_window() {
+    fn the_send_window_closes_the_slack_after_the_receive_window() {
         let window = SendWindow::at(VenueTime::from_millis(10_000), Duration::from_millis(1500));
-        assert_eq!(window.closes().as_millis(), 12_500);
+        assert_eq!(window.closes().as_millis(), 12_750);
     }
 
     proptest::proptest! {

@@ -21,7 +21,7 @@ pub struct Settings {
     /// right whatever the wall clock says, but the permits and proposals an order rests on carry times of this machine.
     pub max_clock_offset: Duration,
     /// How old a measurement of the venue's time may be before a new one is started beside the next request; 5 min by
-    /// default. One twelve times as old is not used at all.
+    /// default. One three times as old is not used at all.
     pub clock_max_age: Duration,
     /// How old the symbol rules and the position mode may be before they are fetched again; 1 h by default.
     pub rules_max_age: Duration,

@@ -90,6 +90,9 @@ pub enum NotSentReason {
         /// How long ago.
         by: Duration,
     },
+    /// The caller's [`LastLook`](crate::LastLook) held it back, and why.
+    #[error("held back: {0}")]
+    HeldBack(String),
     /// The venue's time could not be learned, so no timestamp can be signed.
     #[error("the venue's time is not known: {0}")]
     ClockUnknown(String),
@@ -147,10 +150,14 @@ pub enum UnknownCause {
     Abandoned,
 }
 
+/// How long after its receive window a request may still land: one second since the venue's clocks are not one clock, 150 ms
+/// by which a measurement of its time may be ahead, and 100 ms by which the clocks may drift apart until the next one.
+pub const LANDING_SLACK: Duration = Duration::from_millis(1250);
+
 /// When a request was signed and how long the venue may still accept it.
 ///
 /// The venue takes a request until `recv_window` after its timestamp, both at its gateway and in its matching engine, so
-/// one second later (its clocks are not one clock) nothing of it can land any more.
+/// [`LANDING_SLACK`] later nothing of it can land any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendWindow {
     /// Not signed before this moment.
@@ -175,9 +182,7 @@ impl SendWindow {
     /// The moment from which on the request can no longer land, on the venue's clock.
     #[must_use]
     pub fn closes(&self) -> VenueTime {
-        self.not_after
-            .plus(self.recv_window)
-            .plus(Duration::from_secs(1))
+        self.not_after.plus(self.recv_window).plus(LANDING_SLACK)
     }
 }
 

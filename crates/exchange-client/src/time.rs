@@ -67,6 +67,11 @@ impl Sample {
     }
 }
 
+/// How far ahead of the server's time a measurement may be. A timestamp that is behind is only taken for a shorter
+/// while; one that is ahead is taken for longer than its receive window says, so that this is part of
+/// [`LANDING_SLACK`](crate::LANDING_SLACK).
+pub(crate) const AHEAD: Duration = Duration::from_millis(150);
+
 /// What the samples say: the server's time tied to a monotonic instant.
 ///
 /// Tied to a monotonic clock and not to the wall clock, so a stepped wall clock moves the [`offset`](Self::offset) that
@@ -82,10 +87,10 @@ pub(crate) struct Anchor {
 
 impl Anchor {
     /// Takes the sample with the shortest round trip, whose half is the largest error it can have, and assumes that its
-    /// answer was written half way.
+    /// answer was written half way, but no earlier than [`AHEAD`] before it arrived.
     pub(crate) fn from_samples(samples: &[Sample]) -> Option<Self> {
         let best = samples.iter().min_by_key(|sample| sample.round_trip())?;
-        let half = best.round_trip() / 2;
+        let half = (best.round_trip() / 2).min(AHEAD);
         let server_now = best.server.plus(half);
         Some(Self {
             at: best.answered,
@@ -180,6 +185,16 @@ mod tests {
         );
         assert_eq!(anchor.server_time(base).as_millis(), 1_999_850);
         assert_eq!(anchor.offset.as_millis(), 2_000_270 - 1_000_420);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_answer_makes_the_time_late_rather_than_early() {
+        let base = Instant::now();
+        let slow = sample(base, 0, 2_000, 9_000_000, 5_000_000);
+        let anchor = Anchor::from_samples(&[slow]).unwrap();
+        let answered = base + Duration::from_secs(2);
+        assert_eq!(anchor.server_time(answered).as_millis(), 5_000_150);
+        assert_eq!(anchor.round_trip, Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Credentials;
@@ -37,13 +37,13 @@ pub(crate) struct Transport {
 
 /// The right to one request.
 #[must_use = "the turn is over when it is dropped"]
-pub(crate) struct Turn<'a>(
-    #[expect(dead_code, reason = "held, not read")] Option<SemaphorePermit<'a>>,
+pub(crate) struct Turn(
+    #[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>,
 );
 
 struct Connections {
     http: reqwest::Client,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// An answer of the server, its body read as far as it came.
@@ -84,7 +84,7 @@ impl Connections {
     fn new(host: &Host, connect_timeout: Duration) -> Result<Self, String> {
         Ok(Self {
             http: http_client(host, connect_timeout)?,
-            turns: Semaphore::new(AT_ONCE),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 }
@@ -116,9 +116,9 @@ impl Transport {
 
     /// The right to a request on a lane, in the order of asking; handed back by dropping it. What is asked within a turn
     /// is one request: nobody waits for a second turn while holding one.
-    pub(crate) async fn turn(&self, lane: Lane) -> Turn<'_> {
+    pub(crate) async fn turn(&self, lane: Lane) -> Turn {
         // Never closed, so there always is one.
-        Turn(self.on(lane).turns.acquire().await.ok())
+        Turn(Arc::clone(&self.on(lane).turns).acquire_owned().await.ok())
     }
 
     fn on(&self, lane: Lane) -> &Connections {

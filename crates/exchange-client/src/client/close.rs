@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,20 +11,17 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use super::{Client, Room};
+use super::Client;
+use super::post::{Post, Recorded, Signed};
 use crate::endpoint::order::{self, OrderReport};
-use crate::fields::DecodeError;
+use crate::last_look::{LastLook, Unasked};
 use crate::ledger::{Key, SubmissionStatus};
-use crate::limits::Purpose;
 use crate::names::{ClientOrderId, PositionMode, PositionSide, Side, Symbol};
-use crate::outcome::{self, Answer};
+use crate::outcome;
 use crate::position::{CloseError, Position};
 use crate::rules::{Quantity, SymbolRules};
-use crate::submission::{
-    NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
-};
+use crate::submission::{NotSent, NotSentReason, Rejection, Submission};
 use crate::time::VenueTime;
-use crate::transport::{Lane, Outgoing, SendError};
 
 /// What a closing order is about. Write it down before submitting: it is what [`Client::settle`] needs to find out what
 /// became of the order, also in a later life of the program.
@@ -134,15 +132,28 @@ impl Client {
     /// nothing for the order: the exchange is finished in the background, and [`status`](Self::status) says how it ended.
     /// If the runtime ends first, or the moment of the drop cannot be told apart, the status is
     /// [`Unknown`](Submission::Unknown) and the order has to be settled.
-    pub fn submit(&self, order: PreparedOrder, quantity: Quantity) -> Submitting {
-        let left = Arc::new(AtomicBool::new(false));
+    pub fn submit(&self, order: PreparedOrder, quantity: Quantity) -> Submitting<'static> {
+        self.submit_after(order, quantity, &Unasked)
+    }
+
+    /// The same, where `look` has a last word once the order has its timestamp: see [`LastLook`]. An order that it
+    /// holds back ends as [`NotSent`](Submission::NotSent) with [`NotSentReason::HeldBack`], and its id stays free.
+    ///
+    /// # Cancellation
+    /// As [`submit`](Self::submit). `look` is asked nothing any more once its first byte was handed to the connection.
+    pub fn submit_after<'a>(
+        &self,
+        order: PreparedOrder,
+        quantity: Quantity,
+        look: &'a impl LastLook,
+    ) -> Submitting<'a> {
         let client = self.clone();
-        let flag = Arc::clone(&left);
         Submitting {
-            run: Some(Box::pin(async move {
-                client.run_close(order, quantity, flag).await
+            client: self.clone(),
+            stage: Stage::Signing(Box::pin(async move {
+                client.sign_close(order, quantity, look).await
             })),
-            left,
+            left: Arc::default(),
         }
     }
 
@@ -158,15 +169,13 @@ impl Client {
         self.inner.ledger.open()
     }
 
-    async fn run_close(
+    async fn sign_close(
         &self,
         order: PreparedOrder,
         quantity: Quantity,
-        left: Arc<AtomicBool>,
-    ) -> Submission {
-        if let Err(reason) = check_quantity(&order, quantity) {
-            return Submission::not_sent(reason);
-        }
+        look: &impl LastLook,
+    ) -> Result<(CloseIntent, Signed), NotSentReason> {
+        check_quantity(&order, quantity)?;
         let PreparedOrder {
             fixed: mut text,
             intent,
@@ -176,90 +185,28 @@ impl Client {
         } = order;
         // Writing into a String cannot fail.
         let _ = write!(text, "&quantity={quantity}");
-        let (symbol, id) = (&intent.symbol, &intent.client_order_id);
-        let outgoing = Post {
+        let post = Post {
             path: order::PATH,
             text,
             recv_window,
             sign_by,
-            key: Key::Order(id.clone()),
+            key: Key::Order(intent.client_order_id.clone()),
         };
-        let ending = self
-            .post(outgoing, left, |body| order::decode_for(symbol, id, body))
-            .await;
-        self.learn_from(&ending);
-        tracing::debug!(order = %id, %symbol, %quantity, %ending, "submitted");
-        ending
+        Ok((intent, self.sign(post, look).await?))
     }
 
-    /// Sends the one POST of an id: room, clock and ledger first, then the bytes, then the judging.
-    pub(super) async fn post<R>(
-        &self,
-        post: Post,
+    async fn send_close(
+        self,
+        intent: CloseIntent,
+        signed: Signed,
         left: Arc<AtomicBool>,
-        decode: impl FnOnce(&[u8]) -> Result<R, DecodeError>,
-    ) -> Submission<R>
-    where
-        Submission<R>: Recorded,
-    {
-        if !self.clock_is_fresh()
-            && let Err(error) = self.ensure_clock().await
-        {
-            return Submission::not_sent(NotSentReason::ClockUnknown(error.to_string()));
-        }
-        if let Err(reason) = self.check_drift() {
-            return Submission::not_sent(reason);
-        }
-        // Before the timestamp: whoever has to queue signs afterwards, or too late and not at all.
-        let _turn = self.inner.transport.turn(Lane::Orders).await;
-        let now = self.now();
-        if let Err(wait) = self.limits().admit(Purpose::Order, 0, now) {
-            return Submission::not_sent(NotSentReason::Limited(wait));
-        }
-        let room = Room::taken(self, Purpose::Order, 0);
-        let mut text = post.text;
-        let stamped = self.stamp(&mut text, None);
-        if let Some(sign_by) = post.sign_by.filter(|sign_by| stamped > *sign_by) {
-            room.unused();
-            return Submission::not_sent(NotSentReason::TooLate {
-                by: stamped.since(sign_by),
-            });
-        }
-        let window = SendWindow::at(stamped, post.recv_window);
-        if let Err(reason) = self.inner.ledger.begin(&post.key, window) {
-            room.unused();
-            return Submission::not_sent(reason);
-        }
-        let mut entry = Entry {
-            client: self,
-            key: &post.key,
-            window,
-            ended: false,
-        };
-        self.inner.credentials.sign(&mut text);
-        let signed_from = text.clone();
-        let sent = self
-            .inner
-            .transport
-            .send(post.path, Outgoing::Post(text), Lane::Orders, true, left)
+    ) -> Submission {
+        let (symbol, id) = (&intent.symbol, &intent.client_order_id);
+        let ending = signed
+            .send(left, |body| order::decode_for(symbol, id, body))
             .await;
-        let ending = match sent {
-            Err(SendError::HostRefused) => Submission::not_sent(NotSentReason::HostRefused),
-            Err(SendError::Failed(failure)) => outcome::judge_failure(failure, window),
-            Ok(reply) => {
-                room.answered(&reply);
-                let answer = Answer {
-                    status: reply.status,
-                    body: &reply.body,
-                    broken: reply.broken.clone(),
-                };
-                let stop = || self.note_stop(&reply).unwrap_or_default();
-                let secrets = || self.secrets(&signed_from);
-                outcome::judge(&answer, window, secrets, stop, decode)
-            }
-        };
-        entry.ended = true;
-        ending.record(self, &post.key);
+        self.learn_from(&ending);
+        tracing::debug!(order = %id, %symbol, %ending, "submitted");
         ending
     }
 
@@ -298,21 +245,6 @@ fn check_quantity(order: &PreparedOrder, quantity: Quantity) -> Result<(), NotSe
     Ok(())
 }
 
-/// One POST, but for timestamp and signature.
-pub(super) struct Post {
-    pub(super) path: &'static str,
-    pub(super) text: String,
-    pub(super) recv_window: Duration,
-    /// Not signed after this moment.
-    pub(super) sign_by: Option<VenueTime>,
-    pub(super) key: Key,
-}
-
-/// Notes an ending in the ledger.
-pub(super) trait Recorded {
-    fn record(&self, client: &Client, key: &Key);
-}
-
 impl Recorded for Submission<OrderReport> {
     fn record(&self, client: &Client, key: &Key) {
         if let Key::Order(id) = key {
@@ -321,66 +253,65 @@ impl Recorded for Submission<OrderReport> {
     }
 }
 
-/// The ledger entry of a POST under way. Dropped before the end, it leaves the fact that the POST may have happened.
-struct Entry<'a> {
-    client: &'a Client,
-    key: &'a Key,
-    window: SendWindow,
-    ended: bool,
-}
-
-impl Drop for Entry<'_> {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        match self.key {
-            Key::Order(id) => {
-                let abandoned = Submission::Unknown(Unknown {
-                    cause: UnknownCause::Abandoned,
-                    reply: None,
-                    window: self.window,
-                });
-                self.client.inner.ledger.end_order(id, &abandoned);
-            }
-            Key::Stop(id) => self.client.inner.ledger.end_stop(id, false),
-        }
-    }
-}
-
 /// The future of a submission; see [`Client::submit`] for what dropping it does.
 #[must_use = "nothing is sent until it is awaited"]
-pub struct Submitting {
-    run: Option<Pin<Box<dyn Future<Output = Submission> + Send>>>,
+pub struct Submitting<'a> {
+    client: Client,
+    stage: Stage<'a>,
     left: Arc<AtomicBool>,
 }
 
-impl Future for Submitting {
+enum Stage<'a> {
+    /// Nothing can have left.
+    Signing(Boxed<'a, Result<(CloseIntent, Signed), NotSentReason>>),
+    Sending(Boxed<'static, Submission>),
+    Over,
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Future for Submitting<'_> {
     type Output = Submission;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Submission> {
-        let Some(run) = self.run.as_mut() else {
+        let this = &mut *self;
+        if let Stage::Signing(signing) = &mut this.stage {
+            match std::task::ready!(signing.as_mut().poll(cx)) {
+                Ok((intent, signed)) => {
+                    let (client, left) = (this.client.clone(), Arc::clone(&this.left));
+                    let sending = client.send_close(intent, signed, left);
+                    this.stage = Stage::Sending(Box::pin(sending));
+                }
+                Err(reason) => {
+                    this.stage = Stage::Over;
+                    let ending = Submission::not_sent(reason);
+                    tracing::debug!(%ending, "submitted nothing");
+                    return Poll::Ready(ending);
+                }
+            }
+        }
+        let Stage::Sending(sending) = &mut this.stage else {
             // Polled after its end, which no executor does.
             return Poll::Pending;
         };
-        let ending = std::task::ready!(run.as_mut().poll(cx));
-        self.run = None;
+        let ending = std::task::ready!(sending.as_mut().poll(cx));
+        this.stage = Stage::Over;
         Poll::Ready(ending)
     }
 }
 
-impl Drop for Submitting {
+impl Drop for Submitting<'_> {
     fn drop(&mut self) {
-        let Some(run) = self.run.take() else { return };
-        if self.left.load(Ordering::Acquire)
+        if let Stage::Sending(sending) = mem::replace(&mut self.stage, Stage::Over)
+            && self.left.load(Ordering::Acquire)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(run);
+            runtime.spawn(sending);
         }
     }
 }
 
-impl fmt::Debug for Submitting {
+impl fmt::Debug for Submitting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submitting")
             .field("left", &self.left)

@@ -3,6 +3,7 @@
 mod account;
 mod clock;
 mod close;
+mod post;
 mod settle;
 mod settle_stop;
 mod stops;
@@ -13,7 +14,7 @@ pub use settle::{Evidence, NotExecuted, Settlement, Unresolved};
 pub use settle_stop::StopSettlement;
 pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -170,7 +171,13 @@ impl Client {
         let room = Room::taken(self, question.purpose, question.weight);
         let mut text = question.form.clone();
         if question.signed {
-            self.stamp(&mut text, Some(self.inner.settings.recv_window));
+            if !text.is_empty() {
+                text.push('&');
+            }
+            let window = self.inner.settings.recv_window.as_millis();
+            // Writing into a String cannot fail.
+            let _ = write!(text, "recvWindow={window}");
+            self.stamp(&mut text, Instant::now());
             self.inner.credentials.sign(&mut text);
         }
         let secrets = self.secrets(&text);
@@ -219,19 +226,12 @@ impl Client {
         })
     }
 
-    /// Appends `timestamp` (and the receive window where it is not in the text yet) and returns what was written.
-    fn stamp(&self, text: &mut String, recv_window: Option<Duration>) -> VenueTime {
-        use fmt::Write as _;
-        let now = self.server_time();
-        if let Some(window) = recv_window {
-            if !text.is_empty() {
-                text.push('&');
-            }
-            // Writing into a String cannot fail.
-            let _ = write!(text, "recvWindow={}", window.as_millis());
-        }
-        let _ = write!(text, "&timestamp={now}");
-        now
+    /// Appends the venue's time at `now` and returns it.
+    fn stamp(&self, text: &mut String, now: Instant) -> VenueTime {
+        let time = self.server_time_at(now);
+        // Writing into a String cannot fail.
+        let _ = write!(text, "&timestamp={time}");
+        time
     }
 
     /// The texts that no kept reply may contain: the key, and the signature as sent and as a server would decode it.
@@ -252,7 +252,7 @@ impl Client {
 
     /// Waits for a turn on the question's lane and for room within the venue's limits, in this order: whoever queued is asked
     /// about the limits as they are then, and nobody keeps others waiting while standing still.
-    async fn wait_for_room(&self, question: &Question) -> Result<Turn<'_>, RequestError> {
+    async fn wait_for_room(&self, question: &Question) -> Result<Turn, RequestError> {
         let give_up = Instant::now() + self.inner.settings.max_limit_wait;
         loop {
             let turn = self.inner.transport.turn(question.lane).await;
@@ -345,17 +345,17 @@ impl Question {
 }
 
 /// Room under the limits, handed back when the request is over, also where its future is dropped.
-struct Room<'a> {
-    client: &'a Client,
+struct Room {
+    client: Client,
     purpose: Purpose,
     weight: u32,
     counts: Counts,
 }
 
-impl<'a> Room<'a> {
-    fn taken(client: &'a Client, purpose: Purpose, weight: u32) -> Self {
+impl Room {
+    fn taken(client: &Client, purpose: Purpose, weight: u32) -> Self {
         Self {
-            client,
+            client: client.clone(),
             purpose,
             weight,
             counts: Counts::default(),
@@ -376,7 +376,7 @@ impl<'a> Room<'a> {
     }
 }
 
-impl Drop for Room<'_> {
+impl Drop for Room {
     fn drop(&mut self) {
         let now = self.client.server_time();
         self.client

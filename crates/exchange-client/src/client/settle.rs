@@ -112,7 +112,7 @@ impl Client {
     /// Finds out what became of an order that ended as unknown (or that a former life of the program may have sent).
     ///
     /// `window` is when it was sent: from [`Unknown::window`](crate::Unknown), or from the journal. `patience` is how long to
-    /// go on asking after the order could no longer land (its timestamp, plus the receive window, plus one second). So the
+    /// go on asking after the order could no longer land (its timestamp, plus the receive window, plus [`LANDING_SLACK`](crate::LANDING_SLACK)). So the
     /// whole takes at most that time plus `patience` plus one reply. An order whose window has been over for half a minute
     /// is asked about without any wait. Sends no order.
     ///

@@ -8,10 +8,11 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 
 use super::account::absent_on;
-use super::close::{Post, Recorded};
+use super::post::{Post, Recorded};
 use super::{Client, Question, Verb};
 use crate::endpoint::stop::{self, StopReport};
 use crate::error::RequestError;
+use crate::last_look::{LastLook, Unasked};
 use crate::ledger::Key;
 use crate::limits::Purpose;
 use crate::names::{ClientAlgoId, PositionMode, StopStatus, Symbol, WorkingType};
@@ -202,6 +203,20 @@ impl Client {
     /// Dropping the future stops after whatever step it is in. The order of the steps is what keeps the position guarded;
     /// call again with the same id to finish.
     pub async fn replace_stop(&self, stop: &StopIntent) -> StopReplacement {
+        self.replace_stop_after(stop, &Unasked).await
+    }
+
+    /// The same, where `look` has a last word once the new stop has its timestamp: see [`LastLook`]. A stop that it holds
+    /// back ends as [`StopReplacement::NotSent`] with [`NotSentReason::HeldBack`]; the old ones are untouched, and its id
+    /// stays free. Cancelling the old ones afterwards is not looked at: it places nothing.
+    ///
+    /// # Cancellation
+    /// As [`replace_stop`](Self::replace_stop).
+    pub async fn replace_stop_after(
+        &self,
+        stop: &StopIntent,
+        look: &impl LastLook,
+    ) -> StopReplacement {
         let open = match self.fetch_open_stops(&stop.symbol).await {
             Ok(open) => open,
             Err(error) => return StopReplacement::NotRead(error),
@@ -213,7 +228,7 @@ impl Client {
         {
             None
         } else {
-            match self.submit_stop(stop).await {
+            match self.submit_stop_after(stop, look).await {
                 Submission::Accepted(report) => {
                     accepted = Some(report);
                     None
@@ -266,6 +281,14 @@ impl Client {
     /// Dropping the future after bytes have left leaves the id used up and the stop possibly placed;
     /// [`fetch_stop`](Self::fetch_stop) tells.
     pub async fn submit_stop(&self, stop: &StopIntent) -> Submission<StopReport> {
+        self.submit_stop_after(stop, &Unasked).await
+    }
+
+    async fn submit_stop_after(
+        &self,
+        stop: &StopIntent,
+        look: &impl LastLook,
+    ) -> Submission<StopReport> {
         let form = stop::place(
             &stop.symbol,
             &stop.id,
@@ -283,10 +306,12 @@ impl Client {
             sign_by: stop.sign_by,
             key: Key::Stop(stop.id.clone()),
         };
+        let signed = match self.sign(post, look).await {
+            Ok(signed) => signed,
+            Err(reason) => return Submission::not_sent(reason),
+        };
         let left = Arc::new(AtomicBool::new(false));
-        let ending = self
-            .post(post, left, |body| stop::decode(&stop.id, body))
-            .await;
+        let ending = signed.send(left, |body| stop::decode(&stop.id, body)).await;
         self.learn_from(&ending);
         ending
     }

@@ -6,6 +6,7 @@ mod cancellation;
 mod clock;
 mod faults;
 mod filters;
+mod last_look;
 mod limits;
 mod printed;
 mod settling;
