@@ -118,6 +118,8 @@ pub struct Gate {
     /// When each permit was signalled first.
     pushed_at: Vec<Option<Instant>>,
     look_again: bool,
+    /// Every permit was there when the store last answered, and the store waits for the asker.
+    not_ready: bool,
     trouble: Option<StoreError>,
     /// A moment, and the wall clock's time at it.
     wall_clock: Option<(Instant, Duration)>,
@@ -159,6 +161,7 @@ impl Gate {
             signalled: PermitMask::NONE,
             pushed_at: vec![None; set.len()],
             look_again: false,
+            not_ready: false,
             trouble: None,
             wall_clock: None,
             events: VecDeque::new(),
@@ -204,6 +207,10 @@ impl Gate {
                 self.finish(Err(self.block(now, reason)));
                 self.poll(now)
             }
+            State::Waiting { .. } if self.not_ready && now >= self.not_after => {
+                self.finish(Err(self.block(now, BlockReason::Late)));
+                self.poll(now)
+            }
             // Too late for the last try: its answer could not count any more. No take is out.
             State::Fresh | State::Waiting { .. } if now > self.not_after => {
                 self.finish(Err(self.block(now, BlockReason::Late)));
@@ -212,7 +219,7 @@ impl Gate {
             State::Fresh => self.ask(now, FoundBy::FirstTry),
             State::Waiting { until } => {
                 let until = *until;
-                if self.missing.is_within(self.signalled) {
+                if !self.not_ready && self.missing.is_within(self.signalled) {
                     self.ask(now, FoundBy::Push)
                 } else if self.look_again {
                     self.ask(now, FoundBy::Reconnect)
@@ -272,9 +279,12 @@ impl Gate {
             return self.finish(Err(self.block(now, BlockReason::Unanswered)));
         }
         self.trouble = None;
+        self.not_ready = false;
         match reply {
             Ok(Reply::Taken(contents)) => self.judge_taken(now, asked_at, why, contents),
             Ok(Reply::Missing(slots)) => self.judge_missing(now, why, last, &slots),
+            Ok(Reply::NotReady(slots)) => self.judge_not_ready(now, why, last, &slots),
+            Ok(Reply::NotHeld) => self.finish(Err(self.block(now, BlockReason::NotHeld))),
             Ok(Reply::TakenByOther) => {
                 self.finish(Err(self.block(now, BlockReason::TakenByOther)));
             }
@@ -370,6 +380,34 @@ impl Gate {
             return self.finish(Err(self.block(now, reason)));
         }
         self.wait_for(now, self.net, self.deadline);
+    }
+
+    /// Nothing is missing and nothing taken. The last try is not the last one then: what the store
+    /// waits for may come up to the end of the grace.
+    fn judge_not_ready(&mut self, now: Instant, why: FoundBy, last: bool, slots: &[Slot]) {
+        if slots.len() != self.set.len() {
+            return self.trouble(
+                now,
+                unreadable(format!("{} permits not ready", slots.len())),
+            );
+        }
+        self.ttls = slots.iter().map(|slot| slot.ttl).collect();
+        self.note_found(now, why, self.set.all());
+        for (i, slot) in slots.iter().enumerate() {
+            let judged = match &slot.content {
+                Some(content) => self.judge(now, i, content).map(drop),
+                None => Err(self.refused(i, Malformed::NotAString.into())),
+            };
+            if let Err(reason) = judged {
+                return self.finish(Err(self.block(now, reason)));
+            }
+        }
+        self.missing = PermitMask::NONE;
+        self.not_ready = true;
+        match last {
+            false => self.wait_for(now, self.net, self.deadline),
+            true => self.wait_for(now, self.policy.grace / 4, self.not_after),
+        }
     }
 
     /// No answer: ask again after a pause, up to the end of the grace.

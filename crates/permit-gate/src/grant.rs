@@ -134,8 +134,10 @@ pub enum BlockReason {
     Halted,
     /// A rival attempt holds this plan's permits.
     TakenByOther,
-    /// The take reached the store, or the gate was polled, after deadline and grace; nothing was
-    /// taken.
+    /// The store says that the plan is not, or no longer, this attempt's.
+    NotHeld,
+    /// The take reached the store, or the gate was polled, after deadline and grace, or the store was
+    /// still waiting for the asker then; nothing was taken.
     Late,
     /// The store could not be reached or understood up to the deadline.
     StoreUnavailable(StoreError),
@@ -194,6 +196,7 @@ impl Block {
             BlockReason::Refused { permit, refusal } => refusal.code(permit),
             BlockReason::Halted => "kill_switch_active".into(),
             BlockReason::TakenByOther => "permits_taken_by_other".into(),
+            BlockReason::NotHeld => "claim_lost".into(),
             BlockReason::Late => "permit_take_too_late".into(),
             BlockReason::StoreUnavailable(_) => "permit_store_unavailable".into(),
             BlockReason::Unanswered => "permit_take_unanswered".into(),

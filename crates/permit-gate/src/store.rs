@@ -82,8 +82,14 @@ pub enum Reply {
     Taken(Vec<Vec<u8>>),
     /// At least one is missing and none was taken: how each one stands, in the set's order.
     Missing(Vec<Slot>),
+    /// Every permit is there, and the store waits for something that the asker has still to do: how
+    /// each permit stands, in the set's order. None was taken. The asker looks again when its watch
+    /// tells it to ([`Signal::LookAgain`]).
+    NotReady(Vec<Slot>),
     /// Another attempt has taken this plan's permits.
     TakenByOther,
+    /// The plan itself is not, or no longer, this attempt's. Nothing was taken.
+    NotHeld,
     /// The kill switch is on. Nothing was taken.
     Halted,
     /// The request came to be executed after its [`Take::not_after`]. Nothing was taken.

@@ -790,3 +790,148 @@ fn gate(policy: WaitPolicy, now: Instant) -> Gate {
 fn taken() -> Result<Reply, StoreError> {
     Ok(Reply::Taken(vec![GOVERNOR.to_vec(), P33.to_vec()]))
 }
+
+/// A memory store that waits for its asker until it is told that the asker is ready, and then wakes it.
+struct Waiting(MemoryStore, tokio::sync::watch::Receiver<bool>);
+
+struct WaitingWatch(MemoryWatch, tokio::sync::watch::Receiver<bool>);
+
+impl permit_gate::Watch for WaitingWatch {
+    async fn changed(&mut self) -> Signal {
+        tokio::select! {
+            Ok(()) = self.1.changed() => Signal::LookAgain,
+            signal = self.0.changed() => signal,
+        }
+    }
+}
+
+impl PermitStore for Waiting {
+    type Watch = WaitingWatch;
+
+    fn permits(&self) -> &PermitSet {
+        self.0.permits()
+    }
+
+    fn watch(&self, plan: &PlanId) -> WaitingWatch {
+        WaitingWatch(self.0.watch(plan), self.1.clone())
+    }
+
+    async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
+        if *self.1.borrow() {
+            return self.0.take_all(take).await;
+        }
+        let there = |name| self.0.holds(&take.plan, name);
+        let slot = |there, content: &[u8]| match there {
+            true => Slot {
+                content: Some(content.into()),
+                ttl: Ttl::Seconds(60),
+            },
+            false => Slot::ABSENT,
+        };
+        let (governor, p33) = (there("governor"), there("p33"));
+        let slots = vec![slot(governor, GOVERNOR), slot(p33, P33)];
+        Ok(match governor && p33 {
+            true => Reply::NotReady(slots),
+            false => Reply::Missing(slots),
+        })
+    }
+}
+
+fn waiting_for_us(ready_after: u64) -> (Waiting, MemoryStore) {
+    let memory = store();
+    let (ready, seen) = tokio::sync::watch::channel(false);
+    after(&memory, ready_after, move |_| {
+        ready.send_replace(true);
+        // Whoever listens may have gone.
+        drop(ready);
+    });
+    (Waiting(memory.clone(), seen), memory)
+}
+
+#[tokio::test(start_paused = true)]
+async fn permits_that_come_before_the_asker_is_ready_are_taken_the_moment_it_is() {
+    let (waiting, store) = waiting_for_us(333);
+    governor_at(&store, 50);
+    p33_at(&store, 195);
+    let seen = wait(&waiting).await;
+    assert_eq!(seen.took, ms(333));
+    assert_eq!(
+        seen.found(),
+        [(0, 50, FoundBy::Push), (1, 195, FoundBy::Push)]
+    );
+    seen.assert_granted();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_asker_that_is_ready_after_the_deadline_still_has_its_grace_and_no_more() {
+    let (waiting, store) = waiting_for_us(1300);
+    governor_at(&store, 50);
+    p33_at(&store, 1199);
+    let seen = wait(&waiting).await;
+    assert_eq!(seen.took, ms(1300));
+    seen.assert_granted();
+
+    let (waiting, store) = waiting_for_us(1400);
+    governor_at(&store, 50);
+    p33_at(&store, 195);
+    let seen = wait(&waiting).await;
+    assert_eq!(seen.took, ms(1350));
+    assert_eq!(seen.code(), "permit_take_too_late");
+    assert!(store.holds(&plan(), "governor") && store.holds(&plan(), "p33"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_no_ends_the_wait_whether_the_asker_is_ready_or_not() {
+    struct Denied(Vec<Slot>, MemoryStore);
+
+    impl PermitStore for Denied {
+        type Watch = MemoryWatch;
+
+        fn permits(&self) -> &PermitSet {
+            self.1.permits()
+        }
+
+        fn watch(&self, plan: &PlanId) -> MemoryWatch {
+            self.1.watch(plan)
+        }
+
+        async fn take_all(&self, _: &Take) -> Result<Reply, StoreError> {
+            Ok(Reply::NotReady(self.0.clone()))
+        }
+    }
+
+    let slot = |content: &[u8]| Slot {
+        content: Some(content.into()),
+        ttl: Ttl::Seconds(60),
+    };
+    let denied = Denied(vec![slot(GOVERNOR), slot(b"no")], store());
+    let seen = wait(&denied).await;
+    assert_eq!(
+        (seen.took, &*seen.code()),
+        (ms(0), "invalid_p33_permit_format")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_is_somebody_elses_is_a_no_at_once() {
+    struct Others(MemoryStore);
+
+    impl PermitStore for Others {
+        type Watch = MemoryWatch;
+
+        fn permits(&self) -> &PermitSet {
+            self.0.permits()
+        }
+
+        fn watch(&self, plan: &PlanId) -> MemoryWatch {
+            self.0.watch(plan)
+        }
+
+        async fn take_all(&self, _: &Take) -> Result<Reply, StoreError> {
+            Ok(Reply::NotHeld)
+        }
+    }
+
+    let seen = wait(&Others(store())).await;
+    assert_eq!((seen.took, &*seen.code()), (ms(0), "claim_lost"));
+}

@@ -6,11 +6,12 @@ use crate::{
     config::at_address,
     endpoint::Endpoint,
     failure::Failure,
+    keys::slot_of,
     link::untold,
     server::{Context, Server},
-    take::{Answer, Order},
+    take::{Answer, Hold, Holder, Order},
 };
-use redis::{ConnectionInfo, RedisResult, Value, cmd};
+use redis::{ConnectionInfo, RedisResult, Value, cmd, from_redis_value};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
@@ -110,6 +111,17 @@ impl Cluster {
         Err(Failure::Refused(
             "the cluster's nodes keep pointing at each other".into(),
         ))
+    }
+
+    /// What the holders say of a plan, where they lie.
+    pub(crate) async fn hold(&self, holder: &Holder) -> Result<Hold, Failure> {
+        let answer = self.send(slot_of(&holder.hash), &holder.read()).await;
+        let field = answer.and_then(|answer| {
+            let answer = answer.extract_error()?;
+            from_redis_value::<Option<Vec<u8>>>(answer).map_err(Into::into)
+        });
+        let field = field.map_err(|error| Failure::of_read(&error))?;
+        Ok(holder.judge(field.as_deref()))
     }
 
     /// One command, where its slot lies.

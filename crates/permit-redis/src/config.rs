@@ -27,6 +27,7 @@ pub struct RedisConfig {
     pub(crate) receipt: KeyTemplate,
     pub(crate) receipt_ttl: Duration,
     pub(crate) kill_switch: String,
+    pub(crate) holders: Option<(String, String)>,
     pub(crate) followed: Vec<String>,
     pub(crate) response_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -95,6 +96,7 @@ impl RedisConfig {
             receipt,
             receipt_ttl: Duration::from_secs(21_600),
             kill_switch: "quantum:global:kill_switch".into(),
+            holders: None,
             followed: Vec::new(),
             response_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(2),
@@ -123,6 +125,17 @@ impl RedisConfig {
     /// else, a key of another type included, is on: what cannot be read is no permission.
     pub fn kill_switch(mut self, key: &str) -> Self {
         self.kill_switch = key.into();
+        self
+    }
+
+    /// Lets a plan's permits be taken only by the attempt that holds the plan. `hash` has a field for
+    /// each plan, which begins with the attempt that holds it and a word on how far it is, each with a
+    /// blank after it; it has to be `ready` for a take. Where the field is missing or begins with another
+    /// attempt the answer is [`permit_gate::Reply::NotHeld`], where the word is another one
+    /// [`permit_gate::Reply::NotReady`]. Looked at inside the atomic step where the hash lies in its
+    /// slot, else right after it. By default nothing of the kind is asked.
+    pub fn holders(mut self, hash: &str, ready: &str) -> Self {
+        self.holders = Some((hash.into(), ready.into()));
         self
     }
 

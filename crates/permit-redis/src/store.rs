@@ -9,7 +9,7 @@ use crate::{
     link::RedisLink,
     server::{Context, Server},
     stats::{Counters, Stats},
-    take::{Order, is_halted},
+    take::{Hold, Holder, HolderAt, Order, is_halted},
     watch::{Hub, RedisFollow, RedisWatch, Registry, WatchMode},
 };
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, StoreError, Take};
@@ -182,32 +182,60 @@ impl Inner {
     }
 
     async fn take_at(&self, server: &Server, take: &Take) -> Result<Reply, StoreError> {
-        let order = Order::new(&self.config, take, false);
+        let holder = Holder::of(&self.config, take).map_or(HolderAt::Nowhere, HolderAt::Here);
+        let order = Order::new(&self.config, take, false, holder);
         server.node.take(&order).await?.into_reply(&order)
     }
 
-    /// On a cluster the kill switch usually lies in another slot, out of the atomic step's reach.
-    /// Then it is read before the take, so that nothing is taken while it is on, and once more
-    /// after it, so that nothing is granted that was halted meanwhile.
+    /// On a cluster the kill switch and the holders usually lie in other slots, out of the atomic step's
+    /// reach. Then they are read before the take, so that nothing is taken while it must not be, and once
+    /// more after it, so that nothing is granted that was halted or lost meanwhile.
     async fn take_in(&self, cluster: &Cluster, take: &Take) -> Result<Reply, StoreError> {
-        let mut order = Order::new(&self.config, take, false);
-        let slot = slot_of(&self.config.kill_switch);
-        if slot == order.slot() {
-            return cluster.take(&order).await?.into_reply(&order);
+        let probe = Order::new(&self.config, take, true, HolderAt::Nowhere);
+        let switch = slot_of(&self.config.kill_switch);
+        let switch = (switch != probe.slot()).then_some(switch);
+        let (mut here, mut elsewhere) = (HolderAt::Nowhere, None);
+        match Holder::of(&self.config, take) {
+            Some(holder) if slot_of(&holder.hash) != probe.slot() => elsewhere = Some(holder),
+            Some(holder) => here = HolderAt::Here(holder),
+            None => {}
         }
-        order = Order::new(&self.config, take, true);
-        if self.is_halted(cluster, slot).await? {
-            return Ok(Reply::Halted);
+        let look = || async {
+            let halted = async {
+                match switch {
+                    Some(slot) => self.is_halted(cluster, slot).await,
+                    None => Ok(false),
+                }
+            };
+            let hold = async {
+                match &elsewhere {
+                    Some(holder) => cluster.hold(holder).await,
+                    None => Ok(Hold::Ready),
+                }
+            };
+            tokio::try_join!(halted, hold)
+        };
+        let before = look().await?;
+        match before {
+            (true, _) => return Ok(Reply::Halted),
+            (false, Hold::Lost) => return Ok(Reply::NotHeld),
+            (false, _) => {}
         }
+        if elsewhere.is_some() {
+            let ready = before.1 == Hold::Ready;
+            here = HolderAt::Elsewhere { ready };
+        }
+        let order = Order::new(&self.config, take, switch.is_some(), here);
         let reply = cluster.take(&order).await?.into_reply(&order)?;
-        if !matches!(reply, Reply::Taken(_)) {
+        if !matches!(reply, Reply::Taken(_)) || (switch.is_none() && elsewhere.is_none()) {
             return Ok(reply);
         }
-        // The permits are gone: a switch that cannot be read now counts as on.
-        match self.is_halted(cluster, slot).await {
-            Ok(false) => Ok(reply),
-            Ok(true) | Err(_) => Ok(Reply::Halted),
-        }
+        // The permits are gone: a switch that cannot be read now counts as on, a holder as lost.
+        Ok(match look().await {
+            Ok((false, Hold::Ready)) => reply,
+            Ok((true, _)) | Err(_) => Reply::Halted,
+            Ok((false, _)) => Reply::NotHeld,
+        })
     }
 
     async fn is_halted(&self, cluster: &Cluster, slot: u16) -> Result<bool, Failure> {

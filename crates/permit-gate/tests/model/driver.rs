@@ -233,6 +233,7 @@ fn why(block: &Block) -> Why {
         BlockReason::Missing { .. } => Why::Missing,
         BlockReason::Late => Why::TooLate,
         BlockReason::StoreUnavailable(_) | BlockReason::Unanswered => Why::NoAnswer,
+        BlockReason::NotHeld => unreachable!("the model's store knows no holders"),
         BlockReason::AlreadyAnswered => unreachable!("an answered gate is not polled"),
     }
 }

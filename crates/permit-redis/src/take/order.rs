@@ -2,6 +2,7 @@
 
 use crate::{config::RedisConfig, keys::slot_of};
 use permit_gate::{AttemptId, Reply, Slot, StoreError, Take, rule::MAX_PERMIT_BYTES};
+use redis::{Cmd, cmd};
 use std::time::Instant;
 
 use super::receipt::Receipt;
@@ -16,28 +17,106 @@ pub(crate) struct Order {
     pub(crate) receipt: String,
     /// The kill switch, where it lies in the same slot and can be read in the same step.
     pub(crate) switch: Option<String>,
+    /// Where the plan's holder stands.
+    pub(crate) holder: HolderAt,
     pub(crate) attempt: AttemptId,
     pub(crate) not_after: Instant,
     pub(crate) receipt_seconds: u64,
 }
 
+/// How a take learns whether its attempt holds the plan.
+#[derive(Debug)]
+pub(crate) enum HolderAt {
+    /// Nothing of the kind is asked.
+    Nowhere,
+    /// In this slot: looked at in the same step.
+    Here(Holder),
+    /// In another slot: it was looked at before, and held.
+    Elsewhere {
+        /// Whether it was ready as well.
+        ready: bool,
+    },
+}
+
+/// A plan's field in the hash of holders, and how it begins for one attempt.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pub(crate) hash: String,
+    pub(crate) plan: String,
+    /// While the attempt holds the plan.
+    pub(crate) held: String,
+    /// While it may take its permits as well.
+    pub(crate) ready: String,
+}
+
+/// What a field of holders says to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Lost,
+    NotReady,
+    Ready,
+}
+
+impl Holder {
+    /// Where the configuration asks for one.
+    pub(crate) fn of(config: &RedisConfig, take: &Take) -> Option<Self> {
+        let (hash, word) = config.holders.as_ref()?;
+        Some(Self {
+            hash: hash.clone(),
+            plan: take.plan.to_string(),
+            held: format!("{} ", take.attempt),
+            ready: format!("{} {word} ", take.attempt),
+        })
+    }
+
+    /// `HGET` of the field.
+    pub(crate) fn read(&self) -> Cmd {
+        let mut read = cmd("HGET");
+        read.arg(&self.hash).arg(&self.plan);
+        read
+    }
+
+    /// What it says; the script says the same.
+    pub(crate) fn judge(&self, field: Option<&[u8]>) -> Hold {
+        match field {
+            Some(field) if field.starts_with(self.ready.as_bytes()) => Hold::Ready,
+            Some(field) if field.starts_with(self.held.as_bytes()) => Hold::NotReady,
+            _ => Hold::Lost,
+        }
+    }
+}
+
 impl Order {
-    pub(crate) fn new(config: &RedisConfig, take: &Take, switch_elsewhere: bool) -> Self {
+    pub(crate) fn new(
+        config: &RedisConfig,
+        take: &Take,
+        switch_elsewhere: bool,
+        holder: HolderAt,
+    ) -> Self {
         Self {
             permits: config.keys.keys(&take.plan),
             receipt: config.receipt.key(&take.plan),
             switch: (!switch_elsewhere).then(|| config.kill_switch.clone()),
+            holder,
             attempt: take.attempt.clone(),
             not_after: take.not_after,
             receipt_seconds: config.receipt_ttl.as_secs().max(1),
         }
     }
 
-    /// All keys in the order both ways of taking read them: permits, receipt, kill switch.
+    /// All strings in the order both ways of taking read them: permits, receipt, kill switch.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         let rest = [Some(&self.receipt), self.switch.as_ref()];
         let all = self.permits.iter().chain(rest.into_iter().flatten());
         all.map(String::as_str)
+    }
+
+    /// The hash of holders, where it is looked at in the same step.
+    pub(crate) fn holder(&self) -> Option<&Holder> {
+        match &self.holder {
+            HolderAt::Here(holder) => Some(holder),
+            HolderAt::Nowhere | HolderAt::Elsewhere { .. } => None,
+        }
     }
 
     /// The slot they all lie in, on a cluster.
@@ -51,6 +130,8 @@ impl Order {
 pub(crate) enum Answer {
     Taken(Vec<Vec<u8>>),
     Missing(Vec<Slot>),
+    NotReady(Vec<Slot>),
+    NotHeld,
     Receipt(Vec<u8>),
     Halted,
     Late,
@@ -64,6 +145,8 @@ impl Answer {
         Ok(match self {
             Self::Taken(contents) => Reply::Taken(contents),
             Self::Missing(slots) => Reply::Missing(slots),
+            Self::NotReady(slots) => Reply::NotReady(slots),
+            Self::NotHeld => Reply::NotHeld,
             Self::Halted => Reply::Halted,
             Self::Late => Reply::Late,
             Self::Receipt(text) => match Receipt::read(&text, order.permits.len()) {

@@ -1,6 +1,6 @@
 //! Taking by script: one round trip, one atomic step.
 
-use super::order::{Answer, Order, READ_AT_MOST};
+use super::order::{Answer, HolderAt, Order, READ_AT_MOST};
 use crate::failure::Failure;
 use permit_gate::{Slot, Ttl};
 use redis::{Cmd, Script, Value, cmd};
@@ -20,15 +20,33 @@ pub(crate) fn load() -> Cmd {
 pub(crate) fn call(order: &Order, deadline: i64) -> Cmd {
     let mut call = cmd("EVALSHA");
     call.arg(SCRIPT.get_hash());
-    call.arg(order.permits.len() + 1 + usize::from(order.switch.is_some()));
+    let holder = order.holder();
+    let switch = usize::from(order.switch.is_some());
+    call.arg(order.permits.len() + 1 + switch + usize::from(holder.is_some()));
     for key in order.keys() {
         call.arg(key);
+    }
+    if let Some(holder) = holder {
+        call.arg(&holder.hash);
     }
     call.arg(order.permits.len())
         .arg(order.attempt.as_str())
         .arg(deadline)
         .arg(order.receipt_seconds)
-        .arg(READ_AT_MOST);
+        .arg(READ_AT_MOST)
+        .arg(switch);
+    match &order.holder {
+        HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => {}
+        HolderAt::Elsewhere { ready: false } => {
+            call.arg("not ready");
+        }
+        HolderAt::Here(holder) => {
+            call.arg("look")
+                .arg(&holder.plan)
+                .arg(&holder.held)
+                .arg(&holder.ready);
+        }
+    }
     call
 }
 
@@ -51,7 +69,9 @@ pub(crate) fn read(reply: Value, permits: usize) -> Result<(Answer, i64), Failur
             .filter(|contents| contents.len() == permits)
             .map(Answer::Taken),
         Some(Value::Int(0)) => match items.next().and_then(bytes).as_deref() {
-            Some(b"missing") => missing(&mut items, permits),
+            Some(b"missing") => slots(&mut items, permits).map(Answer::Missing),
+            Some(b"not ready") => slots(&mut items, permits).map(Answer::NotReady),
+            Some(b"not held") => Some(Answer::NotHeld),
             Some(b"receipt") => items.next().and_then(bytes).map(Answer::Receipt),
             Some(b"halted") => Some(Answer::Halted),
             Some(b"late") => Some(Answer::Late),
@@ -66,7 +86,7 @@ pub(crate) fn read(reply: Value, permits: usize) -> Result<(Answer, i64), Failur
     }
 }
 
-fn missing(items: &mut impl Iterator<Item = Value>, permits: usize) -> Option<Answer> {
+fn slots(items: &mut impl Iterator<Item = Value>, permits: usize) -> Option<Vec<Slot>> {
     let ttls: Vec<Ttl> = items
         .take(permits)
         .map(|ttl| match ttl {
@@ -85,7 +105,7 @@ fn missing(items: &mut impl Iterator<Item = Value>, permits: usize) -> Option<An
             }),
         })
         .collect::<Option<_>>()?;
-    (slots.len() == permits).then_some(Answer::Missing(slots))
+    (slots.len() == permits).then_some(slots)
 }
 
 fn bytes(value: Value) -> Option<Vec<u8>> {

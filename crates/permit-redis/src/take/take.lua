@@ -1,24 +1,30 @@
 -- Takes every permit of one plan, or none.
 --
--- KEYS  the n permits, the receipt, and the kill switch where it lies in their slot
+-- KEYS  the n permits, the receipt, and where they lie in the same slot the kill switch and the holders
 -- ARGV  n | attempt | last moment in server microseconds | receipt's seconds | bytes of a permit worth reading
+--       1 where the switch is among the keys, else 0
+--       nothing, or 'not ready', or 'look' | plan | how its holder's field begins for this attempt
+--       | how it begins once the attempt may take
 --
 -- Answers, always with the server's microseconds at the end:
 --   {1, content 1 .. n, now}                          taken
 --   {0, 'missing', ttl 1 .. n, content 1 .. n, now}   not taken; nil is the content of one that is not there
+--   {0, 'not ready', ttl 1 .. n, content 1 .. n, now} all there, not taken: the attempt may not take yet
+--   {0, 'not held', now}                              the plan is not this attempt's
 --   {0, 'receipt', receipt, now}                      taken before; the receipt says by whom
 --   {0, 'halted' | 'late' | 'unreadable', now}
 --
--- One MGET reads every key before anything can return: a server that tracks reads follows only
+-- One MGET reads every string before anything can return: a server that tracks reads follows only
 -- the keys that were really read.
 
 local n = tonumber(ARGV[1])
 local limit = tonumber(ARGV[5])
-local got = redis.call('MGET', unpack(KEYS))
+local strings = n + 1 + ARGV[6]
+local got = redis.call('MGET', unpack(KEYS, 1, strings))
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local receipt = KEYS[n + 1]
-local switch = KEYS[n + 2]
+local switch = ARGV[6] == '1' and KEYS[n + 2]
 
 -- Whatever is not plainly off is on. A key of another type is nil to MGET and yet exists.
 local function halted()
@@ -36,7 +42,19 @@ end
 if switch and halted() then
   return {0, 'halted', now}
 end
+local ready = ARGV[7] ~= 'not ready'
+if ARGV[7] == 'look' then
+  local holder = redis.call('HGET', KEYS[strings + 1], ARGV[8])
+  if not holder or string.sub(holder, 1, #ARGV[9]) ~= ARGV[9] then
+    return {0, 'not held', now}
+  end
+  ready = string.sub(holder, 1, #ARGV[10]) == ARGV[10]
+end
 if got[n + 1] then
+  -- Who has taken was ready: a store that says otherwise has gone back.
+  if not ready then
+    return {0, 'not held', now}
+  end
   return {0, 'receipt', got[n + 1], now}
 end
 if now > tonumber(ARGV[3]) then
@@ -54,8 +72,8 @@ for i = 1, n do
   end
 end
 
-if not all then
-  local answer = {0, 'missing'}
+if not all or not ready then
+  local answer = {0, all and 'not ready' or 'missing'}
   for i = 1, n do
     answer[2 + i] = redis.call('TTL', KEYS[i])
     answer[2 + n + i] = contents[i]

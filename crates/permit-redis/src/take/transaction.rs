@@ -2,7 +2,7 @@
 //! trips, and on a connection of its own: a watch belongs to its connection, not to its caller.
 
 use super::{
-    order::{Answer, Order, READ_AT_MOST, is_halted},
+    order::{Answer, Hold, HolderAt, Order, READ_AT_MOST, is_halted},
     receipt::Receipt,
 };
 use crate::{failure::Failure, node::Node};
@@ -56,6 +56,7 @@ struct Sight {
     receipt: Option<Vec<u8>>,
     receipt_exists: bool,
     halted: bool,
+    hold: Hold,
     ttls: Vec<i64>,
     now: i64,
 }
@@ -66,19 +67,31 @@ impl Sight {
         if self.halted {
             return Some(Answer::Halted);
         }
+        if self.hold == Hold::Lost {
+            return Some(Answer::NotHeld);
+        }
         if let Some(receipt) = &self.receipt {
-            return Some(Answer::Receipt(receipt.clone()));
+            return Some(match self.hold {
+                Hold::Ready => Answer::Receipt(receipt.clone()),
+                // Who has taken was ready: a store that says otherwise has gone back.
+                Hold::NotReady | Hold::Lost => Answer::NotHeld,
+            });
         }
         if self.now > deadline {
             return Some(Answer::Late);
         }
-        if self.contents.iter().any(Option::is_none) {
+        let missing = self.contents.iter().any(Option::is_none);
+        if missing || self.hold == Hold::NotReady {
             let slots = self.contents.iter().zip(&self.ttls);
             let slots = slots.map(|(content, ttl)| Slot {
                 content: content.clone(),
                 ttl: Ttl::from_redis(*ttl),
             });
-            return Some(Answer::Missing(slots.collect()));
+            let slots = slots.collect();
+            return Some(match missing {
+                true => Answer::Missing(slots),
+                false => Answer::NotReady(slots),
+            });
         }
         self.receipt_exists.then_some(Answer::NoReceipt)
     }
@@ -96,12 +109,13 @@ async fn look(connection: &mut MultiplexedConnection, order: &Order) -> RedisRes
     let mut reply: Vec<Value> = look.query_async(connection).await?;
     let now = micros(reply.pop())?;
     let ttls = reply.split_off(reply.len().saturating_sub(order.permits.len()));
-    let (contents, receipt, receipt_exists, halted) = keys_read(reply, order)?;
+    let (contents, receipt, receipt_exists, halted, hold) = keys_read(reply, order)?;
     Ok(Sight {
         contents,
         receipt,
         receipt_exists,
         halted,
+        hold,
         ttls: from_redis_value(Value::Array(ttls))?,
         now,
     })
@@ -127,7 +141,8 @@ async fn attempt(
         .arg((deadline / 1000).max(1))
         .ignore();
     prepare.cmd("WATCH").arg(&guard).ignore();
-    for key in order.keys() {
+    let holders = order.holder().map(|holder| holder.hash.as_str());
+    for key in order.keys().chain(holders) {
         prepare.cmd("WATCH").arg(key).ignore();
     }
     prepare.cmd("GET").arg(&guard);
@@ -137,9 +152,10 @@ async fn attempt(
     let (in_time, now, keys) = prepared
         .and_then(|reply| attempt_read(reply, order))
         .map_err(|e| Failure::of_read(&e))?;
-    let (contents, receipt, receipt_exists, halted) = keys;
+    let (contents, receipt, receipt_exists, halted, hold) = keys;
     let all: Option<Vec<Vec<u8>>> = contents.into_iter().collect();
-    let ready = in_time && !halted && receipt.is_none() && !receipt_exists;
+    let free = !halted && receipt.is_none() && !receipt_exists;
+    let ready = in_time && free && hold == Hold::Ready;
     let Some(contents) = all.filter(|_| ready) else {
         let unwatch: RedisResult<()> = cmd("UNWATCH").query_async(connection).await;
         unwatch.map_err(|e| Failure::of_read(&e))?;
@@ -182,7 +198,7 @@ fn micros(time: Option<Value>) -> RedisResult<i64> {
     Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 
-/// Three reads: all keys at once, and whether receipt and kill switch exist at all.
+/// All strings at once, whether receipt and kill switch exist at all, and the holder.
 fn read_keys(pipeline: &mut Pipeline, order: &Order) {
     let mut mget = cmd("MGET");
     for key in order.keys() {
@@ -193,11 +209,14 @@ fn read_keys(pipeline: &mut Pipeline, order: &Order) {
     if let Some(switch) = &order.switch {
         pipeline.cmd("EXISTS").arg(switch);
     }
+    if let Some(holder) = order.holder() {
+        pipeline.add_command(holder.read());
+    }
 }
 
-type Keys = (Vec<Option<Vec<u8>>>, Option<Vec<u8>>, bool, bool);
+type Keys = (Vec<Option<Vec<u8>>>, Option<Vec<u8>>, bool, bool, Hold);
 
-/// What [`read_keys`] brought: contents, receipt, whether the receipt's key exists, halted.
+/// What [`read_keys`] brought: contents, receipt, whether the receipt's key exists, halted, held.
 fn keys_read(reply: Vec<Value>, order: &Order) -> RedisResult<Keys> {
     let mut reply = reply.into_iter();
     let mut next = || reply.next().unwrap_or(Value::Nil);
@@ -210,9 +229,17 @@ fn keys_read(reply: Vec<Value>, order: &Order) -> RedisResult<Keys> {
         }
         None => false,
     };
+    let hold = match &order.holder {
+        HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => Hold::Ready,
+        HolderAt::Elsewhere { ready: false } => Hold::NotReady,
+        HolderAt::Here(holder) => {
+            let field: Option<Vec<u8>> = from_redis_value(next())?;
+            holder.judge(field.as_deref())
+        }
+    };
     let receipt = contents.pop().flatten();
     for content in contents.iter_mut().flatten() {
         content.truncate(READ_AT_MOST);
     }
-    Ok((contents, receipt, receipt_exists, halted))
+    Ok((contents, receipt, receipt_exists, halted, hold))
 }
