@@ -49,10 +49,10 @@ pub use journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent};
 pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
 pub use plan::{Action, Decision, GateSettings, Plan, Step};
 pub use ports::{
-    Claim, Clock, Halt, Mastership, Observed, OpenPlan, PlanLog, PortError, Ports, ProposalSource,
-    ResultLog, ServerId, Settled, Standing,
+    Claim, Clock, Halt, MAX_SWITCH_BYTES, Mastership, Observed, OpenPlan, PlanLog, PortError,
+    Ports, ProposalSource, ResultLog, ServerId, Settled, Standing,
 };
-pub use proposal::{Proposal, ProposalError, RawProposal};
+pub use proposal::{MAX_FIELD_BYTES, PROPOSAL_FIELDS, Proposal, ProposalError, RawProposal};
 pub use recovery::{RecoveryReport, recover};
 pub use result::{ApplyResult, StepResult};
 pub use room::{Occupancy, Room};

@@ -31,6 +31,10 @@ pub enum Halt {
     },
 }
 
+/// Most bytes of a kill switch's word, blanks included. A longer one cannot be understood, and a
+/// store need not carry it: one byte more is enough to see it.
+pub const MAX_SWITCH_BYTES: usize = 16;
+
 impl Halt {
     /// Whether nothing may be placed.
     pub fn is_on(&self) -> bool {
@@ -41,7 +45,11 @@ impl Halt {
     /// nothing do not; anything else cannot be understood and therefore halts. Case and blanks
     /// around the word do not count.
     pub fn from_switch(name: &str, word: &[u8]) -> Self {
-        match word.trim_ascii().to_ascii_lowercase().as_slice() {
+        let readable = &word[..word.len().min(MAX_SWITCH_BYTES + 1)];
+        match readable.trim_ascii().to_ascii_lowercase().as_slice() {
+            _ if word.len() > MAX_SWITCH_BYTES => Self::On {
+                by: format!("{name} (unreadable)"),
+            },
             b"false" | b"0" | b"no" | b"" => Self::Off,
             b"true" | b"1" | b"yes" => Self::On {
                 by: name.to_owned(),

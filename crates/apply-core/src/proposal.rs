@@ -6,6 +6,24 @@ use std::collections::HashMap;
 /// A proposal hash as it lies in the store: field names and values as text.
 pub type RawProposal = HashMap<String, String>;
 
+/// The fields of a proposal that mean something to us. A source reads these and no others, so that
+/// a rewrite of anything else is no change.
+pub const PROPOSAL_FIELDS: [&str; 9] = [
+    "harvest_action",
+    "kill_score",
+    "k_regime_flip",
+    "k_sigma_spike",
+    "k_ts_drop",
+    "k_age_penalty",
+    "new_sl_proposed",
+    "R_net",
+    "computed_at_utc",
+];
+
+/// Most bytes of one field of a proposal. A longer one refuses the proposal; a source should not
+/// even carry it, and reads its size first.
+pub const MAX_FIELD_BYTES: usize = 256;
+
 /// What a field of the proposal said: a finite number and nothing else.
 ///
 /// Scores are ratios, not money, and plan ids are defined over binary floats; that is why these,
@@ -81,6 +99,16 @@ pub enum ProposalError {
         /// What it said, cut to 60 characters.
         value: String,
     },
+    /// A field longer than [`MAX_FIELD_BYTES`].
+    #[error("proposal for {symbol}: {field} has {size} bytes, at most {MAX_FIELD_BYTES} are read")]
+    TooLong {
+        /// The symbol.
+        symbol: Symbol,
+        /// The field.
+        field: &'static str,
+        /// Its size in bytes.
+        size: u64,
+    },
     /// The key holds something else than a hash of UTF-8 text.
     #[error("proposal for {symbol} cannot be read: {why}")]
     Unreadable {
@@ -98,6 +126,7 @@ impl ProposalError {
             Self::Missing { symbol, .. }
             | Self::NotANumber { symbol, .. }
             | Self::Negative { symbol, .. }
+            | Self::TooLong { symbol, .. }
             | Self::Unreadable { symbol, .. } => symbol,
         }
     }
@@ -108,6 +137,7 @@ impl ProposalError {
             Self::Missing { .. } => "proposal_field_missing",
             Self::NotANumber { .. } => "proposal_not_a_number",
             Self::Negative { .. } => "proposal_negative_score",
+            Self::TooLong { .. } => "proposal_field_too_long",
             Self::Unreadable { .. } => "proposal_unreadable",
         }
     }
@@ -118,6 +148,9 @@ impl Proposal {
     /// read is passed over.
     pub fn parse(symbol: &Symbol, raw: &RawProposal) -> Result<Self, ProposalError> {
         let fields = Fields { symbol, raw };
+        for field in PROPOSAL_FIELDS {
+            fields.check_size(field)?;
+        }
         let kill_score = fields.required("kill_score")?;
         if kill_score.0 < 0.0 {
             return Err(ProposalError::Negative {
@@ -153,6 +186,18 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    fn check_size(&self, field: &'static str) -> Result<(), ProposalError> {
+        let size = self.raw.get(field).map_or(0, String::len);
+        match size <= MAX_FIELD_BYTES {
+            true => Ok(()),
+            false => Err(ProposalError::TooLong {
+                symbol: self.symbol.clone(),
+                field,
+                size: u64::try_from(size).unwrap_or(u64::MAX),
+            }),
+        }
+    }
+
     /// The field's text; an empty one is how the brain writes "none".
     fn text(&self, field: &str) -> Option<&'a str> {
         self.raw
@@ -249,6 +294,22 @@ mod tests {
         for (field, value) in [("harvest_action", ""), ("kill_score", "")] {
             let error = parse(&[(field, value)]).unwrap_err();
             assert!(matches!(error, ProposalError::Missing { field: named, .. } if named == field));
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_too_long_is_refused_with_its_size_and_the_limit() {
+        let longest = "x".repeat(MAX_FIELD_BYTES);
+        assert!(parse(&[("harvest_action", &longest)]).is_ok());
+        let longer = "x".repeat(MAX_FIELD_BYTES + 1);
+        for field in PROPOSAL_FIELDS {
+            let error = parse(&[(field, &longer)]).unwrap_err();
+            assert_eq!(error.code(), "proposal_field_too_long");
+            let told = error.to_string();
+            for part in [field, "BTCUSDT", "257", "256"] {
+                assert!(told.contains(part), "{told}");
+            }
+            assert!(!told.contains("xxx"), "{told}");
         }
     }
 

@@ -7,11 +7,12 @@ use crate::{
     open::{self, Gone},
 };
 use apply_core::{
-    ApplyResult, Claim, Halt, Intent, Observed, OpenPlan, Plan, PlanLog, PortError, ProposalError,
-    ProposalSource, RawProposal, ResultLog, Standing, Symbol,
+    ApplyResult, Claim, Halt, Intent, MAX_FIELD_BYTES, MAX_SWITCH_BYTES, Observed, OpenPlan,
+    PROPOSAL_FIELDS, Plan, PlanLog, PortError, ProposalError, ProposalSource, RawProposal,
+    ResultLog, Standing, Symbol,
 };
 use futures_util::future::{try_join, try_join_all};
-use permit_gate::{AttemptId, PlanId};
+use permit_gate::{AttemptId, MAX_ID, PlanId};
 use permit_redis::{LinkAt, RedisConfig, RedisLink};
 use redis::{Pipeline, RedisError, Script, ScriptInvocation, Value};
 use std::{
@@ -21,20 +22,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-
-/// The fields of a proposal that mean something to us. Read by name, so that a hash cannot grow
-/// our memory, and so that a rewrite of anything else is no change.
-const PROPOSAL_FIELDS: [&str; 9] = [
-    "harvest_action",
-    "kill_score",
-    "k_regime_flip",
-    "k_sigma_spike",
-    "k_ts_drop",
-    "k_age_penalty",
-    "new_sl_proposed",
-    "R_net",
-    "computed_at_utc",
-];
 
 /// Proposals, plans and results on Redis. Clones share the connections, which come back by
 /// themselves; nothing is sent twice behind the caller's back.
@@ -51,6 +38,9 @@ pub struct RedisBoard {
 }
 
 struct Scripts {
+    holds: Script,
+    look: Script,
+    scan: Script,
     claim: Script,
     announce: Script,
     publish: Script,
@@ -87,6 +77,9 @@ impl RedisBoard {
             keys: Arc::new(keys),
             config: Arc::new(config),
             scripts: Arc::new(Scripts {
+                holds: Script::new(include_str!("holds.lua")),
+                look: Script::new(include_str!("look.lua")),
+                scan: Script::new(include_str!("scan.lua")),
                 claim: Script::new(include_str!("claim.lua")),
                 announce: Script::new(include_str!("announce.lua")),
                 publish: Script::new(include_str!("publish.lua")),
@@ -157,9 +150,9 @@ impl RedisBoard {
             Ok((proposals, switch)) => {
                 let halt = read_switch(&self.keys.kill_switch, &switch);
                 let each = symbols.iter().zip(proposals);
-                each.map(|(symbol, fields)| {
+                each.map(|(symbol, look)| {
                     Ok(Observed {
-                        proposal: read_proposal(symbol, fields),
+                        proposal: read_proposal(symbol, look),
                         halt: halt.clone(),
                     })
                 })
@@ -169,52 +162,64 @@ impl RedisBoard {
         }
     }
 
-    async fn look_here(&self, symbols: &[Symbol]) -> Result<(Vec<Content>, Content), RedisError> {
+    async fn look_here(&self, symbols: &[Symbol]) -> Result<(Vec<Value>, Value), RedisError> {
+        let call = self.look_of(symbols);
         let mut look = redis::pipe();
-        for symbol in symbols {
-            look.add_command(self.read_of(symbol));
-        }
-        look.cmd("GET")
-            .arg(&self.keys.kill_switch)
-            // One of them being unreadable says nothing about the others.
+        look.invoke_script(&call)
+            .add_command(self.switch_of())
+            // A switch that cannot be read says nothing about the proposals.
             .ignore_errors();
-        let answers: Vec<Value> = look.query_async(&mut self.connection()).await?;
-        let mut contents: Vec<Content> = answers
-            .into_iter()
-            .map(|answer| match answer {
-                Value::ServerError(error) => Err(RedisError::from(error).to_string()),
-                content => Ok(content),
-            })
-            .collect();
-        let missing = || Err("the server did not answer".to_owned());
-        let switch = contents.pop().unwrap_or_else(missing);
-        Ok((contents, switch))
+        let mut at = self.connection();
+        let (mut looks, mut switch): (Value, Value) = look.query_async(&mut at).await?;
+        if matches!(&looks, Value::ServerError(error) if error.code() == "NOSCRIPT") {
+            call.load_async(&mut at).await?;
+            (looks, switch) = look.query_async(&mut at).await?;
+        }
+        Ok((redis::from_redis_value(looks.extract_error()?)?, switch))
     }
 
     /// On a cluster each of them lies somewhere else. The switch is read last: what is off then was
     /// off when the proposals were read, or was turned on before and off again.
-    async fn look_around(&self, symbols: &[Symbol]) -> Result<(Vec<Content>, Content), RedisError> {
+    async fn look_around(&self, symbols: &[Symbol]) -> Result<(Vec<Value>, Value), RedisError> {
         let looks = symbols.iter().map(|symbol| async {
             let mut at = self.link.at(&self.proposal_of(symbol));
-            content(self.read_of(symbol).query_async(&mut at).await)
+            let call = self.look_of(std::slice::from_ref(symbol));
+            let (look,): (Value,) = call.invoke_async(&mut at).await?;
+            Ok::<_, RedisError>(look)
         });
         let proposals = try_join_all(looks).await?;
         Ok((proposals, self.read_switch().await?))
     }
 
-    async fn read_switch(&self) -> Result<Content, RedisError> {
-        let key = &self.keys.kill_switch;
-        let mut get = redis::cmd("GET");
-        content(get.arg(key).query_async(&mut self.link.at(key)).await)
+    async fn read_switch(&self) -> Result<Value, RedisError> {
+        let mut at = self.link.at(&self.keys.kill_switch);
+        match self.switch_of().query_async(&mut at).await {
+            // A key of another type is an answer about that key; any other error is about the asking.
+            Err(error) if error.code() == Some("WRONGTYPE") => Ok(Value::Nil),
+            answer => answer,
+        }
     }
 
     fn proposal_of(&self, symbol: &Symbol) -> String {
         format!("{}{symbol}", self.keys.proposal)
     }
 
-    fn read_of(&self, symbol: &Symbol) -> redis::Cmd {
-        let mut read = redis::cmd("HMGET");
-        read.arg(self.proposal_of(symbol)).arg(&PROPOSAL_FIELDS);
+    fn look_of(&self, symbols: &[Symbol]) -> ScriptInvocation<'_> {
+        let mut call = self.scripts.look.arg(MAX_FIELD_BYTES);
+        call.arg(&PROPOSAL_FIELDS);
+        for symbol in symbols {
+            call.key(self.proposal_of(symbol));
+        }
+        call
+    }
+
+    /// As much of the switch as any word of it may have, and a byte more. No switch is as empty as an
+    /// empty one.
+    fn switch_of(&self) -> redis::Cmd {
+        let mut read = redis::cmd("GETRANGE");
+        read.arg(&self.keys.kill_switch)
+            .arg(0)
+            .arg(MAX_SWITCH_BYTES);
         read
     }
 
@@ -223,10 +228,14 @@ impl RedisBoard {
     /// its connection up and has one of its own, which may lead to another server than the one that
     /// took the entry, where one was promoted in between: that one has to have it, too.
     async fn acknowledged(&self, plan: &PlanId, entry: &str) -> Result<(), PortError> {
+        let holds = &self.scripts.holds;
+        let mut compare = holds.key(&self.keys.open);
+        compare.arg(plan.as_str()).arg(entry);
         let mut ask = Pipeline::new();
-        ask.cmd("HGET")
-            .arg(&self.keys.open)
-            .arg(plan.as_str())
+        // Loaded each time: it may be another server.
+        ask.load_script(holds)
+            .ignore()
+            .invoke_script(&compare)
             .cmd("SET")
             .arg(format!("{}:acknowledged", self.keys.open))
             .arg(&self.config.instance.process)
@@ -237,8 +246,7 @@ impl RedisBoard {
             .arg(REPLICA_WAIT.as_millis() as u64);
         let answers = self.link.apart(&self.keys.open, &ask).await;
         let answers = answers.map_err(failed("hear from a replica"))?;
-        let noted =
-            matches!(answers.first(), Some(Value::BulkString(there)) if there == entry.as_bytes());
+        let noted = matches!(answers.first(), Some(Value::Int(1)));
         let copied = matches!(answers.last(), Some(Value::Int(replicas)) if *replicas > 0);
         match (noted, copied) {
             (true, true) => Ok(()),
@@ -262,17 +270,6 @@ impl RedisBoard {
             Ok(done) => Ok(done == 1),
             Err(error) => Err(failed(doing)(error)),
         }
-    }
-}
-
-/// What a key holds, or why that cannot be read.
-type Content = Result<Value, String>;
-
-/// A key of another type is an answer about that key; any other error is about the asking.
-fn content(answer: Result<Value, RedisError>) -> Result<Content, RedisError> {
-    match answer {
-        Err(error) if error.code() == Some("WRONGTYPE") => Ok(Err(error.to_string())),
-        answer => answer.map(Ok),
     }
 }
 
@@ -360,9 +357,15 @@ impl PlanLog for RedisBoard {
     }
 
     async fn fetch_abandoned(&self) -> Result<Vec<OpenPlan>, PortError> {
-        open::fetch_abandoned(&self.link, &self.keys, &self.config.instance, &self.gone)
-            .await
-            .map_err(failed("read the open plans"))
+        open::fetch_abandoned(
+            &self.link,
+            &self.scripts.scan,
+            &self.keys,
+            &self.config.instance,
+            &self.gone,
+        )
+        .await
+        .map_err(failed("read the open plans"))
     }
 
     async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
@@ -384,7 +387,8 @@ impl PlanLog for RedisBoard {
         }
         call.arg(plan.as_str())
             .arg(open::held_by(attempt))
-            .arg(open::NOTED);
+            .arg(open::NOTED)
+            .arg(MAX_SWITCH_BYTES);
         let mut at = self.connection();
         let stands = async {
             let stands = call.invoke_async::<Vec<Value>>(&mut at).await;
@@ -401,13 +405,11 @@ impl PlanLog for RedisBoard {
                     let switch = self.read_switch().await;
                     switch.map_err(failed("read the kill switch"))
                 };
-                let (stands, switch) = try_join(stands, switch).await?;
-                let unreadable = Value::SimpleString(String::new());
-                (stands, switch.unwrap_or(unreadable))
+                try_join(stands, switch).await?
             }
         };
         Ok(match stands.first() {
-            Some(Value::Int(1)) => match read_switch(&keys.kill_switch, &Ok(switch)) {
+            Some(Value::Int(1)) => match read_switch(&keys.kill_switch, &switch) {
                 Halt::Off => Standing::Holds { asked_at },
                 Halt::On { by } => Standing::Halted { by },
             },
@@ -459,12 +461,15 @@ impl RedisBoard {
     /// Whether the claim that the contract names is free, or this attempt's already.
     async fn may_claim(&self, plan: &Plan, attempt: &AttemptId) -> Result<bool, PortError> {
         let claim = self.contracts_claim(plan);
-        let holder: Option<Vec<u8>> = redis::cmd("GET")
+        // One byte more than an attempt may have: a longer holder is somebody else.
+        let holder: Vec<u8> = redis::cmd("GETRANGE")
             .arg(&claim)
+            .arg(0)
+            .arg(MAX_ID)
             .query_async(&mut self.link.at(&claim))
             .await
             .map_err(failed("read the claim"))?;
-        Ok(holder.is_none_or(|holder| holder == attempt.as_str().as_bytes()))
+        Ok(holder.is_empty() || holder == attempt.as_str().as_bytes())
     }
 
     /// Shows the claim under the name that the contract gives it.
@@ -512,14 +517,26 @@ fn add_fields(call: &mut ScriptInvocation<'_>, fields: Vec<(&'static str, String
     }
 }
 
-fn read_proposal(symbol: &Symbol, fields: Content) -> Result<Option<RawProposal>, ProposalError> {
+/// What `look.lua` says of one proposal.
+fn read_proposal(symbol: &Symbol, look: Value) -> Result<Option<RawProposal>, ProposalError> {
     let unreadable = |why: String| ProposalError::Unreadable {
         symbol: symbol.clone(),
         why,
     };
-    let fields = fields.map_err(unreadable)?;
-    let values: Vec<Option<Vec<u8>>> =
-        redis::from_redis_value(fields).map_err(|error| unreadable(error.to_string()))?;
+    let another = || unreadable("the server's answer has another shape".into());
+    let Value::Array(look) = look else {
+        return Err(another());
+    };
+    let values: Vec<Option<Vec<u8>>> = match <[Value; 2]>::try_from(look) {
+        Ok([Value::Int(0), values]) => {
+            redis::from_redis_value(values).map_err(|error| unreadable(error.to_string()))?
+        }
+        Ok([Value::Int(2), Value::BulkString(why)]) => {
+            return Err(unreadable(String::from_utf8_lossy(&why).into_owned()));
+        }
+        Ok(_) => return Err(another()),
+        Err(look) => return Err(too_long(symbol, &look).unwrap_or_else(another)),
+    };
     let mut raw = RawProposal::new();
     for (field, value) in PROPOSAL_FIELDS.into_iter().zip(values) {
         let Some(value) = value else { continue };
@@ -530,10 +547,23 @@ fn read_proposal(symbol: &Symbol, fields: Content) -> Result<Option<RawProposal>
     Ok((!raw.is_empty()).then_some(raw))
 }
 
-fn read_switch(key: &str, content: &Content) -> Halt {
+fn too_long(symbol: &Symbol, look: &[Value]) -> Option<ProposalError> {
+    let [Value::Int(1), Value::BulkString(named), Value::Int(size)] = look else {
+        return None;
+    };
+    let field = PROPOSAL_FIELDS
+        .into_iter()
+        .find(|field| field.as_bytes() == named)?;
+    Some(ProposalError::TooLong {
+        symbol: symbol.clone(),
+        field,
+        size: u64::try_from(*size).unwrap_or(u64::MAX),
+    })
+}
+
+fn read_switch(key: &str, content: &Value) -> Halt {
     match content {
-        Ok(Value::Nil) => Halt::Off,
-        Ok(Value::BulkString(word)) => Halt::from_switch(key, word),
+        Value::BulkString(word) => Halt::from_switch(key, word),
         _ => Halt::On {
             by: format!("{key} (unreadable)"),
         },

@@ -5,8 +5,9 @@
 
 use crate::config::{Instance, Keys};
 use apply_core::{Intent, OpenPlan, Plan, PortError, Step, Symbol};
-use permit_gate::{AttemptId, PlanId};
+use permit_gate::{AttemptId, MAX_ID, PlanId};
 use permit_redis::RedisLink;
+use redis::{Script, Value};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -118,9 +119,60 @@ impl Gone {
 /// How many open plans one look reads; the rest is read when these are done.
 const AT_MOST: usize = 4096;
 
+/// How many entries one round trip reads.
+const PAGE: usize = 512;
+
+/// Most bytes of an entry: several times what this program writes.
+const MAX_ENTRY_BYTES: usize = 4096;
+
+/// One entry of the scan: its text, or its size where it is too long.
+fn read_entry(plan: &[u8], entry: Value) -> Result<(PlanId, String, Entry), String> {
+    let plan = String::from_utf8_lossy(plan);
+    let plan = PlanId::new(&plan).map_err(|error| error.to_string())?;
+    let text = match entry {
+        Value::BulkString(text) => String::from_utf8(text).map_err(|error| error.to_string()),
+        Value::Int(size) => Err(format!(
+            "it has {size} bytes, at most {MAX_ENTRY_BYTES} are read"
+        )),
+        _ => Err("the server's answer has another shape".into()),
+    };
+    let read = text.and_then(|text| match serde_json::from_str(&text) {
+        Ok(entry) => Ok((text, entry)),
+        Err(error) => Err(error.to_string()),
+    });
+    match read {
+        Ok((text, entry)) => Ok((plan, text, entry)),
+        Err(why) => Err(format!("plan {plan}: {why}")),
+    }
+}
+
+/// Entries that this program did not write: there is nothing to conclude from them.
+#[derive(Default)]
+struct Unreadable {
+    count: usize,
+    /// What is wrong with the first one.
+    first: Option<String>,
+}
+
+impl Unreadable {
+    fn add(&mut self, why: String) {
+        self.count += 1;
+        self.first.get_or_insert(why);
+    }
+
+    /// One line, however many there are.
+    fn tell(&self, hash: &str) {
+        if let Some(first) = &self.first {
+            let count = self.count;
+            tracing::error!("{count} entries of {hash} are no open plans, the first: {first}");
+        }
+    }
+}
+
 /// Every open plan that nobody works on.
 pub(crate) async fn fetch_abandoned(
     link: &RedisLink,
+    scan: &Script,
     keys: &Keys,
     instance: &Instance,
     gone: &Gone,
@@ -128,25 +180,17 @@ pub(crate) async fn fetch_abandoned(
     let hash = &keys.open;
     let mut connection = link.at(hash);
     let mut entries: Vec<(PlanId, String, Entry)> = Vec::new();
+    let mut unreadable = Unreadable::default();
     let mut cursor = 0_u64;
     loop {
-        let (next, fields): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
-            .arg(hash)
-            .arg(cursor)
-            .arg("COUNT")
-            .arg(512)
-            .query_async(&mut connection)
-            .await?;
-        for (plan, text) in fields {
-            match (PlanId::new(&plan), serde_json::from_str(&text)) {
-                (Ok(plan), Ok(entry)) => entries.push((plan, text, entry)),
-                // Not written by this program: there is nothing to conclude from it.
-                (Ok(_), Err(error)) => {
-                    tracing::error!(%plan, %error, "an open plan cannot be read, look at {hash}");
-                }
-                (Err(error), _) => {
-                    tracing::error!(%error, "an open plan has no id, look at {hash}");
-                }
+        let mut call = scan.key(hash);
+        call.arg(cursor).arg(PAGE).arg(MAX_ID).arg(MAX_ENTRY_BYTES);
+        let (next, fields): (u64, Vec<(Vec<u8>, Value)>) =
+            call.invoke_async(&mut connection).await?;
+        for (plan, entry) in fields {
+            match read_entry(&plan, entry) {
+                Ok(entry) => entries.push(entry),
+                Err(why) => unreadable.add(why),
             }
         }
         cursor = next;
@@ -154,6 +198,7 @@ pub(crate) async fn fetch_abandoned(
             break;
         }
     }
+    unreadable.tell(hash);
     let others: BTreeSet<&str> = entries
         .iter()
         .map(|(_, _, entry)| entry.owner.as_str())

@@ -19,7 +19,7 @@ const TTL: Duration = Duration::from_secs(21_600);
 struct Bench {
     board: RedisBoard,
     redis: MultiplexedConnection,
-    _server: RedisServer,
+    server: RedisServer,
 }
 
 async fn bench() -> Bench {
@@ -29,7 +29,7 @@ async fn bench() -> Bench {
             .await
             .unwrap(),
         redis: server.connection().await,
-        _server: server,
+        server,
     }
 }
 
@@ -130,6 +130,70 @@ async fn a_proposal_of_another_type_or_encoding_is_refused_and_the_switch_still_
     assert!(
         matches!(&seen.proposal, Err(ProposalError::Unreadable { why, .. }) if why.contains("kill_score"))
     );
+}
+
+#[tokio::test]
+async fn a_field_that_is_too_long_is_refused_by_name_and_does_not_travel() {
+    let mut bench = bench().await;
+    let eth: Symbol = "ETHUSDT".parse().unwrap();
+    let () = bench
+        .redis
+        .hset("quantum:harvest:proposal:ETHUSDT", "harvest_action", "HOLD")
+        .await
+        .unwrap();
+    for field in apply_core::PROPOSAL_FIELDS {
+        let () = bench
+            .redis
+            .hset("quantum:harvest:proposal:BTCUSDT", "kill_score", "0.1")
+            .await
+            .unwrap();
+        bench.propose(&[(field, &"x".repeat(8 << 20))]).await;
+        let before = bench.server.bytes_sent().await;
+        let (btc, eth) = (btc(), eth.clone());
+        let (long, other) = tokio::join!(bench.board.fetch(&btc), bench.board.fetch(&eth));
+        let travelled = bench.server.bytes_sent().await - before;
+        assert!(travelled < 32 * 1024, "{field}: {travelled} bytes");
+        let error = long.unwrap().proposal.unwrap_err();
+        assert_eq!(error.code(), "proposal_field_too_long");
+        let told = error.to_string();
+        assert!(
+            told.contains(field) && told.contains("8388608") && told.contains("256"),
+            "{told}"
+        );
+        assert!(other.unwrap().proposal.unwrap().is_some());
+        let () = bench
+            .redis
+            .del("quantum:harvest:proposal:BTCUSDT")
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_kill_switch_that_is_too_long_halts_and_does_not_travel() {
+    let mut bench = bench().await;
+    let long = format!("false{}", " ".repeat(8 << 20));
+    let () = bench.redis.set(KILL_SWITCH, long).await.unwrap();
+    let before = bench.server.bytes_sent().await;
+    assert!(bench.board.fetch(&btc()).await.unwrap().halt.is_on());
+    assert!(bench.board.fetch_halt(&btc()).await.unwrap().is_on());
+    let travelled = bench.server.bytes_sent().await - before;
+    assert!(travelled < 32 * 1024, "{travelled} bytes");
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_its_scripts_is_told_again() {
+    let mut bench = bench().await;
+    bench.propose(&[("harvest_action", "HOLD")]).await;
+    for _ in 0..2 {
+        let () = redis::cmd("SCRIPT")
+            .arg("FLUSH")
+            .query_async(&mut bench.redis)
+            .await
+            .unwrap();
+        let seen = bench.board.fetch(&btc()).await.unwrap();
+        assert_eq!(seen.proposal.unwrap().unwrap()["harvest_action"], "HOLD");
+    }
 }
 
 #[tokio::test]
@@ -410,7 +474,7 @@ async fn looks_that_come_together_go_together() {
     };
     assert_eq!(calls("hmget"), SYMBOLS);
     // The switch is read once a round trip: eight of 128 symbols, and the first few alone.
-    assert!(calls("get") <= 16, "{} round trips", calls("get"));
+    assert!(calls("getrange") <= 16, "{} round trips", calls("getrange"));
 }
 
 #[tokio::test]

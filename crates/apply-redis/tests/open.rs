@@ -222,6 +222,22 @@ async fn an_open_plan_that_cannot_be_read_hides_no_other() {
 }
 
 #[tokio::test]
+async fn an_open_plan_that_is_too_long_does_not_travel_and_hides_no_other() {
+    let mut bench = bench().await;
+    let plan = plan("PARTIAL_75");
+    let before = bench.board("a", "a1").await;
+    before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    let long = "x".repeat(8 << 20);
+    let () = bench.redis.hset(OPEN, "long", &long).await.unwrap();
+    let () = bench.redis.hset(OPEN, &long, "{}").await.unwrap();
+    let now = bench.board("a", "a2").await;
+    let before = bench.server.bytes_sent().await;
+    assert_eq!(now.fetch_abandoned().await.unwrap().len(), 1);
+    let travelled = bench.server.bytes_sent().await - before;
+    assert!(travelled < 32 * 1024, "{travelled} bytes");
+}
+
+#[tokio::test]
 async fn how_the_server_persists_is_read_from_the_server() {
     let plain = bench().await;
     let plain = plain.board("a", "a1").await.durability().await.unwrap();

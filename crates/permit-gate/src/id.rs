@@ -10,7 +10,8 @@ pub struct IdError {
     max: usize,
 }
 
-const MAX_ID: usize = 64;
+/// Most bytes of an id.
+pub const MAX_ID: usize = 64;
 
 fn checked(text: &str) -> Result<Arc<str>, IdError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');

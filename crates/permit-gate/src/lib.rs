@@ -67,7 +67,7 @@ pub mod trading;
 pub use drive::{Ask, Timer, wait_and_take};
 pub use gate::{Event, FoundBy, Gate, Next, WaitPolicy};
 pub use grant::{Block, BlockReason, Grant, GrantedPermit};
-pub use id::{AttemptId, IdError, PlanDigest, PlanId, Subject};
+pub use id::{AttemptId, IdError, MAX_ID, PlanDigest, PlanId, Subject};
 pub use memory::{MemoryStore, MemoryWatch};
 pub use rule::{Malformed, ReasonCode, Refusal, Rule, Terms};
 pub use set::{Permit, PermitMask, PermitSet, PermitSetError};

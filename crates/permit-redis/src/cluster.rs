@@ -95,15 +95,16 @@ impl Cluster {
         ))
     }
 
-    /// The content of a key in `slot`, and whether it exists at all.
+    /// The first bytes of a key in `slot`, as [`Node::read`] reads them.
     pub(crate) async fn read(
         &self,
         key: &str,
+        at_most: usize,
         slot: u16,
-    ) -> Result<(Option<Vec<u8>>, bool), Failure> {
+    ) -> Result<Option<Vec<u8>>, Failure> {
         let mut server = self.owner(slot)?;
         for _ in 0..HOPS {
-            match server.node.read(key).await {
+            match server.node.read(key, at_most).await {
                 Err(failure) => server = self.follow(failure).await?,
                 answer => return answer,
             }

@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     link::untold,
     stats::Counters,
-    take::{Answer, Order, script, transaction},
+    take::{Answer, Order, read, script, transaction},
     watch::Registry,
 };
 use redis::{
@@ -126,14 +126,14 @@ impl Node {
         answer
     }
 
-    /// The content of a key and whether it exists at all.
-    pub(crate) async fn read(&self, key: &str) -> Result<(Option<Vec<u8>>, bool), Failure> {
+    /// The first bytes of a key, empty where there is none; `None` where it is of another type.
+    pub(crate) async fn read(&self, key: &str, at_most: usize) -> Result<Option<Vec<u8>>, Failure> {
         let mut connection = self.live()?.connection;
-        let mut read = redis::pipe();
-        read.cmd("MGET").arg(key).cmd("EXISTS").arg(key);
-        let read: RedisResult<((Option<Vec<u8>>,), bool)> = read.query_async(&mut connection).await;
-        let ((content,), exists) = read.map_err(|e| Failure::of_read(&e))?;
-        Ok((content, exists))
+        match read(key, at_most).query_async(&mut connection).await {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
+            Err(error) => Err(Failure::of_read(&error)),
+        }
     }
 
     /// Any command that changes nothing.

@@ -9,7 +9,7 @@ use crate::{
     link::RedisLink,
     server::{Context, Server},
     stats::{Counters, Stats},
-    take::{Hold, Holder, HolderAt, Order, is_halted},
+    take::{Hold, Holder, HolderAt, Order, SWITCH_AT_MOST, is_halted},
     watch::{Hub, RedisFollow, RedisWatch, Registry, WatchMode},
 };
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, StoreError, Take};
@@ -239,8 +239,8 @@ impl Inner {
     }
 
     async fn is_halted(&self, cluster: &Cluster, slot: u16) -> Result<bool, Failure> {
-        let (content, exists) = cluster.read(&self.config.kill_switch, slot).await?;
-        Ok(is_halted(content.as_deref(), exists))
+        let word = cluster.read(&self.config.kill_switch, SWITCH_AT_MOST, slot);
+        Ok(is_halted(word.await?.as_deref()))
     }
 }
 

@@ -5,7 +5,9 @@
 mod common;
 
 use common::{KILL_SWITCH, Proxy, RedisBench, plan, take};
-use permit_gate::{PermitStore, Reply, Slot, StoreError, Ttl, contract::Bench};
+use permit_gate::{
+    PermitStore, Reply, Slot, StoreError, Ttl, contract::Bench, rule::MAX_PERMIT_BYTES,
+};
 use permit_redis::{RedisConfig, RedisPermitStore};
 use redis::{aio::MultiplexedConnection, cmd};
 use redis_harness::RedisServer;
@@ -188,6 +190,59 @@ async fn a_permit_of_another_type_is_there_and_unreadable() {
 }
 
 #[tokio::test]
+async fn of_a_value_that_is_too_long_only_its_beginning_travels() {
+    let long = vec![b' '; 8 << 20];
+    for (server, bench) in both_ways().await {
+        let mut link = server.connection().await;
+        let (missing, all, taken, halted) = (plan("m"), plan("a"), plan("t"), plan("h"));
+        bench.write(&missing, "p33", &long, None).await;
+        bench.write(&all, "governor", b"g", None).await;
+        bench.write(&all, "p33", &long, None).await;
+        put_both(&bench, &taken).await;
+        put_both(&bench, &halted).await;
+        let set = |key: &str| cmd("SET").arg(key).arg(&long).to_owned();
+        let () = set("quantum:apply:inflight:t")
+            .query_async(&mut link)
+            .await
+            .unwrap();
+        let before = server.bytes_sent().await;
+        let reply = bench.store.take_all(&take(&missing, "a")).await.unwrap();
+        let Reply::Missing(slots) = reply else {
+            panic!("{reply:?}");
+        };
+        let beginning = slots[1].content.as_ref().unwrap();
+        assert_eq!(beginning.len(), MAX_PERMIT_BYTES + 1);
+        let reply = bench.store.take_all(&take(&all, "a")).await.unwrap();
+        let again = bench.store.take_all(&take(&all, "a")).await.unwrap();
+        assert_eq!(reply, again, "the receipt holds what was taken");
+        assert!(
+            matches!(reply, Reply::Taken(contents) if contents[1].len() == MAX_PERMIT_BYTES + 1)
+        );
+        let answer = bench.store.take_all(&take(&taken, "a")).await;
+        assert!(
+            matches!(answer, Err(StoreError::Unreadable(_))),
+            "{answer:?}"
+        );
+        let () = set(KILL_SWITCH).query_async(&mut link).await.unwrap();
+        let reply = bench.store.take_all(&take(&halted, "a")).await.unwrap();
+        assert_eq!(reply, Reply::Halted);
+        let travelled = server.bytes_sent().await - before;
+        assert!(travelled < 256 * 1024, "{travelled} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_permit_that_is_empty_is_there() {
+    for (_server, bench) in both_ways().await {
+        let plan = plan("p");
+        bench.write(&plan, "governor", b"", None).await;
+        bench.write(&plan, "p33", b"", None).await;
+        let reply = bench.store.take_all(&take(&plan, "a")).await.unwrap();
+        assert_eq!(reply, Reply::Taken(vec![vec![], vec![]]));
+    }
+}
+
+#[tokio::test]
 async fn what_lies_where_the_receipt_belongs_is_never_overwritten() {
     for (server, bench) in both_ways().await {
         let mut link = server.connection().await;
@@ -232,7 +287,7 @@ async fn a_server_short_of_memory_refuses_before_anything_is_gone() {
 
 #[tokio::test]
 async fn a_right_that_is_missing_is_an_error_and_no_grant() {
-    for right in ["-mget", "-set", "-time"] {
+    for right in ["-getrange", "-set", "-time"] {
         let server = RedisServer::builder()
             .acl("worker on >secret ~quantum:* &* +@all")
             .start()

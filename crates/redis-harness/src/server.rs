@@ -71,6 +71,19 @@ impl RedisServer {
         connect(&self.url()).await
     }
 
+    /// Bytes that the server has sent to all its clients since it started.
+    pub async fn bytes_sent(&self) -> u64 {
+        let mut link = self.connection().await;
+        let mut info = redis::cmd("INFO");
+        let asked = info.arg("stats").query_async::<String>(&mut link).await;
+        let stats = asked.unwrap_or_else(|error| panic!("no statistics: {error}"));
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        let bytes = line.and_then(|bytes| bytes.trim().parse().ok());
+        bytes.unwrap_or_else(|| panic!("the server counts no bytes: {stats}"))
+    }
+
     /// SIGKILL: the server gets no chance to tidy up. [`RedisServer::restart`] brings it back.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -5,4 +5,4 @@ mod receipt;
 pub(crate) mod script;
 pub(crate) mod transaction;
 
-pub(crate) use order::{Answer, Hold, Holder, HolderAt, Order, is_halted};
+pub(crate) use order::{Answer, Hold, Holder, HolderAt, Order, SWITCH_AT_MOST, is_halted, read};

@@ -10,6 +10,15 @@ use super::receipt::Receipt;
 /// Bytes of a permit that are worth reading: one more than any permit may have.
 pub(crate) const READ_AT_MOST: usize = MAX_PERMIT_BYTES + 1;
 
+/// Bytes of a kill switch that are worth reading: one more than any word of it may have, blanks around
+/// it included.
+pub(crate) const SWITCH_AT_MOST: usize = 17;
+
+/// Most bytes of a receipt beside the permits: version, attempt, time, and a length each.
+const RECEIPT_HEAD: usize = 256;
+/// Of a length and what parts it from the next.
+const MAX_DIGITS: usize = 8;
+
 /// What a server has to know to take a plan's permits.
 #[derive(Debug)]
 pub(crate) struct Order {
@@ -119,6 +128,18 @@ impl Order {
         }
     }
 
+    /// Bytes of the receipt that are worth reading: one more than this order's may have.
+    pub(crate) fn receipt_at_most(&self) -> usize {
+        RECEIPT_HEAD + self.permits.len() * (READ_AT_MOST + MAX_DIGITS) + 1
+    }
+
+    /// How many bytes of each of [`Order::keys`] are worth reading.
+    pub(crate) fn at_most(&self) -> impl Iterator<Item = usize> {
+        let permits = self.permits.iter().map(|_| READ_AT_MOST);
+        let switch = self.switch.iter().map(|_| SWITCH_AT_MOST);
+        permits.chain([self.receipt_at_most()]).chain(switch)
+    }
+
     /// The slot they all lie in, on a cluster.
     pub(crate) fn slot(&self) -> u16 {
         slot_of(&self.receipt)
@@ -165,12 +186,19 @@ fn unreadable_receipt() -> StoreError {
     StoreError::Unreadable("what lies under the receipt's key is no receipt".into())
 }
 
-/// Whether a kill switch with this content is on. `exists` tells a key of another type, which is
-/// nil to MGET, from no key. Whatever is not plainly off is on; the script says the same.
-pub(crate) fn is_halted(content: Option<&[u8]>, exists: bool) -> bool {
+/// The command that reads as much of a string as is worth reading.
+pub(crate) fn read(key: &str, at_most: usize) -> Cmd {
+    let mut read = cmd("GETRANGE");
+    read.arg(key).arg(0).arg(at_most - 1);
+    read
+}
+
+/// Whether a kill switch that begins like this is on; `None` is a key of another type. Whatever is not
+/// plainly off is on; the script says the same.
+pub(crate) fn is_halted(content: Option<&[u8]>) -> bool {
     let Some(content) = content else {
-        return exists;
+        return true;
     };
     let word = content.trim_ascii().to_ascii_lowercase();
-    content.len() > 16 || !matches!(&*word, b"" | b"false" | b"0" | b"no")
+    content.len() >= SWITCH_AT_MOST || !matches!(&*word, b"" | b"false" | b"0" | b"no")
 }

@@ -1,6 +1,6 @@
 //! Taking by script: one round trip, one atomic step.
 
-use super::order::{Answer, HolderAt, Order, READ_AT_MOST};
+use super::order::{Answer, HolderAt, Order, READ_AT_MOST, SWITCH_AT_MOST};
 use crate::failure::Failure;
 use permit_gate::{Slot, Ttl};
 use redis::{Cmd, Script, Value, cmd};
@@ -34,7 +34,8 @@ pub(crate) fn call(order: &Order, deadline: i64) -> Cmd {
         .arg(deadline)
         .arg(order.receipt_seconds)
         .arg(READ_AT_MOST)
-        .arg(switch);
+        .arg(order.receipt_at_most())
+        .arg(switch * SWITCH_AT_MOST);
     match &order.holder {
         HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => {}
         HolderAt::Elsewhere { ready: false } => {

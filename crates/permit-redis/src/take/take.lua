@@ -1,8 +1,8 @@
 -- Takes every permit of one plan, or none.
 --
 -- KEYS  the n permits, the receipt, and where they lie in the same slot the kill switch and the holders
--- ARGV  n | attempt | last moment in server microseconds | receipt's seconds | bytes of a permit worth reading
---       1 where the switch is among the keys, else 0
+-- ARGV  n | attempt | last moment in server microseconds | receipt's seconds
+--       | bytes worth reading of a permit, of the receipt, of the switch, 0 where it is not among the keys
 --       nothing, or 'not ready', or 'look' | plan | how its holder's field begins for this attempt
 --       | how it begins once the attempt may take
 --
@@ -14,60 +14,80 @@
 --   {0, 'receipt', receipt, now}                      taken before; the receipt says by whom
 --   {0, 'halted' | 'late' | 'unreadable', now}
 --
--- One MGET reads every string before anything can return: a server that tracks reads follows only
--- the keys that were really read.
+-- Of each string its beginning is read, so that a value of any size costs no more than that. All are
+-- read before anything can return: a server that tracks reads follows only the keys that were really read.
 
 local n = tonumber(ARGV[1])
-local limit = tonumber(ARGV[5])
-local strings = n + 1 + ARGV[6]
-local got = redis.call('MGET', unpack(KEYS, 1, strings))
+local most = {permit = tonumber(ARGV[5]), receipt = tonumber(ARGV[6]), switch = tonumber(ARGV[7])}
+
+-- The beginning of a string, empty where there is none; false where the key is of another type. Any
+-- other failure ends the script.
+local function read(key, bytes)
+  local text = redis.pcall('GETRANGE', key, 0, bytes - 1)
+  if type(text) == 'string' then
+    return text
+  end
+  if string.find(text.err, '^WRONGTYPE') then
+    return false
+  end
+  return redis.call('GETRANGE', key, 0, bytes - 1)
+end
+
+local contents = {}
+for i = 1, n do
+  contents[i] = read(KEYS[i], most.permit)
+end
+local receipt = KEYS[n + 1]
+local taken = read(receipt, most.receipt)
+local switch = most.switch > 0 and read(KEYS[n + 2], most.switch)
+local strings = n + 1 + (most.switch > 0 and 1 or 0)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local receipt = KEYS[n + 1]
-local switch = ARGV[6] == '1' and KEYS[n + 2]
 
--- Whatever is not plainly off is on. A key of another type is nil to MGET and yet exists.
+-- Whatever is not plainly off is on.
 local function halted()
-  local value = got[n + 2]
-  if not value then
-    return redis.call('EXISTS', switch) == 1
-  end
-  if #value > 16 then
+  if not switch or #switch == most.switch then
     return true
   end
-  local word = string.lower(string.match(value, '^%s*(.-)%s*$'))
+  local word = string.lower(string.match(switch, '^%s*(.-)%s*$'))
   return not (word == '' or word == 'false' or word == '0' or word == 'no')
 end
 
-if switch and halted() then
+if most.switch > 0 and halted() then
   return {0, 'halted', now}
 end
-local ready = ARGV[7] ~= 'not ready'
-if ARGV[7] == 'look' then
-  local holder = redis.call('HGET', KEYS[strings + 1], ARGV[8])
-  if not holder or string.sub(holder, 1, #ARGV[9]) ~= ARGV[9] then
+local ready = ARGV[8] ~= 'not ready'
+if ARGV[8] == 'look' then
+  local holder = redis.call('HGET', KEYS[strings + 1], ARGV[9])
+  if not holder or string.sub(holder, 1, #ARGV[10]) ~= ARGV[10] then
     return {0, 'not held', now}
   end
-  ready = string.sub(holder, 1, #ARGV[10]) == ARGV[10]
+  ready = string.sub(holder, 1, #ARGV[11]) == ARGV[11]
 end
-if got[n + 1] then
+if taken and taken ~= '' then
   -- Who has taken was ready: a store that says otherwise has gone back.
   if not ready then
     return {0, 'not held', now}
   end
-  return {0, 'receipt', got[n + 1], now}
+  if #taken == most.receipt then
+    return {0, 'unreadable', now}
+  end
+  return {0, 'receipt', taken, now}
 end
 if now > tonumber(ARGV[3]) then
   return {0, 'late', now}
 end
 
-local contents, lengths, all = {}, {}, true
+-- An empty permit is there, and is no yes; one that is not there reads the same.
+local ttls, lengths, all = {}, {}, true
 for i = 1, n do
-  if got[i] then
-    contents[i] = string.sub(got[i], 1, limit)
+  if contents[i] == '' then
+    ttls[i] = redis.call('TTL', KEYS[i])
+    contents[i] = ttls[i] ~= -2 and ''
+  end
+  if contents[i] then
     lengths[i] = #contents[i]
   else
-    contents[i] = false
     all = false
   end
 end
@@ -75,7 +95,7 @@ end
 if not all or not ready then
   local answer = {0, all and 'not ready' or 'missing'}
   for i = 1, n do
-    answer[2 + i] = redis.call('TTL', KEYS[i])
+    answer[2 + i] = ttls[i] or redis.call('TTL', KEYS[i])
     answer[2 + n + i] = contents[i]
   end
   answer[3 + 2 * n] = now
@@ -83,7 +103,7 @@ if not all or not ready then
 end
 
 -- Receipt first: where memory is short it is this line that fails, and nothing is gone yet. NX: a
--- key of another type was nil above and is not to be overwritten.
+-- receipt that is empty, or a key of another type, is not to be overwritten.
 local text = '1 ' .. ARGV[2] .. ' ' .. string.format('%.0f', now) .. ' ' .. table.concat(lengths, ',')
   .. '\n' .. table.concat(contents)
 if not redis.call('SET', receipt, text, 'EX', ARGV[4], 'NX') then

@@ -2,7 +2,7 @@
 //! trips, and on a connection of its own: a watch belongs to its connection, not to its caller.
 
 use super::{
-    order::{Answer, Hold, HolderAt, Order, READ_AT_MOST, is_halted},
+    order::{Answer, Hold, HolderAt, Order, is_halted, read},
     receipt::Receipt,
 };
 use crate::{failure::Failure, node::Node};
@@ -52,11 +52,7 @@ pub(crate) async fn take(
 
 /// Everything about a plan at one moment.
 struct Sight {
-    contents: Vec<Option<Vec<u8>>>,
-    receipt: Option<Vec<u8>>,
-    receipt_exists: bool,
-    halted: bool,
-    hold: Hold,
+    keys: Keys,
     ttls: Vec<i64>,
     now: i64,
 }
@@ -64,14 +60,14 @@ struct Sight {
 impl Sight {
     /// The answer, unless everything is there to be taken.
     fn answer(&self, deadline: i64) -> Option<Answer> {
-        if self.halted {
+        if self.keys.halted {
             return Some(Answer::Halted);
         }
-        if self.hold == Hold::Lost {
+        if self.keys.hold == Hold::Lost {
             return Some(Answer::NotHeld);
         }
-        if let Some(receipt) = &self.receipt {
-            return Some(match self.hold {
+        if let Some(receipt) = &self.keys.receipt {
+            return Some(match self.keys.hold {
                 Hold::Ready => Answer::Receipt(receipt.clone()),
                 // Who has taken was ready: a store that says otherwise has gone back.
                 Hold::NotReady | Hold::Lost => Answer::NotHeld,
@@ -80,9 +76,9 @@ impl Sight {
         if self.now > deadline {
             return Some(Answer::Late);
         }
-        let missing = self.contents.iter().any(Option::is_none);
-        if missing || self.hold == Hold::NotReady {
-            let slots = self.contents.iter().zip(&self.ttls);
+        let missing = self.keys.contents.iter().any(Option::is_none);
+        if missing || self.keys.hold == Hold::NotReady {
+            let slots = self.keys.contents.iter().zip(&self.ttls);
             let slots = slots.map(|(content, ttl)| Slot {
                 content: content.clone(),
                 ttl: Ttl::from_redis(*ttl),
@@ -93,14 +89,15 @@ impl Sight {
                 false => Answer::NotReady(slots),
             });
         }
-        self.receipt_exists.then_some(Answer::NoReceipt)
+        self.keys.no_receipt.then_some(Answer::NoReceipt)
     }
 }
 
 /// Looks, in one atomic step; safe on a shared connection.
 async fn look(connection: &mut MultiplexedConnection, order: &Order) -> RedisResult<Sight> {
     let mut look = pipe();
-    look.atomic();
+    // A key of another type is an answer about that key.
+    look.atomic().ignore_errors();
     read_keys(&mut look, order);
     for key in &order.permits {
         look.cmd("TTL").arg(key);
@@ -109,14 +106,9 @@ async fn look(connection: &mut MultiplexedConnection, order: &Order) -> RedisRes
     let mut reply: Vec<Value> = look.query_async(connection).await?;
     let now = micros(reply.pop())?;
     let ttls = reply.split_off(reply.len().saturating_sub(order.permits.len()));
-    let (contents, receipt, receipt_exists, halted, hold) = keys_read(reply, order)?;
     Ok(Sight {
-        contents,
-        receipt,
-        receipt_exists,
-        halted,
-        hold,
-        ttls: from_redis_value(Value::Array(ttls))?,
+        keys: keys_read(reply, order)?,
+        ttls: from_redis_value(Value::Array(ttls).extract_error()?)?,
         now,
     })
 }
@@ -152,10 +144,9 @@ async fn attempt(
     let (in_time, now, keys) = prepared
         .and_then(|reply| attempt_read(reply, order))
         .map_err(|e| Failure::of_read(&e))?;
-    let (contents, receipt, receipt_exists, halted, hold) = keys;
-    let all: Option<Vec<Vec<u8>>> = contents.into_iter().collect();
-    let free = !halted && receipt.is_none() && !receipt_exists;
-    let ready = in_time && free && hold == Hold::Ready;
+    let free = !keys.halted && keys.receipt.is_none() && !keys.no_receipt;
+    let ready = in_time && free && keys.hold == Hold::Ready;
+    let all: Option<Vec<Vec<u8>>> = keys.contents.into_iter().collect();
     let Some(contents) = all.filter(|_| ready) else {
         let unwatch: RedisResult<()> = cmd("UNWATCH").query_async(connection).await;
         unwatch.map_err(|e| Failure::of_read(&e))?;
@@ -198,48 +189,68 @@ fn micros(time: Option<Value>) -> RedisResult<i64> {
     Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 
-/// All strings at once, whether receipt and kill switch exist at all, and the holder.
+/// The beginning of each string, whether permits and receipt exist at all, since one that is empty reads
+/// like none, and the holder.
 fn read_keys(pipeline: &mut Pipeline, order: &Order) {
-    let mut mget = cmd("MGET");
-    for key in order.keys() {
-        mget.arg(key);
+    for (key, at_most) in order.keys().zip(order.at_most()) {
+        pipeline.add_command(read(key, at_most));
     }
-    pipeline.add_command(mget);
-    pipeline.cmd("EXISTS").arg(&order.receipt);
-    if let Some(switch) = &order.switch {
-        pipeline.cmd("EXISTS").arg(switch);
+    for key in order.permits.iter().chain([&order.receipt]) {
+        pipeline.cmd("EXISTS").arg(key);
     }
     if let Some(holder) = order.holder() {
         pipeline.add_command(holder.read());
     }
 }
 
-type Keys = (Vec<Option<Vec<u8>>>, Option<Vec<u8>>, bool, bool, Hold);
+/// What [`read_keys`] brought.
+struct Keys {
+    /// `None` where a permit is not there or of another type.
+    contents: Vec<Option<Vec<u8>>>,
+    receipt: Option<Vec<u8>>,
+    /// Something lies under the receipt's key and is none.
+    no_receipt: bool,
+    halted: bool,
+    hold: Hold,
+}
 
-/// What [`read_keys`] brought: contents, receipt, whether the receipt's key exists, halted, held.
 fn keys_read(reply: Vec<Value>, order: &Order) -> RedisResult<Keys> {
     let mut reply = reply.into_iter();
     let mut next = || reply.next().unwrap_or(Value::Nil);
-    let mut contents: Vec<Option<Vec<u8>>> = from_redis_value(next())?;
-    let receipt_exists: bool = from_redis_value(next())?;
+    let permits: Vec<Value> = order.permits.iter().map(|_| next()).collect();
+    let receipt = beginning(next())?;
     let halted = match order.switch {
-        Some(_) => {
-            let exists: bool = from_redis_value(next())?;
-            is_halted(contents.pop().flatten().as_deref(), exists)
-        }
+        Some(_) => is_halted(beginning(next())?.as_deref()),
         None => false,
     };
+    let mut contents = Vec::new();
+    for permit in permits {
+        let there: bool = from_redis_value(next().extract_error()?)?;
+        contents.push(beginning(permit)?.filter(|_| there));
+    }
+    let receipt_exists: bool = from_redis_value(next().extract_error()?)?;
+    let receipt = receipt.filter(|text| !text.is_empty() && text.len() < order.receipt_at_most());
     let hold = match &order.holder {
         HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => Hold::Ready,
         HolderAt::Elsewhere { ready: false } => Hold::NotReady,
         HolderAt::Here(holder) => {
-            let field: Option<Vec<u8>> = from_redis_value(next())?;
+            let field: Option<Vec<u8>> = from_redis_value(next().extract_error()?)?;
             holder.judge(field.as_deref())
         }
     };
-    let receipt = contents.pop().flatten();
-    for content in contents.iter_mut().flatten() {
-        content.truncate(READ_AT_MOST);
+    Ok(Keys {
+        contents,
+        no_receipt: receipt_exists && receipt.is_none(),
+        receipt,
+        halted,
+        hold,
+    })
+}
+
+/// The beginning of a string, empty where there is none; `None` where the key is of another type.
+fn beginning(value: Value) -> RedisResult<Option<Vec<u8>>> {
+    match value {
+        Value::ServerError(error) if error.code() == "WRONGTYPE" => Ok(None),
+        value => Ok(Some(from_redis_value(value.extract_error()?)?)),
     }
-    Ok((contents, receipt, receipt_exists, halted, hold))
 }
