@@ -9,7 +9,7 @@ use apply_core::{
 use exchange_client::{
     self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, NotExecuted, OrderReport,
     PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopReport,
-    StopSettlement, StopStatus, SymbolRules, Unconfirmed, Unresolved, VenueTime,
+    StopSettlement, StopStatus, StopTrace, SymbolRules, Unconfirmed, Unresolved, VenueTime,
 };
 use futures_util::future::join;
 use permit_gate::PlanId;
@@ -155,7 +155,10 @@ impl Exchange for Venue {
             }
             Err(error) => return not_sent(error),
         };
-        let intent = prepared.intent().clone();
+        let intent = CloseIntent {
+            at_most: Some(order.quantity()),
+            ..prepared.intent().clone()
+        };
         if side_of(intent.side) != order.side()
             || intent.client_order_id.as_str() != order.client_order_id()
         {
@@ -230,7 +233,11 @@ impl Exchange for Venue {
             .parse()
             .map_err(|_| unfit(&"the order's number is none"))?;
         let earned = client
-            .fetch_profit_of(&venue_symbol(symbol)?, order_id, fill.executed_qty)
+            .fetch_profit_of(
+                &venue_symbol(symbol)?,
+                order_id,
+                (client_side(fill.side), fill.executed_qty),
+            )
             .await
             .map_err(unavailable)?;
         Ok(earned.map(|earned| Profit {
@@ -287,12 +294,22 @@ impl Exchange for Venue {
             let id = client_order_id(plan)
                 .parse::<ClientAlgoId>()
                 .map_err(|error| unfit(&error))?;
-            let (_, window) = untrace(symbol, plan, trace)?;
-            Ok((client, id, window))
+            let (intent, window) = untrace(symbol, plan, trace)?;
+            let stop = StopTrace {
+                id,
+                symbol: intent.symbol,
+                side: intent.side,
+                position_side: intent.position_side,
+                quantity: None,
+                at_most: intent.at_most,
+                trigger: None,
+                working_type: None,
+            };
+            Ok((client, stop, window))
         });
         match asked {
-            Ok((client, id, window)) => {
-                let found = look_for_stop(client, &id, window, false).await;
+            Ok((client, stop, window)) => {
+                let found = look_for_stop(client, &stop, window, false).await;
                 as_it_stands(found, trace.side, false)
             }
             Err(error) => StopReplacement::Unknown {
@@ -343,7 +360,7 @@ async fn finish_stop(
         .as_ref()
         .map_or(window, |unknown| unknown.window);
     let shown = unconfirmed.seen.is_some();
-    let found = look_for_stop(client, intent.id(), window, shown).await;
+    let found = look_for_stop(client, &intent.trace(), window, shown).await;
     let found = as_it_stands(found, side, shown);
     if !matches!(found, StopReplacement::Placed(_)) {
         return found;
@@ -363,15 +380,16 @@ async fn finish_stop(
 /// for as long as the venue may be behind itself.
 async fn look_for_stop(
     client: &Client,
-    id: &ClientAlgoId,
+    stop: &StopTrace,
     window: SendWindow,
     shown: bool,
 ) -> StopSettlement {
     let started = tokio::time::Instant::now();
     loop {
-        let settlement = client.settle_stop(id, window, PATIENCE).await;
+        let settlement = client.settle_stop(stop, window, PATIENCE).await;
         let patience = match &settlement {
-            StopSettlement::Unresolved(_) => VENUE_AWAY,
+            StopSettlement::Unresolved(Unresolved::NoAnswer(_)) => VENUE_AWAY,
+            StopSettlement::Unresolved(_) => VENUE_BEHIND,
             StopSettlement::NeverArrived if shown => VENUE_BEHIND,
             StopSettlement::NeverArrived | StopSettlement::Known(_) => return settlement,
         };
@@ -472,6 +490,13 @@ fn side_of(side: client::Side) -> Side {
     }
 }
 
+fn client_side(side: Side) -> client::Side {
+    match side {
+        Side::Buy => client::Side::Buy,
+        Side::Sell => client::Side::Sell,
+    }
+}
+
 fn fill(report: &OrderReport, quantity: Decimal) -> Fill {
     Fill {
         order_id: report.order_id.to_string(),
@@ -488,6 +513,7 @@ fn trace(intent: &CloseIntent, window: SendWindow) -> OrderTrace {
         side: side_of(intent.side),
         position_side: intent.position_side.to_string(),
         position_before: intent.position_before,
+        at_most: intent.at_most,
         signed_from: window.not_before.as_millis(),
         signed_until: window.not_after.as_millis(),
         receive_window: window.recv_window,
@@ -504,6 +530,7 @@ fn trace_of(report: &OrderReport, now: VenueTime) -> OrderTrace {
             .unwrap_or(PositionSide::Both)
             .to_string(),
         position_before: None,
+        at_most: None,
         signed_from: now.as_millis(),
         signed_until: now.as_millis(),
         receive_window: Duration::ZERO,
@@ -523,12 +550,13 @@ fn untrace(
         client_order_id: client_order_id(plan)
             .parse::<ClientOrderId>()
             .map_err(|error| unfit(&error))?,
-        side: match trace.side {
-            Side::Buy => client::Side::Buy,
-            Side::Sell => client::Side::Sell,
-        },
+        side: client_side(trace.side),
         position_side,
         position_before: trace.position_before,
+        // A journal of an earlier version lacks it; nothing larger than the position is ever sent.
+        at_most: trace
+            .at_most
+            .or_else(|| trace.position_before.map(|held| held.abs())),
     };
     let window = SendWindow {
         not_before: VenueTime::from_millis(trace.signed_from),

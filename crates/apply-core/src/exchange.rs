@@ -106,6 +106,14 @@ pub struct OrderTrace {
     /// The signed position before it, in base units.
     #[serde(with = "text::optional")]
     pub position_before: Option<Decimal>,
+    /// The most that was sent, in base units: the order's quantity, or the whole position while the quantity is not
+    /// decided. What the venue reports beyond it is not believed.
+    #[serde(
+        with = "text::optional",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub at_most: Option<Decimal>,
     /// Not signed before this moment, in milliseconds since 1970 on the venue's clock.
     pub signed_from: u64,
     /// Not signed after this moment, on the same clock.

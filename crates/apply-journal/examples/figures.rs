@@ -76,6 +76,7 @@ fn intent(n: usize) -> Intent {
             side: Side::Sell,
             position_side: "BOTH".into(),
             position_before: None,
+            at_most: None,
             signed_from: 1_769_301_008_000,
             signed_until: 1_769_301_010_250,
             receive_window: Duration::from_millis(1500),

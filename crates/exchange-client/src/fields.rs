@@ -13,14 +13,26 @@ use crate::time::VenueTime;
 #[error("{place}: {problem}")]
 pub struct DecodeError {
     place: Cow<'static, str>,
-    problem: String,
+    problem: Box<str>,
+    contradicts: bool,
 }
 
 impl DecodeError {
     pub(crate) fn new(place: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
         Self {
             place: place.into(),
-            problem: problem.into(),
+            problem: problem.into().into_boxed_str(),
+            contradicts: false,
+        }
+    }
+
+    pub(crate) fn contradiction(
+        place: impl Into<Cow<'static, str>>,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self {
+            contradicts: true,
+            ..Self::new(place, problem)
         }
     }
 
@@ -28,6 +40,12 @@ impl DecodeError {
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// True where the field can be read and says something else than was sent.
+    #[must_use]
+    pub fn is_contradiction(&self) -> bool {
+        self.contradicts
     }
 }
 
@@ -121,6 +139,19 @@ pub(crate) fn optional<'a, T>(
     read: impl FnOnce(&'static str, Field<'a>) -> Result<T, DecodeError>,
 ) -> Result<Option<T>, DecodeError> {
     field.map(|_| read(name, field)).transpose()
+}
+
+/// Whether an answer about one thing is about that thing.
+pub(crate) fn same<T: PartialEq + std::fmt::Display>(
+    name: &'static str,
+    sent: T,
+    told: T,
+) -> Result<(), DecodeError> {
+    if sent == told {
+        return Ok(());
+    }
+    let problem = format!("{sent} was sent, the answer says {told}");
+    Err(DecodeError::contradiction(name, problem))
 }
 
 fn unreadable(name: &'static str, found: &str, expected: &str) -> DecodeError {

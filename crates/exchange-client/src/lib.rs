@@ -3,7 +3,7 @@
 //! This crate closes positions, moves protective stops and says what became of each order. A submission ends in one of
 //! four ways — accepted, rejected, not sent, **unknown** — and an unknown one is asked about, never sent again: there is at
 //! most one POST for a client order id. Numbers are exact decimals, what a reply leaves out is absent rather than zero, and
-//! what cannot be read is an error that names the field. Orders only ever make a position smaller. It speaks to two test
+//! what cannot be read, or contradicts what was sent, is an error that names the field. Orders only ever make a position smaller. It speaks to two test
 //! hosts and to loopback and refuses every other address; it follows no redirect, uses no proxy, retries no order, and
 //! prints no secret.
 //!
@@ -80,14 +80,15 @@ mod outcome;
 mod position;
 mod reply;
 mod rules;
+mod sent;
 mod settings;
 mod submission;
 mod time;
 mod transport;
 
 pub use client::{
-    Client, ClockReading, CloseIntent, Evidence, NotExecuted, PreparedOrder, Settlement, StopError,
-    StopIntent, StopReplacement, StopSettlement, Submitting, Unconfirmed, Unresolved,
+    Client, ClockReading, Evidence, NotExecuted, PreparedOrder, Settlement, StopError, StopIntent,
+    StopReplacement, StopSettlement, Submitting, Unconfirmed, Unresolved,
 };
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::exchange_info::ExchangeInfo;
@@ -107,6 +108,7 @@ pub use names::{
 pub use position::{CloseError, Position};
 pub use reply::Reply;
 pub use rules::{Grid, Quantity, RuleError, SymbolRules, TriggerPrice};
+pub use sent::{CloseIntent, StopTrace};
 pub use settings::Settings;
 pub use submission::{
     LANDING_SLACK, NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,

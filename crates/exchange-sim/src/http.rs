@@ -3,8 +3,9 @@
 //! The venue writes its bytes itself because its faults are about bytes: a reset after execution, a body that
 //! stops half-way, one byte at a time. Chunked request bodies are refused (411).
 
-use std::{fmt::Write as _, io};
+use std::{collections::BTreeMap, fmt::Write as _, io};
 
+use serde_json::Value;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 const MAX_HEAD: usize = 32 * 1024;
@@ -172,6 +173,28 @@ impl Reply {
             headers: vec![("Content-Type".into(), "text/html".into())],
             body: body.to_owned(),
         }
+    }
+
+    /// The same reply with these fields of its body, or of each entry of it, overwritten. A body that is no JSON stays as
+    /// it is.
+    pub(crate) fn altered(mut self, fields: &BTreeMap<String, Value>) -> Self {
+        let Ok(mut body) = serde_json::from_str::<Value>(&self.body) else {
+            return self;
+        };
+        let entries = match &mut body {
+            Value::Array(entries) => entries.as_mut_slice(),
+            single => std::slice::from_mut(single),
+        };
+        for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
+            for (name, value) in fields {
+                match value {
+                    Value::Null => drop(entry.remove(name)),
+                    value => drop(entry.insert(name.clone(), value.clone())),
+                }
+            }
+        }
+        self.body = body.to_string();
+        self
     }
 
     pub(crate) fn header(mut self, name: &str, value: String) -> Self {

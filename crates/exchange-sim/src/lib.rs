@@ -69,7 +69,7 @@
 //! | `POST /sim/fill` | `{"client_id"}`: fills what is left of an open order |
 //!
 //! Actions of a fault: `{"not_executed": "reset" | "close" | "hang" | {"reply": {"status","headers","body"}}}` or
-//! `{"executed": {"script": {…}, "delivery": "whole" | "reset" | "close" | "hang" | "cut" | {"slow": {"piece","pause_ms"}} | {"reply": {…}}}}` or
+//! `{"executed": {"script": {…}, "delivery": "whole" | "reset" | "close" | "hang" | "cut" | {"slow": {"piece","pause_ms"}} | {"reply": {…}} | {"altered": {"side": "BUY"}}}}` or
 //! `{"late": {"after_ms", "instead": …, "script": {…}}}` (answered now, acted on later).
 //! A reply is written out, or is a documented code: `{"reply": {"code": -2019}}` has the status and the words of that code.
 //! A script may hold `fill` (`{"quantity","price","trades","rest":"expired"|"open"}`), `hide_order`, `hide_trades` and

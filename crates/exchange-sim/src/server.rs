@@ -242,6 +242,7 @@ async fn deliver(
             Ok(after(keep_alive))
         }
         Delivery::Reply(canned) => send(stream, &canned.into_reply(), keep_alive).await,
+        Delivery::Altered(fields) => send(stream, &reply.altered(&fields), keep_alive).await,
     }
 }
 

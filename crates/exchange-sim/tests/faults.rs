@@ -7,6 +7,7 @@ use std::{io::ErrorKind, time::Duration};
 
 use common::*;
 use exchange_sim::{Canned, Delivery, Fault, Instead, OrderOutcome, Sim, SimConfig, Veil, When};
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 async fn faulted(sim: &Sim, fault: Fault, client_id: &str) -> std::io::Result<Answer> {
@@ -125,6 +126,38 @@ async fn a_slow_body_comes_in_pieces_and_is_whole_at_the_end() {
     // The connection is still good.
     let again = client.send("GET", "/fapi/v1/ping", None, "").await.unwrap();
     assert_eq!(again.body, "{}");
+}
+
+#[tokio::test]
+async fn an_altered_reply_is_the_true_one_but_for_the_fields_named() {
+    let sim = long_btc().await;
+    let lies = [
+        ("executedQty", json!("9999")),
+        ("side", json!("BUY")),
+        ("reduceOnly", Value::Null),
+    ];
+    sim.handle().script(Fault::altered(When::order(), lies));
+    let mut client = Client::to(&sim).await;
+    let answer = client
+        .try_signed("POST", ORDER, &sell("0.001", "a"))
+        .await
+        .unwrap();
+    let told = answer.json();
+    assert_eq!(
+        (&told["executedQty"], &told["side"], &told["origQty"]),
+        (&json!("9999"), &json!("BUY"), &json!("0.0010"))
+    );
+    assert!(told.get("reduceOnly").is_none() && told["clientOrderId"] == "a");
+    assert_eq!(outcome(&sim, "a"), OrderOutcome::Filled);
+    sim.handle().script(Fault::altered(
+        When::request("GET", "/fapi/v1/userTrades"),
+        [("qty", json!("7"))],
+    ));
+    let fills = client
+        .try_signed("GET", "/fapi/v1/userTrades", "symbol=BTCUSDT")
+        .await
+        .unwrap();
+    assert_eq!(fills.json()[0]["qty"], "7");
 }
 
 #[tokio::test]

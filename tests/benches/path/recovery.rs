@@ -141,6 +141,7 @@ async fn write(state: &Path, intents: usize) {
                 side: Side::Sell,
                 position_side: "BOTH".into(),
                 position_before: Some(Decimal::from(HELD)),
+                at_most: None,
                 signed_from: from,
                 signed_until: from + 2_000,
                 receive_window: Duration::from_millis(1_500),

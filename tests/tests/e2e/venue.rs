@@ -5,6 +5,7 @@ use apply_tests::{Entry, Service, Stage, within};
 use exchange_sim::{
     Canned, Delivery, Fault, Fill, Instead, OrderOutcome, Script, SymbolSpec, Veil, When,
 };
+use serde_json::{Value, json};
 use std::{collections::HashSet, time::Duration};
 
 /// One approved plan from its proposal to its result.
@@ -139,6 +140,10 @@ async fn an_accepted_order_whose_reply_is_lost_is_asked_about_and_told_as_filled
     assert_eq!(stage.orders().len(), 1, "asked, never sent again");
 }
 
+fn altered(field: &str, value: Value) -> Delivery {
+    Delivery::Altered([(field.to_owned(), value)].into())
+}
+
 #[tokio::test]
 async fn every_reply_that_tells_nothing_is_settled_by_asking() {
     let stage = Stage::open().await;
@@ -152,6 +157,10 @@ async fn every_reply_that_tells_nothing_is_settled_by_asking() {
         Delivery::Reply(Canned::request_timeout_408()),
         Delivery::Reply(Canned::garbage_200()),
         Delivery::Reply(Canned::gateway_html(502)),
+        // Read without effort, and not true.
+        altered("executedQty", json!("9999")),
+        altered("side", json!("BUY")),
+        altered("reduceOnly", json!(false)),
     ];
     let count = deliveries.len();
     for delivery in deliveries {

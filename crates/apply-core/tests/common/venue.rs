@@ -158,6 +158,7 @@ impl Exchange for Venue {
         Some(OrderTrace {
             side,
             position_before,
+            at_most: None,
             ..trace()
         })
     }
@@ -234,6 +235,7 @@ pub(crate) fn trace() -> OrderTrace {
         side: Side::Sell,
         position_side: "BOTH".into(),
         position_before: Some(d("0.0124")),
+        at_most: None,
         signed_from: 1_769_301_008_195,
         signed_until: 1_769_301_008_195,
         receive_window: Duration::from_millis(1500),

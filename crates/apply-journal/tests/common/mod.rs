@@ -59,6 +59,7 @@ pub(crate) fn intent(n: u64) -> Intent {
             side: Side::Sell,
             position_side: "BOTH".into(),
             position_before: Some(Decimal::new(124, 4)),
+            at_most: None,
             signed_from: 1_769_301_008_000,
             signed_until: 1_769_301_010_250,
             receive_window: Duration::from_millis(1500),

@@ -37,6 +37,7 @@ pub(crate) fn intent(plan: &Plan, by: &str) -> Intent {
             side: Side::Sell,
             position_side: "BOTH".into(),
             position_before: Some(Decimal::new(124, 4)),
+            at_most: None,
             signed_from: 1,
             signed_until: 2,
             receive_window: Duration::from_millis(1500),

@@ -12,9 +12,10 @@ use crate::endpoint::order::{self, OrderReport};
 use crate::endpoint::trades::{self, RealizedProfit, Trade};
 use crate::endpoint::{Form, position, premium};
 use crate::error::RequestError;
-use crate::names::{ClientOrderId, PositionMode, Symbol};
+use crate::names::{ClientOrderId, PositionMode, Side, Symbol};
 use crate::position::Position;
 use crate::rules::SymbolRules;
+use crate::sent::{self, CloseIntent};
 use crate::time::VenueTime;
 
 #[derive(Default)]
@@ -199,9 +200,20 @@ impl Client {
             .with_last_weight();
         absent_on(
             -2013,
-            self.ask(question, |body| order::decode_for(symbol, id, body))
+            self.ask(question, |body| sent::read_by_id(symbol, id, body))
                 .await,
         )
+    }
+
+    /// The same about a closing order that was sent: an answer that contradicts it is none.
+    pub(super) async fn fetch_close(
+        &self,
+        intent: &CloseIntent,
+    ) -> Result<Option<OrderReport>, RequestError> {
+        let form = order::query(&intent.symbol, &intent.client_order_id);
+        let question = Question::signed(order::PATH, order::QUERY_WEIGHT, form).with_last_weight();
+        let asked = self.ask(question, |body| sent::read_close(intent, body));
+        absent_on(-2013, asked.await)
     }
 
     pub(super) async fn fetch_order_by_number(
@@ -211,7 +223,10 @@ impl Client {
     ) -> Result<Option<OrderReport>, RequestError> {
         let form = order::query_by_number(symbol, order_id);
         let question = Question::signed(order::PATH, order::QUERY_WEIGHT, form).with_last_weight();
-        absent_on(-2013, self.ask(question, order::decode).await)
+        let asked = self.ask(question, |body| {
+            sent::read_by_number(symbol, order_id, body)
+        });
+        absent_on(-2013, asked.await)
     }
 
     /// The fills of an order, as many as the venue shows yet. Weight 5.
@@ -228,7 +243,7 @@ impl Client {
             trades::WEIGHT,
             trades::of_order(symbol, order_id),
         );
-        self.ask(question, |body| trades::decode(symbol, body))
+        self.ask(question, |body| sent::read_fills(symbol, order_id, body))
             .await
     }
 
@@ -252,12 +267,13 @@ impl Client {
         &self,
         report: &OrderReport,
     ) -> Result<Option<RealizedProfit>, RequestError> {
-        self.fetch_profit_of(&report.symbol, report.order_id, report.executed_quantity)
+        let filled = (report.side, report.executed_quantity);
+        self.fetch_profit_of(&report.symbol, report.order_id, filled)
             .await
     }
 
-    /// As [`fetch_profit`](Self::fetch_profit), for an order of which only the venue's number and the quantity that filled
-    /// (base asset) are known.
+    /// As [`fetch_profit`](Self::fetch_profit), for an order of which only the venue's number, the side and the quantity
+    /// that filled (base asset) are known.
     ///
     /// # Errors
     /// As [`fetch_profit`](Self::fetch_profit).
@@ -265,15 +281,21 @@ impl Client {
         &self,
         symbol: &Symbol,
         order_id: u64,
-        executed: Decimal,
+        filled: (Side, Decimal),
     ) -> Result<Option<RealizedProfit>, RequestError> {
-        let trades = self.fetch_trades(symbol, order_id).await?;
+        let form = trades::of_order(symbol, order_id);
+        let question = Question::signed(trades::PATH, trades::WEIGHT, form);
+        let trades = self
+            .ask(question, |body| {
+                sent::read_fills_of(symbol, order_id, filled, body)
+            })
+            .await?;
         // Without the rules the asset of the profit is not known; the net is then absent, the rest still stands.
         let rules = self.fetch_rules(symbol).await.ok();
         let asset = rules
             .as_ref()
             .and_then(|rules| rules.margin_asset.as_deref());
-        Ok(trades::profit(&trades, order_id, executed, asset))
+        Ok(trades::profit(&trades, order_id, filled.1, asset))
     }
 }
 

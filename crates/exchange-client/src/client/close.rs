@@ -16,29 +16,13 @@ use super::post::{Post, Recorded, Signed};
 use crate::endpoint::order::{self, OrderReport};
 use crate::last_look::{LastLook, Unasked};
 use crate::ledger::{Key, SubmissionStatus};
-use crate::names::{ClientOrderId, PositionMode, PositionSide, Side, Symbol};
+use crate::names::{ClientOrderId, PositionMode};
 use crate::outcome;
 use crate::position::{CloseError, Position};
 use crate::rules::{Quantity, SymbolRules};
+use crate::sent::{self, CloseIntent};
 use crate::submission::{NotSent, NotSentReason, Rejection, Submission};
 use crate::time::VenueTime;
-
-/// What a closing order is about. Write it down before submitting: it is what [`Client::settle`] needs to find out what
-/// became of the order, also in a later life of the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloseIntent {
-    /// The contract.
-    pub symbol: Symbol,
-    /// The id the order is submitted and asked about by.
-    pub client_order_id: ClientOrderId,
-    /// Which way it trades.
-    pub side: Side,
-    /// Which position it closes.
-    pub position_side: PositionSide,
-    /// The signed size of that position before, base asset; `None` where it is not known, and then an order can never be
-    /// proven not executed.
-    pub position_before: Option<Decimal>,
-}
 
 /// A closing order with everything encoded but its quantity and timestamp. Good for one submission.
 #[must_use = "a prepared order closes nothing until it is submitted"]
@@ -113,6 +97,7 @@ impl Client {
                 side: closing.side,
                 position_side: closing.position_side,
                 position_before: Some(position.amount),
+                at_most: Some(closing.at_most),
             },
             held: closing.at_most,
             rules: Arc::clone(rules),
@@ -178,13 +163,14 @@ impl Client {
         check_quantity(&order, quantity)?;
         let PreparedOrder {
             fixed: mut text,
-            intent,
+            mut intent,
             recv_window,
             sign_by,
             ..
         } = order;
         // Writing into a String cannot fail.
         let _ = write!(text, "&quantity={quantity}");
+        intent.at_most = Some(quantity.get());
         let post = Post {
             path: order::PATH,
             text,
@@ -203,7 +189,7 @@ impl Client {
     ) -> Submission {
         let (symbol, id) = (&intent.symbol, &intent.client_order_id);
         let ending = signed
-            .send(left, |body| order::decode_for(symbol, id, body))
+            .send(left, |body| sent::read_close(&intent, body))
             .await;
         self.learn_from(&ending);
         tracing::debug!(order = %id, %symbol, %ending, "submitted");

@@ -9,7 +9,7 @@ mod settle_stop;
 mod stops;
 
 pub use clock::ClockReading;
-pub use close::{CloseIntent, PreparedOrder, Submitting};
+pub use close::{PreparedOrder, Submitting};
 pub use settle::{Evidence, NotExecuted, Settlement, Unresolved};
 pub use settle_stop::StopSettlement;
 pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};

@@ -19,11 +19,12 @@ use rust_decimal::Decimal;
 use tokio::time::Instant;
 
 use super::Client;
-use super::close::CloseIntent;
 use crate::endpoint::order::OrderReport;
 use crate::endpoint::trades::PAGE;
 use crate::error::RequestError;
+use crate::fields::DecodeError;
 use crate::names::PositionSide;
+use crate::sent::{self, CloseIntent};
 use crate::submission::{SendWindow, Submission};
 use crate::time::VenueTime;
 
@@ -91,6 +92,9 @@ pub enum Unresolved {
     /// The position before the order is not known, so it cannot be compared.
     #[error("the venue does not know the order, and the position before it was not written down")]
     NothingToCompare,
+    /// The venue says something about it that contradicts what was sent, and goes on saying so.
+    #[error("the venue's answer contradicts what was sent: {0}")]
+    Contradicted(DecodeError),
     /// The venue could not be asked in time.
     #[error("the venue could not be asked: {0}")]
     NoAnswer(RequestError),
@@ -192,10 +196,7 @@ impl Client {
         intent: &CloseIntent,
         give_up: Instant,
     ) -> Result<Option<OrderReport>, Unresolved> {
-        self.persist(give_up, || {
-            self.fetch_order(&intent.symbol, &intent.client_order_id)
-        })
-        .await
+        self.persist(give_up, || self.fetch_close(intent)).await
     }
 
     /// Follows a known order to its end.
@@ -253,6 +254,7 @@ impl Client {
                 .await?;
             match found {
                 Some(report) if report.client_order_id == intent.client_order_id => {
+                    sent::agrees_with_close(intent, &report).map_err(Unresolved::Contradicted)?;
                     return Ok(Fills::Ours(report));
                 }
                 Some(_) => {}
@@ -297,7 +299,12 @@ impl Client {
                 _ => PAUSE,
             };
             if Instant::now() + pause > give_up {
-                return Err(Unresolved::NoAnswer(error));
+                return Err(match error {
+                    RequestError::Unreadable { error, .. } if error.is_contradiction() => {
+                        Unresolved::Contradicted(error)
+                    }
+                    other => Unresolved::NoAnswer(other),
+                });
             }
             tracing::warn!(%error, "asking about an order again");
             tokio::time::sleep(pause).await;

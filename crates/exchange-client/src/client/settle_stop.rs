@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Client;
 use super::settle::{BETWEEN_QUESTIONS, LONG_PAST, Unresolved};
 use crate::endpoint::stop::StopReport;
-use crate::names::ClientAlgoId;
+use crate::sent::StopTrace;
 use crate::submission::SendWindow;
 
 /// What asking about a stop found out.
@@ -36,18 +36,18 @@ impl Client {
     /// Dropping the future stops the asking; asking again later is always safe.
     pub async fn settle_stop(
         &self,
-        id: &ClientAlgoId,
+        stop: &StopTrace,
         window: SendWindow,
         patience: Duration,
     ) -> StopSettlement {
-        let found = match self.find_stop(id, window, patience).await {
+        let found = match self.find_stop(stop, window, patience).await {
             Ok(found) => found,
             Err(why) => {
-                tracing::error!(stop = %id, %why, "stop unresolved");
+                tracing::error!(stop = %stop.id, %why, "stop unresolved");
                 return StopSettlement::Unresolved(why);
             }
         };
-        self.inner.ledger.end_stop(id, true);
+        self.inner.ledger.end_stop(&stop.id, true);
         match found {
             Some(report) => StopSettlement::Known(report),
             None => StopSettlement::NeverArrived,
@@ -56,12 +56,12 @@ impl Client {
 
     async fn find_stop(
         &self,
-        id: &ClientAlgoId,
+        stop: &StopTrace,
         window: SendWindow,
         patience: Duration,
     ) -> Result<Option<StopReport>, Unresolved> {
         let give_up = Instant::now() + window.closes().since(self.server_time()) + patience;
-        let known = self.persist(give_up, || self.fetch_stop(id)).await?;
+        let known = self.persist(give_up, || self.fetch_sent_stop(stop)).await?;
         if known.is_some() {
             return Ok(known);
         }
@@ -69,6 +69,6 @@ impl Client {
             tokio::time::sleep(BETWEEN_QUESTIONS).await;
             self.sleep_until_venue(window.closes()).await;
         }
-        self.persist(give_up, || self.fetch_stop(id)).await
+        self.persist(give_up, || self.fetch_sent_stop(stop)).await
     }
 }

@@ -18,6 +18,7 @@ use crate::limits::Purpose;
 use crate::names::{ClientAlgoId, PositionMode, StopStatus, Symbol, WorkingType};
 use crate::position::{CloseError, Closing, Position};
 use crate::rules::{Quantity, RuleError, SymbolRules, TriggerPrice};
+use crate::sent::{self, StopTrace};
 use crate::submission::{NotSent, NotSentReason, Rejection, Submission, Unknown};
 use crate::time::VenueTime;
 
@@ -115,6 +116,21 @@ impl StopIntent {
     #[must_use]
     pub fn quantity(&self) -> Quantity {
         self.quantity
+    }
+
+    /// What every answer about it has to agree with; what [`Client::settle_stop`] asks with.
+    #[must_use]
+    pub fn trace(&self) -> StopTrace {
+        StopTrace {
+            id: self.id.clone(),
+            symbol: self.symbol.clone(),
+            side: self.closing.side,
+            position_side: self.closing.position_side,
+            quantity: Some(self.quantity.get()),
+            at_most: Some(self.quantity.get()),
+            trigger: Some(self.trigger.get()),
+            working_type: Some(self.working_type),
+        }
     }
 }
 
@@ -311,7 +327,10 @@ impl Client {
             Err(reason) => return Submission::not_sent(reason),
         };
         let left = Arc::new(AtomicBool::new(false));
-        let ending = signed.send(left, |body| stop::decode(&stop.id, body)).await;
+        let trace = stop.trace();
+        let ending = signed
+            .send(left, |body| sent::read_stop(&trace, body))
+            .await;
         self.learn_from(&ending);
         ending
     }
@@ -325,8 +344,20 @@ impl Client {
             Question::signed(stop::PATH, stop::WEIGHT, stop::query(id)).with_last_weight();
         absent_on(
             -2013,
-            self.ask(question, |body| stop::decode(id, body)).await,
+            self.ask(question, |body| sent::read_stop_by_id(id, body))
+                .await,
         )
+    }
+
+    /// The same about a stop that was sent: an answer that contradicts it is none.
+    pub(super) async fn fetch_sent_stop(
+        &self,
+        stop: &StopTrace,
+    ) -> Result<Option<StopReport>, RequestError> {
+        let form = stop::query(&stop.id);
+        let question = Question::signed(stop::PATH, stop::WEIGHT, form).with_last_weight();
+        let asked = self.ask(question, |body| sent::read_stop(stop, body));
+        absent_on(-2013, asked.await)
     }
 
     /// The conditional orders of a symbol that are waiting, protective or not. Weight 1.
@@ -359,12 +390,12 @@ impl Client {
 
     /// Looks for a new stop until it stands somewhere definite.
     async fn confirm(&self, stop: &StopIntent) -> Result<Option<StopReport>, RequestError> {
-        let mut last = Ok(None);
+        let (trace, mut last) = (stop.trace(), Ok(None));
         for look in 0..LOOKS {
             if look > 0 {
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
-            last = self.fetch_stop(&stop.id).await;
+            last = self.fetch_sent_stop(&trace).await;
             if let Ok(Some(report)) = &last
                 && report.status != StopStatus::Triggering
             {

@@ -27,7 +27,7 @@ fn decode_all(body: &[u8]) {
     let _ = position::decode_mode(body);
     let _ = trades::decode(&symbol, body)
         .map(|all| trades::profit(&all, 7, rust_decimal::Decimal::ONE, Some("USDT")));
-    let _ = stop::decode(&"sl-1".parse().expect("an id"), body);
+    let _ = stop::decode(body);
     let _ = stop::decode_open(&symbol, body);
     if let Ok(info) = ExchangeInfo::decode(body)
         && let Ok(rules) = info.rules(&symbol)
@@ -121,7 +121,7 @@ fn the_undamaged_replies_are_all_readable() {
         trades::decode(&symbol, TRUE_REPLIES[4].as_bytes()).map(|all| all.len()),
         Ok(1)
     );
-    assert!(stop::decode(&"sl-1".parse().expect("an id"), TRUE_REPLIES[5].as_bytes()).is_ok());
+    assert!(stop::decode(TRUE_REPLIES[5].as_bytes()).is_ok());
     let info = ExchangeInfo::decode(TRUE_REPLIES[6].as_bytes()).expect("readable");
     assert!(info.rules(&symbol).is_ok());
 }

@@ -25,12 +25,7 @@ struct Raw<'a> {
 pub(crate) fn decode(symbol: &Symbol, body: &[u8]) -> Result<Decimal, DecodeError> {
     let raw: Raw<'_> = fields::read("premiumIndex", body)?;
     let answered: Symbol = fields::name("symbol", raw.symbol)?;
-    if answered != *symbol {
-        return Err(DecodeError::new(
-            "symbol",
-            format!("asked for {symbol}, got {answered}"),
-        ));
-    }
+    fields::same("symbol", symbol, &answered)?;
     let price = fields::decimal("markPrice", raw.mark_price)?;
     if price <= Decimal::ZERO {
         return Err(DecodeError::new(

@@ -42,8 +42,10 @@ pub struct StopReport {
     pub quantity: Option<Decimal>,
     /// True where it closes the whole position.
     pub close_position: bool,
-    /// True where it may only make a position smaller.
-    pub reduce_only: bool,
+    /// Whether it may only make a position smaller, where reported.
+    pub reduce_only: Option<bool>,
+    /// The venue's word for the price that it watches, where reported: `MARK_PRICE`, `CONTRACT_PRICE`.
+    pub working_type: Option<String>,
 }
 
 impl StopReport {
@@ -51,8 +53,9 @@ impl StopReport {
     pub(crate) fn guards(&self, closing: &Closing) -> bool {
         let same_position =
             self.position_side.unwrap_or(PositionSide::Both) == closing.position_side;
-        let only_closes =
-            self.close_position || self.reduce_only || closing.position_side != PositionSide::Both;
+        let only_closes = self.close_position
+            || self.reduce_only == Some(true)
+            || closing.position_side != PositionSide::Both;
         self.status == StopStatus::New
             && self.order_type == STOP_MARKET
             && self.side == closing.side
@@ -123,19 +126,14 @@ struct Raw<'a> {
     close_position: Field<'a>,
     #[serde(borrow, rename = "reduceOnly")]
     reduce_only: Field<'a>,
+    #[serde(borrow, rename = "workingType")]
+    working_type: Field<'a>,
 }
 
-/// One conditional order. With an id given, the reply has to speak of it.
-pub(crate) fn decode(id: &ClientAlgoId, body: &[u8]) -> Result<StopReport, DecodeError> {
+/// Reads one conditional order, whether or not it can be true; that [`crate::sent`] says.
+pub(crate) fn decode(body: &[u8]) -> Result<StopReport, DecodeError> {
     let raw: Raw<'_> = fields::read("algoOrder", body)?;
-    let report = from_raw(&raw)?;
-    match &report.client_algo_id {
-        Some(got) if got == id => Ok(report),
-        _ => Err(DecodeError::new(
-            "clientAlgoId",
-            format!("the reply is not about {id}"),
-        )),
-    }
+    from_raw(&raw)
 }
 
 pub(crate) fn decode_open(symbol: &Symbol, body: &[u8]) -> Result<Vec<StopReport>, DecodeError> {
@@ -171,8 +169,9 @@ fn from_raw(raw: &Raw<'_>) -> Result<StopReport, DecodeError> {
         quantity: number("quantity", raw.quantity)?.filter(known),
         close_position: fields::optional("closePosition", raw.close_position, fields::boolean)?
             .unwrap_or(false),
-        reduce_only: fields::optional("reduceOnly", raw.reduce_only, fields::boolean)?
-            .unwrap_or(false),
+        reduce_only: fields::optional("reduceOnly", raw.reduce_only, fields::boolean)?,
+        working_type: fields::optional("workingType", raw.working_type, fields::text)?
+            .map(std::borrow::Cow::into_owned),
     })
 }
 
@@ -195,13 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_is_read_exactly_and_has_to_be_the_one_asked_for() {
-        let report = decode(&"sl-1".parse().unwrap(), STOP.as_bytes()).unwrap();
+    fn a_stop_is_read_exactly() {
+        let report = decode(STOP.as_bytes()).unwrap();
         assert_eq!(report.algo_id, 2_146_760);
         assert_eq!(report.trigger_price, Some(Decimal::from(60_000)));
         assert!(report.guards(&long()));
-        let error = decode(&"sl-2".parse().unwrap(), STOP.as_bytes()).unwrap_err();
-        assert_eq!(error.place(), "clientAlgoId");
     }
 
     #[test]
@@ -215,17 +212,13 @@ mod tests {
         ] {
             let body = STOP.replace(from, to);
             assert_ne!(body, STOP);
-            let report = decode(&"sl-1".parse().unwrap(), body.as_bytes()).unwrap();
+            let report = decode(body.as_bytes()).unwrap();
             assert!(!report.guards(&long()), "{to}");
         }
         let whole = STOP
             .replace("\"reduceOnly\":true", "\"reduceOnly\":false")
             .replace("n\":false", "n\":true");
-        assert!(
-            decode(&"sl-1".parse().unwrap(), whole.as_bytes())
-                .unwrap()
-                .guards(&long())
-        );
+        assert!(decode(whole.as_bytes()).unwrap().guards(&long()));
     }
 
     #[test]

@@ -119,11 +119,11 @@ fn decode_one(symbol: &Symbol, raw: &Raw<'_>) -> Result<Trade, DecodeError> {
         realized_profit: fields::decimal("realizedPnl", raw.realized_profit)?,
         at: fields::time("time", raw.time)?,
     };
-    if trade.symbol != *symbol {
-        return Err(DecodeError::new(
-            "symbol",
-            format!("asked for {symbol}, got {}", trade.symbol),
-        ));
+    fields::same("symbol", symbol, &trade.symbol)?;
+    for (name, number) in [("qty", trade.quantity), ("price", trade.price)] {
+        if number <= Decimal::ZERO {
+            return Err(DecodeError::new(name, format!("{number} is no fill")));
+        }
     }
     Ok(trade)
 }

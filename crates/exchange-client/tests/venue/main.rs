@@ -4,6 +4,7 @@
 mod accounts;
 mod cancellation;
 mod clock;
+mod contradictions;
 mod faults;
 mod filters;
 mod last_look;

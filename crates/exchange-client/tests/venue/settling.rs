@@ -258,6 +258,7 @@ fn former(symbol: &str, id: &str) -> CloseIntent {
         side: Side::Sell,
         position_side: PositionSide::Both,
         position_before: Some(d("0.0124")),
+        at_most: None,
     }
 }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use exchange_client::{
-    ClientAlgoId, PositionMode, SendWindow, StopIntent, StopSettlement, StopStatus, Submission,
-    Unresolved, VenueTime,
+    ClientAlgoId, PositionMode, PositionSide, SendWindow, Side, StopIntent, StopSettlement,
+    StopStatus, StopTrace, Submission, Unresolved, VenueTime,
 };
 use exchange_sim::{Canned, Delivery, Fault, Instead, Veil, When};
 use tokio::time::timeout;
 
-use crate::{Desk, d};
+use crate::{Desk, btc, d};
 
 const ALGO: &str = "/fapi/v1/algoOrder";
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const A_WAIT: Duration = Duration::from_secs(1);
 
 /// Places a stop under a fault that leaves its end open.
-async fn unknown(desk: &Desk, id: &str, fault: Fault) -> (ClientAlgoId, SendWindow) {
+async fn unknown(desk: &Desk, id: &str, fault: Fault) -> (StopTrace, SendWindow) {
     desk.sim.handle().script(fault);
     let id: ClientAlgoId = id.parse().unwrap();
     let stop = StopIntent::for_position(
@@ -25,12 +25,26 @@ async fn unknown(desk: &Desk, id: &str, fault: Fault) -> (ClientAlgoId, SendWind
         PositionMode::OneWay,
         &desk.rules,
         d("60000"),
-        id.clone(),
+        id,
     )
     .unwrap();
     match desk.client.submit_stop(&stop).await {
-        Submission::Unknown(unknown) => (id, unknown.window),
+        Submission::Unknown(unknown) => (stop.trace(), unknown.window),
         other => panic!("not unknown but {other:?}"),
+    }
+}
+
+/// All that a later life of the program knows of a stop.
+fn former(id: &str) -> StopTrace {
+    StopTrace {
+        id: id.parse().unwrap(),
+        symbol: btc(),
+        side: Side::Sell,
+        position_side: PositionSide::Both,
+        quantity: None,
+        at_most: Some(d("0.0124")),
+        trigger: None,
+        working_type: None,
     }
 }
 
@@ -45,35 +59,37 @@ fn asked(desk: &Desk) -> u64 {
 #[tokio::test]
 async fn a_stop_whose_reply_was_lost_is_found_as_it_stands() {
     let desk = Desk::open().await;
-    let (id, window) = unknown(
+    let (stop, window) = unknown(
         &desk,
         "lost-1",
         Fault::executed(When::algo_order(), Delivery::Reset),
     )
     .await;
     assert_eq!(desk.client.open_submissions(), 1);
-    let StopSettlement::Known(stop) = desk.client.settle_stop(&id, window, PATIENCE).await else {
+    let StopSettlement::Known(found) = desk.client.settle_stop(&stop, window, PATIENCE).await
+    else {
         panic!("not found")
     };
     assert_eq!(
-        (stop.status, stop.trigger_price),
+        (found.status, found.trigger_price),
         (StopStatus::New, Some(d("60000")))
     );
     assert_eq!((placed(&desk), desk.client.open_submissions()), (1, 0));
 
-    desk.client.cancel_stop(stop.algo_id).await.unwrap();
-    let StopSettlement::Known(stop) = desk.client.settle_stop(&id, window, PATIENCE).await else {
+    desk.client.cancel_stop(found.algo_id).await.unwrap();
+    let StopSettlement::Known(found) = desk.client.settle_stop(&stop, window, PATIENCE).await
+    else {
         panic!("not found")
     };
-    assert_eq!(stop.status, StopStatus::Canceled);
+    assert_eq!(found.status, StopStatus::Canceled);
 }
 
 #[tokio::test]
 async fn a_stop_that_shows_up_late_is_found_by_the_second_question() {
     let desk = Desk::open().await;
     let fault = Fault::executed(When::algo_order(), Delivery::Close).hide_order(Veil::queries(1));
-    let (id, window) = unknown(&desk, "late-1", fault).await;
-    let settlement = desk.client.settle_stop(&id, window, PATIENCE).await;
+    let (stop, window) = unknown(&desk, "late-1", fault).await;
+    let settlement = desk.client.settle_stop(&stop, window, PATIENCE).await;
     assert!(
         matches!(settlement, StopSettlement::Known(_)),
         "{settlement:?}"
@@ -85,8 +101,8 @@ async fn a_stop_that_shows_up_late_is_found_by_the_second_question() {
 async fn a_stop_that_never_arrived_needs_two_denials_and_the_whole_window() {
     let desk = Desk::open().await;
     let fault = Fault::not_executed(When::algo_order(), Instead::Reset);
-    let (id, window) = unknown(&desk, "never-1", fault).await;
-    let settlement = desk.client.settle_stop(&id, window, PATIENCE).await;
+    let (stop, window) = unknown(&desk, "never-1", fault).await;
+    let settlement = desk.client.settle_stop(&stop, window, PATIENCE).await;
     assert_eq!(settlement, StopSettlement::NeverArrived);
     assert!(desk.client.server_time() >= window.closes());
     assert_eq!(asked(&desk), 2);
@@ -102,8 +118,8 @@ async fn a_stop_that_the_venue_acts_on_after_its_answer_is_found() {
         later,
         Instead::Reply(Canned::unknown_503()),
     );
-    let (id, window) = unknown(&desk, "acted-1", fault).await;
-    let settlement = desk.client.settle_stop(&id, window, PATIENCE).await;
+    let (stop, window) = unknown(&desk, "acted-1", fault).await;
+    let settlement = desk.client.settle_stop(&stop, window, PATIENCE).await;
     assert!(
         matches!(settlement, StopSettlement::Known(_)),
         "{settlement:?}"
@@ -122,8 +138,8 @@ async fn a_written_down_stop_whose_window_is_long_over_is_asked_about_twice_with
     // A busy machine may need the time that the wait between two questions would take, but not every time.
     for attempt in 0..50 {
         let before = asked(&desk);
-        let id = format!("former-{attempt}").parse().unwrap();
-        let asking = desk.client.settle_stop(&id, window, PATIENCE);
+        let stop = former(&format!("former-{attempt}"));
+        let asking = desk.client.settle_stop(&stop, window, PATIENCE);
         if let Ok(settlement) = timeout(A_WAIT, asking).await {
             assert_eq!(settlement, StopSettlement::NeverArrived);
             assert_eq!((placed(&desk), asked(&desk) - before), (0, 2));
@@ -137,10 +153,10 @@ async fn a_written_down_stop_whose_window_is_long_over_is_asked_about_twice_with
 async fn a_venue_that_cannot_be_asked_leaves_the_stop_unresolved_and_on_the_books() {
     let desk = Desk::open().await;
     let fault = Fault::executed(When::algo_order(), Delivery::Reset);
-    let (id, window) = unknown(&desk, "blind-1", fault).await;
+    let (stop, window) = unknown(&desk, "blind-1", fault).await;
     let silent = Fault::reply(When::request("GET", ALGO), false, Canned::gateway_html(502));
     desk.sim.handle().script(silent.always());
-    let settlement = desk.client.settle_stop(&id, window, Duration::ZERO).await;
+    let settlement = desk.client.settle_stop(&stop, window, Duration::ZERO).await;
     assert!(
         matches!(
             settlement,
@@ -150,7 +166,7 @@ async fn a_venue_that_cannot_be_asked_leaves_the_stop_unresolved_and_on_the_book
     );
     assert_eq!(desk.client.open_submissions(), 1);
     desk.sim.handle().clear_faults();
-    let settlement = desk.client.settle_stop(&id, window, PATIENCE).await;
+    let settlement = desk.client.settle_stop(&stop, window, PATIENCE).await;
     assert!(
         matches!(settlement, StopSettlement::Known(_)),
         "{settlement:?}"

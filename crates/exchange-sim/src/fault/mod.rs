@@ -9,9 +9,10 @@ mod code;
 mod script;
 mod when;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{http::Request, symbol::is_price};
 pub use canned::Canned;
@@ -58,6 +59,9 @@ pub enum Delivery {
     },
     /// This reply instead of the true one.
     Reply(Canned),
+    /// The true reply with these fields overwritten: an answer that can be read and is not true. In a list every
+    /// entry is altered; `null` takes the field away.
+    Altered(BTreeMap<String, Value>),
 }
 
 /// What happens to a request.
@@ -123,6 +127,14 @@ impl Fault {
                 delivery,
             },
         )
+    }
+
+    /// The venue acts, and its reply says something else in these fields.
+    pub fn altered<'a>(when: When, fields: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        let fields = fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        Self::executed(when, Delivery::Altered(fields.collect()))
     }
 
     /// The venue acts as scripted and answers truly.
