@@ -32,6 +32,7 @@ pub(crate) fn blocks(permits: &PermitSet) -> Vec<String> {
             Refusal::Denied(None).code(name),
             Refusal::of_permit(trading::SYMBOL_MISMATCH, "").code(name),
             Refusal::of_permit(trading::CONSUMED, "").code(name),
+            Refusal::of_permit(trading::FLAT_POSITION, "").code(name),
             Refusal::Malformed(Malformed::NotAString).code(name),
         ]
     });

@@ -121,7 +121,7 @@ impl ApprovedClose {
         position: &Position<R>,
     ) -> Result<Self, NoOrder> {
         let side = checked_side(&grant, symbol, position.amount)?;
-        let permitted = grant.limit().ok_or(NoOrder::NoQuantity)?;
+        let permitted = permitted(&grant, position).ok_or(NoOrder::NoQuantity)?;
         let wanted = permitted.min(position.amount.abs());
         let quantity = match position.desk.cut(wanted) {
             // Rules come from outside too: a cut that is no cut is not believed.
@@ -222,6 +222,50 @@ impl ApprovedStop {
     /// The stop's id at the venue, derived from the plan.
     pub fn client_order_id(&self) -> String {
         client_order_id(self.plan())
+    }
+}
+
+/// The least of what each permit allows.
+///
+/// A reviewer's quantity is often a difference of two binary floats, and can lie below the step it
+/// stands for by as much as floats of the position's size are apart. So a step that is at most two
+/// units in the last place of the position above what a permit says counts as what it says.
+fn permitted<R: QuantityRules>(grant: &Grant, position: &Position<R>) -> Option<Decimal> {
+    let seen = grant.seen().unwrap_or_default().abs();
+    let blur = two_units_in_the_last_place(position.amount.abs().max(seen));
+    let allowed = grant.permits().iter().filter_map(|permit| {
+        let limit = permit.terms.limit?;
+        // What is off by more than a thousandth of itself is no rounding.
+        let blur = blur.min(limit / Decimal::ONE_THOUSAND);
+        let highest = permit.terms.written.unwrap_or(limit).checked_add(blur)?;
+        let step = (highest > limit).then(|| position.desk.cut(highest));
+        Some(match step {
+            Some(Ok(step)) if step > limit && step <= highest => step,
+            _ => limit,
+        })
+    });
+    allowed.min()
+}
+
+/// Twice the distance between a binary float of this size and its neighbour.
+fn two_units_in_the_last_place(of: Decimal) -> Decimal {
+    /// Digits of a float's significand, less the first one.
+    const FRACTION_BITS: u64 = 52;
+    const BIAS: u64 = 1023;
+    const PLACES: u32 = 28;
+    // The reviewer held this number as a float, too.
+    let Ok(float) = of.to_string().parse::<f64>() else {
+        return Decimal::ZERO;
+    };
+    let exponent = float.to_bits() >> FRACTION_BITS;
+    let one_unit = FRACTION_BITS + BIAS;
+    match u32::try_from(one_unit.abs_diff(exponent + 1)) {
+        Ok(halvings @ 0..=93) if exponent < one_unit => {
+            // This and what was written are cut off at the 28th place: two units there are for that.
+            Decimal::from_i128_with_scale((10_i128.pow(PLACES) >> halvings) + 2, PLACES)
+        }
+        Ok(doublings @ 0..=93) => Decimal::from_i128_with_scale(1 << doublings, 0),
+        _ => Decimal::ZERO,
     }
 }
 

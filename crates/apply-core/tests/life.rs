@@ -178,14 +178,14 @@ async fn a_short_position_is_bought_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reviewer_who_saw_another_side_allows_nothing() {
-    for (seen, live) in [
-        ("-0.0124", "0.0124"),
-        ("0.0124", "-0.0124"),
-        ("0", "0.0124"),
+    for (seen, live, why) in [
+        ("-0.0124", "0.0124", "position_side_mismatch"),
+        ("0.0124", "-0.0124", "position_side_mismatch"),
+        ("0", "0.0124", "p33_permit_flat_position"),
     ] {
         assert_eq!(
             sized("0.0", "0.008", seen, live).await,
-            ("nothing".into(), "position_side_mismatch".into()),
+            ("nothing".into(), why.into()),
             "seen {seen}, live {live}"
         );
     }

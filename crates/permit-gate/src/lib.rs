@@ -55,6 +55,7 @@
 
 pub mod contract;
 mod drive;
+pub mod foreign;
 mod gate;
 mod grant;
 mod id;
@@ -69,6 +70,6 @@ pub use gate::{Event, FoundBy, Gate, Next, WaitPolicy};
 pub use grant::{Block, BlockReason, Grant, GrantedPermit};
 pub use id::{AttemptId, IdError, MAX_ID, PlanDigest, PlanId, Subject};
 pub use memory::{MemoryStore, MemoryWatch};
-pub use rule::{Malformed, ReasonCode, Refusal, Rule, Terms};
+pub use rule::{Malformed, NotJson, ReasonCode, Refusal, Rule, Terms};
 pub use set::{Permit, PermitMask, PermitSet, PermitSetError};
 pub use store::{PermitStore, Reply, Signal, Slot, StoreError, Take, Ttl, Watch};

@@ -3,9 +3,11 @@
 use crate::{
     key::{Key, token_of},
     ring::KeyRing,
-    seal::{Sealed, Unsealed},
+    seal::{Seal, Sealed, Unsealed},
 };
-use permit_gate::{Malformed, Refusal, Rule, Subject, Terms, rule::MAX_PERMIT_BYTES};
+use permit_gate::{
+    Malformed, Refusal, Rule, Subject, Terms, foreign::escaped, rule::MAX_PERMIT_BYTES,
+};
 use std::{sync::Arc, time::Duration};
 
 /// How far an issuer's clock may run before this machine's. What is issued later than that from
@@ -22,6 +24,8 @@ pub const MAX_AHEAD: Duration = Duration::from_secs(5);
 ///
 /// Without a time ([`Rule::judge`]) or without the plan's content every permit is a no.
 ///
+/// Every refusal says in words what is wrong, as far as it is no secret.
+///
 /// | code | what is wrong |
 /// |---|---|
 /// | `<name>_permit_unsigned` | no signature |
@@ -29,7 +33,7 @@ pub const MAX_AHEAD: Duration = Duration::from_secs(5);
 /// | `<name>_permit_key_unknown` | signed with a key that is not on the ring |
 /// | `<name>_permit_signature_wrong` | that key did not sign this text |
 /// | `<name>_permit_foreign` | signed by another issuer, or for another plan |
-/// | `<name>_permit_replayed` | signed for another publication of this plan |
+/// | `<name>_permit_replayed` | its plan digest is not that of this publication: signed for another one, or computed otherwise |
 /// | `<name>_permit_future`, `<name>_permit_stale` | not good yet, not good any more |
 /// | `<name>_permit_unverifiable` | time or content of the plan are not known here |
 #[derive(Debug)]
@@ -56,59 +60,91 @@ impl SignedRule {
         subject: &Subject,
         now: Option<Duration>,
     ) -> Result<Sealed<'a>, Refusal> {
-        use Fault as No;
         if permit.len() > MAX_PERMIT_BYTES {
             return Err(Malformed::TooLarge.into());
         }
         let sealed = Sealed::read(permit).map_err(|why| match why {
-            Unsealed::Unsigned => self.no(No::Unsigned),
-            Unsealed::Malformed => self.no(No::Malformed),
+            Unsealed::Unsigned(detail) => Refusal::of_permit(UNSIGNED, detail),
+            Unsealed::Malformed(detail) => Refusal::of_permit(MALFORMED, detail),
         })?;
         let seal = sealed.seal;
         if seal.issuer != &*self.issuer {
-            return Err(self.no(No::Foreign));
+            return Err(self.foreign(&seal));
         }
         let Some(key) = self.keys.iter().find(|key| key.id() == seal.key) else {
-            return Err(self.no(No::KeyUnknown));
+            return Err(self.unknown(&seal));
         };
         if !key.made(&sealed) {
-            return Err(self.no(No::Wrong));
+            let detail = format!(
+                "key {} did not sign these {} bytes of permit with this plan, digest, times and nonce: another secret, another message, or the text was changed after it was signed",
+                key.id(),
+                sealed.body.len()
+            );
+            return Err(Refusal::of_permit(WRONG, detail));
         }
         // From here on it is the issuer who speaks.
         if seal.plan != subject.plan.as_str() {
-            return Err(self.no(No::Foreign));
+            let (plan, own) = (escaped(seal.plan, SHOWN), &subject.plan);
+            let detail = format!("it is signed for plan {plan}, and this is plan {own}");
+            return Err(Refusal::of_permit(FOREIGN, detail));
         }
-        let (Some(now), Some(content)) = (now, subject.content) else {
-            return Err(self.no(No::Unverifiable));
+        let Some(content) = subject.content else {
+            let detail =
+                "what was published of the plan is not known here: the subject has no content";
+            return Err(Refusal::of_permit(UNVERIFIABLE, detail));
+        };
+        let Some(now) = now else {
+            let detail =
+                "the time is not known here: the timer has no wall clock (Timer::since_1970)";
+            return Err(Refusal::of_permit(UNVERIFIABLE, detail));
         };
         if !seal.is_of(&content) {
-            return Err(self.no(No::Replayed));
+            let detail = format!(
+                "its plan digest {}… is not that of this publication, {}…: signed for another publication of the plan, or computed otherwise (every field of the entry but timestamp, sorted by name)",
+                start(seal.content),
+                start(&content.to_string())
+            );
+            return Err(Refusal::of_permit(REPLAYED, detail));
         }
         let (Some(issued), Some(expires)) = (seal.issued(), seal.expires()) else {
-            return Err(self.no(No::Malformed));
+            return Err(Refusal::of_permit(MALFORMED, "its times cannot be read"));
         };
         if issued > now.saturating_add(MAX_AHEAD) {
-            return Err(self.no(No::Future));
+            let ahead = issued.saturating_sub(now).as_millis();
+            let most = MAX_AHEAD.as_millis();
+            let detail = format!(
+                "it is issued {ahead} ms ahead of this machine's clock, and {most} ms are the most"
+            );
+            return Err(Refusal::of_permit(FUTURE, detail));
         }
         if expires <= now {
-            return Err(self.no(No::Stale));
+            let ago = now.saturating_sub(expires).as_millis();
+            let detail = format!("it expired {ago} ms ago on this machine's clock");
+            return Err(Refusal::of_permit(STALE, detail));
         }
         Ok(sealed)
     }
 
-    fn no(&self, fault: Fault) -> Refusal {
-        let word = match fault {
-            Fault::Unsigned => "unsigned",
-            Fault::Malformed => "signature_malformed",
-            Fault::KeyUnknown => "key_unknown",
-            Fault::Wrong => "signature_wrong",
-            Fault::Foreign => "foreign",
-            Fault::Replayed => "replayed",
-            Fault::Future => "future",
-            Fault::Stale => "stale",
-            Fault::Unverifiable => "unverifiable",
+    fn foreign(&self, seal: &Seal<'_>) -> Refusal {
+        let (issuer, own) = (escaped(seal.issuer, SHOWN), &self.issuer);
+        let hint = match seal.issuer.eq_ignore_ascii_case(own) {
+            true => " (names are written in lower case)",
+            false => "",
         };
-        Refusal::of_permit(word, word)
+        let detail =
+            format!("it is signed as issuer {issuer}, and this is the permit of {own}{hint}");
+        Refusal::of_permit(FOREIGN, detail)
+    }
+
+    fn unknown(&self, seal: &Seal<'_>) -> Refusal {
+        let known: Vec<&str> = self.keys.iter().map(Key::id).collect();
+        let known = match known[..] {
+            [] => "none".into(),
+            _ => known.join(", "),
+        };
+        let (id, own) = (escaped(seal.key, SHOWN), &self.issuer);
+        let detail = format!("it is signed with key {id}, and the keys of {own} here are: {known}");
+        Refusal::of_permit(KEY_UNKNOWN, detail)
     }
 
     fn judge_checked(
@@ -136,15 +172,20 @@ impl Rule for SignedRule {
     }
 }
 
-/// What is wrong with a signature.
-enum Fault {
-    Unsigned,
-    Malformed,
-    KeyUnknown,
-    Wrong,
-    Foreign,
-    Replayed,
-    Future,
-    Stale,
-    Unverifiable,
+const UNSIGNED: &str = "unsigned";
+const MALFORMED: &str = "signature_malformed";
+const KEY_UNKNOWN: &str = "key_unknown";
+const WRONG: &str = "signature_wrong";
+const FOREIGN: &str = "foreign";
+const REPLAYED: &str = "replayed";
+const FUTURE: &str = "future";
+const STALE: &str = "stale";
+const UNVERIFIABLE: &str = "unverifiable";
+
+/// How much of a part of the seal is shown.
+const SHOWN: usize = 30;
+
+/// The start of a digest, enough to tell two apart.
+fn start(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }

@@ -1,6 +1,6 @@
-//! The `"signed"` field: what stands in it, where it stands, and which bytes are authenticated.
+//! The `"signed"` field: what stands in it, and which bytes are authenticated.
 
-use permit_gate::PlanDigest;
+use permit_gate::{Malformed, PlanDigest, foreign::escaped, rule::StrictObject};
 use std::time::Duration;
 
 /// The version of the form. Another one is another form, and a no.
@@ -10,19 +10,19 @@ const VERSION: &str = "v1";
 /// signs a permit.
 const DOMAIN: &[u8] = b"apply-permit-v1";
 
-/// What stands between the permit's own fields and the seal.
-const MARK: &str = r#","signed":""#;
-
-/// What stands after it.
-const END: &str = r#""}"#;
+/// The field's name.
+const FIELD: &str = "signed";
 
 /// How long a signed permit may be good for at most. No wait is longer than a minute.
 pub const MAX_LIFE: Duration = Duration::from_secs(300);
 
+/// How much of a part of the seal is shown.
+const SHOWN: usize = 30;
+
 /// A permit without its seal, and the seal.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Sealed<'a> {
-    /// The permit's own text.
+    /// The permit's own text: all that is authenticated of it, and all that is judged.
     pub(crate) body: String,
     pub(crate) seal: Seal<'a>,
 }
@@ -41,28 +41,50 @@ pub(crate) struct Seal<'a> {
     pub(crate) mac: &'a str,
 }
 
-/// Why a text is no sealed permit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a text is no sealed permit, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unsealed {
     /// It bears no seal.
-    Unsigned,
+    Unsigned(String),
     /// Something stands where the seal should be, and is none.
-    Malformed,
+    Malformed(String),
 }
 
 impl<'a> Sealed<'a> {
-    /// Takes a permit apart. The seal is the last field, without a blank around it, and one text
-    /// has one reading: nothing is normalised, nothing ignored.
+    /// Takes a permit apart. The seal is a field of the object like any other, found by a JSON reader;
+    /// what is authenticated is the text without that field and the comma beside it, to the letter.
     pub(crate) fn read(permit: &'a [u8]) -> Result<Self, Unsealed> {
-        let text = std::str::from_utf8(permit).map_err(|_| Unsealed::Unsigned)?;
-        let Some((own, seal)) = text.rsplit_once(MARK) else {
-            return Err(Unsealed::Unsigned);
+        use Unsealed::{Malformed as Bad, Unsigned};
+        let object = StrictObject::parse(permit).map_err(|error| match error {
+            Malformed::DuplicateField { ref field, .. } if field == FIELD => Bad(error.to_string()),
+            // Half of a signed permit still bears the field's name.
+            _ if contains(permit, b"\"signed\"") => Bad(error.to_string()),
+            Malformed::NotAnObject(what) => Unsigned(format!(
+                "it bears no signature, and is no JSON object: {what}"
+            )),
+            other => Unsigned(format!("it bears no signature, and {other}")),
+        })?;
+        let Some((body, seal)) = object.take_out(FIELD) else {
+            let named = object.similar(FIELD);
+            let named = named
+                .map(|name| format!("; there is a field \"{name}\""))
+                .unwrap_or_default();
+            return Err(Unsigned(format!("it has no field \"{FIELD}\"{named}")));
         };
-        let seal = seal.strip_suffix(END).ok_or(Unsealed::Malformed)?;
-        let seal = Seal::read(seal).ok_or(Unsealed::Malformed)?;
+        if permit.first() != Some(&b'{') || permit.last() != Some(&b'}') {
+            let what = match permit.last() {
+                Some(b'\n') => "a line break stands behind the object",
+                _ => "blanks stand around the object",
+            };
+            return Err(Bad(format!("{what}: the signed text ends with its brace")));
+        }
+        let seal = seal
+            .strip_prefix('"')
+            .and_then(|seal| seal.strip_suffix('"'));
+        let seal = seal.ok_or_else(|| Bad(format!("field \"{FIELD}\" has to be a string")))?;
         Ok(Self {
-            body: format!("{own}}}"),
-            seal,
+            body,
+            seal: Seal::read(seal).map_err(Bad)?,
         })
     }
 
@@ -79,16 +101,17 @@ impl<'a> Sealed<'a> {
             mac,
         } = self.seal;
         format!(
-            "{own}{MARK}{VERSION}:{key}:{issuer}:{plan}:{content}:{issued}:{expires}:{nonce}:{mac}{END}"
+            "{own},\"{FIELD}\":\"{VERSION}:{key}:{issuer}:{plan}:{content}:{issued}:{expires}:{nonce}:{mac}\"}}"
         )
     }
 }
 
 impl<'a> Seal<'a> {
-    fn read(text: &'a str) -> Option<Self> {
+    /// Reads the text between the quotes, or says what is wrong with it.
+    fn read(text: &'a str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(':').collect();
         let [
-            VERSION,
+            version,
             key,
             issuer,
             plan,
@@ -99,8 +122,21 @@ impl<'a> Seal<'a> {
             mac,
         ] = parts[..]
         else {
-            return None;
+            return Err(format!(
+                "\"{FIELD}\" has {} parts between colons, and 9 are needed: v1:<key id>:<issuer>:<plan id>:<plan digest>:<issued>:<expires>:<nonce>:<mac>; it begins with: {}",
+                parts.len(),
+                escaped(text, SHOWN)
+            ));
         };
+        if version != VERSION {
+            let version = escaped(version, SHOWN);
+            return Err(format!(
+                "its version is \"{version}\", and \"{VERSION}\" is needed"
+            ));
+        }
+        hex_digits("plan digest", content, 64)?;
+        hex_digits("nonce", nonce, 32)?;
+        hex_digits("mac", mac, 64)?;
         let seal = Self {
             key,
             issuer,
@@ -111,9 +147,19 @@ impl<'a> Seal<'a> {
             nonce,
             mac,
         };
-        let well = is_hex(content, 64) && is_hex(nonce, 32) && is_hex(mac, 64);
-        let life = seal.expires()?.checked_sub(seal.issued()?)?;
-        (well && !life.is_zero() && life <= MAX_LIFE).then_some(seal)
+        let (from, to) = (time("issued", issued)?, time("expires", expires)?);
+        let life = to.checked_sub(from).filter(|life| !life.is_zero());
+        match life {
+            None => Err(format!(
+                "it expires at {expires}, which is not after its issue at {issued}"
+            )),
+            Some(life) if life > MAX_LIFE => Err(format!(
+                "it is good for {} ms, and {} ms are the most",
+                life.as_millis(),
+                MAX_LIFE.as_millis()
+            )),
+            Some(_) => Ok(seal),
+        }
     }
 
     /// When it was issued, in time since 1970.
@@ -153,6 +199,35 @@ impl<'a> Seal<'a> {
     pub(crate) fn is_of(&self, content: &PlanDigest) -> bool {
         self.content == content.to_string()
     }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Holds a part of the seal to its form. Its digits are not repeated.
+fn hex_digits(name: &str, part: &str, digits: usize) -> Result<(), String> {
+    if is_hex(part, digits) {
+        return Ok(());
+    }
+    let wrong = match part.chars().count() {
+        // The right ones in capitals.
+        n if n == digits && is_hex(&part.to_ascii_lowercase(), digits) => {
+            "and some are in upper case".to_owned()
+        }
+        n if n == digits => "and something else is among them".to_owned(),
+        n => format!("and there are {n} characters"),
+    };
+    Err(format!(
+        "its {name} has to be {digits} lowercase hex digits, {wrong}"
+    ))
+}
+
+fn time(name: &str, part: &str) -> Result<Duration, String> {
+    millis(part).ok_or_else(|| {
+        let part = escaped(part, SHOWN);
+        format!("its time \"{name}\" has to be whole milliseconds since 1970 in decimal, and is \"{part}\"")
+    })
 }
 
 /// Lowercase hex digits, exactly so many.

@@ -48,7 +48,8 @@ const ALSO: [&str; 11] = [
 
 /// Literals that begin like a code and are none: fields of the wire, and the half of a code whose
 /// whole is listed under [`WHOLE`].
-const NO_CODES: [&str; 4] = [
+const NO_CODES: [&str; 5] = [
+    "{name}_permit_{word}",
     "order_id",
     "stop_loss_order",
     "missing_{}",
@@ -125,9 +126,24 @@ fn codes() -> BTreeSet<String> {
                     .filter(|word| is_code(word))
                     .map(|word| spelt(&word)),
             );
+            codes.extend(words_of_rules(&path, line));
         }
     }
     codes
+}
+
+/// Rules name their reasons by constants: a word that follows the permit's name, or a whole code.
+fn words_of_rules(path: &Path, line: &str) -> Option<String> {
+    let of_rules = path.ends_with("permit-gate/src/trading/mod.rs")
+        || path.ends_with("permit-signature/src/rule.rs");
+    if !of_rules || !line.contains("const ") || !line.contains(": &str = ") {
+        return None;
+    }
+    let word = literals(line).next()?;
+    Some(match is_code(&word) {
+        true => word,
+        false => format!("<name>_permit_{word}"),
+    })
 }
 
 /// The texts between double quotes on a line.

@@ -1,61 +1,134 @@
 //! JSON read strictly: one object, no field twice, numbers from their own text.
 
-use super::{MAX_PERMIT_BYTES, Malformed};
+use super::{MAX_PERMIT_BYTES, Malformed, NotJson, place};
+use crate::foreign::{MAX_FOREIGN, escaped};
 use rust_decimal::Decimal;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{collections::BTreeSet, fmt};
 
 /// One JSON object whose fields are read by name and type. Unknown fields may be there. What two
 /// readers could read differently may not, at any depth: a field twice, a number that is not
-/// finite, half of a surrogate pair; nor may anything stand around the object.
+/// finite, half of a surrogate pair; nor may anything but blanks stand around the object.
 ///
 /// For rules of one's own; see [`crate::Rule`] for one.
 #[derive(Debug)]
-pub struct StrictObject<'a>(Vec<(String, &'a str)>);
+pub struct StrictObject<'a> {
+    text: &'a [u8],
+    fields: Vec<(String, &'a str)>,
+}
 
 impl<'a> StrictObject<'a> {
-    /// Reads at most [`MAX_PERMIT_BYTES`]. Errors say how the text fails to be such an object.
+    /// Reads at most [`MAX_PERMIT_BYTES`]. Errors say how the text fails to be such an object, where,
+    /// and what stands there.
     pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
         if text.len() > MAX_PERMIT_BYTES {
             return Err(Malformed::TooLarge);
         }
-        let Fields(fields) = serde_json::from_slice(text)
-            .map_err(|error| Malformed::NotAnObject(error.to_string()))?;
-        for (i, (name, value)) in fields.iter().enumerate() {
-            if fields[..i].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Malformed::DuplicateField(super::brief(name)));
-            }
-            if is_number(value) && !is_finite(value) {
-                return Err(Malformed::NotFinite(super::brief(name)));
-            }
-            serde_json::from_str::<Sound>(value)
-                .map_err(|error| Malformed::NotAnObject(error.to_string()))?;
+        let begins = text.iter().find(|b| !is_blank(**b)) == Some(&b'{');
+        if !begins || text.get(1) == Some(&0) {
+            return Err(Malformed::NotAnObject(NotJson::at_start(text)));
         }
-        Ok(Self(fields))
+        if let Err(error) = std::str::from_utf8(text) {
+            let at = error.valid_up_to();
+            let what = "a byte that is no UTF-8";
+            let hint = Some("the text has to be UTF-8, with no Latin-1 in it");
+            let mut last = None;
+            // What is before it names the field it lies in.
+            drop(read_fields(&text[..at], &mut last));
+            let wrong = NotJson::at(text, at, what.into(), last.as_deref(), hint);
+            return Err(Malformed::NotAnObject(wrong));
+        }
+        let object = Self {
+            text,
+            fields: fields(text)?,
+        };
+        for (i, (name, value)) in object.fields.iter().enumerate() {
+            if object.fields[..i]
+                .iter()
+                .any(|(earlier, _)| earlier == name)
+            {
+                return Err(Malformed::DuplicateField {
+                    field: escaped(name, MAX_FOREIGN),
+                    at: object.place(value),
+                });
+            }
+            object.check(name, value)?;
+        }
+        Ok(object)
+    }
+
+    /// Whether every reader reads this value alike.
+    fn check(&self, name: &str, value: &str) -> Result<(), Malformed> {
+        if is_number(value) && !is_finite(value) {
+            return Err(not_finite(name, value));
+        }
+        serde_json::from_str::<Sound>(value)
+            .map(drop)
+            .map_err(|error| {
+                let start = self.offset(value);
+                let at = start + offset(value.as_bytes(), &error);
+                let what = message(&error);
+                let halved = what.contains("surrogate") || what.contains("hex escape");
+                let hint = halved.then_some("half of a surrogate pair is no text");
+                Malformed::NotAnObject(NotJson::at(self.text, at, what, Some(name), hint))
+            })
+    }
+
+    /// Where a value begins, in bytes from the start of the text.
+    fn offset(&self, value: &str) -> usize {
+        (value.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
+    }
+
+    /// The same, the first byte being byte 1.
+    fn place(&self, value: &str) -> usize {
+        self.offset(value) + 1
     }
 
     fn get(&self, field: &str) -> Option<&'a str> {
-        self.0.iter().find(|(n, _)| n == field).map(|(_, v)| *v)
+        self.fields
+            .iter()
+            .find(|(n, _)| n == field)
+            .map(|(_, v)| *v)
     }
 
     fn must(&self, field: &'static str) -> Result<&'a str, Malformed> {
-        self.get(field).ok_or(Malformed::MissingField(field))
+        self.get(field).ok_or_else(|| {
+            let names: Vec<&str> = self.fields.iter().map(|(name, _)| name.as_str()).collect();
+            Malformed::MissingField {
+                field,
+                there: match names[..] {
+                    [] => "none".into(),
+                    _ => escaped(&names.join(", "), MAX_FOREIGN),
+                },
+            }
+        })
+    }
+
+    fn wrong(&self, field: &str, expected: &'static str, value: &str) -> Malformed {
+        Malformed::WrongType {
+            field: field.into(),
+            expected,
+            found: place::value(value),
+            at: self.place(value),
+            hint: place::hint_of_type(expected, value),
+        }
     }
 
     /// A field that must be `true` or `false`. Errors where it is missing or of another type, as
-    /// all readers of a field here do.
+    /// all readers of a field here do; `null` is another type.
     pub fn bool(&self, field: &'static str) -> Result<bool, Malformed> {
         match self.must(field)? {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(wrong(field, "boolean")),
+            other => Err(self.wrong(field, "true or false", other)),
         }
     }
 
     /// A field that must be a string.
     pub fn string(&self, field: &'static str) -> Result<String, Malformed> {
-        serde_json::from_str(self.must(field)?).map_err(|_| wrong(field, "string"))
+        let value = self.must(field)?;
+        serde_json::from_str(value).map_err(|_| self.wrong(field, "a string", value))
     }
 
     /// A field that must be a number: the decimal its digits stand for, rounded to 12 significant
@@ -63,32 +136,140 @@ impl<'a> StrictObject<'a> {
     /// `0.19999999999999998` means 0.2. Errors with [`Malformed::NotFinite`] where a decimal of 28
     /// digits cannot hold it.
     pub fn decimal(&self, field: &'static str) -> Result<Decimal, Malformed> {
-        let text = self.must(field)?;
-        if !is_number(text) {
-            return Err(wrong(field, "number"));
+        let value = self.must(field)?;
+        if !is_number(value) {
+            return Err(self.wrong(field, "a number", value));
         }
-        decimal(text).ok_or_else(|| Malformed::NotFinite(field.into()))
+        decimal(value, SIGNIFICANT, Rounding::Nearest).ok_or_else(|| not_finite(field, value))
+    }
+
+    /// The same field as it was written: nothing is rounded, and what a decimal cannot hold is cut
+    /// off toward 0. For what is compared with more than 12 digits.
+    pub fn decimal_as_written(&self, field: &'static str) -> Result<Decimal, Malformed> {
+        let value = self.must(field)?;
+        let meant = self.decimal(field)?;
+        Ok(decimal(value, WRITTEN, Rounding::Down).unwrap_or(meant))
     }
 
     /// As [`StrictObject::decimal`], and not below 0.
     pub fn decimal_from_zero(&self, field: &'static str) -> Result<Decimal, Malformed> {
         match self.decimal(field)? {
-            d if d < Decimal::ZERO => Err(Malformed::Negative(field)),
+            d if d < Decimal::ZERO => Err(Malformed::Negative {
+                field,
+                found: self.shown(field),
+            }),
             d => Ok(d),
         }
     }
 
-    /// Whether the field is there at all.
+    /// The field's value as it stands there, escaped, and cut to 30 characters: for a sentence about it.
+    /// Empty where the field is missing.
+    pub fn shown(&self, field: &str) -> String {
+        self.get(field).map(place::value).unwrap_or_default()
+    }
+
+    /// The text without this field and without one of the commas beside it, and the field's value as
+    /// it stands there. Nothing else of the text is touched. `None` where the field is missing.
+    pub fn take_out(&self, field: &str) -> Option<(String, &'a str)> {
+        let index = self.fields.iter().position(|(name, _)| name == field)?;
+        let (_, value) = self.fields.get(index)?;
+        let end = self.offset(value) + value.len();
+        let comma_from = |from: usize| {
+            let comma = self.text.get(from..)?.iter().position(|b| *b == b',')?;
+            Some(from + comma)
+        };
+        let (from, to) = match index.checked_sub(1).and_then(|i| self.fields.get(i)) {
+            // The comma before it, which is the first one behind the value before it.
+            Some((_, before)) => (comma_from(self.offset(before) + before.len())?, end),
+            None => {
+                let from = self.text.iter().position(|b| *b == b'"')?;
+                let to = match self.fields.len() {
+                    1 => end,
+                    _ => comma_from(end)? + 1,
+                };
+                let rest = self.text.get(to..)?;
+                let blanks = rest.iter().take_while(|b| is_blank(**b)).count();
+                (from, to + blanks)
+            }
+        };
+        let text = std::str::from_utf8(self.text).ok()?;
+        Some((format!("{}{}", text.get(..from)?, text.get(to..)?), *value))
+    }
+
+    /// A field whose name differs from this one in case and signs alone: `:signed`, `Signed`.
+    pub fn similar(&self, field: &str) -> Option<String> {
+        let letters = |name: &str| -> String {
+            let letters = name.chars().filter(char::is_ascii_alphanumeric);
+            letters.map(|c| c.to_ascii_lowercase()).collect()
+        };
+        let wanted = letters(field);
+        let named = self.fields.iter().map(|(name, _)| name);
+        let mut similar = named.filter(|name| *name != field && letters(name) == wanted);
+        similar.next().map(|name| escaped(name, place::AROUND))
+    }
+
+    /// Whether the field is there. One that is `null` is not: many writers spell what is absent so.
     pub fn has(&self, field: &str) -> bool {
-        self.get(field).is_some()
+        self.get(field).is_some_and(|value| value != "null")
     }
 }
 
-fn wrong(field: &str, expected: &'static str) -> Malformed {
-    Malformed::WrongType {
-        field: field.into(),
-        expected,
+/// The object's fields, in their order.
+fn fields(text: &[u8]) -> Result<Vec<(String, &str)>, Malformed> {
+    let mut last = None;
+    read_fields(text, &mut last).map_err(|error| {
+        let mut at = offset(text, &error);
+        let mut what = message(&error);
+        let hint = place::hint(text, at, &what);
+        if matches!(
+            what.as_str(),
+            "expected value" | "expected ident" | "invalid number"
+        ) {
+            at = place::start_of_value(text, at);
+            what = "no JSON value".into();
+        }
+        Malformed::NotAnObject(NotJson::at(text, at, what, last.as_deref(), hint))
+    })
+}
+
+/// The fields, and the name that was read last.
+fn read_fields<'a>(
+    text: &'a [u8],
+    last: &mut Option<String>,
+) -> Result<Vec<(String, &'a str)>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let fields = Fields { last }.deserialize(&mut reader)?;
+    reader.end().map(|()| fields)
+}
+
+fn not_finite(field: &str, value: &str) -> Malformed {
+    Malformed::NotFinite {
+        field: escaped(field, MAX_FOREIGN),
+        found: place::value(value),
     }
+}
+
+/// What the reader says, without its own account of the place.
+fn message(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    match said.rfind(" at line ") {
+        Some(end) => said[..end].to_owned(),
+        None => said,
+    }
+}
+
+/// The place in bytes from the start, the first byte being 0.
+fn offset(text: &[u8], error: &serde_json::Error) -> usize {
+    let lines = text.split_inclusive(|b| *b == b'\n');
+    let before: usize = lines
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    (before + error.column().saturating_sub(1)).min(text.len())
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 fn is_number(json: &str) -> bool {
@@ -99,10 +280,17 @@ fn is_finite(json: &str) -> bool {
     json.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// The nearest decimal of 12 significant digits, an exact half to the even one. Worked out on the
-/// digits themselves, so that nothing is rounded twice. `None` where it needs more than 28 places:
-/// a number that is not 0 never becomes one.
-fn decimal(json: &str) -> Option<Decimal> {
+#[derive(Clone, Copy, PartialEq)]
+enum Rounding {
+    /// To the nearest, an exact half to the even one.
+    Nearest,
+    /// Toward 0.
+    Down,
+}
+
+/// The decimal of so many significant digits. Worked out on the digits themselves, so that nothing is
+/// rounded twice. `None` where it needs more than 28 places: a number that is not 0 never becomes one.
+fn decimal(json: &str, significant: u8, rounding: Rounding) -> Option<Decimal> {
     let (plain, exponent) = match json.split_once(['e', 'E']) {
         Some((plain, exponent)) => (plain, exponent.parse::<i64>().ok()?),
         None => (json, 0),
@@ -112,7 +300,7 @@ fn decimal(json: &str) -> Option<Decimal> {
     let mut digits = digits.map(|b| i128::from(b - b'0')).skip_while(|d| *d == 0);
 
     let (mut mantissa, mut kept) = (0_i128, 0_u8);
-    while kept < SIGNIFICANT
+    while kept < significant
         && let Some(digit) = digits.next()
     {
         mantissa = mantissa * 10 + digit;
@@ -121,6 +309,7 @@ fn decimal(json: &str) -> Option<Decimal> {
     let rest: Vec<i128> = digits.collect();
     let more = rest.iter().skip(1).any(|d| *d > 0);
     mantissa += match rest.first() {
+        _ if rounding == Rounding::Down => 0,
         Some(6..) => 1,
         Some(5) if more => 1,
         Some(5) => mantissa % 2,
@@ -134,9 +323,12 @@ fn decimal(json: &str) -> Option<Decimal> {
     if mantissa == 0 {
         return Some(Decimal::ZERO);
     }
-    while mantissa % 10 == 0 {
+    while mantissa % 10 == 0 || (rounding == Rounding::Down && power < -MAX_PLACES) {
         mantissa /= 10;
         power += 1;
+        if mantissa == 0 {
+            return None;
+        }
     }
     if json.starts_with('-') {
         mantissa = -mantissa;
@@ -151,27 +343,41 @@ fn decimal(json: &str) -> Option<Decimal> {
 /// What a binary float is sure of, with room to spare.
 const SIGNIFICANT: u8 = 12;
 
-struct Fields<'a>(Vec<(String, &'a str)>);
+/// What a decimal surely holds.
+const WRITTEN: u8 = 28;
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor;
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Fields<'de>;
+/// A decimal's places behind the point.
+const MAX_PLACES: i64 = 28;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+/// Reads an object's fields, and keeps the name that was read last: where reading ends in an error,
+/// this is the field it ends in.
+struct Fields<'l> {
+    last: &'l mut Option<String>,
+}
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut fields = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    fields.push((name, value.get()));
-                }
-                Ok(Fields(fields))
-            }
+impl<'de> DeserializeSeed<'de> for Fields<'_> {
+    type Value = Vec<(String, &'de str)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = Vec<(String, &'de str)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut fields = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            *self.last = Some(name.clone());
+            let value = map.next_value::<&'de RawValue>()?;
+            fields.push((name, value.get()));
         }
-        deserializer.deserialize_map(ObjectVisitor)
+        Ok(fields)
     }
 }
 
@@ -221,8 +427,10 @@ impl<'de> Deserialize<'de> for Sound {
                 let mut names = BTreeSet::new();
                 while let Some((name, Sound)) = map.next_entry::<String, Sound>()? {
                     if let Some(twice) = names.replace(name) {
-                        let twice = super::brief(&twice);
-                        return Err(M::Error::custom(format!("field {twice:?} is there twice")));
+                        let twice = escaped(&twice, place::AROUND);
+                        return Err(M::Error::custom(format!(
+                            "field \"{twice}\" is there twice"
+                        )));
                     }
                 }
                 Ok(Sound)
@@ -238,6 +446,28 @@ mod tests {
 
     fn qty(text: &str) -> Result<Decimal, Malformed> {
         StrictObject::parse(format!(r#"{{"q":{text}}}"#).as_bytes())?.decimal("q")
+    }
+
+    #[test]
+    fn a_field_is_taken_out_with_one_comma_and_nothing_else() {
+        for (text, rest) in [
+            (r#"{"a":1,"s":"x"}"#, r#"{"a":1}"#),
+            (r#"{"a": 1, "s": "x"}"#, r#"{"a": 1}"#),
+            ("{\n  \"a\": 1,\n  \"s\": \"x\"\n}", "{\n  \"a\": 1\n}"),
+            (r#"{"a": 1, "s": "x", "t": 2}"#, r#"{"a": 1, "t": 2}"#),
+            (r#"{"s": "x", "t": [1,2]}"#, r#"{"t": [1,2]}"#),
+            (r#"{"a":",","s" : "x" }"#, r#"{"a":"," }"#),
+            (r#"{"a":{"s":1},"\u0073":"x"}"#, r#"{"a":{"s":1}}"#),
+            (r#"{"s":"x"}"#, "{}"),
+        ] {
+            let object = StrictObject::parse(text.as_bytes()).unwrap();
+            assert_eq!(
+                object.take_out("s"),
+                Some((rest.to_owned(), "\"x\"")),
+                "{text}"
+            );
+            assert_eq!(object.take_out("z"), None);
+        }
     }
 
     #[test]
@@ -266,7 +496,7 @@ mod tests {
     #[test]
     fn what_is_not_zero_never_becomes_zero() {
         for text in ["1e-29", "-1e-29", "0.00000000000000000000000000001"] {
-            assert_eq!(qty(text), Err(Malformed::NotFinite("q".into())), "{text}");
+            assert_eq!(qty(text), Err(not_finite("q", text)), "{text}");
         }
     }
 
@@ -314,7 +544,8 @@ mod tests {
     #[test]
     fn a_field_is_read_once_or_not_at_all() {
         let twice = StrictObject::parse(br#"{"allow":false,"\u0061llow":true}"#).unwrap_err();
-        assert_eq!(twice, Malformed::DuplicateField("allow".into()));
+        let (field, at) = ("allow".into(), 29);
+        assert_eq!(twice, Malformed::DuplicateField { field, at });
         for text in [
             &b""[..],
             b"null",

@@ -1,12 +1,16 @@
 //! Judging a permit's content: yes on terms, or no with its own reason. Nothing is ever guessed.
 
 mod json;
+mod place;
 mod token;
 
 pub use json::StrictObject;
 pub use token::TokenRule;
 
-use crate::id::Subject;
+use crate::{
+    foreign::{escaped, escaped_bytes},
+    id::Subject,
+};
 use rust_decimal::Decimal;
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -24,7 +28,7 @@ pub const MAX_PERMIT_BYTES: usize = 8 * 1024;
 ///
 /// ```
 /// use permit_gate::{
-///     Malformed, Permit, PermitSet, PlanId, Refusal, Rule, Subject, Terms, rule::StrictObject,
+///     Permit, PermitSet, PlanId, Refusal, Rule, Subject, Terms, rule::StrictObject,
 ///     trading,
 /// };
 /// use rust_decimal::Decimal;
@@ -64,7 +68,8 @@ pub const MAX_PERMIT_BYTES: usize = 8 * 1024;
 /// let no = DeskRule.judge(br#"{"desk":"maybe","symbol":"BTCUSDT","limit":0.5}"#, &subject);
 /// assert_eq!(no.unwrap_err().code("desk"), "desk_permit_unknown_verdict");
 /// let half = DeskRule.judge(br#"{"desk":"ok","symbol":"BTCUSDT"}"#, &subject);
-/// assert_eq!(half.unwrap_err(), Malformed::MissingField("limit").into());
+/// let half = half.unwrap_err().to_string();
+/// assert_eq!(half, "field \"limit\" is missing; the fields that are there: desk, symbol");
 /// ```
 pub trait Rule: fmt::Debug + Send + Sync {
     /// A yes and its terms, or why this content is no yes for this subject. `permit` is at most
@@ -86,6 +91,9 @@ pub struct Terms {
     /// The most the action may amount to, in the target's own unit, always above 0. `None`: no
     /// opinion.
     pub limit: Option<Decimal>,
+    /// The same as it was written, where `limit` is what a rounded number stands for: up to 28 digits,
+    /// cut toward 0. `None`: as `limit`.
+    pub written: Option<Decimal>,
     /// The amount the reviewer saw of the target when it decided, with its sign. `None`: it did not
     /// say.
     pub seen: Option<Decimal>,
@@ -149,47 +157,104 @@ impl Refusal {
     }
 }
 
-/// How a permit's text fails to be one.
+/// How a permit's text fails to be one. Foreign text in it is escaped and cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Longer than [`MAX_PERMIT_BYTES`].
     #[error("it is longer than {MAX_PERMIT_BYTES} bytes")]
     TooLarge,
     /// The key holds another type than a string.
-    #[error("its key does not hold a string value")]
+    #[error("its key does not hold a string value: write it with SET")]
     NotAString,
     /// Not the expected fixed text.
-    #[error("it is not the expected token")]
-    NotTheToken,
+    #[error("it is not the expected token: {0}")]
+    NotTheToken(String),
     /// Not one JSON object and nothing else.
     #[error("it is not one JSON object: {0}")]
-    NotAnObject(String),
+    NotAnObject(NotJson),
     /// A field twice; readers differ on which one counts.
-    #[error("field {0:?} is there twice")]
-    DuplicateField(String),
+    #[error("field \"{field}\" is there twice, the second time at byte {at}")]
+    DuplicateField {
+        /// The field.
+        field: String,
+        /// Where the second value begins, the text's first byte being 1.
+        at: usize,
+    },
     /// A field it must have.
-    #[error("field {0:?} is missing")]
-    MissingField(&'static str),
+    #[error("field \"{field}\" is missing; the fields that are there: {there}")]
+    MissingField {
+        /// The field.
+        field: &'static str,
+        /// The fields that are there.
+        there: String,
+    },
     /// A field of another type than the contract's.
-    #[error("field {field:?} is no {expected}")]
+    #[error("field \"{field}\" has to be {expected}{hint}, and at byte {at} it is: {found}")]
     WrongType {
         /// The field.
         field: String,
         /// What it should be.
         expected: &'static str,
+        /// What stands there.
+        found: String,
+        /// Where, the text's first byte being 1.
+        at: usize,
+        /// What to do about it, in brackets, where it is known.
+        hint: &'static str,
     },
     /// A number beyond what a float can hold, or too large or too fine for a decimal.
-    #[error("field {0:?} is no finite number of at most 28 digits")]
-    NotFinite(String),
+    #[error("field \"{field}\" is no finite number of at most 28 digits: {found}")]
+    NotFinite {
+        /// The field.
+        field: String,
+        /// What stands there.
+        found: String,
+    },
     /// A number that cannot be below 0.
-    #[error("field {0:?} is negative")]
-    Negative(&'static str),
+    #[error("field \"{field}\" is negative: {found}")]
+    Negative {
+        /// The field.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+    },
 }
 
-/// A reviewer's words, short and on one line, so that they can stand in logs and results.
-pub(crate) fn brief(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(120)
-        .collect()
+/// Where a text stops being one JSON object, and what stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotJson(Box<str>);
+
+impl NotJson {
+    /// Something else stands there from the beginning.
+    fn at_start(text: &[u8]) -> Self {
+        let shown = escaped_bytes(text, place::AROUND);
+        let kind = place::kind(text);
+        Self(match shown.as_str() {
+            "" => kind.into(),
+            shown => format!("{kind}; it begins with: {shown}").into(),
+        })
+    }
+
+    /// The text is broken off at this offset, in the field that was named last.
+    fn at(
+        text: &[u8],
+        offset: usize,
+        what: String,
+        field: Option<&str>,
+        hint: Option<&str>,
+    ) -> Self {
+        let place = offset + 1;
+        let field = field.map_or("before its first field".into(), |field| {
+            format!("in or after field \"{}\"", escaped(field, place::AROUND))
+        });
+        let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let shown = place::around(text, offset);
+        Self(format!("{what} at byte {place}, {field}{hint}; around it: {shown}").into())
+    }
+}
+
+impl fmt::Display for NotJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }

@@ -1,7 +1,7 @@
 //! A permit that is a bare word.
 
 use super::{MAX_PERMIT_BYTES, Malformed, Refusal, Rule, Terms};
-use crate::id::Subject;
+use crate::{foreign::escaped_bytes, id::Subject};
 
 /// Says yes to exactly this text and to nothing else, as the portfolio gate's `1`.
 ///
@@ -16,12 +16,34 @@ impl TokenRule {
     }
 }
 
+impl TokenRule {
+    /// How a text differs, without the token itself: what almost is the token may be kept from
+    /// other eyes.
+    fn difference(&self, other: &[u8]) -> String {
+        let inside = match other {
+            [b'"', inside @ .., b'"'] | [b'\'', inside @ .., b'\''] => inside,
+            _ => other,
+        };
+        if other.strip_suffix(b"\n") == Some(&self.0) {
+            "a line break stands behind it".into()
+        } else if other.trim_ascii() == &*self.0 {
+            "blanks stand around it".into()
+        } else if inside == &*self.0 {
+            "it stands in quotes".into()
+        } else if other.eq_ignore_ascii_case(&self.0) {
+            "its letters are of another case".into()
+        } else {
+            format!("there is {}", escaped_bytes(other, 30))
+        }
+    }
+}
+
 impl Rule for TokenRule {
     fn judge(&self, permit: &[u8], _: &Subject) -> Result<Terms, Refusal> {
         match permit {
             p if p == &*self.0 => Ok(Terms::default()),
             p if p.len() > MAX_PERMIT_BYTES => Err(Malformed::TooLarge.into()),
-            _ => Err(Malformed::NotTheToken.into()),
+            other => Err(Malformed::NotTheToken(self.difference(other)).into()),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{CONSUMED, reason, same_symbol};
 use crate::{
+    foreign::{MAX_FOREIGN, escaped},
     id::Subject,
-    rule::{Refusal, Rule, StrictObject, Terms, brief},
+    rule::{Refusal, Rule, StrictObject, Terms},
 };
 use rust_decimal::Decimal;
 
@@ -29,7 +30,7 @@ impl Rule for GovernorRule {
         if decision != "EXECUTE" {
             return Err(Refusal::Denied(Some(format!(
                 "decision {}",
-                brief(&decision)
+                escaped(&decision, MAX_FOREIGN)
             ))));
         }
         if permit.has("consumed") && permit.bool("consumed")? {
@@ -39,8 +40,10 @@ impl Rule for GovernorRule {
             permit.decimal_from_zero("computed_notional")?;
         }
         let quantity = permit.decimal_from_zero("computed_qty")?;
+        let written = permit.decimal_as_written("computed_qty")?;
         Ok(Terms {
             limit: (quantity > Decimal::ZERO).then_some(quantity),
+            written: (quantity > Decimal::ZERO).then_some(written),
             seen: None,
         })
     }

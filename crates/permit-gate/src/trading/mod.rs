@@ -9,8 +9,9 @@ pub use position::PositionRule;
 
 use crate::{
     Permit, PermitSet,
+    foreign::{MAX_FOREIGN, escaped},
     id::Subject,
-    rule::{Malformed, Refusal, StrictObject, brief},
+    rule::{Malformed, Refusal, StrictObject},
 };
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ use std::sync::Arc;
 pub const SYMBOL_MISMATCH: &str = "symbol_mismatch";
 /// The permit says that it was used already: `<name>_permit_consumed`.
 pub const CONSUMED: &str = "consumed";
+/// The position brain says yes to a close of a position that it saw as flat:
+/// `<name>_permit_flat_position`.
+pub const FLAT_POSITION: &str = "flat_position";
 /// The position brain allows 0 or less. The whole code.
 pub const INVALID_SAFE_CLOSE_QTY: &str = "invalid_safe_close_qty";
 
@@ -42,7 +46,7 @@ fn same_symbol(permit: &StrictObject<'_>, subject: &Subject) -> Result<(), Refus
     if named == *subject.target {
         return Ok(());
     }
-    let detail = format!("it is for symbol {:?}", brief(&named));
+    let detail = format!("it is for symbol \"{}\"", escaped(&named, MAX_FOREIGN));
     Err(Refusal::of_permit(SYMBOL_MISMATCH, detail))
 }
 
@@ -51,5 +55,6 @@ fn reason(permit: &StrictObject<'_>) -> Result<Option<String>, Malformed> {
     if !permit.has("reason") {
         return Ok(None);
     }
-    permit.string("reason").map(|text| Some(brief(&text)))
+    let said = escaped(&permit.string("reason")?, MAX_FOREIGN);
+    Ok((!said.is_empty()).then_some(said))
 }

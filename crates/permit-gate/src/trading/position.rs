@@ -1,6 +1,6 @@
 //! The position brain's permit.
 
-use super::{INVALID_SAFE_CLOSE_QTY, reason, same_symbol};
+use super::{FLAT_POSITION, INVALID_SAFE_CLOSE_QTY, reason, same_symbol};
 use crate::{
     id::Subject,
     rule::{Refusal, Rule, StrictObject, Terms},
@@ -32,13 +32,21 @@ impl Rule for PositionRule {
             true => Some(permit.decimal("exchange_position_amt")?),
             false => None,
         };
+        if seen == Some(Decimal::ZERO) {
+            let detail = "allow is true, and exchange_position_amt is 0: there is nothing to close";
+            return Err(Refusal::of_permit(FLAT_POSITION, detail));
+        }
         let quantity = permit.decimal("safe_close_qty")?;
         if quantity <= Decimal::ZERO {
-            let detail = format!("safe_close_qty is {quantity}, not above 0");
+            let detail = format!(
+                "safe_close_qty is {}, not above 0",
+                permit.shown("safe_close_qty")
+            );
             return Err(Refusal::with_code(INVALID_SAFE_CLOSE_QTY, detail));
         }
         Ok(Terms {
             limit: Some(quantity),
+            written: Some(permit.decimal_as_written("safe_close_qty")?),
             seen,
         })
     }
