@@ -1,6 +1,7 @@
 //! Printing, and asking before something is changed.
 
 use crate::exit::Failure;
+use permit_gate::foreign::{MAX_FOREIGN, escaped};
 use std::io::{self, BufRead, Write};
 
 /// Why a command ends before its end.
@@ -45,10 +46,7 @@ pub(super) fn confirm(question: &str) -> Done {
 
 /// What others wrote, on one line and without what could move a terminal's cursor.
 pub(super) fn tame(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '·' } else { c })
-        .take(300)
-        .collect()
+    escaped(text, MAX_FOREIGN)
 }
 
 #[cfg(test)]
@@ -57,6 +55,7 @@ mod tests {
 
     #[test]
     fn a_neighbours_text_cannot_move_the_cursor() {
-        assert_eq!(tame("a\x1b[2J\nb"), "a·[2J·b");
+        assert_eq!(tame("a\x1b[2J\nb"), "a\\u{1b}[2J\\nb");
+        assert_eq!(tame(&"x".repeat(1000)).chars().count(), 120);
     }
 }

@@ -1,21 +1,29 @@
-//! `permits ls | show | grant | revoke`.
+//! `permits ls | show | judge | grant | revoke`.
 
 use super::{
     link::{Desk, Entry},
-    output::{Done, End, confirm, print, tame},
+    output::{Done, End, confirm, print},
     time::ago,
 };
-use crate::{clock::SystemClock, exit::Failure, signing::sign};
+use crate::{clock::SystemClock, config::Config, exit::Failure, signing::sign};
 use apply_core::Symbol;
 use clap::Subcommand;
-use permit_gate::{Malformed, Permit, PlanId, Refusal, Subject, Terms, Timer};
+use permit_gate::{
+    Malformed, Permit, PlanId, Refusal, Subject, Terms, Timer,
+    foreign::{MAX_FOREIGN, escaped, escaped_bytes},
+    rule::{MAX_PERMIT_BYTES, StrictObject},
+};
 use permit_signature::KeyRing;
 use redis::Value;
 use rust_decimal::Decimal;
 use serde_json::json;
-use std::time::Duration;
+use std::{
+    io::{self, Read},
+    time::Duration,
+};
 
-/// Look at permits, judge them, write one for a test, take one back.
+/// Look at permits, judge them, write one for a test, take one back. What a permit has to say, field by
+/// field, and what each language's JSON writer does, stands in docs/writing-permits.md.
 #[derive(Subcommand)]
 pub(crate) enum Permits {
     /// Every permit there is, by plan, with the time it has left.
@@ -27,7 +35,7 @@ pub(crate) enum Permits {
         #[arg(long)]
         json: bool,
     },
-    /// Judge the permits of one plan by the rules the service judges by.
+    /// Show the permits of one plan, and judge them by the rules the service judges by.
     #[command(
         after_help = "Example: apply-layer permits show 67e6da21fa9fe506\n\nExit codes: 0 shown, 1 the plan's symbol is not known, 2 usage, 69 Redis is away, 78 configuration"
     )]
@@ -39,6 +47,26 @@ pub(crate) enum Permits {
         #[arg(long)]
         symbol: Option<Symbol>,
         /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Judge a permit from standard input as the gate would, before an issuer ever writes it to Redis.
+    ///
+    /// Without NAME the text is judged as every permit of APPLY_PERMITS. Redis is not asked, unless
+    /// permits have to be signed: then --plan names the published plan that the text is signed for.
+    #[command(
+        after_help = "Example: apply-layer permits judge p33 --symbol BTCUSDT < permit.json\n\nExit codes: 0 a yes, 1 a no, 2 usage, 69 Redis or standard input is away, 78 configuration"
+    )]
+    Judge {
+        /// The permit's name, as in APPLY_PERMITS: governor, p33, …
+        name: Option<String>,
+        /// The plan's symbol. Without it the permit is judged for the symbol that it names.
+        #[arg(long)]
+        symbol: Option<Symbol>,
+        /// The plan's id.
+        #[arg(long, value_parser = plan_id)]
+        plan: Option<PlanId>,
+        /// Print one JSON array.
         #[arg(long)]
         json: bool,
     },
@@ -84,6 +112,12 @@ impl Permits {
         match self {
             Self::Ls { json } => ls(json).await,
             Self::Show { plan, symbol, json } => show(&plan, symbol, json).await,
+            Self::Judge {
+                name,
+                symbol,
+                plan,
+                json,
+            } => judge_input(name.as_deref(), symbol, plan, json).await,
             Self::Grant {
                 plan,
                 name,
@@ -119,7 +153,7 @@ async fn ls(as_json: bool) -> Done {
         // Templates nest: what lies under `quantum:permit:` may be the governor's or another's. An
         // id holds no colon, which tells them apart.
         let (before, after) = around(&template.to_string());
-        let pattern = format!("{}*{}", escaped(&before), escaped(&after));
+        let pattern = format!("{}*{}", as_pattern(&before), as_pattern(&after));
         for key in desk.link.scan(&pattern).await? {
             let id = String::from_utf8(key).ok().and_then(|key| {
                 let id = key.strip_prefix(&*before)?.strip_suffix(&*after)?;
@@ -166,20 +200,15 @@ pub(super) struct Seen {
     pub(super) ttl: i64,
     /// `None` where it is missing.
     pub(super) judged: Option<Result<Terms, Refusal>>,
+    /// What lies there, escaped and cut; `None` where it is missing or no string.
+    pub(super) content: Option<String>,
 }
 
 impl Seen {
     pub(super) fn verdict(&self) -> String {
         match &self.judged {
             None => "missing".into(),
-            Some(Ok(terms)) => match terms.limit {
-                Some(quantity) => format!("yes, at most {quantity}"),
-                None => "yes".into(),
-            },
-            Some(Err(refusal)) => {
-                let code = refusal.code(&self.name);
-                format!("no: {} ({code})", tame(&refusal.to_string()))
-            }
+            Some(judged) => verdict(&self.name, judged),
         }
     }
 
@@ -195,7 +224,19 @@ impl Seen {
             "yes": matches!(self.judged, Some(Ok(_))),
             "reason": refused.map(|refusal| refusal.code(&self.name)),
             "detail": self.verdict(),
+            "content": self.content,
         })
+    }
+}
+
+/// A yes with what it allows, or a no with its reason. Refusals stay on one line by themselves.
+fn verdict(name: &str, judged: &Result<Terms, Refusal>) -> String {
+    match judged {
+        Ok(terms) => match terms.limit {
+            Some(quantity) => format!("yes, at most {quantity}"),
+            None => "yes".into(),
+        },
+        Err(refusal) => format!("no: {refusal} ({})", refusal.code(name)),
     }
 }
 
@@ -205,7 +246,7 @@ pub(super) async fn look(
     plan: &PlanId,
     symbol: &Symbol,
 ) -> Result<Vec<Seen>, Failure> {
-    let subject = subject_of(desk, plan, symbol).await?;
+    let subject = subject_of(desk, plan, symbol.as_str()).await?;
     let mut seen = Vec::new();
     for (permit, key) in desk
         .config
@@ -217,25 +258,33 @@ pub(super) async fn look(
         let mut both = redis::pipe();
         both.cmd("PTTL")
             .arg(&key)
-            .cmd("GET")
+            .cmd("GETRANGE")
             .arg(&key)
+            .arg(0)
+            .arg(MAX_PERMIT_BYTES)
             .ignore_errors();
         let (ttl, content): (i64, Value) = desk.link.ask_all(&both, "read the permits").await?;
+        let content = match content {
+            _ if ttl == GONE => None,
+            Value::BulkString(content) => Some(Ok(content)),
+            _ => Some(Err(Malformed::NotAString)),
+        };
         seen.push(Seen {
             name: permit.name().to_owned(),
             ttl,
-            judged: judge(permit, content, &subject),
+            judged: content.as_ref().map(|content| match content {
+                Ok(content) => judge_now(permit, content, &subject),
+                Err(malformed) => Err(malformed.clone().into()),
+            }),
+            content: content.and_then(|content| content.ok().map(|c| shown(&c))),
         });
     }
     Ok(seen)
 }
 
-fn judge(permit: &Permit, content: Value, subject: &Subject) -> Option<Result<Terms, Refusal>> {
-    match content {
-        Value::Nil => None,
-        Value::BulkString(content) => Some(judge_now(permit, &content, subject)),
-        _ => Some(Err(Malformed::NotAString.into())),
-    }
+/// A permit's own text on one line.
+fn shown(content: &[u8]) -> String {
+    escaped_bytes(content, MAX_FOREIGN)
 }
 
 /// As the service would at this moment.
@@ -248,8 +297,8 @@ fn judge_now(permit: &Permit, content: &[u8], subject: &Subject) -> Result<Terms
 
 /// What the permits of a plan have to be about. Where they are signed that is what was published of
 /// it last, as far as it is still on its stream.
-async fn subject_of(desk: &mut Desk, plan: &PlanId, symbol: &Symbol) -> Result<Subject, Failure> {
-    let subject = Subject::new(plan.clone(), symbol.as_str());
+async fn subject_of(desk: &mut Desk, plan: &PlanId, symbol: &str) -> Result<Subject, Failure> {
+    let subject = Subject::new(plan.clone(), symbol);
     if desk.config.signing.is_none() {
         return Ok(subject);
     }
@@ -276,8 +325,94 @@ async fn show(plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
             Some(_) => left(permit.ttl),
         };
         page += &format!("  {:<10} {:<14} {}\n", permit.name, time, permit.verdict());
+        if let Some(content) = &permit.content {
+            page += &format!("  {:<10} {content}\n", "");
+        }
     }
     print(&page)
+}
+
+async fn judge_input(
+    name: Option<&str>,
+    symbol: Option<Symbol>,
+    plan: Option<PlanId>,
+    as_json: bool,
+) -> Done {
+    let config = Config::without_venue_keys()
+        .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+    let permits = config.permits.permits().clone();
+    let asked: Vec<&Permit> = permits
+        .iter()
+        .filter(|permit| name.is_none_or(|name| name == permit.name()))
+        .collect();
+    if asked.is_empty() {
+        return Err(no_such_permit(&config, name.unwrap_or_default()).into());
+    }
+    let mut text = Vec::new();
+    io::stdin()
+        .lock()
+        .take(MAX_PERMIT_BYTES as u64 + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| Failure::unavailable(format!("cannot read standard input: {error}")))?;
+    let symbol = symbol.map_or_else(|| symbol_in(&text), |symbol| symbol.as_str().to_owned());
+    let mut subject = Subject::new(UNSAID.parse().map_err(unsaid)?, symbol.as_str());
+    match (plan, config.signing.is_some()) {
+        (Some(plan), true) => {
+            let mut desk = Desk::open().await?;
+            subject = subject_of(&mut desk, &plan, &symbol).await?;
+        }
+        (Some(plan), false) => subject.plan = plan,
+        (None, true) => {
+            let text = "permits have to be signed (APPLY_PERMIT_KEYS), and a signature is for one publication of a plan: add --plan";
+            return Err(Failure::mismatch(text).into());
+        }
+        (None, false) => {}
+    }
+    let judged: Vec<(&str, Result<Terms, Refusal>)> = asked
+        .iter()
+        .map(|permit| (permit.name(), judge_now(permit, &text, &subject)))
+        .collect();
+    if as_json {
+        let list: Vec<_> = judged
+            .iter()
+            .map(|(name, judged)| {
+                json!({
+                    "permit": name,
+                    "symbol": symbol,
+                    "yes": judged.is_ok(),
+                    "limit": judged.as_ref().ok().and_then(|terms| terms.limit).map(|limit| limit.to_string()),
+                    "reason": judged.as_ref().err().map(|refusal| refusal.code(name)),
+                    "detail": verdict(name, judged),
+                    "content": shown(&text),
+                })
+            })
+            .collect();
+        print(&format!("{}\n", json!(list)))?;
+    } else {
+        let mut page = String::new();
+        for (name, judged) in &judged {
+            page += &format!("{name:<10} {}\n", verdict(name, judged));
+        }
+        page += &format!("{:<10} {}\n", "read:", shown(&text));
+        print(&page)?;
+    }
+    match judged.iter().any(|(_, judged)| judged.is_ok()) {
+        true => Ok(()),
+        false => Err(Failure::mismatch("the gate would say no").into()),
+    }
+}
+
+/// The plan of a permit that is judged for none.
+const UNSAID: &str = "unsaid";
+
+fn unsaid(error: permit_gate::IdError) -> Failure {
+    Failure::mismatch(error.to_string())
+}
+
+/// The symbol a permit names; empty where it names none.
+fn symbol_in(text: &[u8]) -> String {
+    let named = StrictObject::parse(text).and_then(|permit| permit.string("symbol"));
+    named.unwrap_or_default()
 }
 
 async fn grant(
@@ -296,7 +431,7 @@ async fn grant(
         Some(content) => content,
         None => content_of(name, &symbol, qty, micros)?,
     };
-    let subject = subject_of(&mut desk, plan, &symbol).await?;
+    let subject = subject_of(&mut desk, plan, symbol.as_str()).await?;
     let content = match &desk.config.signing {
         Some(ring) => signed(ring, name, &content, &subject, micros)?,
         None => content,
@@ -308,7 +443,7 @@ async fn grant(
         .iter()
         .find(|p| p.name() == name)
     else {
-        return Err(no_such_permit(&desk, name).into());
+        return Err(no_such_permit(&desk.config, name).into());
     };
     if let Err(refusal) = judge_now(permit, content.as_bytes(), &subject) {
         return Err(Failure::mismatch(format!(
@@ -316,7 +451,7 @@ async fn grant(
         ))
         .into());
     }
-    print(&format!("{key}\n  {}\n", tame(&content)))?;
+    print(&format!("{key}\n  {}\n", escaped(&content, usize::MAX)))?;
     if !yes {
         confirm("Write this permit for 60 s?")?;
     }
@@ -412,12 +547,12 @@ async fn revoke(plan: &PlanId, name: Option<&str>) -> Done {
 fn key_of(desk: &Desk, plan: &PlanId, name: &str) -> Result<String, Failure> {
     match desk.config.permits.template(name) {
         Some(template) => Ok(template.key(plan)),
-        None => Err(no_such_permit(desk, name)),
+        None => Err(no_such_permit(&desk.config, name)),
     }
 }
 
-fn no_such_permit(desk: &Desk, name: &str) -> Failure {
-    let permits = desk.config.permits.permits();
+fn no_such_permit(config: &Config, name: &str) -> Failure {
+    let permits = config.permits.permits();
     let names: Vec<&str> = permits.iter().map(|p| p.name()).collect();
     Failure::mismatch(format!(
         "no permit is called {name:?}; APPLY_PERMITS names {}",
@@ -479,7 +614,7 @@ fn around(template: &str) -> (String, String) {
 }
 
 /// A text as a pattern that fits nothing else.
-fn escaped(text: &str) -> String {
+fn as_pattern(text: &str) -> String {
     let special = |c| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
     text.chars().fold(String::new(), |mut pattern, c| {
         if special(c) {
@@ -511,7 +646,7 @@ mod tests {
 
     #[test]
     fn a_template_with_special_characters_is_looked_for_as_it_is() {
-        assert_eq!(escaped("a*b[c]?"), r"a\*b\[c\]\?");
+        assert_eq!(as_pattern("a*b[c]?"), r"a\*b\[c\]\?");
         assert_eq!(around("q:{{plan}}"), ("q:{".into(), "}".into()));
     }
 }
