@@ -43,6 +43,60 @@ async fn every_metric_that_alerts_and_dashboard_name_is_on_the_page_from_the_sta
     service.stopped_well().await;
 }
 
+/// Runs the real promtool in `deploy/`.
+fn promtool(arguments: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let ran = std::process::Command::new("promtool")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("promtool runs; it is in Debian's package prometheus");
+    let said = [ran.stdout, ran.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(ran.status.success(), "promtool {arguments:?}: {said}");
+}
+
+#[test]
+fn every_alert_fires_for_what_it_names_and_not_before() {
+    promtool(&["check", "rules", "alerts.yml"]);
+    promtool(&["test", "rules", "alerts_test.yml"]);
+}
+
+#[test]
+fn every_alert_has_a_case_that_fires_and_a_section_of_the_runbook() {
+    let rules = deploy("alerts.yml");
+    let cases = deploy("alerts_test.yml");
+    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/alerts.md");
+    let runbook = std::fs::read_to_string(runbook).unwrap();
+    let alerts: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(alerts.len() >= 10, "{alerts:?}");
+    for alert in &alerts {
+        let url = format!(
+            "runbook_url: file:///usr/share/doc/apply-layer/alerts.md#{}",
+            alert.to_lowercase()
+        );
+        // Once at the rule, and once in what a case expects to be sent.
+        assert!(rules.contains(&url), "{alert} has no runbook_url");
+        assert!(
+            cases.contains(&url),
+            "no case of alerts_test.yml fires {alert}"
+        );
+        assert!(
+            runbook.contains(&format!("\n## {alert}\n")),
+            "docs/alerts.md has no section {alert}"
+        );
+    }
+    let sections = runbook.matches("\n## ").count();
+    assert_eq!(
+        sections,
+        alerts.len(),
+        "docs/alerts.md has a section of no alert"
+    );
+}
+
 #[tokio::test]
 async fn the_build_is_told_as_the_version_tells_it() {
     let stage = Stage::open().await;

@@ -482,7 +482,7 @@ impl Reader<'_> {
     fn mode(&mut self) -> Mode {
         self.word(
             "APPLY_MODE",
-            &[("dry_run", Mode::DryRun), ("testnet", Mode::Testnet)],
+            &[Mode::DryRun, Mode::Testnet].map(|mode| (mode.as_str(), mode)),
         )
     }
 

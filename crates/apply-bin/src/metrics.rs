@@ -4,7 +4,9 @@ mod by_symbol;
 
 use self::by_symbol::BySymbol;
 use crate::{http::Page, reasons};
-use apply_core::{Decision, Event, Observer, Settlement, Submission, Symbol, event};
+use apply_core::{
+    Decision, Event, Observer, Settlement, Submission, Symbol, event, exchange::StopReplacement,
+};
 use permit_gate::PermitSet;
 use prometheus_client::{
     collector::Collector,
@@ -34,6 +36,7 @@ struct Inner {
     wait: Histogram,
     orders: Family<OutcomeLabels, Counter>,
     unresolved: Counter,
+    stops_unresolved: Counter,
     recovered: Family<AbandonedLabels, Counter>,
     known_before: Counter,
     halted: Gauge,
@@ -156,6 +159,12 @@ impl Metrics {
             "Orders whose outcome nobody could find out",
             Counter::default(),
         );
+        let stops_unresolved = registered(
+            r,
+            "stops_unresolved",
+            "Stops whose outcome could not be determined",
+            Counter::default(),
+        );
         let trouble = registered(
             r,
             "port_failures",
@@ -199,6 +208,7 @@ impl Metrics {
             wait,
             orders,
             unresolved,
+            stops_unresolved,
             recovered,
             known_before,
             halted,
@@ -319,6 +329,12 @@ impl Observer for Metrics {
             } => {
                 m.unresolved.inc();
             }
+            Event::StopReplaced {
+                replacement: StopReplacement::Unknown { .. },
+                ..
+            } => {
+                m.stops_unresolved.inc();
+            }
             Event::ResultPublished { result } => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
                 let now = now.map_or(0, |since| since.as_secs());
@@ -330,8 +346,10 @@ impl Observer for Metrics {
             Event::Recovered { from, result } => {
                 let found = from.as_str();
                 m.recovered.get_or_create(&AbandonedLabels { found }).inc();
-                if result.error.as_deref() == Some("order_unresolved") {
-                    m.unresolved.inc();
+                match result.error.as_deref() {
+                    Some("order_unresolved") => drop(m.unresolved.inc()),
+                    Some("stop_unresolved") => drop(m.stops_unresolved.inc()),
+                    _ => {}
                 }
             }
             Event::PortFailed { .. } | Event::StoreTrouble { .. } => {

@@ -296,10 +296,7 @@ fn announce(config: &Config) -> Result<(), Failure> {
     for remark in &config.remarks {
         warn!("{remark}");
     }
-    let mode = match config.mode {
-        Mode::DryRun => "dry_run",
-        Mode::Testnet => "testnet",
-    };
+    let mode = config.mode.as_str();
     info!(
         "apply-layer {} starting: mode={mode} redis={} venue={}",
         env!("CARGO_PKG_VERSION"),

@@ -38,6 +38,16 @@ pub enum Mode {
     Testnet,
 }
 
+impl Mode {
+    /// The mode as `APPLY_MODE` names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry_run",
+            Self::Testnet => "testnet",
+        }
+    }
+}
+
 /// What the operator decides.
 #[derive(Debug, Clone)]
 pub struct Settings {

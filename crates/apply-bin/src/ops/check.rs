@@ -6,7 +6,7 @@ mod slots;
 use super::{
     link::Link,
     output::{Done, End, print},
-    snapshot::{list, mode, switch_here},
+    snapshot::{list, switch_here},
 };
 use crate::{config::Config, exit::Failure};
 use apply_core::{Halt, Mode};
@@ -132,7 +132,7 @@ fn settings(config: &Config) -> Vec<Line> {
         .map_or_else(String::new, |share| format!(" ({share})"));
     let summary = format!(
         "{}, follows {}{share}, may execute {}, awaits {}",
-        mode(config.mode),
+        config.mode.as_str(),
         list(config.followed().iter()),
         list(config.gates.allowlist.iter()),
         names.join(" and "),

@@ -8,7 +8,7 @@ use super::{
     time::ago,
 };
 use crate::{config::Config, exit::Failure, halt::HaltFile};
-use apply_core::{Halt, Mode, Symbol};
+use apply_core::{Halt, Symbol};
 use permit_gate::PlanId;
 use redis::Value;
 use serde_json::json;
@@ -64,7 +64,7 @@ impl Snapshot {
     pub(super) fn to_text(&self, desk: &Desk) -> String {
         let mut page = format!(
             "mode         {}\nkill switch  {}\nmay execute  {}\n",
-            mode(desk.config.mode),
+            desk.config.mode.as_str(),
             halt(&self.halt),
             list(desk.config.gates.allowlist.iter()),
         );
@@ -140,7 +140,7 @@ impl Snapshot {
             })
             .collect();
         json!({
-            "mode": mode(desk.config.mode),
+            "mode": desk.config.mode.as_str(),
             "shard": desk.config.shard.to_string(),
             "halted": self.halt.is_on(),
             "halted_by": match &self.halt {
@@ -208,14 +208,6 @@ async fn waits(desk: &mut Desk, plans: &[Entry], results: &[Entry]) -> Result<Ve
         });
     }
     Ok(waits)
-}
-
-/// As the configuration spells it.
-pub(super) fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::DryRun => "dry_run",
-        Mode::Testnet => "testnet",
-    }
 }
 
 /// Off, or on by whom.

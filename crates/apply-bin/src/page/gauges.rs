@@ -5,6 +5,7 @@ use super::{
     vitals::{Flow, LightState},
 };
 use crate::gauges::gauge;
+use apply_core::Mode;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use std::fmt;
 
@@ -22,6 +23,18 @@ impl Collector for FlowGauges {
         let redis = vitals.lights.iter().find(|light| light.name == "Redis");
         let up = redis.is_some_and(|light| light.state != LightState::Bad);
         gauge(e, "redis_up", "1 while Redis answers", up.into())?;
+        // A dry run asks no venue, so it has no such series and no alert on it.
+        let venue = vitals.lights.iter().find(|light| light.name == "Venue");
+        if let Some(venue) = venue.filter(|light| light.state != LightState::Off) {
+            let up = venue.state != LightState::Bad;
+            gauge(e, "venue_up", "1 while the venue answers", up.into())?;
+        }
+        let testnet = vitals.mode == Mode::Testnet.as_str();
+        let help = "1 in testnet mode, where orders are placed; 0 in a dry run";
+        gauge(e, "places_orders", help, testnet.into())?;
+        let since = i64::try_from(vitals.since).unwrap_or(i64::MAX);
+        let help = "When this process started, in seconds since 1970";
+        gauge(e, "start_time_seconds", help, since)?;
         let unresolved = i64::try_from(self.0.unresolved()).unwrap_or(i64::MAX);
         let help = "Recent plans of this process whose order nobody could find out about";
         gauge(e, "plans_unresolved", help, unresolved)

@@ -83,10 +83,7 @@ impl Vitals {
             version: env!("CARGO_PKG_VERSION"),
             instance: instance.to_owned(),
             since: now(),
-            mode: match mode {
-                Mode::DryRun => "dry_run",
-                Mode::Testnet => "testnet",
-            },
+            mode: mode.as_str(),
             ..Self::default()
         }
     }
