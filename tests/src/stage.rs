@@ -64,7 +64,8 @@ impl Stage {
     }
 
     async fn open_with(redis: RedisServer, config: SimConfig) -> Self {
-        let sim = Sim::start(config)
+        // A strict judge of our own client, and no limits that it would keep to.
+        let sim = Sim::start(config.strict().unknown_filter().unlimited())
             .await
             .unwrap_or_else(|error| panic!("no simulated venue: {error}"));
         let url = redis.url();

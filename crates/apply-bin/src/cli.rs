@@ -8,12 +8,12 @@ use crate::{
     halt,
     ops::Ops,
     review::{self, Reviewer},
-    run, story,
+    run,
+    sim::{self, SimArgs},
+    story,
 };
-use apply_core::{Symbol, SymbolError};
 use clap::{CommandFactory, Parser, Subcommand};
 use permit_gate::PlanId;
-use rust_decimal::Decimal;
 use std::process::ExitCode;
 
 /// Turns a brain's proposals into reviewed, reduce-only orders on an exchange's testnet.
@@ -87,36 +87,10 @@ enum Command {
         port: u16,
     },
     /// Serve the simulated venue alone, to try a bot without keys.
-    #[command(after_help = "Example: apply-layer sim --port 9010 --position BTCUSDT=0.0124")]
-    Sim {
-        /// The port on 127.0.0.1; 0 takes a free one.
-        #[arg(long, default_value_t = 0)]
-        port: u16,
-        /// The API key the venue knows.
-        #[arg(long, default_value = "sim-key")]
-        key: String,
-        /// Its secret. Only ever used on this machine.
-        #[arg(long, default_value = "sim-secret")]
-        secret: String,
-        /// A position to start with, as often as wanted: BTCUSDT=0.0124, or ETHUSDT=-0.5 for a short.
-        #[arg(long, value_name = "SYMBOL=AMOUNT", value_parser = position)]
-        position: Vec<(String, Decimal)>,
-    },
+    #[command(after_help = sim::EXAMPLES, after_long_help = sim::served())]
+    Sim(SimArgs),
     #[command(flatten)]
     Ops(Ops),
-}
-
-fn position(text: &str) -> Result<(String, Decimal), String> {
-    let (symbol, amount) = text
-        .split_once('=')
-        .ok_or("SYMBOL=AMOUNT is needed, as in BTCUSDT=0.0124")?;
-    let symbol: Symbol = symbol
-        .parse()
-        .map_err(|error: SymbolError| error.to_string())?;
-    let amount = amount
-        .parse()
-        .map_err(|_| format!("{amount:?} is no decimal number"))?;
-    Ok((symbol.to_string(), amount))
 }
 
 /// Does what the command line asks for.
@@ -139,12 +113,7 @@ pub(crate) async fn dispatch() -> ExitCode {
         Command::Plan { id, json } => story::story(&id, json),
         Command::Demo { serve: true, port } => demo::keep_serving(port).await,
         Command::Demo { .. } => demo::demo().await,
-        Command::Sim {
-            port,
-            key,
-            secret,
-            position,
-        } => run::sim(port, key, secret, &position).await,
+        Command::Sim(args) => sim::sim(args).await,
         Command::Ops(ops) => ops.run(Cli::command()).await,
     };
     match done {

@@ -273,7 +273,7 @@ impl Stage {
 
 /// A simulated venue, and a client that has spoken with it.
 async fn venue(config: SimConfig) -> Result<(Sim, Client), Failure> {
-    let sim = Sim::start(config)
+    let sim = Sim::start(config.strict())
         .await
         .map_err(|error| broken("cannot open the simulated venue", &error))?;
     let host: Host = sim

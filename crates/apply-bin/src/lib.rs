@@ -30,6 +30,7 @@ mod reasons;
 mod review;
 mod run;
 mod signing;
+mod sim;
 mod story;
 mod upkeep;
 mod venue;

@@ -1,4 +1,4 @@
-//! `apply-layer run`: everything wired to the real world; and `apply-layer sim`, the venue alone.
+//! `apply-layer run`: everything wired to the real world.
 
 use crate::{
     clock::SystemClock,
@@ -22,11 +22,9 @@ use apply_core::{
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard};
 use exchange_client::Client;
-use exchange_sim::{ApiKey, Sim, SimConfig};
 use permit_gate::{AttemptId, PermitStore};
 use permit_redis::{ConnectError, RedisConfig, RedisPermitStore};
 use prometheus_client::collector::Collector;
-use rust_decimal::Decimal;
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
@@ -259,37 +257,6 @@ async fn finish_former_lives<P: Ports>(
         Err(error) => warn!("cannot look for abandoned plans: {error}"),
     }
     Ok(())
-}
-
-/// Serves the simulated venue until a signal.
-pub(crate) async fn sim(
-    port: u16,
-    key: String,
-    secret: String,
-    positions: &[(String, Decimal)],
-) -> Result<(), Failure> {
-    let mut config = SimConfig::default()
-        .port(port)
-        .key(ApiKey::hmac(&key, secret));
-    for (symbol, amount) in positions {
-        config = config.position(symbol, *amount);
-    }
-    let stop = CancellationToken::new();
-    stop_on_signals(&stop)?;
-    let sim = Sim::start(config).await.map_err(|error| {
-        Failure::unavailable(format!(
-            "cannot open the simulated venue: {error}; choose another --port"
-        ))
-    })?;
-    println!(
-        "simulated venue on {} (API key {key}); what arrived: {}/sim/orders",
-        sim.url(),
-        sim.url()
-    );
-    stop.cancelled().await;
-    sim.shutdown()
-        .await
-        .map_err(|error| Failure::mismatch(format!("the simulated venue ended badly: {error}")))
 }
 
 fn announce(config: &Config) -> Result<(), Failure> {

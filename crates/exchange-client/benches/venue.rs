@@ -341,7 +341,10 @@ fn on_its_own_thread() -> String {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let config = SimConfig::default().position("BTCUSDT", Decimal::from(100_000));
+            let config = SimConfig::default()
+                .strict()
+                .unlimited()
+                .position("BTCUSDT", Decimal::from(100_000));
             let sim = Sim::start(config).await.unwrap();
             send.send(sim.url()).unwrap();
             std::future::pending::<()>().await;

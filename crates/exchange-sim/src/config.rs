@@ -6,40 +6,76 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    limits::Limits,
+    limits::{Keeping, Limits},
     symbol::{MAX_AMOUNT, SymbolSpec, is_price},
+    venue::{Manners, ed25519_public_key, rsa_public_key},
 };
 
 /// How a key proves itself.
 #[derive(Clone)]
 pub(crate) enum Proof {
-    Hmac { secret: String },
-    Ed25519 { public_key: [u8; 32] },
+    Hmac {
+        secret: String,
+    },
+    Ed25519 {
+        public_key: [u8; 32],
+    },
+    /// `RSAPublicKey` in DER.
+    Rsa {
+        public_key: Vec<u8>,
+    },
 }
 
-/// One key that may trade on the account. All keys of a simulated venue open the same account.
+/// One key, how it proves itself, and the account that it opens: the first, unless [`ApiKey::on`] names another.
 #[derive(Clone)]
 pub struct ApiKey {
     pub(crate) key: String,
     pub(crate) proof: Proof,
+    pub(crate) account: String,
 }
 
 impl ApiKey {
     /// A key whose requests are signed with HMAC-SHA256 under `secret`.
     pub fn hmac(key: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            proof: Proof::Hmac {
-                secret: secret.into(),
-            },
-        }
+        let secret = secret.into();
+        Self::new(key, Proof::Hmac { secret })
     }
 
     /// A key whose requests are signed with Ed25519; the venue knows the public half only.
     pub fn ed25519(key: impl Into<String>, public_key: [u8; 32]) -> Self {
+        Self::new(key, Proof::Ed25519 { public_key })
+    }
+
+    /// The same with the public key as a PEM file holds it (`openssl pkey -in FILE -pubout`).
+    ///
+    /// # Errors
+    /// A sentence, where the text is no Ed25519 public key.
+    pub fn ed25519_pem(key: impl Into<String>, pem: &str) -> Result<Self, String> {
+        Ok(Self::ed25519(key, ed25519_public_key(pem)?))
+    }
+
+    /// A key whose requests are signed with RSA (PKCS#1 v1.5 over SHA-256, 2048 bits and more); the venue knows the
+    /// public half only, as a PEM file holds it (`openssl pkey -in FILE -pubout`).
+    ///
+    /// # Errors
+    /// A sentence, where the text is no RSA public key.
+    pub fn rsa_pem(key: impl Into<String>, pem: &str) -> Result<Self, String> {
+        let public_key = rsa_public_key(pem)?;
+        Ok(Self::new(key, Proof::Rsa { public_key }))
+    }
+
+    /// The same key for another account than the first.
+    #[must_use]
+    pub fn on(mut self, account: impl Into<String>) -> Self {
+        self.account = account.into();
+        self
+    }
+
+    fn new(key: impl Into<String>, proof: Proof) -> Self {
         Self {
             key: key.into(),
-            proof: Proof::Ed25519 { public_key },
+            proof,
+            account: SimConfig::ACCOUNT.to_owned(),
         }
     }
 }
@@ -50,10 +86,12 @@ impl fmt::Debug for ApiKey {
         let proof = match self.proof {
             Proof::Hmac { .. } => "hmac",
             Proof::Ed25519 { .. } => "ed25519",
+            Proof::Rsa { .. } => "rsa",
         };
         f.debug_struct("ApiKey")
             .field("key", &self.key)
             .field("proof", &proof)
+            .field("account", &self.account)
             .finish_non_exhaustive()
     }
 }
@@ -85,9 +123,43 @@ impl PositionSide {
     }
 }
 
-/// A position the account holds when the venue opens.
+/// An account of the venue: its name, and what it starts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountConfig {
+    pub(crate) name: String,
+    pub(crate) wallet: Decimal,
+    pub(crate) hedge_mode: bool,
+}
+
+impl AccountConfig {
+    /// An account in one-way mode with [`SimConfig::WALLET`] USDT.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            wallet: SimConfig::WALLET,
+            hedge_mode: false,
+        }
+    }
+
+    /// Wallet balance to start with, in USDT.
+    #[must_use]
+    pub fn wallet(mut self, balance: Decimal) -> Self {
+        self.wallet = balance;
+        self
+    }
+
+    /// Starts in hedge mode.
+    #[must_use]
+    pub fn hedge_mode(mut self) -> Self {
+        self.hedge_mode = true;
+        self
+    }
+}
+
+/// A position an account holds when the venue opens.
 #[derive(Debug, Clone)]
 pub(crate) struct StartPosition {
+    pub(crate) account: String,
     pub(crate) symbol: String,
     pub(crate) side: PositionSide,
     pub(crate) amount: Decimal,
@@ -105,21 +177,22 @@ pub struct Drift {
     pub seed: u64,
 }
 
-/// Everything a simulated venue starts with. The default is an account that is flat in BTCUSDT, ETHUSDT and
-/// SOLUSDT, in one-way mode, opened by [`SimConfig::API_KEY`] and [`SimConfig::API_SECRET`], with no limits
-/// enforced, no latency and a clock that is right.
+/// Everything a simulated venue starts with. The default is one account with 10,000 USDT that is flat in BTCUSDT,
+/// ETHUSDT and SOLUSDT, in one-way mode, opened by [`SimConfig::API_KEY`] and [`SimConfig::API_SECRET`]; requests are
+/// read as the venue reads them, the test host's limits are stated and not enforced, there is no latency, and the clock
+/// is right.
 #[derive(Debug, Clone)]
 pub struct SimConfig {
     pub(crate) port: u16,
     pub(crate) keys: Vec<ApiKey>,
     pub(crate) symbols: Vec<SymbolSpec>,
     pub(crate) positions: Vec<StartPosition>,
-    pub(crate) hedge_mode: bool,
+    pub(crate) accounts: Vec<AccountConfig>,
     pub(crate) clock_offset_ms: i64,
     pub(crate) latency: Duration,
-    pub(crate) limits: Option<Limits>,
+    pub(crate) limits: Keeping,
     pub(crate) drift: Option<Drift>,
-    pub(crate) terse_results: bool,
+    pub(crate) manners: Manners,
     pub(crate) capacity: usize,
 }
 
@@ -130,12 +203,12 @@ impl Default for SimConfig {
             keys: vec![ApiKey::hmac(Self::API_KEY, Self::API_SECRET)],
             symbols: SymbolSpec::usual(),
             positions: Vec::new(),
-            hedge_mode: false,
+            accounts: vec![AccountConfig::new(Self::ACCOUNT)],
             clock_offset_ms: 0,
             latency: Duration::ZERO,
-            limits: None,
+            limits: Keeping::Stated,
             drift: None,
-            terse_results: false,
+            manners: Manners::default(),
             capacity: Self::CAPACITY,
         }
     }
@@ -146,6 +219,10 @@ impl SimConfig {
     pub const API_KEY: &str = "SimulatedVenueKeySimulatedVenueKeySimulatedVenueKeySimulated0001";
     /// The secret that belongs to [`SimConfig::API_KEY`]. It is public on purpose.
     pub const API_SECRET: &str = "SimulatedVenueSecretThatIsPublicSimulatedVenueSecretThatIsPublic";
+    /// The name of the first account.
+    pub const ACCOUNT: &str = "sim";
+    /// Wallet balance of an account in USDT, unless told otherwise.
+    pub const WALLET: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
     /// How many entries each history (order log, orders with their trades, conditional orders) holds unless told
     /// otherwise. A venue whose order log and orders are full holds about 130 MB.
     pub const CAPACITY: usize = 100_000;
@@ -157,10 +234,33 @@ impl SimConfig {
         self
     }
 
-    /// Adds a key to the account. The default key stays.
+    /// Adds a key. The default key stays.
     #[must_use]
     pub fn key(mut self, key: ApiKey) -> Self {
         self.keys.push(key);
+        self
+    }
+
+    /// Adds an account, or replaces the one of the same name. Keys open it with [`ApiKey::on`].
+    #[must_use]
+    pub fn account(mut self, account: AccountConfig) -> Self {
+        match self
+            .accounts
+            .iter_mut()
+            .find(|known| known.name == account.name)
+        {
+            Some(known) => *known = account,
+            None => self.accounts.push(account),
+        }
+        self
+    }
+
+    /// Wallet balance of the first account, in USDT.
+    #[must_use]
+    pub fn wallet(mut self, balance: Decimal) -> Self {
+        if let Some(first) = self.accounts.first_mut() {
+            first.wallet = balance;
+        }
         self
     }
 
@@ -177,6 +277,24 @@ impl SimConfig {
     #[must_use]
     pub fn position(self, symbol: impl Into<String>, amount: Decimal) -> Self {
         self.start_position(symbol.into(), PositionSide::Both, amount, None)
+    }
+
+    /// The same for the account of this name.
+    #[must_use]
+    pub fn position_of(
+        mut self,
+        account: impl Into<String>,
+        symbol: impl Into<String>,
+        amount: Decimal,
+    ) -> Self {
+        self.positions.push(StartPosition {
+            account: account.into(),
+            symbol: symbol.into(),
+            side: PositionSide::Both,
+            amount,
+            entry_price: None,
+        });
+        self
     }
 
     /// Holds a one-way position from the start with an entry price of its own.
@@ -196,10 +314,12 @@ impl SimConfig {
         self.start_position(symbol.into(), side, amount, None)
     }
 
-    /// Starts in hedge mode instead of one-way mode.
+    /// Starts the first account in hedge mode instead of one-way mode.
     #[must_use]
     pub fn hedge_mode(mut self) -> Self {
-        self.hedge_mode = true;
+        if let Some(first) = self.accounts.first_mut() {
+            first.hedge_mode = true;
+        }
         self
     }
 
@@ -218,10 +338,41 @@ impl SimConfig {
         self
     }
 
-    /// Enforces request and order limits. Without this they are counted in the reply headers only.
+    /// States and enforces request and order limits. Without this those of the test host are stated, and usage is
+    /// counted in the reply headers only.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = Some(limits);
+        self.limits = Keeping::Enforced(limits);
+        self
+    }
+
+    /// States no limits and enforces none: for a client that keeps to what is stated and is to be faster than that.
+    #[must_use]
+    pub fn unlimited(mut self) -> Self {
+        self.limits = Keeping::Unlimited;
+        self
+    }
+
+    /// Reads requests strictly, to judge one's own client: unknown parameters (-1104), a parameter in query and body at
+    /// once (-1101), parameters that say nothing (-1106), a trigger price off the tick (-4014), a reduce-only stop
+    /// without a position (-2022) and a `limit` above its maximum (-1130) are refused, which the venue takes or ignores.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.manners.strict = true;
+        self
+    }
+
+    /// Replies to new and cancelled orders hold `avgPrice` and `cumQuote`, as the venue's did before 2026-07.
+    #[must_use]
+    pub fn old_replies(mut self) -> Self {
+        self.manners.old_replies = true;
+        self
+    }
+
+    /// Lists a filter in `exchangeInfo` that no client knows, as a new one of the venue would be.
+    #[must_use]
+    pub fn unknown_filter(mut self) -> Self {
+        self.manners.unknown_filter = true;
         self
     }
 
@@ -232,10 +383,10 @@ impl SimConfig {
         self
     }
 
-    /// Replies to an order leave out `avgPrice` and `cumQuote`, as the venue may do since 2026-07.
+    /// Queries of an order leave out `avgPrice` and `cumQuote` too, which the venue's still hold.
     #[must_use]
     pub fn terse_results(mut self) -> Self {
-        self.terse_results = true;
+        self.manners.terse_results = true;
         self
     }
 
@@ -251,6 +402,16 @@ impl SimConfig {
         for spec in &self.symbols {
             spec.check()?;
         }
+        for key in &self.keys {
+            if self.account_of(&key.account).is_none() {
+                return Err(format!("a key for {}, which is no account", key.account));
+            }
+        }
+        for account in &self.accounts {
+            if account.wallet.abs() > MAX_AMOUNT {
+                return Err(format!("the wallet of {} is out of range", account.name));
+            }
+        }
         for start in &self.positions {
             if !self.symbols.iter().any(|spec| spec.symbol == start.symbol) {
                 return Err(format!(
@@ -261,8 +422,21 @@ impl SimConfig {
             if !is_position(start.amount, start.entry_price) {
                 return Err(format!("the position in {} is out of range", start.symbol));
             }
+            if self.account_of(&start.account).is_none() {
+                return Err(format!(
+                    "a position of {}, which is no account",
+                    start.account
+                ));
+            }
         }
         Ok(())
+    }
+
+    /// The number of an account.
+    pub(crate) fn account_of(&self, name: &str) -> Option<usize> {
+        self.accounts
+            .iter()
+            .position(|account| account.name == name)
     }
 
     fn start_position(
@@ -273,6 +447,7 @@ impl SimConfig {
         entry_price: Option<Decimal>,
     ) -> Self {
         self.positions.push(StartPosition {
+            account: Self::ACCOUNT.to_owned(),
             symbol,
             side,
             amount,

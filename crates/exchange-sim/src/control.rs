@@ -16,7 +16,8 @@ use crate::{
     http::{Reply, Request},
     limits::Limits,
     state::Shared,
-    symbol::SymbolSpec,
+    symbol::{MAX_AMOUNT, SymbolSpec},
+    venue::served,
 };
 use std::sync::Arc;
 
@@ -38,6 +39,21 @@ struct SetPrice {
     symbol: String,
     #[serde(with = "rust_decimal::serde::str")]
     price: Decimal,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetSpread {
+    symbol: String,
+    #[serde(with = "rust_decimal::serde::str")]
+    share: Decimal,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetWallet {
+    #[serde(with = "rust_decimal::serde::str")]
+    balance: Decimal,
 }
 
 #[derive(Deserialize)]
@@ -77,14 +93,32 @@ struct FillOrder {
 type Refusal = String;
 
 pub(crate) fn answer(shared: &Arc<Shared>, request: &Request) -> Reply {
-    let handle = SimHandle {
-        shared: Arc::clone(shared),
-    };
+    let mut handle = SimHandle::new(Arc::clone(shared));
+    if let Some(account) = peek(request, "account") {
+        let Some(named) = handle.on(&account) else {
+            let error = json!({"error": format!("no account {account}")});
+            return Reply::json(400, error.to_string());
+        };
+        handle = named;
+    }
     let name = request.path.trim_start_matches("/sim").trim_matches('/');
     let result = match (request.method.as_str(), name) {
         ("GET", "") => Ok(help()),
         ("GET", "state") => Ok(state(&handle)),
         ("GET", "orders") => orders(&handle, request),
+        ("POST", "reset") => {
+            handle.reset();
+            Ok(done())
+        }
+        ("GET", "missing") => Ok(json!({"missing": handle.not_modelled()})),
+        ("POST", "wallet") => read(request).and_then(|SetWallet { balance }| {
+            if balance.abs() > MAX_AMOUNT {
+                return Err(format!("no wallet holds {balance}"));
+            }
+            handle.set_wallet(balance);
+            Ok(done())
+        }),
+        ("POST", "spread") => set_spread(&handle, request),
         ("GET", "codes") => Ok(json!({"codes": venue_codes()})),
         ("GET", "requests") => Ok(json!({"requests": handle.requests()})),
         ("DELETE", "requests") => {
@@ -166,13 +200,22 @@ fn set_position(handle: &SimHandle, request: &Request) -> Result<Value, Refusal>
         amount,
         entry_price,
     } = read(request)?;
-    let set = handle
-        .shared
-        .lock()
-        .venue
-        .set_position(&symbol, side, amount, entry_price);
+    let set = handle.shared.lock().venue.set_position(
+        handle.account_number(),
+        &symbol,
+        side,
+        amount,
+        entry_price,
+    );
     set.then(done)
         .ok_or_else(|| format!("no symbol {symbol}, or a figure out of range"))
+}
+
+fn set_spread(handle: &SimHandle, request: &Request) -> Result<Value, Refusal> {
+    let SetSpread { symbol, share } = read(request)?;
+    let set = handle.shared.lock().venue.set_spread(&symbol, share);
+    set.then(done)
+        .ok_or_else(|| format!("no symbol {symbol}, or no share from 0 to below 1: {share}"))
 }
 
 fn set_price(handle: &SimHandle, request: &Request) -> Result<Value, Refusal> {
@@ -212,8 +255,10 @@ fn state(handle: &SimHandle) -> Value {
         .mark_prices()
         .map(|(symbol, market)| (symbol.to_owned(), json!(market.mark_price.to_string())))
         .collect();
-    let positions: Vec<Value> = venue
-        .positions()
+    let account = venue.account(handle.account_number());
+    let positions: Vec<Value> = account
+        .into_iter()
+        .flat_map(|account| account.held())
         .map(|(symbol, side, position)| {
             json!({
                 "symbol": symbol,
@@ -226,25 +271,46 @@ fn state(handle: &SimHandle) -> Value {
     json!({
         "server_time": venue.server_time(),
         "clock_offset_ms": venue.clock_offset_ms(),
-        "hedge_mode": venue.hedge_mode(),
+        "hedge_mode": account.is_some_and(|account| account.is_in_hedge_mode()),
+        "wallet": account.map(|account| account.wallet_balance().to_string()),
         "prices": prices,
         "positions": positions,
         "orders": state.orders.total(),
         "orders_dropped": state.orders.dropped(),
-        "times_left_bare": venue.times_left_bare(),
+        "times_left_bare": account.map_or(0, |account| account.times_left_bare()),
+        "not_modelled": venue.missing().len(),
     })
 }
 
 fn help() -> Value {
+    let served: Vec<String> = served()
+        .map(|served| {
+            let signed = if served.signed { ", signed" } else { "" };
+            format!("{} {}{signed}", served.method, served.path)
+        })
+        .collect();
     json!({
-        "GET /sim/state": "clock, mode, prices, positions, counts",
+        "control": control_pages(),
+        "account": "pages of one account read ?account=<name>; without it they mean the first",
+        "served": served,
+        "not modelled": "everything else: 404 with -5000; GET /sim/missing lists what was asked for",
+    })
+}
+
+fn control_pages() -> Value {
+    json!({
+        "GET /sim/state": "clock, mode, wallet, prices, positions, counts",
         "GET /sim/orders": "the order log; ?from=<seq>&limit=<n>&client_id=<id>",
+        "GET /sim/missing": "requests that are not modelled, with how often they came",
         "GET /sim/codes": "every documented error code with its status and words, for faults",
         "GET /sim/requests": "requests by method and path; DELETE sets them to zero",
         "GET /sim/faults": "the fault queue with hits; DELETE empties it",
         "POST /sim/faults": {"when": {"method": "POST", "path": "/fapi/v1/order", "symbol": "BTCUSDT", "client_id": null, "skip": 0}, "times": 1, "delay_before_ms": 0, "delay_after_ms": 0, "action": {"executed": {"script": {}, "delivery": "reset"}}},
+        "POST /sim/reset": "opens the venue anew, as it was at the start",
         "POST /sim/position": {"symbol": "BTCUSDT", "side": "BOTH", "amount": "0.0124", "entry_price": "64000"},
+        "POST /sim/wallet": {"balance": "10000"},
         "POST /sim/price": {"symbol": "BTCUSDT", "price": "63000"},
+        "POST /sim/spread": {"symbol": "BTCUSDT", "share": "0.001"},
         "POST /sim/clock": {"offset_ms": 0},
         "POST /sim/mode": {"hedge": false},
         "POST /sim/latency": {"ms": 0},

@@ -1,5 +1,6 @@
 //! The venue's refusals: HTTP status, code and text as its documentation gives them.
 
+use rust_decimal::Decimal;
 use serde_json::json;
 
 use crate::http::Reply;
@@ -103,6 +104,168 @@ impl VenueError {
         Self::bad(
             -1111,
             "Precision is over the maximum defined for this asset.",
+        )
+    }
+    pub(crate) fn interval() -> Self {
+        Self::bad(-1120, "Invalid interval.")
+    }
+    pub(crate) fn start_after_end() -> Self {
+        Self::bad(-1023, "Start time is greater than end time.")
+    }
+    pub(crate) fn bad_combination() -> Self {
+        Self::bad(-1128, "Combination of optional parameters invalid.")
+    }
+    pub(crate) fn response_type() -> Self {
+        Self::bad(-1136, "Invalid newOrderRespType.")
+    }
+    pub(crate) fn margin_insufficient() -> Self {
+        Self::bad(-2019, "Margin is insufficient.")
+    }
+    pub(crate) fn position_too_large() -> Self {
+        Self::bad(
+            -2027,
+            "Exceeded the maximum allowable position at current leverage.",
+        )
+    }
+    pub(crate) fn leverage_too_small() -> Self {
+        Self::bad(
+            -2028,
+            "Leverage is smaller than permitted: insufficient margin balance.",
+        )
+    }
+    pub(crate) fn stop_price_not_positive() -> Self {
+        Self::bad(-4006, "Stop price less than zero.")
+    }
+    pub(crate) fn stop_price_above_max() -> Self {
+        Self::bad(-4007, "Stop price greater than max price.")
+    }
+    pub(crate) fn price_below_min() -> Self {
+        Self::bad(-4013, "Price less than min price.")
+    }
+    pub(crate) fn price_above_band(highest: Decimal) -> Self {
+        Self::bad(
+            -4016,
+            format!("Limit price can't be higher than {highest}."),
+        )
+    }
+    pub(crate) fn price_below_band(lowest: Decimal) -> Self {
+        Self::bad(-4024, format!("Limit price can't be lower than {lowest}."))
+    }
+    pub(crate) fn depth_limit(limit: i64) -> Self {
+        Self::bad(-4021, format!("'{limit}' is not valid depth limit."))
+    }
+    pub(crate) fn leverage(word: &str) -> Self {
+        Self::bad(-4028, format!("Leverage {word} is not valid"))
+    }
+    pub(crate) fn working_type(word: &str) -> Self {
+        Self::bad(-4031, format!("Invalid parameter working type: {word}"))
+    }
+    pub(crate) fn same_margin_type() -> Self {
+        Self::bad(-4046, "No need to change margin type.")
+    }
+    pub(crate) fn margin_type_with_orders() -> Self {
+        Self::bad(
+            -4047,
+            "Margin type cannot be changed if there exists open orders.",
+        )
+    }
+    pub(crate) fn margin_type_with_position() -> Self {
+        Self::bad(
+            -4048,
+            "Margin type cannot be changed if there exists position.",
+        )
+    }
+    pub(crate) fn same_position_mode() -> Self {
+        Self::bad(-4059, "No need to change position side.")
+    }
+    pub(crate) fn position_side_word() -> Self {
+        Self::bad(-4060, "Invalid position side.")
+    }
+    pub(crate) fn position_mode_with_orders() -> Self {
+        Self::bad(
+            -4067,
+            "Position side cannot be changed if there exists open orders.",
+        )
+    }
+    pub(crate) fn position_mode_with_position() -> Self {
+        Self::bad(
+            -4068,
+            "Position side cannot be changed if there exists position.",
+        )
+    }
+    pub(crate) fn no_near_counterparty() -> Self {
+        Self::bad(
+            -4131,
+            "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
+        )
+    }
+    pub(crate) fn strategy(kind: &str) -> Self {
+        Self::bad(
+            -4136,
+            format!("Target strategy invalid for orderType {kind},closePosition true"),
+        )
+    }
+    pub(crate) fn reduce_only_with_close_position() -> Self {
+        Self::bad(
+            -4138,
+            "Reduce only must be true with closePosition equals true",
+        )
+    }
+    pub(crate) fn closed() -> Self {
+        Self::bad(-4141, "Symbol is closed.")
+    }
+    pub(crate) fn leverage_with_isolated_position() -> Self {
+        Self::bad(
+            -4161,
+            "Leverage reduction is not supported in Isolated Margin Mode with open positions",
+        )
+    }
+    pub(crate) fn interval_too_long(days: i64) -> Self {
+        Self::bad(-4165, format!("Maximum time interval is {days} days"))
+    }
+    pub(crate) fn isolated_under_multi_assets() -> Self {
+        Self::bad(
+            -4168,
+            "Unable to adjust to isolated-margin mode under the Multi-Assets mode.",
+        )
+    }
+    pub(crate) fn multi_assets_under_isolated() -> Self {
+        Self::bad(
+            -4167,
+            "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode.",
+        )
+    }
+    pub(crate) fn same_asset_mode() -> Self {
+        Self::bad(
+            -4171,
+            "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.",
+        )
+    }
+    pub(crate) fn limit_above_stop_band(highest: Decimal) -> Self {
+        Self::bad(
+            -4183,
+            format!("Limit price can't be higher than {highest}."),
+        )
+    }
+    pub(crate) fn limit_below_stop_band(lowest: Decimal) -> Self {
+        Self::bad(-4184, format!("Limit price can't be lower than {lowest}."))
+    }
+    pub(crate) fn price_match_word() -> Self {
+        Self::bad(-5037, "Invalid price match")
+    }
+    pub(crate) fn price_match_type() -> Self {
+        Self::bad(
+            -5038,
+            "Price match only supports order type: LIMIT, STOP AND TAKE_PROFIT",
+        )
+    }
+    pub(crate) fn self_trade_prevention() -> Self {
+        Self::bad(-5039, "Invalid self trade prevention mode")
+    }
+    pub(crate) fn good_till_date() -> Self {
+        Self::bad(
+            -5040,
+            "The goodTillDate timestamp must be greater than the current time plus 600 seconds and smaller than 253402300799000 (UTC 9999-12-31 23:59:59)",
         )
     }
     pub(crate) fn time_in_force() -> Self {
@@ -214,7 +377,7 @@ impl VenueError {
     pub(crate) fn not_trading() -> Self {
         Self::bad(-4140, "Invalid symbol status for opening position.")
     }
-    pub(crate) fn notional(least: rust_decimal::Decimal) -> Self {
+    pub(crate) fn notional(least: Decimal) -> Self {
         Self::bad(
             -4164,
             format!(
@@ -225,10 +388,11 @@ impl VenueError {
     pub(crate) fn gte_without_position() -> Self {
         Self::bad(
             -4509,
-            "Time in Force (TIF) GTE can only be used with open positions.",
+            "Time in Force (TIF) GTE can only be used with open positions. Please ensure that positions are available.",
         )
     }
-    pub(crate) fn method(path: &str, method: &str) -> Self {
+    /// How the test hosts answer an unknown path or method.
+    pub(crate) fn not_modelled(path: &str, method: &str) -> Self {
         Self::new(
             404,
             -5000,

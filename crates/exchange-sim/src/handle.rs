@@ -11,18 +11,72 @@ use crate::{
     log::OrderRecord,
     state::{Shared, WireCount},
     symbol::SymbolSpec,
-    venue::OpenStop,
+    venue::{NotModelled, OpenStop},
 };
 
 /// Reads the logs of a running venue and turns its screws. Clones see the same venue.
 ///
-/// A handle outlives the venue: after a shutdown its logs can still be read.
+/// What is of one account (positions, wallet, stops, position mode) is of the first one, or of the one that
+/// [`SimHandle::on`] names. A handle outlives the venue: after a shutdown its logs can still be read.
 #[derive(Debug, Clone)]
 pub struct SimHandle {
     pub(crate) shared: Arc<Shared>,
+    account: usize,
 }
 
 impl SimHandle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, account: 0 }
+    }
+
+    /// A handle on another account; `None` where there is none of this name.
+    pub fn on(&self, account: &str) -> Option<Self> {
+        let number = self.shared.lock().venue.account_number(account)?;
+        Some(Self {
+            shared: Arc::clone(&self.shared),
+            account: number,
+        })
+    }
+
+    pub(crate) fn account_number(&self) -> usize {
+        self.account
+    }
+
+    /// Opens the venue anew: accounts, prices, modes, clock and limits are as at the start, logs and fault queue empty.
+    pub fn reset(&self) {
+        self.shared.reset();
+    }
+
+    /// What clients asked for and is not modelled.
+    pub fn not_modelled(&self) -> Vec<NotModelled> {
+        self.shared.lock().venue.missing()
+    }
+
+    /// Wallet balance in USDT.
+    pub fn wallet(&self) -> Decimal {
+        self.shared
+            .lock()
+            .venue
+            .account(self.account)
+            .map(|account| account.wallet_balance())
+            .unwrap_or_default()
+    }
+
+    /// Sets the wallet balance in USDT, as a transfer would.
+    pub fn set_wallet(&self, balance: Decimal) {
+        self.shared.lock().venue.set_wallet(self.account, balance);
+    }
+
+    /// Sets how far bid and ask stand from the mark price, as a share of it; market orders fill there. With zero they
+    /// stand a tick away, and orders fill at the mark price.
+    ///
+    /// # Panics
+    /// If the venue has no such symbol, or the share is not from 0 to below 1.
+    pub fn set_spread(&self, symbol: &str, share: Decimal) {
+        let set = self.shared.lock().venue.set_spread(symbol, share);
+        assert!(set, "no symbol {symbol}, or no such share: {share}");
+    }
+
     /// Every new order that arrived, oldest first, as far as the log reaches back.
     pub fn orders(&self) -> Vec<OrderRecord> {
         self.shared.lock().orders.records().cloned().collect()
@@ -133,7 +187,11 @@ impl SimHandle {
 
     /// One leg's amount in the base asset.
     pub fn leg(&self, symbol: &str, side: PositionSide) -> Decimal {
-        self.shared.lock().venue.position(symbol, side).amount
+        self.shared
+            .lock()
+            .venue
+            .position(self.account, symbol, side)
+            .amount
     }
 
     /// Sets the one-way position of a symbol, its entry price being the mark price.
@@ -153,18 +211,22 @@ impl SimHandle {
             .shared
             .lock()
             .venue
-            .set_position(symbol, side, amount, None);
+            .set_position(self.account, symbol, side, amount, None);
         assert!(set, "no symbol {symbol}, or no such amount: {amount}");
     }
 
     /// The conditional orders of a symbol that wait for their price, oldest first.
     pub fn open_stops(&self, symbol: &str) -> Vec<OpenStop> {
-        self.shared.lock().venue.open_stops(symbol)
+        self.shared.lock().venue.open_stops(self.account, symbol)
     }
 
     /// How often a cancellation left a held position without any conditional order that would reduce it.
     pub fn times_left_bare(&self) -> u64 {
-        self.shared.lock().venue.times_left_bare()
+        self.shared
+            .lock()
+            .venue
+            .account(self.account)
+            .map_or(0, |account| account.times_left_bare())
     }
 
     /// Mark price in USDT, where the symbol is known.
@@ -199,7 +261,7 @@ impl SimHandle {
 
     /// Switches between hedge mode and one-way mode. Positions stay where they are.
     pub fn set_hedge_mode(&self, hedge: bool) {
-        self.shared.lock().venue.set_hedge_mode(hedge);
+        self.shared.lock().venue.set_hedge_mode(self.account, hedge);
     }
 
     /// Time between arrival and execution of every venue request from now on.
@@ -212,13 +274,16 @@ impl SimHandle {
         self.shared.lock().venue.set_limits(limits);
     }
 
-    /// Whether order replies leave out `avgPrice` and `cumQuote`.
+    /// Whether queries of an order leave out `avgPrice` and `cumQuote` too ([`SimConfig::terse_results`](crate::SimConfig::terse_results)).
     pub fn set_terse_results(&self, terse: bool) {
         self.shared.lock().venue.set_terse_results(terse);
     }
 
     /// Fills what is left of an open order at the mark price. Answers false where no such order is open.
     pub fn fill_open_order(&self, client_order_id: &str) -> bool {
-        self.shared.lock().venue.fill_open_order(client_order_id)
+        self.shared
+            .lock()
+            .venue
+            .fill_open_order(self.account, client_order_id)
     }
 }

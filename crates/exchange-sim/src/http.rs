@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, fmt::Write as _, io};
 
 use serde_json::Value;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const MAX_HEAD: usize = 32 * 1024;
 const MAX_BODY: usize = 1024 * 1024;
@@ -23,13 +26,11 @@ pub(crate) struct Request {
     pub(crate) body: String,
     pub(crate) api_key: Option<String>,
     pub(crate) keep_alive: bool,
+    /// Whether the client waits to be asked for the body (`Expect: 100-continue`).
+    pub(crate) expects_continue: bool,
 }
 
 impl Request {
-    pub(crate) fn is(&self, method: &str, path: &str) -> bool {
-        self.method == method && self.path == path
-    }
-
     /// Query and body as one text, joined the way a reader expects.
     pub(crate) fn joined_parameters(&self) -> String {
         match (self.query.is_empty(), self.body.is_empty()) {
@@ -72,6 +73,9 @@ pub(crate) async fn read_request(
         fill(stream, buffer).await?;
     };
     let end = head_length + body_length;
+    if request.expects_continue && buffer.len() < end {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+    }
     while buffer.len() < end {
         fill(stream, buffer).await?;
     }
@@ -111,6 +115,7 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, NoRequest> {
         body: String::new(),
         api_key: None,
         keep_alive: parsed.version == Some(1),
+        expects_continue: false,
     };
     let mut body_length = 0;
     for header in parsed.headers.iter() {
@@ -123,6 +128,8 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, NoRequest> {
                 .map_err(|_| bad("Content-Length is not a number"))?;
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             return Err(NoRequest::Bad(Reply::plain(411, "send a Content-Length")));
+        } else if header.name.eq_ignore_ascii_case("expect") {
+            request.expects_continue = value.eq_ignore_ascii_case("100-continue");
         } else if header.name.eq_ignore_ascii_case("x-mbx-apikey") {
             request.api_key = Some(value.to_owned());
         } else if header.name.eq_ignore_ascii_case("connection") {
@@ -164,14 +171,6 @@ impl Reply {
             status,
             headers: vec![("Content-Type".into(), "text/plain".into())],
             body: format!("{body}\n"),
-        }
-    }
-
-    pub(crate) fn html(status: u16, body: &str) -> Self {
-        Self {
-            status,
-            headers: vec![("Content-Type".into(), "text/html".into())],
-            body: body.to_owned(),
         }
     }
 
@@ -233,6 +232,7 @@ fn reason(status: u16) -> &'static str {
         418 => "I'm a teapot",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
         500 => "Internal Server Error",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
@@ -254,7 +254,10 @@ mod tests {
             assert!(parse_head(&whole[..end]).unwrap().is_none(), "{end}");
         }
         let (request, head, body) = parse_head(whole).unwrap().unwrap();
-        assert!(request.is("POST", "/fapi/v1/order"));
+        assert_eq!(
+            (request.method.as_str(), request.path.as_str()),
+            ("POST", "/fapi/v1/order")
+        );
         assert_eq!(request.query, "a=1");
         assert_eq!(request.api_key.as_deref(), Some("k"));
         assert!(request.keep_alive);

@@ -1,9 +1,13 @@
-//! A strict simulated futures venue over HTTP: the REST interface of the Binance USDⓈ-M test host, on loopback.
+//! A simulated futures venue over HTTP: the REST interface of the Binance USDⓈ-M test host, on loopback.
 //!
-//! It checks what the real venue checks, in the venue's own codes and words: key, signature over exactly the bytes
-//! sent, time window, every parameter, filters, reduce-only and hedge-mode rules. It fills market orders at its mark
-//! price, moves the position and writes the trades. It keeps a log of every order that ever arrived, which is the
-//! judge in tests. And it can be told to fail, one request at a time, in every way a socket can.
+//! It reads requests as the venue reads them, and checks what the venue checks, in the venue's own codes and words: key,
+//! signature over exactly the bytes sent, time window, parameters, filters, margin, reduce-only and hedge-mode rules. It
+//! fills market orders at its mark price, moves position and wallet, and writes the trades. It keeps a log of every order
+//! that ever arrived, which is the judge in tests. It can be told to fail, one request at a time, in every way a socket
+//! can; and it can read requests strictly, to judge one's own client ([`SimConfig::strict`]).
+//!
+//! Unmodified clients run on it: ccxt, freqtrade, python-binance and the official Python and JavaScript SDKs
+//! (`docs/clients.md` of the repository; `README.md` of this crate has the lines to copy).
 //!
 //! It never leaves loopback, keeps nothing on disk, knows no client crate, and holds bounded histories.
 //!
@@ -36,11 +40,11 @@
 //! # Alone: a bot without keys
 //!
 //! `apply-layer sim --port 8099` hosts it (through [`serve`]). Point a bot's base address at
-//! `http://127.0.0.1:8099`, give it the key and the secret of [`SimConfig`], and let it trade:
+//! `http://127.0.0.1:8099`, give it the key `sim-key` and the secret `sim-secret`, and let it trade:
 //!
 //! ```text
 //! curl -s 127.0.0.1:8099/fapi/v1/exchangeInfo
-//! curl -s 127.0.0.1:8099/sim                                    # every control page with an example body
+//! curl -s 127.0.0.1:8099/sim                                    # every control page, and what is served
 //! curl -s 127.0.0.1:8099/sim/position -d '{"symbol":"BTCUSDT","amount":"0.0124"}'
 //! curl -s 127.0.0.1:8099/sim/price    -d '{"symbol":"BTCUSDT","price":"63000"}'
 //! curl -s 127.0.0.1:8099/sim/orders                             # what really arrived, and what became of it
@@ -48,17 +52,23 @@
 //!
 //! # Control pages
 //!
-//! JSON in, JSON out; decimals are strings; an unknown field is refused with 400 and changes nothing.
+//! JSON in, JSON out; decimals are strings; an unknown field is refused with 400 and changes nothing. Pages of one
+//! account read `?account=NAME`; without it they mean the first.
 //!
 //! | request | body or answer |
 //! |---|---|
-//! | `GET /sim/state` | server time, mode, prices, positions, counts |
+//! | `GET /sim` | every page with an example body, and every request that is served ([`served`]) |
+//! | `GET /sim/state` | server time, mode, wallet, prices, positions, counts |
+//! | `GET /sim/missing` | what clients asked for and is not modelled ([`NotModelled`]) |
+//! | `POST /sim/reset` | opens the venue anew, as it was at the start |
 //! | `GET /sim/orders?from=&limit=&client_id=` | `{"total","dropped","orders":[…]}`, entries as [`OrderRecord`] |
 //! | `GET`/`DELETE /sim/requests` | requests by method and path ([`WireCount`]) |
 //! | `GET`/`DELETE /sim/faults` | the queue with hits ([`FaultStatus`]) |
 //! | `POST /sim/faults` | one [`Fault`] or a list: `{"when":{"method":"POST","path":"/fapi/v1/order"},"times":1,"action":{"executed":{"delivery":"reset","script":{"hide_order":{"for_queries":2}}}}}` |
 //! | `POST /sim/position` | `{"symbol","side":"BOTH","amount","entry_price"}` |
+//! | `POST /sim/wallet` | `{"balance"}` in USDT |
 //! | `POST /sim/price` | `{"symbol","price"}` |
+//! | `POST /sim/spread` | `{"symbol","share"}`: how far bid and ask stand from the mark price; market orders fill there |
 //! | `POST /sim/clock` | `{"offset_ms"}` |
 //! | `POST /sim/mode` | `{"hedge"}` |
 //! | `POST /sim/latency` | `{"ms"}` |
@@ -77,19 +87,22 @@
 //!
 //! # What is modelled, and what is a choice
 //!
-//! Endpoints: `ping`, `time`, `exchangeInfo`, `premiumIndex`, `positionRisk` (v2, v3), `positionSide/dual`, `order`
-//! (POST, GET, DELETE), `openOrders`, `userTrades`, `algoOrder` (POST, GET, DELETE), `openAlgoOrders`.
-//! Codes and texts are those of the venue's documentation and of what users have recorded. Seen by users and copied: a
-//! filled order frees its client id, so a second order under the same id fills as well; a reduce-only order
-//! larger than the position is cut to it, its `origQty` too; a second `closePosition` stop in the same direction
-//! is refused (-4130); `closePosition` without a position is -4509; `reduceOnly` in hedge mode is -1106.
+//! [`served`] lists the operations; everything else is answered as the test hosts answer an unknown path (404 with -5000),
+//! warned about and counted. Codes and texts are those of the venue's documentation and of what users have recorded;
+//! replies have the shape of 2026. Seen by users and copied: a filled order frees its client id, so a second order
+//! under the same id fills as well; a reduce-only order larger than the position is cut to it, its `origQty` too; a second
+//! `closePosition` stop in the same direction is refused (-4130); `closePosition` without a position is -4509;
+//! `reduceOnly` in hedge mode is -1106; an order that ended unfilled is forgotten after three days, any after ninety.
 //!
-//! Ours, where nothing is documented, and always the stricter way: the order of the checks; unknown parameters
-//! (-1104) and duplicates across query and body (-1101) are refused; the signature must come last; an off-tick trigger
-//! price is -4014; closing more than a hedge-mode leg is -2022; a ban (418) comes after ten ignored 429s.
+//! Ours, where nothing is documented: the order of the checks; the signature must come last; closing more than a
+//! hedge-mode leg is -2022; `priceMatch` beside a price is -1106; windows longer than a week are -4165 and `fromId` beside
+//! times is -1128; an order that a stop becomes without margin makes it `REJECTED`; a ban (418) comes after ten ignored
+//! 429s. Asked for, and off by default: strictness, a filter that no client knows, replies of before 2026-07.
 //!
-//! Not modelled: margin and leverage, funding, an order book, PERCENT_PRICE, trailing and limit-type conditional orders,
-//! batch orders, streams. One account per venue: all its keys open the same one.
+//! Prices: one mark price a symbol, a book of one tick around it, candles and trades of the past made up. The wallet is
+//! cross-margin arithmetic in USDT with one table of brackets; what it leaves out stands at the head of
+//! `venue/wallet.rs`: funding, liquidation, moving isolated margin. Not modelled: web sockets and user streams, batch
+//! orders, changing an order, trailing stops.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod config;
@@ -108,7 +121,7 @@ mod state;
 mod symbol;
 mod venue;
 
-pub use config::{ApiKey, Drift, PositionSide, SimConfig};
+pub use config::{AccountConfig, ApiKey, Drift, PositionSide, SimConfig};
 pub use fault::{
     Action, Canned, CodeMeaning, Delivery, Fault, FaultId, FaultStatus, Fill, Instead, Rest,
     Script, Veil, VenueCode, When, venue_code, venue_codes,
@@ -119,4 +132,4 @@ pub use log::{OrderOutcome, OrderRecord};
 pub use sim::{Sim, serve};
 pub use state::WireCount;
 pub use symbol::{Lot, SymbolSpec};
-pub use venue::OpenStop;
+pub use venue::{NotModelled, OpenStop, Served, served};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{error::VenueError, http::Reply};
 
-/// Limits the venue enforces. The figures of the test host: [`Limits::test_host`].
+/// Limits of the venue. The figures of the test host: [`Limits::test_host`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -34,6 +34,27 @@ impl Limits {
             grace: 10,
             ban_seconds: 120,
             retry_after: true,
+        }
+    }
+}
+
+/// What the venue states as its limits, and whether it keeps to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// The figures of the test host are stated, and nothing is enforced.
+    #[default]
+    Stated,
+    /// These are stated and enforced.
+    Enforced(Limits),
+    /// None are stated, and none enforced: for a client that keeps to what is stated and is to be faster.
+    Unlimited,
+}
+
+impl Keeping {
+    fn enforced(self) -> Option<Limits> {
+        match self {
+            Self::Enforced(limits) => Some(limits),
+            Self::Stated | Self::Unlimited => None,
         }
     }
 }
@@ -73,38 +94,49 @@ impl Window {
     }
 }
 
-/// What the account has used so far.
+/// The orders that one account placed.
+#[derive(Debug)]
+struct Orders {
+    in_10s: Window,
+    in_1m: Window,
+}
+
+/// What was used so far: request weight of the one address, orders of each account.
 #[derive(Debug)]
 pub(crate) struct Usage {
-    limits: Option<Limits>,
+    keeping: Keeping,
     weight: Window,
-    orders_10s: Window,
-    orders_1m: Window,
+    orders: Vec<Orders>,
     refused: u32,
     banned_until: i64,
 }
 
 impl Usage {
-    pub(crate) fn new(limits: Option<Limits>) -> Self {
+    pub(crate) fn new(keeping: Keeping) -> Self {
         Self {
-            limits,
+            keeping,
             weight: Window::of(60_000),
-            orders_10s: Window::of(10_000),
-            orders_1m: Window::of(60_000),
+            orders: Vec::new(),
             refused: 0,
             banned_until: i64::MIN,
         }
     }
 
+    /// Enforces these, or none; what is stated without enforcement stays as it was at the start.
     pub(crate) fn set_limits(&mut self, limits: Option<Limits>) {
-        *self = Self::new(limits);
+        let idle = match self.keeping {
+            Keeping::Unlimited => Keeping::Unlimited,
+            Keeping::Stated | Keeping::Enforced(_) => Keeping::Stated,
+        };
+        *self = Self::new(limits.map_or(idle, Keeping::Enforced));
     }
 
-    /// The limits as `exchangeInfo` states them: what is enforced, and nothing where nothing is. A
-    /// client that keeps to what is stated would otherwise be held back by limits nobody enforces.
+    /// The limits as `exchangeInfo` states them.
     pub(crate) fn stated(&self) -> Value {
-        let Some(limits) = self.limits else {
-            return json!([]);
+        let limits = match self.keeping {
+            Keeping::Stated => Limits::test_host(),
+            Keeping::Enforced(limits) => limits,
+            Keeping::Unlimited => return json!([]),
         };
         json!([
             {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limits.weight_per_minute},
@@ -120,7 +152,7 @@ impl Usage {
         if self.weight.started != before {
             self.refused = 0;
         }
-        let Some(limits) = self.limits else {
+        let Some(limits) = self.keeping.enforced() else {
             self.weight.add(weight);
             return Ok(());
         };
@@ -139,13 +171,15 @@ impl Usage {
         Ok(())
     }
 
-    /// Counts one order; refuses it where a limit is reached. A refused order is not counted.
-    pub(crate) fn admit_order(&mut self, now: i64) -> Result<(), VenueError> {
-        self.orders_10s.roll(now);
-        self.orders_1m.roll(now);
-        if let Some(limits) = self.limits {
-            let short = (self.orders_10s.used, self.orders_10s.seconds_left(now));
-            let long = (self.orders_1m.used, self.orders_1m.seconds_left(now));
+    /// Counts one order of an account; refuses it where a limit is reached. A refused order is not counted.
+    pub(crate) fn admit_order(&mut self, account: usize, now: i64) -> Result<(), VenueError> {
+        let keeping = self.keeping;
+        let orders = self.orders_of(account);
+        orders.in_10s.roll(now);
+        orders.in_1m.roll(now);
+        if let Some(limits) = keeping.enforced() {
+            let short = (orders.in_10s.used, orders.in_10s.seconds_left(now));
+            let long = (orders.in_1m.used, orders.in_1m.seconds_left(now));
             for ((used, wait), limit, words) in [
                 (short, limits.orders_per_10s, "10 SECOND"),
                 (long, limits.orders_per_minute, "1 MINUTE"),
@@ -158,20 +192,32 @@ impl Usage {
                 }
             }
         }
-        self.orders_10s.add(1);
-        self.orders_1m.add(1);
+        let orders = self.orders_of(account);
+        orders.in_10s.add(1);
+        orders.in_1m.add(1);
         Ok(())
     }
 
-    /// Adds the usage headers; the order counts only to replies of requests that place orders.
-    pub(crate) fn stamp(&self, reply: Reply, order: bool) -> Reply {
-        let reply = reply.header("X-MBX-USED-WEIGHT-1M", self.weight.used.to_string());
-        if !order {
-            return reply;
+    fn orders_of(&mut self, account: usize) -> &mut Orders {
+        while self.orders.len() <= account {
+            self.orders.push(Orders {
+                in_10s: Window::of(10_000),
+                in_1m: Window::of(60_000),
+            });
         }
+        &mut self.orders[account]
+    }
+
+    /// Adds the usage headers; those of an account's orders only to replies of requests that place orders.
+    pub(crate) fn stamp(&mut self, reply: Reply, orders_of: Option<usize>) -> Reply {
+        let reply = reply.header("X-MBX-USED-WEIGHT-1M", self.weight.used.to_string());
+        let Some(account) = orders_of else {
+            return reply;
+        };
+        let orders = self.orders_of(account);
         reply
-            .header("X-MBX-ORDER-COUNT-10S", self.orders_10s.used.to_string())
-            .header("X-MBX-ORDER-COUNT-1M", self.orders_1m.used.to_string())
+            .header("X-MBX-ORDER-COUNT-10S", orders.in_10s.used.to_string())
+            .header("X-MBX-ORDER-COUNT-1M", orders.in_1m.used.to_string())
     }
 
     fn refuse(
@@ -213,7 +259,7 @@ mod tests {
     const MINUTE: i64 = 1_700_000_040_000;
 
     fn small() -> Usage {
-        Usage::new(Some(Limits {
+        Usage::new(Keeping::Enforced(Limits {
             weight_per_minute: 10,
             orders_per_10s: 2,
             orders_per_minute: 3,
@@ -251,12 +297,14 @@ mod tests {
     #[test]
     fn orders_have_a_short_and_a_long_window() {
         let mut usage = small();
-        usage.admit_order(MINUTE).unwrap();
-        usage.admit_order(MINUTE).unwrap();
-        let short = usage.admit_order(MINUTE + 4_000).unwrap_err();
+        usage.admit_order(0, MINUTE).unwrap();
+        usage.admit_order(0, MINUTE).unwrap();
+        let short = usage.admit_order(0, MINUTE + 4_000).unwrap_err();
         assert_eq!((short.code, short.retry_after), (-1015, Some(6)));
-        usage.admit_order(MINUTE + 10_000).unwrap();
-        let long = usage.admit_order(MINUTE + 20_000).unwrap_err();
+        usage.admit_order(0, MINUTE + 10_000).unwrap();
+        let long = usage.admit_order(0, MINUTE + 20_000).unwrap_err();
         assert!(long.message.contains("1 MINUTE") || long.status == 418);
+        // Another account has counts of its own.
+        assert!(usage.admit_order(1, MINUTE + 20_000).is_ok());
     }
 }

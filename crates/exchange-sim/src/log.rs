@@ -52,6 +52,8 @@ pub struct OrderRecord {
     pub client_order_id: Option<String>,
     /// `symbol` as sent.
     pub symbol: Option<String>,
+    /// The account that its key opens; `None` for a key that the venue does not know.
+    pub account: Option<String>,
     /// What became of it at the venue, whatever the client was told.
     pub outcome: OrderOutcome,
     /// How much filled at execution, in the base asset.
@@ -102,7 +104,12 @@ impl OrderLog {
     }
 
     /// Enters an arrival; the answer names it for [`OrderLog::settle`].
-    pub(crate) fn arrive(&mut self, request: &Request, fault: Option<FaultId>) -> u64 {
+    pub(crate) fn arrive(
+        &mut self,
+        request: &Request,
+        account: Option<&str>,
+        fault: Option<FaultId>,
+    ) -> u64 {
         let at = Instant::now();
         let seq = self.total();
         if self.records.len() == self.capacity {
@@ -122,6 +129,7 @@ impl OrderLog {
             client_order_id: peek(request, "newClientOrderId")
                 .or_else(|| peek(request, "clientAlgoId")),
             symbol: peek(request, "symbol"),
+            account: account.map(str::to_owned),
             outcome: OrderOutcome::Pending,
             executed_qty: Decimal::ZERO,
             order_id: None,
@@ -168,9 +176,9 @@ mod tests {
     fn a_full_log_drops_the_oldest_counts_it_and_settles_the_right_one() {
         let mut log = OrderLog::new(2);
         let request = Request::default();
-        let first = log.arrive(&request, None);
-        log.arrive(&request, None);
-        let third = log.arrive(&request, None);
+        let first = log.arrive(&request, None, None);
+        log.arrive(&request, None, None);
+        let third = log.arrive(&request, None, None);
         let verdict = Verdict {
             outcome: OrderOutcome::Filled,
             executed_qty: Decimal::ONE,

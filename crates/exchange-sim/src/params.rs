@@ -1,4 +1,6 @@
-//! Request parameters, read strictly: every one known, present once, not empty, well formed.
+//! Request parameters. As the venue reads them: unknown ones are passed over, the query wins over the body; every
+//! known one present once, not empty, well formed. Read strictly, for one's own client, unknown ones and
+//! those in both places are refused too.
 
 use rust_decimal::Decimal;
 
@@ -7,34 +9,43 @@ use crate::{error::VenueError, http::Request};
 /// Names that every signed endpoint reads beside its own.
 const SIGNED: [&str; 3] = ["recvWindow", "timestamp", "signature"];
 
-/// The parameters of one request. A parameter in the query and in the body at once counts as a duplicate
-/// (the venue's documentation lets the query win; refusing is stricter and hides no client mistake).
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+/// The parameters of one request.
 #[derive(Debug)]
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
+    strict: bool,
 }
 
 impl Params {
-    pub(crate) fn parse(request: &Request) -> Result<Self, VenueError> {
+    pub(crate) fn parse(request: &Request, strict: bool) -> Result<Self, VenueError> {
         let mut pairs: Vec<(String, String)> = Vec::with_capacity(12);
-        let sent = [&request.query, &request.body]
-            .into_iter()
-            .flat_map(|part| part.split('&'))
-            .filter(|pair| !pair.is_empty());
-        for pair in sent {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (Some(name), Some(value)) = (decode(name), decode(value)) else {
-                return Err(VenueError::mandatory(name));
-            };
-            if pairs.iter().any(|(known, _)| *known == name) {
-                return Err(VenueError::duplicate_parameter());
+        for part in [&request.query, &request.body] {
+            let before = pairs.len();
+            for pair in part.split('&').filter(|pair| !pair.is_empty()) {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                let (Some(name), Some(value)) = (decode(name), decode(value)) else {
+                    return Err(VenueError::mandatory(name));
+                };
+                match pairs.iter().position(|(known, _)| *known == name) {
+                    // Documented: where a parameter is in both, that of the query is used.
+                    Some(at) if at < before && !strict => {}
+                    Some(_) => return Err(VenueError::duplicate_parameter()),
+                    None => pairs.push((name, value)),
+                }
             }
-            pairs.push((name, value));
         }
-        Ok(Self { pairs })
+        Ok(Self { pairs, strict })
     }
 
-    /// Refuses empty values and names outside `known` (and outside the signing ones).
+    /// Whether requests are read strictly.
+    pub(crate) fn strict(&self) -> bool {
+        self.strict
+    }
+
+    /// Refuses empty values of `known` names (and of the signing ones), and, read strictly, all other names.
     pub(crate) fn allow_only(&self, known: &[&str]) -> Result<(), VenueError> {
         let mut read = 0;
         for (name, value) in &self.pairs {
@@ -45,10 +56,49 @@ impl Params {
                 }
             }
         }
-        if read < self.pairs.len() {
+        if self.strict && read < self.pairs.len() {
             return Err(VenueError::unread_parameters(read, self.pairs.len()));
         }
         Ok(())
+    }
+
+    /// `limit`, from one to `most`.
+    pub(crate) fn limit(&self, otherwise: usize, most: usize) -> Result<usize, VenueError> {
+        match self.integer("limit")? {
+            None => Ok(otherwise),
+            Some(limit) => usize::try_from(limit)
+                .ok()
+                .filter(|limit| *limit >= 1)
+                // Above the maximum the venue gives the maximum; read strictly it is a mistake.
+                .filter(|limit| !self.strict || *limit <= most)
+                .map(|limit| limit.min(most))
+                .ok_or_else(|| VenueError::not_valid("limit")),
+        }
+    }
+
+    /// `startTime` and `endTime`, in order.
+    pub(crate) fn window(&self) -> Result<(Option<i64>, Option<i64>), VenueError> {
+        let (from, to) = (self.integer("startTime")?, self.integer("endTime")?);
+        match (from, to) {
+            (Some(from), Some(to)) if from > to => Err(VenueError::start_after_end()),
+            _ => Ok((from, to)),
+        }
+    }
+
+    /// A window of at most a week: the last seven days where neither end is named, seven days from or to the
+    /// one that is.
+    pub(crate) fn week(&self, now: i64) -> Result<std::ops::RangeInclusive<i64>, VenueError> {
+        const DAYS: i64 = 7;
+        let week = DAYS * DAY;
+        match self.window()? {
+            (None, None) => Ok(now.saturating_sub(week)..=i64::MAX),
+            (Some(from), None) => Ok(from..=from.saturating_add(week)),
+            (None, Some(to)) => Ok(to.saturating_sub(week)..=to),
+            (Some(from), Some(to)) if to.saturating_sub(from) > week => {
+                Err(VenueError::interval_too_long(DAYS))
+            }
+            (Some(from), Some(to)) => Ok(from..=to),
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -137,17 +187,60 @@ mod tests {
     use super::*;
 
     fn params(query: &str, body: &str) -> Result<Params, VenueError> {
-        Params::parse(&Request {
+        read(query, body, true)
+    }
+
+    fn read(query: &str, body: &str, strict: bool) -> Result<Params, VenueError> {
+        let request = Request {
             query: query.into(),
             body: body.into(),
             ..Request::default()
-        })
+        };
+        Params::parse(&request, strict)
     }
 
     #[test]
     fn a_parameter_sent_twice_is_refused_wherever_it_stands() {
         assert_eq!(params("a=1&a=1", "").unwrap_err().code, -1101);
         assert_eq!(params("a=1", "a=1").unwrap_err().code, -1101);
+    }
+
+    #[test]
+    fn the_venue_passes_over_unknown_parameters_and_lets_the_query_win() {
+        assert_eq!(read("a=1&a=1", "", false).unwrap_err().code, -1101);
+        let both = read("a=1&x=9", "a=2&b=3&b2=", false).unwrap();
+        assert_eq!((both.get("a"), both.get("b")), (Some("1"), Some("3")));
+        assert!(both.allow_only(&["a", "b"]).is_ok());
+        assert_eq!(both.allow_only(&["b2"]).unwrap_err().code, -1105);
+        assert_eq!(
+            read("limit=5000", "", false).unwrap().limit(500, 1000),
+            Ok(1000)
+        );
+        assert!(
+            read("limit=0", "", false)
+                .unwrap()
+                .limit(500, 1000)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_window_is_a_week_at_most() {
+        let day = 86_400_000;
+        let week = |text: &str| read(text, "", false).unwrap().week(100 * day);
+        assert_eq!(week("").unwrap(), 93 * day..=i64::MAX);
+        assert_eq!(week(&format!("startTime={day}")).unwrap(), day..=8 * day);
+        assert_eq!(
+            week(&format!("endTime={}", 9 * day)).unwrap(),
+            2 * day..=9 * day
+        );
+        assert_eq!(
+            week(&format!("startTime=0&endTime={}", 7 * day + 1))
+                .unwrap_err()
+                .code,
+            -4165
+        );
+        assert_eq!(week("startTime=2&endTime=1").unwrap_err().code, -1023);
     }
 
     #[test]

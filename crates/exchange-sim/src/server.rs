@@ -15,7 +15,7 @@ use crate::{
     fault::{Action, Delivery, Instead, Script},
     http::{NoRequest, Reply, Request, read_request},
     log::{OrderOutcome, Verdict},
-    state::{Arrival, Entry, Late, Shared},
+    state::{Arrival, Entry, Late, Log, Shared},
 };
 
 /// Whether a connection serves another request after this one.
@@ -125,7 +125,7 @@ async fn serve_request(
         let arrival = state.arrive(request);
         (arrival, state.orders.total())
     };
-    if matches!(arrival.entry, Some(Entry::Order(_))) {
+    if arrival.entry.is_some_and(|entry| entry.log == Log::Orders) {
         shared.arrived.send_replace(arrived);
     }
     let Arrival {

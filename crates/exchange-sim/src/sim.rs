@@ -38,7 +38,7 @@ impl Sim {
         }));
         Ok(Self {
             address,
-            handle: SimHandle { shared },
+            handle: SimHandle::new(shared),
             stop: Some(stop),
             server,
         })

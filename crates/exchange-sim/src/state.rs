@@ -41,6 +41,7 @@ pub(crate) struct State {
     pub(crate) stops: OrderLog,
     pub(crate) latency: Duration,
     pub(crate) reset_next: u32,
+    opening: u64,
     wire: BTreeMap<(String, String), (u64, u64)>,
 }
 
@@ -53,25 +54,54 @@ pub(crate) struct Arrival {
 }
 
 /// An entry in one of the two logs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Entry {
-    Order(u64),
-    Stop(u64),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) log: Log,
+    seq: u64,
+    /// How often the venue had been opened anew: what arrived before a reset is no entry after it.
+    opening: u64,
+}
+
+/// Which of the two logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Log {
+    Orders,
+    Stops,
 }
 
 impl State {
+    fn new(config: &SimConfig, opening: u64) -> Self {
+        Self {
+            opening,
+            venue: Venue::new(config),
+            faults: Faults::default(),
+            orders: OrderLog::new(config.capacity),
+            stops: OrderLog::new(config.capacity),
+            latency: config.latency,
+            reset_next: 0,
+            wire: BTreeMap::new(),
+        }
+    }
+
     /// Counts and logs a request and picks its fault.
     pub(crate) fn arrive(&mut self, request: &Request) -> Arrival {
         self.count(request);
         let fault = self.faults.take_for(request);
         let touched_by = fault.as_ref().map(|(id, _)| *id);
-        let entry = if request.is("POST", "/fapi/v1/order") {
-            Some(Entry::Order(self.orders.arrive(request, touched_by)))
-        } else if request.is("POST", "/fapi/v1/algoOrder") {
-            Some(Entry::Stop(self.stops.arrive(request, touched_by)))
-        } else {
-            None
+        let account = self.venue.account_name(request.api_key.as_deref());
+        let log = match (request.method.as_str(), request.path.as_str()) {
+            ("POST", "/fapi/v1/order") => Some(Log::Orders),
+            ("POST", "/fapi/v1/algoOrder") => Some(Log::Stops),
+            _ => None,
         };
+        let entry = log.map(|log| Entry {
+            log,
+            seq: match log {
+                Log::Orders => self.orders.arrive(request, account, touched_by),
+                Log::Stops => self.stops.arrive(request, account, touched_by),
+            },
+            opening: self.opening,
+        });
         Arrival {
             fault,
             latency: self.latency,
@@ -81,9 +111,12 @@ impl State {
 
     /// Notes what became of what arrived.
     pub(crate) fn settle(&mut self, entry: Entry, verdict: Verdict) {
-        match entry {
-            Entry::Order(seq) => self.orders.settle(seq, verdict),
-            Entry::Stop(seq) => self.stops.settle(seq, verdict),
+        if entry.opening != self.opening {
+            return;
+        }
+        match entry.log {
+            Log::Orders => self.orders.settle(entry.seq, verdict),
+            Log::Stops => self.stops.settle(entry.seq, verdict),
         }
     }
 
@@ -126,6 +159,7 @@ pub(crate) struct Late {
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
+    config: SimConfig,
     /// Orders that have arrived so far.
     pub(crate) arrived: watch::Sender<u64>,
     /// Changes whenever idle connections are to be closed.
@@ -139,21 +173,24 @@ impl Shared {
     pub(crate) fn new(config: &SimConfig) -> (Arc<Self>, mpsc::UnboundedReceiver<Late>) {
         let (late, lates) = mpsc::unbounded_channel();
         let shared = Arc::new(Self {
-            state: Mutex::new(State {
-                venue: Venue::new(config),
-                faults: Faults::default(),
-                orders: OrderLog::new(config.capacity),
-                stops: OrderLog::new(config.capacity),
-                latency: config.latency,
-                reset_next: 0,
-                wire: BTreeMap::new(),
-            }),
+            state: Mutex::new(State::new(config, 0)),
+            config: config.clone(),
             arrived: watch::Sender::new(0),
             close_idle: watch::Sender::new(0),
             drift: config.drift,
             late,
         });
         (shared, lates)
+    }
+
+    /// Opens the venue anew: everything is as it was at the start, and every log and the fault queue are empty.
+    /// Requests that are under way are answered by the new one.
+    pub(crate) fn reset(&self) {
+        let mut state = self.lock();
+        let opening = state.opening + 1;
+        *state = State::new(&self.config, opening);
+        drop(state);
+        self.arrived.send_replace(0);
     }
 
     /// A panic elsewhere must not take the judge's log away, so a poisoned lock is opened all the same.

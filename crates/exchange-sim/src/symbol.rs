@@ -11,6 +11,13 @@ use crate::error::VenueError;
 pub(crate) const MAX_PRICE: Decimal = Decimal::from_parts(4_529_764, 0, 0, false, 0);
 /// Largest quantity or position of any symbol: 10^12 of the base asset.
 pub(crate) const MAX_AMOUNT: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0);
+/// Orders one symbol may have open at once.
+pub(crate) const MAX_OPEN: usize = 200;
+/// How far from the mark price a limit may lie: PERCENT_PRICE, times and divided.
+const MULTIPLIER_UP: Decimal = Decimal::from_parts(105, 0, 0, false, 2);
+const MULTIPLIER_DOWN: Decimal = Decimal::from_parts(95, 0, 0, false, 2);
+/// When every symbol here was listed: 2019-09-25.
+const ONBOARDED: i64 = 1_569_398_400_000;
 /// Most decimal places a symbol may use.
 const MAX_PLACES: u32 = 8;
 
@@ -39,6 +46,9 @@ pub struct SymbolSpec {
     pub base_asset: String,
     /// `TRADING`, or any other word for a symbol that takes no orders.
     pub status: String,
+    /// `PERPETUAL` unless told otherwise.
+    #[serde(default = "perpetual")]
+    pub contract_type: String,
     /// Mark price when the venue opens, in USDT. Market orders fill at the mark price.
     #[serde(with = "rust_decimal::serde::str")]
     pub mark_price: Decimal,
@@ -71,6 +81,7 @@ impl SymbolSpec {
             symbol: "BTCUSDT".into(),
             base_asset: "BTC".into(),
             status: "TRADING".into(),
+            contract_type: perpetual(),
             mark_price: Decimal::new(64_000, 0),
             tick: Decimal::new(1, 1),
             price_precision: 2,
@@ -96,6 +107,7 @@ impl SymbolSpec {
             symbol: "ETHUSDT".into(),
             base_asset: "ETH".into(),
             status: "TRADING".into(),
+            contract_type: perpetual(),
             mark_price: Decimal::new(3_200, 0),
             tick: Decimal::new(1, 2),
             price_precision: 2,
@@ -121,6 +133,7 @@ impl SymbolSpec {
             symbol: "SOLUSDT".into(),
             base_asset: "SOL".into(),
             status: "TRADING".into(),
+            contract_type: perpetual(),
             mark_price: Decimal::new(150, 0),
             tick: Decimal::new(1, 2),
             price_precision: 4,
@@ -135,6 +148,39 @@ impl SymbolSpec {
                 max: Decimal::new(5_000, 0),
                 step,
             },
+            min_notional: Decimal::new(5, 0),
+        }
+    }
+
+    /// A symbol of this name at this price, with a tick, steps and bounds that fit the price: a tick of about a
+    /// hundred-thousandth of it, and quantities in steps that are worth about ten USDT at most.
+    pub fn priced(symbol: impl Into<String>, mark_price: Decimal) -> Self {
+        let symbol = symbol.into();
+        let mut digits = 0;
+        while digits < MAX_PLACES
+            && mark_price * Decimal::from(10_u32.pow(digits)) < Decimal::from(10_000)
+        {
+            digits += 1;
+        }
+        let quantity_digits = MAX_PLACES.min(6).saturating_sub(digits);
+        let step = Decimal::new(1, quantity_digits);
+        let most = Decimal::from(10_u64.pow(10 - quantity_digits.min(6)));
+        let lot = Lot {
+            min: step,
+            max: most,
+            step,
+        };
+        Self {
+            base_asset: symbol.strip_suffix("USDT").unwrap_or(&symbol).to_owned(),
+            symbol,
+            status: "TRADING".into(),
+            contract_type: perpetual(),
+            mark_price,
+            tick: Decimal::new(1, digits),
+            price_precision: digits,
+            quantity_precision: quantity_digits,
+            market_lot: lot.clone(),
+            lot,
             min_notional: Decimal::new(5, 0),
         }
     }
@@ -203,13 +249,16 @@ impl SymbolSpec {
         Ok(())
     }
 
-    /// Measures a price: sign, precision, tick.
+    /// Measures a price: sign, bounds, precision, tick.
     pub(crate) fn check_price(&self, price: Decimal) -> Result<(), VenueError> {
         if price <= Decimal::ZERO {
             return Err(VenueError::price_not_positive());
         }
         if price > MAX_PRICE {
             return Err(VenueError::price_above_max());
+        }
+        if price < self.tick {
+            return Err(VenueError::price_below_min());
         }
         if price.normalize().scale() > self.price_precision {
             return Err(VenueError::precision());
@@ -220,15 +269,59 @@ impl SymbolSpec {
         Ok(())
     }
 
-    /// The symbol's entry in `exchangeInfo`, with filters and fields a client does not know.
-    pub(crate) fn listing(&self) -> Value {
+    /// Measures a trigger price; whether it lies on the tick is looked at only where requests are read strictly.
+    pub(crate) fn check_trigger_price(
+        &self,
+        price: Decimal,
+        strict: bool,
+    ) -> Result<(), VenueError> {
+        if price <= Decimal::ZERO {
+            return Err(VenueError::stop_price_not_positive());
+        }
+        if price > MAX_PRICE {
+            return Err(VenueError::stop_price_above_max());
+        }
+        if price.normalize().scale() > self.price_precision {
+            return Err(VenueError::precision());
+        }
+        if strict && !is_multiple(price, self.tick) {
+            return Err(VenueError::price_off_tick());
+        }
+        Ok(())
+    }
+
+    /// The highest price of a buy and the lowest of a sell, by PERCENT_PRICE, around `price`.
+    pub(crate) fn price_band(&self, price: Decimal) -> (Decimal, Decimal) {
+        (price * MULTIPLIER_UP, price * MULTIPLIER_DOWN)
+    }
+
+    /// When the symbol was listed, in milliseconds since 1970.
+    pub(crate) fn onboarded(&self) -> i64 {
+        ONBOARDED
+    }
+
+    /// The symbol's entry in `exchangeInfo`, with the venue's seven filters; `unknown_filter` adds one that no
+    /// client knows.
+    pub(crate) fn listing(&self, unknown_filter: bool) -> Value {
         let text = |value: Decimal| value.to_string();
+        let mut filters = vec![
+            json!({"filterType": "PRICE_FILTER", "minPrice": text(self.tick), "maxPrice": text(MAX_PRICE), "tickSize": text(self.tick)}),
+            json!({"filterType": "LOT_SIZE", "minQty": text(self.lot.min), "maxQty": text(self.lot.max), "stepSize": text(self.lot.step)}),
+            json!({"filterType": "MARKET_LOT_SIZE", "minQty": text(self.market_lot.min), "maxQty": text(self.market_lot.max), "stepSize": text(self.market_lot.step)}),
+            json!({"filterType": "MAX_NUM_ORDERS", "limit": MAX_OPEN}),
+            json!({"filterType": "MIN_NOTIONAL", "notional": text(self.min_notional)}),
+            json!({"filterType": "PERCENT_PRICE", "multiplierUp": "1.0500", "multiplierDown": "0.9500", "multiplierDecimal": "4"}),
+            json!({"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"}),
+        ];
+        if unknown_filter {
+            filters.push(json!({"filterType": "SIM_FILTER_NO_CLIENT_KNOWS", "nested": {"depth": [1, "two", null]}}));
+        }
         json!({
             "symbol": self.symbol,
             "pair": self.symbol,
-            "contractType": "PERPETUAL",
+            "contractType": self.contract_type,
             "deliveryDate": 4_133_404_800_000_i64,
-            "onboardDate": 1_569_398_400_000_i64,
+            "onboardDate": ONBOARDED,
             "status": self.status,
             "maintMarginPercent": "2.5000",
             "requiredMarginPercent": "5.0000",
@@ -244,22 +337,17 @@ impl SymbolSpec {
             "triggerProtect": "0.0500",
             "liquidationFee": "0.012500",
             "marketTakeBound": "0.05",
-            "filters": [
-                {"filterType": "PRICE_FILTER", "minPrice": text(self.tick), "maxPrice": text(MAX_PRICE), "tickSize": text(self.tick)},
-                {"filterType": "LOT_SIZE", "minQty": text(self.lot.min), "maxQty": text(self.lot.max), "stepSize": text(self.lot.step)},
-                {"filterType": "MARKET_LOT_SIZE", "minQty": text(self.market_lot.min), "maxQty": text(self.market_lot.max), "stepSize": text(self.market_lot.step)},
-                {"filterType": "MAX_NUM_ORDERS", "limit": 200},
-                {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
-                {"filterType": "MIN_NOTIONAL", "notional": text(self.min_notional)},
-                {"filterType": "PERCENT_PRICE", "multiplierUp": "1.0500", "multiplierDown": "0.9500", "multiplierDecimal": "4"},
-                {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
-                {"filterType": "SIM_FILTER_NO_CLIENT_KNOWS", "nested": {"depth": [1, "two", null]}},
-            ],
-            "orderTypes": ["LIMIT", "MARKET", "STOP_MARKET", "TAKE_PROFIT_MARKET"],
-            "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+            "maxMoveOrderLimit": 10_000,
+            "filters": filters,
+            "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"],
+            "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD", "RPI"],
             "permissionSets": ["GRID", "COPY"],
         })
     }
+}
+
+fn perpetual() -> String {
+    "PERPETUAL".to_owned()
 }
 
 /// Whether a mark or fill price can be worked with.
@@ -319,6 +407,18 @@ mod tests {
         assert!(broken(|s| s.tick = -Decimal::ONE).contains("tick"));
         assert!(broken(|s| s.quantity_precision = 29).contains("precision"));
         assert!(broken(|s| s.lot.max = Decimal::MAX).contains("lot"));
+    }
+
+    #[test]
+    fn a_symbol_made_for_a_price_can_be_traded_at_it() {
+        for price in ["0.00001234", "0.1", "3", "150", "64000", "4000000"] {
+            let spec = SymbolSpec::priced("COINUSDT", dec(price));
+            spec.check().unwrap();
+            assert_eq!(spec.base_asset, "COIN");
+            spec.check_price(dec(price)).unwrap();
+            assert!(spec.lot.step * dec(price) <= dec("10"), "{spec:?}");
+            assert!(spec.lot.max * dec(price) >= dec("10000"), "{spec:?}");
+        }
     }
 
     #[test]

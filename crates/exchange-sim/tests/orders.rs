@@ -9,7 +9,8 @@ use rust_decimal::Decimal;
 
 #[tokio::test]
 async fn a_reduce_only_market_order_fills_moves_the_position_and_leaves_a_trade() {
-    let sim = long_btc().await;
+    let held = SimConfig::default().position("BTCUSDT", dec("0.0124"));
+    let sim = start(held.old_replies()).await;
     sim.handle().set_price("BTCUSDT", dec("65000"));
     let answer = order(&sim, &sell("0.008", "plan-1")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -36,7 +37,7 @@ async fn a_reduce_only_market_order_fills_moves_the_position_and_leaves_a_trade(
     assert_eq!(trades.as_array().unwrap().len(), 1);
     let trade = &trades[0];
     assert_eq!(dec(trade["realizedPnl"].as_str().unwrap()), dec("8"));
-    assert_eq!(dec(trade["commission"].as_str().unwrap()), dec("0.208"));
+    assert_eq!(dec(trade["commission"].as_str().unwrap()), dec("0.26"));
     assert_eq!(trade["commissionAsset"], "USDT");
     assert_eq!(trade["orderId"].as_u64(), Some(order_id));
 
@@ -54,7 +55,7 @@ async fn an_ack_says_nothing_has_executed_although_it_has() {
     let reply = order(&sim, &params).await.json();
     assert_eq!(
         (reply["status"].as_str(), reply["executedQty"].as_str()),
-        (Some("NEW"), Some("0"))
+        (Some("NEW"), Some("0.0000"))
     );
     assert_eq!(query(&sim, "a").await.json()["status"], "FILLED");
     assert_eq!(sim.handle().position("BTCUSDT"), dec("0.0044"));
@@ -132,12 +133,16 @@ async fn every_broken_parameter_has_its_code() {
             -4015,
         ),
         (with("true", "yes"), -4062),
-        (with("RESULT", "FULL"), -1130),
+        (with("RESULT", "FULL"), -1136),
         (format!("{good}&price=1"), -1106),
         (format!("{good}&timeInForce=GTC"), -1106),
         (format!("{good}&stopPrice=1"), -1106),
         (format!("{good}&positionSide=LONG"), -4061),
-        (format!("{good}&nonsense=1"), -1104),
+        (format!("{good}&positionSide=EITHER"), -4060),
+        (format!("{good}&goodTillDate=1"), -1106),
+        (format!("{good}&priceMatch=QUEUE"), -5038),
+        (format!("{good}&selfTradePreventionMode=SOMETIMES"), -5039),
+        (format!("{good}&closePosition=true"), -4136),
         (format!("{good}&side=SELL"), -1101),
     ];
     for (params, code) in cases {
@@ -219,13 +224,17 @@ async fn limit_orders_rest_until_the_price_comes_to_them() {
     assert_eq!(dec(filled["avgPrice"].as_str().unwrap()), dec("65000"));
 
     for (word, code) in [("FOK", -5021), ("XXX", -1115)] {
-        let refused = rest.replace("GTC", word).replace("65000", "70000");
+        let refused = rest.replace("GTC", word).replace("65000", "68000");
         assert_eq!(order(&sim, &refused).await.code(), code, "{word}");
     }
-    let post_only = rest.replace("GTC", "GTX").replace("65000", "60000");
+    let post_only = rest.replace("GTC", "GTX").replace("65000", "64500");
     assert_eq!(order(&sim, &post_only).await.code(), -5022);
     let expires = rest.replace("GTC", "IOC").replace("65000", "70000");
     assert_eq!(order(&sim, &expires).await.json()["status"], "EXPIRED");
+    let far = rest.replace("65000", "61000");
+    assert_eq!(order(&sim, &far).await.code(), -4024);
+    let far = rest.replace("65000", "70000").replace("SELL", "BUY");
+    assert_eq!(order(&sim, &far).await.code(), -4016);
     let off_tick = rest.replace("65000", "70000.05");
     assert_eq!(order(&sim, &off_tick).await.code(), -4014);
 }
@@ -300,7 +309,8 @@ async fn a_fill_can_be_cut_split_or_withheld_by_script() {
         Fill::in_trades(3).at(dec("63000")),
     ));
     let split = order(&sim, &sell("0.001", "split")).await.json();
-    assert_eq!(dec(split["avgPrice"].as_str().unwrap()), dec("63000"));
+    let queried = query(&sim, "split").await.json();
+    assert_eq!(dec(queried["avgPrice"].as_str().unwrap()), dec("63000"));
     let params = format!("symbol=BTCUSDT&orderId={}", split["orderId"]);
     let trades = signed_request(&sim, "GET", "/fapi/v1/userTrades", &params)
         .await

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use exchange_sim::{Canned, Fault, OrderOutcome, Script, Sim, Veil, When};
+use exchange_sim::{Canned, Fault, OrderOutcome, Script, Sim, SimConfig, Veil, When};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -58,7 +58,8 @@ async fn a_stop_that_the_price_reaches_closes_the_position() {
 
 #[tokio::test]
 async fn every_rule_of_a_conditional_order_has_its_code() {
-    let sim = long_btc().await;
+    let held = SimConfig::default().position("BTCUSDT", dec("0.0124"));
+    let sim = start(held.strict()).await;
     let good = stop("63000", "sl");
     let with = |from: &str, to: &str| good.replace(from, to);
     let cases = [
@@ -82,7 +83,15 @@ async fn every_rule_of_a_conditional_order_has_its_code() {
             -1111,
         ),
         (with("SELL", "BUY").replace("63000", "65000"), -4509),
-        (with("MARK_PRICE", "INDEX"), -1130),
+        (with("MARK_PRICE", "INDEX"), -4031),
+        (with("63000", "0"), -4006),
+        (with("63000", "4529765"), -4007),
+        (with("true", "true&reduceOnly=false"), -4138),
+        (with("true", "true&goodTillDate=1"), -1106),
+        (with("true", "true&timeInForce=NOW"), -1115),
+        (with("true", "true&selfTradePreventionMode=X"), -5039),
+        (with("true", "true&priceMatch=QUEUE"), -5038),
+        (with("STOP_MARKET", "STOP&price=63000"), -4136),
         (with("clientAlgoId=sl", "clientAlgoId=s%20l"), -4015),
         (with("BTCUSDT", "XUSDT"), -1121),
     ];

@@ -37,11 +37,23 @@ async fn public_endpoints_need_no_key() {
         (step("LOT_SIZE"), step("MARKET_LOT_SIZE")),
         ("0.0001".into(), "0.0001".into())
     );
-    assert!(
-        filters
-            .iter()
-            .any(|filter| filter["filterType"] == "SIM_FILTER_NO_CLIENT_KNOWS")
+    let kinds: Vec<&str> = filters
+        .iter()
+        .map(|filter| filter["filterType"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "PRICE_FILTER",
+            "LOT_SIZE",
+            "MARKET_LOT_SIZE",
+            "MAX_NUM_ORDERS",
+            "MIN_NOTIONAL",
+            "PERCENT_PRICE",
+            "POSITION_RISK_CONTROL"
+        ]
     );
+    assert_eq!(info["rateLimits"].as_array().unwrap().len(), 3);
     assert!(info["serverTime"].as_i64().unwrap() < now_ms() - 86_400_000);
     let index = get(&sim, "/fapi/v1/premiumIndex?symbol=ETHUSDT")
         .await
@@ -67,7 +79,10 @@ async fn unknown_paths_and_methods_are_not_found() {
     let sim = long_btc().await;
     let unknown = get(&sim, "/fapi/v1/nothing").await;
     assert_eq!(unknown.status, 404);
-    assert!(unknown.body.contains("<html>"));
+    assert_eq!(
+        unknown.body,
+        r#"{"code":-5000,"msg":"Path /fapi/v1/nothing, Method GET is invalid"}"#
+    );
     let method = signed_request(&sim, "PATCH", ORDER, "").await;
     assert_eq!((method.status, method.code()), (404, -5000));
 }

@@ -21,7 +21,10 @@ pub(crate) fn asked_for(arguments: &[String]) -> Option<usize> {
 
 /// Serves until standard input ends, which it does with whoever asked.
 pub(crate) fn serve(symbols: usize) {
-    let mut config = SimConfig::default().capacity(1_000_000);
+    let mut config = SimConfig::default()
+        .strict()
+        .unlimited()
+        .capacity(1_000_000);
     for number in 0..symbols {
         let symbol = wire::symbol(number);
         config = config

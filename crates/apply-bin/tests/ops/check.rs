@@ -35,7 +35,7 @@ fn of(report: &Value, name: &str) -> (String, String) {
 #[tokio::test]
 async fn with_everything_up_every_line_is_ok() {
     let redis = RedisServer::builder().aof("everysec").start().await;
-    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let sim = Sim::start(SimConfig::default().strict()).await.unwrap();
     let state = StateDir::new();
     let mut command = testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET);
     command.env("APPLY_STATE_DIR", state.path());
@@ -55,7 +55,7 @@ async fn with_everything_up_every_line_is_ok() {
 async fn with_everything_away_it_says_what_to_start() {
     let (mut redis, sim) = (
         RedisServer::start().await,
-        Sim::start(SimConfig::default()).await.unwrap(),
+        Sim::start(SimConfig::default().strict()).await.unwrap(),
     );
     let (redis_url, venue) = (redis.url(), sim.url());
     redis.kill();
@@ -85,7 +85,7 @@ async fn a_server_that_hangs_is_given_up() {
 #[tokio::test]
 async fn keys_the_venue_does_not_know_are_a_matter_of_configuration() {
     let redis = RedisServer::builder().aof("everysec").start().await;
-    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let sim = Sim::start(SimConfig::default().strict()).await.unwrap();
     let (code, report) = report(testnet(&redis.url(), &sim.url(), "another-secret")).await;
     let (mark, text) = of(&report, "keys");
     assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
@@ -98,7 +98,7 @@ async fn keys_the_venue_does_not_know_are_a_matter_of_configuration() {
 #[tokio::test]
 async fn a_clock_that_is_off_is_told_with_the_mend() {
     let redis = RedisServer::builder().aof("always").start().await;
-    let sim = Sim::start(SimConfig::default().clock_offset_ms(60_000))
+    let sim = Sim::start(SimConfig::default().strict().clock_offset_ms(60_000))
         .await
         .unwrap();
     let (code, report) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
@@ -110,7 +110,7 @@ async fn a_clock_that_is_off_is_told_with_the_mend() {
 #[tokio::test]
 async fn claims_that_a_restart_forgets_are_a_mend_where_orders_leave_and_a_note_in_a_dry_run() {
     let redis = RedisServer::start().await;
-    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let sim = Sim::start(SimConfig::default().strict()).await.unwrap();
     let (code, report) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
     let (mark, text) = of(&report, "persistence");
     assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");

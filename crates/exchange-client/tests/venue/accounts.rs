@@ -6,12 +6,13 @@ use exchange_client::{
 use exchange_sim::{ApiKey, Fault, Fill, PositionSide as Leg, Script, Sim, SimConfig, Veil, When};
 use rust_decimal::Decimal;
 
-use crate::{Desk, btc, d, settings};
+use crate::{Desk, btc, d, judge, settings};
 
 #[tokio::test]
 async fn a_long_and_a_short_are_closed_from_the_right_side() {
     for (amount, left) in [("0.0124", "0.0044"), ("-0.0124", "-0.0044")] {
-        let desk = Desk::with(SimConfig::default().position("BTCUSDT", d(amount))).await;
+        let config = SimConfig::default().position("BTCUSDT", d(amount));
+        let desk = Desk::with(config.old_replies()).await;
         let (_, ending) = desk.close("side-1").await;
         let report = ending.accepted().unwrap();
         assert_eq!(report.executed_quantity, d("0.008"));
@@ -99,7 +100,7 @@ async fn an_ed25519_key_trades_like_an_hmac_key() {
     let config = SimConfig::default()
         .position("BTCUSDT", d("0.0124"))
         .key(ApiKey::ed25519("PublicKeyName", public));
-    let sim = Sim::start(config).await.unwrap();
+    let sim = Sim::start(judge(config)).await.unwrap();
     let credentials = Credentials::ed25519("PublicKeyName", pem).unwrap();
     let client = Client::new(sim.url().parse().unwrap(), credentials, settings()).unwrap();
     client.warm_up().await.unwrap();
@@ -161,6 +162,7 @@ async fn a_terse_reply_leaves_price_and_worth_absent() {
     let desk = Desk::with(
         SimConfig::default()
             .position("BTCUSDT", d("0.0124"))
+            .old_replies()
             .terse_results(),
     )
     .await;

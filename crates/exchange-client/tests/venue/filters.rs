@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rust_decimal::Decimal;
 
-use crate::{Desk, btc, client_of, d, settings};
+use crate::{Desk, btc, client_of, d, judge, settings};
 
 /// A symbol with a step, bounds and precision of its own, and a wish.
 fn cases() -> impl Strategy<Value = (SymbolSpec, Decimal)> {
@@ -38,7 +38,7 @@ fn cases() -> impl Strategy<Value = (SymbolSpec, Decimal)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_quantity_our_rounding_gives_is_accepted_and_the_next_larger_one_is_not() {
-    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let sim = Sim::start(judge(SimConfig::default())).await.unwrap();
     sim.handle()
         .set_position("BTCUSDT", Decimal::new(1_000_000_000, 0));
     let mut forgetful = settings();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use exchange_client::{NotSentReason, RequestError, Submission};
 use exchange_sim::{Canned, Fault, Limits, Sim, SimConfig, When};
 
-use crate::{Desk, btc, client_of, d, settings};
+use crate::{Desk, btc, client_of, d, judge, settings};
 
 #[tokio::test]
 async fn a_stop_holds_for_all_clones_and_for_orders_too() {
@@ -65,13 +65,10 @@ async fn a_short_stop_is_waited_out_by_questions() {
 
 /// A desk at a venue that states these limits and enforces them.
 async fn limited_desk(limits: Limits) -> Desk {
-    let sim = Sim::start(
-        SimConfig::default()
-            .position("BTCUSDT", d("1"))
-            .limits(limits),
-    )
-    .await
-    .unwrap();
+    let config = SimConfig::default()
+        .position("BTCUSDT", d("1"))
+        .limits(limits);
+    let sim = Sim::start(judge(config)).await.unwrap();
     let line = |kind: &str, interval: &str, number: u32, limit: u32| {
         format!(
             r#"{{"rateLimitType":"{kind}","interval":"{interval}","intervalNum":{number},"limit":{limit}}}"#

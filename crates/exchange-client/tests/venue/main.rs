@@ -26,6 +26,11 @@ use rust_decimal::Decimal;
 
 pub(crate) const ORDER: &str = "/fapi/v1/order";
 
+/// A venue that judges our own client strictly, and whose listing holds what no client knows.
+pub(crate) fn judge(config: SimConfig) -> SimConfig {
+    config.strict().unknown_filter()
+}
+
 /// A simulated venue, a client that is ready, and the position it may close.
 pub(crate) struct Desk {
     pub(crate) sim: Sim,
@@ -84,7 +89,7 @@ impl Desk {
     }
 
     pub(crate) async fn with_settings(config: SimConfig, settings: Settings) -> Self {
-        let sim = Sim::start(config).await.unwrap();
+        let sim = Sim::start(judge(config)).await.unwrap();
         let client = client_of(&sim, settings);
         client.warm_up().await.unwrap();
         let rules = client.fetch_rules(&btc()).await.unwrap();

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
-use ring::signature::{ED25519, UnparsedPublicKey};
+use ring::signature::{ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use sha2::Sha256;
 
 use crate::{config::Proof, error::VenueError, http::Request, params::Params};
@@ -18,6 +18,7 @@ const LEAD: i64 = 1_000;
 pub(super) enum Verifier {
     Hmac(Box<Hmac<Sha256>>),
     Ed25519(UnparsedPublicKey<[u8; 32]>),
+    Rsa(UnparsedPublicKey<Vec<u8>>),
 }
 
 impl fmt::Debug for Verifier {
@@ -25,6 +26,7 @@ impl fmt::Debug for Verifier {
         f.write_str(match self {
             Self::Hmac(_) => "Verifier::Hmac",
             Self::Ed25519(_) => "Verifier::Ed25519",
+            Self::Rsa(_) => "Verifier::Rsa",
         })
     }
 }
@@ -40,10 +42,14 @@ impl Verifier {
             Proof::Ed25519 { public_key } => {
                 Self::Ed25519(UnparsedPublicKey::new(&ED25519, *public_key))
             }
+            Proof::Rsa { public_key } => Self::Rsa(UnparsedPublicKey::new(
+                &RSA_PKCS1_2048_8192_SHA256,
+                public_key.clone(),
+            )),
         }
     }
 
-    /// Checks `signature` (hex for HMAC, base64 for Ed25519) over the concatenated `parts`.
+    /// Checks `signature` (hex for HMAC, base64 for Ed25519 and RSA) over the concatenated `parts`.
     fn accepts(&self, parts: [&str; 2], signature: &str) -> bool {
         match self {
             Self::Hmac(keyed) => {
@@ -56,18 +62,21 @@ impl Verifier {
             Self::Ed25519(public_key) => STANDARD
                 .decode(signature)
                 .is_ok_and(|bytes| public_key.verify(parts.concat().as_bytes(), &bytes).is_ok()),
+            Self::Rsa(public_key) => STANDARD
+                .decode(signature)
+                .is_ok_and(|bytes| public_key.verify(parts.concat().as_bytes(), &bytes).is_ok()),
         }
     }
 }
 
 /// -2014 for a key that no key of the venue looks like (64 letters and digits), -2015 for one it does not know.
-pub(super) fn find<'k>(
-    keys: &'k HashMap<String, Verifier>,
+pub(super) fn find<'k, V>(
+    keys: &'k HashMap<String, V>,
     sent: Option<&str>,
-) -> Result<&'k Verifier, VenueError> {
+) -> Result<&'k V, VenueError> {
     let sent = sent.ok_or_else(VenueError::key_format)?;
     match keys.get(sent) {
-        Some(verifier) => Ok(verifier),
+        Some(known) => Ok(known),
         None if sent.len() == 64 && sent.bytes().all(|b| b.is_ascii_alphanumeric()) => {
             Err(VenueError::key_unknown())
         }
@@ -144,6 +153,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::ApiKey;
 
     /// The vector of the venue's documentation.
     const SECRET: &str = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9";
@@ -159,7 +169,7 @@ mod tests {
             body: body.into(),
             ..Request::default()
         };
-        let params = Params::parse(&request)?;
+        let params = Params::parse(&request, true)?;
         check_signature(&verifier, &request, &params)
     }
 
@@ -210,11 +220,11 @@ mod tests {
     fn the_time_window_is_open_at_its_lead_and_closed_at_its_end() {
         let now = 1_700_000_000_000;
         let at = |timestamp: i64, window: &str| {
-            let params = Params::parse(&Request {
+            let request = Request {
                 query: format!("timestamp={timestamp}{window}"),
                 ..Request::default()
-            })
-            .unwrap();
+            };
+            let params = Params::parse(&request, true).unwrap();
             check_time(&params, now).map_err(|refusal| refusal.code)
         };
         assert_eq!(at(now + 999, ""), Ok(()));
@@ -246,11 +256,52 @@ mod tests {
         let proof = Proof::Hmac {
             secret: SECRET.into(),
         };
-        let keys = HashMap::from([("short-key".to_owned(), Verifier::new(&proof))]);
+        let keys = HashMap::from([("short-key".to_owned(), (Verifier::new(&proof), 0))]);
         assert!(find(&keys, Some("short-key")).is_ok());
         let code = |sent| find(&keys, sent).unwrap_err().code;
         assert_eq!(code(None), -2014);
         assert_eq!(code(Some("another")), -2014);
         assert_eq!(code(Some(&"a".repeat(64))), -2015);
+    }
+
+    /// Made with `openssl dgst -sha256 -sign` and `openssl pkeyutl -sign -rawin`; the private halves are thrown away.
+    const RSA_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA1l8e4P5aAIzQbRssfEWu\nxAsKN1Hp8cxkTPAc7qBh2YFAqmX79XtxR4/W1oi36jhYU8DmbmK5f/NVYvB7uXwJ\nHQPPG77A3fMRitjtzc3PoAEIBsBRKTu4epiozY0itfV0ohogFYh24jlTWRuarg+O\n431njtucMNcioU5XBws7lrEzHjBb9MVZWv4YXSvofJzSrqB/CqvJHwtQHEUBftCR\nZ5d6vhTZyvmG8hiDe2VYQ3IcmQEiT2MkP9LyLX5FxPekqMOEC78x/suJBPIcBcfD\nnPPmb3BPxwjrLSrkC09klKsPswFsb2GsTH0xXu+JV7/aXSsAIkHDINAW9rZ/U5sU\nLwIDAQAB\n-----END PUBLIC KEY-----";
+    const RSA_SIGNATURE: &str = "EkffZ3HbRBtVWdC+8Q3Mj+4BoaWmxKfRn/KGNTSRMA7lFQBKwEB9/OAq7DFwEIQgAXhEU5fW717l06qYBB+DSToBNCQbP9IFZ8CSkv9WMGi1dNqrYaJbcsjM35ULFUYzaHH+8p3QZVrAfcJlvDGLpqJTVw3shWXcV8uVl6OXjC+5gE6179YNa6EOuVbMw8ZltCeX+rpLqgwke57NHPrFcM10J7ewFogcY0k6XZ+y/wlIDhiV70oOcQBVVTmlT0Tv6a7VDJwMWwyyRIuGYSm6RJCmCFg0h6/W/3Pm8vcYpN+aqkZ2MvYf5vE36FdLrOmoD7pcQ36Nv4Cp5GacbDNdzw==";
+    const ED25519_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAdAR79tIDKZCU5Z/Q/9xkXIQr9Sps+XYwBGXUCK/ZIDc=\n-----END PUBLIC KEY-----";
+    const ED25519_SIGNATURE: &str =
+        "La9WwEavdjk8+7decpztHPJVCRdpkyXbW3tpgC5gfHdOKZq0zZzeqED5irMPP1AiGu+pRrzUazbMJwz5zlLyCg==";
+
+    #[test]
+    fn keys_of_pem_files_check_what_openssl_signed() {
+        let rsa = Verifier::new(&ApiKey::rsa_pem("r", RSA_KEY).unwrap().proof);
+        let ed25519 = Verifier::new(&ApiKey::ed25519_pem("e", ED25519_KEY).unwrap().proof);
+        assert!(rsa.accepts([TEXT, ""], RSA_SIGNATURE));
+        assert!(ed25519.accepts([TEXT, ""], ED25519_SIGNATURE));
+        assert!(!rsa.accepts([TEXT, "x"], RSA_SIGNATURE));
+        // The signature of another kind of key is no signature.
+        assert!(!rsa.accepts([TEXT, ""], ED25519_SIGNATURE) && !rsa.accepts([TEXT, ""], SIGNATURE));
+        assert!(!ed25519.accepts([TEXT, ""], RSA_SIGNATURE));
+    }
+
+    #[test]
+    fn a_file_that_holds_no_such_public_key_is_refused_with_a_sentence() {
+        let other = ApiKey::ed25519_pem("e", RSA_KEY).unwrap_err();
+        assert!(other.contains("not an Ed25519 key"), "{other}");
+        let private = RSA_KEY.replace("PUBLIC", "PRIVATE");
+        assert!(
+            ApiKey::rsa_pem("r", &private)
+                .unwrap_err()
+                .contains("private key")
+        );
+        for text in [
+            "",
+            "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+            "-----BEGIN PUBLIC KEY-----\n!\n-----END PUBLIC KEY-----",
+        ] {
+            assert!(ApiKey::rsa_pem("r", text).is_err(), "{text}");
+        }
+        for cut in 0..RSA_KEY.len() - 30 {
+            assert!(ApiKey::rsa_pem("r", &RSA_KEY[..cut]).is_err(), "{cut}");
+        }
     }
 }

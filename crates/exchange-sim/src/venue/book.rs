@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::{config::PositionSide, fault::Veil};
 
-/// Orders one symbol may have open at once.
-pub(super) const MAX_OPEN: usize = 200;
+/// How long the venue answers for an order that ended without a fill, and for any other.
+const UNFILLED_KNOWN_MS: i64 = 3 * 86_400_000;
+const KNOWN_MS: i64 = 90 * 86_400_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -49,6 +50,39 @@ pub(super) enum TimeInForce {
     Ioc,
     Fok,
     Gtx,
+    Gtd,
+    /// Post-only, as GTX; the venue keeps such orders for people who trade by hand.
+    Rpi,
+}
+
+impl TimeInForce {
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "GTC" => Self::Gtc,
+            "IOC" => Self::Ioc,
+            "FOK" => Self::Fok,
+            "GTX" => Self::Gtx,
+            "GTD" => Self::Gtd,
+            "RPI" => Self::Rpi,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Gtc => "GTC",
+            Self::Ioc => "IOC",
+            Self::Fok => "FOK",
+            Self::Gtx => "GTX",
+            Self::Gtd => "GTD",
+            Self::Rpi => "RPI",
+        }
+    }
+
+    /// Whether an order may only rest, never take.
+    pub(super) fn is_post_only(self) -> bool {
+        matches!(self, Self::Gtx | Self::Rpi)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -120,6 +154,10 @@ pub(super) struct Order {
     pub(super) quote: Decimal,
     pub(super) reduce_only: bool,
     pub(super) close_position: bool,
+    pub(super) self_trade_prevention: &'static str,
+    pub(super) price_match: &'static str,
+    /// When a GTD order ends, in milliseconds of the server's clock; 0 for all others.
+    pub(super) good_till: i64,
     pub(super) status: Status,
     pub(super) created: i64,
     pub(super) updated: i64,
@@ -129,6 +167,49 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// A market order that nothing has happened to yet.
+    pub(super) fn market(
+        id: u64,
+        client_id: String,
+        (symbol, position_side, side): (String, PositionSide, Side),
+        quantity: Decimal,
+        now: i64,
+    ) -> Self {
+        Self {
+            id,
+            client_id,
+            symbol,
+            side,
+            position_side,
+            kind: Kind::Market,
+            original_kind: "MARKET",
+            time_in_force: TimeInForce::Gtc,
+            price: Decimal::ZERO,
+            quantity,
+            executed: Decimal::ZERO,
+            quote: Decimal::ZERO,
+            reduce_only: false,
+            close_position: false,
+            self_trade_prevention: "EXPIRE_MAKER",
+            price_match: "NONE",
+            good_till: 0,
+            status: Status::New,
+            created: now,
+            updated: now,
+            trades: Vec::new(),
+            veil: ActiveVeil::default(),
+            trades_veil: ActiveVeil::default(),
+        }
+    }
+
+    /// Whether the venue no longer answers for it.
+    pub(super) fn is_forgotten(&self, now: i64) -> bool {
+        let age = now.saturating_sub(self.created);
+        let ended_unfilled =
+            self.executed.is_zero() && matches!(self.status, Status::Canceled | Status::Expired);
+        age > KNOWN_MS || (ended_unfilled && age > UNFILLED_KNOWN_MS)
+    }
+
     pub(super) fn remaining(&self) -> Decimal {
         self.quantity - self.executed
     }
@@ -154,12 +235,14 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// `account` keeps the ids of several accounts apart.
+    pub(super) fn new(capacity: usize, account: usize) -> Self {
+        let apart = u64::try_from(account).unwrap_or(0) * 1_000_000_000_000;
         Self {
             capacity,
             // Like the ids of the test host, too large for 32 bits.
-            next_order: 11_934_538_190,
-            next_trade: 536_962_673,
+            next_order: 11_934_538_190 + apart,
+            next_trade: 536_962_673 + apart,
             orders: BTreeMap::new(),
             open: BTreeSet::new(),
             by_client: HashMap::new(),
@@ -226,6 +309,10 @@ impl Book {
 
     pub(super) fn open(&self) -> impl Iterator<Item = &Order> {
         self.open.iter().filter_map(|id| self.orders.get(id))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Order> {
+        self.orders.values()
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Order> {

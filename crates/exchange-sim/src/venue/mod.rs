@@ -4,14 +4,21 @@ mod access;
 mod account;
 mod algo;
 mod book;
+mod candles;
+mod endpoints;
+mod exchange;
+mod history;
+mod keys;
 mod market;
+mod missing;
 mod order;
 mod position;
 #[cfg(test)]
 mod properties;
 mod view;
+mod wallet;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use rust_decimal::Decimal;
 
@@ -23,29 +30,30 @@ use crate::{
     limits::{Limits, Usage},
     log::{OrderOutcome, Verdict},
     params::Params,
-    symbol::{SymbolSpec, is_price},
+    symbol::SymbolSpec,
 };
 use access::Verifier;
-use algo::Algos;
+pub(crate) use account::Account;
 pub use algo::OpenStop;
-use book::Book;
-use market::Market;
+use endpoints::{Endpoint, Route};
+pub use endpoints::{Served, served};
+use exchange::Exchange;
+pub(crate) use exchange::Manners;
+pub(crate) use keys::{ed25519_public_key, rsa_public_key};
+pub(crate) use market::Market;
+use missing::Missing;
+pub use missing::NotModelled;
 pub(crate) use position::Position;
-use position::Positions;
 
-/// One account at one venue.
+/// The accounts at one venue.
 #[derive(Debug)]
 pub(crate) struct Venue {
-    keys: HashMap<String, Verifier>,
-    markets: BTreeMap<String, Market>,
-    hedge_mode: bool,
-    clock_offset_ms: i64,
-    terse_results: bool,
+    /// Who a key proves to be, and whose account it opens.
+    keys: HashMap<String, (Verifier, usize)>,
+    exchange: Exchange,
+    accounts: Vec<Account>,
     usage: Usage,
-    positions: Positions,
-    book: Book,
-    algos: Algos,
-    left_bare: u64,
+    missing: Missing,
 }
 
 /// A reply, and for a new order or stop what became of it.
@@ -54,148 +62,80 @@ pub(crate) struct Answered {
     pub(crate) verdict: Option<Verdict>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Endpoint {
-    Ping,
-    Time,
-    ExchangeInfo,
-    PremiumIndex,
-    PositionRiskV2,
-    PositionRiskV3,
-    PositionMode,
-    NewOrder,
-    QueryOrder,
-    CancelOrder,
-    OpenOrders,
-    UserTrades,
-    NewAlgo,
-    QueryAlgo,
-    CancelAlgo,
-    OpenAlgos,
-}
-
-const PATHS: [(&str, &[(&str, Endpoint)]); 12] = [
-    (
-        "/fapi/v1/order",
-        &[
-            ("POST", Endpoint::NewOrder),
-            ("GET", Endpoint::QueryOrder),
-            ("DELETE", Endpoint::CancelOrder),
-        ],
-    ),
-    (
-        "/fapi/v3/positionRisk",
-        &[("GET", Endpoint::PositionRiskV3)],
-    ),
-    (
-        "/fapi/v2/positionRisk",
-        &[("GET", Endpoint::PositionRiskV2)],
-    ),
-    ("/fapi/v1/userTrades", &[("GET", Endpoint::UserTrades)]),
-    ("/fapi/v1/time", &[("GET", Endpoint::Time)]),
-    ("/fapi/v1/ping", &[("GET", Endpoint::Ping)]),
-    ("/fapi/v1/exchangeInfo", &[("GET", Endpoint::ExchangeInfo)]),
-    ("/fapi/v1/premiumIndex", &[("GET", Endpoint::PremiumIndex)]),
-    (
-        "/fapi/v1/positionSide/dual",
-        &[("GET", Endpoint::PositionMode)],
-    ),
-    ("/fapi/v1/openOrders", &[("GET", Endpoint::OpenOrders)]),
-    (
-        "/fapi/v1/algoOrder",
-        &[
-            ("POST", Endpoint::NewAlgo),
-            ("GET", Endpoint::QueryAlgo),
-            ("DELETE", Endpoint::CancelAlgo),
-        ],
-    ),
-    ("/fapi/v1/openAlgoOrders", &[("GET", Endpoint::OpenAlgos)]),
-];
-
-impl Endpoint {
-    fn is_public(self) -> bool {
-        matches!(
-            self,
-            Self::Ping | Self::Time | Self::ExchangeInfo | Self::PremiumIndex
-        )
-    }
-
-    fn places_an_order(self) -> bool {
-        matches!(self, Self::NewOrder | Self::NewAlgo)
-    }
-
-    /// Request weight. Orders weigh nothing: they count against the order limits.
-    fn weight(self, names_a_symbol: bool) -> u32 {
-        match self {
-            Self::NewOrder | Self::NewAlgo => 0,
-            Self::PositionRiskV2 | Self::PositionRiskV3 | Self::UserTrades => 5,
-            Self::PositionMode => 30,
-            Self::PremiumIndex if !names_a_symbol => 10,
-            Self::OpenOrders | Self::OpenAlgos if !names_a_symbol => 40,
-            _ => 1,
-        }
-    }
-}
-
 impl Venue {
     pub(crate) fn new(config: &SimConfig) -> Self {
+        let now = wall_clock_ms();
+        let accounts = config.accounts.iter().enumerate();
         let mut venue = Self {
             keys: config
                 .keys
                 .iter()
-                .map(|key| (key.key.clone(), Verifier::new(&key.proof)))
+                .map(|key| {
+                    let account = config.account_of(&key.account).unwrap_or(0);
+                    (key.key.clone(), (Verifier::new(&key.proof), account))
+                })
                 .collect(),
-            markets: config
-                .symbols
-                .iter()
-                .map(|spec| (spec.symbol.clone(), Market::new(spec.clone())))
+            exchange: Exchange::new(config, now),
+            accounts: accounts
+                .map(|(number, account)| Account::new(account, number, config.capacity, now))
                 .collect(),
-            hedge_mode: config.hedge_mode,
-            clock_offset_ms: bounded_offset(config.clock_offset_ms),
-            terse_results: config.terse_results,
             usage: Usage::new(config.limits),
-            positions: Positions::default(),
-            book: Book::new(config.capacity),
-            algos: Algos::new(config.capacity),
-            left_bare: 0,
+            missing: Missing::default(),
         };
+        venue.set_clock_offset_ms(config.clock_offset_ms);
         for start in &config.positions {
-            venue.set_position(&start.symbol, start.side, start.amount, start.entry_price);
+            let account = config.account_of(&start.account).unwrap_or(0);
+            venue.set_position(
+                account,
+                &start.symbol,
+                start.side,
+                start.amount,
+                start.entry_price,
+            );
         }
         venue
     }
 
     /// Server time in milliseconds, from this machine's wall clock.
     pub(crate) fn server_time(&self) -> i64 {
-        let wall = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(wall.as_millis())
-            .unwrap_or(i64::MAX)
-            .saturating_add(self.clock_offset_ms)
+        wall_clock_ms().saturating_add(self.exchange.clock_offset_ms)
+    }
+
+    /// Whose account a key opens.
+    pub(crate) fn account_name(&self, api_key: Option<&str>) -> Option<&str> {
+        let (_, account) = self.keys.get(api_key?)?;
+        self.accounts
+            .get(*account)
+            .map(|account| account.name.as_str())
+    }
+
+    /// The number of an account.
+    pub(crate) fn account_number(&self, name: &str) -> Option<usize> {
+        self.accounts
+            .iter()
+            .position(|account| account.name == name)
     }
 
     /// Acts on one request at server time `now`.
     pub(crate) fn answer(&mut self, request: &Request, now: i64, script: &Script) -> Answered {
-        let Some((_, methods)) = PATHS.iter().find(|(path, _)| *path == request.path) else {
+        let Some(route) = endpoints::find(&request.method, &request.path) else {
+            let why = endpoints::why_missing(&request.method, &request.path);
+            self.missing.note(&request.method, &request.path, why);
             return Answered {
-                reply: not_found(),
+                reply: VenueError::not_modelled(&request.path, &request.method).reply(),
                 verdict: None,
             };
         };
-        let Some((_, endpoint)) = methods.iter().find(|(method, _)| *method == request.method)
-        else {
-            return Answered {
-                reply: VenueError::method(&request.path, &request.method).reply(),
-                verdict: None,
-            };
+        let (result, verdict, account) = match self.admitted(route, request, now) {
+            Ok((params, account)) => {
+                let (result, verdict) = self.act(route.endpoint, account, &params, now, script);
+                (result, verdict, account)
+            }
+            Err(refusal) => (Err(refusal), None, 0),
         };
-        let (result, verdict) = match self.admitted(*endpoint, request, now) {
-            Ok(params) => self.act(*endpoint, &params, now, script),
-            Err(refusal) => (Err(refusal), None),
-        };
-        let verdict = match (&result, endpoint) {
-            (Err(refusal), endpoint) if endpoint.places_an_order() => Some(rejected(refusal)),
+        let places = route.endpoint.places_an_order();
+        let verdict = match &result {
+            Err(refusal) if places => Some(rejected(refusal)),
             _ => verdict,
         };
         let reply = match result {
@@ -203,7 +143,7 @@ impl Venue {
             Err(refusal) => refusal.reply(),
         };
         Answered {
-            reply: self.usage.stamp(reply, endpoint.places_an_order()),
+            reply: self.usage.stamp(reply, places.then_some(account)),
             verdict,
         }
     }
@@ -211,92 +151,132 @@ impl Venue {
     /// Limits, key, signature and time window, in this order; then the parameters.
     fn admitted(
         &mut self,
-        endpoint: Endpoint,
+        route: &Route,
         request: &Request,
         now: i64,
-    ) -> Result<Params, VenueError> {
-        let names_a_symbol = crate::fault::peek(request, "symbol").is_some();
-        self.usage.admit(now, endpoint.weight(names_a_symbol))?;
-        if endpoint.is_public() {
-            return Params::parse(request);
+    ) -> Result<(Params, usize), VenueError> {
+        self.usage.admit(now, route.weight(request))?;
+        let strict = self.exchange.strict();
+        if !route.signed {
+            return Params::parse(request, strict).map(|params| (params, 0));
         }
-        let verifier = access::find(&self.keys, request.api_key.as_deref())?;
-        let params = Params::parse(request)?;
+        let (verifier, account) = access::find(&self.keys, request.api_key.as_deref())?;
+        let params = Params::parse(request, strict)?;
         access::check_signature(verifier, request, &params)?;
         access::check_time(&params, now)?;
-        if endpoint.places_an_order() {
-            self.usage.admit_order(now)?;
+        if route.endpoint.places_an_order() {
+            self.usage.admit_order(*account, now)?;
         }
-        Ok(params)
+        Ok((params, *account))
     }
 
     fn act(
         &mut self,
         endpoint: Endpoint,
+        account: usize,
         params: &Params,
         now: i64,
         script: &Script,
     ) -> (Result<String, VenueError>, Option<Verdict>) {
+        let exchange = &self.exchange;
+        let Some(account) = self.accounts.get_mut(account) else {
+            return (Err(VenueError::key_unknown()), None);
+        };
+        account.expire_due_orders(now);
+        let placed = match endpoint {
+            Endpoint::NewOrder => Some(account.new_order(exchange, params, now, script)),
+            Endpoint::NewAlgo => Some(account.new_algo(exchange, params, now, script)),
+            _ => None,
+        };
+        if let Some(placed) = placed {
+            if endpoint == Endpoint::NewAlgo && params.get("type") == Some(algo::TRAILING) {
+                let asked = "/fapi/v1/algoOrder?type=TRAILING_STOP_MARKET";
+                self.missing
+                    .note("POST", asked, "trailing stops are not modelled");
+            }
+            return match placed {
+                Ok((body, verdict)) => (Ok(body), Some(verdict)),
+                Err(refusal) => (Err(refusal), None),
+            };
+        }
         let result = match endpoint {
-            Endpoint::NewOrder => match self.new_order(params, now, script) {
-                Ok((body, verdict)) => return (Ok(body), Some(verdict)),
-                Err(refusal) => Err(refusal),
-            },
-            Endpoint::NewAlgo => match self.new_algo(params, now, script) {
-                Ok((body, verdict)) => return (Ok(body), Some(verdict)),
-                Err(refusal) => Err(refusal),
-            },
+            // Placed above.
+            Endpoint::NewOrder | Endpoint::NewAlgo => Ok(String::new()),
             Endpoint::Ping => Ok("{}".to_owned()),
             Endpoint::Time => Ok(format!("{{\"serverTime\":{now}}}")),
-            Endpoint::ExchangeInfo => Ok(self.exchange_info(now)),
-            Endpoint::PremiumIndex => self.premium_index(params, now),
-            Endpoint::PositionRiskV2 => self.position_risk(params, now, true),
-            Endpoint::PositionRiskV3 => self.position_risk(params, now, false),
-            Endpoint::PositionMode => self.position_mode(params),
-            Endpoint::QueryOrder => self.query_order(params, now),
-            Endpoint::CancelOrder => self.cancel_order(params, now),
-            Endpoint::OpenOrders => self.open_orders(params, now),
-            Endpoint::UserTrades => self.user_trades(params, now),
-            Endpoint::QueryAlgo => self.query_algo(params, now),
-            Endpoint::CancelAlgo => self.cancel_algo(params, now),
-            Endpoint::OpenAlgos => self.open_algos(params, now),
+            Endpoint::ExchangeInfo => Ok(exchange.exchange_info(now, &self.usage.stated())),
+            Endpoint::Depth => exchange.depth(params, now),
+            Endpoint::Trades => exchange.trades(params, now),
+            Endpoint::AggTrades => exchange.agg_trades(params, now),
+            Endpoint::Klines => exchange.klines(params, now, true),
+            Endpoint::PriceKlines => exchange.klines(params, now, false),
+            Endpoint::PremiumIndex => exchange.premium_index(params, now),
+            Endpoint::FundingRate => exchange.funding_rate(params, now),
+            Endpoint::FundingInfo => exchange.funding_info(params),
+            Endpoint::Ticker24h => exchange.ticker_24h(params, now),
+            Endpoint::TickerPrice => exchange.ticker_price(params, now),
+            Endpoint::BookTicker => exchange.book_ticker(params, now),
+            Endpoint::OpenInterest => exchange.open_interest(params, now),
+            Endpoint::TestOrder => account.test_order(exchange, params, now),
+            Endpoint::QueryOrder => account.query_order(exchange, params, now),
+            Endpoint::CancelOrder => account.cancel_order(exchange, params, now),
+            Endpoint::OpenOrder => account.open_order(exchange, params, now),
+            Endpoint::OpenOrders => account.open_orders(exchange, params, now),
+            Endpoint::AllOrders => account.all_orders(exchange, params, now),
+            Endpoint::CancelAllOrders => account.cancel_all_orders(exchange, params, now),
+            Endpoint::QueryAlgo => account.query_algo(exchange, params, now),
+            Endpoint::CancelAlgo => account.cancel_algo(params, now),
+            Endpoint::OpenAlgos => account.open_algos(exchange, params, now),
+            Endpoint::AllAlgos => account.all_algos(exchange, params, now),
+            Endpoint::CancelAllAlgos => account.cancel_all_algos(exchange, params, now),
+            Endpoint::PositionRiskV2 => account.position_risk(exchange, params, now, true),
+            Endpoint::PositionRiskV3 => account.position_risk(exchange, params, now, false),
+            Endpoint::AccountV2 => account.account(exchange, params, now, true),
+            Endpoint::AccountV3 => account.account(exchange, params, now, false),
+            Endpoint::BalanceV2 | Endpoint::BalanceV3 => account.balances(exchange, params, now),
+            Endpoint::AccountConfig => account.account_config(params),
+            Endpoint::SymbolConfig => account.symbol_config(exchange, params),
+            Endpoint::PositionMode => account.position_mode(params),
+            Endpoint::SetPositionMode => account.set_position_mode(params),
+            Endpoint::AssetMode => account.asset_mode(params),
+            Endpoint::SetAssetMode => account.set_asset_mode(params),
+            Endpoint::SetLeverage => account.set_leverage(exchange, params),
+            Endpoint::SetMarginType => account.set_margin_type(exchange, params),
+            Endpoint::LeverageBracket => account.leverage_brackets(exchange, params),
+            Endpoint::UserTrades => account.user_trades(exchange, params, now),
+            Endpoint::Income => account.income(exchange, params, now),
+            Endpoint::CommissionRate => account.commission_rate(exchange, params),
         };
         (result, None)
     }
 
-    fn market(&self, symbol: &str) -> Result<&Market, VenueError> {
-        self.markets.get(symbol).ok_or_else(VenueError::symbol)
-    }
-
-    /// The legs a position side may name in the account's mode.
-    fn check_position_side(&self, side: PositionSide) -> Result<(), VenueError> {
-        let fits = match side {
-            PositionSide::Both => !self.hedge_mode,
-            PositionSide::Long | PositionSide::Short => self.hedge_mode,
-        };
-        if fits {
-            Ok(())
-        } else {
-            Err(VenueError::position_side())
-        }
-    }
-
-    // What a test or a script may turn from outside.
+    // What a test or a script may turn from outside. Accounts are named by their number.
 
     pub(crate) fn set_clock_offset_ms(&mut self, offset: i64) {
-        self.clock_offset_ms = bounded_offset(offset);
+        self.exchange.clock_offset_ms = bounded_offset(offset);
     }
 
     pub(crate) fn clock_offset_ms(&self) -> i64 {
-        self.clock_offset_ms
+        self.exchange.clock_offset_ms
     }
 
-    pub(crate) fn set_hedge_mode(&mut self, hedge: bool) {
-        self.hedge_mode = hedge;
+    pub(crate) fn set_hedge_mode(&mut self, account: usize, hedge: bool) {
+        if let Some(account) = self.accounts.get_mut(account) {
+            account.hedge_mode = hedge;
+        }
     }
 
-    pub(crate) fn hedge_mode(&self) -> bool {
-        self.hedge_mode
+    pub(crate) fn account(&self, account: usize) -> Option<&Account> {
+        self.accounts.get(account)
+    }
+
+    /// Sets the wallet balance of an account, as a transfer would.
+    pub(crate) fn set_wallet(&mut self, account: usize, balance: Decimal) {
+        let now = self.server_time();
+        if let Some(account) = self.accounts.get_mut(account) {
+            account.incomes.transfer(balance - account.wallet, now);
+            account.wallet = balance;
+        }
     }
 
     pub(crate) fn set_limits(&mut self, limits: Option<Limits>) {
@@ -304,56 +284,69 @@ impl Venue {
     }
 
     pub(crate) fn set_terse_results(&mut self, terse: bool) {
-        self.terse_results = terse;
+        self.exchange.manners.terse_results = terse;
     }
 
     /// Replaces or adds a symbol; a known symbol keeps its present mark price.
     pub(crate) fn set_symbol(&mut self, spec: SymbolSpec) -> Result<(), String> {
-        spec.check()?;
-        match self.markets.get_mut(&spec.symbol) {
-            Some(market) => market.spec = spec,
-            None => {
-                self.markets.insert(spec.symbol.clone(), Market::new(spec));
-            }
-        }
-        Ok(())
+        let now = self.server_time();
+        self.exchange.set_symbol(spec, now)
     }
 
     /// Answers false where the symbol is unknown or a figure out of range.
     pub(crate) fn set_position(
         &mut self,
+        account: usize,
         symbol: &str,
         side: PositionSide,
         amount: Decimal,
         entry_price: Option<Decimal>,
     ) -> bool {
         let now = self.server_time();
-        let Some(market) = self.markets.get(symbol) else {
+        let (Some(market), Some(account)) = (
+            self.exchange.markets.get(symbol),
+            self.accounts.get_mut(account),
+        ) else {
             return false;
         };
         if !is_position(amount, entry_price) {
             return false;
         }
         let entry = entry_price.unwrap_or(market.mark_price);
-        self.positions.set(symbol, side, amount, entry, now);
-        self.expire_orphaned_algos(symbol, side, now);
+        account.positions.set(symbol, side, amount, entry, now);
+        account.expire_orphaned_algos(symbol, side, now);
         true
     }
 
-    pub(crate) fn position(&self, symbol: &str, side: PositionSide) -> Position {
-        self.positions.get(symbol, side)
+    pub(crate) fn position(&self, account: usize, symbol: &str, side: PositionSide) -> Position {
+        self.account(account)
+            .map(|account| account.positions.get(symbol, side))
+            .unwrap_or_default()
     }
 
-    pub(crate) fn positions(&self) -> impl Iterator<Item = (&str, PositionSide, &Position)> {
-        self.positions.held()
+    pub(crate) fn open_stops(&self, account: usize, symbol: &str) -> Vec<OpenStop> {
+        self.account(account)
+            .map(|account| account.open_stops(symbol))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn fill_open_order(&mut self, account: usize, client_id: &str) -> bool {
+        let now = self.server_time();
+        self.accounts
+            .get_mut(account)
+            .is_some_and(|account| account.fill_open_order(&self.exchange, client_id, now))
     }
 
     pub(crate) fn mark_price(&self, symbol: &str) -> Option<Decimal> {
-        self.markets.get(symbol).map(|market| market.mark_price)
+        self.exchange
+            .markets
+            .get(symbol)
+            .map(|market| market.mark_price)
     }
 
     pub(crate) fn mark_prices(&self) -> impl Iterator<Item = (&str, &Market)> {
-        self.markets
+        self.exchange
+            .markets
             .iter()
             .map(|(symbol, market)| (symbol.as_str(), market))
     }
@@ -362,17 +355,66 @@ impl Venue {
     /// symbol is unknown or the price out of range.
     pub(crate) fn set_mark_price(&mut self, symbol: &str, price: Decimal) -> bool {
         let now = self.server_time();
-        let Some(market) = self.markets.get_mut(symbol) else {
-            return false;
-        };
-        if !is_price(price) {
+        if !self.exchange.set_mark_price(symbol, price, now) {
             return false;
         }
-        market.mark_price = price;
-        self.fill_crossed_orders(symbol, now);
-        self.trigger_crossed_algos(symbol, now);
+        self.meet(symbol, now);
         true
     }
+
+    /// Sets the distance of bid and ask from the mark price, as a share of it. Answers false where the symbol is
+    /// unknown or the share is not from 0 to 1.
+    pub(crate) fn set_spread(&mut self, symbol: &str, spread: Decimal) -> bool {
+        let now = self.server_time();
+        if spread < Decimal::ZERO || spread >= Decimal::ONE {
+            return false;
+        }
+        let Some(market) = self.exchange.markets.get_mut(symbol) else {
+            return false;
+        };
+        market.spread = spread;
+        self.meet(symbol, now);
+        true
+    }
+
+    /// Lets every account's orders meet the present price.
+    fn meet(&mut self, symbol: &str, now: i64) {
+        for account in &mut self.accounts {
+            account.fill_crossed_orders(&self.exchange, symbol, now);
+            account.trigger_crossed_algos(&self.exchange, symbol, now);
+        }
+    }
+
+    /// What was asked for and is not modelled, and how often.
+    pub(crate) fn missing(&self) -> Vec<NotModelled> {
+        self.missing.all()
+    }
+}
+
+impl Account {
+    pub(crate) fn held(&self) -> impl Iterator<Item = (&str, PositionSide, &Position)> {
+        self.positions.held()
+    }
+
+    pub(crate) fn is_in_hedge_mode(&self) -> bool {
+        self.hedge_mode
+    }
+
+    pub(crate) fn wallet_balance(&self) -> Decimal {
+        self.wallet
+    }
+
+    /// How often a cancellation left a held position without any conditional order that would reduce it.
+    pub(crate) fn times_left_bare(&self) -> u64 {
+        self.left_bare
+    }
+}
+
+fn wall_clock_ms() -> i64 {
+    let wall = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Within a hundred years, so that no sum of times can overflow.
@@ -387,12 +429,4 @@ fn rejected(refusal: &VenueError) -> Verdict {
         executed_qty: Decimal::ZERO,
         order_id: None,
     }
-}
-
-/// An unknown path is answered by the gateway, not by the API: a page, no code.
-fn not_found() -> Reply {
-    Reply::html(
-        404,
-        "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1></center>\r\n</body>\r\n</html>\r\n",
-    )
 }

@@ -49,6 +49,31 @@ impl Position {
         (gain * closed).round_dp(PLACES)
     }
 
+    /// Unrealised profit at a mark price, in USDT.
+    pub(super) fn profit(&self, mark_price: Decimal) -> Decimal {
+        if self.amount.is_zero() {
+            Decimal::ZERO
+        } else {
+            (mark_price - self.entry_price) * self.amount
+        }
+    }
+
+    /// What an isolated position holds of the wallet balance, in USDT.
+    pub(super) fn isolated_wallet(&self, leverage: u32) -> Decimal {
+        (self.amount.abs() * self.entry_price / Decimal::from(leverage.max(1))).round_dp(PLACES)
+    }
+
+    /// The price at which the fee of the entry is earned back.
+    pub(super) fn break_even_price(&self) -> Decimal {
+        let fee = self.entry_price * super::order::TAKER_FEE;
+        let price = if self.amount.is_sign_negative() {
+            self.entry_price - fee
+        } else {
+            self.entry_price + fee
+        };
+        price.round_dp(PLACES)
+    }
+
     /// How much an order of this side could reduce, at most.
     pub(super) fn reducible(&self, side: Side) -> Decimal {
         match side {
@@ -116,6 +141,11 @@ impl Positions {
             .entry((symbol.to_owned(), side))
             .or_default()
             .apply(amount, price, now)
+    }
+
+    /// How many legs were ever held.
+    pub(super) fn count(&self) -> usize {
+        self.legs.len()
     }
 
     pub(super) fn held(&self) -> impl Iterator<Item = (&str, PositionSide, &Position)> {

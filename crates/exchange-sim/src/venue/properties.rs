@@ -100,9 +100,8 @@ fn values() -> impl Strategy<Value = String> {
 
 fn endpoints() -> impl Strategy<Value = (&'static str, &'static str)> {
     select(
-        super::PATHS
-            .iter()
-            .flat_map(|(path, methods)| methods.iter().map(move |(method, _)| (*method, *path)))
+        super::served()
+            .map(|served| (served.method, served.path))
             .collect::<Vec<_>>(),
     )
 }
@@ -137,13 +136,13 @@ proptest! {
             let fill = Fill { quantity: Some(Decimal::new(fills, 4)), trades, ..Fill::default() };
             let script = Script { fill: Some(fill), ..Script::default() };
             let verdict = venue.answer(&signed("POST", "/fapi/v1/order", &params), NOW, &script).verdict.unwrap();
-            let after = venue.position("BTCUSDT", PositionSide::Both).amount;
+            let after = venue.position(0, "BTCUSDT", PositionSide::Both).amount;
             let signed = if buys { verdict.executed_qty } else { -verdict.executed_qty };
             prop_assert_eq!(held + signed, after);
             prop_assert!(after.abs() <= held.abs());
             prop_assert!(after.is_zero() || after.is_sign_positive() == held.is_sign_positive());
             if let Some(id) = verdict.order_id {
-                let order = venue.book.get(id).unwrap();
+                let order = venue.accounts[0].book.get(id).unwrap();
                 let sum: Decimal = order.trades.iter().map(|trade| trade.quantity).sum();
                 prop_assert_eq!(sum, verdict.executed_qty);
                 prop_assert!(order.trades.iter().all(|trade| trade.quantity > Decimal::ZERO));

@@ -2,8 +2,12 @@
 
 use rust_decimal::Decimal;
 use serde::Serialize;
+use serde_json::json;
 
-use super::book::{Kind, Order, Side, Status, TimeInForce, Trade};
+use super::{
+    book::{Kind, Order, Side, Status, TimeInForce, Trade},
+    exchange::Manners,
+};
 use crate::{config::PositionSide, symbol::SymbolSpec};
 
 /// A decimal with at least this many places, as the venue pads its figures; no digit is lost.
@@ -61,12 +65,16 @@ struct OrderView<'a> {
     update_time: i64,
 }
 
-/// One order as JSON. `terse` leaves out `avgPrice` and `cumQuote`.
-pub(super) fn order(order: &Order, spec: &SymbolSpec, shown: Shown, terse: bool) -> String {
+/// One order as JSON. Replies to POST and DELETE have had no `avgPrice` and `cumQuote` since 2026-07; queries have both.
+pub(super) fn order(order: &Order, spec: &SymbolSpec, shown: Shown, manners: Manners) -> String {
+    let terse = match shown {
+        Shown::Query => manners.terse_results,
+        Shown::Ack | Shown::Result => manners.terse_results || !manners.old_replies,
+    };
     let quantity_places = spec.quantity_precision;
     let ack = shown == Shown::Ack;
     let executed = if ack {
-        "0".to_owned()
+        fixed(Decimal::ZERO, quantity_places)
     } else {
         fixed(order.executed, quantity_places)
     };
@@ -103,13 +111,42 @@ pub(super) fn order(order: &Order, spec: &SymbolSpec, shown: Shown, terse: bool)
         working_type: "CONTRACT_PRICE",
         price_protect: false,
         orig_type: order.original_kind,
-        price_match: "NONE",
-        self_trade_prevention_mode: "EXPIRE_MAKER",
-        good_till_date: 0,
+        price_match: order.price_match,
+        self_trade_prevention_mode: order.self_trade_prevention,
+        good_till_date: order.good_till,
         time: (shown == Shown::Query).then_some(order.created),
         update_time: order.updated,
     };
     to_json(&view)
+}
+
+/// The reply to an order that was only tested: a 200 that names no order.
+pub(super) fn no_order() -> String {
+    json!({
+        "orderId": 0,
+        "symbol": "",
+        "status": "",
+        "clientOrderId": "",
+        "price": "0",
+        "origQty": "0",
+        "executedQty": "0",
+        "cumQty": "0",
+        "timeInForce": "",
+        "type": "",
+        "reduceOnly": false,
+        "closePosition": false,
+        "side": "",
+        "positionSide": "",
+        "stopPrice": "0",
+        "workingType": "",
+        "priceProtect": false,
+        "origType": "",
+        "priceMatch": "",
+        "selfTradePreventionMode": "",
+        "goodTillDate": 0,
+        "updateTime": 0,
+    })
+    .to_string()
 }
 
 #[derive(Serialize)]
@@ -118,6 +155,7 @@ struct TradeView<'a> {
     symbol: &'a str,
     id: u64,
     order_id: u64,
+    pair: &'a str,
     side: Side,
     price: String,
     qty: String,
@@ -127,6 +165,8 @@ struct TradeView<'a> {
     commission_asset: &'static str,
     time: i64,
     position_side: PositionSide,
+    base_qty: &'static str,
+    margin_asset: &'static str,
     maker: bool,
     buyer: bool,
 }
@@ -137,6 +177,7 @@ pub(super) fn trade(order: &Order, trade: &Trade, spec: &SymbolSpec) -> String {
         symbol: &order.symbol,
         id: trade.id,
         order_id: order.id,
+        pair: &order.symbol,
         side: order.side,
         price: fixed(trade.price, spec.price_precision),
         qty: fixed(trade.quantity, spec.quantity_precision),
@@ -146,6 +187,8 @@ pub(super) fn trade(order: &Order, trade: &Trade, spec: &SymbolSpec) -> String {
         commission_asset: "USDT",
         time: trade.time,
         position_side: order.position_side,
+        base_qty: "0",
+        margin_asset: "USDT",
         maker: trade.maker,
         buyer: order.side == Side::Buy,
     })
