@@ -1,0 +1,580 @@
+//! One state of the world, as small as it can be told: times are ages that stop counting where no rule
+//! looks further, and attempts that are over are told apart only where that matters.
+
+use crate::rules::{Rules, Times};
+use std::{
+    cmp::Ordering,
+    hash::{Hash, Hasher},
+};
+
+/// Whose attempt a key names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub(crate) enum Who {
+    #[default]
+    Nobody,
+    /// The attempt that A works on.
+    A,
+    /// The attempt that B works on.
+    B,
+    /// One that is over and that anybody adopts.
+    Stale,
+    /// One that A gave up without a word, while A lives and renews its lease.
+    LeftByA,
+    /// The same of B.
+    LeftByB,
+}
+
+impl Who {
+    pub(crate) fn live(i: usize) -> Self {
+        [Self::A, Self::B][i]
+    }
+
+    pub(crate) fn left_by(i: usize) -> Self {
+        [Self::LeftByA, Self::LeftByB][i]
+    }
+
+    fn swapped(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+            Self::LeftByA => Self::LeftByB,
+            Self::LeftByB => Self::LeftByA,
+            same => same,
+        }
+    }
+}
+
+/// A result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub(crate) enum Word {
+    #[default]
+    None,
+    NotExecuted,
+    Executed,
+}
+
+/// The kill switch in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub(crate) enum Switch {
+    #[default]
+    Missing,
+    On,
+    /// A value that says "off".
+    Off,
+}
+
+/// What one server holds about the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Server {
+    /// The generation's id; 0 is none.
+    pub(crate) generation: u8,
+    /// Whether it was written under the run id that the server has now.
+    pub(crate) this_run: bool,
+    pub(crate) claim: Who,
+    pub(crate) entry: Who,
+    pub(crate) noted: bool,
+    /// Age of the window that the entry names; only where a rule looks at it.
+    pub(crate) window: u8,
+    /// A full set of permits.
+    pub(crate) permits: bool,
+    pub(crate) receipt: Who,
+    pub(crate) mark: Word,
+    pub(crate) switch: Switch,
+}
+
+impl Server {
+    const BYTES: usize = 10;
+
+    fn bytes(&self) -> [u8; Self::BYTES] {
+        [
+            self.generation,
+            u8::from(self.this_run),
+            self.claim as u8,
+            self.entry as u8,
+            u8::from(self.noted),
+            self.window,
+            u8::from(self.permits),
+            self.receipt as u8,
+            self.mark as u8,
+            self.switch as u8,
+        ]
+    }
+
+    fn each_who(&mut self, mut f: impl FnMut(Who) -> Who) {
+        self.claim = f(self.claim);
+        self.entry = f(self.entry);
+        self.receipt = f(self.receipt);
+    }
+}
+
+/// Where an instance stands with the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Not running.
+    Down,
+    /// Nothing to do for the plan; may claim or adopt it.
+    Idle,
+    /// A claim is on its way (only where the age of the request matters).
+    Calling,
+    /// A claim was carried out and its answer lost.
+    Unheard,
+    /// Holds the plan in order to execute it: see `Step`.
+    Order,
+    /// The order has its timestamp and has not left.
+    Stamped,
+    /// Holds the plan in order to close it: will not order (again).
+    Close,
+    /// Claimed the plan once, lost it, and owes a result.
+    Owes,
+    /// Tells "not executed" without holding the plan.
+    TellNo,
+    /// Tells "executed".
+    TellYes,
+    /// Has told "not executed" and waits for the confirmation.
+    ToldNo,
+    /// Has told "executed" and waits for the confirmation.
+    ToldYes,
+}
+
+/// How far an attempt that will order has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Step {
+    Claimed,
+    Asked,
+    Journaled,
+    Noted,
+    /// The take is carried out and its answer on its way (only where its age counts from the answer).
+    Taking,
+    Taken,
+    /// All looks done before the stamp (only where the stamp comes last).
+    Looked,
+}
+
+/// What the journal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Journal {
+    Nothing,
+    /// Claimed.
+    Claim,
+    /// The order may have left.
+    Intent,
+    /// Executed, not known to be published.
+    Yes,
+    /// Not executed, not known to be published.
+    No,
+    /// The plan is known, and nothing is owed.
+    Done,
+}
+
+/// Not heard from the store since its start.
+pub(crate) const NOT_HEARD: u8 = u8::MAX;
+
+/// One instance and its journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Instance {
+    pub(crate) phase: Phase,
+    pub(crate) step: Step,
+    pub(crate) journal: Journal,
+    /// The server it talks to.
+    pub(crate) server: u8,
+    /// The generation it knows; 0 is none.
+    pub(crate) known: u8,
+    /// Units until it is clean, where that counts for each process.
+    pub(crate) unclean: u8,
+    /// Its server has another run id since it last looked.
+    pub(crate) restarted: bool,
+    /// How much too old it takes the generation to be.
+    pub(crate) slack: u8,
+    /// A question that counts said no.
+    pub(crate) asked: bool,
+    /// Units until a question counts.
+    pub(crate) wait: u8,
+    /// Since the last yes was sent for (or heard, see the rules).
+    pub(crate) yes: u8,
+    /// Since the master was last confirmed.
+    pub(crate) confirmed: u8,
+    /// Since the claim, or since the request for it was sent.
+    pub(crate) since: u8,
+    /// It has read that the switch is on and not since that it is off.
+    pub(crate) seen_on: bool,
+    /// Its stamp came too late after the switch.
+    pub(crate) late: bool,
+}
+
+impl Instance {
+    const BYTES: usize = 15;
+
+    pub(crate) fn new(rules: &Rules, times: &Times) -> Self {
+        Self {
+            phase: Phase::Idle,
+            step: Step::Claimed,
+            journal: Journal::Nothing,
+            server: 0,
+            // Who has to count from its own first answer has heard nothing yet.
+            known: u8::from(!rules.per_process),
+            unclean: Self::unclean_at_start(rules, times),
+            restarted: false,
+            slack: 0,
+            asked: false,
+            wait: 0,
+            yes: 0,
+            confirmed: 0,
+            since: 0,
+            seen_on: false,
+            late: false,
+        }
+    }
+
+    pub(crate) fn unclean_at_start(rules: &Rules, times: &Times) -> u8 {
+        match (rules.per_process, rules.own_start, rules.first_answer) {
+            (true, true, true) => NOT_HEARD,
+            (true, true, false) => times.w,
+            _ => 0,
+        }
+    }
+
+    /// All of it but the number of the generation, which depends on the instances' order.
+    fn nameless(&self) -> [u8; Self::BYTES] {
+        Self { known: 0, ..*self }.bytes()
+    }
+
+    fn bytes(&self) -> [u8; Self::BYTES] {
+        [
+            self.phase as u8,
+            self.step as u8,
+            self.journal as u8,
+            self.server,
+            self.known,
+            self.unclean,
+            u8::from(self.restarted),
+            self.slack,
+            u8::from(self.asked),
+            self.wait,
+            self.yes,
+            self.confirmed,
+            self.since,
+            u8::from(self.seen_on),
+            u8::from(self.late),
+        ]
+    }
+
+    /// What no rule looks at in this phase is made equal.
+    fn forget_the_irrelevant(&mut self, rules: &Rules) {
+        let holds = matches!(self.phase, Phase::Unheard | Phase::Order | Phase::Close);
+        if !rules.per_process && !holds {
+            self.restarted = false;
+        }
+        if self.phase != Phase::Order {
+            self.step = Step::Claimed;
+            self.yes = 0;
+            self.confirmed = 0;
+        }
+        if !matches!(self.phase, Phase::Order | Phase::Calling) {
+            self.since = 0;
+        }
+        if !matches!(self.phase, Phase::Order | Phase::Close) {
+            self.asked = false;
+        }
+        if !matches!(self.phase, Phase::Stamped | Phase::Close | Phase::Owes) {
+            self.wait = 0;
+        }
+        if self.phase != Phase::Stamped {
+            self.late = false;
+        }
+        if self.step < Step::Taken {
+            self.yes = 0;
+        }
+    }
+}
+
+/// An order on its way to the venue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Flight {
+    /// 0: none; else one more than the units in which it may still land.
+    pub(crate) left: u8,
+    /// Its landing makes a final false.
+    pub(crate) belied: bool,
+}
+
+/// How much may still happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) forgets: u8,
+    /// Of the forgettings: how many may be of a single key.
+    pub(crate) keys: u8,
+    pub(crate) crashes: u8,
+    pub(crate) sets: u8,
+    pub(crate) answers: u8,
+    pub(crate) switch: u8,
+    pub(crate) file: u8,
+}
+
+/// Generations that something still names, at most: two servers, a snapshot, two instances.
+pub(crate) const GENERATIONS: usize = 6;
+
+/// The world: servers, instances, venue, and what has been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    pub(crate) servers: [Server; 2],
+    /// The server that is master, 1 only after a failover that an instance has not followed yet.
+    pub(crate) master: u8,
+    /// What a restart brings back, or what a replica has.
+    pub(crate) copy: Option<Server>,
+    /// Whether that copy was used: only then is another one made.
+    pub(crate) used: bool,
+    pub(crate) instances: [Instance; 2],
+    /// Ages of the generations 1, 2 ...
+    pub(crate) ages: [u8; GENERATIONS],
+    pub(crate) flights: [Flight; 2],
+    pub(crate) landed: u8,
+    /// Publications for review that have no set of permits yet.
+    pub(crate) unanswered: u8,
+    /// The last final result on the master's stream.
+    pub(crate) told: Word,
+    /// "Not executed" was told, and the store has not forgotten it.
+    pub(crate) no_stands: bool,
+    /// Somebody claimed the plan.
+    pub(crate) claimed: bool,
+    /// Since the switch was turned on.
+    pub(crate) on_for: u8,
+    /// The kill-switch file is there.
+    pub(crate) file: bool,
+    pub(crate) left: Left,
+    /// A final was false.
+    pub(crate) false_final: bool,
+    /// An order left too late after a switch.
+    pub(crate) late_order: bool,
+}
+
+const BYTES: usize = 3 * Server::BYTES + 2 * Instance::BYTES + GENERATIONS + 23;
+
+impl State {
+    pub(crate) fn first(rules: &Rules, times: &Times, left: Left) -> Self {
+        let mut ages = [0; GENERATIONS];
+        ages[0] = times.w;
+        Self {
+            servers: [
+                Server {
+                    generation: 1,
+                    this_run: true,
+                    ..Server::default()
+                },
+                Server::default(),
+            ],
+            master: 0,
+            copy: None,
+            used: false,
+            instances: [Instance::new(rules, times); 2],
+            ages,
+            flights: [Flight::default(); 2],
+            landed: 0,
+            unanswered: 0,
+            told: Word::None,
+            no_stands: false,
+            claimed: false,
+            on_for: 0,
+            file: false,
+            left,
+            false_final: false,
+            late_order: false,
+        }
+    }
+
+    pub(crate) fn server_of(&self, i: usize) -> &Server {
+        &self.servers[usize::from(self.instances[i].server)]
+    }
+
+    pub(crate) fn server_of_mut(&mut self, i: usize) -> &mut Server {
+        &mut self.servers[usize::from(self.instances[i].server)]
+    }
+
+    pub(crate) fn on_master(&self, i: usize) -> bool {
+        self.instances[i].server == self.master
+    }
+
+    /// The attempt of this instance is over.
+    pub(crate) fn retire(&mut self, i: usize, becomes: Who) {
+        let me = Who::live(i);
+        self.each_store(|store| store.each_who(|who| if who == me { becomes } else { who }));
+    }
+
+    /// What this process left behind is what a former process left behind.
+    pub(crate) fn orphan(&mut self, i: usize) {
+        let (me, left) = (Who::live(i), Who::left_by(i));
+        self.each_store(|store| {
+            store.each_who(|who| {
+                if who == me || who == left {
+                    Who::Stale
+                } else {
+                    who
+                }
+            });
+        });
+    }
+
+    fn each_store(&mut self, mut f: impl FnMut(&mut Server)) {
+        self.servers.iter_mut().for_each(&mut f);
+        if let Some(copy) = &mut self.copy {
+            f(copy);
+        }
+    }
+
+    /// A new generation, with an id that nothing names.
+    pub(crate) fn new_generation(&mut self) -> u8 {
+        let mut named = [false; GENERATIONS + 1];
+        self.each_name(|id| {
+            named[usize::from(*id)] = true;
+        });
+        let free = (1..=GENERATIONS)
+            .find(|id| !named[*id])
+            .unwrap_or(GENERATIONS);
+        self.ages[free - 1] = 0;
+        u8::try_from(free).unwrap_or(u8::MAX)
+    }
+
+    fn each_name(&mut self, mut f: impl FnMut(&mut u8)) {
+        for server in &mut self.servers {
+            f(&mut server.generation);
+        }
+        if let Some(copy) = &mut self.copy {
+            f(&mut copy.generation);
+        }
+        for instance in &mut self.instances {
+            f(&mut instance.known);
+        }
+    }
+
+    /// The one state that stands for all that differ from it in nothing that matters.
+    pub(crate) fn normal(mut self, rules: &Rules) -> (Self, bool) {
+        for instance in &mut self.instances {
+            instance.forget_the_irrelevant(rules);
+        }
+        // Nobody talks to the old master any more: it is gone.
+        if self.master == 1 && self.instances.iter().all(|i| i.server == 1) {
+            self.servers = [self.servers[1], Server::default()];
+            self.master = 0;
+            for instance in &mut self.instances {
+                instance.server = 0;
+            }
+        }
+        // A copy that nothing can bring back.
+        if self.left.forgets == 0 {
+            self.copy = None;
+            self.used = false;
+        }
+        if !rules.take_sees_claim {
+            self.each_store(|store| {
+                if store.claim != Who::Nobody {
+                    store.claim = Who::Stale;
+                }
+            });
+        }
+        self.each_store(|store| {
+            if store.entry == Who::Nobody {
+                store.noted = false;
+                store.window = 0;
+            }
+        });
+        self.flights.sort_unstable();
+        // The names are told apart by what the instances do, and by all else only where that is equal.
+        let [a, b] = self.instances.map(|instance| instance.nameless());
+        match a.cmp(&b) {
+            Ordering::Less => {
+                self.renumber();
+                (self, false)
+            }
+            Ordering::Greater => (self.exchanged(), true),
+            Ordering::Equal => {
+                let other = self.exchanged();
+                self.renumber();
+                match other.bytes() < self.bytes() {
+                    true => (other, true),
+                    false => (self, false),
+                }
+            }
+        }
+    }
+
+    /// With the names of the instances exchanged.
+    fn exchanged(mut self) -> Self {
+        self.instances.swap(0, 1);
+        self.each_store(|store| store.each_who(Who::swapped));
+        self.renumber();
+        self
+    }
+
+    /// Generations are numbered in the order in which they are named.
+    fn renumber(&mut self) {
+        let mut to = [0u8; GENERATIONS + 1];
+        let mut ages = [0u8; GENERATIONS];
+        let mut next = 0u8;
+        let old = self.ages;
+        self.each_name(|id| {
+            let from = usize::from(*id);
+            if from != 0 {
+                if to[from] == 0 {
+                    ages[usize::from(next)] = old[from - 1];
+                    next += 1;
+                    to[from] = next;
+                }
+                *id = to[from];
+            }
+        });
+        self.ages = ages;
+    }
+
+    fn bytes(&self) -> [u8; BYTES] {
+        let mut out = [0; BYTES];
+        let mut at = 0;
+        let copy = self.copy.unwrap_or_default();
+        for server in [&self.servers[0], &self.servers[1], &copy] {
+            out[at..at + Server::BYTES].copy_from_slice(&server.bytes());
+            at += Server::BYTES;
+        }
+        for instance in &self.instances {
+            out[at..at + Instance::BYTES].copy_from_slice(&instance.bytes());
+            at += Instance::BYTES;
+        }
+        out[at..at + GENERATIONS].copy_from_slice(&self.ages);
+        at += GENERATIONS;
+        let rest = [
+            self.master,
+            u8::from(self.copy.is_some()),
+            u8::from(self.used),
+            self.flights[0].left,
+            u8::from(self.flights[0].belied),
+            self.flights[1].left,
+            u8::from(self.flights[1].belied),
+            self.landed,
+            self.unanswered,
+            self.told as u8,
+            u8::from(self.no_stands),
+            u8::from(self.claimed),
+            self.on_for,
+            u8::from(self.file),
+            self.left.forgets,
+            self.left.keys,
+            self.left.crashes,
+            self.left.sets,
+            self.left.answers,
+            self.left.switch,
+            self.left.file,
+            u8::from(self.false_final),
+            u8::from(self.late_order),
+        ];
+        out[at..].copy_from_slice(&rest);
+        out
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.bytes());
+    }
+}
