@@ -282,7 +282,7 @@ async fn venue(config: SimConfig) -> Result<(Sim, Client), Failure> {
         .map_err(|error| broken("the simulated venue's address", &error))?;
     let credentials = Credentials::hmac(SimConfig::API_KEY, SimConfig::API_SECRET)
         .map_err(|error| broken("the simulated venue's key", &error))?;
-    let client = Client::new(host, credentials, exchange_client::Settings::default())
+    let client = Client::new(host, credentials, Venue::settings())
         .map_err(|error| broken("cannot set up the venue client", &error))?;
     client
         .warm_up()

@@ -5,8 +5,8 @@
 
 use crate::{config::Config, exit::Failure, venue::Venue, wiring::Outside};
 use apply_core::{
-    ApplyResult, ApprovedClose, Armed, Entry, Exchange, Fill, Intent, Journal, OrderTrace,
-    PortError, Prepared, Recorded, Settlement, Submission, Symbol,
+    ApplyResult, ApprovedClose, Armed, Entry, Exchange, Fill, Intent, Journal, LastLook,
+    OrderTrace, PortError, Prepared, Recorded, Settlement, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopReplacement},
     sizing::ApprovedStop,
 };
@@ -75,7 +75,7 @@ pub(crate) fn with_a_mistake<B>(
     };
     let again = match (mutant, config.credentials.clone()) {
         (Some(Mutant::RetryAfterUnknown), Some(credentials)) => {
-            let settings = exchange_client::Settings::default();
+            let settings = Venue::settings();
             let client = Client::new(config.venue.clone(), credentials, settings);
             Some(client.map_err(|e| impossible(&e))?)
         }
@@ -248,10 +248,15 @@ impl Exchange for Desks {
         self.venue.trace(desk)
     }
 
-    async fn submit_close(&self, order: Armed<ApprovedClose>, desk: Self::Desk) -> Submission {
+    async fn submit_close(
+        &self,
+        order: Armed<ApprovedClose>,
+        desk: Self::Desk,
+        look: &impl LastLook,
+    ) -> Submission {
         let (symbol, id) = (order.symbol().clone(), order.client_order_id());
         let quantity = order.quantity();
-        let submission = self.venue.submit_close(order, desk).await;
+        let submission = self.venue.submit_close(order, desk, look).await;
         if let (Submission::Unknown { .. }, Some(client)) = (&submission, &self.again) {
             // Whatever comes of it, the order log has it.
             let _ = send_again(client, &symbol, &id, quantity).await;
@@ -271,8 +276,13 @@ impl Exchange for Desks {
         self.venue.fetch_profit(symbol, fill).await
     }
 
-    async fn replace_stop(&self, stop: Armed<ApprovedStop>, desk: Self::Desk) -> StopReplacement {
-        self.venue.replace_stop(stop, desk).await
+    async fn replace_stop(
+        &self,
+        stop: Armed<ApprovedStop>,
+        desk: Self::Desk,
+        look: &impl LastLook,
+    ) -> StopReplacement {
+        self.venue.replace_stop(stop, desk, look).await
     }
 
     async fn settle_stop(

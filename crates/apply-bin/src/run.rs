@@ -345,14 +345,10 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
     let (Mode::Testnet, Some(credentials)) = (config.mode, config.credentials.clone()) else {
         return Ok(None);
     };
-    let client = Client::new(
-        config.venue.clone(),
-        credentials,
-        exchange_client::Settings::default(),
-    )
-    .map_err(|error| {
-        Failure::configuration(format!("the venue client cannot be set up: {error}"))
-    })?;
+    let client =
+        Client::new(config.venue.clone(), credentials, Venue::settings()).map_err(|error| {
+            Failure::configuration(format!("the venue client cannot be set up: {error}"))
+        })?;
     match client.warm_up().await {
         Ok(()) => info!("Venue {} is ready", config.venue),
         Err(error) => warn!("Venue {} is not ready: {error}", config.venue),

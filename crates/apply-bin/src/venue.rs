@@ -1,10 +1,11 @@
 //! The core's [`Exchange`] port on the exchange client.
 
 use apply_core::{
-    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, Prepared,
-    QuantityRules, Settlement, Side, Submission, Symbol,
+    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, NotSent,
+    OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
     plan_id::client_order_id,
+    times,
 };
 use exchange_client::{
     self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, NotExecuted, OrderReport,
@@ -16,7 +17,7 @@ use permit_gate::PlanId;
 use rust_decimal::Decimal;
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -25,12 +26,22 @@ use tokio::time::sleep;
 #[derive(Debug, Clone)]
 pub(crate) struct Venue(Option<Client>);
 
+/// The core counts on no order of this client landing later than it says.
+const _: () = assert!(client::LANDING_SLACK.as_millis() <= times::LANDING_SLACK.as_millis());
+
 /// How long to go on asking about an order after it could no longer land.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Venue {
     pub(crate) fn new(client: Option<Client>) -> Self {
         Self(client)
+    }
+
+    /// What a client that sends orders is set up with.
+    pub(crate) fn settings() -> client::Settings {
+        let mut settings = client::Settings::default();
+        settings.recv_window = times::RECEIVE_WINDOW;
+        settings
     }
 
     fn client(&self) -> Result<&Client, ExchangeError> {
@@ -138,7 +149,12 @@ impl Exchange for Venue {
         Some(trace(order.intent(), desk.window))
     }
 
-    async fn submit_close(&self, order: Armed<ApprovedClose>, desk: Desk) -> Submission {
+    async fn submit_close(
+        &self,
+        order: Armed<ApprovedClose>,
+        desk: Desk,
+        look: &impl LastLook,
+    ) -> Submission {
         let (client, prepared) = match (self.client(), desk.held) {
             (Ok(client), Some((_, prepared))) => (client, prepared),
             (Err(error), _) => return not_sent(error),
@@ -164,7 +180,8 @@ impl Exchange for Venue {
         {
             return not_sent("the prepared order is not the approved one");
         }
-        match client.submit(prepared, quantity).await {
+        let look = Asked::of(look);
+        match client.submit_after(prepared, quantity, &look).await {
             client::Submission::Accepted(report) if report.status.is_final() => {
                 Submission::Accepted(fill(&report, order.quantity()))
             }
@@ -180,7 +197,7 @@ impl Exchange for Venue {
                 code: no.code,
                 message: no.to_string(),
             },
-            client::Submission::NotSent(not) => not_sent(not),
+            client::Submission::NotSent(not) => Submission::NotSent { why: look.why(not) },
             client::Submission::Unknown(unknown) => Submission::Unknown {
                 why: unknown.to_string(),
                 trace: trace(&intent, unknown.window),
@@ -247,8 +264,15 @@ impl Exchange for Venue {
         }))
     }
 
-    async fn replace_stop(&self, stop: Armed<ApprovedStop>, desk: Desk) -> StopReplacement {
-        let not_sent = |why: String| StopReplacement::NotSent { why };
+    async fn replace_stop(
+        &self,
+        stop: Armed<ApprovedStop>,
+        desk: Desk,
+        look: &impl LastLook,
+    ) -> StopReplacement {
+        let not_sent = |why: String| StopReplacement::NotSent {
+            why: NotSent::Failed(why),
+        };
         let (client, position) = match (self.client(), desk.held) {
             (Ok(client), Some((position, _))) => (client, position),
             (Err(error), _) => return not_sent(error.to_string()),
@@ -264,7 +288,8 @@ impl Exchange for Venue {
                 Err(error) => return not_sent(error.to_string()),
             };
         let (side, window) = (stop.side(), desk.window);
-        match client.replace_stop(&intent).await {
+        let look = Asked::of(look);
+        match client.replace_stop_after(&intent, &look).await {
             client::StopReplacement::Replaced {
                 new,
                 removed,
@@ -274,7 +299,9 @@ impl Exchange for Venue {
                 code: no.code,
                 message: no.to_string(),
             },
-            client::StopReplacement::NotSent(not) => not_sent(not.to_string()),
+            client::StopReplacement::NotSent(not) => {
+                StopReplacement::NotSent { why: look.why(not) }
+            }
             client::StopReplacement::NotRead(error) => {
                 not_sent(format!("the stops in place could not be read: {error}"))
             }
@@ -316,6 +343,63 @@ impl Exchange for Venue {
                 why: error.to_string(),
             },
         }
+    }
+}
+
+/// The core's look, asked by the client. The client knows its answers as sentences; what they were is kept here.
+struct Asked<'a, L> {
+    look: &'a L,
+    held: Mutex<Option<HeldBack>>,
+}
+
+impl<'a, L> Asked<'a, L> {
+    fn of(look: &'a L) -> Self {
+        Self {
+            look,
+            held: Mutex::default(),
+        }
+    }
+
+    fn hold(&self, held: HeldBack) -> String {
+        let why = held.to_string();
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        why
+    }
+
+    /// Why nothing was sent.
+    fn why(self, not: client::NotSent) -> NotSent {
+        let held = self.held.into_inner();
+        match held.unwrap_or_else(PoisonError::into_inner) {
+            Some(held) => NotSent::HeldBack(held),
+            None => NotSent::Failed(not.to_string()),
+        }
+    }
+}
+
+impl<L: LastLook> client::LastLook for Asked<'_, L> {
+    fn look(&self, stamped: Instant) -> client::Look {
+        match self.look.look(stamped) {
+            Look::Go => client::Look::Go,
+            Look::AskAgain => client::Look::AskAgain,
+            Look::HeldBack(held) => client::Look::Refuse(self.hold(held)),
+        }
+    }
+
+    async fn ask_again(&self) -> Result<(), String> {
+        self.look.ask_again().await.map_err(|held| self.hold(held))
+    }
+}
+
+/// For a stop that was sent before: it is confirmed and the old ones go.
+struct PlacesNothing;
+
+impl client::LastLook for PlacesNothing {
+    fn look(&self, _: Instant) -> client::Look {
+        client::Look::Refuse("it was sent before".into())
+    }
+
+    async fn ask_again(&self) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -365,8 +449,8 @@ async fn finish_stop(
     if !matches!(found, StopReplacement::Placed(_)) {
         return found;
     }
-    // Its id is used up, so this places nothing.
-    match client.replace_stop(intent).await {
+    // Its id is used up, and nothing else may be placed here either.
+    match client.replace_stop_after(intent, &PlacesNothing).await {
         client::StopReplacement::Replaced {
             new,
             removed,
@@ -411,8 +495,9 @@ fn as_it_stands(found: StopSettlement, side: Side, shown: bool) -> StopReplaceme
             };
         }
         StopSettlement::NeverArrived => {
+            let why = "the venue does not know the stop, and it can no longer land";
             return StopReplacement::NotSent {
-                why: "the venue does not know the stop, and it can no longer land".into(),
+                why: NotSent::Failed(why.into()),
             };
         }
         StopSettlement::Unresolved(why) => {
@@ -458,7 +543,7 @@ fn placed(
 
 fn not_sent(why: impl fmt::Display) -> Submission {
     Submission::NotSent {
-        why: why.to_string(),
+        why: NotSent::Failed(why.to_string()),
     }
 }
 

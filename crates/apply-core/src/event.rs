@@ -1,7 +1,8 @@
 //! What happens, as it happens: one event for one decision, and the line operators know it by.
 
 use crate::{
-    exchange::{Fill, Settlement, StopReplacement, Submission},
+    exchange::{Fill, NotSent, Settlement, StopReplacement, Submission},
+    last_look::HeldBack,
     plan::{Decision, Plan},
     proposal::ProposalError,
     result::{ApplyResult, python_bool},
@@ -490,7 +491,7 @@ impl Event<'_> {
                     format!("Stop rejected: {message} plan={} code={code}", plan.id),
                 ),
                 StopReplacement::NotSent { why } => (
-                    Level::Error,
+                    level_of(why),
                     format!("Stop not sent: {why} plan={}", plan.id),
                 ),
                 StopReplacement::Unknown { why } => (
@@ -525,11 +526,19 @@ fn submitted(plan: &Plan, step: &str, submission: &Submission, took: Duration) -
             Level::Error,
             format!("Order rejected: {message} {tail} code={code}"),
         ),
-        Submission::NotSent { why } => (Level::Error, format!("Order not sent: {why} {tail}")),
+        Submission::NotSent { why } => (level_of(why), format!("Order not sent: {why} {tail}")),
         Submission::Unknown { why, .. } => (
             Level::Warn,
             format!("Order outcome unknown, asking the venue: {why} {tail}"),
         ),
+    }
+}
+
+/// An operator who halts knows why orders do not leave.
+fn level_of(why: &NotSent) -> Level {
+    match why {
+        NotSent::HeldBack(HeldBack::Halted { .. }) => Level::Warn,
+        NotSent::HeldBack(_) | NotSent::Failed(_) => Level::Error,
     }
 }
 

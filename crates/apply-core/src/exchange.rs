@@ -1,6 +1,7 @@
 //! The venue, as the core sees it: four endings, exact decimals, no second order.
 
 use crate::{
+    last_look::{HeldBack, LastLook},
     sizing::{ApprovedClose, ApprovedStop, Armed},
     symbol::Symbol,
     text,
@@ -85,7 +86,7 @@ pub enum Submission {
     /// It never reached the venue's books.
     NotSent {
         /// Why.
-        why: String,
+        why: NotSent,
     },
     /// It may or may not have been executed, or not have ended yet: ask, never send again.
     Unknown {
@@ -94,6 +95,17 @@ pub enum Submission {
         /// What to ask with.
         trace: OrderTrace,
     },
+}
+
+/// Why something was not sent. Nothing of it is in the venue's books.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// The last look held it back.
+    #[error(transparent)]
+    HeldBack(#[from] HeldBack),
+    /// It could not be sent, or the venue says that it did not take it in: why, in a sentence.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// What is needed to ask about an order later, in this process or another one.
@@ -201,7 +213,7 @@ pub enum StopReplacement {
     /// It never reached the venue; the old stop stands.
     NotSent {
         /// Why.
-        why: String,
+        why: NotSent,
     },
     /// It may or may not stand; the old stop was left in place.
     Unknown {
@@ -239,10 +251,16 @@ pub trait Exchange: Send + Sync {
 
     /// Places the order, once: at most one POST for a plan, whatever happens. Dropping the future
     /// does not take back what may have left.
+    ///
+    /// Everything that may have to wait comes first: a turn, room under the venue's limits. Then the
+    /// order gets its timestamp, then `look` is asked, and after [`Look::Go`](crate::Look::Go) it is
+    /// signed and sent with no await in between. A timestamp that `look` finds too late is thrown away:
+    /// `look` asks again, and the order gets a new one.
     fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
         desk: Self::Desk,
+        look: &impl LastLook,
     ) -> impl Future<Output = Submission> + Send;
 
     /// Asks what became of a plan's order, for as long as the venue may still come to know it or
@@ -263,11 +281,13 @@ pub trait Exchange: Send + Sync {
 
     /// Replaces the symbol's protective stop: places the new one, confirms it, then cancels the
     /// old, so that the position is never bare. A new one whose placing has no clear end is asked
-    /// about, never sent again, before this answers.
+    /// about, never sent again, before this answers. `look` is asked about the new one, as in
+    /// [`Exchange::submit_close`].
     fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
         desk: Self::Desk,
+        look: &impl LastLook,
     ) -> impl Future<Output = StopReplacement> + Send;
 
     /// Asks what became of a plan's stop. Never places or cancels one; safe to drop and to repeat.

@@ -22,6 +22,7 @@ pub mod event;
 pub mod exchange;
 mod fault;
 pub mod journal;
+pub mod last_look;
 pub mod life;
 pub mod memory;
 mod news;
@@ -36,16 +37,19 @@ pub mod room;
 pub mod sizing;
 mod symbol;
 mod text;
+pub mod times;
 pub mod worker;
 
 pub use digest::digest_of_fields;
 pub use event::{Event, KnownTo, Observer};
 pub use exchange::{
-    Exchange, Fill, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission,
+    Exchange, Fill, NotSent, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side,
+    Submission,
 };
 #[cfg(feature = "fault-points")]
 pub use fault::POINTS as FAULT_POINTS;
 pub use journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent};
+pub use last_look::{HeldBack, LastLook, Look};
 pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
 pub use plan::{Action, Decision, GateSettings, Plan, Step};
 pub use ports::{

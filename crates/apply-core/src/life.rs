@@ -3,14 +3,15 @@
 use crate::{
     event::{Event, KnownTo, Observer},
     exchange::{
-        Exchange, ExchangeError, Fill, OrderTrace, Position, Prepared, Settlement, StopReplacement,
-        Submission,
+        Exchange, ExchangeError, Fill, NotSent, OrderTrace, Position, Prepared, Settlement,
+        StopReplacement, Submission,
     },
     fault,
     journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent},
+    last_look::{HeldBack, Leaving},
     news::{Happened, News},
     plan::{Decision, GateSettings, Plan, Step},
-    ports::{Claim, Clock, Halt, PlanLog, PortError, Ports, ProposalSource, ResultLog},
+    ports::{Claim, Clock, Halt, PlanLog, PortError, Ports, ProposalSource, ResultLog, ServerId},
     result::{ApplyResult, StepResult},
     room::Room,
     sizing::{ApprovedClose, ApprovedStop, NoOrder},
@@ -84,6 +85,22 @@ pub struct ClaimedPlan {
     plan: Plan,
     step: Step,
     attempt: AttemptId,
+    /// The store's server that was in charge when it was claimed, where that was known.
+    server: Option<ServerId>,
+}
+
+impl ClaimedPlan {
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn attempt(&self) -> &AttemptId {
+        &self.attempt
+    }
+
+    pub(crate) fn server(&self) -> Option<ServerId> {
+        self.server
+    }
 }
 
 impl<P: Ports> ApplyLayer<P> {
@@ -142,6 +159,8 @@ impl<P: Ports> ApplyLayer<P> {
         attempt: AttemptId,
     ) -> Result<Option<Box<ClaimedPlan>>, PortError> {
         let (plans, ttl) = (self.ports.plans(), self.settings.dedupe_ttl);
+        // Before the claim: one that moves meanwhile is another one afterwards.
+        let server = plans.mastership().server();
         match plans.claim(&plan, &attempt, ttl, self.timestamp()).await? {
             Claim::Won => {
                 fault::point("after_claim");
@@ -149,6 +168,7 @@ impl<P: Ports> ApplyLayer<P> {
                     plan,
                     step,
                     attempt,
+                    server,
                 })))
             }
             Claim::Taken => {
@@ -345,19 +365,7 @@ impl<P: Ports> ApplyLayer<P> {
             }
         };
         fault::point("after_take");
-        // What may have kept this process from running may have lasted: the window that was written
-        // down has to hold, and a switch on this machine counts up to the last moment.
-        if self.ports.clock().now() > sign_by {
-            return Err(NoOrder::TooLate.into());
-        }
-        // Before that last look: whoever turns the switch can then ask what had passed it.
-        self.tell(Event::Leaving {
-            plan: &claimed.plan,
-        });
-        match self.ports.proposals().local_halt() {
-            Halt::On { by } => Err(NoOrder::Halted { by }.into()),
-            Halt::Off => Ok((grant, ready)),
-        }
+        Ok((grant, ready))
     }
 
     /// The desk of a plan whose permits are taken already.
@@ -394,7 +402,7 @@ impl<P: Ports> ApplyLayer<P> {
         awaited: Result<(Grant, Box<Ready<P>>), Unready>,
         news: &News<'_>,
     ) -> ApplyResult {
-        let ClaimedPlan { plan, step, .. } = claimed;
+        let step = &claimed.step;
         let (grant, ready) = match awaited {
             Ok(both) => both,
             Err(unready) => {
@@ -404,11 +412,8 @@ impl<P: Ports> ApplyLayer<P> {
         };
         fault::point("before_post");
         match step {
-            Step::Close { .. } => self.close(plan, step, grant, *ready, news).await,
-            Step::MoveStop { price } => {
-                self.move_stop(plan, step, grant, *ready, *price, news)
-                    .await
-            }
+            Step::Close { .. } => self.close(claimed, grant, *ready, news).await,
+            Step::MoveStop { price } => self.move_stop(claimed, grant, *ready, *price, news).await,
         }
     }
 
@@ -422,6 +427,7 @@ impl<P: Ports> ApplyLayer<P> {
             plan,
             step,
             attempt,
+            ..
         } = claimed;
         let venue = self.ports.exchange();
         let prepared = venue.prepare(plan.symbol(), &plan.id, sign_by).await?;
@@ -460,6 +466,7 @@ impl<P: Ports> ApplyLayer<P> {
         Ok(Box::new(Ready {
             position,
             recorded: RecordedIntent::new(intent),
+            sign_by,
         }))
     }
 
@@ -546,13 +553,18 @@ impl<P: Ports> ApplyLayer<P> {
 
     async fn close(
         &self,
-        plan: &Plan,
-        step: &Step,
+        claimed: &ClaimedPlan,
         grant: Grant,
         ready: Ready<P>,
         news: &News<'_>,
     ) -> ApplyResult {
-        let Ready { position, recorded } = ready;
+        let ClaimedPlan { plan, step, .. } = claimed;
+        let Ready {
+            position,
+            recorded,
+            sign_by,
+        } = ready;
+        let leaving = Leaving::on(self, claimed, &grant, sign_by);
         let order = match ApprovedClose::size(grant, plan.symbol(), &position)
             .and_then(|order| order.arm(recorded))
         {
@@ -564,7 +576,7 @@ impl<P: Ports> ApplyLayer<P> {
         let submission = self
             .ports
             .exchange()
-            .submit_close(order, position.desk)
+            .submit_close(order, position.desk, &leaving)
             .await;
         fault::point("after_post");
         news.tell(self);
@@ -584,7 +596,12 @@ impl<P: Ports> ApplyLayer<P> {
             Submission::Rejected { code, message } => {
                 self.failed(Case::of(plan), &format!("order_rejected:{code}"), message)
             }
-            Submission::NotSent { why } => self.failed(Case::of(plan), "order_not_sent", why),
+            Submission::NotSent {
+                why: NotSent::HeldBack(held),
+            } => self.held_back(plan, &held),
+            Submission::NotSent {
+                why: NotSent::Failed(why),
+            } => self.failed(Case::of(plan), "order_not_sent", why),
         }
     }
 
@@ -633,14 +650,19 @@ impl<P: Ports> ApplyLayer<P> {
 
     async fn move_stop(
         &self,
-        plan: &Plan,
-        step: &Step,
+        claimed: &ClaimedPlan,
         grant: Grant,
         ready: Ready<P>,
         price: Decimal,
         news: &News<'_>,
     ) -> ApplyResult {
-        let Ready { position, recorded } = ready;
+        let ClaimedPlan { plan, step, .. } = claimed;
+        let Ready {
+            position,
+            recorded,
+            sign_by,
+        } = ready;
+        let leaving = Leaving::on(self, claimed, &grant, sign_by);
         let stop = match ApprovedStop::aim(grant, plan.symbol(), position.amount, price)
             .and_then(|stop| stop.arm(recorded))
         {
@@ -651,7 +673,7 @@ impl<P: Ports> ApplyLayer<P> {
         let replacement = self
             .ports
             .exchange()
-            .replace_stop(stop, position.desk)
+            .replace_stop(stop, position.desk, &leaving)
             .await;
         fault::point("after_post");
         news.tell(self);
@@ -659,7 +681,12 @@ impl<P: Ports> ApplyLayer<P> {
             plan,
             replacement: &replacement,
         });
-        self.stop_replaced(Case::of(plan), replacement)
+        match replacement {
+            StopReplacement::NotSent {
+                why: NotSent::HeldBack(held),
+            } => self.held_back(plan, &held),
+            replacement => self.stop_replaced(Case::of(plan), replacement),
+        }
     }
 
     fn stop_replaced(&self, case: Case<'_>, replacement: StopReplacement) -> ApplyResult {
@@ -672,7 +699,7 @@ impl<P: Ports> ApplyLayer<P> {
             StopReplacement::Rejected { code, message } => {
                 self.failed(case, &format!("stop_rejected:{code}"), message)
             }
-            StopReplacement::NotSent { why } => self.failed(case, "stop_not_sent", why),
+            StopReplacement::NotSent { why } => self.failed(case, "stop_not_sent", why.to_string()),
             StopReplacement::Unknown { why } => self.failed(case, "stop_unresolved", why),
         }
     }
@@ -690,6 +717,20 @@ impl<P: Ports> ApplyLayer<P> {
         ApplyResult {
             steps: vec![step],
             ..self.not_executed(plan, Decision::Blocked, no.code())
+        }
+    }
+
+    /// An order that was ready and not sent.
+    fn held_back(&self, plan: &Plan, held: &HeldBack) -> ApplyResult {
+        match held {
+            HeldBack::Lost { .. } => self.failed(Case::of(plan), held.code(), held.to_string()),
+            HeldBack::Halted { .. } | HeldBack::TooLate { .. } => {
+                let step = StepResult::without_order(step_name(plan), "blocked", held.to_string());
+                ApplyResult {
+                    steps: vec![step],
+                    ..self.not_executed(plan, Decision::Blocked, held.code())
+                }
+            }
         }
     }
 
@@ -734,6 +775,8 @@ type Desk<P> = Position<<<P as Ports>::Exchange as Exchange>::Desk>;
 struct Ready<P: Ports> {
     position: Desk<P>,
     recorded: RecordedIntent,
+    /// When the order may be signed at the latest: the window that was written down.
+    sign_by: Instant,
 }
 
 /// Why nothing stands ready, and nothing will be placed.

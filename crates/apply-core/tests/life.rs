@@ -4,7 +4,7 @@
 mod common;
 
 use apply_core::{
-    Decision, Fill, Settlement, Side, Submission,
+    Decision, Fill, NotSent, Settlement, Side, Submission,
     event::Level,
     exchange::{ExchangeError, Profit, StopReplacement},
 };
@@ -299,7 +299,7 @@ async fn an_order_that_never_stood_is_not_executed_and_not_asked_about() {
         told(false, "order_rejected:-2022", None)
     );
     let not_sent = Submission::NotSent {
-        why: "connection refused".into(),
+        why: NotSent::Failed("connection refused".into()),
     };
     assert_eq!(
         ending(not_sent, None).await,
@@ -647,7 +647,12 @@ async fn a_stop_move_ends_as_the_venue_says_and_is_tried_once() {
             },
             "stop_rejected:-2021",
         ),
-        (StopReplacement::NotSent { why: why() }, "stop_not_sent"),
+        (
+            StopReplacement::NotSent {
+                why: NotSent::Failed(why()),
+            },
+            "stop_not_sent",
+        ),
         (StopReplacement::Unknown { why: why() }, "stop_unresolved"),
     ] {
         assert_eq!(

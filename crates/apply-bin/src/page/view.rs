@@ -271,7 +271,9 @@ impl OrderView {
             Submission::Rejected { code, message } => {
                 Self::without_fill("rejected", step, &format!("{code}: {message}"), at)
             }
-            Submission::NotSent { why } => Self::without_fill("not_sent", step, why, at),
+            Submission::NotSent { why } => {
+                Self::without_fill("not_sent", step, &why.to_string(), at)
+            }
             Submission::Unknown { why, .. } => Self::without_fill("unknown", step, why, at),
         };
         Self { took, ..order }
@@ -296,7 +298,9 @@ impl OrderView {
             StopReplacement::Rejected { code, message } => {
                 Self::without_fill("rejected", step, &format!("{code}: {message}"), at)
             }
-            StopReplacement::NotSent { why } => Self::without_fill("not_sent", step, why, at),
+            StopReplacement::NotSent { why } => {
+                Self::without_fill("not_sent", step, &why.to_string(), at)
+            }
             StopReplacement::Unknown { why } => Self::without_fill("unresolved", step, why, at),
         }
     }

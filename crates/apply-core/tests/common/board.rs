@@ -2,8 +2,8 @@
 //! memory journal with a disk that can.
 
 use apply_core::{
-    ApplyResult, Claim, Entry, Halt, Intent, Journal, Observed, OpenPlan, Plan, PlanLog, PortError,
-    ProposalSource, Recorded, ResultLog, Settled, Standing, Symbol,
+    ApplyResult, Claim, Entry, Halt, Intent, Journal, Mastership, Observed, OpenPlan, Plan,
+    PlanLog, PortError, ProposalSource, Recorded, ResultLog, ServerId, Settled, Standing, Symbol,
     memory::{MemoryBoard, MemoryJournal},
 };
 use permit_gate::{AttemptId, PlanId};
@@ -11,7 +11,7 @@ use std::{
     future::pending,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -22,6 +22,28 @@ pub(crate) struct FlakyBoard {
     faults: Faults,
     halted_here: Arc<AtomicBool>,
     meanwhile: Arc<Mutex<Option<(Settled, Meanwhile)>>>,
+    asked_again: Arc<AtomicUsize>,
+    master: Arc<Mutex<Master>>,
+}
+
+/// Who is master, as far as it is known, and as those say who are asked.
+struct Master {
+    known: Mastership,
+    said: Mastership,
+    asked: usize,
+}
+
+impl Default for Master {
+    fn default() -> Self {
+        let fixed = || Mastership::Fixed {
+            server: ServerId(0),
+        };
+        Self {
+            known: fixed(),
+            said: fixed(),
+            asked: 0,
+        }
+    }
 }
 
 /// What a writer does while whoever caught it half way gives it time.
@@ -55,6 +77,22 @@ impl FlakyBoard {
     /// Turns the switch on this machine on; the store's stays as it is.
     pub(crate) fn halt_here(&self) {
         self.halted_here.store(true, Ordering::Relaxed);
+    }
+
+    /// How often it was asked whether an attempt stands.
+    pub(crate) fn asked_again(&self) -> usize {
+        self.asked_again.load(Ordering::Relaxed)
+    }
+
+    /// How often it was asked who is master.
+    pub(crate) fn asked_for_the_master(&self) -> usize {
+        self.master.lock().unwrap().asked
+    }
+
+    /// What is known of the master from now on, and what is said by those who are asked.
+    pub(crate) fn mastered(&self, known: Mastership, said: Mastership) {
+        let mut master = self.master.lock().unwrap();
+        (master.known, master.said) = (known, said);
     }
 
     /// What happens to a proposal the next time its writer is given time, and what is said of it.
@@ -180,8 +218,31 @@ impl PlanLog for FlakyBoard {
     }
 
     async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
-        self.call("ask_again", self.memory.ask_again(plan, attempt))
-            .await
+        self.asked_again.fetch_add(1, Ordering::Relaxed);
+        let asked_at = tokio::time::Instant::now().into_std();
+        let work = self.memory.ask_again(plan, attempt);
+        Ok(match self.call("ask_again", work).await? {
+            Standing::Holds { .. } => Standing::Holds { asked_at },
+            no => no,
+        })
+    }
+
+    fn mastership(&self) -> Mastership {
+        self.master.lock().unwrap().known.clone()
+    }
+
+    async fn confirm_mastership(&self) -> Mastership {
+        let now = tokio::time::Instant::now().into_std();
+        let mut master = self.master.lock().unwrap();
+        master.asked += 1;
+        master.known = match &master.said {
+            Mastership::Confirmed { server, .. } => Mastership::Confirmed {
+                server: *server,
+                asked_at: now,
+            },
+            other => other.clone(),
+        };
+        master.known.clone()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::d;
 use apply_core::{
-    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, OrderTrace, Position, Prepared,
-    QuantityRules, Settlement, Side, Submission, Symbol,
+    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, OrderTrace,
+    Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
 };
 use permit_gate::PlanId;
@@ -44,6 +44,8 @@ pub(crate) struct Script {
     pub(crate) rules: StepRules,
     /// How long it thinks about the position.
     pub(crate) thinks: Duration,
+    /// How long an order waits for its turn.
+    pub(crate) queue: Duration,
     /// `None`: fills every close completely.
     pub(crate) submission: Option<Submission>,
     pub(crate) settlement: Settlement,
@@ -68,6 +70,7 @@ impl Venue {
             position: Ok(d(position)),
             rules: StepRules::step("0.001"),
             thinks: Duration::ZERO,
+            queue: Duration::ZERO,
             submission: None,
             settlement: Settlement::Unresolved {
                 why: "nobody scripted an answer".into(),
@@ -120,6 +123,19 @@ impl Venue {
         script.asked.iter().map(|(_, a)| a.clone()).collect()
     }
 
+    /// Waits for its turn, and has its timestamp looked at.
+    async fn stamp(&self, look: &impl LastLook) -> Result<(), HeldBack> {
+        let queue = self.0.lock().unwrap().queue;
+        sleep(queue).await;
+        loop {
+            match look.look(Instant::now().into_std()) {
+                Look::Go => return Ok(()),
+                Look::AskAgain => look.ask_again().await?,
+                Look::HeldBack(held) => return Err(held),
+            }
+        }
+    }
+
     fn hear<T>(&self, asked: Asked, answer: impl FnOnce(&Script) -> T) -> T {
         let mut script = self.0.lock().unwrap();
         script.asked.push((Instant::now(), asked));
@@ -163,8 +179,16 @@ impl Exchange for Venue {
         })
     }
 
-    async fn submit_close(&self, order: Armed<ApprovedClose>, desk: Desk) -> Submission {
+    async fn submit_close(
+        &self,
+        order: Armed<ApprovedClose>,
+        desk: Desk,
+        look: &impl LastLook,
+    ) -> Submission {
         assert_eq!(desk.plan, *order.plan(), "the desk laid out for this plan");
+        if let Err(held) = self.stamp(look).await {
+            return Submission::NotSent { why: held.into() };
+        }
         let asked = Asked::Close {
             plan: order.plan().clone(),
             order: order.client_order_id(),
@@ -188,8 +212,16 @@ impl Exchange for Venue {
         self.hear(asked, |script| script.profit.clone())
     }
 
-    async fn replace_stop(&self, stop: Armed<ApprovedStop>, desk: Desk) -> StopReplacement {
+    async fn replace_stop(
+        &self,
+        stop: Armed<ApprovedStop>,
+        desk: Desk,
+        look: &impl LastLook,
+    ) -> StopReplacement {
         assert_eq!(desk.plan, *stop.plan(), "the desk laid out for this plan");
+        if let Err(held) = self.stamp(look).await {
+            return StopReplacement::NotSent { why: held.into() };
+        }
         let asked = Asked::Stop {
             symbol: stop.symbol().clone(),
             side: stop.side(),
