@@ -327,7 +327,11 @@ impl Scope {
 
     /// A final mark: the result is told.
     fn see_mark(&self, s: &mut State, i: usize) -> Option<()> {
-        if self.rules.mark_confirmed && !s.on_master(i) {
+        let confirmed = match self.rules.confirmed_after_lag {
+            true => s.on_master(i),
+            false => is_named(s, i),
+        };
+        if self.rules.mark_confirmed && !confirmed {
             return None;
         }
         let me = &s.instances[i];
@@ -486,7 +490,7 @@ impl Scope {
         if !self.servers_change() || !self.confirms() || s.instances[i].confirmed == 0 {
             return None;
         }
-        if self.rules.confirm == Confirm::ByRole || s.on_master(i) {
+        if self.rules.confirm == Confirm::ByRole || is_named(s, i) {
             s.instances[i].confirmed = 0;
         } else {
             self.lose(s, i);
@@ -687,6 +691,10 @@ impl Scope {
     fn after(&self, s: &mut State, i: usize, journal: Journal, phase: Phase) -> Option<()> {
         self.end_attempt(s, i);
         let me = &mut s.instances[i];
+        me.wait = match self.rules.confirmed_after_lag {
+            true => self.times.lag,
+            false => 0,
+        };
         (me.journal, me.phase) = match self.rules.publish_confirmed {
             true => (journal, phase),
             false => (Journal::Done, Phase::Idle),
@@ -792,6 +800,11 @@ impl Scope {
     }
 }
 
+/// Those who name the master name this instance's server.
+fn is_named(s: &State, i: usize) -> bool {
+    s.on_master(i) || s.misnamed > 0
+}
+
 /// The switch in the store is read: a missing key says nothing.
 fn reads_on(s: &mut State, i: usize) -> bool {
     match s.server_of(i).switch {
@@ -829,7 +842,7 @@ fn stop_owing(me: &mut Instance) {
 }
 
 fn told(s: &mut State, i: usize) -> Option<()> {
-    if !s.on_master(i) {
+    if !is_named(s, i) || s.instances[i].wait > 0 {
         return None;
     }
     s.instances[i].phase = Phase::Idle;

@@ -8,6 +8,7 @@
 
 mod check;
 mod deeds;
+mod ends;
 mod model;
 mod rows;
 mod rules;
@@ -17,6 +18,7 @@ mod tell;
 mod world;
 
 pub use check::{Report, Trace, Walk, check, find, walk};
+pub use ends::without_end;
 pub use model::{Action, Deed, Forgetting, P1, P3, P6, SILENCE, Scope};
 pub use rows::{Row, rows};
 pub use rules::{Confirm, Loser, Rules, Times};

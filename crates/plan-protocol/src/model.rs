@@ -417,7 +417,7 @@ impl Scope {
 
 impl State {
     /// What has been told last is what is so.
-    fn tells_the_truth(&self) -> bool {
+    pub(crate) fn tells_the_truth(&self) -> bool {
         match self.told {
             Word::None => false,
             Word::NotExecuted => self.landed == 0,

@@ -448,6 +448,31 @@ pub fn rows() -> Vec<Row> {
             &[P3],
         ),
         row(
+            "W: without the lag of those who name the master",
+            quiet(fence)
+                .times(Times {
+                    lag: 2,
+                    ..Times::BASE
+                })
+                .forgets(1, Forgetting::FAILOVER)
+                .sets(1),
+            &[P3],
+        ),
+        row(
+            "published only once their lag is over",
+            quiet(Rules {
+                confirmed_after_lag: false,
+                ..fence
+            })
+            .times(Times {
+                lag: 2,
+                w: 6,
+                ..Times::BASE
+            })
+            .forgets(1, Forgetting::FAILOVER),
+            &[SILENCE],
+        ),
+        row(
             "A: one unit shorter",
             quiet(fence).times(Times {
                 a: 4,

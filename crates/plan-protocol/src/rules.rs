@@ -104,6 +104,8 @@ pub struct Rules {
     pub publish_checks: bool,
     /// A publication is done when a confirmation sent after its answer names the same server (30).
     pub publish_confirmed: bool,
+    /// That confirmation is sent once those who name the master know of every failover before the answer.
+    pub confirmed_after_lag: bool,
     /// A mark ends what is owed when a confirmation sent after it was read names the same server (31).
     pub mark_confirmed: bool,
     /// "Executed" is written after a "not executed" that stands (32).
@@ -151,6 +153,7 @@ impl Rules {
         sticky_switch: false,
         publish_checks: false,
         publish_confirmed: false,
+        confirmed_after_lag: false,
         mark_confirmed: false,
         correction: false,
         order_window: true,
@@ -193,6 +196,7 @@ impl Rules {
         sticky_switch: true,
         publish_checks: true,
         publish_confirmed: true,
+        confirmed_after_lag: true,
         mark_confirmed: true,
         correction: true,
         order_window: false,
@@ -229,6 +233,8 @@ pub struct Times {
     pub w: u8,
     /// From an adoption or a restart to its question.
     pub a: u8,
+    /// How long those who name the master may name the old one after a failover: 0 is never.
+    pub lag: u8,
 }
 
 impl Times {
@@ -241,6 +247,7 @@ impl Times {
         s: 1,
         w: 5,
         a: 5,
+        lag: 0,
     };
 
     /// How long after its stamp an order may land.

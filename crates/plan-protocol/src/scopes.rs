@@ -3,7 +3,7 @@
 
 use crate::{
     model::{Forgetting, Scope},
-    rules::Rules,
+    rules::{Rules, Times},
 };
 
 /// A scope with its name in the docs.
@@ -26,8 +26,14 @@ const WITH_KEYS: Forgetting = Forgetting {
     ..Forgetting::ONE_SERVER
 };
 
+const LAG: Times = Times {
+    lag: 2,
+    w: 6,
+    ..Times::BASE
+};
+
 /// Those that every test run walks.
-pub const fn small() -> [Named; 10] {
+pub const fn small() -> [Named; 11] {
     let fence = Scope::quiet(Rules::FENCE);
     [
         named(
@@ -54,7 +60,11 @@ pub const fn small() -> [Named; 10] {
             fence.forgets(1, Forgetting::FAILOVER),
         ),
         named(
-            "the same, one set of permits, switch",
+            "the same, named for two units more (W = 6)",
+            fence.forgets(1, Forgetting::FAILOVER).times(LAG),
+        ),
+        named(
+            "failover, one set of permits, switch",
             fence.forgets(1, Forgetting::FAILOVER).sets(1).switch(),
         ),
         named(
@@ -74,7 +84,7 @@ pub const fn small() -> [Named; 10] {
 }
 
 /// Those that take minutes.
-pub const fn large() -> [Named; 12] {
+pub const fn large() -> [Named; 13] {
     let fence = Scope::quiet(Rules::FENCE);
     let process = Scope::quiet(Rules::FENCE_PER_PROCESS);
     let cluster = Scope::quiet(Rules::FENCE_CLUSTER);
@@ -89,6 +99,14 @@ pub const fn large() -> [Named; 12] {
                 .forgets(1, Forgetting::FAILOVER)
                 .crashes(1)
                 .lost_answers(1),
+        ),
+        named(
+            "the same, the old master named for two units more (W = 6)",
+            fence
+                .forgets(1, Forgetting::FAILOVER)
+                .crashes(1)
+                .lost_answers(1)
+                .times(LAG),
         ),
         named(
             "failover, switch and file",

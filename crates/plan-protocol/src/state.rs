@@ -281,7 +281,11 @@ impl Instance {
         if !matches!(self.phase, Phase::Order | Phase::Close) {
             self.asked = false;
         }
-        if !matches!(self.phase, Phase::Stamped | Phase::Close | Phase::Owes) {
+        let waits = matches!(
+            self.phase,
+            Phase::Stamped | Phase::Close | Phase::Owes | Phase::ToldNo | Phase::ToldYes
+        );
+        if !waits {
             self.wait = 0;
         }
         if self.phase != Phase::Stamped {
@@ -343,6 +347,8 @@ pub struct State {
     pub(crate) claimed: bool,
     /// Since the switch was turned on.
     pub(crate) on_for: u8,
+    /// Units for which the old master is still named.
+    pub(crate) misnamed: u8,
     /// The kill-switch file is there.
     pub(crate) file: bool,
     pub(crate) left: Left,
@@ -352,7 +358,7 @@ pub struct State {
     pub(crate) late_order: bool,
 }
 
-const BYTES: usize = 3 * Server::BYTES + 2 * Instance::BYTES + GENERATIONS + 23;
+const BYTES: usize = 3 * Server::BYTES + 2 * Instance::BYTES + GENERATIONS + 24;
 
 impl State {
     pub(crate) fn first(rules: &Rules, times: &Times, left: Left) -> Self {
@@ -379,6 +385,7 @@ impl State {
             no_stands: false,
             claimed: false,
             on_for: 0,
+            misnamed: 0,
             file: false,
             left,
             false_final: false,
@@ -459,6 +466,7 @@ impl State {
         if self.master == 1 && self.instances.iter().all(|i| i.server == 1) {
             self.servers = [self.servers[1], Server::default()];
             self.master = 0;
+            self.misnamed = 0;
             for instance in &mut self.instances {
                 instance.server = 0;
             }
@@ -557,6 +565,7 @@ impl State {
             u8::from(self.no_stands),
             u8::from(self.claimed),
             self.on_for,
+            self.misnamed,
             u8::from(self.file),
             self.left.forgets,
             self.left.keys,

@@ -38,6 +38,7 @@ impl Scope {
                 let was_on = next.master().switch == Switch::On;
                 let on_for = next.on_for;
                 next.master = 1;
+                next.misnamed = self.times.lag;
                 next.forget(|copy, server| *server = as_restored(copy));
                 next.used = next.copy.is_some();
                 if was_on {
@@ -118,6 +119,7 @@ impl Scope {
                 _ => {}
             }
         }
+        next.misnamed = next.misnamed.saturating_sub(1);
         for flight in &mut next.flights {
             if flight.left > 0 {
                 flight.left -= 1;

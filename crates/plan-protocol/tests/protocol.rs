@@ -2,7 +2,8 @@
 //! not, and neither does the protocol without any one of its rules. docs/protocol-model.md has the tables.
 
 use plan_protocol::{
-    Forgetting, P1, P3, P6, Rules, SILENCE, Scope, Times, Walk, check, find, rows, small, walk,
+    Forgetting, Loser, P1, P3, P6, Rules, SILENCE, Scope, Times, Walk, check, find, rows, small,
+    walk, without_end,
 };
 
 const DOCS: &str = include_str!("../../../docs/protocol-model.md");
@@ -19,6 +20,27 @@ fn the_fence_keeps_every_promise_in_every_state() {
         let row = format!("| {} | {} |", named.name, report.states);
         assert!(DOCS.contains(&row), "the docs do not have: {row}");
     }
+}
+
+/// The instances never go round in a circle that has no way out.
+#[test]
+fn every_state_can_still_come_to_its_result() {
+    let fence = Scope::quiet(Rules::FENCE);
+    for scope in [
+        fence.forgets(1, Forgetting::FLUSH).crashes(1),
+        fence.forgets(1, Forgetting::FAILOVER),
+        fence.forgets(1, Forgetting::ONE_KEY).crashes(1),
+    ] {
+        let (states, endless) = without_end(scope);
+        println!("{states} states");
+        assert!(endless.is_none(), "{endless:?}");
+    }
+    let silent = Rules {
+        loser: Loser::Silent,
+        ..Rules::FENCE
+    };
+    let (_, endless) = without_end(Scope::quiet(silent).forgets(1, Forgetting::ONE_KEY));
+    assert!(endless.is_some(), "a silent loser leaves no result");
 }
 
 /// Each rule costs what the docs say, and the rules that they call redundant cost nothing.

@@ -109,6 +109,7 @@ fn shortest_waits() -> bool {
             s,
             w,
             a,
+            lag: 0,
         };
         let most = f.max(d) + r + s + 1;
         let scope = Scope::quiet(Rules::FENCE);
