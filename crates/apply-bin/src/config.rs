@@ -11,11 +11,12 @@ pub(crate) use shard::Shard;
 pub(crate) use state::{HaltConfig, StateConfig, journal_stream, state_directory};
 
 use crate::signing::signed;
-use apply_core::{GateSettings, Mode, Symbol};
+use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
 use permit_redis::{ConfigError, KeyTemplate, PermitKeys, RedisConfig};
 use permit_signature::KeyRing;
+use rust_decimal::Decimal;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     /// Which part of it is this one's.
     pub(crate) shard: Shard,
     pub(crate) gates: GateSettings,
+    /// Where a stop may be put.
+    pub(crate) stops: StopLimits,
     pub(crate) wait: WaitPolicy,
     pub(crate) poll: Duration,
     /// How long nothing may have been written to a proposal before it counts as whole.
@@ -125,7 +128,7 @@ impl fmt::Display for Mistakes {
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
 /// is not known is probably a typing error.
-const KNOWN: [&str; 29] = [
+const KNOWN: [&str; 30] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
     "APPLY_PERMIT_WAIT_MS",
@@ -135,6 +138,7 @@ const KNOWN: [&str; 29] = [
     "APPLY_MAX_IN_FLIGHT",
     "APPLY_SHARD",
     "APPLY_DEDUPE_TTL_SEC",
+    "APPLY_STOP_MAX_DISTANCE_PCT",
     "APPLY_KILL_SWITCH",
     "APPLY_METRICS_PORT",
     "APPLY_HTTP_ADDR",
@@ -238,6 +242,7 @@ impl Config {
             symbols: read.symbols("SYMBOLS", "BTCUSDT,ETHUSDT,SOLUSDT"),
             shard: read.shard(),
             gates: read.gates(),
+            stops: read.stops(),
             wait: WaitPolicy {
                 wait: read.millis("APPLY_PERMIT_WAIT_MS", 1200, 0..=60_000),
                 step: read.millis("APPLY_PERMIT_STEP_MS", 100, 1..=10_000),
@@ -538,6 +543,15 @@ impl Reader<'_> {
         }
     }
 
+    fn stops(&mut self) -> StopLimits {
+        let (key, smallest) = ("APPLY_STOP_MAX_DISTANCE_PCT", Decimal::new(1, 2));
+        let default = StopLimits::default().max_distance_pct;
+        let range = smallest..=Decimal::ONE_HUNDRED;
+        StopLimits {
+            max_distance_pct: self.number(key, default, range, " (percent of the mark price)"),
+        }
+    }
+
     fn max_in_flight(&mut self) -> NonZeroUsize {
         let limit = self.number("APPLY_MAX_IN_FLIGHT", 10_000, 1..=1_000_000, " (plans)");
         NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN)
@@ -779,6 +793,7 @@ mod tests {
             ("APPLY_POLL_SEC", "nan"),
             ("APPLY_SETTLE_MS", "-1"),
             ("APPLY_MAX_IN_FLIGHT", "0"),
+            ("APPLY_STOP_MAX_DISTANCE_PCT", "0"),
             ("K_BLOCK_CRITICAL", "0.5"),
             ("K_BLOCK_WARNING", "0.9"),
             ("APPLY_KILL_SWITCH", "maybe"),
@@ -799,6 +814,7 @@ mod tests {
             "APPLY_POLL_SEC",
             "APPLY_SETTLE_MS",
             "APPLY_MAX_IN_FLIGHT",
+            "APPLY_STOP_MAX_DISTANCE_PCT",
             "K_BLOCK_WARNING",
             "APPLY_KILL_SWITCH",
             "APPLY_METRICS_PORT",

@@ -15,7 +15,8 @@ use crate::{
     wiring::{Outside, Switched, serve},
 };
 use apply_core::{
-    ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Room, Settings, Symbol,
+    ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Room, Settings, StopLimits,
+    Symbol,
     memory::{MemoryBoard, MemoryJournal},
 };
 use exchange_client::{Client, Credentials, Host};
@@ -336,6 +337,7 @@ fn layer(
         },
         mode: Mode::Testnet,
         wait,
+        stops: StopLimits::default(),
         dedupe_ttl: Duration::from_secs(21_600),
         room: Room::of(NonZeroUsize::new(symbols.len()).unwrap_or(NonZeroUsize::MIN)),
         attempt: instance(),

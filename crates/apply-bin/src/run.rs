@@ -386,6 +386,7 @@ fn settings(config: &Config) -> Settings {
         gates: config.gates.clone(),
         mode: config.mode,
         wait: config.wait,
+        stops: config.stops.clone(),
         dedupe_ttl: config.dedupe_ttl,
         room: Room::of(config.max_in_flight),
         attempt: instance(),

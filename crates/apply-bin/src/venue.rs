@@ -117,6 +117,7 @@ impl Exchange for Venue {
         let amount = held
             .as_ref()
             .map_or(Decimal::ZERO, |position| position.amount);
+        let mark_price = held.as_ref().and_then(|position| position.mark_price);
         let now = client.server_time();
         let left = sign_by.saturating_duration_since(Instant::now());
         let mut window = SendWindow {
@@ -141,7 +142,11 @@ impl Exchange for Venue {
             held,
             window,
         };
-        Ok(Prepared::Fresh(Position { amount, desk }))
+        Ok(Prepared::Fresh(Position {
+            amount,
+            mark_price,
+            desk,
+        }))
     }
 
     fn trace(&self, desk: &Desk) -> Option<OrderTrace> {
@@ -283,10 +288,22 @@ impl Exchange for Venue {
             Err(error) => return not_sent(error.to_string()),
         };
         let intent =
-            match StopIntent::for_position(&position, desk.mode, &desk.rules, stop.trigger(), id) {
-                Ok(intent) => intent.sign_by(desk.window.not_after),
-                Err(error) => return not_sent(error.to_string()),
-            };
+            StopIntent::for_position(&position, desk.mode, &desk.rules, stop.trigger(), id)
+                .and_then(|intent| intent.over(stop.quantity(), &desk.rules));
+        let intent = match intent {
+            // Cut already, for these rules.
+            Ok(intent) if intent.quantity().get() == stop.quantity() => {
+                intent.sign_by(desk.window.not_after)
+            }
+            Ok(intent) => {
+                return not_sent(format!(
+                    "a stop over {} was approved, the rules allow {}",
+                    stop.quantity(),
+                    intent.quantity()
+                ));
+            }
+            Err(error) => return not_sent(error.to_string()),
+        };
         let (side, window) = (stop.side(), desk.window);
         let look = Asked::of(look);
         match client.replace_stop_after(&intent, &look).await {
@@ -515,6 +532,7 @@ fn as_it_stands(found: StopSettlement, side: Side, shown: bool) -> StopReplaceme
             order_id: stop.algo_id.to_string(),
             side,
             trigger,
+            quantity: stop.quantity,
             cancelled: Vec::new(),
             left_over: Vec::new(),
         }),
@@ -536,6 +554,7 @@ fn placed(
         order_id: new.algo_id.to_string(),
         side,
         trigger: intent.trigger().get(),
+        quantity: Some(intent.quantity().get()),
         cancelled: numbers(removed),
         left_over: numbers(left_over),
     }

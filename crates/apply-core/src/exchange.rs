@@ -50,6 +50,8 @@ impl fmt::Display for Side {
 pub struct Position<D> {
     /// Signed, in base units: positive is long, zero is flat.
     pub amount: Decimal,
+    /// The mark price as the position was read, in quote units; none where the venue gave none. A stop needs one.
+    pub mark_price: Option<Decimal>,
     /// Everything about the coming order that is known before its permits are.
     pub desk: D,
 }
@@ -192,9 +194,12 @@ pub struct StopPlaced {
     pub side: Side,
     /// The trigger as placed, cut to the tick, in quote units.
     pub trigger: Decimal,
+    /// How much it is over, in base units, where known.
+    pub quantity: Option<Decimal>,
     /// Old stops that were cancelled after the new one was confirmed.
     pub cancelled: Vec<String>,
-    /// Old stops that could not be cancelled and still guard beside the new one.
+    /// Old stops that still guard beside the new one: they could not be cancelled, or the new one is over less than they
+    /// are.
     pub left_over: Vec<String>,
 }
 
@@ -279,10 +284,10 @@ pub trait Exchange: Send + Sync {
         fill: &Fill,
     ) -> impl Future<Output = Result<Option<Profit>, ExchangeError>> + Send;
 
-    /// Replaces the symbol's protective stop: places the new one, confirms it, then cancels the
-    /// old, so that the position is never bare. A new one whose placing has no clear end is asked
-    /// about, never sent again, before this answers. `look` is asked about the new one, as in
-    /// [`Exchange::submit_close`].
+    /// Replaces the symbol's protective stop: places the new one over [`ApprovedStop::quantity`],
+    /// confirms it, then cancels the old, so that the position is never bare and never guarded less
+    /// than before. A new one whose placing has no clear end is asked about, never sent again, before
+    /// this answers. `look` is asked about the new one, as in [`Exchange::submit_close`].
     fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,

@@ -60,6 +60,6 @@ pub use proposal::{MAX_FIELD_BYTES, PROPOSAL_FIELDS, Proposal, ProposalError, Ra
 pub use recovery::{RecoveryReport, recover};
 pub use result::{ApplyResult, StepResult};
 pub use room::{Occupancy, Room};
-pub use sizing::{ApprovedClose, ApprovedStop, Armed};
+pub use sizing::{ApprovedClose, ApprovedStop, Armed, StopLimits};
 pub use symbol::{Symbol, SymbolError};
 pub use worker::{SymbolWorker, Worked};

@@ -14,7 +14,7 @@ use crate::{
     ports::{Claim, Clock, Halt, PlanLog, PortError, Ports, ProposalSource, ResultLog, ServerId},
     result::{ApplyResult, StepResult},
     room::Room,
-    sizing::{ApprovedClose, ApprovedStop, NoOrder},
+    sizing::{ApprovedClose, ApprovedStop, NoOrder, StopLimits},
     symbol::Symbol,
 };
 use futures_util::future::{Either, join, select};
@@ -58,6 +58,8 @@ pub struct Settings {
     pub mode: Mode,
     /// How long a plan waits for its permits.
     pub wait: WaitPolicy,
+    /// Where a stop may be put.
+    pub stops: StopLimits,
     /// How long a claim lasts.
     pub dedupe_ttl: Duration,
     /// The places for plans under way, from the claim to the result. More are refused until there
@@ -439,6 +441,10 @@ impl<P: Ports> ApplyLayer<P> {
         if position.amount.is_zero() {
             return Err(NoOrder::NoPosition.into());
         }
+        // Before permits are taken for it.
+        if let Step::MoveStop { price } = step {
+            self.settings.stops.admit(&position, *price)?;
+        }
         let intent = Intent {
             plan: plan.id.clone(),
             symbol: plan.symbol().clone(),
@@ -663,12 +669,13 @@ impl<P: Ports> ApplyLayer<P> {
             sign_by,
         } = ready;
         let leaving = Leaving::on(self, claimed, &grant, sign_by);
-        let stop = match ApprovedStop::aim(grant, plan.symbol(), position.amount, price)
-            .and_then(|stop| stop.arm(recorded))
-        {
-            Ok(stop) => stop,
-            Err(no) => return self.no_order(plan, &no),
-        };
+        let stop =
+            match ApprovedStop::aim(grant, plan.symbol(), &position, price, &self.settings.stops)
+                .and_then(|stop| stop.arm(recorded))
+            {
+                Ok(stop) => stop,
+                Err(no) => return self.no_order(plan, &no),
+            };
         news.add(Happened::StepStarted(step.name()));
         let replacement = self
             .ports

@@ -119,6 +119,11 @@ impl StepResult {
         if !stop.left_over.is_empty() {
             old.push_str(&format!(", still there {}", stop.left_over.join(", ")));
         }
+        // For people alone: a reader that adds up fills could take a `quantity` for one.
+        let over = match stop.quantity {
+            Some(quantity) => format!(" {}", quantity.normalize()),
+            None => String::new(),
+        };
         Self {
             order_id: Some(stop.order_id.clone()),
             side: Some(stop.side.to_string()),
@@ -128,7 +133,7 @@ impl StepResult {
                 step,
                 "success",
                 format!(
-                    "stop {} {} at {}; {old}",
+                    "stop {} {}{over} at {}; {old}",
                     stop.order_id,
                     stop.side,
                     stop.trigger.normalize()

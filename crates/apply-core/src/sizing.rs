@@ -27,13 +27,69 @@ pub struct ApprovedClose {
     quantity: Decimal,
 }
 
-/// A stop move that every reviewer allowed, for the side of the live position.
+/// A stop move that every reviewer allowed: for the side of the live position, on its own side of the
+/// market, and over no more than the permits allow.
 #[derive(Debug)]
 pub struct ApprovedStop {
     grant: Grant,
     symbol: Symbol,
     side: Side,
     trigger: Decimal,
+    quantity: Decimal,
+}
+
+/// Where a stop may be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopLimits {
+    /// How far from the mark price at most, in percent of it.
+    pub max_distance_pct: Decimal,
+}
+
+/// A fifth of the price: beyond the stops that are really used, and short of where a position with a leverage of five is
+/// liquidated. A refused move leaves the old stop in place.
+impl Default for StopLimits {
+    fn default() -> Self {
+        Self {
+            max_distance_pct: Decimal::from(20),
+        }
+    }
+}
+
+impl StopLimits {
+    /// Whether a stop at `trigger` guards this position: beyond the market from where the position gains, and not too
+    /// far from it. To be asked before permits are taken for it; [`ApprovedStop::aim`] asks again.
+    pub fn admit<R>(&self, position: &Position<R>, trigger: Decimal) -> Result<(), NoOrder> {
+        let side = Side::closing(position.amount).ok_or(NoOrder::NoPosition)?;
+        let mark = position
+            .mark_price
+            .filter(|mark| *mark > Decimal::ZERO)
+            .ok_or(NoOrder::NoMarkPrice)?;
+        let guards = match side {
+            Side::Sell => trigger < mark,
+            Side::Buy => trigger > mark,
+        };
+        if !guards {
+            return Err(NoOrder::WrongSideOfMarket {
+                side,
+                trigger,
+                mark,
+            });
+        }
+        let within = || {
+            let distance = (trigger - mark).abs();
+            let left = distance.checked_mul(Decimal::ONE_HUNDRED)?;
+            Some(left <= self.max_distance_pct.checked_mul(mark)?)
+        };
+        // What cannot be computed is too far.
+        match within() {
+            Some(true) => Ok(()),
+            _ => Err(NoOrder::TooFarFromMarket {
+                trigger,
+                mark,
+                at_most: self.max_distance_pct,
+            }),
+        }
+    }
 }
 
 /// An approved order whose intent is on disk: what the venue takes. Made by
@@ -79,6 +135,31 @@ pub enum NoOrder {
         /// The venue's rule.
         why: String,
     },
+    /// The stop would be set off at once.
+    #[error(
+        "a stop that will {side} at {trigger} would be set off at once: the mark price is {mark}"
+    )]
+    WrongSideOfMarket {
+        /// Which way the stop would trade.
+        side: Side,
+        /// Its trigger.
+        trigger: Decimal,
+        /// The mark price.
+        mark: Decimal,
+    },
+    /// The stop would hardly guard anything.
+    #[error("a stop at {trigger} is more than {at_most} % away from the mark price of {mark}")]
+    TooFarFromMarket {
+        /// Its trigger.
+        trigger: Decimal,
+        /// The mark price.
+        mark: Decimal,
+        /// The distance allowed, in percent of the mark price.
+        at_most: Decimal,
+    },
+    /// Where the market is the venue did not say.
+    #[error("the venue gave no mark price to hold the stop against")]
+    NoMarkPrice,
     /// The permits were taken, and the position and the kill switch not known in time.
     #[error("position and kill switch were not known by the end of the wait for permits")]
     TooLate,
@@ -104,6 +185,9 @@ impl NoOrder {
             Self::SideMismatch { .. } => "position_side_mismatch",
             Self::NoQuantity => "no_permitted_quantity",
             Self::NotOrderable { .. } => "quantity_not_orderable",
+            Self::WrongSideOfMarket { .. } => "stop_wrong_side_of_market",
+            Self::TooFarFromMarket { .. } => "stop_too_far_from_market",
+            Self::NoMarkPrice => "stop_without_mark_price",
             Self::TooLate => "not_ready_in_time",
             Self::Halted { .. } => "kill_switch_active",
             Self::OtherIntent => "intent_mismatch",
@@ -122,16 +206,7 @@ impl ApprovedClose {
     ) -> Result<Self, NoOrder> {
         let side = checked_side(&grant, symbol, position.amount)?;
         let permitted = permitted(&grant, position).ok_or(NoOrder::NoQuantity)?;
-        let wanted = permitted.min(position.amount.abs());
-        let quantity = match position.desk.cut(wanted) {
-            // Rules come from outside too: a cut that is no cut is not believed.
-            Ok(cut) if cut > Decimal::ZERO && cut <= wanted => cut,
-            Ok(cut) => {
-                let why = format!("the rules cut it to {cut}");
-                return Err(NoOrder::NotOrderable { wanted, why });
-            }
-            Err(why) => return Err(NoOrder::NotOrderable { wanted, why }),
-        };
+        let quantity = cut(&position.desk, permitted.min(position.amount.abs()))?;
         Ok(Self {
             grant,
             symbol: symbol.clone(),
@@ -175,19 +250,26 @@ impl ApprovedClose {
 }
 
 impl ApprovedStop {
-    /// A stop for the live position's side.
-    pub fn aim(
+    /// A stop for the live position's side, where `limits` admit it: over the least of what each permit allows and the
+    /// live position, cut down to the venue's step. Permits that name no quantity allow the whole position.
+    pub fn aim<R: QuantityRules>(
         grant: Grant,
         symbol: &Symbol,
-        position: Decimal,
+        position: &Position<R>,
         trigger: Decimal,
+        limits: &StopLimits,
     ) -> Result<Self, NoOrder> {
-        let side = checked_side(&grant, symbol, position)?;
+        let side = checked_side(&grant, symbol, position.amount)?;
+        limits.admit(position, trigger)?;
+        let held = position.amount.abs();
+        let permitted = permitted(&grant, position).unwrap_or(held);
+        let quantity = cut(&position.desk, permitted.min(held))?;
         Ok(Self {
             grant,
             symbol: symbol.clone(),
             side,
             trigger,
+            quantity,
         })
     }
 
@@ -217,6 +299,12 @@ impl ApprovedStop {
     /// The proposed trigger, in quote units, before it is cut to the tick.
     pub fn trigger(&self) -> Decimal {
         self.trigger
+    }
+
+    /// How much it trades at most, in base units; above 0, on the venue's step. The venue lowers it to the position that
+    /// is there when it is set off.
+    pub fn quantity(&self) -> Decimal {
+        self.quantity
     }
 
     /// The stop's id at the venue, derived from the plan.
@@ -276,6 +364,19 @@ fn written_down(recorded: &RecordedIntent, order: OrderKind, grant: &Grant, side
         && intent.symbol.as_str() == grant.target()
         && intent.attempt == *grant.attempt()
         && intent.trace.side == side
+}
+
+/// What the venue takes of a quantity.
+fn cut(rules: &impl QuantityRules, wanted: Decimal) -> Result<Decimal, NoOrder> {
+    match rules.cut(wanted) {
+        // Rules come from outside too: a cut that is no cut is not believed.
+        Ok(cut) if cut > Decimal::ZERO && cut <= wanted => Ok(cut),
+        Ok(cut) => {
+            let why = format!("the rules cut it to {cut}");
+            Err(NoOrder::NotOrderable { wanted, why })
+        }
+        Err(why) => Err(NoOrder::NotOrderable { wanted, why }),
+    }
 }
 
 fn checked_side(grant: &Grant, symbol: &Symbol, live: Decimal) -> Result<Side, NoOrder> {

@@ -10,6 +10,7 @@ use apply_core::{
 };
 use common::*;
 use permit_gate::StoreError;
+use rust_decimal::Decimal;
 use std::sync::{Arc, Mutex};
 
 #[tokio::test(start_paused = true)]
@@ -635,6 +636,7 @@ async fn a_stop_move_ends_as_the_venue_says_and_is_tried_once() {
             symbol: btc(),
             side: Side::Sell,
             trigger: d("64000.5"),
+            quantity: d("0.008"),
         }]
     };
     assert_eq!(moved_stop(None).await, (true, String::new(), stop()));
@@ -664,17 +666,113 @@ async fn a_stop_move_ends_as_the_venue_says_and_is_tried_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_for_the_other_side_or_for_nothing_is_not_placed() {
-    for (live, error) in [("-0.0124", "position_side_mismatch"), ("0", "no_position")] {
+    for (live, stop, error) in [
+        ("-0.0124", "66000.5", "position_side_mismatch"),
+        ("0", "64000.5", "no_position"),
+    ] {
         let stage = Stage::new();
         stage.venue().script(|script| script.position = Ok(d(live)));
         stage.answer_yes();
-        stage.propose_with("UPDATE_SL", &[("new_sl_proposed", "64000.5")]);
+        stage.propose_with("UPDATE_SL", &[("new_sl_proposed", stop)]);
         let result = stage.carry_out().await;
         assert_eq!(result.error.as_deref(), Some(error));
         assert_eq!(
             stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. })),
             []
         );
+    }
+}
+
+/// What became of an UPDATE_SL plan to this price over a position, and the quantity of the stop that was placed.
+async fn stop_at(
+    price: &str,
+    live: &str,
+    answers: (&str, &str),
+    script: impl FnOnce(&mut Script),
+) -> (Stage, String, Option<Decimal>) {
+    let stage = Stage::new();
+    stage.venue().script(|all| {
+        all.position = Ok(d(live));
+        script(all);
+    });
+    stage.answer((50, answers.0), (195, answers.1));
+    stage.propose_with("UPDATE_SL", &[("new_sl_proposed", price)]);
+    let result = stage.carry_out().await;
+    let placed = stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. }));
+    assert_eq!(result.executed, !placed.is_empty());
+    let quantity = placed.first().map(|asked| match asked {
+        Asked::Stop { quantity, .. } => *quantity,
+        _ => unreachable!(),
+    });
+    (stage, result.error.unwrap_or_default(), quantity)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_over_no_more_than_the_permits_and_the_position_allow() {
+    for (governor_says, p33_says, expected) in [
+        (governor("0.005"), p33("0.001", "0.0124"), "0.001"),
+        (governor("0.005"), p33("0.009", "0.0124"), "0.005"),
+        (GOVERNOR.to_owned(), p33("0.009", "0.0124"), "0.009"),
+        (GOVERNOR.to_owned(), p33("5", "0.0124"), "0.012"),
+    ] {
+        let (_, error, quantity) =
+            stop_at("64000.5", "0.0124", (&governor_says, &p33_says), |_| {}).await;
+        assert_eq!((error.as_str(), quantity), ("", Some(d(expected))));
+    }
+    let (_, error, quantity) = stop_at(
+        "64000.5",
+        "0.0124",
+        (GOVERNOR, &p33("0.0004", "0.0124")),
+        |_| {},
+    )
+    .await;
+    assert_eq!(
+        (error.as_str(), quantity),
+        ("quantity_not_orderable", None),
+        "too little for a stop is not rounded up"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_implausible_stop_is_refused_before_permits_are_taken_for_it() {
+    let mark = |price: &'static str| {
+        move |script: &mut Script| script.mark_price = (price != "none").then(|| d(price))
+    };
+    for (price, live, market, error) in [
+        // Long: below the market, and no more than a fifth of it.
+        ("64999.9", "0.0124", "65000", ""),
+        ("65000", "0.0124", "65000", "stop_wrong_side_of_market"),
+        ("65000.1", "0.0124", "65000", "stop_wrong_side_of_market"),
+        ("52000", "0.0124", "65000", ""),
+        ("51999.9", "0.0124", "65000", "stop_too_far_from_market"),
+        ("10", "0.0124", "65000", "stop_too_far_from_market"),
+        // Short: above it.
+        ("65000.1", "-0.0124", "65000", ""),
+        ("65000", "-0.0124", "65000", "stop_wrong_side_of_market"),
+        ("64999.9", "-0.0124", "65000", "stop_wrong_side_of_market"),
+        ("78000", "-0.0124", "65000", ""),
+        ("78000.1", "-0.0124", "65000", "stop_too_far_from_market"),
+        ("7e27", "-0.0124", "65000", "stop_too_far_from_market"),
+        // A market that nobody knows.
+        ("64000", "0.0124", "none", "stop_without_mark_price"),
+        ("64000", "0.0124", "0", "stop_without_mark_price"),
+    ] {
+        let what = format!("stop at {price} for {live} at {market}");
+        let says = (GOVERNOR, &*p33("0.008", live));
+        let (stage, told, quantity) = stop_at(price, live, says, mark(market)).await;
+        assert_eq!(
+            (told.as_str(), quantity.is_none()),
+            (error, !error.is_empty()),
+            "{what}"
+        );
+        let plan = &stage.plans()[0].id;
+        if !error.is_empty() {
+            tokio::time::sleep(ms(500)).await;
+            assert!(
+                stage.permits().holds(plan, "p33"),
+                "{what}: its permits were taken"
+            );
+        }
     }
 }
 

@@ -304,7 +304,7 @@ async fn a_moved_stop_adds_nothing_to_a_ledger_of_fills() {
         [
             "executed=True",
             "would_execute=False",
-            r#"steps_results=[{"step":"UPDATE_SL","status":"success","details":"stop 77 SELL at 64000.5; cancelled 76, still there 75","order_id":"77","side":"SELL","executed_qty":"0","reduce_only":true}]"#,
+            r#"steps_results=[{"step":"UPDATE_SL","status":"success","details":"stop 77 SELL 0.008 at 64000.5; cancelled 76, still there 75","order_id":"77","side":"SELL","executed_qty":"0","reduce_only":true}]"#,
             "error=",
         ]
     );

@@ -75,6 +75,7 @@ fn ordered(permit: &[u8], symbol: &str, step: &str, position: &str) -> Result<De
     let grant = answer.map_err(|block| block.code())?;
     let symbol: Symbol = symbol.parse().unwrap();
     let position = Position {
+        mark_price: None,
         amount: d(position),
         desk: Step(d(step)),
     };

@@ -29,6 +29,37 @@ fn sent(governor_qty: &str, safe_qty: &str, live: Decimal, rules: StepRules) -> 
     })
 }
 
+/// Plays one stop move and returns the quantity of the stop that was placed, if any.
+fn stop_placed(
+    governor_qty: &str,
+    safe_qty: &str,
+    (live, mark, trigger): (Decimal, Decimal, Decimal),
+    rules: StepRules,
+) -> Option<Decimal> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stage = Stage::new();
+        stage.venue().script(|script| {
+            script.position = Ok(live);
+            script.mark_price = Some(mark);
+            script.rules = rules;
+        });
+        let seen = live.to_string();
+        stage.answer((1, &governor(governor_qty)), (2, &p33(safe_qty, &seen)));
+        stage.propose_with("UPDATE_SL", &[("new_sl_proposed", &trigger.to_string())]);
+        stage.carry_out().await;
+        let placed = stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. }));
+        placed.first().map(|asked| match asked {
+            Asked::Stop { quantity, .. } => *quantity,
+            _ => unreachable!(),
+        })
+    })
+}
+
 /// What a reviewer's binary float stands for.
 fn meant(float: f64) -> Decimal {
     d(&format!("{float}")).round_sf(12).unwrap()
@@ -87,6 +118,38 @@ proptest! {
                 prop_assert!(allowed - quantity < step, "not a step is lost");
             }
             None => prop_assert!(allowed < step, "{} was allowed", allowed),
+        }
+    }
+
+    #[test]
+    fn a_stop_is_the_largest_multiple_of_the_step_that_everyone_allows_on_its_side_of_the_market(
+        governor_qty in prop_oneof![Just(None), quantity().prop_map(Some)],
+        safe_qty in quantity(),
+        live in position(),
+        step in step(),
+        mark in 1i64..1_000_000,
+        per_mille in 700i64..1300,
+    ) {
+        let governor = governor_qty.map_or_else(|| "0.0".into(), |qty| format!("{qty}"));
+        let mark = Decimal::new(mark, 1);
+        let trigger = mark * Decimal::new(per_mille, 3);
+        let rules = StepRules::step(&step.to_string());
+        let stop = stop_placed(&governor, &format!("{safe_qty}"), (live, mark, trigger), rules);
+        let allowed = governor_qty
+            .map(meant)
+            .into_iter()
+            .chain([meant(safe_qty), live.abs()])
+            .min()
+            .unwrap();
+        let guards = if live.is_sign_positive() { trigger < mark } else { trigger > mark };
+        let near = (trigger - mark).abs() * Decimal::from(5) <= mark;
+        match stop {
+            Some(quantity) => {
+                prop_assert!(guards && near, "a stop at {} in a market at {}", trigger, mark);
+                prop_assert!(quantity > Decimal::ZERO && quantity <= allowed);
+                prop_assert!(quantity % step == Decimal::ZERO && allowed - quantity < step);
+            }
+            None => prop_assert!(!guards || !near || allowed < step),
         }
     }
 

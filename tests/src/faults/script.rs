@@ -88,7 +88,7 @@ impl PlanScript {
         self.stop = Some(match self.symbol {
             "BTCUSDT" => format!("600{n}.0"),
             "ETHUSDT" => format!("30{n}.5"),
-            _ => format!("1{n}.25"),
+            _ => format!("13{}.25", n % 10),
         });
         self
     }

@@ -12,6 +12,7 @@ mod proposals;
 mod scenarios;
 mod sharing;
 mod starting;
+mod stops;
 mod topology;
 mod venue;
 mod watching;

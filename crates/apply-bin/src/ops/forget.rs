@@ -220,7 +220,7 @@ impl Seen {
 
 /// Whether this error of a final result says that nothing was sent to the venue. What is not known here is a no.
 fn surely_no_order(error: &str) -> bool {
-    const WHOLE: [&str; 16] = [
+    const WHOLE: [&str; 19] = [
         "", // a dry run
         "kill_switch_active",
         "no_position",
@@ -231,6 +231,9 @@ fn surely_no_order(error: &str) -> bool {
         "no_permitted_quantity",
         "quantity_not_orderable",
         "position_side_mismatch",
+        "stop_wrong_side_of_market",
+        "stop_too_far_from_market",
+        "stop_without_mark_price",
         "permit_store_unavailable",
         "permit_take_too_late",
         "permit_take_unanswered",

@@ -8,11 +8,11 @@ mod board;
 mod venue;
 
 pub(crate) use board::{FlakyBoard, FlakyJournal};
-pub(crate) use venue::{Asked, StepRules, Venue, filled, trace};
+pub(crate) use venue::{Asked, Script, StepRules, Venue, filled, trace};
 
 use apply_core::{
     ApplyLayer, ApplyResult, Clock, Event, GateSettings, Mode, Observer, Plan, Ports, Room,
-    Settings, Symbol, SymbolWorker, Worked, event::Level,
+    Settings, StopLimits, Symbol, SymbolWorker, Worked, event::Level,
 };
 use permit_gate::{AttemptId, MemoryStore, PlanId, Timer, WaitPolicy, trading};
 use rust_decimal::Decimal;
@@ -306,6 +306,7 @@ fn settings(instance: &str, mode: Mode) -> Settings {
         },
         mode,
         wait: WaitPolicy::default(),
+        stops: StopLimits::default(),
         dedupe_ttl: Duration::from_secs(21_600),
         room: Room::of(NonZeroUsize::new(100).unwrap()),
         attempt: AttemptId::new(instance).unwrap(),

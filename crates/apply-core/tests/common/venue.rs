@@ -33,6 +33,7 @@ pub(crate) enum Asked {
         symbol: Symbol,
         side: Side,
         trigger: Decimal,
+        quantity: Decimal,
     },
 }
 
@@ -41,6 +42,8 @@ pub(crate) struct Venue(Arc<Mutex<Script>>);
 
 pub(crate) struct Script {
     pub(crate) position: Result<Decimal, ExchangeError>,
+    /// The mark price it gives with the position.
+    pub(crate) mark_price: Option<Decimal>,
     pub(crate) rules: StepRules,
     /// How long it thinks about the position.
     pub(crate) thinks: Duration,
@@ -68,6 +71,7 @@ impl Venue {
     pub(crate) fn holding(position: &str) -> Self {
         Self(Arc::new(Mutex::new(Script {
             position: Ok(d(position)),
+            mark_price: Some(d("65000")),
             rules: StepRules::step("0.001"),
             thinks: Duration::ZERO,
             queue: Duration::ZERO,
@@ -165,7 +169,11 @@ impl Exchange for Venue {
             held: amount,
             rules: script.rules.clone(),
         };
-        Ok(Prepared::Fresh(Position { amount, desk }))
+        Ok(Prepared::Fresh(Position {
+            amount,
+            mark_price: script.mark_price,
+            desk,
+        }))
     }
 
     fn trace(&self, desk: &Desk) -> Option<OrderTrace> {
@@ -226,12 +234,14 @@ impl Exchange for Venue {
             symbol: stop.symbol().clone(),
             side: stop.side(),
             trigger: stop.trigger(),
+            quantity: stop.quantity(),
         };
         let placed = || {
             StopReplacement::Placed(StopPlaced {
                 order_id: "77".into(),
                 side: stop.side(),
                 trigger: stop.trigger(),
+                quantity: Some(stop.quantity()),
                 cancelled: vec!["76".into()],
                 left_over: vec!["75".into()],
             })

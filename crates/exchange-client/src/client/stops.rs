@@ -22,7 +22,7 @@ use crate::sent::{self, StopTrace};
 use crate::submission::{NotSent, NotSentReason, Rejection, Submission, Unknown};
 use crate::time::VenueTime;
 
-/// A protective stop to be put in place: over the whole of a position, on the venue's tick.
+/// A protective stop to be put in place: over the whole of a position or a part of it, on the venue's tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopIntent {
     id: ClientAlgoId,
@@ -30,6 +30,8 @@ pub struct StopIntent {
     closing: Closing,
     mode: PositionMode,
     quantity: Quantity,
+    /// The largest quantity the rules allow of the position.
+    whole: Quantity,
     trigger: TriggerPrice,
     working_type: WorkingType,
     sign_by: Option<VenueTime>,
@@ -68,16 +70,35 @@ impl StopIntent {
             .into());
         }
         let closing = position.closing(mode)?;
+        let whole = rules.cut_quantity(position.size())?;
         Ok(Self {
             id,
             symbol: position.symbol.clone(),
             closing,
             mode,
-            quantity: rules.cut_quantity(position.size())?,
+            quantity: whole,
+            whole,
             trigger: rules.round_trigger(trigger, closing.side)?,
             working_type: WorkingType::MarkPrice,
             sign_by: None,
         })
+    }
+
+    /// The same stop over no more than `at_most` (base asset), cut down to the rules' step. What of the position it does
+    /// not guard stays with the stops that do: see [`Client::replace_stop`].
+    ///
+    /// # Errors
+    /// [`StopError`] where the rules are another symbol's or allow no such quantity.
+    pub fn over(mut self, at_most: Decimal, rules: &SymbolRules) -> Result<Self, StopError> {
+        if rules.symbol != self.symbol {
+            return Err(CloseError::OtherSymbol {
+                symbol: self.symbol,
+                rules: rules.symbol.clone(),
+            }
+            .into());
+        }
+        self.quantity = rules.cut_quantity(at_most.min(self.whole.get()))?;
+        Ok(self)
     }
 
     /// The same stop watching another price.
@@ -145,7 +166,8 @@ pub enum StopReplacement {
         new: StopReport,
         /// The venue's numbers of the old stops that are gone.
         removed: Vec<u64>,
-        /// The venue's numbers of old stops that could not be cancelled and still guard beside the new one.
+        /// The venue's numbers of old stops that still guard beside the new one: they could not be cancelled, or without
+        /// them less of the position would be guarded than before.
         left_over: Vec<u64>,
     },
     /// The venue refused the new stop; the old ones are untouched.
@@ -210,7 +232,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 impl Client {
     /// Replaces the stops that guard a position by a new one: places the new one, waits until the venue confirms it, and
-    /// only then cancels the old ones. The position is never bare.
+    /// only then cancels the old ones. The position is never bare, and never guarded less than before: where the new stop
+    /// is over a part of it ([`StopIntent::over`]), an old one that guards the rest stays.
     ///
     /// Idempotent by the stop's id: where a stop of that id is already in place nothing is placed again, and only what is
     /// left of the old ones is removed. Take-profits, entry stops and stops of another position stay as they are.
@@ -272,10 +295,16 @@ impl Client {
         };
         self.inner.ledger.end_stop(&stop.id, true);
         let (mut removed, mut left_over) = (Vec::new(), Vec::new());
-        for old in open
+        let old_ones: Vec<&StopReport> = open
             .iter()
             .filter(|old| old.algo_id != new.algo_id && old.guards(&stop.closing))
-        {
+            .collect();
+        let mut guards = Guards::before(stop, &old_ones);
+        for old in old_ones {
+            if !guards.can_spare(old) {
+                left_over.push(old.algo_id);
+                continue;
+            }
             match self.cancel_stop(old.algo_id).await {
                 Ok(()) => removed.push(old.algo_id),
                 Err(error) => {
@@ -403,6 +432,50 @@ impl Client {
             }
         }
         last
+    }
+}
+
+/// How much of a position its stops guard, counted while one after the other goes.
+struct Guards {
+    whole: Decimal,
+    /// No less than this may be guarded at the end.
+    before: Decimal,
+    now: Decimal,
+}
+
+impl Guards {
+    /// With the new stop in place and every old one still there.
+    fn before(stop: &StopIntent, old_ones: &[&StopReport]) -> Self {
+        let whole = stop.whole.get();
+        let mut guards = Self {
+            whole,
+            before: Decimal::ZERO,
+            now: Decimal::ZERO,
+        };
+        let old = old_ones.iter().fold(Decimal::ZERO, |sum, old| {
+            sum.saturating_add(guards.share(old))
+        });
+        guards.before = old.min(whole);
+        guards.now = old.saturating_add(stop.quantity.get());
+        guards
+    }
+
+    /// Whether as much is guarded without this one; then it counts as gone.
+    fn can_spare(&mut self, old: &StopReport) -> bool {
+        let without = self.now - self.share(old);
+        let enough = without.min(self.whole) >= self.before;
+        if enough {
+            self.now = without;
+        }
+        enough
+    }
+
+    /// No less than nothing and no more than the whole.
+    fn share(&self, stop: &StopReport) -> Decimal {
+        match stop.quantity {
+            Some(quantity) if !stop.close_position => quantity.clamp(Decimal::ZERO, self.whole),
+            _ => self.whole,
+        }
     }
 }
 

@@ -217,3 +217,96 @@ async fn a_stop_in_hedge_mode_guards_its_own_leg_only() {
     assert_eq!(open.len(), 2);
     assert!(open.iter().all(|stop| stop.status == StopStatus::New));
 }
+
+/// What guards the position at the venue, as trigger and quantity.
+fn guarding(desk: &Desk) -> Vec<(String, String)> {
+    let open = desk.sim.handle().open_stops("BTCUSDT");
+    let told = |stop: &exchange_sim::OpenStop| {
+        let quantity = stop
+            .quantity
+            .map(|quantity| quantity.normalize().to_string());
+        (
+            stop.trigger_price.normalize().to_string(),
+            quantity.unwrap_or_else(|| "whole".into()),
+        )
+    };
+    open.iter().map(told).collect()
+}
+
+async fn replace_over(desk: &Desk, id: &str, trigger: &str, at_most: &str) -> (usize, usize) {
+    let stop = intent(desk, id, trigger).await;
+    let stop = stop.over(d(at_most), &desk.rules).unwrap();
+    let (_, removed, left_over) = replaced(desk.client.replace_stop(&stop).await);
+    (removed, left_over)
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(price, quantity): &(&str, &str)| ((*price).to_owned(), (*quantity).to_owned());
+    expected.iter().map(owned).collect()
+}
+
+#[tokio::test]
+async fn a_stop_over_a_part_leaves_the_rest_to_the_old_one() {
+    let desk = Desk::open().await;
+    replaced(replace(&desk, "whole-1", "60000").await);
+    // The old one still guards what the new one does not.
+    assert_eq!(
+        replace_over(&desk, "part-1", "61000", "0.001").await,
+        (0, 1)
+    );
+    assert_eq!(
+        guarding(&desk),
+        pairs(&[("60000", "0.0124"), ("61000", "0.001")])
+    );
+    // Parts do not pile up: one takes the place of the other.
+    assert_eq!(
+        replace_over(&desk, "part-2", "62000", "0.001").await,
+        (1, 1)
+    );
+    assert_eq!(
+        replace_over(&desk, "part-3", "62500", "0.002").await,
+        (1, 1)
+    );
+    assert_eq!(
+        guarding(&desk),
+        pairs(&[("60000", "0.0124"), ("62500", "0.002")])
+    );
+    // And one over everything takes the place of all.
+    replaced(replace(&desk, "whole-2", "63000").await);
+    assert_eq!(guarding(&desk), pairs(&[("63000", "0.0124")]));
+    assert_eq!(desk.sim.handle().times_left_bare(), 0);
+}
+
+#[tokio::test]
+async fn a_stop_over_a_part_where_nothing_guarded_is_the_only_one() {
+    let desk = Desk::open().await;
+    assert_eq!(
+        replace_over(&desk, "part-1", "61000", "0.00109").await,
+        (0, 0)
+    );
+    assert_eq!(
+        replace_over(&desk, "part-2", "61500", "0.004").await,
+        (1, 0)
+    );
+    // Less than before is guarded only with both.
+    assert_eq!(
+        replace_over(&desk, "part-3", "62000", "0.003").await,
+        (0, 1)
+    );
+    assert_eq!(
+        guarding(&desk),
+        pairs(&[("61500", "0.004"), ("62000", "0.003")])
+    );
+    let stop = intent(&desk, "part-4", "62000").await;
+    let too_small = stop.clone().over(d("0.00001"), &desk.rules);
+    assert!(
+        matches!(too_small, Err(StopError::Rules(_))),
+        "{too_small:?}"
+    );
+    let larger = stop.over(d("5"), &desk.rules).unwrap();
+    assert_eq!(
+        larger.quantity().get(),
+        d("0.0124"),
+        "never over more than the position"
+    );
+}

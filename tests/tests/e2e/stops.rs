@@ -1,0 +1,93 @@
+//! Stops: over no more than was allowed, and only where they guard. The judge is what waits at the venue.
+
+use crate::d;
+use apply_tests::{Entry, Stage, governor_permit};
+use std::collections::HashSet;
+
+const ALGO: &str = "/fapi/v1/algoOrder";
+
+/// Proposes a stop, writes permits for these quantities and waits for the result.
+async fn move_stop(stage: &Stage, price: &str, known: &mut HashSet<String>) -> Entry {
+    stage
+        .propose_with("BTCUSDT", "UPDATE_SL", &[("new_sl_proposed", price)])
+        .await;
+    let plan = stage.plan("BTCUSDT", known).await;
+    let id = plan.get("plan_id").to_owned();
+    let governor = governor_permit("BTCUSDT").replace("\"computed_qty\":0.0", "\"computed_qty\":5");
+    stage.govern(&id, &governor).await;
+    let brain = apply_tests::position_permit("BTCUSDT", "1.00004");
+    stage.allow(&id, &brain).await;
+    let result = stage.result_of(&id).await;
+    known.insert(id);
+    result
+}
+
+/// Trigger and quantity of everything that waits, oldest first.
+fn waiting(stage: &Stage) -> Vec<(String, String)> {
+    let text = |number: rust_decimal::Decimal| number.normalize().to_string();
+    let mut stops = stage.venue().open_stops("BTCUSDT");
+    stops.sort_by_key(|stop| stop.algo_id);
+    let told = stops.iter().map(|stop| {
+        let quantity = stop.quantity.map_or("whole".into(), text);
+        (text(stop.trigger_price), quantity)
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn a_stop_is_over_no_more_than_its_permits_allow() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    let mut known = HashSet::new();
+    for (price, cancelled) in [
+        ("61000", "no older stop cancelled"),
+        ("62000", "cancelled "),
+    ] {
+        let result = move_stop(&stage, price, &mut known).await;
+        assert_eq!((result.get("executed"), result.get("error")), ("True", ""));
+        let step = result.last_step();
+        let details = step["details"].as_str().unwrap();
+        assert!(details.contains(&format!("SELL 1 at {price}")), "{details}");
+        assert!(details.contains(cancelled), "{details}");
+        assert_eq!(step["executed_qty"], "0");
+        assert_eq!(waiting(&stage), [(price.to_owned(), "1".to_owned())]);
+    }
+    service.stopped_well().await;
+    assert_eq!(stage.venue().position("BTCUSDT"), d("12.4"));
+}
+
+#[tokio::test]
+async fn an_implausible_stop_never_leaves() {
+    let stage = Stage::open().await;
+    let service = stage
+        .service()
+        .env("APPLY_STOP_MAX_DISTANCE_PCT", "2.5")
+        .ready()
+        .await;
+    let mut known = HashSet::new();
+    // The market is at 64000, the position is long.
+    for (price, error) in [
+        ("64000", "stop_wrong_side_of_market"),
+        ("70000", "stop_wrong_side_of_market"),
+        ("62399.9", "stop_too_far_from_market"),
+        ("10", "stop_too_far_from_market"),
+    ] {
+        let result = move_stop(&stage, price, &mut known).await;
+        assert_eq!(
+            (result.get("decision"), result.get("error")),
+            ("BLOCKED", error),
+            "{price}"
+        );
+        let step = result.last_step();
+        let details = step["details"].as_str().unwrap();
+        assert!(
+            details.contains(price) && details.contains("64000"),
+            "{details}"
+        );
+    }
+    assert_eq!(stage.venue().request_count("POST", ALGO), 0);
+    let result = move_stop(&stage, "62400", &mut known).await;
+    assert_eq!(result.get("error"), "");
+    service.stopped_well().await;
+    assert_eq!(waiting(&stage), [("62400".to_owned(), "1".to_owned())]);
+}
