@@ -225,6 +225,8 @@ impl Scope {
         me.asked = false;
         (me.phase, me.step) = match (knows, heard) {
             (true, _) => (Phase::Close, Step::Claimed),
+            // Nobody can have claimed it under another generation.
+            (false, true) if server.older => (Phase::Order, Step::Asked),
             (false, true) => (Phase::Order, Step::Claimed),
             (false, false) => (Phase::Unheard, Step::Claimed),
         };

@@ -200,6 +200,15 @@ pub fn rows() -> Vec<Row> {
             &[P3],
         ),
         row(
+            "a question before an order whose plan is younger than the generation",
+            quiet(Rules {
+                ask_before_order: false,
+                ..fence
+            })
+            .forgets(1, all),
+            &[],
+        ),
+        row(
             "generation in note, take and ask-again (added)",
             quiet(Rules {
                 take_sees_generation: true,

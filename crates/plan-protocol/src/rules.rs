@@ -62,6 +62,8 @@ pub struct Rules {
     pub lost_claim_settled: bool,
     /// "Not executed" needs a question to the venue that counts (12).
     pub ask_before_no: bool,
+    /// The venue is asked before every order, not only where the plan is older than the generation.
+    pub ask_before_order: bool,
     /// Take and ask-again need the attempt's own entry, with the intent noted (13).
     pub take_sees_entry: bool,
     /// Take, note and ask-again compare the generation, too.
@@ -133,6 +135,7 @@ impl Rules {
         claim_journaled: false,
         lost_claim_settled: false,
         ask_before_no: false,
+        ask_before_order: true,
         take_sees_entry: false,
         take_sees_generation: false,
         take_sees_claim: false,
@@ -176,6 +179,7 @@ impl Rules {
         claim_journaled: true,
         lost_claim_settled: true,
         ask_before_no: true,
+        ask_before_order: true,
         take_sees_entry: true,
         take_sees_generation: false,
         take_sees_claim: false,

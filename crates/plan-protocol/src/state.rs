@@ -73,6 +73,8 @@ pub(crate) struct Server {
     pub(crate) generation: u8,
     /// Whether it was written under the run id that the server has now.
     pub(crate) this_run: bool,
+    /// Whether it was there before the plan was computed; only where a rule looks at it.
+    pub(crate) older: bool,
     pub(crate) claim: Who,
     pub(crate) entry: Who,
     pub(crate) noted: bool,
@@ -86,12 +88,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    const BYTES: usize = 10;
+    const BYTES: usize = 11;
 
     fn bytes(&self) -> [u8; Self::BYTES] {
         [
             self.generation,
             u8::from(self.this_run),
+            u8::from(self.older),
             self.claim as u8,
             self.entry as u8,
             u8::from(self.noted),
@@ -369,6 +372,7 @@ impl State {
                 Server {
                     generation: 1,
                     this_run: true,
+                    older: !rules.ask_before_order,
                     ..Server::default()
                 },
                 Server::default(),

@@ -50,6 +50,7 @@ impl Scope {
             Action::LoseGeneration => next.lose_key(|server| {
                 server.generation = 0;
                 server.this_run = false;
+                server.older = false;
             }),
             Action::SwitchOn => {
                 next.left.switch -= 1;
@@ -142,6 +143,7 @@ impl Scope {
 fn as_restored(copy: Option<Server>) -> Server {
     Server {
         this_run: false,
+        older: false,
         ..copy.unwrap_or_default()
     }
 }
