@@ -223,10 +223,11 @@ impl Scope {
         me.since = 0;
         me.wait = 0;
         me.asked = false;
+        me.sure = server.older && !rules.ask_before_early_no && !knows;
         (me.phase, me.step) = match (knows, heard) {
             (true, _) => (Phase::Close, Step::Claimed),
             // Nobody can have claimed it under another generation.
-            (false, true) if server.older => (Phase::Order, Step::Asked),
+            (false, true) if server.older && !rules.ask_before_order => (Phase::Order, Step::Asked),
             (false, true) => (Phase::Order, Step::Claimed),
             (false, false) => (Phase::Unheard, Step::Claimed),
         };
@@ -600,7 +601,7 @@ impl Scope {
         let me = &mut s.instances[i];
         me.phase = Phase::Close;
         me.wait = 0;
-        me.asked |= !self.rules.ask_before_no;
+        me.asked |= !self.rules.ask_before_no || me.sure;
         Some(())
     }
 

@@ -31,6 +31,8 @@ pub struct Forgetting {
     pub entry: bool,
     /// The generation alone is lost.
     pub generation: bool,
+    /// Claim and final mark come to the end of their time, long after the plan's last order.
+    pub expiry: bool,
 }
 
 impl Forgetting {
@@ -42,6 +44,7 @@ impl Forgetting {
         claim: false,
         entry: false,
         generation: false,
+        expiry: false,
     };
     /// `FLUSHALL` alone.
     pub const FLUSH: Self = Self {
@@ -63,6 +66,11 @@ impl Forgetting {
         claim: true,
         entry: true,
         generation: true,
+        ..Self::NONE
+    };
+    /// The end of the time of claim and mark alone.
+    pub const EXPIRY: Self = Self {
+        expiry: true,
         ..Self::NONE
     };
     /// Everything that may happen to one server.
@@ -217,6 +225,8 @@ pub enum Action {
     LoseEntry,
     /// One key is lost.
     LoseGeneration,
+    /// Claim and final mark expire.
+    Expire,
     /// The switch in the store is turned on, at the master.
     SwitchOn,
     /// It is turned off again, by a value that says so.
@@ -349,6 +359,7 @@ impl Model for Scope {
                 (may.failover, Action::Failover),
                 (may.claim && keys, Action::LoseClaim),
                 (may.entry && keys, Action::LoseEntry),
+                (may.expiry, Action::Expire),
                 (may.generation && keys, Action::LoseGeneration),
             ];
             actions.extend(

@@ -200,13 +200,31 @@ pub fn rows() -> Vec<Row> {
             &[P3],
         ),
         row(
-            "a question before an order whose plan is younger than the generation",
+            "a question about a plan that is younger than the generation",
             quiet(Rules {
                 ask_before_order: false,
+                ask_before_early_no: false,
                 ..fence
             })
-            .forgets(1, all),
+            .forgets(
+                1,
+                Forgetting {
+                    expiry: true,
+                    ..all
+                },
+            ),
             &[],
+        ),
+        row(
+            "the same, of any age",
+            quiet(Rules {
+                ask_before_order: false,
+                ask_before_early_no: false,
+                old_plans_in_doubt: false,
+                ..fence
+            })
+            .forgets(1, Forgetting::EXPIRY),
+            &[P3],
         ),
         row(
             "generation in note, take and ask-again (added)",

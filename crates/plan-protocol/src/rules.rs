@@ -64,6 +64,10 @@ pub struct Rules {
     pub ask_before_no: bool,
     /// The venue is asked before every order, not only where the plan is older than the generation.
     pub ask_before_order: bool,
+    /// The same before "not executed", for whoever claimed the plan and gives it up.
+    pub ask_before_early_no: bool,
+    /// A plan so old that its claim and mark may have expired counts as older than the generation.
+    pub old_plans_in_doubt: bool,
     /// Take and ask-again need the attempt's own entry, with the intent noted (13).
     pub take_sees_entry: bool,
     /// Take, note and ask-again compare the generation, too.
@@ -136,6 +140,8 @@ impl Rules {
         lost_claim_settled: false,
         ask_before_no: false,
         ask_before_order: true,
+        ask_before_early_no: true,
+        old_plans_in_doubt: true,
         take_sees_entry: false,
         take_sees_generation: false,
         take_sees_claim: false,
@@ -180,6 +186,8 @@ impl Rules {
         lost_claim_settled: true,
         ask_before_no: true,
         ask_before_order: true,
+        ask_before_early_no: true,
+        old_plans_in_doubt: true,
         take_sees_entry: true,
         take_sees_generation: false,
         take_sees_claim: false,

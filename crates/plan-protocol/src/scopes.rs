@@ -33,7 +33,7 @@ const LAG: Times = Times {
 };
 
 /// Those that every test run walks.
-pub const fn small() -> [Named; 11] {
+pub const fn small() -> [Named; 12] {
     let fence = Scope::quiet(Rules::FENCE);
     [
         named(
@@ -70,6 +70,13 @@ pub const fn small() -> [Named; 11] {
         named(
             "one key lost, a crash",
             fence.forgets(1, Forgetting::ONE_KEY).crashes(1),
+        ),
+        named(
+            "claim and mark expire, a crash, a lost answer",
+            fence
+                .forgets(1, Forgetting::EXPIRY)
+                .crashes(1)
+                .lost_answers(1),
         ),
         named("FLUSHALL twice", fence.forgets(2, Forgetting::FLUSH)),
         named(

@@ -204,6 +204,8 @@ pub(crate) struct Instance {
     pub(crate) confirmed: u8,
     /// Since the claim, or since the request for it was sent.
     pub(crate) since: u8,
+    /// Its plan is younger than the generation it was claimed in; only where a rule looks at it.
+    pub(crate) sure: bool,
     /// It has read that the switch is on and not since that it is off.
     pub(crate) seen_on: bool,
     /// Its stamp came too late after the switch.
@@ -211,7 +213,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    const BYTES: usize = 15;
+    const BYTES: usize = 16;
 
     pub(crate) fn new(rules: &Rules, times: &Times) -> Self {
         Self {
@@ -229,6 +231,7 @@ impl Instance {
             yes: 0,
             confirmed: 0,
             since: 0,
+            sure: false,
             seen_on: false,
             late: false,
         }
@@ -262,6 +265,7 @@ impl Instance {
             self.yes,
             self.confirmed,
             self.since,
+            u8::from(self.sure),
             u8::from(self.seen_on),
             u8::from(self.late),
         ]
@@ -290,6 +294,9 @@ impl Instance {
         );
         if !waits {
             self.wait = 0;
+        }
+        if !matches!(self.phase, Phase::Order | Phase::Unheard) {
+            self.sure = false;
         }
         if self.phase != Phase::Stamped {
             self.late = false;
@@ -372,7 +379,7 @@ impl State {
                 Server {
                     generation: 1,
                     this_run: true,
-                    older: !rules.ask_before_order,
+                    older: !rules.ask_before_order || !rules.ask_before_early_no,
                     ..Server::default()
                 },
                 Server::default(),

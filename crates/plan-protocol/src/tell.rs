@@ -31,6 +31,7 @@ pub(crate) fn sentence(
         Action::LoseClaim => "the store loses the claim alone".into(),
         Action::LoseEntry => "the store loses the open entry alone".into(),
         Action::LoseGeneration => "the store loses the generation alone".into(),
+        Action::Expire => "claim and final mark expire".into(),
         Action::SwitchOn => "the switch in the store is turned on".into(),
         Action::SwitchOff => "the switch is turned off, by a value that says so".into(),
         Action::LayFile => "the kill-switch file is laid".into(),

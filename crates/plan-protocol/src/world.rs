@@ -52,6 +52,18 @@ impl Scope {
                 server.this_run = false;
                 server.older = false;
             }),
+            Action::Expire => {
+                let open = next.master().entry != Who::Nobody;
+                if open || next.flights.iter().any(|flight| flight.left > 0) {
+                    return None;
+                }
+                next.forget(|_, server| {
+                    server.claim = Who::Nobody;
+                    server.mark = Word::None;
+                    // A rule that knows how long marks last counts the plan as older from now on.
+                    server.older &= !self.rules.old_plans_in_doubt;
+                });
+            }
             Action::SwitchOn => {
                 next.left.switch -= 1;
                 next.on_for = 0;
