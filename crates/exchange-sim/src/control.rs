@@ -275,6 +275,8 @@ fn state(handle: &SimHandle) -> Value {
         "wallet": account.map(|account| account.wallet_balance().to_string()),
         "prices": prices,
         "positions": positions,
+        "open_orders": account.map_or(0, |account| account.open_orders_count()),
+        "open_stops": account.map_or(0, |account| account.open_stops_count()),
         "orders": state.orders.total(),
         "orders_dropped": state.orders.dropped(),
         "times_left_bare": account.map_or(0, |account| account.times_left_bare()),

@@ -140,6 +140,9 @@ async fn account_and_market_replies_have_the_recorded_fields() {
             .collect()
     };
     assert_eq!(names(&info["symbols"][0]), names(&body("ei_btcusdt")));
+    for list in ["orderTypes", "timeInForce"] {
+        assert_eq!(info["symbols"][0][list], body("ei_btcusdt")[list]);
+    }
     let surprised = start(SimConfig::default().unknown_filter()).await;
     let info = get(&surprised, "/fapi/v1/exchangeInfo").await.json();
     assert_eq!(names(&info["symbols"][0]).len(), 8);

@@ -396,6 +396,14 @@ impl Account {
         self.positions.held()
     }
 
+    pub(crate) fn open_orders_count(&self) -> usize {
+        self.book.open().count()
+    }
+
+    pub(crate) fn open_stops_count(&self) -> usize {
+        self.algos.open().count()
+    }
+
     pub(crate) fn is_in_hedge_mode(&self) -> bool {
         self.hedge_mode
     }
