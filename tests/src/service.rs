@@ -214,6 +214,23 @@ impl Service {
         self.child.id()
     }
 
+    /// The most memory it has had at any moment, in KiB.
+    pub fn peak_memory(&self) -> u64 {
+        self.of_status("VmHWM:")
+    }
+
+    /// A figure of its process's status, in KiB.
+    fn of_status(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().unwrap_or_default());
+        let status = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {status}"))
+    }
+
     /// Whether it has ended.
     pub fn is_over(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))

@@ -2,6 +2,7 @@
 //! simulated venue, whose order log is the judge.
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod crowd;
 mod ending;
 mod flood;
