@@ -2,8 +2,11 @@
 
 pub(crate) mod ask;
 mod hosts;
+mod server;
+mod shared;
 
 pub(crate) use hosts::Hosts;
+pub(crate) use shared::Shared;
 
 use crate::exit::Failure;
 use axum::{
@@ -15,7 +18,13 @@ use axum::{
     routing::get,
 };
 use std::{future::Future, net::SocketAddr};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections take it over from the listening socket.
+const SEND_BUFFER: u32 = 128 * 1024;
+
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 256;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -25,7 +34,15 @@ pub(crate) async fn listen(
     variable: &str,
 ) -> Result<(TcpListener, SocketAddr), Failure> {
     let taken = async {
-        let listener = TcpListener::bind(wanted).await?;
+        let socket = match wanted.is_ipv4() {
+            true => TcpSocket::new_v4(),
+            false => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Of what a slow reader was sent the system holds so much, and not megabytes.
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(wanted)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
@@ -52,15 +69,15 @@ pub(crate) trait Page: Clone + Send + Sync + 'static {
     }
 }
 
-/// Serves until `stop` resolves and open requests are answered. Whoever asks under a name that is
-/// not among `hosts` is turned away.
+/// Serves until `stop` resolves, and two seconds longer whoever is being answered then. Whoever asks
+/// under a name that is not among `hosts` is turned away.
 pub(crate) async fn serve<P: Page>(
     listener: TcpListener,
     hosts: Hosts,
     metrics: P,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Failure> {
-    serve_with(listener, hosts, metrics, Router::new(), stop).await
+) {
+    serve_with(listener, hosts, metrics, Router::new(), stop).await;
 }
 
 /// The same with other routes beside it.
@@ -70,18 +87,19 @@ pub(crate) async fn serve_with<P: Page>(
     metrics: P,
     more: Router,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Failure> {
+) {
+    let shared = Shared::default();
     let app = Router::new()
-        .route("/metrics", get(page::<P>))
+        .route(
+            "/metrics",
+            get(move |State(metrics): State<P>| page(shared.clone(), metrics)),
+        )
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready::<P>))
         .with_state(metrics)
         .merge(more)
         .layer(from_fn_with_state(hosts, hosts::guard));
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stop)
-        .await
-        .map_err(|error| Failure::unavailable(format!("the metrics page broke down: {error}")))
+    server::serve(listener, app, server::LIMITS, stop).await;
 }
 
 async fn ready<P: Page>(State(page): State<P>, RawQuery(query): RawQuery) -> (StatusCode, String) {
@@ -96,6 +114,7 @@ async fn ready<P: Page>(State(page): State<P>, RawQuery(query): RawQuery) -> (St
     (code, parts + word)
 }
 
-async fn page<P: Page>(State(metrics): State<P>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, OPENMETRICS)], metrics.render())
+async fn page<P: Page>(shared: Shared, metrics: P) -> impl IntoResponse {
+    let page = shared.get(move || metrics.render()).await;
+    ([(CONTENT_TYPE, OPENMETRICS)], page)
 }

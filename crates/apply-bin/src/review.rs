@@ -108,7 +108,11 @@ impl Reviewers {
         let mut tasks = JoinSet::new();
         let until = stop.clone().cancelled_owned();
         let hosts = http::Hosts::new(&config.http_hosts);
-        tasks.spawn(http::serve(listener, hosts, metrics.clone(), until));
+        let page = http::serve(listener, hosts, metrics.clone(), until);
+        tasks.spawn(async {
+            page.await;
+            Ok(())
+        });
         for reviewer in reviewers {
             let crew = Crew {
                 name: reviewer.name(),

@@ -95,6 +95,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         &live,
     );
     let health = Health::default();
+    // The page lasts as long as plans do: `halt` asks it for orders that are on their way.
+    let page_stop = CancellationToken::new();
     let page = tokio::spawn(http::serve_with(
         listener,
         http::Hosts::new(&config.http_hosts),
@@ -103,8 +105,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
             health: health.clone(),
             live: live.clone(),
         },
-        page::routes(&live, stop.clone()),
-        stop.clone().cancelled_owned(),
+        page::routes(&live, page_stop.clone()),
+        page_stop.clone().cancelled_owned(),
     ));
     let venue = Venue::new(client.clone());
 
@@ -134,7 +136,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         permits: Some(permits),
         venue: client,
     };
-    tokio::spawn(page::watch(parts, live, stop.clone()));
+    tokio::spawn(page::watch(parts, live, page_stop.clone()));
     let recovered = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
         () = stop.cancelled() => return Ok(()),
@@ -174,7 +176,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     // The lease is renewed until the last plan has ended. A panic in there was told by itself.
     upkeep_stop.cancel();
     let _ = upkeep.await;
-    // Its own end follows from the same signal.
+    // Bounded, whatever clients do.
+    page_stop.cancel();
     let _ = page.await;
     drained.unwrap_or_else(|_| {
         let left = tasks.len();

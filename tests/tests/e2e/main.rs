@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod clients;
 mod crowd;
 mod ending;
 mod flood;

@@ -32,7 +32,7 @@ const STATUSES: [&str; 2] = ["success", "error"];
 pub(super) struct BySymbol(Arc<Mutex<BTreeMap<Symbol, Row>>>);
 
 /// In the order of [`DECISIONS`], [`STEPS`] and [`STATUSES`].
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Row {
     plans: [u64; DECISIONS.len()],
     executes: [[u64; STATUSES.len()]; STEPS.len()],
@@ -81,7 +81,8 @@ impl BySymbol {
 
 impl Collector for BySymbol {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let rows = self.lock();
+        // Copied: whoever counts must not wait until ten thousand symbols are written out.
+        let rows = self.lock().clone();
         let help = "Plans, by decision";
         let mut plans = encoder.encode_descriptor("plan", help, None, MetricType::Counter)?;
         for (symbol, row) in rows.iter() {

@@ -239,18 +239,18 @@
       for (const kept of [rows, cards]) { kept.get(oldest)?.remove(); kept.delete(oldest); }
     }
   }
-  function onSnapshot(all) {
+  function onSnapshot({ value: all }) {
     const restarted = model.instance && model.instance !== all.vitals.instance;
     model.instance = all.vitals.instance;
     model.keep = all.keep;
     const open = new Set([...rows].filter(([, row]) => row.open).map(([id]) => id));
-    for (const map of [model.plans, model.symbols, rows, cards]) map.clear();
+    for (const map of [model.plans, rows, cards]) map.clear();
+    if (restarted) model.symbols.clear();
     $("plans").replaceChildren();
     $("waits").replaceChildren();
     $("no-plans").hidden = false;
     for (const plan of all.plans) model.plans.set(plan.id, plan);
     for (const plan of model.plans.values()) { showPlan(plan, false); showWait(plan); rows.get(plan.id).open = open.has(plan.id); }
-    for (const symbol of all.symbols) model.symbols.set(symbol.symbol, symbol);
     if (!model.plans.size) { say($("waiting-count"), "0"); $("no-waits").hidden = false; }
     showVitals(all.vitals);
     showSymbols();
@@ -276,6 +276,7 @@
   const handlers = {
     snapshot: onSnapshot,
     plan: ({ value }) => onPlan(value),
+    symbols: ({ value }) => { for (const symbol of value) model.symbols.set(symbol.symbol, symbol); showSymbols(); },
     symbol: ({ value }) => { model.symbols.set(value.symbol, value); showSymbols(); },
     vitals: ({ value }) => showVitals(value),
     waits: ({ value }) => showWaits(value),

@@ -1,23 +1,24 @@
-//! Server-sent events: everything first, then every change.
+//! Server-sent events: everything first, then every change. A browser that lost its connection comes
+//! again by itself and begins with everything.
 
 use super::state::{Live, Message};
+use apply_core::Symbol;
 use axum::{
-    http::StatusCode,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, Sse},
-    },
+    body::Body,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
 };
-use futures_util::stream;
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::sync::{Semaphore, broadcast};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::{convert::Infallible, sync::Arc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 /// Browsers that may listen at the same time.
 const SUBSCRIBERS: usize = 32;
 
-/// When a browser that lost its connection comes back.
-const RETRY: Duration = Duration::from_secs(1);
+/// A browser that lost its connection comes back after a second.
+const RETRY: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
 /// Who may listen, and until when.
 #[derive(Debug, Clone)]
@@ -44,28 +45,47 @@ impl Desk {
             return (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
         };
         let (snapshot, news) = self.live.subscribe();
-        let stop = self.stop.clone();
-        let first = to_event(&snapshot).retry(RETRY);
-        // The seat is held by the stream and free again when the browser is gone.
-        let state = (Some(first), news, stop, seat);
-        let events = stream::unfold(state, |(first, mut news, stop, seat)| async move {
-            let event = match first {
-                Some(first) => first,
-                None => to_event(&next(&mut news, &stop).await?),
-            };
-            Some((Ok::<_, Infallible>(event), (None, news, stop, seat)))
+        let listener = Listener {
+            snapshot: Some(snapshot),
+            symbols: Some(None),
+            news,
+            live: self.live.clone(),
+            stop: self.stop.clone(),
+            _seat: seat,
+        };
+        let messages = stream::unfold(listener, |mut listener| async {
+            Some((listener.next().await?.0, listener))
         });
-        Sse::new(events).into_response()
+        let messages = stream::iter([RETRY]).chain(messages);
+        let messages = messages.map(Ok::<_, Infallible>);
+        let kind = [(CONTENT_TYPE, "text/event-stream")];
+        (kind, Body::from_stream(messages)).into_response()
     }
 }
 
-async fn next(
-    news: &mut broadcast::Receiver<Message>,
-    stop: &CancellationToken,
-) -> Option<Message> {
-    stop.run_until_cancelled(news.recv()).await?.ok()
+/// One browser, and what it has still to be told.
+struct Listener {
+    snapshot: Option<Message>,
+    /// The symbols after this one; `None` once all are told.
+    symbols: Option<Option<Symbol>>,
+    news: broadcast::Receiver<Message>,
+    live: Live,
+    stop: CancellationToken,
+    /// Free again when the browser is gone.
+    _seat: OwnedSemaphorePermit,
 }
 
-fn to_event(message: &Message) -> Event {
-    Event::default().event(message.event).data(&*message.data)
+impl Listener {
+    async fn next(&mut self) -> Option<Message> {
+        if let Some(snapshot) = self.snapshot.take() {
+            return Some(snapshot);
+        }
+        if let Some(last) = self.symbols.take()
+            && let Some((piece, last)) = self.live.symbols_after(last.as_ref())
+        {
+            self.symbols = Some(Some(last));
+            return Some(piece);
+        }
+        self.stop.run_until_cancelled(self.news.recv()).await?.ok()
+    }
 }

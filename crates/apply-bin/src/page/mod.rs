@@ -17,6 +17,7 @@ pub(crate) use state::Live;
 pub(crate) use view::Leaving;
 pub(crate) use vitals::{Parts, Vitals, watch};
 
+use crate::http::Shared;
 use axum::{
     Router,
     extract::Request,
@@ -53,6 +54,7 @@ pub(crate) fn routes(live: &Live, stop: CancellationToken) -> Router {
         let live = live.clone();
         get(move || async move { file("application/json", read(&live)) })
     };
+    let (shared, all) = (Shared::default(), live.clone());
     let health = live.clone();
     Router::new()
         .route("/", asset("text/html; charset=utf-8", HTML))
@@ -61,12 +63,17 @@ pub(crate) fn routes(live: &Live, stop: CancellationToken) -> Router {
         .route("/icon.svg", asset("image/svg+xml", ICON))
         .route("/events", get(move || async move { desk.subscribe() }))
         .route("/api/status.json", api(|live| state::json(&live.vitals())))
-        .route("/api/symbols.json", api(Live::symbols))
+        .route("/api/symbols.json", get(move || symbols(shared, all)))
         .route("/api/plans.json", api(Live::plans))
         .route("/api/waits.json", api(Live::waits))
         .route(LEAVING, api(Live::leaving))
         .route("/healthz", get(move || async move { healthz(&health) }))
         .layer(from_fn(with_care))
+}
+
+/// Of ten thousand symbols it is megabytes: readers share it.
+async fn symbols(shared: Shared, live: Live) -> impl IntoResponse {
+    file("application/json", shared.get(move || live.symbols()).await)
 }
 
 /// The status once more, with a code that a load balancer or a script can act on: 200 while the

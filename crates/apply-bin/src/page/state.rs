@@ -6,10 +6,12 @@ use super::view::{
 };
 use super::vitals::{Light, Vitals};
 use apply_core::{ApplyResult, Event, Observer, Plan, Symbol, event::Abandoned};
+use bytes::Bytes;
 use permit_gate::PlanId;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,6 +19,9 @@ use tokio::sync::broadcast;
 
 /// Plans that are remembered. What is left over goes, those first that are over.
 const PLANS: usize = 100;
+
+/// Symbols that are sent to a browser at a time.
+const PIECE: usize = 500;
 
 /// Messages that a subscriber may lag behind before it is dropped and has to come again.
 const LAG: usize = 256;
@@ -34,11 +39,21 @@ struct Shared {
     news: broadcast::Sender<Message>,
 }
 
-/// One message to the browsers: an event's name and its JSON.
+/// One message to the browsers, as it is sent: all who listen share it.
 #[derive(Debug, Clone)]
-pub(super) struct Message {
-    pub(super) event: &'static str,
-    pub(super) data: Arc<str>,
+pub(super) struct Message(pub(super) Bytes);
+
+impl Message {
+    /// An event of this name with this value, as JSON without line breaks.
+    fn of<T: Serialize>(event: &'static str, value: &T) -> Self {
+        #[derive(Serialize)]
+        struct Envelope<'a, T> {
+            now: u64,
+            value: &'a T,
+        }
+        let data = json(&Envelope { now: now(), value });
+        Self(format!("event: {event}\ndata: {data}\n\n").into())
+    }
 }
 
 #[derive(Debug)]
@@ -84,10 +99,21 @@ impl Live {
         }))
     }
 
-    /// All there is now, and everything that comes after it: nothing falls between the two.
+    /// All there is now but the symbols, and everything that comes after it: nothing falls between the two.
     pub(super) fn subscribe(&self) -> (Message, broadcast::Receiver<Message>) {
         let model = self.lock();
         (model.snapshot(), self.0.news.subscribe())
+    }
+
+    /// The next symbols after this one, and the last of them. In pieces: whoever takes them slowly holds
+    /// one piece, not ten thousand symbols. What changes meanwhile is told besides.
+    pub(super) fn symbols_after(&self, symbol: Option<&Symbol>) -> Option<(Message, Symbol)> {
+        let model = self.lock();
+        let from = symbol.map_or(Bound::Unbounded, Bound::Excluded);
+        let piece = model.symbols.range((from, Bound::Unbounded)).take(PIECE);
+        let views: Vec<&SymbolView> = piece.clone().map(|(_, view)| view).collect();
+        let (last, _) = piece.last()?;
+        Some((Message::of("symbols", &views), last.clone()))
     }
 
     pub(super) fn vitals(&self) -> Vitals {
@@ -147,20 +173,8 @@ impl Live {
         if self.0.news.receiver_count() == 0 {
             return;
         }
-        #[derive(Serialize)]
-        struct Envelope<'a, T> {
-            now: u64,
-            value: &'a T,
-        }
-        let data = json(&Envelope {
-            now: now(),
-            value: what(),
-        });
         // The last one may have left meanwhile.
-        let _ = self.0.news.send(Message {
-            event,
-            data: data.into(),
-        });
+        let _ = self.0.news.send(Message::of(event, what()));
     }
 
     fn plan(&self, plan: &Plan, change: impl FnOnce(&mut PlanView)) {
@@ -328,25 +342,20 @@ impl Model {
     fn snapshot(&self) -> Message {
         #[derive(Serialize)]
         struct Snapshot<'a> {
-            now: u64,
             keep: usize,
             vitals: &'a Vitals,
-            symbols: Vec<&'a SymbolView>,
             plans: &'a VecDeque<PlanView>,
             waits: &'a Waits,
         }
-        let data = json(&Snapshot {
-            now: now(),
-            keep: PLANS,
-            vitals: &self.vitals,
-            symbols: self.symbols.values().collect(),
-            plans: &self.plans,
-            waits: &self.waits,
-        });
-        Message {
-            event: "snapshot",
-            data: data.into(),
-        }
+        Message::of(
+            "snapshot",
+            &Snapshot {
+                keep: PLANS,
+                vitals: &self.vitals,
+                plans: &self.plans,
+                waits: &self.waits,
+            },
+        )
     }
 }
 
@@ -439,13 +448,35 @@ mod tests {
         let first = plan(1);
         live.observe(&Event::PlanPublished { plan: &first });
         let (snapshot, mut news) = live.subscribe();
-        assert_eq!(snapshot.event, "snapshot");
-        assert!(snapshot.data.contains(first.id.as_str()));
+        let snapshot = text(&snapshot);
+        assert!(
+            snapshot.starts_with("event: snapshot\ndata: {"),
+            "{snapshot}"
+        );
+        assert!(snapshot.contains(first.id.as_str()) && snapshot.ends_with("}\n\n"));
         finish(&live, &first);
         let next = news.try_recv().unwrap();
-        assert_eq!(next.event, "plan");
-        assert!(next.data.contains(r#""error":"why""#), "{}", next.data);
+        let next = text(&next);
+        assert!(next.starts_with("event: plan\n"), "{next}");
+        assert!(next.contains(r#""error":"why""#), "{next}");
         assert!(news.try_recv().is_err(), "one change, one message");
+    }
+
+    fn text(message: &Message) -> &str {
+        std::str::from_utf8(&message.0).unwrap()
+    }
+
+    #[test]
+    fn every_symbol_is_in_one_of_the_pieces() {
+        let names = (0..2 * PIECE + 1).map(|n| format!("S{n}USDT").parse().unwrap());
+        let names: Vec<Symbol> = names.collect();
+        let live = Live::new(&names, Vitals::default());
+        let (mut seen, mut last) = (0, None);
+        while let Some((piece, to)) = live.symbols_after(last.as_ref()) {
+            seen += text(&piece).matches(r#""symbol":"#).count();
+            last = Some(to);
+        }
+        assert_eq!(seen, names.len());
     }
 
     #[test]
