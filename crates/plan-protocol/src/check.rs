@@ -66,19 +66,22 @@ impl fmt::Display for Trace {
         let Some(mut state) = first.first().copied() else {
             return Ok(());
         };
-        // A state stands for itself and for the one with the names exchanged: the story keeps them.
-        let mut exchanged = false;
+        // A state stands for itself and for those with the names exchanged: the story keeps them.
+        let mut names = ['A', 'B', 'C'];
         for (number, (action, _)) in self.steps.iter().enumerate() {
-            let Some((next, swapped)) = self.scope.step(&state, *action) else {
+            let Some((next, places)) = self.scope.step(&state, *action) else {
                 return writeln!(f, "   (this step cannot be told)");
             };
             writeln!(
                 f,
                 "  {:>2}. {}",
                 number + 1,
-                tell::sentence(&state, *action, &next, exchanged, swapped)
+                tell::sentence(&state, *action, &next, &names, &places)
             )?;
-            exchanged ^= swapped;
+            let before = names;
+            for (i, place) in places.iter().enumerate() {
+                names[*place] = before[i];
+            }
             state = next;
         }
         Ok(())

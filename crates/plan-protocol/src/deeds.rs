@@ -3,7 +3,9 @@
 use crate::{
     model::{Action, Deed, Scope},
     rules::{Confirm, Loser},
-    state::{Flight, Instance, Journal, NOT_HEARD, Phase, State, Step, Switch, Who, Word},
+    state::{
+        Flight, INSTANCES, Instance, Journal, NOT_HEARD, Phase, State, Step, Switch, Who, Word,
+    },
 };
 
 impl Scope {
@@ -12,7 +14,7 @@ impl Scope {
         let s = &mut next;
         match (state.instances[i].phase, deed) {
             (Phase::Down, Deed::Start) => self.start(s, i),
-            (Phase::Down, _) => None,
+            (Phase::Down | Phase::Absent, _) => None,
             (_, Deed::Crash) => self.crash(s, i),
             (_, Deed::Move) => self.follow(s, i),
             (_, Deed::Hear) => self.hear(s, i),
@@ -590,7 +592,7 @@ impl Scope {
         };
         s.late_order |= me.late;
         if flight.left > 0 {
-            // Two are enough: the journal knows a plan that was ordered, and no instance orders twice.
+            // One for each is enough: the journal knows a plan that was ordered.
             *s.flights.iter_mut().find(|flight| flight.left == 0)? = flight;
         }
         Some(())
@@ -774,10 +776,14 @@ impl Scope {
     /// Nothing is left that has to happen: everybody is up and idle, or waits for something that need
     /// not come.
     pub(crate) fn at_rest(&self, s: &State) -> bool {
-        let idle = s.instances.iter().all(|i| i.phase == Phase::Idle);
+        let idle = s
+            .instances
+            .iter()
+            .all(|i| matches!(i.phase, Phase::Idle | Phase::Absent));
         let flying = s.flights.iter().any(|flight| flight.left > 0);
         // Others adopt an entry only once its owner's lease is gone.
-        let waits = matches!(s.master().entry, Who::Nobody | Who::LeftByA | Who::LeftByB);
+        let entry = s.master().entry;
+        let waits = entry == Who::Nobody || (0..INSTANCES).any(|i| entry == Who::left_by(i));
         (idle && s.master == 0 && !flying && waits) || self.is_stuck(s)
     }
 
@@ -794,7 +800,7 @@ impl Scope {
             }
             _ => true,
         };
-        !(0..2u8).any(|i| {
+        !(0..INSTANCES as u8).any(|i| {
             let deeds = Deed::of(s.instances[usize::from(i)].phase);
             deeds.iter().any(|deed| {
                 must(usize::from(i), *deed) && self.step(s, Action::Do(i, *deed)).is_some()

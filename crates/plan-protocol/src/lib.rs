@@ -1,8 +1,8 @@
-//! A model of the plan protocol: claim, note, take, stamp, order, settle, publish and adopt, by two
-//! instances with a journal each, on a store that forgets.
+//! A model of the plan protocol: claim, note, take, stamp, order, settle, publish and adopt, by two or
+//! three instances with a journal each, on a store that forgets.
 //!
 //! Nothing here runs the service's code; the gate's own model does that for the gate. Here the rules of
-//! the protocol are data ([`Rules`]), and stateright walks every state that two instances, the store,
+//! the protocol are data ([`Rules`]), and stateright walks every state that the instances, the store,
 //! the reviewers and the venue can come to. docs/protocol-model.md says what each rule costs when it is
 //! dropped, and where in the code it stands.
 

@@ -2,7 +2,7 @@
 
 use crate::{
     rules::{Rules, Times},
-    state::{Instance, Journal, Left, Phase, State, Word},
+    state::{INSTANCES, Instance, Journal, Left, Names, Phase, State, Word},
 };
 use stateright::{Model, Property};
 
@@ -93,6 +93,8 @@ pub struct Scope {
     pub rules: Rules,
     /// What they compare ages with.
     pub times: Times,
+    /// How many there are: two or three.
+    pub instances: u8,
     /// How the store may forget.
     pub forgetting: Forgetting,
     /// How often it forgets.
@@ -119,6 +121,7 @@ impl Scope {
         Self {
             rules,
             times: Times::BASE,
+            instances: 2,
             forgetting: Forgetting::NONE,
             forgets: 0,
             crashes: 0,
@@ -145,6 +148,15 @@ impl Scope {
     #[must_use]
     pub const fn crashes(self, crashes: u8) -> Self {
         Self { crashes, ..self }
+    }
+
+    /// Three instances.
+    #[must_use]
+    pub const fn three(self) -> Self {
+        Self {
+            instances: 3,
+            ..self
+        }
     }
 
     /// So many sets of permits.
@@ -297,6 +309,7 @@ impl Deed {
             Phase::TellNo => &[Crash, Move, Hear, PublishNo],
             Phase::TellYes => &[Crash, Move, Hear, PublishYes],
             Phase::ToldNo | Phase::ToldYes => &[Crash, Move, Hear, ConfirmTold],
+            Phase::Absent => &[],
         }
     }
 }
@@ -316,9 +329,8 @@ pub(crate) const POSSIBLE: [(&str, Seen); 4] = [
         },
     ),
     ("one instance closes what the other began", |_, state| {
-        let [a, b] = &state.instances;
-        a.phase == Phase::Close && b.phase == Phase::Owes
-            || b.phase == Phase::Close && a.phase == Phase::Owes
+        let is_there = |phase| state.instances.iter().any(|i| i.phase == phase);
+        is_there(Phase::Close) && is_there(Phase::Owes)
     }),
     ("whoever lost a plan sees its result", |_, state| {
         let owes = |i: &Instance| i.phase == Phase::Owes;
@@ -341,7 +353,7 @@ impl Model for Scope {
             file: u8::from(self.file),
         };
         vec![
-            State::first(&self.rules, &self.times, left)
+            State::first(&self.rules, &self.times, usize::from(self.instances), left)
                 .normal(&self.rules)
                 .0,
         ]
@@ -383,7 +395,7 @@ impl Model for Scope {
                 actions.push(Action::Permit(1));
             }
         }
-        for i in 0..2u8 {
+        for i in 0..INSTANCES as u8 {
             if state.flights[usize::from(i)].left > 0 {
                 actions.push(Action::Land(i));
             }
@@ -414,15 +426,15 @@ impl Model for Scope {
 }
 
 impl Scope {
-    /// The state after an action, and whether the two instances change names in it. `None` where the
+    /// The state after an action, and which place each instance gets in it. `None` where the
     /// action cannot happen or changes nothing.
-    pub(crate) fn step(&self, state: &State, action: Action) -> Option<(State, bool)> {
+    pub(crate) fn step(&self, state: &State, action: Action) -> Option<(State, Names)> {
         let raw = match action {
             Action::Do(i, deed) => self.deed(state, usize::from(i), deed)?,
             other => self.befall(state, other)?,
         };
-        let (next, swapped) = raw.normal(&self.rules);
-        (next != *state).then_some((next, swapped))
+        let (next, names) = raw.normal(&self.rules);
+        (next != *state).then_some((next, names))
     }
 }
 

@@ -33,7 +33,7 @@ const LAG: Times = Times {
 };
 
 /// Those that every test run walks.
-pub const fn small() -> [Named; 12] {
+pub const fn small() -> [Named; 13] {
     let fence = Scope::quiet(Rules::FENCE);
     [
         named(
@@ -80,6 +80,10 @@ pub const fn small() -> [Named; 12] {
         ),
         named("FLUSHALL twice", fence.forgets(2, Forgetting::FLUSH)),
         named(
+            "FLUSHALL, three instances",
+            fence.forgets(1, Forgetting::FLUSH).three(),
+        ),
+        named(
             "FLUSHALL, counted for each process",
             Scope::quiet(Rules::FENCE_PER_PROCESS).forgets(1, Forgetting::FLUSH),
         ),
@@ -91,7 +95,7 @@ pub const fn small() -> [Named; 12] {
 }
 
 /// Those that take minutes.
-pub const fn large() -> [Named; 13] {
+pub const fn large() -> [Named; 17] {
     let fence = Scope::quiet(Rules::FENCE);
     let process = Scope::quiet(Rules::FENCE_PER_PROCESS);
     let cluster = Scope::quiet(Rules::FENCE_CLUSTER);
@@ -143,6 +147,22 @@ pub const fn large() -> [Named; 13] {
         named(
             "two forgettings of any kind (FLUSHALL, restart, failover)",
             fence.forgets(2, Forgetting::WHOLE),
+        ),
+        named(
+            "three instances, FLUSHALL, a crash",
+            fence.forgets(1, Forgetting::FLUSH).crashes(1).three(),
+        ),
+        named(
+            "three instances, restart from a snapshot",
+            fence.forgets(1, Forgetting::RESTART).three(),
+        ),
+        named(
+            "three instances, one key lost, a crash",
+            fence.forgets(1, Forgetting::ONE_KEY).crashes(1).three(),
+        ),
+        named(
+            "three instances, failover, one set of permits",
+            fence.forgets(1, Forgetting::FAILOVER).sets(1).three(),
         ),
         named(
             "one server forgets, a crash, counted for each process",

@@ -2,10 +2,7 @@
 //! looks further, and attempts that are over are told apart only where that matters.
 
 use crate::rules::{Rules, Times};
-use std::{
-    cmp::Ordering,
-    hash::{Hash, Hasher},
-};
+use std::hash::{Hash, Hasher};
 
 /// Whose attempt a key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -17,33 +14,50 @@ pub(crate) enum Who {
     A,
     /// The attempt that B works on.
     B,
+    /// The attempt that C works on.
+    C,
     /// One that is over and that anybody adopts.
     Stale,
     /// One that A gave up without a word, while A lives and renews its lease.
     LeftByA,
     /// The same of B.
     LeftByB,
+    /// The same of C.
+    LeftByC,
 }
 
 impl Who {
+    const LIVE: [Self; INSTANCES] = [Self::A, Self::B, Self::C];
+    const LEFT: [Self; INSTANCES] = [Self::LeftByA, Self::LeftByB, Self::LeftByC];
+
     pub(crate) fn live(i: usize) -> Self {
-        [Self::A, Self::B][i]
+        Self::LIVE[i]
     }
 
     pub(crate) fn left_by(i: usize) -> Self {
-        [Self::LeftByA, Self::LeftByB][i]
+        Self::LEFT[i]
     }
 
-    fn swapped(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-            Self::LeftByA => Self::LeftByB,
-            Self::LeftByB => Self::LeftByA,
-            same => same,
+    /// Whether it is an attempt that somebody else works on.
+    pub(crate) fn is_live_of_another(self, i: usize) -> bool {
+        Self::LIVE.contains(&self) && self != Self::live(i)
+    }
+
+    fn renamed(self, to: &Names) -> Self {
+        let in_order = |of: [Self; INSTANCES]| of.iter().position(|who| *who == self);
+        match (in_order(Self::LIVE), in_order(Self::LEFT)) {
+            (Some(i), _) => Self::live(to[i]),
+            (_, Some(i)) => Self::left_by(to[i]),
+            _ => self,
         }
     }
 }
+
+/// How many instances there may be.
+pub(crate) const INSTANCES: usize = 3;
+
+/// Which place each instance gets.
+pub(crate) type Names = [usize; INSTANCES];
 
 /// A result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,6 +155,8 @@ pub(crate) enum Phase {
     ToldNo,
     /// Has told "executed" and waits for the confirmation.
     ToldYes,
+    /// There is no such instance.
+    Absent,
 }
 
 /// How far an attempt that will order has come.
@@ -329,8 +345,8 @@ pub(crate) struct Left {
     pub(crate) file: u8,
 }
 
-/// Generations that something still names, at most: two servers, a snapshot, two instances.
-pub(crate) const GENERATIONS: usize = 6;
+/// Generations that something still names, at most, and one more: two servers, a snapshot, the instances.
+pub(crate) const GENERATIONS: usize = 4 + INSTANCES;
 
 /// The world: servers, instances, venue, and what has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -342,10 +358,10 @@ pub struct State {
     pub(crate) copy: Option<Server>,
     /// Whether that copy was used: only then is another one made.
     pub(crate) used: bool,
-    pub(crate) instances: [Instance; 2],
+    pub(crate) instances: [Instance; INSTANCES],
     /// Ages of the generations 1, 2 ...
     pub(crate) ages: [u8; GENERATIONS],
-    pub(crate) flights: [Flight; 2],
+    pub(crate) flights: [Flight; INSTANCES],
     pub(crate) landed: u8,
     /// Publications for review that have no set of permits yet.
     pub(crate) unanswered: u8,
@@ -368,10 +384,18 @@ pub struct State {
     pub(crate) late_order: bool,
 }
 
-const BYTES: usize = 3 * Server::BYTES + 2 * Instance::BYTES + GENERATIONS + 24;
+const BYTES: usize =
+    3 * Server::BYTES + INSTANCES * Instance::BYTES + GENERATIONS + 20 + 2 * INSTANCES;
 
 impl State {
-    pub(crate) fn first(rules: &Rules, times: &Times, left: Left) -> Self {
+    pub(crate) fn first(rules: &Rules, times: &Times, instances: usize, left: Left) -> Self {
+        let mut instances_of = [Instance::new(rules, times); INSTANCES];
+        for absent in instances_of.iter_mut().skip(instances) {
+            absent.phase = Phase::Absent;
+            absent.known = 0;
+            absent.unclean = 0;
+        }
+        let instances = instances_of;
         let mut ages = [0; GENERATIONS];
         ages[0] = times.w;
         Self {
@@ -387,9 +411,9 @@ impl State {
             master: 0,
             copy: None,
             used: false,
-            instances: [Instance::new(rules, times); 2],
+            instances,
             ages,
-            flights: [Flight::default(); 2],
+            flights: [Flight::default(); INSTANCES],
             landed: 0,
             unanswered: 0,
             told: Word::None,
@@ -469,12 +493,14 @@ impl State {
     }
 
     /// The one state that stands for all that differ from it in nothing that matters.
-    pub(crate) fn normal(mut self, rules: &Rules) -> (Self, bool) {
+    /// Also which place each instance got in it.
+    pub(crate) fn normal(mut self, rules: &Rules) -> (Self, Names) {
         for instance in &mut self.instances {
             instance.forget_the_irrelevant(rules);
         }
         // Nobody talks to the old master any more: it is gone.
-        if self.master == 1 && self.instances.iter().all(|i| i.server == 1) {
+        let moved = |i: &Instance| i.server == 1 || i.phase == Phase::Absent;
+        if self.master == 1 && self.instances.iter().all(moved) {
             self.servers = [self.servers[1], Server::default()];
             self.master = 0;
             self.misnamed = 0;
@@ -502,28 +528,49 @@ impl State {
         });
         self.flights.sort_unstable();
         // The names are told apart by what the instances do, and by all else only where that is equal.
-        let [a, b] = self.instances.map(|instance| instance.nameless());
-        match a.cmp(&b) {
-            Ordering::Less => {
-                self.renumber();
-                (self, false)
+        let keys = self.instances.map(|instance| instance.nameless());
+        let mut order: Names = std::array::from_fn(|i| i);
+        order.sort_by_key(|i| keys[*i]);
+        let equal = |i: usize, j: usize| keys[order[i]] == keys[order[j]];
+        let ways: &[Names] = match (equal(0, 1), equal(1, 2)) {
+            (false, false) => &[[0, 1, 2]],
+            (true, false) => &[[0, 1, 2], [1, 0, 2]],
+            (false, true) => &[[0, 1, 2], [0, 2, 1]],
+            (true, true) => &[
+                [0, 1, 2],
+                [0, 2, 1],
+                [1, 0, 2],
+                [1, 2, 0],
+                [2, 0, 1],
+                [2, 1, 0],
+            ],
+        };
+        let named = |way: &Names| {
+            let mut to = [0; INSTANCES];
+            for (place, nth) in way.iter().enumerate() {
+                to[order[*nth]] = place;
             }
-            Ordering::Greater => (self.exchanged(), true),
-            Ordering::Equal => {
-                let other = self.exchanged();
-                self.renumber();
-                match other.bytes() < self.bytes() {
-                    true => (other, true),
-                    false => (self, false),
-                }
+            (self.renamed(&to), to)
+        };
+        match ways {
+            [only] => named(only),
+            several => {
+                let all = several.iter().map(named);
+                let least = all.min_by_key(|(state, _)| state.bytes());
+                least.unwrap_or((self, std::array::from_fn(|i| i)))
             }
         }
     }
 
-    /// With the names of the instances exchanged.
-    fn exchanged(mut self) -> Self {
-        self.instances.swap(0, 1);
-        self.each_store(|store| store.each_who(Who::swapped));
+    /// With the instances in other places.
+    fn renamed(mut self, to: &Names) -> Self {
+        if *to != [0, 1, 2] {
+            let instances = self.instances;
+            for (i, instance) in instances.into_iter().enumerate() {
+                self.instances[to[i]] = instance;
+            }
+            self.each_store(|store| store.each_who(|who| who.renamed(to)));
+        }
         self.renumber();
         self
     }
@@ -562,14 +609,15 @@ impl State {
         }
         out[at..at + GENERATIONS].copy_from_slice(&self.ages);
         at += GENERATIONS;
+        for flight in &self.flights {
+            out[at] = flight.left;
+            out[at + 1] = u8::from(flight.belied);
+            at += 2;
+        }
         let rest = [
             self.master,
             u8::from(self.copy.is_some()),
             u8::from(self.used),
-            self.flights[0].left,
-            u8::from(self.flights[0].belied),
-            self.flights[1].left,
-            u8::from(self.flights[1].belied),
             self.landed,
             self.unanswered,
             self.told as u8,

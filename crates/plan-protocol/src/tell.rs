@@ -2,17 +2,16 @@
 
 use crate::{
     model::{Action, Deed},
-    state::{Journal, Phase, State, Step, Who, Word},
+    state::{INSTANCES, Journal, Names, Phase, State, Step, Word},
 };
 
-/// One step as a sentence. `exchanged`: A of the story is the second instance of `before`; `swapped`:
-/// the step's normal form exchanged them once more.
+/// One step as a sentence: what the instances of `before` are called, and which places they have in `after`.
 pub(crate) fn sentence(
     before: &State,
     action: Action,
     after: &State,
-    exchanged: bool,
-    swapped: bool,
+    names: &[char; INSTANCES],
+    places: &Names,
 ) -> String {
     match action {
         Action::Tick => "one unit passes".into(),
@@ -52,9 +51,7 @@ pub(crate) fn sentence(
         }
         Action::Do(i, deed) => {
             let i = usize::from(i);
-            let name = if (i == 0) ^ exchanged { "A" } else { "B" };
-            let then = if swapped { 1 - i } else { i };
-            format!("{name} {}", does(before, i, deed, after, then))
+            format!("{} {}", names[i], does(before, i, deed, after, places[i]))
         }
     }
 }
@@ -98,7 +95,7 @@ fn does(before: &State, i: usize, deed: Deed, after: &State, then: usize) -> Str
         Deed::Send if after.flights == before.flights => "sends nothing, or too late to land",
         Deed::Send => "sends the order",
         Deed::GiveUp => "gives up before an order (no permits, say)",
-        Deed::Adopt if before.server_of(i).entry == Who::live(1 - i) => {
+        Deed::Adopt if before.server_of(i).entry.is_live_of_another(i) => {
             "adopts the other's open entry (its lease is gone)"
         }
         Deed::Adopt => "adopts an open entry whose attempt is over",
