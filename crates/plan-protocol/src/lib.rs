@@ -22,5 +22,5 @@ pub use ends::without_end;
 pub use model::{Action, Deed, Forgetting, P1, P3, P6, SILENCE, Scope};
 pub use rows::{Row, rows};
 pub use rules::{Confirm, Loser, Rules, Times};
-pub use scopes::{Named, large, small};
+pub use scopes::{Named, large, longest, small};
 pub use state::State;

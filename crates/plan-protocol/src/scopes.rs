@@ -178,3 +178,12 @@ pub const fn large() -> [Named; 17] {
         ),
     ]
 }
+
+/// One that takes a quarter of an hour and some gigabytes.
+pub const fn longest() -> [Named; 1] {
+    let fence = Scope::quiet(Rules::FENCE);
+    [named(
+        "two forgettings of any kind, a crash",
+        fence.forgets(2, Forgetting::WHOLE).crashes(1),
+    )]
+}

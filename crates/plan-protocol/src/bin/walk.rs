@@ -1,7 +1,9 @@
 //! Walks the scopes of docs/protocol-model.md to their last state and prints its tables; `scripts/model`
 //! starts it.
 
-use plan_protocol::{Forgetting, Rules, Scope, Times, Walk, large, rows, small, walk};
+use plan_protocol::{
+    Forgetting, Named, Rules, Scope, Times, Walk, large, longest, rows, small, walk,
+};
 use std::{process::ExitCode, time::Instant};
 
 fn main() -> ExitCode {
@@ -10,12 +12,13 @@ fn main() -> ExitCode {
         [] => walk_all("") & drop_rules("") & shortest_waits(),
         ["rules"] => drop_rules(""),
         ["rules", part] => drop_rules(part),
+        ["longest"] => walk_each(longest().iter(), ""),
         ["waits"] => shortest_waits(),
         ["scopes"] => walk_all(""),
         ["scopes", part] => walk_all(part),
         _ => {
             eprintln!(
-                "usage: scripts/model [scopes [part of a name] | rules [part of a name] | waits]"
+                "usage: scripts/model [scopes [part of a name] | rules [part of a name] | waits | longest]"
             );
             return ExitCode::from(2);
         }
@@ -34,10 +37,14 @@ const WALK: Walk = Walk {
 };
 
 fn walk_all(part: &str) -> bool {
+    walk_each(small().iter().chain(&large()), part)
+}
+
+fn walk_each<'a>(scopes: impl Iterator<Item = &'a Named>, part: &str) -> bool {
     let mut ok = true;
     println!("| what may happen | states | steps | depth | seconds |");
     println!("|---|--:|--:|--:|--:|");
-    for named in small().iter().chain(&large()) {
+    for named in scopes {
         if !named.name.contains(part) {
             continue;
         }
