@@ -214,6 +214,13 @@ impl Observer for () {
     fn observe(&self, _: &Event<'_>) {}
 }
 
+/// A closure hears of every event.
+impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
+    fn observe(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
 /// How much an operator has to care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {

@@ -17,6 +17,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod assembled;
 mod digest;
 pub mod event;
 pub mod exchange;
@@ -25,6 +26,7 @@ pub mod journal;
 pub mod last_look;
 pub mod life;
 pub mod memory;
+mod memory_venue;
 mod news;
 pub mod plan;
 pub mod plan_id;
@@ -40,6 +42,7 @@ mod text;
 pub mod times;
 pub mod worker;
 
+pub use assembled::{Assembled, InMemory};
 pub use digest::digest_of_fields;
 pub use event::{Event, KnownTo, Observer};
 pub use exchange::{

@@ -70,6 +70,33 @@ pub struct Settings {
     pub attempt: AttemptId,
 }
 
+impl Settings {
+    /// What the service has where nobody says otherwise: thresholds of 0.80 and 0.60, 1200 ms for the
+    /// permits, six hours for a claim, a hundred plans under way. See [`Settings::attempt`].
+    pub fn new(
+        mode: Mode,
+        allowlist: impl IntoIterator<Item = Symbol>,
+        attempt: AttemptId,
+    ) -> Self {
+        Self {
+            gates: GateSettings {
+                allowlist: allowlist.into_iter().collect(),
+                critical: 0.80,
+                warning: 0.60,
+            },
+            mode,
+            wait: WaitPolicy::default(),
+            stops: StopLimits::default(),
+            dedupe_ttl: Duration::from_secs(21_600),
+            room: Room::of(UNDER_WAY),
+            attempt,
+        }
+    }
+}
+
+/// How many plans may be under way where nobody says otherwise.
+const UNDER_WAY: NonZeroUsize = NonZeroUsize::new(100).unwrap();
+
 /// The apply layer over its ports. One instance serves all symbols.
 pub struct ApplyLayer<P> {
     ports: P,

@@ -19,6 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use crate::memory_venue::{MemoryDesk, MemoryVenue};
+
 /// Proposals, claims and both streams in one place. Clones share the content. It remembers
 /// everything it was ever told, so it is for processes that end.
 #[derive(Debug, Clone, Default)]

@@ -262,9 +262,14 @@ pub trait ResultLog: Send + Sync {
 
 /// Time: the gate's timer, and the wall clock for what others read.
 pub trait Clock: Timer {
-    /// Whole seconds since 1970, as the streams carry them.
-    fn unix_seconds(&self) -> u64;
+    /// Whole seconds since 1970, as the streams carry them; 0 where there is no wall clock.
+    fn unix_seconds(&self) -> u64 {
+        self.since_1970().map_or(0, |since| since.as_secs())
+    }
 }
+
+#[cfg(feature = "tokio")]
+impl Clock for permit_gate::TokioTimer {}
 
 /// All ports together, so that one type parameter stands for the outside.
 pub trait Ports: Send + Sync + 'static {

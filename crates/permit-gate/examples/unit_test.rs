@@ -2,15 +2,15 @@
 //! issuers that are three lines each. A wait of 1200 ms takes microseconds.
 //!
 //! ```text
-//! cargo test -p permit-gate --example unit_test     the tests
-//! cargo run  -p permit-gate --example unit_test     the service's function once, on a real clock
+//! cargo test -p permit-gate --features tokio --example unit_test     the tests
+//! cargo run  -p permit-gate --features tokio --example unit_test     the service's function once, on a real clock
 //! ```
 
 use permit_gate::{
     Ask, AttemptId, Block, MemoryStore, Permit, PermitSet, PermitStore, PlanId, Subject, Timer,
-    WaitPolicy, rule::TokenRule, wait_and_take,
+    TokioTimer, WaitPolicy, rule::TokenRule, wait_and_take,
 };
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 /// The service's own function, and what is to be tested: a database is dropped only with the word
 /// of its owner and of whoever is on call. It takes any store and any clock.
@@ -38,19 +38,6 @@ fn two_people() -> Arc<PermitSet> {
     let owner = Permit::new("owner", TokenRule::new("yes")).expect("a plain name");
     let on_call = Permit::new("on_call", TokenRule::new("yes")).expect("a plain name");
     Arc::new(PermitSet::new(vec![owner, on_call]).expect("two permits"))
-}
-
-/// Tokio's clock. In a test it stands still until everyone waits, and then jumps.
-struct TokioTimer;
-
-impl Timer for TokioTimer {
-    fn now(&self) -> Instant {
-        tokio::time::Instant::now().into_std()
-    }
-
-    async fn sleep_until(&self, at: Instant) {
-        tokio::time::sleep_until(at.into()).await;
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -19,38 +19,12 @@
 //! microseconds. [`MemoryStore`] is a complete store for tests and demonstrations, and
 //! [`contract`] is the list every store has to pass.
 //!
-//! # Gate any action with two permits
+//! # Features
 //!
-//! ```
-//! use permit_gate::*;
-//! use std::{sync::Arc, time::Duration};
+//! None by default, and none takes anything away. `tokio` adds [`TokioTimer`]: tokio's clock and the
+//! system's wall clock, which signed permits need.
 //!
-//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
-//! # async fn main() {
-//! /// The timer of the runtime at hand: three lines for tokio.
-//! struct TokioTimer;
-//! impl Timer for TokioTimer {
-//!     fn now(&self) -> std::time::Instant { tokio::time::Instant::now().into_std() }
-//!     async fn sleep_until(&self, at: std::time::Instant) { tokio::time::sleep_until(at.into()).await }
-//! }
-//!
-//! let store = MemoryStore::new(Arc::new(trading::permits())); // governor and p33
-//! let plan = PlanId::new("67e6da21fa9fe506").unwrap();
-//! store.put(&plan, "governor", br#"{"granted":true,"symbol":"BTCUSDT","decision":"EXECUTE",
-//!     "computed_qty":0.0,"created_at":1769301008.9}"#);
-//! store.put(&plan, "p33", br#"{"allow":true,"symbol":"BTCUSDT","safe_close_qty":0.009000000000000001,
-//!     "created_at":1769301009.1}"#);
-//!
-//! let ask = Ask {
-//!     subject: Subject::new(plan, "BTCUSDT"),
-//!     attempt: AttemptId::new("host-1.42").unwrap(),
-//!     policy: WaitPolicy { wait: Duration::from_millis(1200), ..WaitPolicy::default() },
-//! };
-//! let grant = wait_and_take(&store, &TokioTimer, ask, |_event| {}).await.expect("both said yes");
-//! assert_eq!(grant.limit().unwrap().to_string(), "0.009");
-//! # }
-//! ```
-
+#![cfg_attr(feature = "tokio", doc = include_str!("../README.md"))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod contract;
@@ -63,6 +37,8 @@ mod memory;
 pub mod rule;
 mod set;
 mod store;
+#[cfg(feature = "tokio")]
+mod tokio_timer;
 pub mod trading;
 
 pub use drive::{Ask, Timer, wait_and_take};
@@ -73,3 +49,5 @@ pub use memory::{MemoryStore, MemoryWatch};
 pub use rule::{Malformed, NotJson, ReasonCode, Refusal, Rule, Terms};
 pub use set::{Permit, PermitMask, PermitSet, PermitSetError};
 pub use store::{PermitStore, Reply, Signal, Slot, StoreError, Take, Ttl, Watch};
+#[cfg(feature = "tokio")]
+pub use tokio_timer::TokioTimer;

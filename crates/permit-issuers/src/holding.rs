@@ -39,6 +39,15 @@ pub struct Snapshot {
 const WIRE_DIGITS: u32 = 12;
 
 impl Lot {
+    /// Quantities of whole steps, one at least and without an upper bound.
+    pub fn of_step(step: Decimal) -> Self {
+        Self {
+            step,
+            min: step,
+            max: None,
+        }
+    }
+
     /// The largest order that is not above `wanted`; `None` where nothing valid is left.
     pub fn cut(&self, wanted: Decimal) -> Option<Decimal> {
         if self.step <= Decimal::ZERO {
@@ -53,6 +62,15 @@ impl Lot {
 }
 
 impl Holding {
+    /// A position of this signed amount, at a price that is not known.
+    pub fn new(amount: Decimal, lot: Lot) -> Self {
+        Self {
+            amount,
+            mark_price: None,
+            lot,
+        }
+    }
+
     /// What closing this share of the position may order: cut down to the venue's step, never
     /// up. `None` where that is less than the venue takes, or beyond what can be computed.
     pub fn share(&self, percent: u8) -> Option<Decimal> {

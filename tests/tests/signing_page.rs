@@ -1,4 +1,4 @@
-//! The example of `docs/permits-signing.md`, as this crate computes it and as the page's own Python
+//! The example of `docs/permits-signing.md`, as `permit-signature` computes it and as the page's own Python
 //! does.
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use std::{
 const SECRET: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 fn page() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/permits-signing.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/permits-signing.md");
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -35,7 +35,7 @@ fn digest(signed: &str) -> PlanDigest {
 }
 
 #[test]
-fn the_worked_example_is_what_this_crate_signs() {
+fn the_worked_example_is_what_permit_signature_signs() {
     let expected = block("json");
     let permit = expected.split_once(",\"signed\"").unwrap().0.to_owned() + "}";
     let key = Key::new("governor", "gov1", SECRET).unwrap();
