@@ -40,6 +40,7 @@ impl Scope {
             (Phase::Owes, Deed::CloseClaim) => self.close_claim(s, i),
             (Phase::Owes, Deed::SeeMark) => self.see_mark(s, i),
             (Phase::Owes, Deed::LeaveIt) => self.leave_it(s, i),
+            (Phase::Telling, Deed::PublishNo) => self.tell_in_other_slot(s, i),
             (Phase::TellNo, Deed::PublishNo) => self.speak(s, i),
             (Phase::TellYes, Deed::PublishYes) => self.publish_yes(s, i),
             (Phase::ToldNo | Phase::ToldYes, Deed::ConfirmTold) => told(s, i),
@@ -131,7 +132,7 @@ impl Scope {
     /// Every attempt without a timestamp is lost; one with a timestamp goes on to settle.
     fn forgot(&self, s: &mut State, i: usize) {
         match s.instances[i].phase {
-            Phase::Order | Phase::Close | Phase::Unheard => self.lose(s, i),
+            Phase::Order | Phase::Close | Phase::Telling | Phase::Unheard => self.lose(s, i),
             _ => {}
         }
     }
@@ -625,6 +626,26 @@ impl Scope {
             self.lose(s, i);
             return Some(());
         }
+        if self.rules.cluster {
+            s.instances[i].phase = Phase::Telling;
+            s.instances[i].since = 0;
+            return Some(());
+        }
+        self.tell_no(s, i)
+    }
+
+    /// The second half, where entry and mark lie in different slots.
+    fn tell_in_other_slot(&self, s: &mut State, i: usize) -> Option<()> {
+        if self.rules.told_in_time && s.instances[i].since > self.times.f {
+            // It looks again.
+            s.instances[i].phase = Phase::Close;
+            s.instances[i].asked = true;
+            return Some(());
+        }
+        self.tell_no(s, i)
+    }
+
+    fn tell_no(&self, s: &mut State, i: usize) -> Option<()> {
         if s.server_of(i).mark == Word::None {
             self.write(s, i, Word::NotExecuted);
         }

@@ -306,6 +306,7 @@ impl Deed {
             Phase::Stamped => &[Crash, Move, Hear, Send],
             Phase::Close => &[Crash, Move, Hear, Ask, PublishNo],
             Phase::Owes => &[Crash, Move, Hear, Adopt, CloseClaim, SeeMark, LeaveIt],
+            Phase::Telling => &[Crash, Move, Hear, PublishNo],
             Phase::TellNo => &[Crash, Move, Hear, PublishNo],
             Phase::TellYes => &[Crash, Move, Hear, PublishYes],
             Phase::ToldNo | Phase::ToldYes => &[Crash, Move, Hear, ConfirmTold],

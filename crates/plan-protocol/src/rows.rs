@@ -253,6 +253,15 @@ pub fn rows() -> Vec<Row> {
             &[P3],
         ),
         row(
+            "cluster: \"not executed\" told within F of the look that the plan is held",
+            quiet(Rules {
+                told_in_time: false,
+                ..Rules::FENCE_CLUSTER
+            })
+            .forgets(1, Forgetting::FLUSH),
+            &[P3],
+        ),
+        row(
             "ask again after F",
             quiet(Rules {
                 ask_again: false,

@@ -74,8 +74,11 @@ pub struct Rules {
     pub take_sees_generation: bool,
     /// Take and ask-again need the attempt's own claim, too.
     pub take_sees_claim: bool,
-    /// The take cannot see the entry, which lies in another slot: it is always asked once more (14).
+    /// Permits, entry and mark lie in different slots: after the take the entry is always asked once more (14).
     pub cluster: bool,
+    /// With `cluster`: from the look whether the attempt holds the plan to the telling of "not executed",
+    /// which lie in different slots, at most F passes.
+    pub told_in_time: bool,
     /// The stamp comes at most F after the last script that said yes; later, the entry is
     /// asked again. Without this rule T takes F's place (15).
     pub ask_again: bool,
@@ -146,6 +149,7 @@ impl Rules {
         take_sees_generation: false,
         take_sees_claim: false,
         cluster: false,
+        told_in_time: true,
         ask_again: false,
         from_sending: false,
         stamp_first: false,
@@ -192,6 +196,7 @@ impl Rules {
         take_sees_generation: false,
         take_sees_claim: false,
         cluster: false,
+        told_in_time: true,
         ask_again: true,
         from_sending: true,
         stamp_first: true,

@@ -147,6 +147,8 @@ pub(crate) enum Phase {
     Close,
     /// Claimed the plan once, lost it, and owes a result.
     Owes,
+    /// Has looked that it holds the plan, and is about to tell "not executed" in another slot.
+    Telling,
     /// Tells "not executed" without holding the plan.
     TellNo,
     /// Tells "executed".
@@ -298,7 +300,7 @@ impl Instance {
             self.yes = 0;
             self.confirmed = 0;
         }
-        if !matches!(self.phase, Phase::Order | Phase::Calling) {
+        if !matches!(self.phase, Phase::Order | Phase::Calling | Phase::Telling) {
             self.since = 0;
         }
         if !matches!(self.phase, Phase::Order | Phase::Close) {

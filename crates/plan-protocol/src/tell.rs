@@ -107,6 +107,8 @@ fn does(before: &State, i: usize, deed: Deed, after: &State, then: usize) -> Str
         Deed::PublishNo if !before.on_master(i) => {
             "publishes \"not executed\" on the old master, where nobody reads"
         }
+        Deed::PublishNo if is.phase == Phase::Telling => "looks whether it holds the plan: yes",
+        Deed::PublishNo if is.phase == Phase::Close => "is too late to tell, and looks again",
         Deed::PublishNo if says_no => "publishes the final \"not executed\"",
         Deed::PublishNo => "has \"not executed\" dropped, and logs it as published",
         Deed::PublishYes if !before.on_master(i) => {
