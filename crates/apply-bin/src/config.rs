@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) gates: GateSettings,
     /// Where a stop may be put.
     pub(crate) stops: StopLimits,
+    /// How old a proposal may be; `None` for any age.
+    pub(crate) proposal_max_age: Option<Duration>,
     pub(crate) wait: WaitPolicy,
     pub(crate) poll: Duration,
     /// How long nothing may have been written to a proposal before it counts as whole.
@@ -128,7 +130,7 @@ impl fmt::Display for Mistakes {
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
 /// is not known is probably a typing error.
-const KNOWN: [&str; 30] = [
+const KNOWN: [&str; 31] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
     "APPLY_PERMIT_WAIT_MS",
@@ -138,6 +140,7 @@ const KNOWN: [&str; 30] = [
     "APPLY_MAX_IN_FLIGHT",
     "APPLY_SHARD",
     "APPLY_DEDUPE_TTL_SEC",
+    "APPLY_PROPOSAL_MAX_AGE_SEC",
     "APPLY_STOP_MAX_DISTANCE_PCT",
     "APPLY_KILL_SWITCH",
     "APPLY_METRICS_PORT",
@@ -243,6 +246,7 @@ impl Config {
             shard: read.shard(),
             gates: read.gates(),
             stops: read.stops(),
+            proposal_max_age: read.proposal_max_age(),
             wait: WaitPolicy {
                 wait: read.millis("APPLY_PERMIT_WAIT_MS", 1200, 0..=60_000),
                 step: read.millis("APPLY_PERMIT_STEP_MS", 100, 1..=10_000),
@@ -552,6 +556,22 @@ impl Reader<'_> {
         }
     }
 
+    fn proposal_max_age(&mut self) -> Option<Duration> {
+        let key = "APPLY_PROPOSAL_MAX_AGE_SEC";
+        let text = self.text(key).unwrap_or("off");
+        if text.eq_ignore_ascii_case("off") {
+            return None;
+        }
+        match text.parse::<u32>() {
+            Ok(seconds @ 1..=31_536_000) => Some(Duration::from_secs(seconds.into())),
+            _ => {
+                let mend = "use off, which is the default, or whole seconds from 1 to 31536000";
+                self.wrong(key, mend);
+                None
+            }
+        }
+    }
+
     fn max_in_flight(&mut self) -> NonZeroUsize {
         let limit = self.number("APPLY_MAX_IN_FLIGHT", 10_000, 1..=1_000_000, " (plans)");
         NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN)
@@ -794,6 +814,7 @@ mod tests {
             ("APPLY_SETTLE_MS", "-1"),
             ("APPLY_MAX_IN_FLIGHT", "0"),
             ("APPLY_STOP_MAX_DISTANCE_PCT", "0"),
+            ("APPLY_PROPOSAL_MAX_AGE_SEC", "0"),
             ("K_BLOCK_CRITICAL", "0.5"),
             ("K_BLOCK_WARNING", "0.9"),
             ("APPLY_KILL_SWITCH", "maybe"),
@@ -815,6 +836,7 @@ mod tests {
             "APPLY_SETTLE_MS",
             "APPLY_MAX_IN_FLIGHT",
             "APPLY_STOP_MAX_DISTANCE_PCT",
+            "APPLY_PROPOSAL_MAX_AGE_SEC",
             "K_BLOCK_WARNING",
             "APPLY_KILL_SWITCH",
             "APPLY_METRICS_PORT",

@@ -338,6 +338,7 @@ fn layer(
         mode: Mode::Testnet,
         wait,
         stops: StopLimits::default(),
+        proposal_max_age: None,
         dedupe_ttl: Duration::from_secs(21_600),
         room: Room::of(NonZeroUsize::new(symbols.len()).unwrap_or(NonZeroUsize::MIN)),
         attempt: instance(),

@@ -390,6 +390,7 @@ fn settings(config: &Config) -> Settings {
         mode: config.mode,
         wait: config.wait,
         stops: config.stops.clone(),
+        proposal_max_age: config.proposal_max_age,
         dedupe_ttl: config.dedupe_ttl,
         room: Room::of(config.max_in_flight),
         attempt: instance(),

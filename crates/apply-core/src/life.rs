@@ -60,6 +60,8 @@ pub struct Settings {
     pub wait: WaitPolicy,
     /// Where a stop may be put.
     pub stops: StopLimits,
+    /// How old a proposal may be by what it says itself; `None` for any age.
+    pub proposal_max_age: Option<Duration>,
     /// How long a claim lasts.
     pub dedupe_ttl: Duration,
     /// The places for plans under way, from the claim to the result. More are refused until there
@@ -241,6 +243,24 @@ impl<P: Ports> ApplyLayer<P> {
             Ok(known) => Box::pin(self.known_before(claimed, known)).await,
             Err(error) => self.journal_failed(&claimed.plan, &error),
         })
+    }
+
+    /// Whether a plan that the journal knows has been dealt with for so long that its claim is gone from a store
+    /// that forgot nothing. Of a younger one the store still has to know.
+    pub(crate) fn outlived_its_claim(&self, entry: &Entry) -> bool {
+        let intended = entry.intent.as_ref().map(|intent| intent.at);
+        let concluded = entry.result.as_ref().map(|result| result.timestamp);
+        // It was claimed before either, by no more than its wait.
+        let Some(claimed_by) = intended.into_iter().chain(concluded).min() else {
+            return false;
+        };
+        let wait = self.settings.wait;
+        let earlier = wait
+            .wait
+            .saturating_add(wait.grace)
+            .saturating_add(CLAIM_SLACK);
+        let known_for = self.timestamp().saturating_sub(claimed_by);
+        Duration::from_secs(known_for).saturating_add(earlier) >= self.settings.dedupe_ttl
     }
 
     /// Writes a result down and publishes it; what it answers is what was published.
@@ -891,6 +911,10 @@ const SWITCH_FRESH: Duration = Duration::from_millis(10);
 /// each needs meanwhile does not add up: what a burst of ten thousand leaves behind is not given back.
 const LOOKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 const DESKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
+
+/// How much later than its claim, beside the wait for its permits, the first of a plan's figures can be
+/// from: the whole second that it is cut to, and a busy machine.
+const CLAIM_SLACK: Duration = Duration::from_secs(10);
 
 /// Between two tries to note an intent.
 const NOTE_PAUSE: Duration = Duration::from_millis(100);

@@ -1,14 +1,16 @@
 //! A proposal, parsed once at the edge: what leaves here is valid or refused with a reason.
 
 use crate::{python_float, symbol::Symbol};
-use std::collections::HashMap;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use rust_decimal::{Decimal, prelude::ToPrimitive};
+use std::{collections::HashMap, time::Duration};
 
 /// A proposal hash as it lies in the store: field names and values as text.
 pub type RawProposal = HashMap<String, String>;
 
 /// The fields of a proposal that mean something to us. A source reads these and no others, so that
 /// a rewrite of anything else is no change.
-pub const PROPOSAL_FIELDS: [&str; 9] = [
+pub const PROPOSAL_FIELDS: [&str; 10] = [
     "harvest_action",
     "kill_score",
     "k_regime_flip",
@@ -17,8 +19,17 @@ pub const PROPOSAL_FIELDS: [&str; 9] = [
     "k_age_penalty",
     "new_sl_proposed",
     "R_net",
-    "computed_at_utc",
+    COMPUTED_AT,
+    UPDATED_AT,
 ];
+
+pub(crate) const COMPUTED_AT: &str = "computed_at_utc";
+/// When the brain last wrote it. Brains write it anew without computing anything anew, so that it counts
+/// only for a proposal's age and only where [`COMPUTED_AT`] is absent.
+pub(crate) const UPDATED_AT: &str = "last_update_epoch";
+
+/// How far ahead of this machine's clock a brain's may be.
+const FUTURE_TOLERANCE: Duration = Duration::from_secs(5);
 
 /// Most bytes of one field of a proposal. A longer one refuses the proposal; a source should not
 /// even carry it, and reads its size first.
@@ -66,6 +77,8 @@ pub struct Proposal {
     pub r_net: Option<Number>,
     /// When the brain computed it, in the brain's own words; empty where absent.
     pub computed_at_utc: String,
+    /// When the brain last wrote it, in the brain's own words; empty where absent.
+    pub last_update_epoch: String,
 }
 
 /// Why a proposal is refused. Names the field and what was in it.
@@ -109,6 +122,43 @@ pub enum ProposalError {
         /// Its size in bytes.
         size: u64,
     },
+    /// A moment that is none.
+    #[error(
+        "proposal for {symbol}: {field} is {value:?}, which is no time, so that its age is not known"
+    )]
+    NoTime {
+        /// The symbol.
+        symbol: Symbol,
+        /// The field.
+        field: &'static str,
+        /// What it said, cut to 60 characters.
+        value: String,
+    },
+    /// A proposal that is older than the operator follows.
+    #[error("proposal for {symbol}: it is {} s old by {field}, more than the {} s allowed", age.as_secs(), limit.as_secs())]
+    TooOld {
+        /// The symbol.
+        symbol: Symbol,
+        /// The field.
+        field: &'static str,
+        /// How old it is.
+        age: Duration,
+        /// How old it may be.
+        limit: Duration,
+    },
+    /// A proposal of a brain whose clock is ahead of this machine's: its age means nothing.
+    #[error(
+        "proposal for {symbol}: {field} is {} s ahead of this machine's clock; set both clocks",
+        ahead.as_secs()
+    )]
+    FromTheFuture {
+        /// The symbol.
+        symbol: Symbol,
+        /// The field.
+        field: &'static str,
+        /// By how much.
+        ahead: Duration,
+    },
     /// The key holds something else than a hash of UTF-8 text.
     #[error("proposal for {symbol} cannot be read: {why}")]
     Unreadable {
@@ -126,6 +176,9 @@ impl ProposalError {
             Self::Missing { symbol, .. }
             | Self::NotANumber { symbol, .. }
             | Self::Negative { symbol, .. }
+            | Self::NoTime { symbol, .. }
+            | Self::TooOld { symbol, .. }
+            | Self::FromTheFuture { symbol, .. }
             | Self::TooLong { symbol, .. }
             | Self::Unreadable { symbol, .. } => symbol,
         }
@@ -137,6 +190,9 @@ impl ProposalError {
             Self::Missing { .. } => "proposal_field_missing",
             Self::NotANumber { .. } => "proposal_not_a_number",
             Self::Negative { .. } => "proposal_negative_score",
+            Self::NoTime { .. } => "proposal_time_unreadable",
+            Self::TooOld { .. } => "proposal_too_old",
+            Self::FromTheFuture { .. } => "proposal_from_the_future",
             Self::TooLong { .. } => "proposal_field_too_long",
             Self::Unreadable { .. } => "proposal_unreadable",
         }
@@ -172,11 +228,50 @@ impl Proposal {
             k_age_penalty: fields.part("k_age_penalty")?,
             new_sl: fields.optional("new_sl_proposed")?,
             r_net: fields.optional("R_net")?,
-            computed_at_utc: fields
-                .text("computed_at_utc")
-                .unwrap_or_default()
-                .to_owned(),
+            computed_at_utc: fields.text(COMPUTED_AT).unwrap_or_default().to_owned(),
+            last_update_epoch: fields.text(UPDATED_AT).unwrap_or_default().to_owned(),
         })
+    }
+
+    /// Whether it is no older than `limit` at `now` (seconds since 1970), by when the brain says that it
+    /// computed it, or where it does not say, last wrote it. What cannot be told is too old.
+    pub fn check_age(&self, limit: Duration, now: u64) -> Result<(), ProposalError> {
+        let symbol = || self.symbol.clone();
+        let (field, text, at) = match (&*self.computed_at_utc, &*self.last_update_epoch) {
+            ("", "") => {
+                return Err(ProposalError::Missing {
+                    symbol: symbol(),
+                    field: COMPUTED_AT,
+                });
+            }
+            ("", text) => (UPDATED_AT, text, seconds_since_1970(text)),
+            (text, _) => (COMPUTED_AT, text, moment(text)),
+        };
+        let Some(at) = at else {
+            return Err(ProposalError::NoTime {
+                symbol: symbol(),
+                field,
+                value: cut(text),
+            });
+        };
+        let ahead = Duration::from_secs(at.saturating_sub(now));
+        if ahead > FUTURE_TOLERANCE {
+            return Err(ProposalError::FromTheFuture {
+                symbol: symbol(),
+                field,
+                ahead,
+            });
+        }
+        let age = Duration::from_secs(now.saturating_sub(at));
+        match age <= limit {
+            true => Ok(()),
+            false => Err(ProposalError::TooOld {
+                symbol: symbol(),
+                field,
+                age,
+                limit,
+            }),
+        }
     }
 }
 
@@ -234,6 +329,26 @@ impl<'a> Fields<'a> {
             field,
         }
     }
+}
+
+/// Whole seconds since 1970 of a moment as brains write it: `2026-01-25T00:43:29.041200+00:00`, with
+/// `Z`, or as UTC without either.
+fn moment(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let at = match text.parse::<Timestamp>() {
+        Ok(at) => at,
+        Err(_) => {
+            let without_zone = text.parse::<DateTime>().ok()?;
+            TimeZone::UTC.to_timestamp(without_zone).ok()?
+        }
+    };
+    u64::try_from(at.as_second()).ok()
+}
+
+/// A number of seconds since 1970, with or without a fraction.
+fn seconds_since_1970(text: &str) -> Option<u64> {
+    let seconds = Decimal::from_str_exact(text.trim()).ok()?;
+    seconds.trunc().to_u64()
 }
 
 fn cut(text: &str) -> String {
@@ -311,6 +426,84 @@ mod tests {
             }
             assert!(!told.contains("xxx"), "{told}");
         }
+    }
+
+    const NOW: u64 = 1_769_301_008; // 2026-01-25T00:30:08Z
+
+    fn aged(fields: &[(&str, &str)]) -> Result<(), ProposalError> {
+        let proposal = parse(fields).unwrap();
+        proposal.check_age(Duration::from_secs(600), NOW)
+    }
+
+    #[test]
+    fn a_proposal_is_as_old_as_its_brain_says_in_any_of_its_ways_to_write_a_moment() {
+        for text in [
+            "2026-01-25T00:20:08Z",
+            "2026-01-25T00:20:08.999Z",
+            "2026-01-25T00:20:08.041200+00:00",
+            "2026-01-25T01:20:08+01:00",
+            "2026-01-25T00:20:08",
+            "2026-01-25T00:20:08.041200",
+            "2026-01-25 00:20:08",
+            "2026-01-25T00:30:13Z",
+        ] {
+            assert_eq!(aged(&[("computed_at_utc", text)]), Ok(()), "{text}");
+        }
+        for text in [
+            "2026-01-25T00:20:07.999Z",
+            "2026-01-25T00:20:07",
+            "1999-12-31T23:59:59Z",
+        ] {
+            let error = aged(&[("computed_at_utc", text)]).unwrap_err();
+            assert_eq!(error.code(), "proposal_too_old", "{text}");
+        }
+        let error = aged(&[("computed_at_utc", "2026-01-25T00:30:14Z")]).unwrap_err();
+        assert_eq!(error.code(), "proposal_from_the_future");
+    }
+
+    #[test]
+    fn without_its_computation_it_is_as_old_as_its_last_write() {
+        for (text, code) in [
+            ("1769300408", ""),
+            ("1769300408.75", ""),
+            ("1769301013", ""),
+            ("1769300407", "proposal_too_old"),
+            ("0", "proposal_too_old"),
+            ("1769301014", "proposal_from_the_future"),
+            ("99999999999999999999", "proposal_time_unreadable"),
+            ("-5", "proposal_time_unreadable"),
+            ("yesterday", "proposal_time_unreadable"),
+        ] {
+            let told = aged(&[("last_update_epoch", text)]);
+            assert_eq!(
+                told.map_or_else(|error| error.code(), |()| ""),
+                code,
+                "{text}"
+            );
+        }
+        let fresh = ("last_update_epoch", "1769301008");
+        let error = aged(&[("computed_at_utc", "2026-01-24T00:30:08Z"), fresh]).unwrap_err();
+        assert_eq!(
+            error.code(),
+            "proposal_too_old",
+            "written anew is not computed anew"
+        );
+    }
+
+    #[test]
+    fn a_proposal_whose_age_cannot_be_told_is_refused_by_name() {
+        for text in [
+            "soon",
+            "2026-13-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "1769301008",
+            "25.01.2026",
+        ] {
+            let error = aged(&[("computed_at_utc", text)]).unwrap_err();
+            assert_eq!(error.code(), "proposal_time_unreadable", "{text}");
+            assert!(error.to_string().contains("computed_at_utc"));
+        }
+        assert_eq!(aged(&[]).unwrap_err().code(), "proposal_field_missing");
     }
 
     #[test]

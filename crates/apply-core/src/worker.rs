@@ -2,10 +2,11 @@
 
 use crate::{
     event::Event,
+    journal::Journal,
     life::{ApplyLayer, ClaimedPlan},
     plan::{Decision, Plan},
     ports::{Halt, Observed, PlanLog, PortError, Ports, ProposalSource, Settled},
-    proposal::Proposal,
+    proposal::{COMPUTED_AT, Proposal, UPDATED_AT},
     result::ApplyResult,
     room::Place,
     symbol::Symbol,
@@ -117,7 +118,7 @@ impl SymbolWorker {
     ) -> Result<(Box<ClaimedPlan>, Place), Unclaimed> {
         // Given back by any look that does not come to a plan.
         let place = self.place.take();
-        let read = self.read_whole(layer.ports().proposals(), by).await?;
+        let read = self.read_whole(layer, by).await?;
         let Some((Observed { proposal, halt }, fingerprint)) = read else {
             return Err(Unclaimed::Nothing);
         };
@@ -149,11 +150,13 @@ impl SymbolWorker {
     }
 
     /// What stands there, whole; `None` where that is what was dealt with last.
-    async fn read_whole(
+    async fn read_whole<P: Ports>(
         &self,
-        proposals: &impl ProposalSource,
+        layer: &ApplyLayer<P>,
         by: FoundBy,
     ) -> Result<Option<(Observed, Fingerprint)>, PortError> {
+        let proposals = layer.ports().proposals();
+        let by_age = layer.settings().proposal_max_age.is_some();
         let read = proposals.fetch(&self.symbol);
         let settled = proposals.settled(&self.symbol);
         match by {
@@ -162,23 +165,23 @@ impl SymbolWorker {
                 let (read, settled) = join(read, settled).await;
                 let first = read?;
                 if let Settled::Still = settled {
-                    return Ok(self.news(first));
+                    return Ok(self.news(first, by_age));
                 }
             }
             // Nobody was told of it, so that nobody may be told of what is still written. Most of these
             // looks find nothing new, and then nobody is waited for.
             FoundBy::FirstTry | FoundBy::Reconnect | FoundBy::Poll => {
-                if self.news(read.await?).is_none() {
+                if self.news(read.await?, by_age).is_none() {
                     return Ok(None);
                 }
                 settled.await;
             }
         }
-        Ok(self.news(proposals.fetch(&self.symbol).await?))
+        Ok(self.news(proposals.fetch(&self.symbol).await?, by_age))
     }
 
-    fn news(&self, observed: Observed) -> Option<(Observed, Fingerprint)> {
-        let fingerprint = Fingerprint::of(&observed);
+    fn news(&self, observed: Observed, by_age: bool) -> Option<(Observed, Fingerprint)> {
+        let fingerprint = Fingerprint::of(&observed, by_age);
         (self.seen != Some(fingerprint)).then_some((observed, fingerprint))
     }
 
@@ -200,10 +203,27 @@ impl SymbolWorker {
         halt: Halt,
         place: Option<Place>,
     ) -> Result<(Box<ClaimedPlan>, Place), Unclaimed> {
-        let plan = Plan::decide(proposal, &layer.settings().gates, &halt);
+        let settings = layer.settings();
+        let plan = Plan::decide(proposal, &settings.gates, &halt);
+        let known = layer.ports().journal().look_up(&plan.id).await?;
         let Some(step) = plan.step.clone() else {
-            return Err(Unclaimed::Declined(self.decline(layer, &plan).await?));
+            // What became of a plan that was dealt with is told, and nothing is said after it.
+            let result = match known {
+                Some(_) => None,
+                None => self.decline(layer, &plan).await?,
+            };
+            return Err(Unclaimed::Declined(result));
         };
+        if known.is_some_and(|entry| layer.outlived_its_claim(&entry)) {
+            layer.tell(Event::Duplicate { plan: &plan });
+            return Err(Unclaimed::Declined(None));
+        }
+        if let Some(limit) = settings.proposal_max_age
+            && let Err(error) = plan.proposal.check_age(limit, layer.timestamp())
+        {
+            layer.tell(Event::ProposalRefused { error: &error });
+            return Err(Unclaimed::Declined(None));
+        }
         let Some(place) = place.or_else(|| layer.room().try_enter()) else {
             self.refuse_for_now(layer, &plan);
             return Err(Unclaimed::NoRoom);
@@ -278,8 +298,9 @@ impl From<PortError> for Unclaimed {
 struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
-    /// Half of a SHA-256: no two proposals that anybody can find share one.
-    fn of(observed: &Observed) -> Self {
+    /// Half of a SHA-256: no two proposals that anybody can find share one. When a proposal was last written
+    /// is part of it only `by_age`, where nothing else says how old it is.
+    fn of(observed: &Observed, by_age: bool) -> Self {
         let mut digest = Sha256::new();
         // Each text with its length before it: no two lists of texts run into the same bytes.
         let mut text = |text: &str| {
@@ -297,7 +318,9 @@ impl Fingerprint {
             Ok(None) => text("none"),
             Ok(Some(raw)) => {
                 text("proposal");
-                let mut fields: Vec<_> = raw.iter().collect();
+                let timeless = raw.get(COMPUTED_AT).is_none_or(String::is_empty);
+                let counts = |field: &str| field != UPDATED_AT || (by_age && timeless);
+                let mut fields: Vec<_> = raw.iter().filter(|(field, _)| counts(field)).collect();
                 fields.sort_unstable();
                 for (field, value) in fields {
                     text(field);
@@ -322,15 +345,35 @@ impl Fingerprint {
 mod tests {
     use super::*;
 
-    fn seen(fields: &[(&str, &str)], halt: Halt) -> Fingerprint {
+    fn seen_where(fields: &[(&str, &str)], halt: Halt, by_age: bool) -> Fingerprint {
         let fields = fields.iter();
         let raw = fields
             .map(|(field, value)| ((*field).to_owned(), (*value).to_owned()))
             .collect();
-        Fingerprint::of(&Observed {
+        let observed = Observed {
             proposal: Ok(Some(raw)),
             halt,
-        })
+        };
+        Fingerprint::of(&observed, by_age)
+    }
+
+    fn seen(fields: &[(&str, &str)], halt: Halt) -> Fingerprint {
+        seen_where(fields, halt, false)
+    }
+
+    #[test]
+    fn when_it_was_last_written_counts_only_where_it_is_the_proposals_age() {
+        let written = |at, by_age, computed| {
+            let fields = [("a", "1"), (UPDATED_AT, at), (COMPUTED_AT, computed)];
+            seen_where(&fields, Halt::Off, by_age)
+        };
+        for (by_age, computed) in [(false, ""), (false, "then"), (true, "then")] {
+            assert_eq!(
+                written("1", by_age, computed),
+                written("2", by_age, computed)
+            );
+        }
+        assert_ne!(written("1", true, ""), written("2", true, ""));
     }
 
     #[test]
@@ -344,10 +387,13 @@ mod tests {
             seen(&[("a", "1b"), ("", "2")], Halt::Off),
             seen(&[("a", "1"), ("b", "2")], on("key")),
             seen(&[("a", "1"), ("b", "2")], on("file")),
-            Fingerprint::of(&Observed {
-                proposal: Ok(None),
-                halt: Halt::Off,
-            }),
+            Fingerprint::of(
+                &Observed {
+                    proposal: Ok(None),
+                    halt: Halt::Off,
+                },
+                false,
+            ),
         ];
         for (index, other) in others.iter().enumerate() {
             assert_ne!(one, *other, "{index}");

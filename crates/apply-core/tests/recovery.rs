@@ -5,7 +5,7 @@ mod common;
 
 use apply_core::{
     ApplyResult, Decision, Journal, Mode, OrderKind, RecoveryReport, Settlement, Side,
-    event::Level, recover, recovery::take_over,
+    SymbolWorker, Worked, event::Level, recover, recovery::take_over,
 };
 use common::*;
 use tokio::time::timeout;
@@ -246,18 +246,83 @@ async fn a_store_that_lost_the_claim_during_the_wait_gets_no_order() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_journal_there_is_no_order() {
-    for verb in ["look_up", "record_intent"] {
+    let stage = Stage::new();
+    stage.ports.journal.faults.fail("record_intent", 1);
+    stage.answer_yes();
+    let result = stage.play().await;
+    assert_eq!(result.error.as_deref(), Some("journal_unavailable"));
+    assert_eq!(stage.venue().closes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_knowing_what_was_dealt_with_nothing_is_claimed_and_nothing_said() {
+    for halted in [false, true] {
         let stage = Stage::new();
-        stage.ports.journal.faults.fail(verb, 1);
+        stage.board().memory.halt(halted);
+        stage.ports.journal.faults.fail("look_up", 1);
         stage.answer_yes();
-        let result = stage.play().await;
-        assert_eq!(
-            result.error.as_deref(),
-            Some("journal_unavailable"),
-            "{verb}"
-        );
-        assert_eq!(stage.venue().closes(), [], "{verb}");
+        stage.propose("PARTIAL_75");
+        let mut worker = SymbolWorker::new(btc());
+        assert!(worker.look(&stage.layer).await.is_err());
+        assert_eq!((stage.plans(), stage.results()), (vec![], vec![]));
+        // The disk is well again, and the proposal is still news.
+        worker.look(&stage.layer).await.unwrap();
+        assert_eq!(stage.results().len(), 1);
+        assert_eq!(stage.results()[0].executed, !halted);
     }
+}
+
+/// A plan that was dealt with, in a process that is gone, and its claim and marks outlived.
+async fn outlived(answer: impl FnOnce(&Stage)) -> (Stage, Stage, ApplyResult) {
+    let stage = Stage::new();
+    answer(&stage);
+    let first = stage.play().await;
+    tokio::time::sleep(ms(6 * 3_600_000)).await;
+    stage.board().memory.forget();
+    let next = stage.restarted("instance-a2");
+    (stage, next, first)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_proposal_is_told_once_for_as_long_as_the_journal_knows_it() {
+    for executed in [true, false] {
+        let (stage, next, first) = outlived(|stage| {
+            if executed {
+                stage.answer_yes();
+            }
+        })
+        .await;
+        assert_eq!(first.executed, executed);
+        let mut worker = SymbolWorker::new(btc());
+        let looked = |worked| matches!(worked, Ok(Worked::Declined));
+        assert!(looked(worker.look(&next.layer).await));
+        // The switch turned on and off again makes it news, and still there is nothing to say.
+        for on in [true, false] {
+            next.board().memory.halt(on);
+            assert!(looked(worker.look(&next.layer).await));
+        }
+        assert_eq!(stage.plans().len(), 1, "nobody is asked a second time");
+        assert_eq!(
+            stage.results(),
+            [first],
+            "and nothing is told a second time"
+        );
+        assert_eq!(
+            stage.venue().closes().len(),
+            usize::from(executed),
+            "one order at most"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_proposal_of_a_quiet_symbol_is_followed_as_ever() {
+    let (stage, next, _) = outlived(|stage| stage.answer_yes()).await;
+    next.look().await;
+    next.propose_with("PARTIAL_50", &[("computed_at_utc", "2026-01-25T07:00:00Z")]);
+    next.look().await;
+    assert_eq!(stage.plans().len(), 2);
+    assert_eq!(stage.results().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

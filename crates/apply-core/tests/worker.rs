@@ -204,6 +204,78 @@ async fn a_kill_switch_says_nothing_more_about_a_plan_that_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_proposal_older_than_is_allowed_is_refused_and_a_fresh_one_followed() {
+    // The stage's clock begins at 2026-01-25T00:30:08Z.
+    for (computed, updated, follows) in [
+        ("2026-01-25T00:20:08Z", "", true),
+        ("2026-01-25T00:20:07Z", "", false),
+        ("2026-01-25T00:20:07Z", "1769301008", false),
+        ("2026-01-25T00:31:08Z", "", false),
+        ("2026-01-25T00:30:13Z", "", true),
+        ("", "1769300408", true),
+        ("", "1769300407", false),
+        ("", "", false),
+        ("at noon", "1769301008", false),
+    ] {
+        let stage = Stage::followed_for(Some(ms(600_000)));
+        stage.answer_yes();
+        let times = [
+            ("computed_at_utc", computed),
+            ("last_update_epoch", updated),
+        ];
+        stage.propose_with("PARTIAL_75", &times);
+        let mut worker = SymbolWorker::new(btc());
+        worker.look(&stage.layer).await.unwrap();
+        let what = format!("computed {computed:?}, updated {updated:?}");
+        assert_eq!(stage.venue().closes().len(), usize::from(follows), "{what}");
+        assert_eq!(stage.plans().len(), usize::from(follows), "{what}");
+        let refused = |stage: &Stage| {
+            let lines = stage.log.lines();
+            lines
+                .iter()
+                .filter(|line| line.starts_with("Proposal refused"))
+                .count()
+        };
+        assert_eq!(refused(&stage), usize::from(!follows), "{what}");
+        // Once a proposal.
+        worker.look(&stage.layer).await.unwrap();
+        assert_eq!(refused(&stage), usize::from(!follows), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_setting_a_proposal_of_any_age_is_followed() {
+    for computed in ["1999-12-31T23:59:59Z", "2030-01-01T00:00:00Z", "once", ""] {
+        let stage = Stage::new();
+        stage.answer_yes();
+        stage.propose_with("PARTIAL_75", &[("computed_at_utc", computed)]);
+        stage.look().await;
+        assert_eq!(stage.venue().closes().len(), 1, "{computed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_would_not_execute_is_decided_as_ever_however_old() {
+    let stage = Stage::followed_for(Some(ms(600_000)));
+    stage.propose_with("HOLD", &[("computed_at_utc", "1999-12-31T23:59:59Z")]);
+    stage.look().await;
+    assert_eq!(decisions(&stage), [(Decision::Skip, "action_hold".into())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proposal_that_is_written_again_without_a_word_of_its_age_is_young_again() {
+    let stage = Stage::followed_for(Some(ms(600_000)));
+    let mut worker = SymbolWorker::new(btc());
+    stage.answer_yes();
+    for (updated, plans) in [("1769300000", 0), ("1769301000", 1)] {
+        let times = [("computed_at_utc", ""), ("last_update_epoch", updated)];
+        stage.propose_with("PARTIAL_75", &times);
+        worker.look(&stage.layer).await.unwrap();
+        assert_eq!(stage.plans().len(), plans, "{updated}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_another_instance_carries_out_ends_in_that_instances_result() {
     let ours = Stage::new();
     let theirs = ours.sibling("instance-b");

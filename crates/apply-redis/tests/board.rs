@@ -92,7 +92,7 @@ async fn a_proposal_is_read_by_its_fields_and_its_absence_is_no_error() {
         .propose(&[
             ("harvest_action", "HOLD"),
             ("kill_score", "0.1"),
-            ("last_update_epoch", "1"),
+            ("reason_codes", "1"),
         ])
         .await;
     let first = bench.board.fetch(&btc()).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_proposal_is_read_by_its_fields_and_its_absence_is_no_error() {
         first.proposal.clone().unwrap().unwrap()["harvest_action"],
         "HOLD"
     );
-    bench.propose(&[("last_update_epoch", "2")]).await;
+    bench.propose(&[("reason_codes", "2")]).await;
     assert_eq!(
         bench.board.fetch(&btc()).await.unwrap(),
         first,

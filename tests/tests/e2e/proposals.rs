@@ -2,7 +2,10 @@
 
 use crate::d;
 use apply_tests::{Entry, PLANS, RESULTS, Stage};
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 const KILL_SWITCH: &str = "quantum:global:kill_switch";
 
@@ -166,6 +169,44 @@ async fn an_unchanged_proposal_is_carried_out_once_however_often_it_is_looked_at
     assert_eq!(stage.orders().len(), 1);
     let own = |r: &&Entry| r.get("plan_id") == plan.get("plan_id");
     assert_eq!(stage.entries(RESULTS).await.iter().filter(own).count(), 1);
+}
+
+#[tokio::test]
+async fn a_proposal_that_is_too_old_is_refused_and_a_fresh_one_followed() {
+    let stage = Stage::open().await;
+    let service = stage
+        .service()
+        .env("APPLY_PROPOSAL_MAX_AGE_SEC", "3600")
+        .ready()
+        .await;
+    for (computed, reason) in [
+        ("2026-01-25T00:30:08Z", "proposal_too_old"),
+        ("2999-01-25T00:30:08Z", "proposal_from_the_future"),
+        ("just now", "proposal_time_unreadable"),
+    ] {
+        stage
+            .propose_with("BTCUSDT", "PARTIAL_75", &[("computed_at_utc", computed)])
+            .await;
+        service
+            .line_with(&["Proposal refused", "BTCUSDT", &format!("reason={reason}")])
+            .await;
+        let series = format!("quantum_apply_proposals_refused_total{{reason=\"{reason}\"}}");
+        service.metric_is(&series, "1").await;
+    }
+    assert_eq!(
+        stage.entries(PLANS).await,
+        [],
+        "nothing is copied onto the stream"
+    );
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = now.as_secs().to_string();
+    let fresh = [("computed_at_utc", ""), ("last_update_epoch", &*now)];
+    stage.propose_with("BTCUSDT", "PARTIAL_75", &fresh).await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "True");
+    service.stopped_well().await;
 }
 
 #[tokio::test]

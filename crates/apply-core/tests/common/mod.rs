@@ -153,6 +153,11 @@ impl Stage {
         Self::with(Mode::DryRun, |_| ())
     }
 
+    /// One that follows proposals up to this age.
+    pub(crate) fn followed_for(limit: Option<Duration>) -> Self {
+        Self::with(Mode::Testnet, |settings| settings.proposal_max_age = limit)
+    }
+
     pub(crate) fn with(mode: Mode, change: impl FnOnce(&mut Settings)) -> Self {
         let ports = StagePorts {
             board: FlakyBoard::default(),
@@ -307,6 +312,7 @@ fn settings(instance: &str, mode: Mode) -> Settings {
         mode,
         wait: WaitPolicy::default(),
         stops: StopLimits::default(),
+        proposal_max_age: None,
         dedupe_ttl: Duration::from_secs(21_600),
         room: Room::of(NonZeroUsize::new(100).unwrap()),
         attempt: AttemptId::new(instance).unwrap(),
