@@ -89,6 +89,7 @@ impl Settings {
             mode,
             wait: WaitPolicy::default(),
             stops: StopLimits::default(),
+            proposal_max_age: None,
             dedupe_ttl: Duration::from_secs(21_600),
             room: Room::of(UNDER_WAY),
             attempt,
