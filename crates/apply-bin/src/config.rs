@@ -8,7 +8,7 @@ mod state;
 pub(crate) use review::ReviewConfig;
 use shard::NoShard;
 pub(crate) use shard::Shard;
-pub(crate) use state::{HaltConfig, StateConfig, journal_stream, state_directory};
+pub(crate) use state::{HaltConfig, StateConfig, journal_place, journal_stream, state_directory};
 
 use crate::signing::signed;
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};

@@ -2,6 +2,7 @@
 
 use crate::{http::Page, page::Live};
 use apply_core::PortError;
+use apply_journal::RedbJournal;
 use std::{
     os::{
         linux::net::SocketAddrExt,
@@ -11,7 +12,10 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 /// Set once recovery is done and the symbols are served, taken back when the service stops; and
@@ -22,8 +26,31 @@ pub(crate) struct Health(Arc<Parts>);
 #[derive(Debug, Default)]
 struct Parts {
     serving: AtomicBool,
-    /// What the journal says, while it fails.
-    journal: Mutex<Option<String>>,
+    journal: Mutex<JournalHealth>,
+}
+
+#[derive(Debug, Default)]
+struct JournalHealth {
+    /// What it says, while it fails.
+    failing: Option<String>,
+    /// When that was last said aloud.
+    told: Option<Instant>,
+}
+
+/// Between two looks at the journal. With the time after which its disk counts as one that hangs, that is
+/// how long readiness may be wrong.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A journal that fails again is said aloud again after so long.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// Looks at the journal until `stop`. Nothing is ready while it fails.
+pub(crate) async fn watch_journal(journal: RedbJournal, health: Health, stop: CancellationToken) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        health.set_journal(journal.condition());
+    }
 }
 
 impl Health {
@@ -31,24 +58,29 @@ impl Health {
         self.0.serving.store(ready, Ordering::Release);
     }
 
-    /// What the journal answered now; said aloud when it begins to fail.
-    pub(crate) fn set_journal(&self, answer: Result<(), PortError>) {
-        let mut failing = self.journal();
-        match (&*failing, answer) {
+    /// What the journal answered now; said aloud when it begins to fail, and when it does no more.
+    fn set_journal(&self, answer: Result<(), PortError>) {
+        let mut journal = self.journal();
+        match (&journal.failing, answer) {
             (None, Err(PortError(why))) => {
-                error!("Not ready: {why}");
-                *failing = Some(why);
+                // A disk that is slow again and again is not told again and again.
+                let quiet = journal.told.is_some_and(|at| at.elapsed() < TELL_AGAIN);
+                if !quiet {
+                    error!("Not ready: {why}");
+                    journal.told = Some(Instant::now());
+                }
+                journal.failing = Some(why);
             }
-            (Some(_), Ok(())) => *failing = None,
+            (Some(_), Ok(())) => journal.failing = None,
             (None, Ok(())) | (Some(_), Err(_)) => {}
         }
     }
 
     fn is_ready(&self) -> bool {
-        self.0.serving.load(Ordering::Acquire) && self.journal().is_none()
+        self.0.serving.load(Ordering::Acquire) && self.journal().failing.is_none()
     }
 
-    fn journal(&self) -> MutexGuard<'_, Option<String>> {
+    fn journal(&self) -> MutexGuard<'_, JournalHealth> {
         let lock = self.0.journal.lock();
         lock.unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,12 +2,12 @@
 
 use crate::{
     clock::SystemClock,
-    config::Config,
+    config::{self, Config},
     exit::Failure,
     front::Front,
     gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
-    health::{Health, Manager, WithHealth},
+    health::{self, Health, Manager, WithHealth},
     http,
     logging::{self, LogObserver},
     metrics::Metrics,
@@ -22,7 +22,10 @@ use apply_core::{
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard};
 use exchange_client::Client;
-use permit_gate::{AttemptId, PermitStore};
+use permit_gate::{
+    AttemptId, PermitStore,
+    foreign::{MAX_FOREIGN, escaped},
+};
 use permit_redis::{ConnectError, RedisConfig, RedisPermitStore};
 use prometheus_client::collector::Collector;
 use std::{
@@ -72,6 +75,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let Some((board, permits)) = connect(&config, instance, &stop).await? else {
         return Ok(()); // told to stop before there was anything to do
     };
+    is_the_journal_that_was_here(&board, journal.name(), &config).await?;
     info!(
         "Permits are awaited and proposals noticed by {}",
         permits.watch_mode()
@@ -95,6 +99,11 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         &live,
     );
     let health = Health::default();
+    tokio::spawn(health::watch_journal(
+        journal.clone(),
+        health.clone(),
+        stop.clone(),
+    ));
     // The page lasts as long as plans do: `halt` asks it for orders that are on their way.
     let page_stop = CancellationToken::new();
     let page = tokio::spawn(http::serve_with(
@@ -148,7 +157,6 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         board,
         metrics,
         manager: manager.clone(),
-        health: health.clone(),
         symbol: symbols[0].clone(),
         lease: config.state.lease,
         watchdog: config.state.watchdog,
@@ -213,6 +221,27 @@ async fn journal(config: &Config) -> Result<RedbJournal, Failure> {
         Err(error) => Err(Failure::mismatch(format!(
             "cannot open the journal: {error}"
         ))),
+    }
+}
+
+/// Refuses to go on without the journal that was worked with here before: a disk that is not mounted, or
+/// a directory that was emptied, must not pass for a first start.
+async fn is_the_journal_that_was_here(
+    board: &RedisBoard,
+    name: &str,
+    config: &Config,
+) -> Result<(), Failure> {
+    let former = board.former_journal().await;
+    let former = former.map_err(|error| Failure::unavailable(error.to_string()))?;
+    match former {
+        Some(former) if former != name => Err(Failure::configuration(format!(
+            "not trading: the journal in {} is {name}, and Redis remembers another one there, {}; mount the disk that it is on, or restore it. \
+             Where it is lost, look at the venue for the orders of the last {} hours, then accept this one: apply-layer new-journal",
+            config.state.directory.display(),
+            escaped(&former, MAX_FOREIGN),
+            JournalSettings::for_claims_of(config.dedupe_ttl).hours(),
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -307,6 +336,7 @@ async fn connect(
     let mut board = BoardConfig::new(config.redis.reveal());
     board.result_ttl = board.result_ttl.max(config.dedupe_ttl);
     board.instance = instance;
+    board.journal_place = Some(config::journal_place(&config.state.directory));
     let until = Instant::now() + config.start_wait;
     loop {
         let tried = try_connect(board.clone(), permits.clone()).await;

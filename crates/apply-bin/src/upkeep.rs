@@ -1,13 +1,9 @@
 //! What goes on beside the symbols: signs of life, other instances' unfinished plans, the state of
 //! the kill switch.
 
-use crate::{
-    health::{Health, Manager},
-    metrics::Metrics,
-};
+use crate::{health::Manager, metrics::Metrics};
 use apply_core::{
-    ApplyLayer, Journal, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol,
-    recovery::take_over,
+    ApplyLayer, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol, recovery::take_over,
 };
 use apply_redis::RedisBoard;
 use std::{
@@ -27,7 +23,6 @@ pub(crate) struct Upkeep<P> {
     pub(crate) board: RedisBoard,
     pub(crate) metrics: Metrics,
     pub(crate) manager: Manager,
-    pub(crate) health: Health,
     pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
     pub(crate) watchdog: Option<Duration>,
@@ -62,8 +57,6 @@ where
             // A switch that cannot be read halts.
             let halted = halt.await.map_or(true, |halt| halt.is_on());
             self.metrics.set_halted(halted);
-            let sound = self.layer.ports().journal().probe().await;
-            self.health.set_journal(sound);
             if due(looked, self.lease * 2 / 3) {
                 // In a task of its own: finishing a plan takes as long as the venue takes to answer.
                 let (layer, stop) = (Arc::clone(&self.layer), stop.clone());

@@ -13,7 +13,7 @@ pub enum OpenError {
     InUse(PathBuf),
     /// The file is damaged.
     #[error(
-        "the journal {path} is damaged ({why}); restore it from a backup, or look at the venue for the orders of the last {hours} hours, then move journal.redb and journal.id away to begin a new one"
+        "the journal {path} is damaged ({why}); restore it from a backup, or look at the venue for the orders of the last {hours} hours, then move journal.redb and journal.id away and accept a new one: apply-layer new-journal"
     )]
     Damaged {
         /// The file.
@@ -25,7 +25,7 @@ pub enum OpenError {
     },
     /// There was a journal and its file is gone.
     #[error(
-        "{path} is missing, and journal.id says that there was a journal here; restore it, or look at the venue for the orders of the last {hours} hours and then remove journal.id to begin a new one"
+        "{path} is missing, and journal.id says that there was a journal here; restore it, or look at the venue for the orders of the last {hours} hours then remove journal.id and accept a new one: apply-layer new-journal"
     )]
     Missing {
         /// The file.

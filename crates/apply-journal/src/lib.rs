@@ -20,8 +20,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod condition;
 mod directory;
 mod error;
+mod fault;
 mod reader;
 mod table;
 mod writer;

@@ -1,8 +1,10 @@
 //! The one thread that writes, and the questions that need not wait for it.
 
 use crate::{
+    condition::{Condition, OpenFile},
     directory::{StateDirectory, disk, new_name},
     error::OpenError,
+    fault,
     table::{self, Failed},
 };
 use apply_core::{ApplyResult, Entry, Intent, Journal, PortError, Recorded};
@@ -13,7 +15,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, PoisonError,
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
@@ -37,7 +39,8 @@ impl JournalSettings {
         }
     }
 
-    fn hours(self) -> u64 {
+    /// The same in hours, rounded up.
+    pub fn hours(self) -> u64 {
         self.keep.as_secs().div_ceil(3600)
     }
 }
@@ -45,15 +48,15 @@ impl JournalSettings {
 /// The journal of a state directory, which it keeps to itself. Clones share it; the directory is
 /// free again once the last one is gone.
 ///
-/// After a write that failed (a full disk, an error on sync) nothing is written any more and every
+/// After a write that failed (a full disk, an error on sync), and once its file is not found any more
+/// where it was opened (removed, replaced, its disk unmounted), nothing is written any more and every
 /// call fails: what is on disk is not known then. Mend the disk and start the process again.
 #[derive(Debug, Clone)]
 pub struct RedbJournal {
     // Dropped before the thread is waited for: its end is what ends the thread.
     orders: mpsc::Sender<Order>,
     database: Arc<Database>,
-    /// Why nothing is written any more.
-    broken: Arc<OnceLock<String>>,
+    condition: Arc<Condition>,
     name: Arc<str>,
     _thread: Arc<Thread>,
 }
@@ -64,37 +67,53 @@ impl RedbJournal {
     pub fn open(directory: &Path, settings: JournalSettings) -> Result<Self, OpenError> {
         let directory = StateDirectory::take(directory)?;
         let (database, name) = open_database(&directory, settings)?;
-        let (database, broken) = (Arc::new(database), Arc::<OnceLock<String>>::default());
+        let database = Arc::new(database);
         let (orders, inbox) = mpsc::channel();
-        let (written, breaks) = (Arc::clone(&database), Arc::clone(&broken));
         let path = directory.database();
+        let file = OpenFile::at(&path).map_err(|error| disk(&path, &error))?;
+        let condition = Arc::new(Condition::new());
+        let (written, judged) = (Arc::clone(&database), Arc::clone(&condition));
+        let (end, ended) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("journal".into())
             .spawn(move || {
                 let mut writer = Writer {
                     database: written,
                     settings,
-                    broken: breaks,
+                    file,
+                    condition: judged,
                     next_prune: 0,
                     marks: Vec::new(),
                     marks_due: Instant::now(),
                     _directory: directory,
                 };
                 writer.serve(&inbox);
+                // Its file and its directory are free before its end is heard of.
+                drop(writer);
+                drop(end);
             })
             .map_err(|error| disk(&path, &error))?;
         Ok(Self {
             orders,
             database,
-            broken,
+            condition,
             name: name.into(),
-            _thread: Arc::new(Thread(Some(thread))),
+            _thread: Arc::new(Thread {
+                ended: Mutex::new(ended),
+                handle: Some(thread),
+            }),
         })
     }
 
     /// This journal's name, which no other has and which it keeps.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How it is at this moment, without waiting for its disk: an error where nothing is written any
+    /// more, and while a write takes longer than half a second.
+    pub fn condition(&self) -> Result<(), PortError> {
+        self.condition.judge().map_err(PortError)
     }
 
     async fn ask<T>(
@@ -115,6 +134,9 @@ const BATCH: usize = 512;
 /// process that ends badly leaves a result to be published again, which the store knows and refuses.
 const NOTED_WITHIN: Duration = Duration::from_millis(100);
 
+/// Between two looks at the file while nothing is written.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// Between two looks for entries that are old enough, in seconds.
 const PRUNE_EVERY: u64 = 60;
 
@@ -131,7 +153,6 @@ enum Order {
     Write(Write),
     Published(PlanId, u64, oneshot::Sender<Answer<()>>),
     Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
-    Probe(oneshot::Sender<Answer<()>>),
 }
 
 /// What is answered once it is on disk.
@@ -162,7 +183,7 @@ impl Journal for RedbJournal {
     /// Read where it is asked, with what was on disk when the last write before it was answered: every
     /// plan begins with this question, and the thread may be in the middle of a sync.
     async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
-        sound(&self.broken).map_err(PortError)?;
+        self.condition.sound().map_err(PortError)?;
         let answer = || table::look_up(&self.database.begin_read()?, plan);
         // The database panics on some damage instead of naming it.
         match catch_unwind(AssertUnwindSafe(answer)) {
@@ -174,7 +195,7 @@ impl Journal for RedbJournal {
     }
 
     async fn probe(&self) -> Result<(), PortError> {
-        self.ask(Order::Probe).await
+        self.condition()
     }
 
     async fn fetch_unfinished(&self) -> Result<Vec<Entry>, PortError> {
@@ -287,15 +308,11 @@ fn check(database: &Database) -> Result<(), Failed> {
     table::unfinished(&database.begin_read()?).map(drop)
 }
 
-/// Whether anything can still be written, and so believed; why not.
-fn sound(broken: &OnceLock<String>) -> Answer<()> {
-    broken.get().cloned().map_or(Ok(()), Err)
-}
-
 struct Writer {
     database: Arc<Database>,
     settings: JournalSettings,
-    broken: Arc<OnceLock<String>>,
+    file: OpenFile,
+    condition: Arc<Condition>,
     next_prune: u64,
     /// Published, and not written down yet.
     marks: Vec<(PlanId, u64)>,
@@ -307,18 +324,28 @@ struct Writer {
 impl Writer {
     fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
         loop {
-            let first = match self.marks.is_empty() {
-                true => inbox.recv().map_err(RecvTimeoutError::from),
+            let wait = match self.marks.is_empty() {
+                true => LOOK_EVERY,
                 false => {
                     let left = self.marks_due.saturating_duration_since(Instant::now());
-                    inbox.recv_timeout(left)
+                    left.min(LOOK_EVERY)
                 }
             };
-            match first {
+            match inbox.recv_timeout(wait) {
                 Ok(first) => self.deal_with(iter::once(first).chain(inbox.try_iter()).take(BATCH)),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < self.marks_due => self.look(),
+                Err(RecvTimeoutError::Timeout) if self.marks.is_empty() => self.look(),
                 Err(RecvTimeoutError::Timeout) => self.write(Vec::new()),
                 Err(RecvTimeoutError::Disconnected) => return self.write(Vec::new()),
             }
+        }
+    }
+
+    /// Looks whether the file is still where it was opened. A disk that hangs may hang this as well.
+    fn look(&self) {
+        let looked = self.condition.busy(|| self.file.is_there());
+        if let Err(why) = looked {
+            self.condition.give_up(&why);
         }
     }
 
@@ -332,9 +359,8 @@ impl Writer {
                         self.marks_due = Instant::now() + NOTED_WITHIN;
                     }
                     self.marks.push((plan, at));
-                    let _ = reply.send(sound(&self.broken));
+                    let _ = reply.send(self.condition.sound());
                 }
-                Order::Probe(reply) => drop(reply.send(sound(&self.broken))),
                 // A question is answered after what came before it, and not before that is on disk.
                 Order::Unfinished(reply) => {
                     self.write(mem::take(&mut writes));
@@ -350,7 +376,7 @@ impl Writer {
     }
 
     fn unfinished(&self) -> Answer<Vec<Entry>> {
-        sound(&self.broken)?;
+        self.condition.sound()?;
         let answer = || table::unfinished(&self.database.begin_read()?);
         answer().map_err(|error| error.0)
     }
@@ -360,13 +386,15 @@ impl Writer {
         if orders.is_empty() && self.marks.is_empty() {
             return;
         }
-        let written = sound(&self.broken).and_then(|()| {
-            self.transact(&orders).map_err(|error| {
-                let why = || {
-                    format!("the journal cannot be written, mend the disk and start again: {error}")
-                };
-                self.broken.get_or_init(why).clone()
-            })
+        let condition = Arc::clone(&self.condition);
+        let written = condition.sound().and_then(|()| {
+            let written = condition.busy(|| {
+                let outcomes = self.transact(&orders).map_err(|error| error.0)?;
+                // What is on disk now has to be found by the next process.
+                self.file.is_there()?;
+                Ok(outcomes)
+            });
+            written.map_err(|why: String| condition.give_up(&why))
         });
         match written {
             Ok(outcomes) => orders
@@ -404,6 +432,7 @@ impl Writer {
                 _ => now.saturating_add(PRUNE_EVERY),
             };
         }
+        fault::before_sync();
         change.commit()?;
         Ok(outcomes)
     }
@@ -458,13 +487,25 @@ fn seconds() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Waits for its end: when the last journal is dropped its directory is free again.
+/// Waits for its end: when the last journal is dropped its directory is free again. A disk that hangs
+/// is not waited for: the process ends, and the thread with it.
 #[derive(Debug)]
-struct Thread(Option<JoinHandle<()>>);
+struct Thread {
+    /// Closed when the thread has ended.
+    ended: Mutex<mpsc::Receiver<()>>,
+    handle: Option<JoinHandle<()>>,
+}
+
+/// How long a last write may take.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LAST_WRITE) {
+            return;
+        }
+        if let Some(thread) = self.handle.take() {
             // It has nobody left to answer to; a panic in it was told by the panic itself.
             let _ = thread.join();
         }

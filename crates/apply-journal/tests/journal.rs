@@ -107,6 +107,40 @@ async fn a_journal_that_is_missing_is_no_reason_to_begin_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_journal_whose_file_is_gone_or_another_writes_nothing_more() {
+    for replace in [false, true] {
+        let dir = Dir::new();
+        let journal = dir.open().unwrap();
+        journal.record_intent(&intent(1)).await.unwrap();
+        assert_eq!(journal.condition(), Ok(()));
+        let copy = fs::read(dir.database()).unwrap();
+        fs::remove_file(dir.database()).unwrap();
+        if replace {
+            fs::write(dir.database(), copy).unwrap();
+        }
+        let error = journal.record_intent(&intent(2)).await.unwrap_err();
+        assert!(error.to_string().contains("journal.redb"), "{error}");
+        assert!(error.to_string().contains("start again"), "{error}");
+        for known in [1, 2] {
+            assert_eq!(journal.look_up(&plan(known)).await, Err(error.clone()));
+        }
+        assert_eq!(journal.probe().await, Err(error));
+    }
+}
+
+#[tokio::test]
+async fn that_the_file_is_gone_is_noticed_without_a_write() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    fs::remove_dir_all(dir.path()).unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while journal.condition().is_ok() {
+        assert!(std::time::Instant::now() < until, "it is not noticed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn what_an_interrupted_first_start_left_is_begun_anew() {
     let dir = Dir::new();
     fs::create_dir(dir.path()).unwrap();

@@ -101,8 +101,8 @@ impl RedisBoard {
             .map_err(failed("reach Redis"))
     }
 
-    /// Says that this instance lives. To be called three times a lease; one that stops is taken for
-    /// gone, and its plans are finished by others.
+    /// Says that this instance lives, and which journal is its. To be called three times a lease; one
+    /// that stops is taken for gone, and its plans are finished by others.
     pub async fn renew_lease(&self) -> Result<(), PortError> {
         let instance = &self.config.instance;
         let lease = format!("{}{}", self.keys.lease, instance.owner);
@@ -113,7 +113,39 @@ impl RedisBoard {
             .arg(instance.lease.as_millis().max(1000) as u64)
             .query_async::<()>(&mut self.link.at(&lease))
             .await
-            .map_err(failed("renew the lease"))
+            .map_err(failed("renew the lease"))?;
+        let Some(mark) = self.journal_key() else {
+            return Ok(());
+        };
+        redis::cmd("SET")
+            .arg(&mark)
+            .arg(&instance.owner)
+            .arg("EX")
+            .arg(JOURNAL_MARK.as_secs())
+            .query_async::<()>(&mut self.link.at(&mark))
+            .await
+            .map_err(failed("note which journal is ours"))
+    }
+
+    /// Which journal was last at this instance's place, as far as the store remembers.
+    pub async fn former_journal(&self) -> Result<Option<String>, PortError> {
+        let Some(mark) = self.journal_key() else {
+            return Ok(None);
+        };
+        // No journal has a longer name; a longer text is another's all the more.
+        let name: String = redis::cmd("GETRANGE")
+            .arg(&mark)
+            .arg(0)
+            .arg(MAX_ID)
+            .query_async(&mut self.link.at(&mark))
+            .await
+            .map_err(failed("read which journal was here"))?;
+        Ok((!name.is_empty()).then_some(name))
+    }
+
+    fn journal_key(&self) -> Option<String> {
+        let place = self.config.journal_place.as_ref()?;
+        Some(format!("{}{place}", self.keys.journal))
     }
 
     /// From now on a noted intent, and with it the claim before it, has to be on a replica as well:
@@ -275,6 +307,9 @@ impl RedisBoard {
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the store remembers a journal that nobody works with: longer than any journal keeps an entry.
+const JOURNAL_MARK: Duration = Duration::from_secs(30 * 86_400);
 
 /// How long a replica may take to acknowledge.
 const REPLICA_WAIT: Duration = Duration::from_millis(100);

@@ -18,6 +18,9 @@ pub struct BoardConfig {
     pub keys: Keys,
     /// Who this is, among all that share the server.
     pub instance: Instance,
+    /// The place of this instance's journal, under which the store remembers whose it is; none where
+    /// nobody is to miss it.
+    pub journal_place: Option<String>,
     /// How long a skipped plan counts as published.
     pub published_ttl: Duration,
     /// How long a result counts as published; at least as long as a claim lasts.
@@ -34,6 +37,7 @@ impl BoardConfig {
             response_timeout: Duration::from_millis(500),
             keys: Keys::default(),
             instance: Instance::alone(),
+            journal_place: None,
             published_ttl: Duration::from_secs(300),
             result_ttl: Duration::from_secs(21_600),
             stream_length: 10_000,
@@ -98,6 +102,8 @@ pub struct Keys {
     pub open: String,
     /// Before the owner of a sign of life.
     pub lease: String,
+    /// Before the place of a journal: which journal lies there.
+    pub journal: String,
     /// The stream of turns of the kill switch.
     pub halt_log: String,
     /// Whether a receipt's plan id stands in a hash tag.
@@ -117,6 +123,7 @@ impl Default for Keys {
             kill_switch: "quantum:global:kill_switch".into(),
             open: "quantum:apply:open".into(),
             lease: "quantum:apply:lease:".into(),
+            journal: "quantum:apply:journal:".into(),
             halt_log: "quantum:apply:halt_log".into(),
             tag_receipts: false,
         }

@@ -1,5 +1,7 @@
 //! Text that somebody else wrote, made fit for a line of ours.
 
+use std::borrow::Cow;
+
 /// The most characters of foreign text that stand in a line of ours: a log line, a result, a page.
 pub const MAX_FOREIGN: usize = 120;
 
@@ -8,6 +10,24 @@ pub const MAX_FOREIGN: usize = 120;
 /// last one `…` where something was cut off.
 pub fn escaped(text: &str, most: usize) -> String {
     escaped_bytes(text.as_bytes(), most)
+}
+
+/// A whole line that foreign text may stand in, escaped or not: what [`escaped`] would escape is, and a
+/// backslash stays as it is. For what prints lines that others have put together.
+pub fn printable(line: &str) -> Cow<'_, str> {
+    let plain =
+        |c: char| matches!(c, '"' | '\'' | '\\') || (!turns(c) && c.escape_debug().len() == 1);
+    match line.chars().all(plain) {
+        true => Cow::Borrowed(line),
+        false => Cow::Owned(line.chars().fold(String::new(), |mut all, c| {
+            match plain(c) {
+                true => all.push(c),
+                false if turns(c) => all.extend(c.escape_unicode()),
+                false => all.extend(c.escape_debug()),
+            }
+            all
+        })),
+    }
 }
 
 /// As [`escaped`], for bytes that may be no text: a byte that is no UTF-8 is shown as `\xff`.
@@ -93,6 +113,33 @@ mod tests {
             assert_eq!(escaped(text, 100), shown);
         }
         assert_eq!(escaped_bytes(b"gepr\xfcft", 100), "gepr\\xfcft");
+    }
+
+    #[test]
+    fn a_line_shows_every_character_that_moves_turns_or_hides_as_its_number() {
+        let controls = ('\0'..'\u{20}').chain('\u{7f}'..='\u{a0}');
+        let directions = ['\u{61c}'].into_iter().chain('\u{200b}'..='\u{200f}');
+        let directions = directions.chain('\u{202a}'..='\u{202e}');
+        let directions = directions.chain('\u{2066}'..='\u{2069}');
+        let others = [
+            '\u{ad}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0041}',
+        ];
+        for c in controls.chain(directions).chain(others) {
+            let text = format!("a{c}b");
+            let shown = printable(&text);
+            assert!(!shown.contains(c), "{c:?}");
+            assert!(shown.starts_with("a\\") && shown.ends_with('b'), "{shown}");
+            assert_eq!(printable(&shown), shown, "escaped once");
+            assert_eq!(escaped(&text, 100), shown);
+        }
+        for line in ["", "it's \"so\" \\ so", "schließen, 平仓, закрыть, 😀"] {
+            assert!(matches!(printable(line), Cow::Borrowed(same) if same == line));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod bounds;
 mod clients;
 mod crowd;
+mod disk;
 mod ending;
 mod flood;
 mod memory;

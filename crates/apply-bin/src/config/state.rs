@@ -2,7 +2,13 @@
 //! service manager tells.
 
 use super::{Mistakes, Reader, RedisUrl};
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Where things are kept, and how strictly.
 #[derive(Debug, Clone)]
@@ -96,6 +102,25 @@ pub(crate) fn state_directory() -> Result<PathBuf, Mistakes> {
     };
     let directory = read.state_directory();
     read.done(directory)
+}
+
+/// What the store knows the place of a state directory's journal by: this machine and the directory. A
+/// container that is made anew is another machine, unless it keeps its name and its machine id.
+pub(crate) fn journal_place(directory: &Path) -> String {
+    let identity = ["/etc/machine-id", "/etc/hostname"]
+        .map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let mut digest = Sha256::new();
+    for part in &identity {
+        digest.update(part.trim());
+        digest.update("\n");
+    }
+    digest.update(directory.as_os_str().as_encoded_bytes());
+    let digest = digest.finalize();
+    digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The stream that the service manager connected to the system's journal, as `device:inode`.

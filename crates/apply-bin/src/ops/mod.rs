@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod forget;
 mod link;
+mod new_journal;
 mod output;
 mod permits;
 mod propose;
@@ -90,6 +91,13 @@ pub(crate) enum Ops {
         after_help = "Example: apply-layer forget 67e6da21fa9fe506\n\nExit codes: 0 forgotten or nothing to forget, 1 refused, 2 usage, 69 Redis is away, 78 configuration"
     )]
     Forget(forget::Forget),
+    /// Accept that the journal of this machine is lost, and begin with another one at the next start.
+    ///
+    /// A start without the journal that was here before is refused: its disk may just not be mounted.
+    #[command(
+        after_help = "Example: apply-layer new-journal\n\nExit codes: 0 accepted or nothing to accept, 1 not confirmed, 69 Redis is away, 78 configuration"
+    )]
+    NewJournal(new_journal::NewJournal),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example: apply-layer completions bash > /etc/bash_completion.d/apply-layer"
@@ -116,6 +124,7 @@ impl Ops {
             Self::Stats { since, json } => stats::stats(since, json).await,
             Self::Propose(command) => command.run().await,
             Self::Forget(command) => command.run().await,
+            Self::NewJournal(command) => command.run().await,
             Self::Completions { shell } => completions::completions(shell, command_line),
             Self::Man => completions::man(command_line),
         };

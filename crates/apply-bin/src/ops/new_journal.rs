@@ -1,0 +1,49 @@
+//! `new-journal`: the journal that was here is given up, knowingly.
+
+use super::{
+    link::Desk,
+    output::{Done, confirm, print, tame},
+};
+use crate::config;
+use apply_journal::JournalSettings;
+use clap::Args;
+use permit_gate::MAX_ID;
+
+/// Whether to ask.
+#[derive(Args)]
+pub(crate) struct NewJournal {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl NewJournal {
+    pub(super) async fn run(self) -> Done {
+        let mut desk = Desk::open().await?;
+        let directory = desk.config.state.directory.clone();
+        let key = format!("{}{}", desk.keys.journal, config::journal_place(&directory));
+        let mut read = redis::cmd("GETRANGE");
+        read.arg(&key).arg(0).arg(MAX_ID);
+        let doing = "read which journal was here";
+        let former: String = desk.link.ask(&read, doing).await?;
+        let directory = directory.display();
+        if former.is_empty() {
+            return print(&format!(
+                "Redis remembers no journal in {directory}: the next start takes what lies there, or begins one\n"
+            ));
+        }
+        let hours = JournalSettings::for_claims_of(desk.config.dedupe_ttl).hours();
+        print(&format!(
+            "Redis remembers the journal {} in {directory}.\nWhat it knew of the orders of the last {hours} hours nobody else knows: look at the venue for them first.\n",
+            tame(&former)
+        ))?;
+        if !self.yes {
+            confirm("Accept another journal there at the next start?")?;
+        }
+        let forget = redis::cmd("DEL").arg(&key).to_owned();
+        let _: u64 = desk.link.ask(&forget, "forget the former journal").await?;
+        print(
+            "accepted; a service that runs with the former journal has to be stopped first, since it says again that it is there\n",
+        )
+    }
+}
