@@ -19,15 +19,37 @@ PAGE = REPO / "docs" / "clients.md"
 KEPT = pathlib.Path(os.environ.get("APPLY_CLIENTS_DIR") or pathlib.Path.home() / ".cache" / "apply-layer-clients")
 
 # Name, packages, program, and how long its operations and its faults may take in seconds.
-PYTHON, NODE = "python", "node"
+PYTHON, NODE, RUST = "python", "node", "rust"
 CLIENTS = {
     "Python SDK": (PYTHON, ["binance-sdk-derivatives-trading-usds-futures==18.1.0"], "sdk_python.py"),
     "JavaScript SDK": (NODE, ["@binance/derivatives-trading-usds-futures@38.1.1"], "sdk_js.mjs"),
+    "Rust SDK": (RUST, ["binance-sdk@77.2.0"], "rust_sdk.rs"),
     "ccxt": (PYTHON, ["ccxt==4.5.90"], "ccxt_python.py"),
     "python-binance": (PYTHON, ["python-binance==1.0.37"], "python_binance.py"),
     "freqtrade": (PYTHON, ["freqtrade==2026.9"], "freqtrade_run.py"),
     "nautilus_trader": (PYTHON, ["nautilus_trader==1.231.0"], "nautilus_run.py"),
 }
+# The package that builds the Rust program.
+MANIFEST = """\
+[package]
+name = "client-run"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[workspace]
+
+[dependencies]
+anyhow = "1"
+binance-sdk = { version = "=77.2.0", default-features = false, features = ["derivatives_trading_usds_futures", "rustls-tls"] }
+reqwest = { version = "0.12", default-features = false, features = ["json"] }
+rust_decimal = "1"
+serde_json = "1"
+tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+
+[profile.dev]
+debug = false
+"""
 # Those that need another interpreter than `python3`, and the versions that they take.
 INTERPRETERS = {"nautilus_trader": [(3, 12), (3, 13), (3, 14)]}
 LIMIT = 600
@@ -100,6 +122,13 @@ def installed(name):
             run([*pip, *packages])
             ready.touch()
         return [str(folder / "bin" / "python"), str(RUNS / program)]
+    if kind == RUST:
+        say(f"building {' '.join(packages)}")
+        (folder / "src").mkdir(parents=True, exist_ok=True)
+        (folder / "Cargo.toml").write_text(MANIFEST)
+        (folder / "src" / "main.rs").write_text((RUNS / program).read_text())
+        run(["cargo", "build", "--quiet"], cwd=folder)
+        return [str(folder / "target" / "debug" / "client-run")]
     if not ready.exists():
         say(f"installing {' '.join(packages)}")
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,7 +256,7 @@ def main(arguments):
 def cell(text):
     """What a caller was told, without what differs from run to run."""
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", str(text))
-    text = re.sub(r"\?symbol=\S*", "?…", text)
+    text = re.sub(r"\?\w+=\S*", "?…", text)
     if len(text) > 150:
         text = text[:149].rstrip() + "…"
     return text.replace("|", "\\|").replace("<", "&lt;")

@@ -1,5 +1,6 @@
 """The official Python SDK (binance-sdk-derivatives-trading-usds-futures), with its strict response models."""
 
+import logging
 import os
 import sys
 
@@ -21,9 +22,28 @@ def client(**keys):
 api = client()
 
 
+class Complaints(logging.Handler):
+    """What the SDK says of replies that its models do not take: it warns and hands on the raw reply."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+
+    def emit(self, record):
+        self.heard.append(record.getMessage())
+
+
+complaints = Complaints()
+logging.getLogger().addHandler(complaints)
+
+
 def data(call, **parameters):
-    """Asks, and reads the reply with the SDK's own model."""
-    return call(**parameters).data()
+    """Asks, and reads the reply with the SDK's own model; a reply that the model does not take is a failure."""
+    complaints.heard.clear()
+    read = call(**parameters).data()
+    if complaints.heard:
+        raise ValueError(complaints.heard[0])
+    return read
 
 
 def many(value):

@@ -15,11 +15,10 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const EXAMPLES: &str = "\
-Examples:
-  apply-layer sim --port 9010 --position BTCUSDT=0.0124
-  apply-layer sim --hedge --position BTCUSDT:LONG=0.02 --wallet 5000
-  apply-layer sim --symbol DOGEUSDT=0.08 --drift 5/1000 --limits 6000,300,1200
-  apply-layer sim --ed25519 my-key=public.pem --account bob=bob-key:bob-secret
+Example: apply-layer sim --port 9010 --position BTCUSDT=0.0124
+         apply-layer sim --hedge --position BTCUSDT:LONG=0.02 --wallet 5000
+         apply-layer sim --symbol DOGEUSDT=0.08 --drift 5/1000 --limits 6000,300,1200
+         apply-layer sim --ed25519 my-key=public.pem --account bob=bob-key:bob-secret
 `apply-layer sim --help` lists every request that is served.";
 
 /// The examples, and everything that is served.

@@ -295,3 +295,118 @@ async fn every_documented_word_is_read() {
         "{missing:?}"
     );
 }
+
+#[tokio::test]
+async fn a_symbol_takes_orders_in_one_of_its_documented_states_only() {
+    let sim = long_btc().await;
+    for word in words("symbol_status") {
+        let mut spec = exchange_sim::SymbolSpec::btcusdt();
+        spec.status = word.clone();
+        sim.handle().set_symbol(spec);
+        let info = get(&sim, "/fapi/v1/exchangeInfo").await.json();
+        assert_eq!(info["symbols"][0]["status"], word);
+        let (status, code) = match word.as_str() {
+            "TRADING" => (200, None),
+            "CLOSE" | "DELIVERED" => (400, Some(-4141)),
+            _ => (400, Some(-4140)),
+        };
+        let named = word.to_lowercase();
+        for (path, params) in [
+            (ORDER, sell("0.0001", &named)),
+            (ALGO, STOP.replace("Id=a", &format!("Id={named}"))),
+        ] {
+            let answer = signed_request(&sim, "POST", path, &params).await;
+            assert_eq!(answer.status, status, "{word} {path}: {}", answer.body);
+            assert_eq!(
+                code,
+                (status == 400).then(|| answer.code()),
+                "{word} {path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_word_that_the_venue_says_is_a_documented_one() {
+    let sim = long_btc().await;
+    let limit = "symbol=BTCUSDT&side=SELL&type=LIMIT&quantity=0.01&newClientOrderId=";
+    for (id, rest) in [
+        ("open", "timeInForce=GTC&price=65000"),
+        ("expired", "timeInForce=IOC&price=65000"),
+        ("gone", "timeInForce=GTC&price=66000"),
+    ] {
+        order(&sim, &format!("{limit}{id}&{rest}")).await;
+    }
+    signed_request(
+        &sim,
+        "DELETE",
+        ORDER,
+        "symbol=BTCUSDT&origClientOrderId=gone",
+    )
+    .await;
+    for (id, trigger) in [("fires", "63000"), ("rests", "62000"), ("off", "61000")] {
+        let params = STOP
+            .replace(
+                "STOP_MARKET",
+                if id == "rests" {
+                    "STOP&price=64900"
+                } else {
+                    "STOP_MARKET"
+                },
+            )
+            .replace("60000", trigger)
+            .replace("Id=a", &format!("Id={id}"))
+            .replace("quantity=0.01", "quantity=0.001");
+        assert_eq!(stop(&sim, &params).await.status, 200, "{id}");
+    }
+    signed_request(&sim, "DELETE", ALGO, "clientAlgoId=off").await;
+    sim.handle().set_price("BTCUSDT", dec("62500"));
+    sim.handle().set_price("BTCUSDT", dec("62000"));
+    let said = |rows: &Value, field: &str| -> BTreeSet<String> {
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row[field].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let all = |path: &'static str| {
+        let sim = &sim;
+        async move {
+            signed_request(sim, "GET", path, "symbol=BTCUSDT")
+                .await
+                .json()
+        }
+    };
+    let orders = all("/fapi/v1/allOrders").await;
+    let algos = all("/fapi/v1/allAlgoOrders").await;
+    let limits = get(&sim, "/fapi/v1/exchangeInfo").await.json();
+    for (kind, said) in [
+        ("order_status", said(&orders, "status")),
+        ("order_type", said(&orders, "type")),
+        ("order_type", said(&orders, "origType")),
+        ("time_in_force", said(&orders, "timeInForce")),
+        ("stp_mode", said(&orders, "selfTradePreventionMode")),
+        ("algo_status", said(&algos, "algoStatus")),
+        ("order_type", said(&algos, "orderType")),
+        ("working_type", said(&algos, "workingType")),
+        (
+            "rate_limit_type",
+            said(&limits["rateLimits"], "rateLimitType"),
+        ),
+        ("contract_type", said(&limits["symbols"], "contractType")),
+        (
+            "underlying_type",
+            said(&limits["symbols"], "underlyingType"),
+        ),
+        ("symbol_status", said(&limits["symbols"], "status")),
+    ] {
+        let documented: BTreeSet<String> = words(kind).into_iter().collect();
+        assert!(said.is_subset(&documented), "{kind}: {said:?}");
+    }
+    let statuses = said(&orders, "status");
+    for wanted in ["NEW", "FILLED", "CANCELED", "EXPIRED"] {
+        assert!(statuses.contains(wanted), "{statuses:?}");
+    }
+    let statuses = said(&algos, "algoStatus");
+    for wanted in ["TRIGGERED", "FINISHED", "CANCELED"] {
+        assert!(statuses.contains(wanted), "{statuses:?}");
+    }
+}
