@@ -340,9 +340,9 @@ async fn a_halt_tells_of_an_order_that_has_left_and_is_still_asked_about() {
     let id = plan.get("plan_id");
     let halted = halt().await;
     assert_eq!(halted.code, Some(0), "{}", halted.output());
-    let told = format!("plan {id} of BTCUSDT had its permits already: no result yet");
+    let told = format!("plan {id} of BTCUSDT had its timestamp already: no result yet");
     assert!(halted.output().contains(&told), "{}", halted.output());
-    let end = format!("no order of the service on http://{page} can leave any more");
+    let end = format!("no order of the service on http://{page} can be executed any more");
     assert!(halted.output().contains(&end), "{}", halted.output());
     venue.clear_faults();
     let result = stage.result_of(id).await;

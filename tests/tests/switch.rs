@@ -120,9 +120,22 @@ async fn orders_that_wait_for_their_turn_leave_when_it_comes() {
 #[tokio::test]
 async fn no_order_is_stamped_after_the_file_appeared_however_many_wait_for_their_turn() {
     let crowd = granted_at_once().await;
-    let file = crowd.how.state_directory().join("HALT");
-    std::fs::write(file, "").unwrap();
-    crowd.judged(now_ms() + CLOCKS_MS).await;
+    let state = crowd.how.state_directory();
+    std::fs::write(state.join("HALT"), "").unwrap();
+    let until = now_ms() + CLOCKS_MS;
+    let page = crowd.service.address().await;
+    let halt = crowd
+        .stage
+        .program(&["halt", "--reason", "drill", "--file-only"]);
+    let halt = halt.env("APPLY_STATE_DIR", state.display().to_string());
+    let halt = halt.env("APPLY_METRICS_PORT", page.port().to_string());
+    let told = halt.ended().await.output();
+    let mut stamped = told
+        .lines()
+        .filter(|line| line.contains("had its timestamp already"));
+    assert!(stamped.all(|line| line.ends_with(": executed")), "{told}");
+    assert!(told.contains("can be executed any more"), "{told}");
+    crowd.judged(until).await;
 }
 
 #[tokio::test]

@@ -1,19 +1,22 @@
-//! What was already on its way when the switch on this machine was turned. Asked of the running service
-//! once the switch is on, so that nothing that is asked here holds it up.
+//! Which orders had passed the switch on this machine when it was turned, and until when they may land. Asked
+//! of the running service once the switch is on, so that nothing that is asked here holds it up.
 //!
-//! A plan looks at the switch for the last time between its grant and its order. So the plans that are
-//! granted and not over when the file has been laid are all whose orders may still leave.
+//! An order gets its timestamp first and looks at the switch afterwards. So an order that had not yet got its
+//! timestamp when the file was laid does not leave, and one that had may land until its receive window is over.
 
 use crate::{
     http::ask::{get, reachable},
     page::{LEAVING, Leaving},
 };
+use apply_core::times::LANDING;
 use apply_journal::JournalReader;
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long is looked, at most. What a plan needs from its grant to the venue's answer is far less.
+/// How long is looked, at most: by then no order that had its timestamp before can land any more.
 const LOOKING: Duration = Duration::from_secs(3);
+
+const _: () = assert!(LOOKING.as_millis() > LANDING.as_millis());
 
 /// How much longer the journal may take, for all of them.
 const READING: Duration = Duration::from_secs(1);
@@ -21,23 +24,25 @@ const READING: Duration = Duration::from_secs(1);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Prints a line for each plan that had its permits when the switch was on, and whether any order of
-/// the service can leave any more.
+/// Prints a line for each plan whose order had its timestamp when the switch was on, and whether any order of
+/// the service can land any more.
 pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
     let Some(service) = service.map(reachable) else {
-        println!("whether an order was just leaving is not known: no service to ask is configured");
+        println!("orders that are on their way are not known: no service to ask is configured");
         return;
     };
     let until = Instant::now() + LOOKING;
     let Some(mut left) = ask(service, until).await else {
-        println!("nobody on http://{service} says whether an order was just leaving");
+        println!("cannot reach the service at http://{service}: orders on their way are not known");
         return;
     };
+    let mut asked = Instant::now();
     while !left.is_empty() && Instant::now() < until {
         sleep(PAUSE).await;
         let Some(now) = ask(service, until).await else {
             break;
         };
+        asked = Instant::now();
         let (still, over): (Vec<_>, Vec<_>) = left
             .into_iter()
             .partition(|plan| now.iter().any(|other| other.plan == plan.plan));
@@ -45,30 +50,42 @@ pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
             let end = end_of(state, &plan.plan, until).await;
             told(&plan, end.as_deref().unwrap_or("over"));
         }
-        // Those that came to their permits since have still to look at the switch.
+        // An order that got its timestamp since was stopped by the switch.
         left = now;
         left.retain(|plan| still.iter().any(|known| known.plan == plan.plan));
     }
-    let mut may_leave = false;
+    let mut lands_for = Duration::ZERO;
     for plan in &left {
         // A result that is written down and not published yet waits for Redis alone.
         match end_of(state, &plan.plan, until).await {
             Some(end) => told(plan, &end),
             None => {
-                may_leave |= !plan.answered;
+                lands_for = lands_for.max(may_land_for(plan, asked));
                 let more = format!("no result yet, see apply-layer plan {}", plan.plan);
                 told(plan, &more);
             }
         }
     }
-    match may_leave {
-        false => println!("no order of the service on http://{service} can leave any more"),
-        true => println!("an order of the service on http://{service} may still leave"),
+    match lands_for.is_zero() {
+        true => println!("no order of the service on http://{service} can be executed any more"),
+        false => println!(
+            "an order of the service on http://{service} may still be executed, for {lands_for:.1?}"
+        ),
+    }
+}
+
+/// For how long the order of a plan that was told of at `asked` may still land.
+fn may_land_for(plan: &Leaving, asked: Instant) -> Duration {
+    match plan.answered {
+        true => Duration::ZERO,
+        false => LANDING
+            .saturating_sub(Duration::from_millis(plan.stamped_ago_ms))
+            .saturating_sub(asked.elapsed()),
     }
 }
 
 fn told(Leaving { plan, symbol, .. }: &Leaving, end: &str) {
-    println!("plan {plan} of {symbol} had its permits already: {end}");
+    println!("plan {plan} of {symbol} had its timestamp already: {end}");
 }
 
 async fn ask(service: SocketAddr, until: Instant) -> Option<Vec<Leaving>> {

@@ -5,7 +5,7 @@ use super::view::{
     cut, millis, now,
 };
 use super::vitals::{Light, Vitals};
-use apply_core::{ApplyResult, Event, Observer, Plan, Symbol, event::Abandoned};
+use apply_core::{ApplyResult, Event, Observer, Plan, Submission, Symbol, event::Abandoned};
 use bytes::Bytes;
 use permit_gate::PlanId;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::broadcast;
 
@@ -63,9 +63,10 @@ struct Model {
     /// The oldest first.
     plans: VecDeque<PlanView>,
     waits: Waits,
-    /// Plans that have their permits and no result, by their ids: as many as may be under way at most.
-    /// Apart from the plans that are shown, of which the oldest may go while it is under way.
-    leaving: BTreeMap<String, Leaving>,
+    /// Plans whose order has its timestamp and which have no result, by their ids, and since when: as many as
+    /// may be under way at most. Apart from the plans that are shown, of which the oldest may go while it is
+    /// under way.
+    leaving: BTreeMap<String, (Leaving, Instant)>,
 }
 
 /// How long waits took, by how they ended. Counted since the process began.
@@ -144,10 +145,14 @@ impl Live {
         json(&self.lock().waits)
     }
 
-    /// Every plan whose order may be on its way, as JSON. Whatever is not among them has not come to its
-    /// last look at the kill switch on this machine, or is over.
+    /// Every plan whose order may be on its way, as JSON. A plan that is not among them has yet to look at the
+    /// kill switch on this machine, or is over.
     pub(super) fn leaving(&self) -> String {
-        json(&self.lock().leaving.values().collect::<Vec<_>>())
+        let now = |(leaving, stamped): &(Leaving, Instant)| Leaving {
+            stamped_ago_ms: millis(stamped.elapsed()),
+            ..leaving.clone()
+        };
+        json(&self.lock().leaving.values().map(now).collect::<Vec<_>>())
     }
 
     /// The lights, a line each.
@@ -192,9 +197,9 @@ impl Live {
         self.tell("plan", || &*view);
     }
 
-    /// The venue has said what came of it: nothing of this plan leaves any more.
+    /// It is known what came of the plan's order.
     fn answered(&self, plan: &Plan) {
-        if let Some(leaving) = self.lock().leaving.get_mut(plan.id.as_str()) {
+        if let Some((leaving, _)) = self.lock().leaving.get_mut(plan.id.as_str()) {
             leaving.answered = true;
         }
     }
@@ -262,8 +267,10 @@ impl Observer for Live {
                     plan: plan.id.to_string(),
                     symbol: plan.symbol().to_string(),
                     answered: false,
+                    stamped_ago_ms: 0,
                 };
-                self.lock().leaving.insert(plan.id.to_string(), leaving);
+                let stamped = (leaving, Instant::now());
+                self.lock().leaving.insert(plan.id.to_string(), stamped);
             }
             Event::Blocked { plan, block } => {
                 self.end_wait(plan, WaitEnd::blocked(block));
@@ -275,7 +282,9 @@ impl Observer for Live {
                 submission,
                 took,
             } => {
-                self.answered(plan);
+                if !matches!(submission, Submission::Unknown { .. }) {
+                    self.answered(plan);
+                }
                 self.plan(plan, |view| {
                     view.order = Some(OrderView::submitted(step, submission, *took, now()));
                 });

@@ -54,13 +54,17 @@ pub(super) struct PlanView {
     pub(super) result: Option<ResultView>,
 }
 
-/// A plan that has its permits and no result.
+/// A plan whose order has its timestamp, and which has no result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Leaving {
     pub(crate) plan: String,
     pub(crate) symbol: String,
-    /// Whether it has sent what it may send, and the venue's answer is in, or is not coming.
+    /// Whether it is known what came of the order.
     pub(crate) answered: bool,
+    /// How long ago the order got its timestamp, in milliseconds: what is not answered may land for
+    /// [`LANDING`](apply_core::times::LANDING) after it.
+    #[serde(default)]
+    pub(crate) stamped_ago_ms: u64,
 }
 
 /// A wait for permits.

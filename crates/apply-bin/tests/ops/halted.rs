@@ -71,8 +71,13 @@ async fn check_tells_of_the_halt_file_where_redis_is_away() {
     );
 }
 
-/// What a service answers that has this plan under way, and then it has not.
-const LEAVING: &str = r#"[{"plan":"67e6da21fa9fe506","symbol":"BTCUSDT","answered":false}]"#;
+/// What a service answers whose order of this plan has got its timestamp just now.
+const LEAVING: &[&str] =
+    &[r#"[{"plan":"67e6da21fa9fe506","symbol":"BTCUSDT","answered":false,"stamped_ago_ms":0}]"#];
+
+/// The same, so long after the timestamp that the order can no longer land.
+const LEFT: &[&str] =
+    &[r#"[{"plan":"67e6da21fa9fe506","symbol":"BTCUSDT","answered":false,"stamped_ago_ms":2800}]"#];
 
 /// A service that gives these answers one after the other, the last one from then on.
 async fn service(answers: &'static [&'static str]) -> u16 {
@@ -108,7 +113,7 @@ async fn halted(state: &StateDir, port: u16) -> String {
 }
 
 #[tokio::test]
-async fn a_halt_tells_what_came_of_a_plan_that_had_its_permits_already() {
+async fn a_halt_tells_what_came_of_an_order_that_had_its_timestamp_already() {
     let state = StateDir::new();
     let settings = JournalSettings::for_claims_of(Duration::from_secs(21_600));
     let journal = RedbJournal::open(Path::new(&state.path()), settings).unwrap();
@@ -119,27 +124,35 @@ async fn a_halt_tells_what_came_of_a_plan_that_had_its_permits_already() {
         ..ApplyResult::nothing_happened(&plan, &symbol, Decision::Execute, None, 1)
     };
     journal.record_result(&result).await.unwrap();
-    let port = service(&[LEAVING, LEAVING, "[]"]).await;
+    let port = service(const { &[LEAVING[0], LEAVING[0], "[]"] }).await;
     let out = halted(&state, port).await;
-    let told = format!("plan {PLAN} of BTCUSDT had its permits already: executed\n");
+    let told = format!("plan {PLAN} of BTCUSDT had its timestamp already: executed\n");
     assert!(out.contains(&told), "{out}");
-    let end = format!("no order of the service on http://127.0.0.1:{port} can leave any more\n");
+    let end =
+        format!("no order of the service on http://127.0.0.1:{port} can be executed any more\n");
     assert!(out.ends_with(&end), "{out}");
 }
 
 #[tokio::test]
-async fn a_halt_does_not_say_that_nothing_can_leave_where_something_may() {
-    let port = service(&[LEAVING]).await;
-    let out = halted(&StateDir::new(), port).await;
-    let told = format!("plan {PLAN} of BTCUSDT had its permits already: no result yet");
-    assert!(out.contains(&told), "{out}");
-    assert!(out.ends_with("may still leave\n"), "{out}");
+async fn a_halt_says_that_an_order_may_be_executed_until_its_receive_window_is_over() {
+    for (answer, end) in [
+        (LEAVING, "may still be executed, for "),
+        (LEFT, "can be executed any more\n"),
+    ] {
+        let port = service(answer).await;
+        let out = halted(&StateDir::new(), port).await;
+        let told = format!("plan {PLAN} of BTCUSDT had its timestamp already: no result yet");
+        assert!(out.contains(&told), "{out}");
+        let last = out.lines().last().unwrap();
+        assert!(format!("{last}\n").contains(end), "{out}");
+    }
 
     let port = service(&["[{}]"]).await;
     for port in [1, port] {
         let out = halted(&StateDir::new(), port).await;
-        let told =
-            format!("nobody on http://127.0.0.1:{port} says whether an order was just leaving\n");
+        let told = format!(
+            "cannot reach the service at http://127.0.0.1:{port}: orders on their way are not known\n"
+        );
         assert!(out.ends_with(&told), "{out}");
     }
 }
