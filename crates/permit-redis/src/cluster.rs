@@ -3,8 +3,9 @@
 
 use crate::{
     background::{Background, Backoff},
+    charge::{SlotRange, read_slots},
     config::at_address,
-    endpoint::Endpoint,
+    endpoint::{Address, Endpoint},
     failure::Failure,
     keys::slot_of,
     link::untold,
@@ -40,13 +41,23 @@ struct Shared {
     state: watch::Sender<Result<(), String>>,
 }
 
-type Address = (String, u16);
-
 #[derive(Default)]
 struct Map {
     /// First slot, last slot, owner.
     ranges: Vec<(u16, u16, Arc<Server>)>,
     servers: HashMap<Address, Arc<Server>>,
+}
+
+/// The masters of a cluster, as far as its map is known.
+pub(crate) struct Masters(Arc<Shared>);
+
+impl Masters {
+    /// Each with the host it is reached under.
+    pub(crate) fn all(&self) -> Vec<(String, Arc<Server>)> {
+        let each =
+            |((host, _), server): (&Address, &Arc<Server>)| (host.clone(), Arc::clone(server));
+        self.0.read(|map| map.servers.iter().map(each).collect())
+    }
 }
 
 impl Cluster {
@@ -150,6 +161,24 @@ impl Cluster {
         )))
     }
 
+    /// Everybody who serves slots.
+    pub(crate) fn masters(&self) -> Masters {
+        Masters(Arc::clone(&self.shared))
+    }
+
+    /// Where the server of a slot is; `None` while it is not connected.
+    pub(crate) fn at(&self, slot: u16) -> Option<Address> {
+        let owner = self.owner(slot).ok()?;
+        if !owner.node.is_live() {
+            return None;
+        }
+        self.shared.read(|map| {
+            let mut servers = map.servers.iter();
+            let found = servers.find(|(_, server)| Arc::ptr_eq(server, &owner));
+            found.map(|(at, _)| at.clone())
+        })
+    }
+
     /// The map may be old.
     pub(crate) fn doubt(&self) {
         self.shared.stale.notify_one();
@@ -213,16 +242,16 @@ impl Shared {
     }
 
     /// Takes over a new map. Servers that own nothing any more are let go.
-    fn adopt(&self, ranges: Vec<(u16, u16, Address)>) {
+    fn adopt(&self, ranges: Vec<SlotRange>) {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         let mut servers = std::mem::take(&mut map.servers);
         let mut kept = HashMap::new();
         map.ranges = ranges
             .into_iter()
-            .map(|(first, last, address)| {
-                let server = Arc::clone(self.server_in(&mut servers, address.clone()));
-                kept.insert(address, Arc::clone(&server));
-                (first, last, server)
+            .map(|range| {
+                let server = Arc::clone(self.server_in(&mut servers, range.at.clone()));
+                kept.insert(range.at, Arc::clone(&server));
+                (range.first, range.last, server)
             })
             .collect();
         map.servers = kept;
@@ -259,17 +288,13 @@ async fn keep_fresh(shared: Arc<Shared>) {
 }
 
 /// Asks the nodes we know, then the seeds.
-async fn fetch(shared: &Shared) -> Result<Vec<(u16, u16, Address)>, String> {
+async fn fetch(shared: &Arc<Shared>) -> Result<Vec<SlotRange>, String> {
     let slots = || {
         let mut slots = cmd("CLUSTER");
         slots.arg("SLOTS");
         slots
     };
-    let known: Vec<(Address, Arc<Server>)> = shared.read(|map| {
-        let servers = map.servers.iter();
-        servers.map(|(at, s)| (at.clone(), Arc::clone(s))).collect()
-    });
-    for ((host, _), server) in known {
+    for (host, server) in Masters(Arc::clone(shared)).all() {
         if let Ok(answer) = server.node.ask(&slots()).await
             && let Some(ranges) = read_slots(answer, &host)
         {
@@ -298,74 +323,4 @@ fn host_of(info: &ConnectionInfo) -> String {
     let addr = info.addr().to_string();
     let host = addr.rsplit_once(':').map(|(host, _)| host.to_owned());
     host.unwrap_or(addr)
-}
-
-/// `[[first, last, [host, port, …], replicas …] …]`. A node that does not know its own host says
-/// nothing or nil: then it is the one we asked.
-fn read_slots(answer: Value, asked: &str) -> Option<Vec<(u16, u16, Address)>> {
-    let Value::Array(ranges) = answer else {
-        return None;
-    };
-    let read = |range: Value| {
-        let Value::Array(range) = range else {
-            return None;
-        };
-        let [
-            Value::Int(first),
-            Value::Int(last),
-            Value::Array(master),
-            ..,
-        ] = &*range
-        else {
-            return None;
-        };
-        let host = match master.first()? {
-            Value::BulkString(host) if !host.is_empty() => String::from_utf8(host.clone()).ok()?,
-            _ => asked.into(),
-        };
-        let Some(Value::Int(port)) = master.get(1) else {
-            return None;
-        };
-        let (first, last) = (u16::try_from(*first).ok()?, u16::try_from(*last).ok()?);
-        Some((first, last, (host, u16::try_from(*port).ok()?)))
-    };
-    let ranges: Vec<_> = ranges.into_iter().map(read).collect::<Option<_>>()?;
-    (!ranges.is_empty()).then_some(ranges)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(s: &str) -> Value {
-        Value::BulkString(s.into())
-    }
-
-    #[test]
-    fn a_map_of_slots_is_read_whole_or_not_at_all() {
-        let i = Value::Int;
-        let range = |host| {
-            let master = Value::Array(vec![host, i(7000), text("id")]);
-            Value::Array(vec![i(0), i(99), master, Value::Nil])
-        };
-        let at = |host: &str| Some(vec![(0, 99, (host.to_owned(), 7000))]);
-        assert_eq!(
-            read_slots(Value::Array(vec![range(text("a"))]), "x"),
-            at("a")
-        );
-        assert_eq!(
-            read_slots(Value::Array(vec![range(text(""))]), "x"),
-            at("x")
-        );
-        assert_eq!(
-            read_slots(Value::Array(vec![range(Value::Nil)]), "x"),
-            at("x")
-        );
-        assert_eq!(
-            read_slots(Value::Array(vec![range(text("a")), i(1)]), "x"),
-            None
-        );
-        assert_eq!(read_slots(Value::Array(vec![]), "x"), None);
-        assert_eq!(read_slots(Value::Nil, "x"), None);
-    }
 }

@@ -7,6 +7,9 @@ use redis::{
 };
 use std::time::Duration;
 
+/// Host and port.
+pub(crate) type Address = (String, u16);
+
 /// One server, however it is found.
 #[derive(Clone)]
 pub(crate) enum Endpoint {
@@ -31,6 +34,14 @@ pub(crate) struct Patience {
 impl Endpoint {
     /// A connection for commands.
     pub(crate) async fn open(&self, patience: Patience) -> RedisResult<MultiplexedConnection> {
+        Ok(self.open_at(patience).await?.0)
+    }
+
+    /// The same, and where it leads: to whom the sentinels named. Nowhere in particular where the address is fixed.
+    pub(crate) async fn open_at(
+        &self,
+        patience: Patience,
+    ) -> RedisResult<(MultiplexedConnection, Option<Address>)> {
         self.connect(patience, ProtocolVersion::RESP2, config(patience))
             .await
     }
@@ -42,7 +53,8 @@ impl Endpoint {
         sender: impl AsyncPushSender,
     ) -> RedisResult<MultiplexedConnection> {
         let config = config(patience).set_push_sender(sender);
-        self.connect(patience, ProtocolVersion::RESP3, config).await
+        let connected = self.connect(patience, ProtocolVersion::RESP3, config);
+        Ok(connected.await?.0)
     }
 
     async fn connect(
@@ -50,16 +62,16 @@ impl Endpoint {
         patience: Patience,
         protocol: ProtocolVersion,
         config: AsyncConnectionConfig,
-    ) -> RedisResult<MultiplexedConnection> {
-        let info = match self {
-            Self::Fixed(info) => info.clone(),
+    ) -> RedisResult<(MultiplexedConnection, Option<Address>)> {
+        let (info, at) = match self {
+            Self::Fixed(info) => (info.clone(), None),
             Self::Master {
                 sentinels,
                 name,
                 server,
             } => {
-                let (host, port) = master(sentinels, name, patience).await?;
-                at_address(server, &host, port)
+                let at = master(sentinels, name, patience).await?;
+                (at_address(server, &at.0, at.1), Some(at))
             }
         };
         let settings = info.redis_settings().clone().set_protocol(protocol);
@@ -70,7 +82,7 @@ impl Endpoint {
         if let Self::Master { .. } = self {
             must_be_master(&mut connection).await?;
         }
-        Ok(connection)
+        Ok((connection, at))
     }
 
     /// The database everything lies in.
@@ -89,7 +101,7 @@ impl Endpoint {
     }
 }
 
-fn config(patience: Patience) -> AsyncConnectionConfig {
+pub(crate) fn config(patience: Patience) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(patience.connect))
         .set_response_timeout(Some(patience.response))
@@ -102,7 +114,7 @@ async fn master(
     sentinels: &[ConnectionInfo],
     name: &str,
     patience: Patience,
-) -> RedisResult<(String, u16)> {
+) -> RedisResult<Address> {
     let mut last = failed("no sentinel is configured");
     for sentinel in sentinels {
         let ask = async {
@@ -112,7 +124,7 @@ async fn master(
             cmd("SENTINEL")
                 .arg("get-master-addr-by-name")
                 .arg(name)
-                .query_async::<Option<(String, u16)>>(&mut connection)
+                .query_async::<Option<Address>>(&mut connection)
                 .await
         };
         match ask.await {

@@ -125,6 +125,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod background;
+mod charge;
 mod clock;
 mod cluster;
 mod config;
@@ -139,6 +140,7 @@ mod store;
 mod take;
 mod watch;
 
+pub use charge::InCharge;
 pub use config::{ConfigError, RedisConfig};
 pub use keys::{KeyTemplate, KeysProblem, PermitKeys, PermitKeysError, TemplateError};
 pub use link::{LinkAt, RedisLink};

@@ -1,6 +1,7 @@
 //! A store's connections, for whoever keeps other things on the same Redis.
 
 use crate::{
+    charge::InCharge,
     config::RedisConfig,
     failure::Failure,
     keys::slot_of,
@@ -51,6 +52,20 @@ impl RedisLink {
     /// Whether the servers are a cluster, where a script reaches the keys of one slot only.
     pub fn is_cluster(&self) -> bool {
         matches!(self.inner.servers, Servers::Cluster(_))
+    }
+
+    /// Whether the server that answers for this key is in charge of it, as far as was heard from those who appoint
+    /// it. Answers at once; they are asked every 300 ms beside.
+    pub fn in_charge(&self, key: &str) -> InCharge {
+        self.inner.in_charge(slot_of(key))
+    }
+
+    /// The same, asked for now.
+    ///
+    /// Cancellation safe. Takes as long as an answer may take, however few of them answer.
+    pub async fn confirm_in_charge(&self, key: &str) -> InCharge {
+        self.inner.ask_who_is_in_charge().await;
+        self.in_charge(key)
     }
 
     /// A connection for commands about this key and others of its slot.

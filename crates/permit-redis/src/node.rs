@@ -3,7 +3,7 @@
 use crate::{
     background::{Background, Backoff},
     clock::ServerClock,
-    endpoint::{Endpoint, Patience},
+    endpoint::{Address, Endpoint, Patience},
     failure::Failure,
     link::untold,
     stats::Counters,
@@ -55,6 +55,8 @@ struct Shared {
 #[derive(Clone)]
 struct Live {
     connection: MultiplexedConnection,
+    /// Whom the sentinels named when it was set up.
+    at: Option<Address>,
     scripting: bool,
     generation: u64,
 }
@@ -97,6 +99,17 @@ impl Node {
 
     pub(crate) fn clock(&self) -> &ServerClock {
         &self.shared.clock
+    }
+
+    /// Whether there is a connection.
+    pub(crate) fn is_live(&self) -> bool {
+        self.shared.live.borrow().is_some()
+    }
+
+    /// Where the connection leads, of those the sentinels named; `None` without a connection.
+    pub(crate) fn at(&self) -> Option<Address> {
+        let live = self.shared.live.borrow();
+        live.as_ref().and_then(|live| live.at.clone())
     }
 
     /// Ring it to have the connection looked after now instead of at the next ping.
@@ -311,7 +324,7 @@ async fn supervise(shared: Arc<Shared>) {
     let (mut backoff, mut generation, mut announced) = (Backoff::new(), 0_u64, None);
     loop {
         match set_up(&shared).await {
-            Ok((connection, scripting)) => {
+            Ok((connection, at, scripting)) => {
                 generation += 1;
                 if generation > 1 {
                     shared.counters.reconnects.add();
@@ -322,6 +335,7 @@ async fn supervise(shared: Arc<Shared>) {
                 shared.replace.store(false, Ordering::Relaxed);
                 let live = Live {
                     connection: connection.clone(),
+                    at,
                     scripting,
                     generation,
                 };
@@ -364,9 +378,9 @@ async fn broken(shared: &Shared, mut connection: MultiplexedConnection) -> Strin
     }
 }
 
-/// A connection that works, and whether scripts are allowed on it.
-async fn set_up(shared: &Shared) -> RedisResult<(MultiplexedConnection, bool)> {
-    let mut connection = shared.endpoint.open(shared.patience).await?;
+/// A connection that works, where it leads, and whether scripts are allowed on it.
+async fn set_up(shared: &Shared) -> RedisResult<(MultiplexedConnection, Option<Address>, bool)> {
+    let (mut connection, at) = shared.endpoint.open_at(shared.patience).await?;
     shared.clock.forget();
     shared.counters.script_loads.add();
     let loaded = script::load().exec_async(&mut connection).await;
@@ -379,7 +393,7 @@ async fn set_up(shared: &Shared) -> RedisResult<(MultiplexedConnection, bool)> {
     let (seconds, micros): (i64, i64) = cmd("TIME").query_async(&mut connection).await?;
     let server = seconds.saturating_mul(1_000_000).saturating_add(micros);
     shared.clock.learn(sent, Instant::now(), server);
-    Ok((connection, scripting))
+    Ok((connection, at, scripting))
 }
 
 /// Asks for a script nobody has: without the right to ask, the server says so first.

@@ -1,6 +1,7 @@
 //! The store an embedder holds.
 
 use crate::{
+    charge::{Appointers, Charge, InCharge},
     cluster::Cluster,
     config::{ConfigError, RedisConfig, Topology},
     endpoint::{Endpoint, Patience},
@@ -29,6 +30,8 @@ pub struct RedisPermitStore {
 pub(crate) struct Inner {
     pub(crate) config: RedisConfig,
     pub(crate) servers: Servers,
+    /// Who says which server is in charge; `None` where there is but one.
+    charge: Option<Charge>,
     hub: Arc<Hub>,
     counters: Arc<Counters>,
     /// Turns for takes, so that a crowd waits here and not in a socket's queue, where its
@@ -154,6 +157,7 @@ impl Inner {
             hub: Arc::clone(&hub),
             watching: config.watching,
         };
+        let in_charge_patience = context.patience;
         let servers = Servers::start(config.topology.clone(), context);
         let patience = config.start_timeout.unwrap_or(config.connect_timeout);
         let ready = servers.ready(patience).await;
@@ -161,13 +165,48 @@ impl Inner {
             at: config.topology.to_string(),
             why,
         })?;
+        let appointers = match (&servers, &config.topology) {
+            (Servers::Cluster(cluster), _) => Some(Appointers::Masters(cluster.masters())),
+            (
+                _,
+                Topology::Sentinel {
+                    sentinels, master, ..
+                },
+            ) => Some(Appointers::sentinels(sentinels, master.clone())),
+            _ => None,
+        };
+        let charge = appointers.map(|all| Charge::start(all, in_charge_patience));
+        if let Some(charge) = &charge {
+            // So that the first plan finds an answer; without one it asks itself.
+            charge.ask().await;
+        }
         Ok(Self {
             turns: Semaphore::new(config.max_in_flight),
             config,
             servers,
+            charge,
             hub,
             counters,
         })
+    }
+
+    /// Whether the server of a slot is in charge, as far as was heard.
+    pub(crate) fn in_charge(&self, slot: u16) -> InCharge {
+        let Some(charge) = &self.charge else {
+            return InCharge::Always;
+        };
+        let at = match &self.servers {
+            Servers::One(server) => server.node.at(),
+            Servers::Cluster(cluster) => cluster.at(slot),
+        };
+        charge.of(slot, at.as_ref())
+    }
+
+    /// Asks those who appoint it.
+    pub(crate) async fn ask_who_is_in_charge(&self) {
+        if let Some(charge) = &self.charge {
+            charge.ask().await;
+        }
     }
 
     async fn take(&self, take: &Take) -> Result<Reply, StoreError> {
