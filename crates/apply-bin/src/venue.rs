@@ -57,6 +57,8 @@ pub(crate) struct Desk {
     held: Option<(client::Position, PreparedOrder)>,
     /// When an order from this desk may be signed.
     window: SendWindow,
+    /// How often the venue's time had jumped by then.
+    jumps: u64,
 }
 
 impl fmt::Debug for Desk {
@@ -90,6 +92,7 @@ impl Exchange for Venue {
         let id = client_order_id(plan)
             .parse::<ClientOrderId>()
             .map_err(|error| unfit(&error))?;
+        let jumps = jumps_of(client);
         let rules = client.fetch_rules(&symbol).await.map_err(unavailable)?;
         // From here on the one that the rules have: thousands of desks share it.
         let symbol = rules.symbol.clone();
@@ -141,6 +144,7 @@ impl Exchange for Venue {
             mode,
             held,
             window,
+            jumps,
         };
         Ok(Prepared::Fresh(Position {
             amount,
@@ -185,7 +189,7 @@ impl Exchange for Venue {
         {
             return not_sent("the prepared order is not the approved one");
         }
-        let look = Asked::of(look);
+        let look = Asked::of(look, client, desk.jumps);
         match client.submit_after(prepared, quantity, &look).await {
             client::Submission::Accepted(report) if report.status.is_final() => {
                 Submission::Accepted(fill(&report, order.quantity()))
@@ -305,7 +309,7 @@ impl Exchange for Venue {
             Err(error) => return not_sent(error.to_string()),
         };
         let (side, window) = (stop.side(), desk.window);
-        let look = Asked::of(look);
+        let look = Asked::of(look, client, desk.jumps);
         match client.replace_stop_after(&intent, &look).await {
             client::StopReplacement::Replaced {
                 new,
@@ -366,13 +370,18 @@ impl Exchange for Venue {
 /// The core's look, asked by the client. The client knows its answers as sentences; what they were is kept here.
 struct Asked<'a, L> {
     look: &'a L,
+    client: &'a Client,
+    jumps: u64,
     held: Mutex<Option<HeldBack>>,
 }
 
 impl<'a, L> Asked<'a, L> {
-    fn of(look: &'a L) -> Self {
+    /// `jumps` is how often the venue's time had jumped before anybody said yes to the order.
+    fn of(look: &'a L, client: &'a Client, jumps: u64) -> Self {
         Self {
             look,
+            client,
+            jumps,
             held: Mutex::default(),
         }
     }
@@ -395,6 +404,12 @@ impl<'a, L> Asked<'a, L> {
 
 impl<L: LastLook> client::LastLook for Asked<'_, L> {
     fn look(&self, stamped: Instant) -> client::Look {
+        if jumps_of(self.client) != self.jumps {
+            // This machine's clock does not count while it sleeps: what was said a moment ago may be old.
+            return client::Look::Refuse(self.hold(HeldBack::TooLate {
+                why: "the venue's time has jumped, this machine may have slept".into(),
+            }));
+        }
         match self.look.look(stamped) {
             Look::Go => client::Look::Go,
             Look::AskAgain => client::Look::AskAgain,
@@ -405,6 +420,10 @@ impl<L: LastLook> client::LastLook for Asked<'_, L> {
     async fn ask_again(&self) -> Result<(), String> {
         self.look.ask_again().await.map_err(|held| self.hold(held))
     }
+}
+
+fn jumps_of(client: &Client) -> u64 {
+    client.clock().map_or(0, |reading| reading.jumps)
 }
 
 /// For a stop that was sent before: it is confirmed and the old ones go.

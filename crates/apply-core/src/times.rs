@@ -17,9 +17,12 @@ use std::time::Duration;
 /// that takes longer than this to answer no order leaves.
 pub const LAST_YES: Duration = Duration::from_millis(200);
 
-/// From the sending of the last question who is master to the order's timestamp, where another server may be put in its
-/// place. It includes the time after which those who are asked have heard of a change themselves.
-pub const LAST_CONFIRMATION: Duration = Duration::from_millis(1000);
+/// From the sending of the last question which server is in charge to the order's timestamp, where another one may be put
+/// in its place.
+pub const LAST_CONFIRMATION: Duration = Duration::from_millis(600);
+
+/// How long those who are asked may go on naming the former one: the one that replaced it tells the others at once.
+pub const NAMING_LAG: Duration = Duration::from_millis(400);
 
 /// How long after its timestamp the venue takes an order in.
 pub const RECEIVE_WINDOW: Duration = Duration::from_millis(1500);
@@ -46,7 +49,10 @@ const _: () = {
     assert!(100 <= LAST_YES.as_millis() && LAST_YES.as_millis() <= 250);
     assert!(lasts_beyond(CLEAN_AFTER, LAST_YES));
     assert!(lasts_beyond(CLEAN_AFTER_FAILOVER, LAST_YES));
-    assert!(lasts_beyond(CLEAN_AFTER_FAILOVER, LAST_CONFIRMATION));
+    assert!(lasts_beyond(
+        CLEAN_AFTER_FAILOVER,
+        LAST_CONFIRMATION.saturating_add(NAMING_LAG)
+    ));
     assert!(lasts_beyond(ADOPTION_WAIT, LAST_YES));
 };
 

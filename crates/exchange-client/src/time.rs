@@ -72,6 +72,9 @@ impl Sample {
 /// [`LANDING_SLACK`](crate::LANDING_SLACK).
 pub(crate) const AHEAD: Duration = Duration::from_millis(150);
 
+/// How far two clocks drift apart until the time is measured again, at most.
+const DRIFT: Duration = Duration::from_millis(100);
+
 /// What the samples say: the server's time tied to a monotonic instant.
 ///
 /// Tied to a monotonic clock and not to the wall clock, so a stepped wall clock moves the [`offset`](Self::offset) that
@@ -105,6 +108,14 @@ impl Anchor {
             Some(later) => self.server.plus(later),
             None => self.server.minus(self.at - now),
         }
+    }
+
+    /// Whether this one says another time than an earlier one did, by more than their round trips and the drift of two
+    /// clocks explain.
+    pub(crate) fn jumps_from(&self, earlier: &Self, now: Instant) -> bool {
+        let (new, old) = (self.server_time(now), earlier.server_time(now));
+        let explained = self.round_trip / 2 + earlier.round_trip / 2 + DRIFT;
+        new.since(old).max(old.since(new)) > explained
     }
 
     pub(crate) fn age(&self, now: Instant) -> Duration {
@@ -195,6 +206,27 @@ mod tests {
         let answered = base + Duration::from_secs(2);
         assert_eq!(anchor.server_time(answered).as_millis(), 5_000_150);
         assert_eq!(anchor.round_trip, Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_that_round_trips_and_drift_do_not_explain_is_a_jump() {
+        let base = Instant::now();
+        let measured = |at: u64, took: u64, server: u64| {
+            Anchor::from_samples(&[sample(base, at, at + took, 0, server)]).unwrap()
+        };
+        // At 0 it is 5,000 there; 10 s later it should be 15,000.
+        let first = measured(0, 20, 5_010);
+        for (at, took, server, jumps) in [
+            (10_000, 20, 15_010, false),
+            (10_000, 20, 15_120, false),
+            (10_000, 20, 15_135, true),
+            (10_000, 20, 14_885, true),
+            (10_000, 400, 15_390, false),
+        ] {
+            let next = measured(at, took, server);
+            let now = base + Duration::from_millis(at + took);
+            assert_eq!(next.jumps_from(&first, now), jumps, "{at} {took} {server}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Learning the venue's time and keeping it.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -23,6 +23,8 @@ const TOO_OLD: u32 = 3;
 #[derive(Default)]
 pub(super) struct Clock {
     anchor: Mutex<Option<Anchor>>,
+    /// See [`ClockReading::jumps`].
+    jumps: AtomicU64,
     /// The venue refused a timestamp: measure before anything else is signed.
     refused: AtomicBool,
     measuring: tokio::sync::Mutex<()>,
@@ -38,6 +40,10 @@ pub struct ClockReading {
     pub round_trip: Duration,
     /// How long ago it was measured.
     pub age: Duration,
+    /// How often a measurement found another time than the one before it led to expect, by more than their round trips
+    /// explain: this machine slept or stood still meanwhile, or the venue's clock was set. What was to happen within a
+    /// short time by this machine's clock has to be thought over then.
+    pub jumps: u64,
 }
 
 impl Client {
@@ -56,11 +62,16 @@ impl Client {
         let now = Instant::now();
         lock(&self.inner.clock.anchor)
             .as_ref()
-            .map(|anchor| ClockReading {
-                offset: anchor.offset,
-                round_trip: anchor.round_trip,
-                age: anchor.age(now),
-            })
+            .map(|anchor| self.reading(anchor, now))
+    }
+
+    fn reading(&self, anchor: &Anchor, now: Instant) -> ClockReading {
+        ClockReading {
+            offset: anchor.offset,
+            round_trip: anchor.round_trip,
+            age: anchor.age(now),
+            jumps: self.inner.clock.jumps.load(Ordering::Acquire),
+        }
     }
 
     /// The venue's time as well as it is known: measured, or this machine's before the first measurement.
@@ -101,13 +112,16 @@ impl Client {
                 ));
             }
         };
-        *lock(&self.inner.clock.anchor) = Some(anchor);
+        let mut known = lock(&self.inner.clock.anchor);
+        let now = Instant::now();
+        if known.is_some_and(|before| anchor.jumps_from(&before, now)) {
+            // Before the new time is there for anybody to stamp with.
+            self.inner.clock.jumps.fetch_add(1, Ordering::Release);
+        }
+        *known = Some(anchor);
+        drop(known);
         tracing::debug!(offset = %anchor.offset, round_trip = ?anchor.round_trip, "measured the venue's time");
-        Ok(ClockReading {
-            offset: anchor.offset,
-            round_trip: anchor.round_trip,
-            age: anchor.age(Instant::now()),
-        })
+        Ok(self.reading(&anchor, now))
     }
 
     async fn sample(&self, lane: Lane) -> Result<Sample, RequestError> {

@@ -154,3 +154,16 @@ async fn what_was_to_be_signed_earlier_is_not_sent() {
     assert!(ending.accepted().is_some(), "{ending:?}");
     assert_eq!(desk.posts(), 1);
 }
+
+#[tokio::test]
+async fn a_time_that_jumps_between_two_measurements_is_counted() {
+    let desk = Desk::open().await;
+    let jumps = || desk.client.clock().unwrap().jumps;
+    desk.client.measure_clock().await.unwrap();
+    assert_eq!(jumps(), 0);
+    for (offset, counted) in [(4_000, 1), (4_000, 1), (0, 2)] {
+        desk.sim.handle().set_clock_offset_ms(offset);
+        desk.client.measure_clock().await.unwrap();
+        assert_eq!(jumps(), counted, "{offset}");
+    }
+}
