@@ -57,6 +57,9 @@ pub(crate) enum Ops {
         once: bool,
     },
     /// Look at permits, judge them, write one for a test, take one back.
+    #[command(
+        after_help = "What a permit has to say, field by field, and what each language's JSON writer does to it: docs/writing-permits.md\nTry a text before it goes to Redis: apply-layer permits judge p33 --symbol BTCUSDT < permit.json"
+    )]
     #[command(subcommand)]
     Permits(permits::Permits),
     /// The stream of plans.

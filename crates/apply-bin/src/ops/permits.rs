@@ -22,8 +22,7 @@ use std::{
     time::Duration,
 };
 
-/// Look at permits, judge them, write one for a test, take one back. What a permit has to say, field by
-/// field, and what each language's JSON writer does, stands in docs/writing-permits.md.
+/// Look at permits, judge them, write one for a test, take one back.
 #[derive(Subcommand)]
 pub(crate) enum Permits {
     /// Every permit there is, by plan, with the time it has left.
