@@ -3,7 +3,7 @@
 use redis::Value;
 
 /// A stream entry: its fields in the order in which they were written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The server's id of it.
     pub id: String,

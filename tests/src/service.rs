@@ -56,6 +56,12 @@ impl ServiceBuilder {
         }
     }
 
+    /// Other arguments in the same environment and on the same state directory.
+    pub fn instead(mut self, arguments: &[&str]) -> Self {
+        self.arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+        self
+    }
+
     /// Where it keeps what it has to remember.
     pub fn state_directory(&self) -> &Path {
         &self.state.0

@@ -88,3 +88,20 @@ async fn a_service_that_publishes_before_it_writes_down_is_found_out() {
     let row = "process and Redis die, Redis rolled back";
     found_out("publish_before_journal", row, &["two different results"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_leaves_permits_where_they_are_is_found_out() {
+    let row = "nothing happens";
+    found_out("permits_not_deleted", row, &["permit still lies there"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_waits_too_long_is_found_out() {
+    let row = "nothing happens";
+    found_out(
+        "wait_too_long",
+        row,
+        &["was blocked", "has an order stamped"],
+    )
+    .await;
+}

@@ -6,13 +6,13 @@
 use crate::{config::Config, exit::Failure, venue::Venue, wiring::Outside};
 use apply_core::{
     ApplyResult, ApprovedClose, Armed, Entry, Exchange, Fill, Intent, Journal, LastLook,
-    OrderTrace, PortError, Prepared, Recorded, Settlement, Submission, Symbol,
+    OrderTrace, PortError, Prepared, Recorded, Settings, Settlement, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopReplacement},
     sizing::ApprovedStop,
 };
 use apply_journal::RedbJournal;
 use exchange_client::Client;
-use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Slot, StoreError, Take, Ttl};
+use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Slot, StoreError, Take, Ttl, WaitPolicy};
 use permit_redis::{PermitKeys, RedisPermitStore, RedisWatch};
 use rust_decimal::Decimal;
 use std::{
@@ -32,14 +32,20 @@ enum Mutant {
     DeleteBeforeCheck,
     /// The result goes to the stream, and only then to the journal.
     PublishBeforeJournal,
+    /// Permits that were taken lie there again.
+    PermitsNotDeleted,
+    /// The wait for permits lasts three seconds longer than it may.
+    WaitTooLong,
 }
 
 impl Mutant {
-    const NAMED: [(&str, Self); 4] = [
+    const NAMED: [(&str, Self); 6] = [
         ("no_journal", Self::NoJournal),
         ("retry_after_unknown", Self::RetryAfterUnknown),
         ("delete_before_check", Self::DeleteBeforeCheck),
         ("publish_before_journal", Self::PublishBeforeJournal),
+        ("permits_not_deleted", Self::PermitsNotDeleted),
+        ("wait_too_long", Self::WaitTooLong),
     ];
 
     /// The one that is asked for; an unknown name is refused, since a mutant that is none would
@@ -66,8 +72,8 @@ pub(crate) fn with_a_mistake<B>(
 ) -> Result<Outside<B, Permits, Ledger, Desks>, Failure> {
     let mutant = Mutant::asked_for()?;
     let impossible = |error: &dyn std::fmt::Display| Failure::configuration(error.to_string());
-    let deleting = match mutant {
-        Some(Mutant::DeleteBeforeCheck) => {
+    let beside = match mutant {
+        Some(Mutant::DeleteBeforeCheck | Mutant::PermitsNotDeleted) => {
             let client = redis::Client::open(config.redis.reveal()).map_err(|e| impossible(&e))?;
             Some((client, config.permits.clone()))
         }
@@ -85,7 +91,8 @@ pub(crate) fn with_a_mistake<B>(
         board: outside.board,
         permits: Permits {
             store: outside.permits,
-            deleting,
+            mutant,
+            beside,
         },
         journal: Ledger {
             journal: outside.journal,
@@ -98,6 +105,18 @@ pub(crate) fn with_a_mistake<B>(
         },
         clock: outside.clock,
     })
+}
+
+/// The same settings, or a wait that is too long.
+pub(crate) fn with_a_wait(settings: Settings) -> Result<Settings, Failure> {
+    let wait = match Mutant::asked_for()? {
+        Some(Mutant::WaitTooLong) => WaitPolicy {
+            wait: settings.wait.wait + Duration::from_secs(3),
+            ..settings.wait
+        },
+        _ => settings.wait,
+    };
+    Ok(Settings { wait, ..settings })
 }
 
 /// The journal, or less than it.
@@ -175,7 +194,9 @@ impl Journal for Ledger {
 /// The permits, or their undoing.
 pub(crate) struct Permits {
     store: RedisPermitStore,
-    deleting: Option<(redis::Client, PermitKeys)>,
+    mutant: Option<Mutant>,
+    /// A way to Redis beside the store's.
+    beside: Option<(redis::Client, PermitKeys)>,
 }
 
 impl PermitStore for Permits {
@@ -190,12 +211,19 @@ impl PermitStore for Permits {
     }
 
     async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
-        match &self.deleting {
-            None => self.store.take_all(take).await,
-            Some((client, keys)) => delete(client, &keys.keys(&take.plan))
-                .await
-                .map_err(|error| StoreError::Unavailable(error.to_string())),
+        let Some((client, keys)) = &self.beside else {
+            return self.store.take_all(take).await;
+        };
+        let failed = |error: redis::RedisError| StoreError::Unavailable(error.to_string());
+        let keys = keys.keys(&take.plan);
+        if self.mutant == Some(Mutant::DeleteBeforeCheck) {
+            return delete(client, &keys).await.map_err(failed);
         }
+        let reply = self.store.take_all(take).await?;
+        if let Reply::Taken(contents) = &reply {
+            put_back(client, &keys, contents).await.map_err(failed)?;
+        }
+        Ok(reply)
     }
 
     fn net_interval(&self, step: Duration) -> Duration {
@@ -223,6 +251,20 @@ async fn delete(client: &redis::Client, keys: &[String]) -> redis::RedisResult<R
         },
     };
     Ok(Reply::Missing(contents.into_iter().map(slot).collect()))
+}
+
+/// As if nobody had taken them.
+async fn put_back(
+    client: &redis::Client,
+    keys: &[String],
+    contents: &[Vec<u8>],
+) -> redis::RedisResult<()> {
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut back = redis::pipe();
+    for (key, content) in keys.iter().zip(contents) {
+        back.cmd("SET").arg(key).arg(content).arg("EX").arg(60);
+    }
+    back.query_async(&mut connection).await
 }
 
 /// The venue, or one that is pressed for an answer.

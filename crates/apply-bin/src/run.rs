@@ -67,6 +67,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let manager = Manager::at(config.state.notify.as_deref());
     let journal = journal(&config).await?;
     let settings = settings(&config);
+    #[cfg(feature = "mutants")]
+    let settings = crate::mutants::with_a_wait(settings)?;
     let instance = Instance {
         owner: journal.name().to_owned(),
         process: settings.attempt.to_string(),

@@ -23,6 +23,7 @@
 mod condition;
 mod directory;
 mod error;
+#[cfg(feature = "fault-points")]
 mod fault;
 mod reader;
 mod table;

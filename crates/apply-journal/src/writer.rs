@@ -4,7 +4,6 @@ use crate::{
     condition::{Condition, OpenFile},
     directory::{StateDirectory, disk, new_name},
     error::OpenError,
-    fault,
     table::{self, Failed},
 };
 use apply_core::{ApplyResult, Entry, Intent, Journal, PortError, Recorded};
@@ -236,6 +235,12 @@ fn open_database(
             .set_concurrency_mode(ConcurrencyMode::SingleWriter)
             .set_check_integrity_on_open(there)
             .set_cache_size(CACHE);
+        #[cfg(feature = "fault-points")]
+        if let Some(opened) =
+            crate::fault::open(&builder, if there { &path } else { &draft }, !there)
+        {
+            return opened;
+        }
         match there {
             true => builder.open(&path),
             false => builder.create(&draft),
@@ -432,7 +437,6 @@ impl Writer {
                 _ => now.saturating_add(PRUNE_EVERY),
             };
         }
-        fault::before_sync();
         change.commit()?;
         Ok(outcomes)
     }

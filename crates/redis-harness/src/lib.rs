@@ -20,10 +20,14 @@
 mod certificates;
 mod cluster;
 mod process;
+mod road;
 mod sentinel;
 mod server;
+mod stub;
 
 pub use certificates::Certificates;
 pub use cluster::Cluster;
+pub use road::Road;
 pub use sentinel::Sentinel;
 pub use server::{RedisServer, ServerBuilder};
+pub use stub::SentinelStub;

@@ -1,14 +1,21 @@
 //! `scripts/faults`: plays the fault matrix and prints what came of it. `scripts/soak`: one long run.
 
-use apply_tests::faults::{Case, play_all, soak};
+use apply_tests::faults::{Case, Course, play_all, soak, table};
 use std::{
     process::ExitCode,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-const USAGE: &str = "usage: scripts/faults [--cases N] [--seed S] [--case K] [--row NAME] [--lanes L] [--mutant NAME]";
+const USAGE: &str = "usage: scripts/faults [--cases N] [--seed S] [--case K] [--row NAME] [--lanes L] [--mutant NAME]\n       scripts/faults --table\n       scripts/soak [--forgetting] [--minutes N] [--seed S]";
+
+/// Between two lines about how far a run has come.
+const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).eq(["--table"]) {
+        print!("{}", table());
+        return ExitCode::SUCCESS;
+    }
     let asked = match Asked::read(std::env::args().skip(1)) {
         Ok(asked) => asked,
         Err(wrong) => {
@@ -22,7 +29,7 @@ fn main() -> ExitCode {
     match runtime {
         Ok(runtime) => runtime.block_on(async {
             match asked.minutes {
-                Some(minutes) => one_long_run(asked.seed, minutes).await,
+                Some(minutes) => one_long_run(asked.course, asked.seed, minutes).await,
                 None => matrix(asked).await,
             }
         }),
@@ -45,6 +52,7 @@ struct Asked {
     mutant: Option<&'static str>,
     /// A soak of so many minutes instead of cases.
     minutes: Option<u64>,
+    course: Course,
 }
 
 impl Asked {
@@ -59,8 +67,13 @@ impl Asked {
             lanes: 24,
             mutant: None,
             minutes: None,
+            course: Course::Lasting,
         };
         while let Some(word) = words.next() {
+            if word == "--forgetting" {
+                asked.course = Course::Forgetting;
+                continue;
+            }
             let value = words.next().ok_or(format!("{word} needs a value"))?;
             let number = || -> Result<u64, String> {
                 value
@@ -96,19 +109,24 @@ async fn matrix(asked: Asked) -> ExitCode {
         "seed {}, {all} cases, {} at a time",
         asked.seed, asked.lanes
     );
-    let (started, mut done) = (Instant::now(), 0_u64);
+    let (started, mut done, mut wrong) = (Instant::now(), 0_u64, 0_u64);
+    let mut told = started;
     let tally = play_all(cases, asked.lanes, asked.mutant, |outcome| {
         done += 1;
         if outcome.is_violation() {
+            wrong += 1;
             println!("\nVIOLATION {}", outcome.told());
         }
-        if done.is_multiple_of(100) || asked.only.is_some() {
-            println!("{done} of {all} after {} s", started.elapsed().as_secs());
+        if told.elapsed() >= TOLD_EVERY || asked.only.is_some() {
+            told = Instant::now();
+            let took = started.elapsed().as_secs();
+            let left = u64::try_from(all).unwrap_or(0).saturating_sub(done);
+            let more = left * took / done.max(1);
+            println!("{done} of {all} after {took} s, {wrong} violations, about {more} s to go");
         }
         false
     })
     .await;
-    let wrong = tally.failures().len();
     println!("\n{tally}");
     println!(
         "seed {}: {} cases in {} s, {wrong} violations",
@@ -122,9 +140,9 @@ async fn matrix(asked: Asked) -> ExitCode {
     }
 }
 
-async fn one_long_run(seed: u64, minutes: u64) -> ExitCode {
-    println!("seed {seed}, {minutes} minutes");
-    let soaked = soak(seed, Duration::from_secs(60 * minutes)).await;
+async fn one_long_run(course: Course, seed: u64, minutes: u64) -> ExitCode {
+    println!("seed {seed}, {minutes} minutes, {course:?}");
+    let soaked = soak(course, seed, Duration::from_secs(60 * minutes)).await;
     for wrong in &soaked.wrong {
         println!("VIOLATION {wrong}");
     }

@@ -1,14 +1,16 @@
 //! What really happened, and whether it may have. The judge hears the venue's order log, the result
-//! stream and what lies in Redis; never the service.
+//! stream, what lies in Redis and what was done; of the service he hears only what it claims to have told.
 
 use super::{
-    case::{Case, Scenario},
-    neighbours::{Seat, Written},
+    case::Case,
+    history::History,
+    neighbours::{Seat, Written, written_at},
+    scene::Switch,
     script::{PlanScript, Word},
     stops::{self, Guards, parameter},
     world::World,
 };
-use crate::entry::Entry;
+use crate::{entry::Entry, stage::RESULTS};
 use exchange_sim::OrderRecord;
 use rust_decimal::Decimal;
 use std::{
@@ -21,28 +23,56 @@ pub(crate) struct Facts {
     /// Every order that arrived at the venue.
     orders: Vec<OrderRecord>,
     claimed: Vec<String>,
+    /// Every publication of a plan to be executed, in milliseconds since 1970.
+    published: Vec<(String, u64)>,
     /// Every result that ever stood on the stream.
     results: Vec<Entry>,
     written: Vec<Written>,
-    /// How many permits of each plan still lie in Redis.
-    permits_left: BTreeMap<String, usize>,
+    /// Permits that still lie in Redis.
+    left: Vec<(String, Seat)>,
     /// Whether the machine kept up, so that nothing was late that should not have been.
     kept_up: bool,
+    history: History,
+    /// A process ended before it had come to the end of its plans.
+    pub(crate) killed: bool,
     /// How much each symbol's position has shrunk, in base units.
     moved: BTreeMap<&'static str, Decimal>,
     /// What the venue knows of stops.
     pub(crate) guards: Guards,
+    /// What the service says that it has told: plan, executed, error.
+    said: Vec<Said>,
 }
 
-/// What each position was before anything happened: see [`crate::Stage`].
-const HELD: [(&str, i64, u32); 3] = [
-    ("BTCUSDT", 124, 1),
-    ("ETHUSDT", 124, 0),
-    ("SOLUSDT", 1240, 0),
-];
+/// A result that the service's log calls told.
+struct Said {
+    plan: String,
+    executed: String,
+    error: String,
+}
 
 /// A permit lasts for 60 seconds: after so long its absence says nothing.
 const STILL_THERE: Duration = Duration::from_secs(50);
+
+/// How far this machine's clock, the venue's and what the service knows of it may be apart, in milliseconds.
+const CLOCK_ERROR: u64 = 50;
+
+/// No order is signed later than this after a switch was turned. The file is looked at after the stamp;
+/// the key in Redis was read at most so long before it.
+fn longest_after(switch: Switch) -> u64 {
+    CLOCK_ERROR
+        + match switch {
+            Switch::File => 0,
+            Switch::Key => 250,
+        }
+}
+
+/// How long after its wait a plan may still be granted, by the gate's grace, and how long it may then take
+/// to its stamp.
+const GRACE: u64 = 150;
+const TO_THE_STAMP: u64 = 1000;
+
+/// What it takes to write a result down and to publish it, on a machine that keeps up.
+const TO_THE_RESULT: u64 = 400;
 
 impl Facts {
     /// Gathers them once everything has ended.
@@ -51,23 +81,37 @@ impl Facts {
             let seen = world.neighbours.seen();
             Self {
                 orders: world.stage.orders(),
-                claimed: seen.claimed.iter().cloned().collect(),
+                claimed: seen.claimed().cloned().collect(),
+                published: seen.published.clone(),
                 results: seen.results.clone(),
                 written: seen.written.clone(),
-                permits_left: BTreeMap::new(),
+                left: Vec::new(),
                 kept_up: world.kept_up(),
+                history: world.history.clone(),
+                killed: world.history.killed,
                 moved: BTreeMap::new(),
                 guards: Guards::of(world),
+                said: world.lines().filter_map(|line| Said::read(&line)).collect(),
             }
         };
-        for plan in facts.claimed.clone() {
-            let [one, other] = Seat::BOTH.map(|seat| seat.key(&plan));
-            let left: i64 = world.neighbours.ask(&["EXISTS", &one, &other]).await;
-            let left = usize::try_from(left).unwrap_or(0);
-            facts.permits_left.insert(plan, left);
+        if world.split.is_some() {
+            // What the old master alone had was read by nobody who counts.
+            let range = ["XRANGE", RESULTS, "-", "+"];
+            let standing = Entry::of_range(world.neighbours.ask(&range).await);
+            facts
+                .results
+                .sort_by_key(|result| standing.contains(result));
         }
-        for (symbol, held, scale) in HELD {
-            let moved = Decimal::new(held, scale) - world.stage.venue().position(symbol);
+        for plan in facts.claimed.clone() {
+            for seat in Seat::BOTH {
+                let there: i64 = world.neighbours.ask(&["EXISTS", &seat.key(&plan)]).await;
+                if there == 1 {
+                    facts.left.push((plan.clone(), seat));
+                }
+            }
+        }
+        for (symbol, held) in &world.held {
+            let moved = held - world.stage.venue().position(symbol);
             facts.moved.insert(symbol, moved);
         }
         facts
@@ -101,9 +145,9 @@ impl Facts {
     pub(crate) fn kinds(&self) -> Vec<String> {
         self.claimed
             .iter()
-            .map(|plan| match self.results_of(plan).next() {
+            .map(|plan| match self.last_of(plan) {
                 None => "no result".to_owned(),
-                Some(result) if result.get("executed") == "True" => "executed".to_owned(),
+                Some(result) if is_executed(result) => "executed".to_owned(),
                 Some(result) => {
                     let error = result.get("error");
                     error.split(':').next().unwrap_or(error).to_owned()
@@ -116,10 +160,7 @@ impl Facts {
     pub(crate) fn without_an_order(&self, plans: &[String]) -> BTreeMap<String, u64> {
         let mut told = BTreeMap::new();
         for plan in plans.iter().filter(|plan| self.orders_of(plan).is_empty()) {
-            let error = self
-                .results_of(plan)
-                .next()
-                .map(|result| result.get("error"));
+            let error = self.last_of(plan).map(|result| result.get("error"));
             *told
                 .entry(error.unwrap_or("nothing").to_owned())
                 .or_default() += 1;
@@ -127,10 +168,17 @@ impl Facts {
         told
     }
 
-    pub(crate) fn results_of<'a>(&'a self, plan: &'a str) -> impl Iterator<Item = &'a Entry> {
+    fn results_of<'a>(&'a self, plan: &'a str) -> impl DoubleEndedIterator<Item = &'a Entry> {
         self.results
             .iter()
             .filter(move |result| result.get("plan_id") == plan)
+    }
+
+    /// The last word about a plan.
+    pub(crate) fn last_of(&self, plan: &str) -> Option<&Entry> {
+        self.results
+            .iter()
+            .rfind(|result| result.get("plan_id") == plan)
     }
 
     /// Whether an order of a plan arrived.
@@ -143,27 +191,56 @@ impl Facts {
         let named = |order: &&OrderRecord| order.client_order_id.as_deref() == Some(&id);
         self.orders.iter().filter(named).collect()
     }
+
+    /// Orders and stops of a plan.
+    fn sent_for(&self, plan: &str) -> Vec<&OrderRecord> {
+        let mut sent = self.orders_of(plan);
+        sent.extend(self.guards.of_plan(plan));
+        sent
+    }
+}
+
+impl Said {
+    /// `Result: executed=False, error=… plan=… symbol=… decision=…`, somewhere in a line.
+    fn read(line: &str) -> Option<Self> {
+        let (_, told) = line.split_once("Result: executed=")?;
+        let word = |after: &str| {
+            let (_, rest) = told.split_once(after)?;
+            rest.split_whitespace().next().map(str::to_owned)
+        };
+        Some(Self {
+            plan: word(" plan=")?,
+            executed: told.split([',', ' ']).next()?.to_owned(),
+            error: word(", error=").unwrap_or_default(),
+        })
+    }
+}
+
+fn is_executed(result: &Entry) -> bool {
+    result.get("executed") == "True"
+}
+
+/// What a result says that filled: order, side and quantity.
+fn filled_as(result: &Entry) -> [String; 3] {
+    let step = result.last_step();
+    ["order_id", "side", "executed_qty"].map(|field| step[field].to_string())
+}
+
+/// When an order was stamped, in milliseconds since 1970 by the venue's clock.
+fn stamp(order: &OrderRecord) -> Option<u64> {
+    parameter(order, "timestamp")?.parse().ok()
+}
+
+fn arrived(order: &OrderRecord) -> u64 {
+    order.unix_ns / 1_000_000
 }
 
 /// Everything that should not have been, each in a sentence.
 pub(crate) fn judge(case: &Case, facts: &Facts) -> Vec<String> {
     let mut wrong = Vec::new();
-    for order in &facts.orders {
-        let of_a_plan =
-            |plan: &String| order.client_order_id.as_deref() == Some(&format!("apply-{plan}"));
-        if !facts.claimed.iter().any(of_a_plan) {
-            wrong.push(format!("an order of no claimed plan: {}", order.params));
-        }
-    }
+    strangers(facts, &mut wrong);
     if facts.guards.failed() {
         wrong.push("a position was left without any stop".into());
-    }
-    for stop in &facts.guards.arrived {
-        let id = stop.client_order_id.as_deref().unwrap_or_default();
-        let of_a_plan = |plan: &String| id == format!("apply-{plan}");
-        if !stops::was_there_before(id) && !facts.claimed.iter().any(of_a_plan) {
-            wrong.push(format!("a stop of no claimed plan: {}", stop.params));
-        }
     }
     for (symbol, moved) in &facts.moved {
         let of_it = |order: &&OrderRecord| order.symbol.as_deref() == Some(symbol);
@@ -175,30 +252,75 @@ pub(crate) fn judge(case: &Case, facts: &Facts) -> Vec<String> {
             ));
         }
     }
+    let scripts: BTreeMap<String, &PlanScript> = case
+        .plans
+        .iter()
+        .map(|script| (script.id(), script))
+        .collect();
     for plan in &facts.claimed {
-        match case.plans.iter().find(|script| script.id() == *plan) {
-            None => wrong.push(format!("plan {plan} was claimed and never proposed")),
-            Some(script) => {
-                orders(facts, plan, script, &mut wrong);
-                results(case, facts, plan, &mut wrong);
-                let placed = match &case.scenario {
-                    Scenario::StopMoved { how } => {
-                        stops::judge(how, facts, script, plan, &mut wrong);
-                        facts.guards.of_plan(plan).len()
-                    }
-                    _ => {
-                        agreement(facts, plan, &mut wrong);
-                        facts.orders_of(plan).len()
-                    }
-                };
-                permits(case, facts, plan, &mut wrong);
-                if facts.kept_up && case.has_to_execute() && placed == 0 {
-                    wrong.push(format!("plan {plan} was approved in time and has no order"));
-                }
-            }
+        let Some(script) = scripts.get(plan) else {
+            wrong.push(format!("plan {plan} was claimed and never proposed"));
+            continue;
+        };
+        orders(facts, plan, script, &mut wrong);
+        moments(case, facts, plan, &mut wrong);
+        publications(facts, plan, &mut wrong);
+        results(case, facts, plan, &mut wrong);
+        match case.scene.moves_stops {
+            true => stops::judge(facts, script, plan, &mut wrong),
+            false => agreement(facts, plan, &mut wrong),
+        }
+        permits(facts, plan, &mut wrong);
+        let placed = facts.sent_for(plan).len();
+        if facts.kept_up && case.has_to_execute(script) && placed == 0 {
+            wrong.push(format!("plan {plan} was approved in time and has no order"));
+        }
+        if case.must_not_execute() && placed > 0 {
+            wrong.push(format!("plan {plan} has an order, and none may leave"));
         }
     }
     wrong
+}
+
+/// Orders and stops that no plan accounts for.
+fn strangers(facts: &Facts, wrong: &mut Vec<String>) {
+    let of_a_plan = |id: &str| {
+        facts
+            .claimed
+            .iter()
+            .any(|plan| id == format!("apply-{plan}"))
+    };
+    for order in &facts.orders {
+        if !order.client_order_id.as_deref().is_some_and(of_a_plan) {
+            wrong.push(format!("an order of no claimed plan: {}", order.params));
+        }
+    }
+    for stop in &facts.guards.arrived {
+        let id = stop.client_order_id.as_deref().unwrap_or_default();
+        if !stops::was_there_before(id) && !of_a_plan(id) {
+            wrong.push(format!("a stop of no claimed plan: {}", stop.params));
+        }
+    }
+}
+
+/// What the log calls told stands on the stream, or stood there.
+fn said(facts: &Facts, wrong: &mut Vec<String>) {
+    for said in facts
+        .said
+        .iter()
+        .filter(|said| facts.claimed.contains(&said.plan))
+    {
+        let same = |result: &&Entry| {
+            result.get("executed") == said.executed
+                && (said.error.is_empty() || result.get("error").starts_with(&said.error))
+        };
+        if !facts.results_of(&said.plan).any(|result| same(&result)) {
+            wrong.push(format!(
+                "plan {}: executed={} {} is logged as told and is not on the stream",
+                said.plan, said.executed, said.error
+            ));
+        }
+    }
 }
 
 /// One order a plan at most, and none that the permits do not allow.
@@ -231,44 +353,118 @@ fn orders(facts: &Facts, plan: &str, script: &PlanScript, wrong: &mut Vec<String
     }
 }
 
-/// Exactly one final result, and one that says something.
-fn results(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
-    let all: Vec<&Entry> = facts.results_of(plan).collect();
-    let Some(first) = all.first() else {
-        return wrong.push(format!("plan {plan} has no result"));
-    };
-    // What Redis forgot is told again, and in the same words.
-    if all.len() > 1 && !case.scenario.loses_state() {
-        wrong.push(format!("plan {plan} has {} results", all.len()));
+/// Nothing is signed after a switch was turned, nor after the wait that it is the end of; and a plan whose
+/// permits did not come hears of it when its wait is over.
+fn moments(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
+    let wait = u64::try_from(case.scene.wait.as_millis()).unwrap_or(u64::MAX);
+    let published = || facts.published.iter().filter(|(of, _)| of == plan);
+    for order in facts.sent_for(plan) {
+        let Some(stamp) = stamp(order) else {
+            wrong.push(format!("plan {plan} has an order without a timestamp"));
+            continue;
+        };
+        // By this machine's clock: the venue's may be off.
+        let stamp = match case.scene.is_on_a_true_venue_clock() {
+            true => stamp,
+            false => arrived(order),
+        };
+        if let Some((switch, since)) = facts.history.halted_for(stamp)
+            && since > longest_after(switch)
+        {
+            wrong.push(format!(
+                "plan {plan} has an order stamped {since} ms after the {switch:?} was turned"
+            ));
+        }
+        let begun = published()
+            .map(|(_, at)| *at)
+            .filter(|at| *at <= stamp + CLOCK_ERROR);
+        let late = begun.max().map(|at| stamp.saturating_sub(at));
+        if late.is_none_or(|late| late > wait + GRACE + TO_THE_STAMP + CLOCK_ERROR) {
+            wrong.push(format!(
+                "plan {plan} has an order stamped {late:?} ms after the plan's publication, with a wait of {wait} ms"
+            ));
+        }
     }
-    let same = |other: &Entry| match case.scenario.is_retold_by_another() {
-        true => ["executed", "steps_results"]
-            .iter()
-            .all(|field| other.get(field) == first.get(field)),
-        false => other.fields == first.fields,
-    };
-    if let Some(other) = all.iter().find(|other| !same(other)) {
-        wrong.push(format!(
-            "plan {plan} has two different results: {:?} and {:?}",
-            first.fields, other.fields
-        ));
+    // Where Redis or the process was disturbed nobody has to be in time.
+    if !facts.kept_up || facts.killed || facts.history.disturbed {
+        return;
     }
-    if first.get("error").ends_with("_unresolved") {
+    for result in facts.results_of(plan) {
+        let told = written_at(result);
+        let begun = published()
+            .map(|(_, at)| *at)
+            .filter(|at| *at <= told)
+            .max();
+        let took = begun.map_or(0, |at| told - at);
+        let waited_out = result.get("error").starts_with("permit_timeout_or_missing");
+        if waited_out && took > wait + GRACE + TO_THE_RESULT {
+            wrong.push(format!(
+                "plan {plan} was blocked {took} ms after its publication, with a wait of {wait} ms"
+            ));
+        }
+    }
+}
+
+/// A plan is put out for review once for each time that its claim can have been lost.
+fn publications(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
+    let times = facts.published.iter().filter(|(of, _)| of == plan).count();
+    let lost = facts.history.forgot() + usize::from(facts.history.has_run_out(plan));
+    if times > 1 + lost {
         wrong.push(format!(
-            "plan {plan} is unresolved, and the venue could be asked"
+            "plan {plan} was published {times} times, and its claim was lost {lost} times"
         ));
     }
 }
 
-/// The result says what the venue's log says.
+/// One final result; where Redis lost it, it is told again and says the same.
+fn results(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
+    let all: Vec<&Entry> = facts.results_of(plan).collect();
+    let Some(last) = all.last() else {
+        return wrong.push(format!("plan {plan} has no result"));
+    };
+    if last.get("error").ends_with("_unresolved") {
+        wrong.push(format!(
+            "plan {plan} is unresolved, and the venue could be asked"
+        ));
+    }
+    // What an operator made free begins anew.
+    if facts.history.is_freed(plan) {
+        return;
+    }
+    if all.len() > 1 && facts.history.forgot() == 0 {
+        wrong.push(format!("plan {plan} has {} results", all.len()));
+    }
+    // Another machine does not have the words that were lost, and may have executed since what was not.
+    let alone = case.scene.machines == 1;
+    for pair in all.windows(2) {
+        let (one, next) = (pair[0], pair[1]);
+        let same = match (is_executed(one), is_executed(next)) {
+            // The same order in the same quantity; another machine may know more or less of its price.
+            (true, true) => match alone {
+                true => one.fields == next.fields,
+                false => filled_as(one) == filled_as(next),
+            },
+            (true, false) => false,
+            (false, _) => !alone || one.fields == next.fields,
+        };
+        if !same {
+            wrong.push(format!(
+                "plan {plan} has two different results: {:?} and {:?}",
+                one.fields, next.fields
+            ));
+        }
+    }
+}
+
+/// The results say what the venue's log says, each of them at its time.
 fn agreement(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
-    let Some(result) = facts.results_of(plan).next() else {
+    let Some(result) = facts.last_of(plan) else {
         return;
     };
     let orders = facts.orders_of(plan);
     let filled: Decimal = orders.iter().map(|order| order.executed_qty).sum();
-    let told = match result.get("executed") {
-        "True" => {
+    let told = match is_executed(result) {
+        true => {
             let step = result.last_step();
             let text = |field: &str| step[field].as_str().unwrap_or_default().to_owned();
             let known = |order: &&OrderRecord| {
@@ -284,30 +480,92 @@ fn agreement(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
             }
             text("executed_qty").parse().unwrap_or(Decimal::MIN)
         }
-        _ => Decimal::ZERO,
+        false => Decimal::ZERO,
     };
     if told != filled {
         wrong.push(format!(
             "plan {plan}: told {told}, the order log says {filled}"
         ));
     }
+    let sent: Decimal = orders
+        .iter()
+        .filter_map(|order| parameter(order, "quantity")?.parse::<Decimal>().ok())
+        .sum();
+    if told > sent {
+        wrong.push(format!("plan {plan}: told {told}, sent {sent}"));
+    }
+    let first = orders.iter().filter(|order| order.moved_the_position());
+    let Some(first) = first.map(|order| arrived(order)).min() else {
+        return;
+    };
+    for result in facts.results_of(plan).filter(|result| !is_executed(result)) {
+        let at = written_at(result);
+        if at >= first {
+            wrong.push(format!(
+                "plan {plan}: {} was told {} ms after an order that filled",
+                result.get("error"),
+                at - first
+            ));
+        }
+    }
 }
 
-/// Permits are taken together or not at all.
-fn permits(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
+/// Permits are taken together or not at all, and those that an order came from are gone.
+fn permits(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
     let of_it: Vec<&Written> = facts.written.iter().filter(|w| w.plan == *plan).collect();
+    let lies = |seat: Seat| facts.left.contains(&(plan.to_owned(), seat));
+    if let Some(order) = facts.sent_for(plan).first()
+        && !facts.history.restored()
+    {
+        for seat in Seat::BOTH {
+            // One that was written again may have come between the take and the order.
+            let mut written = of_it.iter().filter(|written| written.seat == seat);
+            let first = written.next().and_then(|written| written.done);
+            let alone = written.next().is_none();
+            if alone && first.is_some_and(|done| done <= order.at) && lies(seat) {
+                wrong.push(format!(
+                    "plan {plan} has an order, and the {seat:?}'s permit still lies there"
+                ));
+            }
+        }
+    }
     let too_old = of_it
         .iter()
         .any(|written| written.at.elapsed() > STILL_THERE);
     // Permits that Redis lost were not taken, and some were written again.
-    if case.scenario.loses_state() || too_old {
+    if facts.history.forgot() > 0 || facts.history.has_run_out(plan) || too_old {
         return;
     }
-    let left = facts.permits_left.get(plan).copied().unwrap_or(0);
+    let left = Seat::BOTH.into_iter().filter(|seat| lies(*seat)).count();
     let taken = of_it.len().saturating_sub(left);
     if taken != 0 && (taken != 2 || left != 0) {
         wrong.push(format!(
             "{taken} of plan {plan}'s permits were taken, {left} left"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_logged_as_told_is_read_from_the_contracts_line() {
+        let line =
+            "2026 INFO Result: executed=False, error=claim_lost plan=ab symbol=X decision=ERROR";
+        let said = Said::read(line).unwrap();
+        assert_eq!(
+            (said.plan, said.executed, said.error),
+            ("ab".into(), "False".into(), "claim_lost".into())
+        );
+        let line =
+            "INFO Result: executed=True, profit_realized=0.1 plan=cd symbol=X decision=EXECUTE";
+        let said = Said::read(line).unwrap();
+        assert_eq!(
+            (said.plan, said.executed, said.error),
+            ("cd".into(), "True".into(), String::new())
+        );
+        assert!(Said::read("Plan ab published").is_none());
     }
 }

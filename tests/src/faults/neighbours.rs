@@ -1,7 +1,10 @@
 //! Everybody around the service in one case: reviewers that write permits for the plans they read,
 //! and a reader who remembers every result that ever stood on the stream, whatever Redis forgets.
 
-use super::script::{Moment, PlanScript, Ruling, Word};
+use super::{
+    scene::Reviews,
+    script::{Moment, PlanScript, Ruling, Word},
+};
 use crate::{
     entry::Entry,
     reviewer::{governor_permit, position_permit},
@@ -55,31 +58,55 @@ pub(crate) struct Written {
     pub(crate) word: Word,
     /// When the write was begun: it cannot have been there before.
     pub(crate) at: Instant,
+    /// When it was answered: it was there by then.
+    pub(crate) done: Option<Instant>,
 }
 
 /// What was seen and done so far.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// Plans that were claimed.
-    pub(crate) claimed: BTreeSet<String>,
+    /// Every plan entry to be executed that ever stood on the stream: its plan, and when it was written by the
+    /// server's clock, in milliseconds since 1970.
+    pub(crate) published: Vec<(String, u64)>,
     /// Every result entry that ever stood on the stream.
     pub(crate) results: Vec<Entry>,
     pub(crate) written: Vec<Written>,
-    /// Entries by stream and id.
-    known: HashSet<(&'static str, String)>,
+    /// Entries that were noted. Two servers may give the same id to different ones.
+    known: HashSet<(&'static str, Entry)>,
+}
+
+impl Seen {
+    /// Plans that were claimed, each once.
+    pub(crate) fn claimed(&self) -> impl Iterator<Item = &String> {
+        let plans: BTreeSet<&String> = self.published.iter().map(|(plan, _)| plan).collect();
+        plans.into_iter()
+    }
+
+    /// Whether a plan was claimed.
+    pub(crate) fn is_claimed(&self, id: &str) -> bool {
+        self.published.iter().any(|(plan, _)| plan == id)
+    }
+}
+
+/// When a stream's entry was written, in milliseconds since 1970 by the server's clock.
+pub(crate) fn written_at(entry: &Entry) -> u64 {
+    let millis = entry.id.split('-').next();
+    millis.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// The neighbours of one case; gone with their handle.
 #[derive(Debug)]
 pub(crate) struct Neighbours {
     shared: Arc<Shared>,
-    reading: JoinHandle<()>,
+    reading: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    url: String,
+    /// Where questions go and permits are written; the last one is the master that counts in the end.
+    urls: Mutex<Vec<String>>,
     scripts: Vec<PlanScript>,
+    reviews: Reviews,
     seen: Mutex<Seen>,
     changed: watch::Sender<()>,
     released: watch::Sender<bool>,
@@ -95,17 +122,46 @@ const PAUSE: Duration = Duration::from_millis(15);
 
 impl Neighbours {
     /// Reviewers of these plans on the server at `url`.
-    pub(crate) fn of(url: String, scripts: Vec<PlanScript>) -> Self {
+    pub(crate) fn of(url: String, scripts: Vec<PlanScript>, reviews: Reviews) -> Self {
         let shared = Arc::new(Shared {
-            url,
+            urls: Mutex::new(vec![url.clone()]),
             scripts,
+            reviews,
             seen: Mutex::default(),
             changed: watch::Sender::new(()),
             released: watch::Sender::new(false),
             asking: tokio::sync::Mutex::default(),
         });
-        let reading = tokio::spawn(Arc::clone(&shared).read());
+        let reading = vec![tokio::spawn(Arc::clone(&shared).read(url))];
         Self { shared, reading }
+    }
+
+    /// From now on there is another server that calls itself master: it is read as well, permits are
+    /// written to both, and questions go to it.
+    pub(crate) async fn are_on(&mut self, url: String) {
+        let reading = Arc::clone(&self.shared).read(url.clone());
+        self.reading.push(tokio::spawn(reading));
+        self.shared.urls().push(url);
+        *self.shared.asking.lock().await = None;
+    }
+
+    /// The first server is no master any more. What stands on it is read before it forgets.
+    pub(crate) async fn leave_the_first(&self) {
+        let first = self.shared.urls().remove(0);
+        if let Ok(mut connection) = connect(&first).await {
+            for stream in [PLANS, RESULTS] {
+                let mut read = redis::cmd("XRANGE");
+                read.arg(&[stream, "-", "+"]);
+                if let Ok(reply) = read.query_async::<Value>(&mut connection).await {
+                    self.shared.note(stream, Entry::of_range(reply));
+                }
+            }
+        }
+    }
+
+    /// A command to every server that calls itself master.
+    pub(crate) async fn tell_all(&self, words: &[&str]) {
+        self.shared.tell_all(words).await;
     }
 
     /// What was seen and done so far.
@@ -164,6 +220,27 @@ impl Neighbours {
         self.shared.note(RESULTS, Entry::of_range(results));
     }
 
+    /// Writes both permits of every plan now, before anybody asks for them.
+    pub(crate) async fn approve_all(&self) {
+        for script in self.shared.scripts.clone() {
+            for seat in Seat::BOTH {
+                let Some(permit) = permit(seat, Word::Yes, &script) else {
+                    continue;
+                };
+                let (plan, at) = (script.id(), Instant::now());
+                let key = seat.key(&plan);
+                let () = self.ask(&["SET", &key, &permit, "EX", "60"]).await;
+                self.seen().written.push(Written {
+                    plan,
+                    seat,
+                    word: Word::Yes,
+                    at,
+                    done: Some(Instant::now()),
+                });
+            }
+        }
+    }
+
     /// Any command, until it is answered.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.shared.ask(words).await
@@ -172,7 +249,7 @@ impl Neighbours {
 
 impl Drop for Neighbours {
     fn drop(&mut self) {
-        self.reading.abort();
+        self.reading.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -182,9 +259,9 @@ impl Shared {
     }
 
     /// Follows both streams, through every restart and loss of the server.
-    async fn read(self: Arc<Self>) {
+    async fn read(self: Arc<Self>, url: String) {
         loop {
-            if let Ok(mut connection) = connect(&self.url).await {
+            if let Ok(mut connection) = connect(&url).await {
                 let _ = self.follow(&mut connection).await;
             }
             sleep(PAUSE).await;
@@ -223,13 +300,23 @@ impl Shared {
         {
             let mut seen = self.seen();
             for entry in entries {
-                if !seen.known.insert((stream, entry.id.clone())) {
+                if !seen.known.insert((stream, entry.clone())) {
                     continue;
                 }
                 match stream {
                     PLANS if entry.get("decision") == "EXECUTE" => {
-                        seen.claimed.insert(entry.get("plan_id").to_owned());
-                        fresh.push(entry);
+                        let plan = entry.get("plan_id").to_owned();
+                        let again = seen.is_claimed(&plan);
+                        seen.published.push((plan, written_at(&entry)));
+                        let reviewed = match self.reviews {
+                            Reviews::Each => true,
+                            Reviews::FirstOnly => !again,
+                            Reviews::LaterOnly => again,
+                            Reviews::None => false,
+                        };
+                        if reviewed {
+                            fresh.push(entry);
+                        }
                     }
                     RESULTS => seen.results.push(entry),
                     _ => {}
@@ -265,16 +352,42 @@ impl Shared {
                     }
                 }
                 let key = seat.key(&plan);
-                shared.seen().written.push(Written {
-                    plan,
-                    seat,
-                    word: ruling.word,
-                    at: Instant::now(),
-                });
-                let () = shared.ask(&["SET", &key, &permit, "EX", "60"]).await;
+                let number = {
+                    let mut seen = shared.seen();
+                    seen.written.push(Written {
+                        plan,
+                        seat,
+                        word: ruling.word,
+                        at: Instant::now(),
+                        done: None,
+                    });
+                    seen.written.len() - 1
+                };
+                shared.tell_all(&["SET", &key, &permit, "EX", "60"]).await;
+                shared.seen().written[number].done = Some(Instant::now());
                 shared.changed.send_replace(());
             });
         }
+    }
+
+    fn urls(&self) -> MutexGuard<'_, Vec<String>> {
+        self.urls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn tell_all(&self, words: &[&str]) {
+        let others: Vec<String> = {
+            let urls = self.urls();
+            urls.iter().rev().skip(1).cloned().collect()
+        };
+        for url in others {
+            // One that has become a replica refuses; that is its business.
+            if let Ok(mut connection) = connect(&url).await {
+                let mut command = Cmd::new();
+                command.arg(words);
+                let _ = command.query_async::<Value>(&mut connection).await;
+            }
+        }
+        let _: Value = self.ask(words).await;
     }
 
     async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
@@ -296,7 +409,8 @@ impl Shared {
         if let Some(connection) = &*asking {
             return Ok(connection.clone());
         }
-        let connection = connect(&self.url).await?;
+        let url = self.urls().last().cloned().unwrap_or_default();
+        let connection = connect(&url).await?;
         *asking = Some(connection.clone());
         Ok(connection)
     }

@@ -1,72 +1,176 @@
-//! How each scenario goes. Every one ends with all machines running and everything settled.
+//! Plays a scene step by step. Every one ends with everything settled and all processes ended well.
 
 use super::{
-    case::{Full, Lost, Saved, Scenario, Switch, ToOne},
+    history::now,
     neighbours::Seen,
+    scene::{Disk, Kept, Step, Switch},
     stops,
-    world::{ABORTED, KILLED, PATIENCE, TOO_LARGE, World},
+    world::{ABORTED, KILLED, OPEN, PATIENCE, TOO_LARGE, World},
 };
-use crate::service::Ended;
-use exchange_sim::{Delivery, Fault, FaultId, When};
-use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use crate::{
+    entry::Entry,
+    service::{Ended, ServiceBuilder},
+    stage::{PLANS, RESULTS},
+};
+use exchange_sim::{Canned, Delivery, Fault, FaultId, OrderRecord, When};
+use std::{
+    future::Future,
+    path::Path,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 /// Plays the case to its end.
 pub(crate) async fn play(world: &mut World) {
-    match world.case.scenario.clone() {
-        Scenario::Calm => calm(world).await,
-        Scenario::KilledAt { point, nth, again } => killed_at(world, point, nth, again).await,
-        Scenario::KilledAnytime { lives } => killed_anytime(world, &lives).await,
-        Scenario::KilledWhileAsking { after } => killed_while_asking(world, after).await,
-        Scenario::BothDied { point, saved } => both_died(world, point, saved).await,
-        Scenario::TermStorm { gaps } => term_storm(world, &gaps).await,
-        Scenario::RestartedFromAof { away, .. } => restarted(world, None, away).await,
-        Scenario::RestartedFromSnapshot { saved, away } => restarted(world, saved, away).await,
-        Scenario::RolledBack { saved } => rolled_back(world, saved).await,
-        Scenario::Flushed { when } => flushed(world, when).await,
-        Scenario::Stopped { at, lasting } => stopped(world, at, lasting).await,
-        Scenario::AnswerLost { .. } => answer_lost(world).await,
-        Scenario::Venue {
-            variant, faults, ..
-        } => venue(world, &variant, faults).await,
-        Scenario::ClockOff { millis, late } => clock_off(world, millis, late).await,
-        Scenario::TwoMachines { to_one } => two_machines(world, to_one).await,
-        Scenario::DiskFull { how } => disk_full(world, how).await,
-        Scenario::Switched { how } => switched(world, how).await,
-        Scenario::StopMoved { how } => stops::play(world, how).await,
+    for step in world.case.scene.steps.clone() {
+        take(world, step).await;
     }
     world.settled().await;
     world.stop().await;
     world.neighbours.catch_up().await;
 }
 
-async fn calm(world: &mut World) {
-    world.all_ready().await;
-    world.propose(0).await;
-    world.concluded().await;
-    world.reach("nothing");
+async fn take(world: &mut World, step: Step) {
+    match step {
+        Step::Ready => world.all_ready().await,
+        Step::Start(machine, env) => {
+            let env: Vec<(&str, &str)> = env.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            world.machines[machine].start(&env);
+            world.machines[machine].ready().await;
+        }
+        Step::Launch(machine) => world.machines[machine].start(&[]),
+        Step::Restart(machine) => restart(world, machine).await,
+        Step::Propose(round) => world.propose(0, round).await,
+        Step::ProposeNext => world.propose(1, 0).await,
+        Step::ProposeHold => world.hold().await,
+        Step::Claimed => world.claimed().await,
+        Step::Arrived(orders) => arrived(world, orders).await,
+        Step::Concluded => world.concluded().await,
+        Step::Settled => world.settled().await,
+        Step::Release => world.neighbours.release(),
+        Step::PermitsThere => permits_there(world).await,
+        Step::Sleep(time) => sleep(time).await,
+        Step::Save => {
+            let () = world.neighbours.ask(&["SAVE"]).await;
+            world.history.saved = true;
+        }
+        Step::KillRedis(away) => kill_redis(world, away).await,
+        Step::Flush => {
+            world.neighbours.forget_everything().await;
+            world.history.forgets(false);
+            world.history.disturbed = true;
+        }
+        Step::StopRedis(lasting) => {
+            world.history.disturbed = true;
+            world.stage.redis.pause();
+            sleep(lasting).await;
+            world.stage.redis.resume();
+        }
+        Step::Command(words) => {
+            world.history.disturbed = true;
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let _: redis::Value = world.neighbours.ask(&words).await;
+        }
+        Step::WrongType(key) => wrong_type(world, key).await,
+        Step::TypesMended => types_mended(world).await,
+        Step::Lose(script, loss, times) => {
+            world.history.disturbed = true;
+            if let Some(wire) = &world.wire {
+                wire.lose(script, loss, times);
+            }
+        }
+        Step::Venue(faults) => {
+            for fault in faults {
+                let fault = world.stage.venue().script(fault);
+                world.scripted.push(fault);
+            }
+        }
+        Step::VenueClock(millis) => world.stage.venue().set_clock_offset_ms(millis),
+        Step::WallClock(seconds) => {
+            world.machines.iter().for_each(|m| m.write_clock(seconds));
+        }
+        Step::Disk(disk) => {
+            let word = match disk {
+                Disk::Works => "works",
+                Disk::Full => "full",
+                Disk::FailsOnce => "fails once",
+                Disk::Hangs => "hangs",
+            };
+            world.machines.iter().for_each(|m| m.write_disk(word));
+        }
+        Step::Split(lag) => split(world, lag).await,
+        Step::Heal => heal(world).await,
+        Step::Signal(machine, name) => world.machines[machine].signal(name).await,
+        Step::Kill(machine) => {
+            world.history.killed = true;
+            let ended = world.machines[machine].kill().await;
+            if ended.is_some_and(|ended| ended.signal == Some(KILLED)) {
+                world.reach("killed by kill -9");
+            }
+        }
+        Step::Dies(machine, point) => {
+            if dies(world, machine).await {
+                world.reach(format!("killed {point}"));
+            }
+        }
+        Step::DiesAgain(machine, point) => dies_again(world, machine, point).await,
+        Step::Turn(switch, on) => turn(world, switch, on).await,
+        Step::Expire => expire(world).await,
+        Step::Reach(what) => world.reach(what),
+        Step::ReachIfHit(what) => {
+            let venue = world.stage.venue();
+            let hit = |fault: &FaultId| venue.fault_hits(*fault) > 0;
+            if world.scripted.iter().all(hit) {
+                world.reach(what);
+            }
+        }
+        Step::ReachIfLost(what) => {
+            if world.wire.as_ref().is_some_and(|wire| wire.lost() > 0) {
+                world.reach(what);
+            }
+        }
+        Step::ReachIfTold(error, what) => {
+            if world.some_result_says(error) {
+                world.reach(what);
+            }
+        }
+        Step::Do(_, act) => act(world).await,
+    }
 }
 
-/// Waits until a process died where it was told to; where it never came there it is stopped.
-async fn dies(world: &mut World, point: &str) -> bool {
-    let ended = died_or_idle(world).await;
-    let there = ended.is_some_and(|ended| ended.signal == Some(ABORTED));
-    if there {
-        world.reach(format!("killed {point}"));
+/// Whatever runs is killed, and the machine starts anew without any fault.
+pub(crate) async fn restart(world: &mut World, machine: usize) {
+    if world.machines[machine].kill().await.is_some() {
+        world.history.killed = true;
     }
+    world.machines[machine].start(&[]);
+    if !world.machines[machine].ready().await {
+        world.wrong("a restart did not come to be ready");
+    }
+}
+
+/// Whether the process dies by itself before everything has its result without it or soon after: the
+/// last steps come behind the result, and the second time of a step that only one plan comes to does
+/// not come at all.
+async fn dies(world: &mut World, machine: usize) -> bool {
+    let ended = died_or_idle(world, machine).await;
+    let there = ended.is_some_and(|ended| ended.signal == Some(ABORTED));
+    world.history.killed |= there;
     there
 }
 
-/// The end of the first machine's process, if it comes before everything has its result without it
-/// or soon after: the last steps come behind the result, and the second time of a step that only one
-/// plan comes to does not come at all.
-pub(crate) async fn died_or_idle(world: &mut World) -> Option<Ended> {
+async fn died_or_idle(world: &mut World, machine: usize) -> Option<Ended> {
     let ids = world.ids();
     let told = |seen: &Seen, id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
     let mut looks_left = 15;
     while looks_left > 0 {
-        if !world.machine().is_running() {
-            return world.machine().died().await;
+        if !world.machines[machine].is_running() {
+            return world.machines[machine].died().await;
         }
         let look = Duration::from_millis(20);
         let all = |seen: &Seen| ids.iter().all(|id| told(seen, id));
@@ -78,422 +182,111 @@ pub(crate) async fn died_or_idle(world: &mut World) -> Option<Ended> {
     None
 }
 
-async fn killed_at(
-    world: &mut World,
-    point: &'static str,
-    nth: usize,
-    again: Option<&'static str>,
-) {
-    // There is no second time with one plan.
-    let nth = nth.min(world.case.plans.len());
-    let at = format!("{point}:{nth}");
-    world.machine().start(&[("APPLY_FAULT_AT", &at)]);
-    world.machine().ready().await;
-    world.propose(0).await;
-    let died = dies(world, point).await;
-    if let (true, Some(again)) = (died, again) {
-        world.machine().start(&[("APPLY_FAULT_AT", again)]);
-        // It dies while it recovers, before it is ready, or comes to be ready and is left.
-        if !world.machine().ready().await {
-            let ended = world.machine().died().await;
-            if ended.is_some_and(|ended| ended.signal == Some(ABORTED)) {
-                world.reach(format!("killed {again} in recovery"));
-            }
+/// It dies while it recovers, before it is ready, or comes to be ready and is left.
+async fn dies_again(world: &mut World, machine: usize, point: &'static str) {
+    if world.machines[machine].is_running() {
+        return;
+    }
+    world.machines[machine].start(&[("APPLY_FAULT_AT", point)]);
+    if !world.machines[machine].ready().await {
+        let ended = world.machines[machine].died().await;
+        if ended.is_some_and(|ended| ended.signal == Some(ABORTED)) {
+            world.reach(format!("killed {point} in recovery"));
         }
     }
-    restart(world).await;
 }
 
-/// Whatever runs is killed, and the machine starts anew without any fault.
-pub(crate) async fn restart(world: &mut World) {
-    world.machine().kill().await;
-    world.machine().start(&[]);
-    if !world.machine().ready().await {
-        world.wrong("a restart did not come to be ready");
+async fn ends_well(world: &mut World, machine: usize) {
+    if let Some(ended) = world.machines[machine].stop().await
+        && ended.code != Some(0)
+    {
+        let how = (ended.code, ended.signal);
+        world.wrong(format!("SIGTERM ended the service with {how:?}"));
     }
 }
 
-async fn killed_anytime(world: &mut World, lives: &[Duration]) {
-    world.propose(0).await;
-    for life in lives {
-        world.machine().start(&[]);
-        sleep(*life).await;
-        let ended = world.machine().kill().await;
-        if ended.is_some_and(|ended| ended.signal == Some(KILLED)) {
-            world.reach("killed by kill -9");
-        }
-    }
-    restart(world).await;
+/// Until so many orders are there, or all plans have their results without them.
+async fn arrived(world: &mut World, orders: u64) {
+    let venue = world.stage.venue().clone();
+    until(world, || venue.order_count() >= orders).await;
 }
 
-async fn killed_while_asking(world: &mut World, after: Duration) {
-    let fault = Fault::executed(When::order(), Delivery::Hang);
-    let silent = world.stage.venue().script(fault);
-    world.all_ready().await;
-    world.propose(0).await;
-    let arrived = timeout(PATIENCE, world.stage.venue().wait_for_orders(1)).await;
-    sleep(after).await;
-    world.machine().kill().await;
-    if arrived.is_ok() && world.stage.venue().fault_hits(silent) > 0 {
-        world.reach("killed while the venue is silent");
+/// Until something holds, or all plans have their results.
+async fn until(world: &World, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline && !holds() && !is_told(world) {
+        sleep(LOOK).await;
     }
-    restart(world).await;
 }
 
-async fn both_died(world: &mut World, point: &'static str, saved: Saved) {
-    world.machine().start(&[("APPLY_FAULT_AT", point)]);
-    world.machine().ready().await;
-    if saved == Saved::BeforeTheClaim {
-        save(world).await;
-    }
-    world.propose(0).await;
-    world.claimed().await;
-    if saved == Saved::DuringTheWait {
-        save(world).await;
-    }
-    world.neighbours.release();
-    let died = dies(world, point).await;
-    world.machine().kill().await;
-    bring_redis_down_and_up(world, Duration::ZERO).await;
-    if died {
-        world.reach(format!("both died, {point}"));
-    }
-    restart(world).await;
+/// Between two looks at what tells nobody when it changes.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Whether all plans have their results.
+fn is_told(world: &World) -> bool {
+    let seen = world.neighbours.seen();
+    let told = |id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
+    world.ids().iter().all(told)
 }
 
-async fn save(world: &mut World) {
-    let () = world.neighbours.ask(&["SAVE"]).await;
+async fn permits_there(world: &mut World) {
+    for id in world.ids() {
+        world.permits_are_there(&id).await;
+    }
 }
 
 /// kill -9, a while without a server, and back with what it kept.
-async fn bring_redis_down_and_up(world: &mut World, away: Duration) {
+async fn kill_redis(world: &mut World, away: Duration) {
     world.freeze().await;
     world.stage.redis.kill();
+    let restored = match world.case.scene.redis {
+        Kept::Log(_) => true,
+        Kept::Snapshots => world.history.saved,
+    };
+    world.history.forgets(restored);
+    world.history.disturbed = true;
     sleep(away).await;
     world.stage.restart_redis().await;
 }
 
-async fn term_storm(world: &mut World, gaps: &[Duration]) {
-    world.all_ready().await;
-    world.propose(0).await;
-    world.claimed().await;
-    for gap in gaps {
-        world.machine().signal("TERM").await;
-        sleep(*gap).await;
-    }
-    // Where the wait was over before, there was nothing to carry on with.
-    let waiting = world.neighbours.seen().results.is_empty();
-    let still = world.machine().is_running();
-    world.neighbours.release();
-    let ended = world.machine().died().await;
-    match ended.map(|ended| (ended.code, ended.signal)) {
-        Some((Some(0), _)) if still => world.reach("carried on after SIGTERM"),
-        Some((Some(0), _)) if waiting => {
-            world.wrong("SIGTERM ended a process in the middle of a plan");
-        }
-        Some((Some(0), _)) => {}
-        other => world.wrong(format!(
-            "a storm of SIGTERM ended the service with {other:?}"
-        )),
-    }
-    restart(world).await;
-}
-
-async fn restarted(world: &mut World, saved: Option<Saved>, away: Duration) {
-    world.all_ready().await;
-    if saved == Some(Saved::BeforeTheClaim) {
-        save(world).await;
-    }
-    world.propose(0).await;
-    world.claimed().await;
-    if saved == Some(Saved::DuringTheWait) {
-        save(world).await;
-    }
-    bring_redis_down_and_up(world, away).await;
-    world.reach("Redis killed in the wait");
-    world.neighbours.release();
-    world.concluded().await;
-    // The brain goes on, and says the same of a position that is still there.
-    world.propose(1).await;
-    world.settled().await;
-    restart(world).await;
-}
-
-async fn rolled_back(world: &mut World, saved: Saved) {
-    world.all_ready().await;
-    if saved == Saved::BeforeTheClaim {
-        save(world).await;
-    }
-    world.propose(0).await;
-    world.claimed().await;
-    if saved == Saved::DuringTheWait {
-        // With the permits: the service sleeps while they come, so that they are not taken yet.
-        world.machine().signal("STOP").await;
-        world.neighbours.release();
-        let written = 2 * world.case.plans.len();
-        let ids = world.ids();
-        world
-            .neighbours
-            .until(PATIENCE, |seen| seen.written.len() >= written)
-            .await;
-        for id in ids {
-            world.permits_are_there(&id).await;
-        }
-        save(world).await;
-        world.machine().signal("CONT").await;
-    }
-    world.neighbours.release();
-    world.concluded().await;
-    bring_redis_down_and_up(world, Duration::ZERO).await;
-    world.reach("Redis rolled back");
-    world.propose(1).await;
-    // Claims that came back are not made again, and nobody looks after what is open again before
-    // the next start; where they did not, there is a claim to be made and to be ended.
-    if saved == Saved::BeforeTheClaim {
-        world.settled().await;
-    }
-    restart(world).await;
-}
-
-async fn flushed(world: &mut World, when: Lost) {
-    world.all_ready().await;
-    world.propose(0).await;
-    world.claimed().await;
-    if when == Lost::AfterTheResult {
-        world.neighbours.release();
-        world.concluded().await;
-    }
-    world.neighbours.forget_everything().await;
-    world.reach("everything lost");
-    world.neighbours.release();
-    world.propose(1).await;
-    world.concluded().await;
-    world.settled().await;
-    restart(world).await;
-}
-
-async fn stopped(world: &mut World, at: Duration, lasting: Duration) {
-    world.all_ready().await;
-    world.propose(0).await;
-    world.claimed().await;
-    world.neighbours.release();
-    sleep(at).await;
-    world.stage.redis.pause();
-    sleep(lasting).await;
-    world.stage.redis.resume();
-    world.reach("Redis stopped");
-    world.concluded().await;
-}
-
-async fn answer_lost(world: &mut World) {
-    let Scenario::AnswerLost {
-        script,
-        loss,
-        times,
-    } = world.case.scenario
-    else {
-        return;
-    };
-    world.all_ready().await;
-    if let Some(wire) = &world.wire {
-        wire.lose(script, loss, times);
-    }
-    world.propose(0).await;
-    world.concluded().await;
-    if world.wire.as_ref().is_some_and(|wire| wire.lost() > 0) {
-        world.reach(format!("{script:?}: {loss:?}"));
+async fn split(world: &mut World, lag: Duration) {
+    // Both sides have lost what the other one acknowledges from here on.
+    world.history.forgets(true);
+    world.history.disturbed = true;
+    if let Some(split) = &world.split {
+        split.begin().await;
+        world.neighbours.are_on(split.promoted()).await;
+        sleep(lag).await;
+        split.leave_in_the_dark();
     }
 }
 
-/// Plays faults of the venue.
-pub(super) async fn venue(world: &mut World, variant: &str, faults: Vec<Fault>) {
-    world.all_ready().await;
-    let handle = world.stage.venue().clone();
-    let scripted: Vec<FaultId> = faults
-        .into_iter()
-        .map(|fault| handle.script(fault))
-        .collect();
-    world.propose(0).await;
-    world.concluded().await;
-    if scripted.iter().all(|fault| handle.fault_hits(*fault) > 0) {
-        world.reach(variant);
+async fn heal(world: &mut World) {
+    if let Some(split) = &world.split {
+        split.heal();
+        world.neighbours.leave_the_first().await;
+        split.demote(&world.stage.redis).await;
     }
-}
-
-async fn clock_off(world: &mut World, millis: i64, late: bool) {
-    if !late {
-        world.stage.venue().set_clock_offset_ms(millis);
-    }
-    world.all_ready().await;
-    if late {
-        world.stage.venue().set_clock_offset_ms(millis);
-    }
-    world.propose(0).await;
-    world.concluded().await;
-    world.reach(format!("clock off by {millis} ms"));
-}
-
-async fn two_machines(world: &mut World, to_one: ToOne) {
-    match to_one {
-        // The one that is to die has claimed before the other one comes.
-        ToOne::DiesAt(point) => {
-            world.machine().start(&[("APPLY_FAULT_AT", point)]);
-            world.machine().ready().await;
-            world.propose(0).await;
-            let any = |seen: &Seen| !seen.claimed.is_empty();
-            world.neighbours.until(PATIENCE, any).await;
-            world.machines[1].start(&[]);
-            world.machines[1].ready().await;
-            dies(world, point).await;
-        }
-        ToOne::Nothing => {
-            world.all_ready().await;
-            world.propose(0).await;
-            world.reach("two machines");
-        }
-        ToOne::KilledAfter(after) => {
-            world.all_ready().await;
-            world.propose(0).await;
-            sleep(after).await;
-            let ended = world.machine().kill().await;
-            if ended.is_some_and(|ended| ended.signal == Some(KILLED)) {
-                world.reach("one of two killed");
-            }
-        }
-        ToOne::Paused(lasting) => {
-            world.all_ready().await;
-            world.propose(0).await;
-            world.claimed().await;
-            world.machine().signal("STOP").await;
-            sleep(lasting).await;
-            world.machine().signal("CONT").await;
-            world.reach("one of two paused");
-        }
-        ToOne::Forgotten => {
-            world.all_ready().await;
-            world.propose(0).await;
-            world.claimed().await;
-            world.neighbours.release();
-            world.concluded().await;
-            world.neighbours.forget_everything().await;
-            world.reach("two machines, everything lost");
-            world.propose(1).await;
-            world.settled().await;
-        }
-    }
-    // Half of those that died are gone for good: the other one has to do it all.
-    let comes_back = world.case.number.is_multiple_of(2);
-    if comes_back && !world.machine().is_running() {
-        restart(world).await;
-    }
-    world.concluded().await;
-}
-
-async fn disk_full(world: &mut World, how: Full) {
-    match how {
-        Full::FromTheStart(blocks) => {
-            world.machine().start_limited(Some(blocks), true);
-            world.propose(0).await;
-            match world.machine().ready().await {
-                // It found room enough to begin; how far it comes is what is seen.
-                true => {
-                    world.concluded().await;
-                    let spoken = world
-                        .neighbours
-                        .seen()
-                        .results
-                        .iter()
-                        .any(|result| result.find("error") == Some("journal_unavailable"));
-                    if spoken {
-                        world.reach("no order without a journal");
-                    }
-                }
-                false => {
-                    let ended = world.machine().died().await;
-                    match ended.and_then(|ended| ended.code) {
-                        Some(69 | 78) => world.reach("refused to start"),
-                        other => world.wrong(format!("a full disk ended the start with {other:?}")),
-                    }
-                }
-            }
-        }
-        Full::WriteFails => {
-            world.machine().start_limited(None, true);
-            world.machine().ready().await;
-            world.machine().limit_files(true).await;
-            world.propose(0).await;
-            world.claimed().await;
-            world.neighbours.release();
-            world.concluded().await;
-            if world.every_result_says("journal_unavailable") {
-                world.reach("no order without a journal");
-            }
-            if !world.stage.orders().is_empty() {
-                world.wrong("an order left without a journal");
-            }
-        }
-        Full::WriteKills => {
-            world.machine().start_limited(None, false);
-            world.machine().ready().await;
-            world.machine().limit_files(true).await;
-            world.propose(0).await;
-            let ended = died_or_idle(world).await;
-            if ended.is_some_and(|ended| ended.signal == Some(TOO_LARGE)) {
-                world.reach("killed by SIGXFSZ");
-            }
-        }
-    }
-    restart(world).await;
 }
 
 const SWITCH: &str = "quantum:global:kill_switch";
 
-async fn switched(world: &mut World, how: Switch) {
-    world.all_ready().await;
-    world.propose(0).await;
-    world.claimed().await;
-    let file = world.machine().halt_file();
-    match how {
-        Switch::RedisOn => {
-            let () = world.neighbours.ask(&["SET", SWITCH, "true"]).await;
-            halted(world).await;
-            let _: i64 = world.neighbours.ask(&["DEL", SWITCH]).await;
+async fn turn(world: &mut World, switch: Switch, on: bool) {
+    let begun = now();
+    match switch {
+        Switch::Key => {
+            let word = if on { "true" } else { "false" };
+            let () = world.neighbours.ask(&["SET", SWITCH, word]).await;
         }
-        Switch::FileOn => {
-            write_halt(&file, true);
-            halted(world).await;
-            write_halt(&file, false);
-        }
-        Switch::Flickers { turns, pause } => {
-            world.neighbours.release();
-            for turn in 0..turns {
-                let on = turn % 2 == 0;
-                write_halt(&file, on);
-                let word = if on { "1" } else { "false" };
-                let () = world.neighbours.ask(&["SET", SWITCH, word]).await;
-                sleep(pause).await;
-            }
-            write_halt(&file, false);
-            let _: i64 = world.neighbours.ask(&["DEL", SWITCH]).await;
-            world.reach("switch flickered");
-            world.concluded().await;
+        Switch::File => {
+            let files = world.machines.iter().map(|machine| machine.halt_file());
+            files.for_each(|file| write_halt(&file, on));
         }
     }
+    world.history.turned(switch, on, begun);
 }
 
-/// The switch is on and known to be; the permits come only now.
-async fn halted(world: &mut World) {
-    world.neighbours.release();
-    world.concluded().await;
-    if world.every_result_says("kill_switch_active") {
-        world.reach("halted");
-    }
-    if !world.stage.orders().is_empty() {
-        world.wrong("an order left while halted");
-    }
-}
-
-fn write_halt(file: &std::path::Path, on: bool) {
+fn write_halt(file: &Path, on: bool) {
     let done = match on {
         true => std::fs::write(file, "drill\n"),
         false => match std::fs::remove_file(file) {
@@ -502,4 +295,534 @@ fn write_halt(file: &std::path::Path, on: bool) {
         },
     };
     done.unwrap_or_else(|error| panic!("cannot turn {}: {error}", file.display()));
+}
+
+/// What Redis remembers of these plans is gone by its age: claim, and both marks.
+async fn expire(world: &mut World) {
+    for id in world.ids() {
+        let keys = ["dedupe", "stream_published", "result_published"];
+        let [claim, plan, result] = keys.map(|key| format!("quantum:apply:{key}:{id}"));
+        let _: i64 = world.neighbours.ask(&["DEL", &claim, &plan, &result]).await;
+        world.history.ran_out(id);
+    }
+}
+
+/// Where a key is kept while another type stands in its place.
+const KEPT: &str = "kept:";
+
+async fn wrong_type(world: &mut World, key: &str) {
+    world.history.disturbed = true;
+    let plan = world.case.plans[0].clone();
+    let key = key
+        .replace("{plan}", &plan.id())
+        .replace("{symbol}", plan.symbol);
+    world.neighbours.catch_up().await;
+    let text = ["HSET", &key, "of", "another type"];
+    let script = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end \
+                  local kind = redis.call('TYPE', KEYS[2])['ok'] \
+                  if kind == 'hash' or ARGV[1] == 'hash' then redis.call('SET', KEYS[1], 'of another type') \
+                  else redis.call('HSET', KEYS[1], 'of', 'another type') end return 1";
+    let hash = key == OPEN || key.contains(":proposal:");
+    let kind = if hash { "hash" } else { "other" };
+    let kept = format!("{KEPT}{key}");
+    let _: i64 = world
+        .neighbours
+        .ask(&["EVAL", script, "2", text[1], &kept, kind])
+        .await;
+    world.reach(format!("another type: {}", key.replace(&plan.id(), "…")));
+}
+
+async fn types_mended(world: &mut World) {
+    let script = "for _, kept in ipairs(redis.call('KEYS', 'kept:*')) do \
+                  redis.call('RENAME', kept, string.sub(kept, 6)) end return 1";
+    // A key that was not there before is not there afterwards.
+    let wrong = "for _, key in ipairs(redis.call('KEYS', '*')) do \
+                 local kind = redis.call('TYPE', key)['ok'] \
+                 if (kind == 'hash' and redis.call('HGET', key, 'of') == 'another type') \
+                 or (kind == 'string' and redis.call('GET', key) == 'of another type') then redis.call('DEL', key) end \
+                 end return 1";
+    for script in [wrong, script] {
+        let _: i64 = world.neighbours.ask(&["EVAL", script, "0"]).await;
+    }
+}
+
+type Done<'w> = Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
+
+/// All permits lie on the master and on its replica before the plans are known.
+pub(crate) fn permits_on_both(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        world.neighbours.approve_all().await;
+        let have: i64 = world.neighbours.ask(&["WAIT", "1", "10000"]).await;
+        if have == 0 {
+            world.wrong("the replica never had the permits");
+        }
+    })
+}
+
+/// What the machines do is on the replica as well.
+pub(crate) fn replica_has_it(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        // Replicas take writes in their order: one that has this has all before it.
+        let () = world
+            .neighbours
+            .ask(&["SET", "fence-of-the-test", "1"])
+            .await;
+        let _: i64 = world.neighbours.ask(&["WAIT", "1", "10000"]).await;
+    })
+}
+
+/// Until some plan is claimed.
+pub(crate) fn any_claimed(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let any = |seen: &Seen| !seen.published.is_empty();
+        world.neighbours.until(PATIENCE, any).await;
+    })
+}
+
+/// Until what is claimed by now has its result.
+pub(crate) fn claimed_are_told(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let claimed: Vec<String> = world.neighbours.seen().claimed().cloned().collect();
+        let told = |seen: &Seen| {
+            let of_it = |id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
+            claimed.iter().all(of_it)
+        };
+        if !world.neighbours.until(PATIENCE, told).await {
+            world.wrong("a claimed plan never got its result");
+        }
+    })
+}
+
+/// No order has arrived up to now.
+pub(crate) fn nothing_left(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        if !world.stage.orders().is_empty() {
+            world.wrong("an order left without a journal");
+        }
+    })
+}
+
+/// Machines without a process start again.
+pub(crate) fn restart_the_dead(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        for machine in 0..world.machines.len() {
+            if !world.machines[machine].is_running() {
+                restart(world, machine).await;
+            }
+        }
+    })
+}
+
+/// Until the permits of a plan are taken, or everything has its result.
+pub(crate) fn permits_taken(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let receipts: Vec<String> = world
+            .ids()
+            .iter()
+            .map(|id| format!("quantum:apply:inflight:{id}"))
+            .collect();
+        let mut exists = vec!["EXISTS"];
+        exists.extend(receipts.iter().map(String::as_str));
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && !is_told(world) {
+            if world.neighbours.ask::<i64>(&exists).await > 0 {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    })
+}
+
+/// Old stops stand under all positions.
+pub(crate) fn place_old_stops(world: &mut World) -> Done<'_> {
+    Box::pin(stops::guard(world))
+}
+
+/// Until a stop has arrived that a plan sent, or everything has its result.
+pub(crate) fn a_stop_arrived(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let venue = world.stage.venue().clone();
+        let of_a_plan = |stop: &OrderRecord| {
+            let id = stop.client_order_id.as_deref().unwrap_or_default();
+            !stops::was_there_before(id)
+        };
+        until(world, || venue.stops().iter().any(of_a_plan)).await;
+    })
+}
+
+/// Until every fault of the venue was met, or everything has its result.
+pub(crate) fn hit_or_idle(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let venue = world.stage.venue().clone();
+        let hit = |fault: &FaultId| venue.fault_hits(*fault) > 0;
+        until(world, || world.scripted.iter().all(hit)).await;
+    })
+}
+
+/// Keeps the open plans as they stand at this moment.
+pub(crate) fn remember_open_plans(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let open: Vec<String> = world.neighbours.ask(&["HGETALL", OPEN]).await;
+        let pairs = open.chunks_exact(2);
+        world.remembered = pairs.map(|p| (p[0].clone(), p[1].clone())).collect();
+        if world
+            .remembered
+            .iter()
+            .any(|(_, entry)| entry.contains("\"intent\""))
+        {
+            world.remembered.clear(); // too late to see it as it was before its note
+        }
+    })
+}
+
+/// Open plans stand there as they were remembered: what was noted since is lost.
+pub(crate) fn forget_notes(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        world.history.forgets(false);
+        for (plan, entry) in world.remembered.clone() {
+            let there: i64 = world.neighbours.ask(&["HEXISTS", OPEN, &plan]).await;
+            if there == 1 {
+                let _: i64 = world.neighbours.ask(&["HSET", OPEN, &plan, &entry]).await;
+            }
+        }
+    })
+}
+
+/// The reviewers write although the server has no room: what it had is freed for them.
+pub(crate) fn permits_in_spite_of_it(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        // Half of the cases have their permits in time to be taken while there is no room.
+        if world.case.number.is_multiple_of(2) {
+            let _: () = world
+                .neighbours
+                .ask(&["CONFIG", "SET", "maxmemory", "0"])
+                .await;
+            world.neighbours.release();
+            sleep(Duration::from_millis(30)).await;
+            let _: () = world
+                .neighbours
+                .ask(&["CONFIG", "SET", "maxmemory", "1"])
+                .await;
+        } else {
+            world.neighbours.release();
+        }
+    })
+}
+
+/// How large a field of a huge proposal is, in bytes, and how much of the process's memory may come
+/// of it, in KiB.
+const HUGE: usize = 24 * 1024 * 1024;
+const MAY_GROW: u64 = 16 * 1024;
+
+/// A symbol that no plan of the case has gets a proposal of many megabytes.
+pub(crate) fn huge_proposal(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let used: Vec<&str> = world.case.plans.iter().map(|plan| plan.symbol).collect();
+        let all = ["BTCUSDT", "ETHUSDT", "SOLUSDT"];
+        let Some(free) = all.iter().find(|symbol| !used.contains(symbol)) else {
+            return; // none is left; the other cases have one
+        };
+        let before = world.machines[0].holds().map_or(0, |(memory, _)| memory);
+        world.remembered.push(("memory".into(), before.to_string()));
+        let key = format!("quantum:harvest:proposal:{free}");
+        let text = "7".repeat(HUGE);
+        let _: i64 = world
+            .neighbours
+            .ask(&[
+                "HSET",
+                &key,
+                "harvest_action",
+                "PARTIAL_75",
+                "kill_score",
+                "0.5",
+                "computed_at_utc",
+                &text,
+            ])
+            .await;
+        world.reach("a huge proposal");
+    })
+}
+
+/// The streams have nothing of it, and the process holds little more than before.
+pub(crate) fn is_small(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let Some((_, before)) = world.remembered.pop() else {
+            return;
+        };
+        let before: u64 = before.parse().unwrap_or(0);
+        sleep(Duration::from_millis(300)).await;
+        if let Some(peak) = world.machines[0].peak()
+            && peak > before + MAY_GROW
+        {
+            world.wrong(format!("memory grew from {before} to {peak} KiB"));
+        }
+        for stream in [PLANS, RESULTS] {
+            let entries: redis::Value = world.neighbours.ask(&["XRANGE", stream, "-", "+"]).await;
+            let large = |entry: &Entry| entry.fields.iter().any(|(_, text)| text.len() > 64 * 1024);
+            if Entry::of_range(entries).iter().any(large) {
+                world.wrong(format!("a huge field was copied to {stream}"));
+            }
+        }
+        // The brain comes to its senses, or nothing would ever settle.
+        let keys: Vec<String> = world
+            .neighbours
+            .ask(&["KEYS", "quantum:harvest:proposal:*"])
+            .await;
+        for key in keys {
+            let length: i64 = world
+                .neighbours
+                .ask(&["HSTRLEN", &key, "computed_at_utc"])
+                .await;
+            if length > 64 * 1024 {
+                let _: i64 = world.neighbours.ask(&["DEL", &key]).await;
+            }
+        }
+    })
+}
+
+/// How long after its last plan a process may take to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Connections that send half a request, and one that reads no answer.
+pub(crate) fn half_a_request(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let Some(service) = world.machines[0].service() else {
+            return;
+        };
+        let address = service.address().await;
+        for text in [
+            "GET /metrics HT",
+            "GET /metrics HTTP/1.1\r\nHost: x",
+            "",
+            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        ] {
+            if let Ok(mut socket) = TcpStream::connect(address).await {
+                let _ = socket.write_all(text.as_bytes()).await;
+                world.sockets.push(socket);
+            }
+        }
+        world.reach("half a request");
+    })
+}
+
+/// The process that was told to end does so in time, now that its plans are done.
+pub(crate) fn ends_in_time(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let begun = Instant::now();
+        let ended = timeout(PATIENCE / 2, async {
+            while world.machines[0].is_running() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        if ended.is_err() || begun.elapsed() > ENDS_WITHIN {
+            let took = begun.elapsed();
+            world.wrong(format!("the process ended {took:?} after its last plan"));
+        }
+        world.sockets.clear();
+        ends_well(world, 0).await;
+    })
+}
+
+/// SIGTERM now; what the process has claimed has its result when it ends.
+pub(crate) fn ends_with_nothing_open(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        ends_well(world, 0).await;
+        let open: i64 = world.neighbours.ask(&["HLEN", OPEN]).await;
+        if open > 0 {
+            world.wrong(format!("SIGTERM ended the process with {open} plans open"));
+        }
+    })
+}
+
+/// An answer that contradicts the order it is for.
+pub(crate) fn contradict(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let plan = world.case.plans[0].clone();
+        let (side, id) = ("SELL", format!("apply-{}", plan.id()));
+        let quantity = plan.quantity.to_string();
+        let answer = |change: (&str, &str)| {
+            let mut fields = vec![
+                ("orderId", "4711".to_owned()),
+                ("symbol", format!("\"{}\"", plan.symbol)),
+                ("status", "\"FILLED\"".to_owned()),
+                ("clientOrderId", format!("\"{id}\"")),
+                ("price", "\"0\"".to_owned()),
+                ("avgPrice", "\"100.0\"".to_owned()),
+                ("origQty", format!("\"{quantity}\"")),
+                ("executedQty", format!("\"{quantity}\"")),
+                ("cumQuote", "\"100.0\"".to_owned()),
+                ("timeInForce", "\"GTC\"".to_owned()),
+                ("type", "\"MARKET\"".to_owned()),
+                ("reduceOnly", "true".to_owned()),
+                ("closePosition", "false".to_owned()),
+                ("side", format!("\"{side}\"")),
+                ("positionSide", "\"BOTH\"".to_owned()),
+                ("stopPrice", "\"0\"".to_owned()),
+                ("workingType", "\"CONTRACT_PRICE\"".to_owned()),
+                ("origType", "\"MARKET\"".to_owned()),
+                ("updateTime", now().to_string()),
+            ];
+            for (name, value) in &mut fields {
+                if *name == change.0 {
+                    change.1.clone_into(value);
+                }
+            }
+            let pairs: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("\"{name}\":{value}"))
+                .collect();
+            format!("{{{}}}", pairs.join(","))
+        };
+        const CHANGES: [(&str, &str); 6] = [
+            ("executedQty", "\"9999\""),
+            ("side", "\"BUY\""),
+            ("reduceOnly", "false"),
+            ("type", "\"LIMIT\""),
+            ("symbol", "\"XRPUSDT\""),
+            ("clientOrderId", "\"apply-0000000000000000\""),
+        ];
+        // Cases of one row follow each other by the number of rows.
+        let turn = world.case.number / super::case::Case::ROWS;
+        let change = CHANGES[usize::try_from(turn).unwrap_or(0) % CHANGES.len()];
+        let canned = Canned::raw(200, &answer(change));
+        let fault = Fault::executed(When::order(), Delivery::Reply(canned));
+        let fault = world.stage.venue().script(fault);
+        world.scripted.push(fault);
+        world.reach(format!("contradiction in {}", change.0));
+    })
+}
+
+/// Starts the machine where no file may grow beyond a size; proposes; and sees how far it comes.
+pub(crate) fn full_from_the_start(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let blocks = world.case.number / super::case::Case::ROWS * 7 % 161;
+        world.machine().start_limited(Some(blocks), true);
+        world.propose(0, 0).await;
+        match world.machine().ready().await {
+            // It found room enough to begin; how far it comes is what is seen.
+            true => {
+                world.concluded().await;
+                if world.some_result_says("journal_unavailable") {
+                    world.reach("no order without a journal");
+                }
+            }
+            false => {
+                let ended = world.machine().died().await;
+                match ended.and_then(|ended| ended.code) {
+                    Some(69 | 78) => world.reach("refused to start"),
+                    other => world.wrong(format!("a full disk ended the start with {other:?}")),
+                }
+            }
+        }
+    })
+}
+
+pub(crate) fn start_and_limit_files(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        world.machine().start_limited(None, true);
+        world.machine().ready().await;
+        world.machine().limit_files(true).await;
+    })
+}
+
+pub(crate) fn start_where_writes_kill(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        world.machine().start_limited(None, false);
+        world.machine().ready().await;
+        world.machine().limit_files(true).await;
+    })
+}
+
+pub(crate) fn dies_of_a_write(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let ended = died_or_idle(world, 0).await;
+        if ended.is_some_and(|ended| ended.signal == Some(TOO_LARGE)) {
+            world.history.killed = true;
+            world.reach("killed by SIGXFSZ");
+        }
+    })
+}
+
+/// The journal's file is gone; what is open stays open.
+pub(crate) fn unlink_journal(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let file = world.machines[0].state_directory().join("journal.redb");
+        match std::fs::remove_file(&file) {
+            Ok(()) => world.reach("journal removed"),
+            Err(error) => world.wrong(format!("cannot remove {}: {error}", file.display())),
+        }
+    })
+}
+
+/// The next start refuses and says why; with the operator's consent it begins a new one.
+pub(crate) fn start_without_journal(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        // It may end in any way: it cannot keep what it is asked to keep.
+        world.history.killed = true;
+        world.machines[0].kill().await;
+        world.machines[0].start(&[]);
+        if world.machines[0].ready().await {
+            world.wrong("a start without its journal began a new one and said nothing");
+            return;
+        }
+        let ended = world.machines[0].died().await;
+        if ended.as_ref().and_then(|ended| ended.code) != Some(78) {
+            let how = ended.map(|ended| (ended.code, ended.signal));
+            world.wrong(format!("a start without its journal ended with {how:?}"));
+        }
+        // The operator knows of it, and says so.
+        let _ = std::fs::remove_file(world.machines[0].state_directory().join("journal.id"));
+        let how = world.machines[0].how().instead(&["new-journal", "--yes"]);
+        let accepted = how.ended().await;
+        if accepted.code != Some(0) {
+            let output = accepted.output();
+            world.wrong(format!(
+                "new-journal ended with {:?}: {output}",
+                accepted.code
+            ));
+        }
+        restart(world, 0).await;
+    })
+}
+
+/// `apply-layer forget` of the plan, beside the running service.
+pub(crate) fn forget(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let plan = world.case.plans[0].id();
+        let how: ServiceBuilder = world.machines[0].how();
+        let ended = how.instead(&["forget", &plan, "--yes"]).ended().await;
+        match ended.code {
+            Some(0) => {
+                world.history.frees(plan.clone());
+                world.history.ran_out(plan);
+                world.reach("forgotten");
+            }
+            Some(1) if ended.output().contains("not forgotten: ") => {
+                world.reach("refused to forget");
+            }
+            other => world.wrong(format!("forget ended with {other:?}: {}", ended.output())),
+        }
+    })
+}
+
+/// What was forgotten is planned and executed; what was not stays as it was.
+pub(crate) fn as_forgotten(world: &mut World) -> Done<'_> {
+    Box::pin(async move {
+        let plan = world.case.plans[0].id();
+        if !world.history.is_freed(&plan) {
+            return;
+        }
+        let executed = |seen: &Seen| {
+            let of_it = |r: &&Entry| r.get("plan_id") == plan && r.get("executed") == "True";
+            seen.results.iter().any(|result| of_it(&result))
+        };
+        if !world
+            .neighbours
+            .until(Duration::from_secs(10), executed)
+            .await
+        {
+            world.wrong(format!("plan {plan} was forgotten and not executed again"));
+        }
+    })
 }

@@ -3,7 +3,7 @@
 use super::dice::Dice;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 /// What a reviewer writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +36,12 @@ pub(crate) struct Ruling {
     pub(crate) at: Moment,
 }
 
-/// One plan of a case; each has a symbol of its own.
+/// One plan of a case; each of a generation has a symbol of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlanScript {
     pub(crate) symbol: &'static str,
+    /// 0 for what the brain proposes first, 1 for what it proposes instead later.
+    pub(crate) generation: u8,
     pub(crate) action: &'static str,
     pub(crate) computed_at: String,
     pub(crate) governor: Ruling,
@@ -57,6 +59,16 @@ const SYMBOLS: [(&str, Decimal); 3] = [
     ("SOLUSDT", Decimal::from_parts(1, 0, 0, false, 1)),
 ];
 
+/// The symbols of a burst: more than the service has lanes to the venue.
+pub(crate) const BURST: usize = 40;
+
+/// Their names. At the venue all of them are like BTCUSDT.
+pub(crate) fn burst_symbols() -> &'static [String] {
+    static NAMES: LazyLock<Vec<String>> =
+        LazyLock::new(|| (0..BURST).map(|n| format!("B{n:02}USDT")).collect());
+    &NAMES
+}
+
 const ACTIONS: [&str; 3] = ["PARTIAL_75", "PARTIAL_50", "FULL_CLOSE_PROPOSED"];
 
 /// The score of every proposal: calm.
@@ -66,18 +78,38 @@ impl PlanScript {
     /// The plan of the `n`th symbol, approved by both.
     pub(crate) fn draw(dice: &mut Dice, n: usize, unique: u64) -> Self {
         let (symbol, unit) = SYMBOLS[n % SYMBOLS.len()];
+        Self::of_symbol(dice, symbol, unit, &format!("{n}Z#{unique}"))
+    }
+
+    /// The `n`th plan of a burst, approved by both.
+    pub(crate) fn draw_for_burst(dice: &mut Dice, n: usize, unique: u64) -> Self {
+        let symbol = &burst_symbols()[n % BURST];
+        Self::of_symbol(dice, symbol, SYMBOLS[0].1, &format!("{n}Z#{unique}"))
+    }
+
+    fn of_symbol(dice: &mut Dice, symbol: &'static str, unit: Decimal, unique: &str) -> Self {
         let yes = |dice: &mut Dice| Ruling {
             word: Word::Yes,
             at: Moment::After(dice.millis(0..=60)),
         };
         Self {
             symbol,
+            generation: 0,
             action: dice.pick(&ACTIONS),
-            computed_at: format!("2026-01-25T00:30:08.{n}Z#{unique}"),
+            computed_at: format!("2026-01-25T00:30:08.{unique}"),
             governor: yes(dice),
             brain: yes(dice),
             quantity: unit * Decimal::from(dice.within(1..=9)),
             stop: None,
+        }
+    }
+
+    /// What the brain proposes of the same symbol later: another plan.
+    pub(crate) fn next(&self) -> Self {
+        Self {
+            generation: 1,
+            computed_at: format!("{}, again", self.computed_at),
+            ..self.clone()
         }
     }
 
@@ -128,6 +160,7 @@ impl PlanScript {
         };
         Self {
             symbol,
+            generation: 0,
             action: if approved { ACTIONS[0] } else { ACTIONS[1] },
             computed_at: format!("soak#{unique}"),
             governor: soon(if approved { Word::Yes } else { Word::No }),

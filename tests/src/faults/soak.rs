@@ -2,10 +2,11 @@
 //! faults, restarts; in the end the sums, and what the process that was never restarted holds.
 
 use super::{
-    case::{Case, Scenario, ToOne},
+    case::Case,
     dice::Dice,
     judge::{Facts, judge},
-    script::PlanScript,
+    scene::{Plans, Scene},
+    script::{PlanScript, burst_symbols},
     world::World,
 };
 use exchange_sim::{Canned, Delivery, Fault, When};
@@ -23,6 +24,71 @@ const STEADY: &str = "BTCUSDT,ETHUSDT";
 /// order, no other plan moves the position.
 const SHAKEN: &str = "SOLUSDT";
 
+/// Which soak it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// One machine runs through and one is killed again and again, on a Redis that keeps what it acknowledges.
+    Lasting,
+    /// Two machines follow the same symbols, plans come in bursts, and Redis forgets everything again and again.
+    Forgetting,
+}
+
+impl Course {
+    fn symbols(self) -> Vec<&'static str> {
+        match self {
+            Self::Lasting => vec!["BTCUSDT", "ETHUSDT", SHAKEN],
+            Self::Forgetting => burst_symbols()[..BURST]
+                .iter()
+                .map(String::as_str)
+                .collect(),
+        }
+    }
+
+    /// Between two rounds of proposals.
+    fn round(self) -> Duration {
+        match self {
+            Self::Lasting => ROUND,
+            Self::Forgetting => BURSTS,
+        }
+    }
+
+    fn events(self) -> &'static [Event] {
+        match self {
+            Self::Lasting => &[
+                Event::Sampled,
+                Event::ReplyLost,
+                Event::Stopped,
+                Event::Cut,
+                Event::Killed,
+                Event::Ended,
+                Event::RedisKilled,
+            ],
+            Self::Forgetting => &[
+                Event::Sampled,
+                Event::ReplyLost,
+                Event::Flushed,
+                Event::RedisLost,
+                Event::Killed,
+                Event::Ended,
+            ],
+        }
+    }
+
+    /// What one of the machines follows; all of them where nothing is said.
+    fn follows(self, machine: usize) -> Vec<(&'static str, &'static str)> {
+        match (self, machine) {
+            (Self::Lasting, 0) => vec![("SYMBOLS", STEADY)],
+            (Self::Lasting, _) => vec![("SYMBOLS", SHAKEN)],
+            (Self::Forgetting, _) => Vec::new(),
+        }
+    }
+}
+
+/// The symbols of one burst: more than the service has lanes to the venue.
+const BURST: usize = 24;
+/// Between two bursts.
+const BURSTS: Duration = Duration::from_millis(2500);
+
 /// How often each thing happens.
 const SAMPLE: Duration = Duration::from_secs(1);
 const VENUE: Duration = Duration::from_secs(2);
@@ -31,10 +97,15 @@ const CUT: Duration = Duration::from_secs(13);
 const KILL: Duration = Duration::from_secs(17);
 const TERM: Duration = Duration::from_secs(23);
 const REDIS: Duration = Duration::from_secs(31);
+const FLUSH: Duration = Duration::from_secs(9);
+const LOSS: Duration = Duration::from_secs(14);
 
 /// Between two rounds of proposals. A plan costs about a dozen of the 6000 points a minute that the
 /// venue grants an address; who asks for more is told to wait, and its plans have no order.
 const ROUND: Duration = Duration::from_millis(600);
+
+/// Between two looks at what is due.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What a process may hold more at the end than after its warm-up: a tenth and 4 MiB of memory, and
 /// 8 files (connections that are just being replaced).
@@ -70,42 +141,62 @@ pub struct Soaked {
 }
 
 /// Soaks for this long, and then until everything is settled.
-pub async fn soak(seed: u64, lasting: Duration) -> Soaked {
-    let redis = RedisServer::builder().aof("always").start().await;
-    let mut dice = Dice::of(seed, 0);
-    let templates = ["BTCUSDT", "ETHUSDT", SHAKEN]
+pub async fn soak(course: Course, seed: u64, lasting: Duration) -> Soaked {
+    let redis = match course {
+        Course::Lasting => RedisServer::builder().aof("always"),
+        Course::Forgetting => RedisServer::builder(),
+    };
+    let templates = course
+        .symbols()
         .into_iter()
         .flat_map(|symbol| [true, false].map(|approved| PlanScript::small(symbol, approved, 30)));
-    let case = Case {
-        seed,
-        number: 0,
-        scenario: Scenario::TwoMachines {
-            to_one: ToOne::KilledAfter(Duration::ZERO),
-        },
-        plans: templates.collect(),
-        wait: Duration::from_secs(5),
-    };
+    let mut scene = Scene::of(Vec::new()).two().waiting(WAIT);
+    if course == Course::Forgetting {
+        scene.plans = Plans::Burst;
+    }
+    let mut case = Case::apart(seed, "soak", scene);
+    case.plans = templates.collect();
     let mut run = Run {
-        world: World::open_on(redis, case, 2, None).await,
+        course,
+        world: World::open_on(redis.start().await, case, None).await,
         plans: Vec::new(),
         open: BTreeMap::new(),
+        round: 0,
         events: BTreeMap::new(),
         samples: Vec::new(),
     };
-    run.world.machines[0].start(&[("SYMBOLS", STEADY)]);
-    run.world.machines[1].start(&[("SYMBOLS", SHAKEN)]);
-    run.world.machines[0].ready().await;
-    run.world.machines[1].ready().await;
-    run.play(&mut dice, lasting).await;
+    // Nobody has to be in time where all this goes on.
+    run.world.history.disturbed = true;
+    run.world.history.killed = true;
+    if course == Course::Forgetting {
+        let slow = Fault::executed(When::order(), Delivery::Whole);
+        let slow = slow.delay_before(SLOW).always();
+        run.world.stage.venue().script(slow);
+    }
+    for (n, machine) in run.world.machines.iter_mut().enumerate() {
+        machine.start(&course.follows(n));
+    }
+    for machine in &mut run.world.machines {
+        machine.ready().await;
+    }
+    run.play(&mut Dice::of(seed, 0), lasting).await;
     run.ends().await
 }
 
+/// How long plans wait for their permits.
+const WAIT: Duration = Duration::from_secs(5);
+/// How long the venue takes for an order, where they are to queue.
+const SLOW: Duration = Duration::from_millis(200);
+
 struct Run {
+    course: Course,
     world: World,
     /// Every proposal so far.
     plans: Vec<PlanScript>,
-    /// The plan that each symbol is at.
-    open: BTreeMap<&'static str, String>,
+    /// The plan that each symbol is at, by its place among them.
+    open: BTreeMap<&'static str, usize>,
+    /// How often the brain has repeated itself.
+    round: u32,
     events: BTreeMap<&'static str, u64>,
     samples: Vec<Held>,
 }
@@ -113,38 +204,55 @@ struct Run {
 impl Run {
     async fn play(&mut self, dice: &mut Dice, lasting: Duration) {
         let started = Instant::now();
-        let mut due: Vec<(Duration, Event)> = Event::ALL
-            .into_iter()
-            .map(|event| (event.every(), event))
-            .collect();
+        let events = self.course.events().iter();
+        let mut due: Vec<(Duration, Event)> = events.map(|event| (event.every(), *event)).collect();
         while started.elapsed() < lasting {
             self.propose(dice).await;
-            for (next, event) in &mut due {
-                if started.elapsed() >= *next {
-                    self.happens(*event, dice).await;
-                    *next = started.elapsed() + event.every();
+            let next_round = Instant::now() + self.course.round();
+            while Instant::now() < next_round {
+                for (next, event) in &mut due {
+                    if started.elapsed() >= *next {
+                        self.happens(*event, dice).await;
+                        *next = started.elapsed() + event.every();
+                    }
                 }
+                sleep(LOOK).await;
             }
-            sleep(ROUND).await;
         }
     }
 
     /// A new plan for every symbol whose last one has its result.
     async fn propose(&mut self, dice: &mut Dice) {
-        for symbol in ["BTCUSDT", "ETHUSDT", SHAKEN] {
-            let busy = self.open.get(symbol).is_some_and(|plan| {
-                let seen = self.world.neighbours.seen();
-                // The newest results stand at the end.
-                !seen.results.iter().rev().any(|r| r.get("plan_id") == *plan)
-            });
-            if busy {
+        for symbol in self.course.symbols() {
+            if self.is_busy(symbol) {
                 continue;
             }
             let unique = u64::try_from(self.plans.len()).unwrap_or(u64::MAX);
             let plan = PlanScript::small(symbol, !dice.once_in(5), unique);
-            self.open.insert(symbol, plan.id());
+            self.open.insert(symbol, self.plans.len());
             self.world.propose_one(&plan, 0).await;
             self.plans.push(plan);
+        }
+    }
+
+    /// Whether the last plan of a symbol has no result yet.
+    fn is_busy(&self, symbol: &str) -> bool {
+        self.open.get(symbol).is_some_and(|place| {
+            let plan = self.plans[*place].id();
+            let seen = self.world.neighbours.seen();
+            // The newest results stand at the end.
+            !seen.results.iter().rev().any(|r| r.get("plan_id") == plan)
+        })
+    }
+
+    /// The brain says again what it still wants: Redis has forgotten it.
+    async fn repeat(&mut self) {
+        self.round += 1;
+        for (symbol, place) in self.open.clone() {
+            if self.is_busy(symbol) {
+                let plan = self.plans[place].clone();
+                self.world.propose_one(&plan, self.round).await;
+            }
         }
     }
 
@@ -177,7 +285,8 @@ impl Run {
             }
             Event::Killed => {
                 self.world.machines[1].kill().await;
-                self.world.machines[1].start(&[("SYMBOLS", SHAKEN)]);
+                let follows = self.course.follows(1);
+                self.world.machines[1].start(&follows);
             }
             Event::Ended => {
                 let ended = self.world.machines[1].stop().await;
@@ -188,7 +297,21 @@ impl Run {
                     self.world
                         .wrong(format!("SIGTERM ended the service with {how:?}"));
                 }
-                self.world.machines[1].start(&[("SYMBOLS", SHAKEN)]);
+                let follows = self.course.follows(1);
+                self.world.machines[1].start(&follows);
+            }
+            Event::Flushed => {
+                self.world.neighbours.forget_everything().await;
+                self.world.history.forgets(false);
+                self.repeat().await;
+            }
+            Event::RedisLost => {
+                self.world.freeze().await;
+                self.world.stage.redis.kill();
+                self.world.history.forgets(false);
+                sleep(dice.millis(0..=400)).await;
+                self.world.stage.restart_redis().await;
+                self.repeat().await;
             }
             Event::RedisKilled => {
                 self.world.stage.redis.kill();
@@ -218,7 +341,9 @@ impl Run {
         let lost = facts.without_an_order(&approved);
         let (proposed, claimed, results) =
             (case.plans.len(), facts.claimed().len(), facts.results());
-        if proposed != claimed || claimed != results {
+        // Where Redis forgets results they are told again.
+        let told_once = claimed == results || self.course == Course::Forgetting;
+        if proposed != claimed || results < claimed || !told_once {
             wrong.push(format!(
                 "{proposed} proposed, {claimed} claimed, {results} results"
             ));
@@ -280,19 +405,11 @@ enum Event {
     Killed,
     Ended,
     RedisKilled,
+    Flushed,
+    RedisLost,
 }
 
 impl Event {
-    const ALL: [Self; 7] = [
-        Self::Sampled,
-        Self::ReplyLost,
-        Self::Stopped,
-        Self::Cut,
-        Self::Killed,
-        Self::Ended,
-        Self::RedisKilled,
-    ];
-
     fn every(self) -> Duration {
         match self {
             Self::Sampled => SAMPLE,
@@ -302,6 +419,8 @@ impl Event {
             Self::Killed => KILL,
             Self::Ended => TERM,
             Self::RedisKilled => REDIS,
+            Self::Flushed => FLUSH,
+            Self::RedisLost => LOSS,
         }
     }
 
@@ -314,6 +433,8 @@ impl Event {
             Self::Killed => "kill -9 of the second machine",
             Self::Ended => "SIGTERM of the second machine",
             Self::RedisKilled => "kill -9 of Redis",
+            Self::Flushed => "FLUSHALL",
+            Self::RedisLost => "kill -9 of Redis, back empty",
         }
     }
 }

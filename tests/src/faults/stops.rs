@@ -1,279 +1,21 @@
-//! Plans that move a stop: what goes wrong with them, how that is played, and how it is judged.
+//! Stops that a plan moves: the old ones, what the venue knows of them, and how a move is judged.
 
 use super::{
-    case::{Scenario, unknown},
-    dice::Dice,
     judge::Facts,
     neighbours::Seat,
-    play::{died_or_idle, restart, venue as venue_breaks},
     script::{PlanScript, Word},
-    world::{ABORTED, PATIENCE, World},
+    world::World,
 };
 use exchange_client::{ClientAlgoId, StopIntent, StopReplacement};
-use exchange_sim::{Canned, Delivery, Fault, FaultId, Instead, OpenStop, OrderRecord, Veil, When};
+use exchange_sim::{OpenStop, OrderRecord};
 use rust_decimal::Decimal;
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
-use tokio::time::sleep;
+use std::collections::BTreeMap;
 
-const STOPS: &str = "/fapi/v1/algoOrder";
-
-/// What goes wrong while stops are moved.
-#[derive(Debug, Clone)]
-pub(crate) enum Moving {
-    /// Nothing.
-    Calm,
-    /// The process dies at a named step.
-    DiesAt(&'static str),
-    /// The venue does as it is asked and does not answer this request of the move, and the process is
-    /// killed while it waits.
-    KilledAt { request: Request, after: Duration },
-    /// The venue does something else than to do as it is asked and say so.
-    Venue {
-        label: &'static str,
-        /// What exactly, for the count of what was reached.
-        variant: String,
-        faults: Vec<Fault>,
-        /// Whether the new stop stands in the end.
-        places: bool,
-    },
-}
-
-/// The requests of a move, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Request {
-    Post,
-    Look,
-    Cancel,
-}
-
-impl Request {
-    fn when(self) -> When {
-        match self {
-            Self::Post => When::algo_order(),
-            Self::Look => When::request("GET", STOPS),
-            Self::Cancel => When::request("DELETE", STOPS),
-        }
-    }
-}
-
-impl Moving {
-    pub(crate) fn label(&self) -> &'static str {
-        match self {
-            Self::Calm => "stop moved, nothing happens",
-            Self::DiesAt(_) => "stop moved, killed at a step",
-            Self::KilledAt { .. } => "stop moved, kill -9 while the venue is silent",
-            Self::Venue { label, .. } => label,
-        }
-    }
-
-    /// Whether the process may be gone before it has taken the old stop away.
-    fn kills(&self) -> bool {
-        matches!(self, Self::DiesAt(_) | Self::KilledAt { .. })
-    }
-}
-
-/// Its rows of the matrix.
-pub(crate) const ROWS: [fn(&mut Dice) -> Scenario; 8] = [
-    |_| moved(Moving::Calm),
-    |dice| {
-        moved(Moving::DiesAt(dice.pick(&[
-            "after_intent",
-            "after_take",
-            "before_post",
-            "after_post",
-            "after_outcome",
-        ])))
-    },
-    |dice| {
-        moved(Moving::KilledAt {
-            request: dice.pick(&[Request::Post, Request::Look, Request::Cancel]),
-            after: dice.millis(0..=300),
-        })
-    },
-    reply_lost,
-    answers_5xx,
-    not_placed,
-    later,
-    questions_fail,
-];
-
-fn moved(how: Moving) -> Scenario {
-    Scenario::StopMoved { how }
-}
-
-fn venue(label: &'static str, variant: String, faults: Vec<Fault>, places: bool) -> Scenario {
-    moved(Moving::Venue {
-        label,
-        variant,
-        faults,
-        places,
-    })
-}
-
-fn reply_lost(dice: &mut Dice) -> Scenario {
-    // A hang is waited out for seconds.
-    let (name, delivery) = match dice.within(1..=10) {
-        1 => ("hang", Delivery::Hang),
-        2..=4 => ("reset", Delivery::Reset),
-        5..=7 => ("close", Delivery::Close),
-        8 => ("cut", Delivery::Cut),
-        _ => ("200 garbage", Delivery::Reply(Canned::garbage_200())),
-    };
-    venue(
-        "stop placed, reply lost or broken",
-        format!("stop placed, {name}"),
-        vec![Fault::executed(When::algo_order(), delivery)],
-        true,
-    )
-}
-
-fn answers_5xx(dice: &mut Dice) -> Scenario {
-    let (name, canned) = unknown(dice);
-    venue(
-        "stop placed, answers 5xx or unknown",
-        format!("stop placed, {name}"),
-        vec![Fault::reply(When::algo_order(), true, canned)],
-        true,
-    )
-}
-
-fn not_placed(dice: &mut Dice) -> Scenario {
-    let (name, fault) = match dice.within(1..=4) {
-        1 => (
-            "reset",
-            Fault::not_executed(When::algo_order(), Instead::Reset),
-        ),
-        2 => (
-            "close",
-            Fault::not_executed(When::algo_order(), Instead::Close),
-        ),
-        3 => (
-            "-2021",
-            Fault::reply(
-                When::algo_order(),
-                false,
-                Canned::error(400, -2021, "Order would immediately trigger."),
-            ),
-        ),
-        _ => {
-            let (name, canned) = unknown(dice);
-            (name, Fault::reply(When::algo_order(), false, canned))
-        }
-    };
-    venue(
-        "stop not placed, no answer or 4xx, 5xx",
-        format!("stop not placed, {name}"),
-        vec![fault],
-        false,
-    )
-}
-
-/// Never beyond the time from which on it can no longer land: a stop moves nothing else that could be
-/// looked at.
-fn later(dice: &mut Dice) -> Scenario {
-    let label = "stop visible or acted on after seconds";
-    match dice.once_in(2) {
-        true => {
-            let hidden = Veil::time(dice.millis(300..=2000));
-            let fault = Fault::executed(When::algo_order(), Delivery::Reset).hide_order(hidden);
-            venue(label, "stop hidden".into(), vec![fault], true)
-        }
-        false => {
-            let after = dice.millis(50..=1800);
-            let fault = Fault::late(
-                When::algo_order(),
-                after,
-                Instead::Reply(Canned::unknown_503()),
-            );
-            venue(label, "stop acted on later".into(), vec![fault], false)
-        }
-    }
-}
-
-/// The new stop stands, and either the questions about it or the old one's cancellation fail.
-fn questions_fail(dice: &mut Dice) -> Scenario {
-    let times = u32::try_from(dice.within(1..=7)).unwrap_or(1);
-    let request = dice.pick(&[Request::Look, Request::Cancel]);
-    let (name, fault) = match dice.once_in(2) {
-        true => ("reset", Fault::not_executed(request.when(), Instead::Reset)),
-        false => (
-            "502",
-            Fault::reply(request.when(), false, Canned::gateway_html(502)),
-        ),
-    };
-    venue(
-        "stop placed, questions or cancels fail",
-        format!("{request:?} of a stop fails, {name}"),
-        vec![fault.times(times)],
-        true,
-    )
-}
-
-/// Plays it, from old stops in place to every plan's result.
-pub(crate) async fn play(world: &mut World, how: Moving) {
-    guard(world).await;
-    match how {
-        Moving::Calm => {
-            world.all_ready().await;
-            world.propose(0).await;
-            world.concluded().await;
-            world.reach("stops moved");
-        }
-        Moving::DiesAt(point) => {
-            world.machine().start(&[("APPLY_FAULT_AT", point)]);
-            world.machine().ready().await;
-            world.propose(0).await;
-            let ended = died_or_idle(world).await;
-            if ended.is_some_and(|ended| ended.signal == Some(ABORTED)) {
-                world.reach(format!("moving a stop, killed {point}"));
-            }
-            restart(world).await;
-        }
-        Moving::KilledAt { request, after } => {
-            let fault = Fault::executed(request.when(), Delivery::Hang);
-            let silent = world.stage.venue().script(fault);
-            world.all_ready().await;
-            world.propose(0).await;
-            if hit_or_idle(world, silent).await {
-                sleep(after).await;
-                world.reach(format!("killed, {request:?} of a stop unanswered"));
-            }
-            restart(world).await;
-        }
-        Moving::Venue {
-            variant, faults, ..
-        } => {
-            venue_breaks(world, &variant, faults).await;
-        }
-    }
-}
-
-/// Whether a fault is met before every plan has its result.
-async fn hit_or_idle(world: &World, fault: FaultId) -> bool {
-    const LOOK: Duration = Duration::from_millis(20);
-    let until = Instant::now() + PATIENCE;
-    let ids = world.ids();
-    while Instant::now() < until {
-        if world.stage.venue().fault_hits(fault) > 0 {
-            return true;
-        }
-        let told = |id: &String| {
-            let seen = world.neighbours.seen();
-            seen.results.iter().any(|r| r.get("plan_id") == *id)
-        };
-        if ids.iter().all(told) {
-            return false;
-        }
-        sleep(LOOK).await;
-    }
-    false
-}
+/// Where stops are placed, looked at and cancelled.
+pub(crate) const STOPS: &str = "/fapi/v1/algoOrder";
 
 /// Puts a stop under each plan's position, as the last plan left it there.
-async fn guard(world: &World) {
+pub(crate) async fn guard(world: &World) {
     let client = world.stage.client().await;
     let mode = client.fetch_position_mode().await;
     let mode = mode.unwrap_or_else(|error| panic!("no position mode: {error}"));
@@ -353,13 +95,7 @@ impl Guards {
 }
 
 /// Everything about a plan that moves a stop that should not have been.
-pub(crate) fn judge(
-    how: &Moving,
-    facts: &Facts,
-    script: &PlanScript,
-    plan: &str,
-    wrong: &mut Vec<String>,
-) {
+pub(crate) fn judge(facts: &Facts, script: &PlanScript, plan: &str, wrong: &mut Vec<String>) {
     let guards = &facts.guards;
     if facts.has_an_order(plan) {
         wrong.push(format!("plan {plan} was to move a stop and has an order"));
@@ -384,6 +120,14 @@ pub(crate) fn judge(
                 "plan {plan}: a stop at {trigger:?}, not {wanted:?}"
             ));
         }
+        let quantity: Option<Decimal> =
+            parameter(stop, "quantity").and_then(|text| text.parse().ok());
+        if quantity.is_none_or(|quantity| quantity > script.quantity) {
+            wrong.push(format!(
+                "plan {plan}: a stop over {quantity:?}, {} allowed",
+                script.quantity
+            ));
+        }
         if parameter(stop, "reduceOnly").as_deref() != Some("true")
             || parameter(stop, "type").as_deref() != Some("STOP_MARKET")
             || stop.symbol.as_deref() != Some(script.symbol)
@@ -391,7 +135,7 @@ pub(crate) fn judge(
             wrong.push(format!("plan {plan} sent something else: {}", stop.params));
         }
     }
-    let Some(result) = facts.results_of(plan).next() else {
+    let Some(result) = facts.last_of(plan) else {
         return; // told elsewhere
     };
     let id = format!("apply-{plan}");
@@ -417,7 +161,7 @@ pub(crate) fn judge(
             "plan {plan} moved no stop, and the old one is gone"
         ));
     }
-    if told && old && !spoken && !how.kills() {
+    if told && old && !spoken && !facts.killed {
         wrong.push(format!(
             "plan {plan} left an old stop in place and does not say so"
         ));

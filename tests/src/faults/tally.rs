@@ -71,7 +71,7 @@ impl fmt::Display for Tally {
         let mut sum = Row::default();
         writeln!(
             f,
-            "{:<46} {:>6} {:>8} {:>11} {:>8}",
+            "{:<62} {:>6} {:>8} {:>11} {:>8}",
             "scenario", "cases", "reached", "violations", "s a case"
         )?;
         for (label, row) in &self.rows {
@@ -105,7 +105,7 @@ fn line(f: &mut fmt::Formatter<'_>, label: &str, row: &Row) -> fmt::Result {
     let average = row.took / u32::try_from(row.cases.max(1)).unwrap_or(u32::MAX);
     writeln!(
         f,
-        "{label:<46} {:>6} {:>8} {:>11} {:>8}",
+        "{label:<62} {:>6} {:>8} {:>11} {:>8}",
         row.cases,
         row.reached,
         row.violated,

@@ -2,9 +2,12 @@
 //! run the service.
 
 use super::{
-    case::{Case, Scenario},
+    case::Case,
+    history::History,
     neighbours::{Neighbours, Seat, Seen},
-    script::{PlanScript, SCORE},
+    scene::{Kept, Plans},
+    script::{PlanScript, SCORE, burst_symbols},
+    split::Split,
     wire::Wire,
 };
 use crate::{
@@ -12,9 +15,12 @@ use crate::{
     service::{Ended, Service, ServiceBuilder},
     stage::Stage,
 };
+use exchange_sim::FaultId;
 use redis_harness::RedisServer;
+use rust_decimal::Decimal;
 use std::{
     collections::BTreeMap,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{
         Arc,
@@ -22,10 +28,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{process::Command, task::JoinHandle, time::sleep};
+use tokio::{net::TcpStream, process::Command, task::JoinHandle, time::sleep};
 
 /// Far beyond what a case takes; whoever waits so long waits in vain.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// With a mistake in the service much is waited for in vain, and it does not matter how long.
 const WITH_A_MUTANT: Duration = Duration::from_secs(12);
 
@@ -43,12 +49,27 @@ pub(crate) struct World {
     pub(crate) case: Case,
     pub(crate) stage: Stage,
     pub(crate) wire: Option<Wire>,
+    pub(crate) split: Option<Split>,
     pub(crate) neighbours: Neighbours,
     pub(crate) machines: Vec<Machine>,
     /// Faults that really happened, by their names.
     pub(crate) reached: Vec<String>,
     /// What should not have been.
     pub(crate) wrong: Vec<String>,
+    /// What was done that the judge has to know of.
+    pub(crate) history: History,
+    /// What the brain says of each symbol at this moment: the plan, or nothing where it holds.
+    standing: BTreeMap<&'static str, Option<String>>,
+    /// Plans that were proposed.
+    asked: Vec<String>,
+    /// What the venue was told to fail at.
+    pub(crate) scripted: Vec<FaultId>,
+    /// What each position was before anything happened.
+    pub(crate) held: BTreeMap<&'static str, Decimal>,
+    /// What was looked up at some moment, by its name: open plans, or how much memory was held.
+    pub(crate) remembered: Vec<(String, String)>,
+    /// Connections to the service that are kept open.
+    pub(crate) sockets: Vec<TcpStream>,
     /// Whether this machine kept up; see [`World::kept_up`].
     slowest: Arc<AtomicU64>,
     watching: JoinHandle<()>,
@@ -84,51 +105,77 @@ pub(crate) struct Machine {
 impl World {
     /// Everything but the service, up.
     pub(crate) async fn open(case: Case, mutant: Option<&str>) -> Self {
-        let redis = match &case.scenario {
-            Scenario::RestartedFromAof { fsync, .. } => RedisServer::builder().aof(fsync),
-            _ => RedisServer::builder(),
+        let mut redis = match case.scene.redis {
+            Kept::Log(fsync) => RedisServer::builder().aof(fsync),
+            Kept::Snapshots => RedisServer::builder(),
         };
-        let count = match case.scenario {
-            Scenario::TwoMachines { .. } => 2,
-            _ => 1,
-        };
-        Self::open_on(redis.start().await, case, count, mutant).await
+        if case.scene.as_user {
+            redis = redis.acl(&format!("{USER} on >{PASSWORD} ~* &* +@all"));
+        }
+        Self::open_on(redis.start().await, case, mutant).await
     }
 
-    /// The same on a server of one's own making, with so many machines.
-    pub(crate) async fn open_on(
-        redis: RedisServer,
-        case: Case,
-        machines: usize,
-        mutant: Option<&str>,
-    ) -> Self {
-        let stage = Stage::open_on(redis).await;
-        let wire = match &case.scenario {
-            Scenario::AnswerLost { .. } => Some(Wire::to(stage.redis.port()).await),
-            _ => None,
+    /// The same on a server of one's own making.
+    pub(crate) async fn open_on(redis: RedisServer, case: Case, mutant: Option<&str>) -> Self {
+        let burst = case.scene.plans == Plans::Burst;
+        let stage = match burst {
+            true => Stage::open_for(redis, burst_symbols()).await,
+            false => Stage::open_on(redis).await,
         };
-        let neighbours = Neighbours::of(stage.redis.url(), case.plans.clone());
-        let url = wire.as_ref().map_or(stage.redis.url(), Wire::url);
-        let machine = || {
+        let wire = match case.scene.wired {
+            true => Some(Wire::to(stage.redis.port()).await),
+            false => None,
+        };
+        let split = match case.scene.behind_sentinels {
+            true => Some(Split::of(&stage.redis, case.scene.machines).await),
+            false => None,
+        };
+        let reviews = case.scene.reviews;
+        let neighbours = Neighbours::of(stage.redis.url(), case.plans.clone(), reviews);
+        let url = match (&wire, case.scene.as_user) {
+            (Some(wire), _) => wire.url(),
+            (None, true) => stage.redis.url_as(USER, PASSWORD),
+            (None, false) => stage.redis.url(),
+        };
+        let machine = |n: usize| {
+            let url = split.as_ref().map_or(url.clone(), |split| split.url(n));
             let mut how = stage
                 .service()
                 .program(apply_layer_faulty())
-                .env("REDIS_URL", url.clone())
-                .env("APPLY_PERMIT_WAIT_MS", case.wait.as_millis().to_string())
+                .env("REDIS_URL", url)
+                .env(
+                    "APPLY_PERMIT_WAIT_MS",
+                    case.scene.wait.as_millis().to_string(),
+                )
                 .env("APPLY_PERMIT_STEP_MS", "50")
                 .env("APPLY_POLL_SEC", "0.05")
                 .env("APPLY_LEASE_SEC", "1")
                 .env("APPLY_START_WAIT_SEC", "240");
+            if burst {
+                let symbols = burst_symbols().join(",");
+                how = how
+                    .env("SYMBOLS", symbols.clone())
+                    .env("APPLY_ALLOWLIST", symbols);
+            }
             if let Some(mutant) = mutant {
                 how = how.env("APPLY_MUTANT", mutant);
             }
-            Machine {
+            let machine = Machine {
                 how,
                 running: None,
                 said: Vec::new(),
+            };
+            match &case.scene {
+                scene if scene.steps_the_clock() => machine.under_a_clock(),
+                scene if scene.breaks_the_disk() => machine.on_a_bad_disk(),
+                _ => machine,
             }
         };
-        let machines = (0..machines).map(|_| machine()).collect();
+        let machines: Vec<Machine> = (0..case.scene.machines).map(machine).collect();
+        let symbols = case.plans.iter().map(|plan| plan.symbol);
+        let held = symbols
+            .map(|symbol| (symbol, stage.venue().position(symbol)))
+            .collect();
         let slowest = Arc::<AtomicU64>::default();
         let watched = Arc::clone(&slowest);
         let watching = tokio::spawn(async move {
@@ -141,10 +188,18 @@ impl World {
             case,
             stage,
             wire,
+            split,
             neighbours,
             machines,
             reached: Vec::new(),
             wrong: Vec::new(),
+            history: History::default(),
+            standing: BTreeMap::new(),
+            asked: Vec::new(),
+            scripted: Vec::new(),
+            held,
+            remembered: Vec::new(),
+            sockets: Vec::new(),
             slowest,
             watching,
             patience: mutant.map_or(PATIENCE, |_| WITH_A_MUTANT),
@@ -172,22 +227,42 @@ impl World {
         }
     }
 
-    /// Writes every proposal, as the brain does; `round` tells a repetition from the one before.
-    pub(crate) async fn propose(&mut self, round: u32) {
-        for plan in &self.case.plans {
+    /// Writes every proposal of a generation, as the brain does; `round` tells a repetition from the
+    /// one before.
+    pub(crate) async fn propose(&mut self, generation: u8, round: u32) {
+        let plans = self.case.plans.clone();
+        for plan in plans.iter().filter(|plan| plan.generation == generation) {
             self.propose_one(plan, round).await;
         }
     }
 
     /// Writes one proposal.
-    pub(crate) async fn propose_one(&self, plan: &PlanScript, round: u32) {
+    pub(crate) async fn propose_one(&mut self, plan: &PlanScript, round: u32) {
+        let id = plan.id();
+        self.standing.insert(plan.symbol, Some(id.clone()));
+        if !self.asked.contains(&id) {
+            self.asked.push(id);
+        }
+        self.write_proposal(plan, plan.action, round).await;
+    }
+
+    /// The brain wants nothing of any symbol any more.
+    pub(crate) async fn hold(&mut self) {
+        let plans = self.case.plans.clone();
+        for plan in &plans {
+            self.standing.insert(plan.symbol, None);
+            self.write_proposal(plan, "HOLD", 0).await;
+        }
+    }
+
+    async fn write_proposal(&self, plan: &PlanScript, action: &str, round: u32) {
         let key = format!("quantum:harvest:proposal:{}", plan.symbol);
         let reward = format!("1.{round}");
         let mut words = vec![
             "HSET",
             &key,
             "harvest_action",
-            plan.action,
+            action,
             "kill_score",
             SCORE,
             "computed_at_utc",
@@ -202,18 +277,18 @@ impl World {
         if let Some(stop) = &plan.stop {
             words.extend(["new_sl_proposed", stop]);
         }
-        let _: i64 = self.neighbours.ask(&words).await;
+        self.neighbours.tell_all(&words).await;
     }
 
-    /// The ids of the case's plans.
+    /// The ids of the plans that were proposed.
     pub(crate) fn ids(&self) -> Vec<String> {
-        self.case.plans.iter().map(|plan| plan.id()).collect()
+        self.asked.clone()
     }
 
     /// Until every plan is claimed.
     pub(crate) async fn claimed(&mut self) {
         let ids = self.ids();
-        let all = |seen: &Seen| ids.iter().all(|id| seen.claimed.contains(id));
+        let all = |seen: &Seen| ids.iter().all(|id| seen.is_claimed(id));
         if !self.neighbours.until(self.patience, all).await {
             self.wrong("a plan was never claimed");
         }
@@ -252,16 +327,17 @@ impl World {
         if open > 0 {
             return Some(format!("{open} plans are open in Redis"));
         }
-        // A proposal is what stands there now: the last one of its symbol.
-        let mut newest: BTreeMap<&str, &PlanScript> = BTreeMap::new();
-        newest.extend(self.case.plans.iter().map(|plan| (plan.symbol, plan)));
-        for plan in newest.into_values() {
-            let proposal = format!("quantum:harvest:proposal:{}", plan.symbol);
-            let claim = format!("quantum:apply:dedupe:{}", plan.id());
+        for (symbol, plan) in &self.standing {
+            let Some(plan) = plan else { continue };
+            if self.history.has_run_out(plan) {
+                continue; // whether it is claimed again is the service's business
+            }
+            let proposal = format!("quantum:harvest:proposal:{symbol}");
+            let claim = format!("quantum:apply:dedupe:{plan}");
             let there: i64 = self.neighbours.ask(&["EXISTS", &proposal]).await;
             let claimed: i64 = self.neighbours.ask(&["EXISTS", &claim]).await;
             if there == 1 && claimed == 0 {
-                return Some(format!("plan {} is proposed and not claimed", plan.id()));
+                return Some(format!("plan {plan} is proposed and not claimed"));
             }
         }
         self.neighbours.catch_up().await;
@@ -270,16 +346,15 @@ impl World {
             let of_it = |result: &crate::Entry| result.get("plan_id") == **plan;
             seen.results.iter().any(of_it)
         };
-        let untold = seen.claimed.iter().find(|plan| !told(plan));
+        let untold = seen.claimed().find(|plan| !told(plan));
         untold.map(|plan| format!("plan {plan} is claimed and has no result"))
     }
 
-    /// Whether all results up to now tell of this error.
-    pub(crate) fn every_result_says(&self, error: &str) -> bool {
+    /// Whether some result up to now tells of this error.
+    pub(crate) fn some_result_says(&self, error: &str) -> bool {
         let seen = self.neighbours.seen();
-        seen.results
-            .iter()
-            .all(|result| result.get("error") == error)
+        let mut results = seen.results.iter();
+        results.any(|result| result.get("error").starts_with(error))
     }
 
     /// Until both permits of a plan are in Redis.
@@ -322,16 +397,24 @@ impl World {
 
     /// What all processes said.
     pub(crate) fn logs(&self) -> String {
-        let mut text = String::new();
-        for (n, machine) in self.machines.iter().enumerate() {
+        self.lines().map(|line| format!("  {line}\n")).collect()
+    }
+
+    /// The same line by line, each with its machine.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.machines.iter().enumerate().flat_map(|(n, machine)| {
             let now = machine.running.as_ref().map(Service::log);
-            for line in machine.said.iter().chain(now.iter().flatten()) {
-                text.push_str(&format!("  machine {n}: {line}\n"));
-            }
-        }
-        text
+            let said = machine.said.iter().cloned();
+            let all: Vec<String> = said.chain(now.into_iter().flatten()).collect();
+            all.into_iter()
+                .map(move |line| format!("machine {n}: {line}"))
+        })
     }
 }
+
+/// The user of [`Scene::as_user`].
+const USER: &str = "worker";
+const PASSWORD: &str = "secret";
 
 /// The hash of plans without a final result.
 pub(crate) const OPEN: &str = "quantum:apply:open";
@@ -438,8 +521,107 @@ impl Machine {
         Some((memory, u64::try_from(files).unwrap_or(u64::MAX)))
     }
 
+    /// The most resident memory that the process which runs ever had, in KiB.
+    pub(crate) fn peak(&self) -> Option<u64> {
+        let id = self.running.as_ref().and_then(Service::id)?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
+    /// So that the wall clock it sees can be stepped, by what Debian calls `faketime`.
+    fn under_a_clock(mut self) -> Self {
+        self.write_clock(0);
+        let file = self.clock_file().display().to_string();
+        self.how = self
+            .how()
+            .env("LD_PRELOAD", faketime().display().to_string())
+            .env("FAKETIME_TIMESTAMP_FILE", file)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.how.state_directory().with_extension("clock")
+    }
+
+    /// Steps the wall clock to so many seconds beside the true one.
+    pub(crate) fn write_clock(&self, seconds: i64) {
+        let file = self.clock_file();
+        write_whole(&file, &format!("{seconds:+}\n"));
+    }
+
+    /// So that its journal's disk can be told to fail.
+    fn on_a_bad_disk(mut self) -> Self {
+        self.write_disk("works");
+        let file = self.disk_file().display().to_string();
+        self.how = self.how().env("APPLY_FAULT_DISK", file);
+        self
+    }
+
+    fn disk_file(&self) -> PathBuf {
+        self.how.state_directory().with_extension("disk")
+    }
+
+    /// What the journal's disk does from now on.
+    pub(crate) fn write_disk(&self, word: &str) {
+        write_whole(&self.disk_file(), word);
+    }
+
+    /// The process that runs.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        self.running.as_ref()
+    }
+
+    /// Where the journal lies.
+    pub(crate) fn state_directory(&self) -> &Path {
+        self.how.state_directory()
+    }
+
+    /// How it is started, for a command beside it.
+    pub(crate) fn how(&self) -> ServiceBuilder {
+        self.how.clone()
+    }
+
     /// The kill switch's file.
-    pub(crate) fn halt_file(&self) -> std::path::PathBuf {
+    pub(crate) fn halt_file(&self) -> PathBuf {
         self.how.state_directory().join("HALT")
     }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Most machines have neither.
+        let _ = std::fs::remove_file(self.clock_file());
+        let _ = std::fs::remove_file(self.disk_file());
+    }
+}
+
+/// Never half of it to whoever reads it at the same moment.
+fn write_whole(file: &Path, text: &str) {
+    let draft = file.with_extension("draft");
+    let written = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, file));
+    written.unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
+}
+
+/// The library that steps a process's wall clock.
+fn faketime() -> PathBuf {
+    let mut places: Vec<PathBuf> = ["/usr/lib/faketime", "/usr/lib64/faketime"]
+        .map(PathBuf::from)
+        .into();
+    let arches = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
+    places.extend(arches.map(|arch| Path::new("/usr/lib").join(arch).join("faketime")));
+    let files = places.iter().map(|place| place.join("libfaketime.so.1"));
+    files
+        .into_iter()
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "libfaketime is not installed and this test steps a clock with it: \
+             `apt-get install faketime`, or your distribution's way to it"
+            )
+        })
 }

@@ -38,11 +38,11 @@ async fn while_the_disk_hangs_nothing_is_ready_and_no_order_leaves() {
     let service = stage
         .service()
         .program(apply_layer_faulty())
-        .env("APPLY_FAULT_HANG", hang.display().to_string())
+        .env("APPLY_FAULT_DISK", hang.display().to_string())
         .env("APPLY_PERMIT_WAIT_MS", "3000")
         .ready()
         .await;
-    fs::write(&hang, "").unwrap();
+    fs::write(&hang, "hangs").unwrap();
     let id = approved(&stage, "BTCUSDT").await;
     let began = Instant::now();
     service.readiness("503", "[-] Journal: ").await;
@@ -73,13 +73,13 @@ async fn a_disk_that_hangs_does_not_hold_up_the_end() {
     let service = stage
         .service()
         .program(apply_layer_faulty())
-        .env("APPLY_FAULT_HANG", hang.display().to_string())
+        .env("APPLY_FAULT_DISK", hang.display().to_string())
         .ready()
         .await;
     let id = approved(&stage, "BTCUSDT").await;
     stage.result_of(&id).await;
     // The note that it was published is still to be written.
-    fs::write(&hang, "").unwrap();
+    fs::write(&hang, "hangs").unwrap();
     let ended = service.stopped().await;
     assert_eq!(ended.code, Some(0), "{}", ended.output());
     fs::remove_file(&hang).unwrap();

@@ -1,0 +1,92 @@
+//! A way to a server that can be closed and opened again, for one client of several.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// A loopback port that leads to another one. Gone with its handle.
+#[derive(Debug)]
+pub struct Road {
+    port: u16,
+    closed: Arc<AtomicBool>,
+    /// Changes whenever all connections are to end.
+    cut: watch::Sender<u64>,
+    listening: JoinHandle<()>,
+}
+
+impl Road {
+    /// To the server on this loopback port.
+    ///
+    /// # Panics
+    ///
+    /// Where no loopback port can be had.
+    pub async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap_or_else(|error| panic!("no loopback port for a road: {error}"));
+        let port = listener
+            .local_addr()
+            .unwrap_or_else(|error| panic!("where does the road begin? {error}"))
+            .port();
+        let closed = Arc::new(AtomicBool::new(false));
+        let cut = watch::Sender::new(0);
+        let (shared, cuts) = (Arc::clone(&closed), cut.clone());
+        let listening = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                if shared.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let mut cut = cuts.subscribe();
+                tokio::spawn(async move {
+                    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await
+                    else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        _ = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        Self {
+            port,
+            closed,
+            cut,
+            listening,
+        }
+    }
+
+    /// Where it begins, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Connections end, and no new one is let through.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.cut.send_modify(|cut| *cut += 1);
+    }
+
+    /// New connections are let through again.
+    pub fn open(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Road {
+    fn drop(&mut self) {
+        self.listening.abort();
+        self.cut.send_modify(|cut| *cut += 1);
+    }
+}

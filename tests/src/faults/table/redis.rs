@@ -1,0 +1,323 @@
+//! Redis, or the wire to it, fails for a while and forgets nothing that one machine alone would miss.
+
+use super::{Expect, Row};
+use crate::faults::{
+    dice::Dice,
+    play,
+    scene::{
+        Kept, Scene,
+        Step::{
+            Claimed, Command, Concluded, Do, Flush, KillRedis, Lose, PermitsThere, Propose,
+            ProposeHold, ProposeNext, Reach, ReachIfLost, Ready, Release, Restart, Save, Settled,
+            Signal, Sleep, StopRedis,
+        },
+    },
+    wire::{Loss, Script},
+};
+use std::time::Duration;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "Redis killed in the wait, AOF",
+        fault: "Redis is killed and back from its append-only file",
+        moment: "in the wait",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let fsync = dice.pick(&["always", "everysec"]);
+            let away = dice.millis(0..=800);
+            killed(None, away).on(Kept::Log(fsync))
+        },
+    },
+    Row {
+        name: "Redis killed in the wait, RDB",
+        fault: "Redis is killed and back from its last snapshot, or empty",
+        moment: "in the wait",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let saved = dice.pick(&[
+                None,
+                Some(Saved::BeforeTheClaim),
+                Some(Saved::DuringTheWait),
+            ]);
+            killed(saved, dice.millis(0..=800))
+        },
+    },
+    Row {
+        name: "Redis rolled back after the result",
+        fault: "Redis is killed and back from an old snapshot",
+        moment: "after the result",
+        expects: Expect::Truth,
+        scene: rolled_back,
+    },
+    Row {
+        name: "FLUSHALL",
+        fault: "Redis forgets everything, the brain repeats itself",
+        moment: "in the wait, or after the result",
+        expects: Expect::Truth,
+        scene: flushed,
+    },
+    Row {
+        name: "Redis SIGSTOP, SIGCONT",
+        fault: "Redis is stopped for up to 1.5 s",
+        moment: "the permits come",
+        expects: Expect::Truth,
+        scene: |dice| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Claimed,
+                Release,
+                Sleep(dice.millis(0..=80)),
+                StopRedis(dice.millis(100..=1500)),
+                Reach("Redis stopped".into()),
+                Concluded,
+            ])
+            .held()
+        },
+    },
+    lost_reply("reply of the claim dropped", "the claim", |dice| {
+        lost(dice, Script::Claim)
+    }),
+    lost_reply("reply of the intent's note dropped", "the note", |dice| {
+        lost(dice, Script::Note)
+    }),
+    lost_reply("reply of the consume dropped", "the take", |dice| {
+        lost(dice, Script::Consume)
+    }),
+    lost_reply("reply of the publish dropped", "the publication", |dice| {
+        lost(dice, Script::Publish)
+    }),
+    Row {
+        name: "a request to Redis dropped",
+        fault: "a request is dropped with its connection",
+        moment: "claim, note, take or publication",
+        expects: Expect::Order,
+        scene: |dice| {
+            let scripts = [
+                Script::Claim,
+                Script::Note,
+                Script::Consume,
+                Script::Publish,
+            ];
+            losing(dice.pick(&scripts), Loss::Request, 1)
+        },
+    },
+    Row {
+        name: "Redis out of memory",
+        fault: "every write that needs memory is refused for a while",
+        moment: "in the wait",
+        expects: Expect::Truth,
+        scene: |dice| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Claimed,
+                Command(words("CONFIG SET maxmemory 1")),
+                Do(
+                    "reviewers write in spite of it",
+                    play::permits_in_spite_of_it,
+                ),
+                Sleep(dice.millis(0..=600)),
+                Reach("out of memory".into()),
+                Command(words("CONFIG SET maxmemory 0")),
+                Concluded,
+            ])
+            .held()
+        },
+    },
+    Row {
+        name: "rights withdrawn in Redis",
+        fault: "the service's user may do nothing for a while",
+        moment: "in the wait",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let mut scene = Scene::of(vec![
+                Ready,
+                Propose(0),
+                Claimed,
+                Command(words("ACL SETUSER worker -@all")),
+                Release,
+                Sleep(dice.millis(100..=900)),
+                Reach("rights withdrawn".into()),
+                Command(words("ACL SETUSER worker +@all")),
+                Concluded,
+            ])
+            .held();
+            scene.as_user = true;
+            scene
+        },
+    },
+    Row {
+        name: "a proposal of many megabytes",
+        fault: "a field of one symbol's proposal holds 24 MB",
+        moment: "beside other symbols' plans",
+        expects: Expect::Order,
+        scene: |_| {
+            Scene::of(vec![
+                Ready,
+                Do("a huge proposal", play::huge_proposal),
+                Propose(0),
+                Concluded,
+                Do(
+                    "nothing of it is copied, and memory is bounded",
+                    play::is_small,
+                ),
+            ])
+            .sure()
+        },
+    },
+];
+
+/// Every key that the service reads or writes for a plan.
+const KEYS: [&str; 12] = [
+    "quantum:harvest:proposal:{symbol}",
+    "quantum:global:kill_switch",
+    "quantum:apply:dedupe:{plan}",
+    "quantum:apply:stream_published:{plan}",
+    "quantum:stream:apply.plan",
+    "quantum:apply:open",
+    "quantum:permit:{plan}",
+    "quantum:permit:p33:{plan}",
+    "quantum:apply:inflight:{plan}",
+    "quantum:apply:result_published:{plan}",
+    "quantum:stream:apply.result",
+    "quantum:apply:generation",
+];
+
+/// When the snapshot was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Saved {
+    BeforeTheClaim,
+    DuringTheWait,
+}
+
+const fn lost_reply(
+    name: &'static str,
+    moment: &'static str,
+    scene: fn(&mut Dice) -> Scene,
+) -> Row {
+    Row {
+        name,
+        fault: "the reply is dropped, the connection closed or silent from then on",
+        moment,
+        expects: Expect::Order,
+        scene,
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+fn killed(saved: Option<Saved>, away: Duration) -> Scene {
+    let mut steps = vec![Ready];
+    if saved == Some(Saved::BeforeTheClaim) {
+        steps.push(Save);
+    }
+    steps.extend([Propose(0), Claimed]);
+    if saved == Some(Saved::DuringTheWait) {
+        steps.push(Save);
+    }
+    steps.extend([
+        KillRedis(away),
+        Reach("Redis killed in the wait".into()),
+        Release,
+        Concluded,
+        // The brain goes on, and says the same of a position that is still there.
+        Propose(1),
+        Settled,
+        Restart(0),
+    ]);
+    Scene::of(steps).held()
+}
+
+fn rolled_back(dice: &mut Dice) -> Scene {
+    let before = dice.once_in(2);
+    let mut steps = vec![Ready];
+    if before {
+        steps.push(Save);
+    }
+    steps.extend([Propose(0), Claimed]);
+    if !before {
+        // With the permits: the service sleeps while they come, so that they are not taken yet.
+        steps.extend([
+            Signal(0, "STOP"),
+            Release,
+            PermitsThere,
+            Save,
+            Signal(0, "CONT"),
+        ]);
+    }
+    steps.extend([
+        Release,
+        Concluded,
+        KillRedis(Duration::ZERO),
+        Reach("Redis rolled back".into()),
+        Propose(1),
+    ]);
+    // Claims that came back are not made again, and nobody looks after what is open again before
+    // the next start; where they did not, there is a claim to be made and to be ended.
+    if before {
+        steps.push(Settled);
+    }
+    steps.push(Restart(0));
+    Scene::of(steps).held()
+}
+
+fn flushed(dice: &mut Dice) -> Scene {
+    let mut steps = vec![Ready, Propose(0), Claimed];
+    if dice.once_in(2) {
+        steps.extend([Release, Concluded]);
+    }
+    steps.extend([
+        Flush,
+        Reach("everything lost".into()),
+        Release,
+        Propose(1),
+        Concluded,
+        Settled,
+        Restart(0),
+    ]);
+    Scene::of(steps).held()
+}
+
+fn losing(script: Script, loss: Loss, times: u32) -> Scene {
+    Scene::of(vec![
+        Ready,
+        Lose(script, loss, times),
+        Propose(0),
+        Concluded,
+        ReachIfLost(format!("{script:?}: {loss:?}")),
+    ])
+    .wired()
+}
+
+fn lost(dice: &mut Dice, script: Script) -> Scene {
+    let loss = dice.pick(&[Loss::ReplyThenClose, Loss::ReplyThenSilence]);
+    losing(script, loss, u32::try_from(dice.within(1..=2)).unwrap_or(1))
+}
+
+fn claim_unheard_of(dice: &mut Dice) -> Scene {
+    let loss = dice.pick(&[Loss::ReplyThenClose, Loss::ReplyThenSilence]);
+    let times = u32::try_from(dice.within(1..=2)).unwrap_or(1);
+    let mut steps = vec![Ready, Lose(Script::Claim, loss, times), Propose(0), Claimed];
+    steps.push(match dice.once_in(2) {
+        true => ProposeHold,
+        false => ProposeNext,
+    });
+    if dice.once_in(3) {
+        steps.extend([
+            Do("SIGTERM leaves no plan open", play::ends_with_nothing_open),
+            Restart(0),
+        ]);
+    }
+    steps.extend([
+        Concluded,
+        ReachIfLost(format!("Claim: {loss:?}, rewritten")),
+    ]);
+    Scene::of(steps)
+        .one_plan()
+        .wired()
+        .sure()
+        .waiting(Duration::from_secs(2))
+}

@@ -1,0 +1,109 @@
+//! The kill switch is turned. That nothing is signed after it is the judge's business.
+
+use super::{Expect, Row};
+use crate::faults::{
+    dice::Dice,
+    scene::{
+        Scene, Step,
+        Step::{
+            Arrived, Claimed, Concluded, Propose, Reach, ReachIfTold, Ready, Release, Sleep, Turn,
+            Venue,
+        },
+        Switch,
+    },
+};
+use exchange_sim::{Delivery, Fault, When};
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "kill switch on in the wait, Redis",
+        fault: "the key is set, and left until there is a result",
+        moment: "in the wait",
+        expects: Expect::NoOrder,
+        scene: |_| halted(Switch::Key),
+    },
+    Row {
+        name: "kill switch on in the wait, file",
+        fault: "the file is laid, and left until there is a result",
+        moment: "in the wait",
+        expects: Expect::NoOrder,
+        scene: |_| halted(Switch::File),
+    },
+    Row {
+        name: "kill switch flickers",
+        fault: "both are turned on and off again and again",
+        moment: "the permits come",
+        expects: Expect::Truth,
+        scene: flickers,
+    },
+    Row {
+        name: "key set while orders queue",
+        fault: "forty orders at once on a slow venue, the key is set",
+        moment: "the first orders have arrived",
+        expects: Expect::Truth,
+        scene: |dice| queueing(dice, Switch::Key),
+    },
+    Row {
+        name: "file laid while orders queue",
+        fault: "forty orders at once on a slow venue, the file is laid",
+        moment: "the first orders have arrived",
+        expects: Expect::Truth,
+        scene: |dice| queueing(dice, Switch::File),
+    },
+];
+
+fn halted(switch: Switch) -> Scene {
+    Scene::of(vec![
+        Ready,
+        Propose(0),
+        Claimed,
+        Turn(switch, true),
+        // The permits come only now.
+        Release,
+        Concluded,
+        ReachIfTold("kill_switch_active", "halted"),
+        Turn(switch, false),
+    ])
+    .held()
+}
+
+fn flickers(dice: &mut Dice) -> Scene {
+    let pause = dice.millis(0..=60);
+    let mut steps = vec![Ready, Propose(0), Claimed, Release];
+    for turn in 0..dice.within(2..=8) {
+        let on = turn % 2 == 0;
+        steps.extend([Turn(Switch::File, on), Turn(Switch::Key, on), Sleep(pause)]);
+    }
+    steps.extend([
+        Turn(Switch::File, false),
+        Turn(Switch::Key, false),
+        Reach("switch flickered".into()),
+        Concluded,
+    ]);
+    Scene::of(steps).held()
+}
+
+/// A venue that takes so long for each order that forty of them queue for the service's lanes.
+pub(super) fn slow_orders(dice: &mut Dice) -> Step {
+    let slow = dice.millis(300..=900);
+    let fault = Fault::executed(When::order(), Delivery::Whole);
+    Venue(vec![fault.delay_before(slow).always()])
+}
+
+fn queueing(dice: &mut Dice, switch: Switch) -> Scene {
+    Scene::of(vec![
+        slow_orders(dice),
+        Ready,
+        Propose(0),
+        Claimed,
+        Release,
+        Arrived(1),
+        Sleep(dice.millis(0..=150)),
+        Turn(switch, true),
+        Concluded,
+        Reach("turned while orders queue".into()),
+        Turn(switch, false),
+    ])
+    .held()
+    .burst()
+}

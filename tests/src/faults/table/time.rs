@@ -1,0 +1,102 @@
+//! Clocks that are off.
+
+use super::{Expect, Row};
+use crate::faults::{
+    dice::Dice,
+    scene::{
+        Scene,
+        Step::{
+            Claimed, Concluded, Dies, Propose, Reach, Ready, Release, Restart, Start, VenueClock,
+            WallClock,
+        },
+    },
+    table::{POINTS, process::at_point},
+};
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "venue's clock off",
+        fault: "the venue's clock is up to 5 s off",
+        moment: "from the start",
+        expects: Expect::Order,
+        scene: |dice| {
+            let millis = venue_offset(dice);
+            let scene = Scene::of(vec![
+                VenueClock(millis),
+                Ready,
+                Propose(0),
+                Concluded,
+                Reach(format!("clock off by {millis} ms")),
+            ]);
+            // Beyond that the service refuses.
+            if millis.abs() > 4000 {
+                scene.costly()
+            } else {
+                scene
+            }
+        },
+    },
+    Row {
+        name: "venue's clock jumps",
+        fault: "the venue's clock jumps by up to 5 s",
+        moment: "the service is ready",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let millis = venue_offset(dice);
+            Scene::of(vec![
+                Ready,
+                VenueClock(millis),
+                Propose(0),
+                Concluded,
+                Reach(format!("clock off by {millis} ms")),
+            ])
+        },
+    },
+    Row {
+        name: "wall clock stepped in the wait",
+        fault: "the machine's wall clock is stepped by an hour or two days, either way",
+        moment: "in the wait",
+        expects: Expect::Truth,
+        scene: |dice| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Claimed,
+                WallClock(step(dice)),
+                Reach("wall clock stepped".into()),
+                Release,
+                Concluded,
+                WallClock(0),
+            ])
+            .held()
+        },
+    },
+    Row {
+        name: "wall clock stepped over a restart",
+        fault: "the process dies, and the wall clock is stepped before it starts again",
+        moment: "any step of the plan",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let point = dice.pick(&POINTS);
+            Scene::of(vec![
+                Start(0, at_point(point)),
+                Propose(0),
+                Dies(0, point),
+                WallClock(step(dice)),
+                Restart(0),
+                Concluded,
+                WallClock(0),
+                Restart(0),
+            ])
+            .short()
+        },
+    },
+];
+
+fn venue_offset(dice: &mut Dice) -> i64 {
+    dice.pick(&[-5000, -4000, -2500, -1000, 1000, 2500, 4000, 5000])
+}
+
+fn step(dice: &mut Dice) -> i64 {
+    dice.pick(&[-172_800, -3600, 3600, 172_800])
+}
