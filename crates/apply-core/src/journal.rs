@@ -129,7 +129,8 @@ pub trait Journal: Send + Sync {
         at: u64,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// What is known of a plan.
+    /// What is known of a plan. A journal may have a way for an operator to have a plan forgotten whose result was
+    /// published; it answers `None` of it once that is on disk.
     fn look_up(
         &self,
         plan: &PlanId,

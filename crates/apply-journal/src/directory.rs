@@ -43,6 +43,10 @@ impl StateDirectory {
         }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn database(&self) -> PathBuf {
         database_in(&self.path)
     }

@@ -12,6 +12,7 @@
 //!    journal.id     says that there is a journal here and which: written once, after the first sync
 //!    journal.redb.new   a journal that is being begun, moved into its place once it is one
 //!    journal.lock   held by the process that writes
+//!    forgotten.<plan>   an operator's word that this plan's entry is to be forgotten
 //! ```
 //!
 //! One thread does all writing ([`RedbJournal`]); whoever writes waits for it without blocking its
@@ -25,6 +26,7 @@ mod directory;
 mod error;
 #[cfg(feature = "fault-points")]
 mod fault;
+mod forgotten;
 mod reader;
 mod table;
 mod writer;

@@ -3,6 +3,7 @@
 use crate::{
     directory::{database_in, disk, note_in},
     error::OpenError,
+    forgotten,
     table::{self, Failed},
 };
 use apply_core::{Entry, PortError};
@@ -10,27 +11,35 @@ use permit_gate::PlanId;
 use redb::{ConcurrencyMode, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// A view of a state directory's journal for another process: it changes nothing and disturbs
 /// nobody, whether the service runs or not.
-pub struct JournalReader(ReadOnlyDatabase);
+pub struct JournalReader {
+    database: ReadOnlyDatabase,
+    directory: PathBuf,
+    name: String,
+}
 
 impl JournalReader {
     /// Opens the journal of a directory. Blocks.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let path = database_in(directory);
-        if note_in(directory)?.is_none() {
+        let Some(name) = note_in(directory)? else {
             return Err(OpenError::None(directory.to_owned()));
-        }
+        };
         let opened = catch_unwind(AssertUnwindSafe(|| {
             Database::builder()
                 .set_concurrency_mode(ConcurrencyMode::SingleWriter)
                 .open_read_only(&path)
         }));
         match opened {
-            Ok(Ok(database)) => Ok(Self(database)),
+            Ok(Ok(database)) => Ok(Self {
+                database,
+                directory: directory.to_owned(),
+                name,
+            }),
             // Putting it in order is writing.
             Ok(Err(DatabaseError::RepairAborted)) => Err(OpenError::LeftOpen(path)),
             Ok(Err(error)) => Err(disk(&path, &error)),
@@ -38,16 +47,46 @@ impl JournalReader {
         }
     }
 
+    /// This journal's name, which no other has and which it keeps.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What is written down about a plan.
     pub fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
-        let answer = || table::look_up(&self.0.begin_read()?, plan);
+        let answer = || table::look_up(&self.database.begin_read()?, plan);
         answer().map_err(told)
     }
 
     /// Everything that is written down.
     pub fn entries(&self) -> Result<Vec<Entry>, PortError> {
-        let answer = || table::all(&self.0.begin_read()?);
+        let answer = || table::all(&self.database.begin_read()?);
         answer().map_err(told)
+    }
+
+    /// Has the journal forget a plan, by a mark beside it: the process that writes, or the next one, takes the entry
+    /// out when it is asked about the plan, and may then deal with it once more. Counts for this very entry, as
+    /// [`JournalReader::look_up`] answered it. Needs the right to write into the state directory.
+    ///
+    /// An error means that nothing was marked. Refused for a plan without a published result, and for one that was
+    /// executed; whether an order may exist in spite of the result is for the caller to judge.
+    pub fn forget(&self, entry: &Entry) -> Result<(), PortError> {
+        if let Some(why) = forgotten::refusal(entry) {
+            return Err(PortError(why.into()));
+        }
+        forgotten::lay(&self.directory, entry).map_err(|error| self.not_written(&error))
+    }
+
+    /// Takes such a mark back, where it was not acted on yet.
+    pub fn keep(&self, plan: &PlanId) -> Result<(), PortError> {
+        forgotten::take_away(&self.directory, plan).map_err(|error| self.not_written(&error))
+    }
+
+    fn not_written(&self, error: &std::io::Error) -> PortError {
+        let place = self.directory.display();
+        PortError(format!(
+            "{place} cannot be written ({error}); run it as the service's user, or with sudo"
+        ))
     }
 }
 

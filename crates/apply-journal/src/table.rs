@@ -150,6 +150,19 @@ pub(crate) fn record_published(
     Ok(())
 }
 
+/// Takes an entry out, where it is still this one and may be forgotten.
+pub(crate) fn forget(change: &WriteTransaction, entry: &Entry) -> Result<bool, Failed> {
+    let plan = entry.plan.as_str();
+    let mut entries = change.open_table(ENTRIES)?;
+    let standing = read(&entries, plan)?;
+    let (true, Some(at)) = (standing.as_ref() == Some(entry), entry.published_at) else {
+        return Ok(false);
+    };
+    entries.remove(plan)?;
+    change.open_table(FINISHED)?.remove((at, plan))?;
+    Ok(true)
+}
+
 /// Takes out what was published before `before`, at most `most` entries of it. What is unfinished
 /// stays, however old.
 pub(crate) fn prune(change: &WriteTransaction, before: u64, most: usize) -> Result<usize, Failed> {

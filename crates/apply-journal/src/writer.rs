@@ -4,6 +4,7 @@ use crate::{
     condition::{Condition, OpenFile},
     directory::{StateDirectory, disk, new_name},
     error::OpenError,
+    forgotten,
     table::{self, Failed},
 };
 use apply_core::{ApplyResult, Entry, Intent, Journal, PortError, Recorded};
@@ -57,6 +58,7 @@ pub struct RedbJournal {
     database: Arc<Database>,
     condition: Arc<Condition>,
     name: Arc<str>,
+    directory: Arc<Path>,
     _thread: Arc<Thread>,
 }
 
@@ -73,6 +75,7 @@ impl RedbJournal {
         let condition = Arc::new(Condition::new());
         let (written, judged) = (Arc::clone(&database), Arc::clone(&condition));
         let (end, ended) = mpsc::channel();
+        let place: Arc<Path> = directory.path().into();
         let thread = thread::Builder::new()
             .name("journal".into())
             .spawn(move || {
@@ -84,7 +87,7 @@ impl RedbJournal {
                     next_prune: 0,
                     marks: Vec::new(),
                     marks_due: Instant::now(),
-                    _directory: directory,
+                    directory,
                 };
                 writer.serve(&inbox);
                 // Its file and its directory are free before its end is heard of.
@@ -97,6 +100,7 @@ impl RedbJournal {
             database,
             condition,
             name: name.into(),
+            directory: place,
             _thread: Arc::new(Thread {
                 ended: Mutex::new(ended),
                 handle: Some(thread),
@@ -152,6 +156,7 @@ enum Order {
     Write(Write),
     Published(PlanId, u64, oneshot::Sender<Answer<()>>),
     Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
+    Forget(Box<Entry>, oneshot::Sender<Answer<bool>>),
 }
 
 /// What is answered once it is on disk.
@@ -185,12 +190,23 @@ impl Journal for RedbJournal {
         self.condition.sound().map_err(PortError)?;
         let answer = || table::look_up(&self.database.begin_read()?, plan);
         // The database panics on some damage instead of naming it.
-        match catch_unwind(AssertUnwindSafe(answer)) {
-            Ok(answer) => answer.map_err(|error| PortError(error.0)),
-            Err(_) => Err(PortError(
-                "the journal's pages contradict each other".into(),
-            )),
+        let found = match catch_unwind(AssertUnwindSafe(answer)) {
+            Ok(answer) => answer.map_err(|error| PortError(error.0))?,
+            Err(_) => {
+                return Err(PortError(
+                    "the journal's pages contradict each other".into(),
+                ));
+            }
+        };
+        let Some(entry) = found else {
+            return Ok(None);
+        };
+        if forgotten::refusal(&entry).is_some() || !forgotten::lies(&self.directory, &entry) {
+            return Ok(Some(entry));
         }
+        let marked = Box::new(entry.clone());
+        let gone = self.ask(|reply| Order::Forget(marked, reply)).await?;
+        Ok((!gone).then_some(entry))
     }
 
     async fn probe(&self) -> Result<(), PortError> {
@@ -323,7 +339,7 @@ struct Writer {
     marks: Vec<(PlanId, u64)>,
     /// When the oldest of these has to be.
     marks_due: Instant,
-    _directory: StateDirectory,
+    directory: StateDirectory,
 }
 
 impl Writer {
@@ -372,6 +388,10 @@ impl Writer {
                     self.write(Vec::new());
                     let _ = reply.send(self.unfinished());
                 }
+                Order::Forget(entry, reply) => {
+                    self.write(mem::take(&mut writes));
+                    let _ = reply.send(self.forget(&entry));
+                }
                 Order::Write(write) => writes.push(write),
             }
         }
@@ -384,6 +404,26 @@ impl Writer {
         self.condition.sound()?;
         let answer = || table::unfinished(&self.database.begin_read()?);
         answer().map_err(|error| error.0)
+    }
+
+    /// Takes out an entry whose mark lies beside the journal, and then the mark.
+    fn forget(&self, entry: &Entry) -> Answer<bool> {
+        self.condition.sound()?;
+        let gone = self.condition.busy(|| {
+            let change = || {
+                let change = self.database.begin_write()?;
+                let gone = table::forget(&change, entry)?;
+                change.commit()?;
+                Ok(gone)
+            };
+            change().map_err(|error: Failed| error.0)
+        });
+        let gone = gone.map_err(|why| self.condition.give_up(&why))?;
+        if gone {
+            // One that stays is a mark of an entry that is no more, which counts for nothing.
+            let _ = forgotten::take_away(self.directory.path(), &entry.plan);
+        }
+        Ok(gone)
     }
 
     /// Writes all or nothing, and answers once it is on disk.

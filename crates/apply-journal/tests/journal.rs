@@ -3,7 +3,7 @@
 
 mod common;
 
-use apply_core::{Journal, Recorded};
+use apply_core::{ApplyResult, Entry, Journal, Recorded};
 use apply_journal::{JournalReader, JournalSettings, OpenError, RedbJournal};
 use common::*;
 use std::{fs, time::Duration};
@@ -261,6 +261,96 @@ async fn a_note_of_a_publication_reaches_the_disk_by_itself() {
     journal.record_published(&plan(2), 2_000).await.unwrap();
     let unfinished = journal.fetch_unfinished().await;
     assert_eq!(unfinished, Ok(vec![]), "noted before the question");
+}
+
+/// A journal that has dealt with plan 1, and its entry as another process reads it.
+async fn dealt_with(dir: &Dir) -> (RedbJournal, JournalReader, Entry) {
+    let journal = dir.open().unwrap();
+    let ended = result(1, "permit_timeout_or_missing:missing_p33");
+    journal.record_intent(&intent(1)).await.unwrap();
+    journal.record_result(&ended).await.unwrap();
+    journal.record_published(&plan(1), 1_000).await.unwrap();
+    // With it goes the note of the publication.
+    journal.fetch_unfinished().await.unwrap();
+    let reader = JournalReader::open(dir.path()).unwrap();
+    let entry = reader.look_up(&plan(1)).unwrap().unwrap();
+    (journal, reader, entry)
+}
+
+fn marks(dir: &Dir) -> usize {
+    let files = fs::read_dir(dir.path()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name());
+    names
+        .filter(|name| name.to_string_lossy().contains("forgotten"))
+        .count()
+}
+
+#[tokio::test]
+async fn a_plan_is_forgotten_on_the_word_of_another_process_and_can_be_dealt_with_again() {
+    let dir = Dir::new();
+    let (journal, reader, entry) = dealt_with(&dir).await;
+    reader.forget(&entry).unwrap();
+    assert_eq!(journal.look_up(&plan(1)).await, Ok(None));
+    assert_eq!(marks(&dir), 0);
+    assert_eq!(journal.record_intent(&intent(1)).await, Ok(Recorded::Now));
+    assert!(journal.look_up(&plan(1)).await.unwrap().is_some(), "once");
+    drop(journal);
+    let journal = dir.open().unwrap();
+    assert_eq!(journal.fetch_unfinished().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_word_to_forget_that_was_taken_back_or_is_of_another_entry_counts_for_nothing() {
+    let dir = Dir::new();
+    let (journal, reader, entry) = dealt_with(&dir).await;
+    reader.forget(&entry).unwrap();
+    reader.keep(&plan(1)).unwrap();
+    assert_eq!(
+        journal.look_up(&plan(1)).await.unwrap(),
+        Some(entry.clone())
+    );
+    let other = Entry {
+        published_at: Some(999),
+        ..entry.clone()
+    };
+    reader.forget(&other).unwrap();
+    assert_eq!(journal.look_up(&plan(1)).await.unwrap(), Some(entry));
+    fs::write(dir.path().join(format!("forgotten.{}", plan(1))), "{").unwrap();
+    assert!(journal.look_up(&plan(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_is_under_way_executed_or_not_told_yet_is_never_forgotten() {
+    let dir = Dir::new();
+    let (journal, reader, entry) = dealt_with(&dir).await;
+    let executed = ApplyResult {
+        executed: true,
+        ..result(1, "")
+    };
+    for (standing, why) in [
+        (Entry::intending(intent(1)), "under way"),
+        (
+            Entry::concluded(result(1, "p33_permit_denied")),
+            "not noted",
+        ),
+        (
+            Entry {
+                result: Some(executed),
+                ..entry.clone()
+            },
+            "executed",
+        ),
+    ] {
+        let refused = reader.forget(&standing).unwrap_err();
+        assert!(refused.0.contains(why), "{refused}");
+    }
+    assert_eq!(marks(&dir), 0);
+    // Nor where somebody lays a mark of it by hand.
+    journal.record_intent(&intent(2)).await.unwrap();
+    let open = journal.look_up(&plan(2)).await.unwrap().unwrap();
+    let mark = serde_json::to_vec(&open).unwrap();
+    fs::write(dir.path().join(format!("forgotten.{}", plan(2))), mark).unwrap();
+    assert_eq!(journal.look_up(&plan(2)).await.unwrap(), Some(open));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod crowd;
 mod disk;
 mod ending;
 mod flood;
+mod forgetting;
 mod memory;
 mod noticing;
 mod permits;

@@ -1,15 +1,17 @@
-//! `forget`: a claim is cleared where no order can have come of it, and nowhere else.
+//! `forget`: a plan is forgotten where no order can have come of it, and nowhere else. Its claim is cleared in Redis, and
+//! the journal of this machine forgets it by a mark that the running service, or the next one, honours.
 
 use super::{
     link::{Desk, Entry},
-    output::{Done, confirm, print, tame},
+    output::{Done, End, confirm, print, tame},
     permits::{WHOLE_STREAM, find_plan, plan_id},
     time::ago,
 };
 use crate::exit::Failure;
+use apply_journal::{JournalReader, OpenError};
 use clap::Args;
 use permit_gate::PlanId;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 /// Which plan.
 #[derive(Args)]
@@ -23,13 +25,15 @@ pub(crate) struct Forget {
 }
 
 /// Clears a claim that is still the one that was looked at, unless its permits were taken meanwhile.
-/// KEYS: claim, receipt, published mark, result mark, open plans. ARGV: the claim's holder, the plan.
+/// KEYS: claim, receipt, published mark, result mark, open plans. ARGV: the claim's holder, or nothing where there was
+/// none, the plan.
 const CLEAR: &str = "
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 1
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 1
   or redis.call('HEXISTS', KEYS[5], ARGV[2]) == 1 then
   return 0
 end
-return redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])";
+redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])
+return 1";
 
 /// How much longer than its wait a plan may take to its result: the venue's answers and the
 /// questions about an order.
@@ -39,32 +43,155 @@ impl Forget {
     pub(super) async fn run(self) -> Done {
         let mut desk = Desk::open().await?;
         let names = Names::of(&desk, &self.plan);
+        let here = Here::look(&desk.config.state.directory, &self.plan)?;
         let seen = look(&mut desk, &self.plan, &names).await?;
-        print(&seen.to_text(&self.plan))?;
-        let Some(holder) = seen.holder.clone() else {
-            return print("nothing to forget: nobody holds this plan\n");
-        };
+        print(&seen.to_text(&self.plan, &here))?;
+        if seen.holder.is_none() && here.entry().is_none() {
+            return print(
+                "nothing to forget: nobody holds this plan, and no journal here knows it\n",
+            );
+        }
         let patience = desk.config.wait.wait + SETTLING;
-        if let Err(why) = seen.judge(patience) {
-            return Err(Failure::mismatch(format!("not forgotten: {why}")).into());
+        if let Err(why) = seen.judge(patience, &here) {
+            return Err(refused(&why));
+        }
+        let others = others(&mut desk, &here).await?;
+        if let (None, Some(others)) = (here.entry(), &others) {
+            return Err(refused(&format!(
+                "the journal that knows it is another machine's ({others}): run this there"
+            )));
         }
         if !self.yes {
             confirm("Forget it? The same proposal may then be planned and executed.")?;
         }
+        // The journal first: a claim that is gone while the journal knows the plan has its old result told again.
+        here.forget().map_err(|why| refused(&why))?;
         let mut clear = redis::cmd("EVAL");
         clear.arg(CLEAR).arg(5);
         clear.arg(&names.claim).arg(&names.receipt);
         clear.arg(&names.published).arg(&names.concluded);
         clear.arg(&desk.keys.open);
-        clear.arg(&holder).arg(self.plan.as_str());
-        let cleared: u64 = desk.link.ask(&clear, "clear the claim").await?;
+        clear.arg(seen.holder.as_deref().unwrap_or_default());
+        clear.arg(self.plan.as_str());
+        let cleared: Result<u64, Failure> = desk.link.ask(&clear, "clear the claim").await;
         match cleared {
-            0 => Err(Failure::mismatch(
-                "not forgotten: it changed while it was looked at; look again",
-            )
-            .into()),
-            _ => print(
-                "forgotten; a proposal is planned again when it changes or the service starts anew\n",
+            Ok(0) => {
+                here.keep(&self.plan);
+                Err(refused("it changed while it was looked at; look again"))
+            }
+            Err(failure) => {
+                here.keep(&self.plan);
+                Err(failure.into())
+            }
+            Ok(_) => {
+                print(
+                    "forgotten; its proposal is planned again when it changes or the service starts anew\n",
+                )?;
+                match others {
+                    Some(others) => print(&format!(
+                        "other machines run as well ({others}): where one of them dealt with it too, run this there\n"
+                    )),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn refused(why: &str) -> End {
+    Failure::mismatch(format!("not forgotten: {why}")).into()
+}
+
+/// The live instances whose journals are not here; `None` where there are none.
+async fn others(desk: &mut Desk, here: &Here) -> Result<Option<String>, Failure> {
+    let prefix = desk.keys.lease.clone();
+    if desk.link.is_cluster() {
+        return Ok(Some("each node of a cluster knows a part of them".into()));
+    }
+    let leases = desk.link.scan(&format!("{prefix}*")).await?;
+    let names = leases.iter().filter_map(|key| {
+        let name = std::str::from_utf8(key).ok()?.strip_prefix(&prefix)?;
+        (Some(name) != here.name()).then(|| tame(name))
+    });
+    let names: Vec<String> = names.collect();
+    Ok((!names.is_empty()).then(|| format!("journal {}", names.join(", "))))
+}
+
+/// What this machine's journal says.
+enum Here {
+    /// There is none.
+    NoJournal,
+    /// It knows nothing of the plan.
+    Silent { name: String },
+    /// It knows the plan.
+    Knows(Box<(JournalReader, apply_core::Entry)>),
+}
+
+impl Here {
+    /// A journal that is there and cannot be read may know the plan.
+    fn look(state: &Path, plan: &PlanId) -> Result<Self, Failure> {
+        let unread = |why: String| {
+            Failure::unavailable(format!(
+                "not forgotten: the journal in {} may know the plan and cannot be read ({why}); run it as the service's user, or with sudo and the service's APPLY_STATE_DIR",
+                state.display()
+            ))
+        };
+        let journal = match JournalReader::open(state) {
+            Ok(journal) => journal,
+            Err(OpenError::None(_)) => return Ok(Self::NoJournal),
+            Err(error) => return Err(unread(error.to_string())),
+        };
+        match journal.look_up(plan) {
+            Ok(Some(entry)) => Ok(Self::Knows(Box::new((journal, entry)))),
+            Ok(None) => Ok(Self::Silent {
+                name: journal.name().to_owned(),
+            }),
+            Err(error) => Err(unread(error.to_string())),
+        }
+    }
+
+    fn entry(&self) -> Option<&apply_core::Entry> {
+        match self {
+            Self::NoJournal | Self::Silent { .. } => None,
+            Self::Knows(known) => Some(&known.1),
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::NoJournal => None,
+            Self::Silent { name } => Some(name),
+            Self::Knows(known) => Some(known.0.name()),
+        }
+    }
+
+    fn forget(&self) -> Result<(), String> {
+        match self {
+            Self::NoJournal | Self::Silent { .. } => Ok(()),
+            Self::Knows(known) => known.0.forget(&known.1).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// What cannot be taken back is a mark whose plan is still claimed: nothing follows from it.
+    fn keep(&self, plan: &PlanId) {
+        if let Self::Knows(known) = self {
+            let _ = known.0.keep(plan);
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let Some(entry) = self.entry() else {
+            return match self {
+                Self::NoJournal => "none here".into(),
+                _ => "does not know it".into(),
+            };
+        };
+        match &entry.result {
+            None => "may have an order, no result yet".into(),
+            Some(result) => format!(
+                "executed={} error={}",
+                if result.executed { "True" } else { "False" },
+                tame(result.error.as_deref().unwrap_or("-"))
             ),
         }
     }
@@ -147,7 +274,7 @@ impl Told {
 }
 
 impl Seen {
-    fn to_text(&self, plan: &PlanId) -> String {
+    fn to_text(&self, plan: &PlanId, here: &Here) -> String {
         let yes_no = |yes| if yes { "yes" } else { "no" };
         let age = match self.age {
             Some(age) => {
@@ -157,10 +284,11 @@ impl Seen {
             None => "not on the stream".into(),
         };
         let mut page = format!(
-            "plan {plan}: {age}\n  claimed                {}\n  permits taken          {}\n  open, to be settled    {}\n",
+            "plan {plan}: {age}\n  claimed                {}\n  permits taken          {}\n  open, to be settled    {}\n  this machine's journal {}\n",
             yes_no(self.holder.is_some()),
             yes_no(self.receipt),
             yes_no(self.open),
+            here.to_text(),
         );
         if self.results.is_empty() {
             page += "  result                 none\n";
@@ -178,28 +306,39 @@ impl Seen {
         page
     }
 
-    /// Whether no order can exist and none can still come. `patience` is the longest a plan takes.
-    fn judge(&self, patience: Duration) -> Result<(), String> {
+    /// Whether no order can exist and none can still come. `patience` is the longest a plan takes. The journal's word is
+    /// the last one; what Redis says besides has to agree with it.
+    fn judge(&self, patience: Duration, here: &Here) -> Result<(), String> {
         if self.receipt {
             return Err("its permits were taken and its result is not there: an order may exist; look at the venue, or let the service settle it".into());
         }
         if self.open {
             return Err("it is claimed and has no result yet: the service settles it, or settles it at its next start".into());
         }
-        if self.results.iter().any(|told| told.executed) {
+        let journaled = match here.entry() {
+            None => None,
+            Some(entry) => match &entry.result {
+                None => return Err("the journal has it as under way: an order of it may be live; the service settles it".into()),
+                Some(result) => Some(Told {
+                    executed: result.executed,
+                    error: result.error.clone().unwrap_or_default(),
+                }),
+            },
+        };
+        let told = || self.results.iter().chain(&journaled);
+        if told().any(|told| told.executed) {
             return Err(
                 "it was executed; a second order is what claims are there to prevent".into(),
             );
         }
-        if let Some(told) = self
-            .results
-            .iter()
-            .find(|told| !surely_no_order(&told.error))
-        {
+        if let Some(told) = told().find(|told| !surely_no_order(&told.error)) {
             return Err(format!(
                 "its result is {}, after which an order may exist or was refused by the venue",
                 tame(&told.error)
             ));
+        }
+        if journaled.is_some() {
+            return Ok(());
         }
         match (self.results.is_empty(), self.age) {
             (false, _) => Ok(()),
@@ -279,7 +418,7 @@ mod tests {
         let clear = |change: fn(&mut Seen)| {
             let mut seen = seen();
             change(&mut seen);
-            seen.judge(PATIENCE).is_ok()
+            seen.judge(PATIENCE, &Here::NoJournal).is_ok()
         };
         assert!(clear(|_| {}));
         assert!(clear(|s| s.results = told(false, "p33_permit_denied")));
@@ -304,7 +443,7 @@ mod tests {
         ] {
             let mut seen = seen();
             seen.results = told(false, error);
-            assert!(seen.judge(PATIENCE).is_err(), "{error}");
+            assert!(seen.judge(PATIENCE, &Here::NoJournal).is_err(), "{error}");
         }
     }
 }

@@ -84,7 +84,7 @@ impl Link {
     }
 
     /// Whether it is a cluster, where a key may lie on any node.
-    fn is_cluster(&self) -> bool {
+    pub(super) fn is_cluster(&self) -> bool {
         matches!(&self.connection, Connection::Linked(link) if link.is_cluster())
     }
 

@@ -87,9 +87,9 @@ pub(crate) enum Ops {
         after_help = "Example: apply-layer propose BTCUSDT PARTIAL_75\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
     )]
     Propose(propose::Propose),
-    /// Clear the claim of one plan, so that the same proposal may be planned again.
+    /// Clear the claim of one plan and have the journal forget it, so that the same proposal may be planned again.
     ///
-    /// Refuses wherever an order may exist.
+    /// Run it where the service's state directory is; the service may run meanwhile. Refuses wherever an order may exist.
     #[command(
         after_help = "Example: apply-layer forget 67e6da21fa9fe506\n\nExit codes: 0 forgotten or nothing to forget, 1 refused, 2 usage, 69 Redis is away, 78 configuration"
     )]

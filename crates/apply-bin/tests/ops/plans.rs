@@ -1,6 +1,6 @@
 //! `plans`, `results`, `stats`, `status`, `watch`, `propose`, `forget`.
 
-use crate::{PLAN, StateDir, apply_layer, fine, ops, publish_plan, publish_result, redis};
+use crate::{Ended, PLAN, StateDir, apply_layer, fine, ops, publish_plan, publish_result, redis};
 use redis_harness::RedisServer;
 use std::{process::Stdio, time::Duration};
 use tokio::{
@@ -296,6 +296,34 @@ async fn a_stuck_claim_is_forgotten_and_one_behind_an_order_is_not() {
         refused.code == 1 && refused.err.contains("it was executed"),
         "{}",
         refused.err
+    );
+    let held: i64 = redis(c, &format!("EXISTS {claim}")).await;
+    assert_eq!(held, 1);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_keeps_a_plan_from_being_forgotten() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    publish_plan(c, "1000-0", PLAN).await;
+    publish_result(c, "2000-0", PLAN, "False", "p33_permit_denied").await;
+    let claim = format!("quantum:apply:dedupe:{PLAN}");
+    let _: String = redis(c, &format!("SET {claim} 1-a.0 EX 21600")).await;
+    let state = StateDir::new();
+    let at = std::path::PathBuf::from(state.path());
+    std::fs::write(at.join("journal.id"), "somebody's").unwrap();
+    std::fs::write(at.join("journal.redb"), "no database").unwrap();
+    let ended: Ended = apply_layer(&server.url(), &["forget", PLAN, "--yes"])
+        .env("APPLY_STATE_DIR", state.path())
+        .output()
+        .await
+        .unwrap()
+        .into();
+    assert_eq!(ended.code, 69, "{}{}", ended.out, ended.err);
+    assert!(
+        ended.err.contains("may know the plan and cannot be read"),
+        "{}",
+        ended.err
     );
     let held: i64 = redis(c, &format!("EXISTS {claim}")).await;
     assert_eq!(held, 1);
