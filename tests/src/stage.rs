@@ -6,6 +6,7 @@ use crate::{
     service::{Service, ServiceBuilder},
     wait::within,
 };
+use apply_redis::Keys;
 use exchange_client::{Client, Credentials, Settings};
 use exchange_sim::{OrderRecord, Sim, SimConfig, SimHandle, SymbolSpec};
 use redis::{AsyncCommands, AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
@@ -71,7 +72,8 @@ impl Stage {
             .await
             .unwrap_or_else(|error| panic!("no simulated venue: {error}"));
         let url = redis.url();
-        let connection = connect(&url).await;
+        let mut connection = connect(&url).await;
+        has_been_up(std::slice::from_mut(&mut connection), &Keys::default()).await;
         Self {
             redis,
             sim,
@@ -85,6 +87,12 @@ impl Stage {
     pub async fn restart_redis(&mut self) {
         self.redis.restart().await;
         self.connection = connect(&self.redis.url()).await;
+    }
+
+    /// The server looks as if it had been up for long: see [`has_been_up`].
+    pub async fn has_been_up(&self) {
+        let mut connection = self.connection.clone();
+        has_been_up(std::slice::from_mut(&mut connection), &Keys::default()).await;
     }
 
     /// From now on everybody plays on another server.
@@ -311,6 +319,22 @@ impl Stage {
             .await
             .unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
+}
+
+/// Makes it look as if servers had been up since long before anything that tests propose was computed: a
+/// service claims plans on them at once. One that is started again, or flushed, is new all the same.
+///
+/// On a cluster the node does it that has the slot of the open plans.
+pub async fn has_been_up(servers: &mut [MultiplexedConnection], keys: &Keys) {
+    let years = Duration::from_secs(3 * 365 * 86_400);
+    for server in servers {
+        match apply_redis::testing::age(server, keys, years).await {
+            Err(error) if error.code() == Some("MOVED") => {}
+            Err(error) => panic!("cannot make the server look older: {error}"),
+            Ok(()) => return,
+        }
+    }
+    panic!("no server has the slot of the open plans");
 }
 
 /// A connection that waits for its answers as long as this machine may be busy.

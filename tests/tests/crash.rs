@@ -126,7 +126,7 @@ async fn a_server_that_lost_everything_gets_no_second_order() {
     let plan = stage.only_plan("BTCUSDT").await;
     stage.approve(&plan, "0.009").await;
     stage.result_of(plan.get("plan_id")).await;
-    killed(service).await;
+    service.stopped_well().await;
     let () = stage.command(&["FLUSHALL"]).await;
     stage.propose_with("BTCUSDT", "PARTIAL_75", &at).await;
     stage.approve(&plan, "0.009").await;
@@ -161,7 +161,7 @@ async fn told_before(state: &Path, fields: &[(&str, &str)], ago: u64) -> PlanId 
     };
     let settings = JournalSettings::for_claims_of(Duration::from_secs(21_600));
     let journal = RedbJournal::open(state, settings).unwrap();
-    journal.record_result(&result).await.unwrap();
+    journal.record_result(&result, None).await.unwrap();
     journal.record_published(&plan, at).await.unwrap();
     plan
 }

@@ -213,6 +213,13 @@ impl Config {
             false => "quantum:apply:inflight:{plan}",
         };
         let receipt = KeyTemplate::parse(receipt).unwrap_or_else(|_| unreachable!("a template"));
+        let keys = apply_redis::Keys::default();
+        let keys = match store.is_cluster() {
+            true => keys.on_a_cluster(),
+            false => keys,
+        };
+        let orders = self.mode == Mode::Testnet;
+        let store = store.holders(&keys.open, apply_redis::ready_to_take(orders));
         // As long as a claim: an attempt that asks again later finds its receipt.
         Ok(store.receipt(receipt, self.dedupe_ttl.max(RECEIPT_AT_LEAST)))
     }

@@ -10,7 +10,7 @@ use std::{
     },
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,8 @@ pub(crate) struct Health(Arc<Parts>);
 #[derive(Debug, Default)]
 struct Parts {
     serving: AtomicBool,
+    /// Plans of former processes, and such as the store forgot, whose end is still to be found out or told.
+    owed: AtomicUsize,
     journal: Mutex<JournalHealth>,
 }
 
@@ -76,6 +78,15 @@ impl Health {
         }
     }
 
+    /// How many plans owe a result. Their symbols may wait; the others need not.
+    pub(crate) fn set_owed(&self, plans: usize) {
+        self.0.owed.store(plans, Ordering::Relaxed);
+    }
+
+    pub(crate) fn owed(&self) -> usize {
+        self.0.owed.load(Ordering::Relaxed)
+    }
+
     fn is_ready(&self) -> bool {
         self.0.serving.load(Ordering::Acquire) && self.journal().failing.is_none()
     }
@@ -104,7 +115,12 @@ impl<P: Page> Page for WithHealth<P> {
     }
 
     fn parts(&self) -> String {
-        self.live.parts()
+        let settling = match self.health.owed() {
+            0 => "[+] Settling: no plan owes a result\n".to_owned(),
+            1 => "[-] Settling: 1 plan owes a result\n".to_owned(),
+            owed => format!("[-] Settling: {owed} plans owe a result\n"),
+        };
+        self.live.parts() + &settling
     }
 }
 

@@ -38,6 +38,8 @@ struct Inner {
     unresolved: Counter,
     stops_unresolved: Counter,
     recovered: Family<AbandonedLabels, Counter>,
+    ends: Family<OutcomeLabels, Counter>,
+    owed: Gauge,
     known_before: Counter,
     halted: Gauge,
     roundtrip: Histogram,
@@ -70,10 +72,24 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+/// How plans ended for this process.
+const ENDS: [&str; 5] = [
+    "published",
+    "owed",
+    "told_by_another",
+    "corrected",
+    "contradicted",
+];
 const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
 const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
 impl Metrics {
+    /// How many plans owe a result.
+    pub(crate) fn set_owed(&self, plans: usize) {
+        let plans = i64::try_from(plans).unwrap_or(i64::MAX);
+        self.0.owed.set(plans);
+    }
+
     /// Whether a kill switch is on.
     pub(crate) fn set_halted(&self, halted: bool) {
         self.0.halted.set(halted.into());
@@ -133,6 +149,18 @@ impl Metrics {
             r,
             "orders",
             "Submissions, by how they ended",
+            Family::default(),
+        );
+        let owed = registered(
+            r,
+            "results_owed",
+            "Plans whose end is still to be found out or told, beside those under way",
+            Gauge::default(),
+        );
+        let ends = registered(
+            r,
+            "results",
+            "Final results of claimed plans, by what came of telling them",
             Family::default(),
         );
         let recovered = registered(
@@ -210,6 +238,8 @@ impl Metrics {
             unresolved,
             stops_unresolved,
             recovered,
+            ends,
+            owed,
             known_before,
             halted,
             roundtrip,
@@ -243,6 +273,10 @@ impl Page for Metrics {
 }
 
 impl Inner {
+    fn ended(&self, outcome: &'static str) {
+        self.ends.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
     /// Makes every label set there is before anything happens: a rate over a series that did not
     /// exist yet is blind to its first event.
     fn announce_labels(&self, permits: &[&str]) {
@@ -254,14 +288,18 @@ impl Inner {
                 }));
             }
         }
-        drop(self.no_room.get_or_create(&ReasonLabels {
-            reason: event::NO_ROOM.into(),
-        }));
+        for reason in [event::NO_ROOM, event::TOO_YOUNG] {
+            let reason = reason.into();
+            drop(self.no_room.get_or_create(&ReasonLabels { reason }));
+        }
         for by in ["first_try", "push", "poll"] {
             drop(self.proposals.get_or_create(&ByLabels { by }));
         }
-        for found in ["claimed", "intending", "concluded"] {
+        for found in ["claimed", "intending", "concluded", "owed"] {
             drop(self.recovered.get_or_create(&AbandonedLabels { found }));
+        }
+        for outcome in ENDS {
+            drop(self.ends.get_or_create(&OutcomeLabels { outcome }));
         }
         for outcome in OUTCOMES {
             drop(self.orders.get_or_create(&OutcomeLabels { outcome }));
@@ -281,6 +319,14 @@ impl Observer for Metrics {
                 let reason = event::NO_ROOM.into();
                 m.no_room.get_or_create(&ReasonLabels { reason }).inc();
             }
+            Event::TooYoung { .. } => {
+                let reason = event::TOO_YOUNG.into();
+                m.no_room.get_or_create(&ReasonLabels { reason }).inc();
+            }
+            Event::Owed { .. } => m.ended("owed"),
+            Event::ToldByAnother { .. } => m.ended("told_by_another"),
+            Event::Corrected { .. } => m.ended("corrected"),
+            Event::Contradicted { .. } => m.ended("contradicted"),
             Event::ProposalRefused { error } => {
                 m.refused
                     .get_or_create(&ReasonLabels {
@@ -336,6 +382,7 @@ impl Observer for Metrics {
                 m.stops_unresolved.inc();
             }
             Event::ResultPublished { result } => {
+                m.ended("published");
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
                 let now = now.map_or(0, |since| since.as_secs());
                 m.by_symbol.count_result(result, now);

@@ -5,8 +5,9 @@
 
 use crate::{config::Config, exit::Failure, venue::Venue, wiring::Outside};
 use apply_core::{
-    ApplyResult, ApprovedClose, Armed, Entry, Exchange, Fill, Intent, Journal, LastLook,
-    OrderTrace, PortError, Prepared, Recorded, Settings, Settlement, Submission, Symbol,
+    ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, Intent, Journal, LastLook,
+    OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement, Submission,
+    SwitchNote, Symbol, Teller,
     exchange::{ExchangeError, Profit, StopReplacement},
     sizing::ApprovedStop,
 };
@@ -133,6 +134,28 @@ impl Ledger {
 }
 
 impl Journal for Ledger {
+    async fn record_claim(&self, claim: &ClaimNote) -> Result<(), PortError> {
+        match self.forgets() {
+            true => Ok(()),
+            false => self.journal.record_claim(claim).await,
+        }
+    }
+
+    async fn record_told_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+        match self.forgets() {
+            true => Ok(()),
+            false => self.journal.record_told_by_another(plan, at).await,
+        }
+    }
+
+    async fn record_switch(&self, switch: &SwitchNote) -> Result<(), PortError> {
+        self.journal.record_switch(switch).await
+    }
+
+    async fn fetch_switch(&self) -> Result<Option<SwitchNote>, PortError> {
+        self.journal.fetch_switch().await
+    }
+
     async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
         match self.forgets() {
             true => Ok(Recorded::Now),
@@ -140,7 +163,11 @@ impl Journal for Ledger {
         }
     }
 
-    async fn record_result(&self, result: &ApplyResult) -> Result<ApplyResult, PortError> {
+    async fn record_result(
+        &self,
+        result: &ApplyResult,
+        teller: Option<&Teller>,
+    ) -> Result<ApplyResult, PortError> {
         match self.mutant {
             Some(Mutant::NoJournal) => Ok(result.clone()),
             Some(Mutant::PublishBeforeJournal) => {
@@ -151,7 +178,7 @@ impl Journal for Ledger {
                 kept.insert(result.plan.clone(), result.clone());
                 Ok(result.clone())
             }
-            _ => self.journal.record_result(result).await,
+            _ => self.journal.record_result(result, teller).await,
         }
     }
 
@@ -164,7 +191,7 @@ impl Journal for Ledger {
             kept.remove(plan)
         };
         if let Some(result) = kept {
-            self.journal.record_result(&result).await?;
+            self.journal.record_result(&result, None).await?;
         }
         match self.forgets() {
             true => Ok(()),
@@ -308,6 +335,15 @@ impl Exchange for Desks {
 
     async fn settle(&self, symbol: &Symbol, plan: &PlanId, trace: &OrderTrace) -> Settlement {
         self.venue.settle(symbol, plan, trace).await
+    }
+
+    async fn look_for(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        order: OrderKind,
+    ) -> Result<Option<OrderTrace>, ExchangeError> {
+        self.venue.look_for(symbol, plan, order).await
     }
 
     async fn fetch_profit(

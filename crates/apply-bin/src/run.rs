@@ -17,11 +17,13 @@ use crate::{
     wiring::{Outside, Switched, serve},
 };
 use apply_core::{
-    ApplyLayer, Event, Mode, Observer, Ports, Room, Settings, Symbol, recover, recovery::take_over,
+    ApplyLayer, Event, Generation, Mode, Observer, Ports, Room, Settings, Symbol,
+    recovery::{self, keep_settling, take_over},
 };
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard};
 use exchange_client::Client;
+use futures_util::future::join;
 use permit_gate::{
     AttemptId, PermitStore,
     foreign::{MAX_FOREIGN, escaped},
@@ -35,6 +37,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
+    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -43,6 +46,9 @@ use tracing::{info, warn};
 /// How long plans that were begun may take to end after a signal: the wait for permits, the order,
 /// and the questions about it.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long results that are owed may take to be told after that.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Between two tries to reach Redis at start.
 const START_PAUSE: Duration = Duration::from_millis(500);
@@ -148,17 +154,22 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         venue: client,
     };
     tokio::spawn(page::watch(parts, live, page_stop.clone()));
-    let recovered = tokio::select! {
+    let recovery = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
         () = stop.cancelled() => return Ok(()),
-        recovered = finish_former_lives(&layer, &board) => recovered,
+        begun = begin_recovery(&layer, &board) => begun,
     };
-    recovered?;
+    let recovery = recovery?;
+    let settling = tokio::spawn({
+        let layer = Arc::clone(&layer);
+        async move { keep_settling(&layer).await }
+    });
     let upkeep = Upkeep {
         layer: Arc::clone(&layer),
         board,
         metrics,
         manager: manager.clone(),
+        health: health.clone(),
         symbol: symbols[0].clone(),
         lease: config.state.lease,
         watchdog: config.state.watchdog,
@@ -183,12 +194,17 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         Ok(())
     })
     .await;
+    let owed = settle_what_is_owed(&layer).await;
+    settling.abort();
+    // Nothing is lost by it: the next start begins again where this one was.
+    recovery.abort();
     // The lease is renewed until the last plan has ended. A panic in there was told by itself.
     upkeep_stop.cancel();
     let _ = upkeep.await;
     // Bounded, whatever clients do.
     page_stop.cancel();
     let _ = page.await;
+    owed?;
     drained.unwrap_or_else(|_| {
         let left = tasks.len();
         Err(Failure::unavailable(format!(
@@ -197,6 +213,22 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     })?;
     info!("Stopped");
     Ok(())
+}
+
+/// Waits a while for the results that are owed. What is left stands in the journal.
+async fn settle_what_is_owed<P: Ports>(layer: &ApplyLayer<P>) -> Result<(), Failure> {
+    let settled = timeout(SETTLE, async {
+        while layer.owed_here() > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    if settled.await.is_ok() {
+        return Ok(());
+    }
+    Err(Failure::unavailable(format!(
+        "{} plans still owe a result; the next start on this state directory tells them",
+        layer.owed_here()
+    )))
 }
 
 /// What tells of proposals that were written.
@@ -273,24 +305,52 @@ async fn weigh(board: &RedisBoard, strict: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything unfinished of this machine's former processes, before anything new begins.
-async fn finish_former_lives<P: Ports>(
-    layer: &ApplyLayer<P>,
+/// Everything unfinished of this machine's former processes counts as owed before anything new begins, and is
+/// ended beside: only the symbols wait of which it is not known what became of an order.
+async fn begin_recovery<P: Ports>(
+    layer: &Arc<ApplyLayer<P>>,
     board: &RedisBoard,
-) -> Result<(), Failure> {
+) -> Result<JoinHandle<()>, Failure> {
     if let Err(error) = board.renew_lease().await {
         warn!("{error}");
     }
-    let report = recover(layer).await.map_err(|error| {
+    match board.remember().await {
+        Ok(generation) => tell_age(&generation),
+        Err(error) => warn!("{error}"),
+    }
+    let unfinished = recovery::begin(layer).await.map_err(|error| {
         Failure::configuration(format!("not trading: the journal cannot be read: {error}"))
     })?;
-    told("Recovered", &report);
-    // The upkeep tries again where this fails.
-    match take_over(layer).await {
-        Ok(report) => told("Recovered", &report),
-        Err(error) => warn!("cannot look for abandoned plans: {error}"),
+    if unfinished.count() > 0 {
+        info!(
+            "{} plans of former processes are still to be settled",
+            unfinished.count()
+        );
     }
-    Ok(())
+    let layer = Arc::clone(layer);
+    Ok(tokio::spawn(async move {
+        let others = async {
+            // The upkeep tries again where this fails.
+            match take_over(&layer).await {
+                Ok(report) => told("Recovered", &report),
+                Err(error) => warn!("cannot look for abandoned plans: {error}"),
+            }
+        };
+        let ours = async { told("Recovered", &unfinished.finish(&layer).await) };
+        join(ours, others).await;
+    }))
+}
+
+/// Says that no plan is claimed for a while, where that is so.
+fn tell_age(generation: &Generation) {
+    let left = generation
+        .clean_at
+        .saturating_duration_since(std::time::Instant::now());
+    if !left.is_zero() {
+        warn!(
+            "Redis is new to this service, or may have forgotten something: no plan is claimed for {left:.1?}"
+        );
+    }
 }
 
 fn announce(config: &Config) -> Result<(), Failure> {
@@ -337,6 +397,7 @@ async fn connect(
     let permits = config.permit_store().map_err(wrong)?.start_timeout(one_try);
     let mut board = BoardConfig::new(config.redis.reveal());
     board.result_ttl = board.result_ttl.max(config.dedupe_ttl);
+    board.orders = config.mode == Mode::Testnet;
     board.instance = instance;
     board.journal_place = Some(config::journal_place(&config.state.directory));
     let until = Instant::now() + config.start_wait;

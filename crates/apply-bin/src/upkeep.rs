@@ -1,7 +1,10 @@
 //! What goes on beside the symbols: signs of life, other instances' unfinished plans, the state of
 //! the kill switch.
 
-use crate::{health::Manager, metrics::Metrics};
+use crate::{
+    health::{Health, Manager},
+    metrics::Metrics,
+};
 use apply_core::{
     ApplyLayer, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol, recovery::take_over,
 };
@@ -15,7 +18,7 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// What the upkeep works with.
 pub(crate) struct Upkeep<P> {
@@ -23,6 +26,7 @@ pub(crate) struct Upkeep<P> {
     pub(crate) board: RedisBoard,
     pub(crate) metrics: Metrics,
     pub(crate) manager: Manager,
+    pub(crate) health: Health,
     pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
     pub(crate) watchdog: Option<Duration>,
@@ -53,6 +57,12 @@ where
                 }
                 renewed = Some(Instant::now());
             }
+            if let Err(error) = self.board.remember().await {
+                debug!("{error}");
+            }
+            let owed = self.layer.owed();
+            self.metrics.set_owed(owed);
+            self.health.set_owed(owed);
             let halt = self.layer.ports().proposals().fetch_halt(&self.symbol);
             // A switch that cannot be read halts.
             let halted = halt.await.map_or(true, |halt| halt.is_on());
@@ -98,9 +108,11 @@ pub(crate) fn told(what: &str, report: &RecoveryReport) {
         interrupted,
         unresolved,
         left,
+        told_by_another,
+        owed: _,
     } = report;
     info!(
-        "{what} unfinished plans: republished={republished} settled={settled} interrupted={interrupted} unresolved={unresolved} left={left}"
+        "{what} unfinished plans: republished={republished} settled={settled} interrupted={interrupted} unresolved={unresolved} left={left} told_by_another={told_by_another}"
     );
 }
 

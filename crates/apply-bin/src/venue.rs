@@ -2,7 +2,7 @@
 
 use apply_core::{
     ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, NotSent,
-    OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
+    OrderKind, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
     plan_id::client_order_id,
     times,
@@ -245,6 +245,35 @@ impl Exchange for Venue {
             client::Settlement::Unresolved(why) => Settlement::Unresolved {
                 why: why.to_string(),
             },
+        }
+    }
+
+    async fn look_for(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        order: OrderKind,
+    ) -> Result<Option<OrderTrace>, ExchangeError> {
+        let client = self.client()?;
+        match order {
+            OrderKind::Close => {
+                let id = client_order_id(plan)
+                    .parse::<ClientOrderId>()
+                    .map_err(|error| unfit(&error))?;
+                let ordered = client.fetch_order(&venue_symbol(symbol)?, &id).await;
+                let ordered = ordered.map_err(unanswered)?;
+                Ok(ordered.map(|report| trace_of(&report, client.server_time())))
+            }
+            OrderKind::Stop => {
+                let id = client_order_id(plan)
+                    .parse::<ClientAlgoId>()
+                    .map_err(|error| unfit(&error))?;
+                let placed = client.fetch_stop(&id).await.map_err(unanswered)?;
+                Ok(placed.map(|stop| {
+                    let position_side = stop.position_side.unwrap_or(PositionSide::Both);
+                    placed_trace(stop.side, position_side, client.server_time())
+                }))
+            }
         }
     }
 
@@ -646,12 +675,14 @@ fn trace(intent: &CloseIntent, window: SendWindow) -> OrderTrace {
 /// What to ask with about an order that somebody else sent. It was taken already, so there is no
 /// window in which it could still land, and nobody here knows the position before it.
 fn trace_of(report: &OrderReport, now: VenueTime) -> OrderTrace {
+    let position_side = report.position_side.unwrap_or(PositionSide::Both);
+    placed_trace(report.side, position_side, now)
+}
+
+fn placed_trace(side: client::Side, position_side: PositionSide, now: VenueTime) -> OrderTrace {
     OrderTrace {
-        side: side_of(report.side),
-        position_side: report
-            .position_side
-            .unwrap_or(PositionSide::Both)
-            .to_string(),
+        side: side_of(side),
+        position_side: position_side.to_string(),
         position_before: None,
         at_most: None,
         signed_from: now.as_millis(),

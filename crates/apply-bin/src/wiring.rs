@@ -2,11 +2,11 @@
 
 use crate::{clock::SystemClock, front::Front, halt::HaltFile, venue::Venue};
 use apply_core::{
-    ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Intent, Journal, Mastership, Observed,
-    OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource, ResultLog, Settled, Standing,
-    Symbol, SymbolWorker, Worked,
+    ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Hold, Intent, Journal, Mastership,
+    Observed, OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource, Reclaim, ResultLog,
+    Settled, Standing, Symbol, SymbolWorker, Teller, Told, Worked,
 };
-use permit_gate::{AttemptId, FoundBy, PermitStore, PlanId};
+use permit_gate::{AttemptId, FoundBy, PermitStore, PlanId, Timer};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -138,6 +138,15 @@ impl<B: PlanLog> PlanLog for Switched<B> {
         self.board.claim(plan, attempt, ttl, timestamp).await
     }
 
+    async fn find_claim(
+        &self,
+        plan: &PlanId,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> Result<Option<Claim>, PortError> {
+        self.board.find_claim(plan, attempt, ttl).await
+    }
+
     async fn announce(&self, plan: &Plan, timestamp: u64) -> Result<bool, PortError> {
         self.board.announce(plan, timestamp).await
     }
@@ -150,8 +159,23 @@ impl<B: PlanLog> PlanLog for Switched<B> {
         self.board.fetch_abandoned().await
     }
 
-    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
+    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<Option<Hold>, PortError> {
         self.board.adopt(open, attempt).await
+    }
+
+    async fn reclaim(
+        &self,
+        plan: &PlanId,
+        symbol: &Symbol,
+        step: &str,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> Result<Reclaim, PortError> {
+        self.board.reclaim(plan, symbol, step, attempt, ttl).await
+    }
+
+    fn is_current(&self, hold: &Hold) -> bool {
+        self.board.is_current(hold)
     }
 
     async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
@@ -168,8 +192,12 @@ impl<B: PlanLog> PlanLog for Switched<B> {
 }
 
 impl<B: ResultLog> ResultLog for Switched<B> {
-    async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
+    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
         self.board.publish(result).await
+    }
+
+    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+        self.board.conclude(result, teller).await
     }
 }
 
@@ -197,6 +225,9 @@ pub(crate) fn serve<P: Ports>(
 /// After a failed look, however long the poll.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// After a claim that was not answered: its plan may be out for review.
+const FIND_AGAIN: Duration = Duration::from_millis(100);
+
 async fn follow<P: Ports>(
     layer: Arc<ApplyLayer<P>>,
     symbol: Symbol,
@@ -205,11 +236,19 @@ async fn follow<P: Ports>(
 ) {
     let mut worker = SymbolWorker::new(symbol.clone());
     let (mut failing, mut by) = (false, FoundBy::FirstTry);
-    while !stop.is_cancelled() {
+    loop {
+        if stop.is_cancelled() {
+            break;
+        }
         // Never cancelled: from its claim on a plan owes the world a result.
         let looked = worker.look_after(&layer, by).await;
         let pause = match &looked {
+            Ok(Worked::TooYoung { clean_at }) => {
+                poll.min(clean_at.saturating_duration_since(layer.ports().clock().now()))
+            }
+            Ok(Worked::InDoubt) => poll.min(RETRY),
             Ok(_) => poll,
+            Err(_) if worker.is_unanswered() => poll.min(FIND_AGAIN),
             Err(_) => poll.min(RETRY),
         };
         if let Err(error) = &looked
@@ -227,18 +266,20 @@ async fn follow<P: Ports>(
             // Its place in the queue is kept however often the proposal is rewritten meanwhile; what
             // is looked at then is what stands there then.
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = worker.wait_for_room(&layer) => {}
             }
             by = FoundBy::Poll;
             continue;
         }
         by = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = layer.ports().proposals().changed(&symbol) => FoundBy::Push,
             () = sleep(pause) => FoundBy::Poll,
         };
     }
+    // A claim that was not answered may have put a plan out for review.
+    Box::pin(worker.finish(&layer)).await;
 }
 
 #[cfg(test)]

@@ -41,6 +41,41 @@ pub enum Event<'a> {
         /// How many plans may be under way.
         limit: usize,
     },
+    /// A plan that would execute has to wait: the store may have forgotten something a moment ago. Nothing
+    /// was claimed and nothing published. Told once a plan.
+    TooYoung {
+        /// The plan.
+        plan: &'a Plan,
+    },
+    /// A plan came to its end and this attempt may not tell it: the store forgot the claim, or another
+    /// instance has the plan. Its result is owed until one is on the stream.
+    Owed {
+        /// The plan.
+        plan: &'a PlanId,
+        /// Its symbol.
+        symbol: &'a Symbol,
+        /// Why, in a few words.
+        why: &'static str,
+    },
+    /// The end of a plan that this process had worked on was told by another one.
+    ToldByAnother {
+        /// The plan.
+        plan: &'a PlanId,
+        /// Its symbol.
+        symbol: &'a Symbol,
+    },
+    /// A final result was on the stream that said that nothing was executed, and the venue says that
+    /// something was: this result takes its place.
+    Corrected {
+        /// The result that counts.
+        result: &'a ApplyResult,
+    },
+    /// A final result is on the stream that says that the plan was executed, and the venue has told this
+    /// process that it was not. Nothing was written.
+    Contradicted {
+        /// What was to be told.
+        result: &'a ApplyResult,
+    },
     /// An EXECUTE plan was claimed before, here or elsewhere.
     Duplicate {
         /// The plan.
@@ -178,6 +213,9 @@ impl KnownTo {
     }
 }
 
+/// Why a plan waits to be claimed, as in logs and metrics.
+pub const TOO_YOUNG: &str = "store_may_have_forgotten";
+
 /// Why a plan is refused for now, as in logs and metrics.
 pub const NO_ROOM: &str = "too_many_plans_in_flight";
 
@@ -190,6 +228,8 @@ pub enum Abandoned {
     Intending,
     /// Concluded, its result perhaps not published.
     Concluded,
+    /// Ended in this process, which was not allowed to tell it then.
+    Owed,
 }
 
 impl Abandoned {
@@ -199,6 +239,7 @@ impl Abandoned {
             Self::Claimed => "claimed",
             Self::Intending => "intending",
             Self::Concluded => "concluded",
+            Self::Owed => "owed",
         }
     }
 }
@@ -242,6 +283,11 @@ impl Event<'_> {
             Self::ProposalRefused { .. } => "proposal_refused",
             Self::PlanPublished { .. } => "plan_published",
             Self::NoRoom { .. } => "plan_refused",
+            Self::TooYoung { .. } => "plan_put_off",
+            Self::Owed { .. } => "result_owed",
+            Self::ToldByAnother { .. } => "result_told_by_another",
+            Self::Corrected { .. } => "result_corrected",
+            Self::Contradicted { .. } => "result_contradicted",
             Self::Duplicate { .. } => "duplicate_plan",
             Self::KnownBefore { .. } => "plan_known_before",
             Self::Recovered { .. } => "plan_recovered",
@@ -274,10 +320,15 @@ impl Event<'_> {
         match self {
             Self::ProposalRefused { error } => (None, error.symbol()),
             Self::PortFailed { symbol, .. } | Self::ProposalFound { symbol, .. } => (None, symbol),
-            Self::ResultPublished { result } | Self::Recovered { result, .. } => {
-                (Some(&result.plan), &result.symbol)
+            Self::ResultPublished { result }
+            | Self::Corrected { result }
+            | Self::Contradicted { result }
+            | Self::Recovered { result, .. } => (Some(&result.plan), &result.symbol),
+            Self::Owed { plan, symbol, .. } | Self::ToldByAnother { plan, symbol } => {
+                (Some(plan), symbol)
             }
             Self::PlanPublished { plan }
+            | Self::TooYoung { plan }
             | Self::NoRoom { plan, .. }
             | Self::Duplicate { plan }
             | Self::KnownBefore { plan, .. }
@@ -335,6 +386,41 @@ impl Event<'_> {
                     plan.id,
                     plan.decision,
                     plan.symbol()
+                ),
+            ),
+            Self::TooYoung { plan } => (
+                Level::Warn,
+                format!(
+                    "Plan {} waits (decision={}, symbol={}) reason={TOO_YOUNG}",
+                    plan.id,
+                    plan.decision,
+                    plan.symbol()
+                ),
+            ),
+            Self::Owed { plan, symbol, why } => (
+                Level::Warn,
+                format!("Result owed plan={plan} symbol={symbol} reason={why}"),
+            ),
+            Self::ToldByAnother { plan, symbol } => (
+                Level::Info,
+                format!("Result told by another instance plan={plan} symbol={symbol}"),
+            ),
+            Self::Corrected { result } => (
+                Level::Error,
+                format!(
+                    "Result corrected: executed={} takes the place of a final result that said nothing was executed plan={} symbol={}",
+                    python_bool(result.executed),
+                    result.plan,
+                    result.symbol
+                ),
+            ),
+            Self::Contradicted { result } => (
+                Level::Error,
+                format!(
+                    "Result contradicted: the stream says executed=True, the venue says it was not; look at the venue plan={} symbol={} error={}",
+                    result.plan,
+                    result.symbol,
+                    result.error.as_deref().unwrap_or("none")
                 ),
             ),
             Self::Duplicate { plan } => (

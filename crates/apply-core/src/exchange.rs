@@ -1,6 +1,7 @@
 //! The venue, as the core sees it: four endings, exact decimals, no second order.
 
 use crate::{
+    journal::OrderKind,
     last_look::{HeldBack, LastLook},
     sizing::{ApprovedClose, ApprovedStop, Armed},
     symbol::Symbol,
@@ -276,6 +277,18 @@ pub trait Exchange: Send + Sync {
         plan: &PlanId,
         trace: &OrderTrace,
     ) -> impl Future<Output = Settlement> + Send;
+
+    /// Whether the venue has the order, or the stop, of a plan, from whomever: `None` where it says that
+    /// it has none. Here is what to ask with what became of it otherwise. Sends no order; safe to drop and
+    /// to repeat.
+    ///
+    /// An answer counts for what could still land when it was asked: whoever asks waits for that first.
+    fn look_for(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        order: OrderKind,
+    ) -> impl Future<Output = Result<Option<OrderTrace>, ExchangeError>> + Send;
 
     /// What the order earned; `None` where the venue does not show its trades yet.
     fn fetch_profit(

@@ -2,16 +2,22 @@
 //! one, whatever the shared store forgets.
 //!
 //! ```text
-//!  record_intent ─▶ Intent ─record_result─▶ Concluded ─record_published─▶ Published
-//!       └─ known already: no order, what is there is answered
+//!  record_claim ─▶ Claimed ─record_intent─▶ Intent ─record_result─▶ Concluded ─record_published─▶ Published
+//!                                └─ an intent is known already: no order, what is there is answered
 //! ```
 //!
-//! A plan that ends without an order skips the first state. No state is ever left backwards, and
-//! the first result that was written down stays.
+//! A plan that ends without an order skips the second state. No state is ever left backwards. A result
+//! that something was executed stays, and so does one that was told; one that nothing was may give way, until
+//! it is told, to what the venue says later.
 
 use crate::{
-    exchange::OrderTrace, plan_id::client_order_id, ports::PortError, result::ApplyResult,
-    symbol::Symbol, text,
+    exchange::OrderTrace,
+    plan::Step,
+    plan_id::client_order_id,
+    ports::{GenerationId, PortError, Teller},
+    result::ApplyResult,
+    symbol::Symbol,
+    text,
 };
 use permit_gate::{AttemptId, PlanId};
 use serde::{Deserialize, Serialize};
@@ -47,6 +53,39 @@ impl Intent {
     }
 }
 
+/// A plan that an attempt of this machine has claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimNote {
+    /// The plan.
+    #[serde(with = "text")]
+    pub plan: PlanId,
+    /// Its symbol.
+    #[serde(with = "text")]
+    pub symbol: Symbol,
+    /// The step's name.
+    pub step: String,
+    /// What it would place.
+    pub order: OrderKind,
+    /// The attempt.
+    #[serde(with = "text")]
+    pub attempt: AttemptId,
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// Whether it was to be rehearsed only: no order can have left.
+    #[serde(default)]
+    pub rehearsed: bool,
+}
+
+/// The kill switch in the store, as it was seen last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchNote {
+    /// Whether it was on.
+    pub on: bool,
+    /// What the store remembered then: a switch that is not there any more is off only where it still
+    /// remembers that.
+    pub generation: Option<GenerationId>,
+}
+
 /// The two things a plan may place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,39 +96,110 @@ pub enum OrderKind {
     Stop,
 }
 
+impl OrderKind {
+    /// What the step of this name places.
+    pub fn of_step(step: &str) -> Self {
+        match step == Step::MOVE_STOP {
+            true => Self::Stop,
+            false => Self::Close,
+        }
+    }
+}
+
 /// All that is written down about one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The plan.
     #[serde(with = "text")]
     pub plan: PlanId,
+    /// Who claimed it here; none where nothing of that was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimNote>,
     /// What it was about to do; none where it ended before.
     pub intent: Option<Intent>,
     /// What came of it; none while that is not known.
     pub result: Option<ApplyResult>,
-    /// When the result was on the stream, in seconds since 1970; none while it is not.
+    /// In whose name the result is told; none where anybody may tell it, or nobody any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teller: Option<Teller>,
+    /// When its end was on the stream, in seconds since 1970; none while it is not.
     pub published_at: Option<u64>,
+    /// Whether that end was told by another attempt, and is not this entry's result.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub told_by_another: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Entry {
+    /// An entry that says nothing yet.
+    pub fn of(plan: PlanId) -> Self {
+        Self {
+            plan,
+            claim: None,
+            intent: None,
+            result: None,
+            teller: None,
+            published_at: None,
+            told_by_another: false,
+        }
+    }
+
     /// An entry in its first state.
+    pub fn claimed(claim: ClaimNote) -> Self {
+        Self {
+            claim: Some(claim.clone()),
+            ..Self::of(claim.plan)
+        }
+    }
+
+    /// An entry of a plan that may be ordered for.
     pub fn intending(intent: Intent) -> Self {
         Self {
-            plan: intent.plan.clone(),
-            intent: Some(intent),
-            result: None,
-            published_at: None,
+            intent: Some(intent.clone()),
+            ..Self::of(intent.plan)
         }
     }
 
     /// An entry of a plan that ended before it came to an intent.
     pub fn concluded(result: ApplyResult) -> Self {
         Self {
-            plan: result.plan.clone(),
-            intent: None,
-            result: Some(result),
-            published_at: None,
+            result: Some(result.clone()),
+            ..Self::of(result.plan)
         }
+    }
+
+    /// Whether nothing more is known than that the plan was claimed: nothing was ordered for it here, and
+    /// nothing told.
+    pub fn is_only_claimed(&self) -> bool {
+        self.intent.is_none() && self.result.is_none() && self.published_at.is_none()
+    }
+
+    /// The entry with this result, told by this teller, written into it; `None` where the one that stands
+    /// stays.
+    pub fn with_result(&self, result: &ApplyResult, teller: Option<&Teller>) -> Option<Self> {
+        match &self.result {
+            Some(standing) if standing.executed => None,
+            Some(_) if self.published_at.is_some() && !result.executed => None,
+            _ => Some(Self {
+                result: Some(result.clone()),
+                teller: teller.cloned(),
+                published_at: None,
+                told_by_another: false,
+                ..self.clone()
+            }),
+        }
+    }
+
+    /// The entry once its end is on the stream; `None` where it was already.
+    pub fn with_end(&self, at: u64, by_another: bool) -> Option<Self> {
+        self.published_at.is_none().then(|| Self {
+            published_at: Some(at),
+            told_by_another: by_another,
+            ..self.clone()
+        })
     }
 }
 
@@ -103,22 +213,29 @@ pub enum Recorded {
 }
 
 /// The journal. What a call answered `Ok` to is still there after a power cut, but for
-/// [`Journal::record_published`].
+/// [`Journal::record_claim`], [`Journal::record_published`] and [`Journal::record_told_by_another`].
 ///
 /// An error means that nothing may be relied on: no order follows from it. Dropping a future does
 /// not take back what it may have written.
 pub trait Journal: Send + Sync {
-    /// Writes an intent down, synced to disk, unless the plan is known.
+    /// Notes that a plan is claimed, unless more is known of it. Does not wait for the disk: it goes there
+    /// with the next write or a moment later.
+    fn record_claim(&self, claim: &ClaimNote)
+    -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Writes an intent down, synced to disk, unless more is known of the plan than that it was claimed.
     fn record_intent(
         &self,
         intent: &Intent,
     ) -> impl Future<Output = Result<Recorded, PortError>> + Send;
 
-    /// Writes down what came of a plan, synced. Answers with the result that stands: this one, or
-    /// the one that was written down before.
+    /// Writes down what came of a plan, and in whose name it is told, synced. Answers with the result that
+    /// stands: this one, or the one that was written down before where that one stays
+    /// ([`Entry::with_result`]).
     fn record_result(
         &self,
         result: &ApplyResult,
+        teller: Option<&Teller>,
     ) -> impl Future<Output = Result<ApplyResult, PortError>> + Send;
 
     /// Notes that the plan's result is on the stream. May be lost in a crash: the result is then
@@ -128,6 +245,23 @@ pub trait Journal: Send + Sync {
         plan: &PlanId,
         at: u64,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Notes that the plan's end was told by another attempt: nothing is owed any more. May be lost in a
+    /// crash: the store is asked again then.
+    fn record_told_by_another(
+        &self,
+        plan: &PlanId,
+        at: u64,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Writes down how the kill switch in the store was seen, synced.
+    fn record_switch(
+        &self,
+        switch: &SwitchNote,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// How it was seen last, in this process or an earlier one; none where it was never written down.
+    fn fetch_switch(&self) -> impl Future<Output = Result<Option<SwitchNote>, PortError>> + Send;
 
     /// What is known of a plan. A journal may have a way for an operator to have a plan forgotten whose result was
     /// published; it answers `None` of it once that is on disk.
@@ -140,7 +274,7 @@ pub trait Journal: Send + Sync {
     /// come is none.
     fn probe(&self) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Every entry whose result is not noted as published.
+    /// Every entry whose end is not noted as told.
     fn fetch_unfinished(&self) -> impl Future<Output = Result<Vec<Entry>, PortError>> + Send;
 }
 

@@ -117,7 +117,7 @@ impl<'a, P: Ports> Leaving<'a, P> {
             Mastership::Confirmed { asked_at, .. } => moment <= later(*asked_at, LAST_CONFIRMATION),
             Mastership::Unconfirmed { .. } => return Ok(false),
         };
-        match said.server() == self.claimed.server() {
+        match said.server() == Some(self.claimed.hold().server) {
             true => Ok(confirmed),
             false => Err(HeldBack::Lost {
                 why: "another server of the store answers than the one it was claimed on".into(),
@@ -219,6 +219,11 @@ impl<P: Ports> LastLook for Leaving<'_, P> {
             });
         }
         let ports = self.layer.ports();
+        if !ports.plans().is_current(self.claimed.hold()) {
+            return Look::HeldBack(HeldBack::Lost {
+                why: "the store may have forgotten something since it was claimed".into(),
+            });
+        }
         match self.is_confirmed_at(stamped, &ports.plans().mastership()) {
             Ok(true) if self.has_yes_at(stamped) => {}
             Ok(_) => return Look::AskAgain,

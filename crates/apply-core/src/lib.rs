@@ -18,6 +18,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod assembled;
+mod complaints;
+mod debt;
 mod digest;
 pub mod event;
 pub mod exchange;
@@ -25,6 +27,7 @@ mod fault;
 pub mod journal;
 pub mod last_look;
 pub mod life;
+mod live;
 pub mod memory;
 mod memory_venue;
 mod news;
@@ -33,6 +36,7 @@ pub mod plan_id;
 pub mod ports;
 pub mod proposal;
 mod python_float;
+mod ready;
 pub mod recovery;
 pub mod result;
 pub mod room;
@@ -51,13 +55,16 @@ pub use exchange::{
 };
 #[cfg(feature = "fault-points")]
 pub use fault::POINTS as FAULT_POINTS;
-pub use journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent};
+pub use journal::{
+    ClaimNote, Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent, SwitchNote,
+};
 pub use last_look::{HeldBack, LastLook, Look};
 pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
 pub use plan::{Action, Decision, GateSettings, Plan, Step};
 pub use ports::{
-    Claim, Clock, Halt, MAX_SWITCH_BYTES, Mastership, Observed, OpenPlan, PlanLog, PortError,
-    Ports, ProposalSource, ResultLog, ServerId, Settled, Standing,
+    Claim, Clock, Generation, GenerationId, Halt, Hold, MAX_SWITCH_BYTES, Mastership, Observed,
+    OpenPlan, PlanLog, PortError, Ports, ProposalSource, Reclaim, ResultLog, ServerId, Settled,
+    Stage, Standing, Teller, Told,
 };
 pub use proposal::{MAX_FIELD_BYTES, PROPOSAL_FIELDS, Proposal, ProposalError, RawProposal};
 pub use recovery::{RecoveryReport, recover};

@@ -1,17 +1,24 @@
 //! The life of one plan, top to bottom: claimed, granted, sized, submitted, told.
 
 use crate::{
-    event::{Event, KnownTo, Observer},
+    complaints::Complaints,
+    debt::{Debt, Debts},
+    event::{Abandoned, Event, KnownTo, Observer},
     exchange::{
         Exchange, ExchangeError, Fill, NotSent, OrderTrace, Position, Prepared, Settlement,
         StopReplacement, Submission,
     },
     fault,
-    journal::{Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent},
+    journal::{ClaimNote, Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent},
     last_look::{HeldBack, Leaving},
+    live::{LiveAttempt, LiveAttempts},
     news::{Happened, News},
     plan::{Decision, GateSettings, Plan, Step},
-    ports::{Claim, Clock, Halt, PlanLog, PortError, Ports, ProposalSource, ResultLog, ServerId},
+    ports::{
+        Claim, Clock, Generation, GenerationId, Halt, Hold, PlanLog, PortError, Ports,
+        ProposalSource, ResultLog, ServerId, Teller, Told,
+    },
+    ready::WhenReady,
     result::{ApplyResult, StepResult},
     room::Room,
     sizing::{ApprovedClose, ApprovedStop, NoOrder, StopLimits},
@@ -19,14 +26,15 @@ use crate::{
 };
 use futures_util::future::{Either, join, select};
 use permit_gate::{
-    Ask, AttemptId, Block, Grant, PermitStore, PlanId, Subject, Timer, WaitPolicy, wait_and_take,
+    Ask, AttemptId, Block, BlockReason, Grant, PermitStore, PlanId, Subject, Timer, WaitPolicy,
+    wait_and_take,
 };
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use std::{
     num::NonZeroUsize,
     pin::pin,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -106,6 +114,10 @@ pub struct ApplyLayer<P> {
     settings: Settings,
     observer: Box<dyn Observer>,
     attempts: AtomicU64,
+    live: LiveAttempts,
+    debts: Debts,
+    complaints: Complaints,
+    started_at: Instant,
     looks: Room,
     desks: Room,
 }
@@ -116,9 +128,24 @@ pub struct ApplyLayer<P> {
 pub struct ClaimedPlan {
     plan: Plan,
     step: Step,
-    attempt: AttemptId,
-    /// The store's server that was in charge when it was claimed, where that was known.
-    server: Option<ServerId>,
+    hold: Hold,
+    /// Whether the store may have forgotten an earlier claim of it: then nobody knows that nothing was
+    /// executed before the venue says so.
+    in_doubt: bool,
+    /// Whether it has, asked when the answer counts.
+    asked: AtomicBool,
+    _live: LiveAttempt,
+}
+
+/// How a plan's life ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// With this result, which is told.
+    Told(ApplyResult),
+    /// With a result that another attempt has told.
+    ToldByAnother,
+    /// With a result that this attempt may not tell: it is owed.
+    Owed,
 }
 
 impl ClaimedPlan {
@@ -127,11 +154,37 @@ impl ClaimedPlan {
     }
 
     pub(crate) fn attempt(&self) -> &AttemptId {
-        &self.attempt
+        &self.hold.attempt
     }
 
-    pub(crate) fn server(&self) -> Option<ServerId> {
-        self.server
+    pub(crate) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    fn order(&self) -> OrderKind {
+        match self.step {
+            Step::Close { .. } => OrderKind::Close,
+            Step::MoveStop { .. } => OrderKind::Stop,
+        }
+    }
+
+    /// The result that is owed where it is not told.
+    fn debt(&self, result: Option<ApplyResult>) -> Debt {
+        Debt {
+            plan: self.plan.id.clone(),
+            symbol: self.plan.symbol().clone(),
+            step: self.step.name().to_owned(),
+            order: self.order(),
+            from: Abandoned::Owed,
+            intent: None,
+            result,
+            teller: None,
+            open: None,
+            rehearsed: false,
+            // Whatever this attempt has sent was asked about before it came to a result.
+            settled_at: self.hold.since,
+            profit: true,
+        }
     }
 }
 
@@ -139,10 +192,14 @@ impl<P: Ports> ApplyLayer<P> {
     /// An apply layer that tells `observer` everything it does.
     pub fn new(ports: P, settings: Settings, observer: impl Observer + 'static) -> Self {
         Self {
+            started_at: ports.clock().now(),
             ports,
             settings,
             observer: Box::new(observer),
             attempts: AtomicU64::new(0),
+            live: LiveAttempts::default(),
+            debts: Debts::default(),
+            complaints: Complaints::default(),
             looks: Room::of(LOOKS),
             desks: Room::of(DESKS),
         }
@@ -168,6 +225,29 @@ impl<P: Ports> ApplyLayer<P> {
         &self.looks
     }
 
+    /// How many plans owe a result that is settled beside: see [`crate::recovery`].
+    pub fn owed(&self) -> usize {
+        self.debts.count()
+    }
+
+    /// How many of them this process has worked on itself.
+    pub fn owed_here(&self) -> usize {
+        self.debts.count_here()
+    }
+
+    pub(crate) fn debts(&self) -> &Debts {
+        &self.debts
+    }
+
+    /// When this process began, no later than any of its attempts.
+    pub(crate) fn started_at(&self) -> Instant {
+        self.started_at
+    }
+
+    pub(crate) fn is_live(&self, attempt: &AttemptId) -> bool {
+        self.live.contains(attempt)
+    }
+
     /// Tells the observer; for what happens around the layer rather than in it.
     pub fn tell(&self, event: Event<'_>) {
         self.observer.observe(&event);
@@ -176,56 +256,102 @@ impl<P: Ports> ApplyLayer<P> {
     /// A new attempt, which no claim and no receipt knows yet. One name for the whole process would
     /// not do: to a store the same attempt asking again means a lost answer, and a proposal that
     /// comes back later would win its old claim a second time.
-    pub(crate) fn new_attempt(&self) -> AttemptId {
+    pub(crate) fn live_attempt(&self) -> LiveAttempt {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}.{number}", self.settings.attempt);
-        AttemptId::new(&name).unwrap_or_else(|_| digest_of(&name))
+        let id = AttemptId::new(&name).unwrap_or_else(|_| digest_of(&name));
+        self.live.begin(id)
     }
 
-    /// Claims a plan that executes `step` and puts it out for review; `None` where somebody was there before.
-    /// After an error the claim may have happened: ask again with the same attempt.
-    pub(crate) async fn claim(
+    /// In whose name a result is told that anybody may tell.
+    pub(crate) fn anybody(&self) -> Teller {
+        Teller {
+            attempt: self.live_attempt().id().clone(),
+            generation: GenerationId::default(),
+        }
+    }
+
+    /// Asks for a plan that would execute, and puts it out for review. After an error it may be claimed all
+    /// the same: see [`PlanLog::find_claim`].
+    pub(crate) async fn claim(&self, plan: &Plan, attempt: &AttemptId) -> Result<Claim, PortError> {
+        let (plans, ttl) = (self.ports.plans(), self.settings.dedupe_ttl);
+        plans.claim(plan, attempt, ttl, self.timestamp()).await
+    }
+
+    /// What follows from the answer to a claim: the plan, where it is ours to execute.
+    pub(crate) fn claimed(
         &self,
         plan: Plan,
         step: Step,
-        attempt: AttemptId,
-    ) -> Result<Option<Box<ClaimedPlan>>, PortError> {
-        let (plans, ttl) = (self.ports.plans(), self.settings.dedupe_ttl);
-        // Before the claim: one that moves meanwhile is another one afterwards.
-        let server = plans.mastership().server();
-        match plans.claim(&plan, &attempt, ttl, self.timestamp()).await? {
-            Claim::Won => {
+        live: LiveAttempt,
+        claim: Claim,
+    ) -> Option<Box<ClaimedPlan>> {
+        let claimed = |hold: Hold, live| ClaimedPlan {
+            in_doubt: self.is_in_doubt(&plan, &hold),
+            plan: plan.clone(),
+            step: step.clone(),
+            hold,
+            asked: AtomicBool::new(false),
+            _live: live,
+        };
+        match claim {
+            Claim::Won(hold) => {
                 fault::point("after_claim");
-                Ok(Some(Box::new(ClaimedPlan {
-                    plan,
-                    step,
-                    attempt,
-                    server,
-                })))
+                Some(Box::new(claimed(hold, live)))
             }
-            Claim::Taken => {
+            Claim::Lost => {
+                let hold = Hold {
+                    attempt: live.id().clone(),
+                    generation: Generation::unknown(self.ports.clock().now()),
+                    server: ServerId(0),
+                    epoch: 0,
+                    since: self.ports.clock().now(),
+                };
+                let claimed = claimed(hold, live);
+                self.owe(claimed.debt(None), "the store forgot the claim");
+                None
+            }
+            Claim::Taken | Claim::TooYoung { .. } => {
                 self.tell(Event::Duplicate { plan: &plan });
-                Ok(None)
+                None
             }
         }
+    }
+
+    /// A plan that the brain computed before the store began to remember may have been claimed before.
+    fn is_in_doubt(&self, plan: &Plan, hold: &Hold) -> bool {
+        let generation = &hold.generation;
+        let known_from = generation.began_at.saturating_add(BRAINS_CLOCK.as_secs());
+        let computed_at = plan.proposal.computed_at();
+        let is_new = generation.began_at == 0 || computed_at.is_some_and(|at| at > known_from);
+        self.settings.mode == Mode::Testnet
+            && (!is_new || generation.clean_at > self.ports.clock().now())
     }
 
     /// Takes a claimed plan to its end and publishes what came of it.
     ///
     /// Cancellation: do not drop this future. From the claim on a plan owes the world a result.
-    pub(crate) fn carry_out(&self, claimed: Box<ClaimedPlan>) -> impl Future<Output = ApplyResult> {
+    pub(crate) fn carry_out(&self, claimed: Box<ClaimedPlan>) -> impl Future<Output = Ended> {
         // Thousands wait at once: what comes before the wait and after it has memory of its own, for as
         // long as it lasts.
-        let result = Box::pin(async move {
+        let life = Box::pin(async move {
             let news = News::of(&claimed.plan, self.ports.permits().permits());
             news.add(Happened::Published);
-            let result = pin!(self.come_to_result(&claimed, &news));
-            news.told_beside(self, result).await
+            let result = {
+                let result = pin!(self.come_to_result(&claimed, &news));
+                news.told_beside(self, result).await
+            };
+            drop(news);
+            (claimed, result)
         });
-        async { Box::pin(self.conclude(result.await)).await }
+        async {
+            let (claimed, result) = life.await;
+            Box::pin(self.conclude(&claimed, result)).await
+        }
     }
 
     async fn come_to_result(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
+        self.note_claim(claimed).await;
         if let Some(result) = self.known_result(claimed, news).await {
             return result;
         }
@@ -235,10 +361,28 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
+    /// So that the next process of this machine knows of it, whatever the store forgets.
+    async fn note_claim(&self, claimed: &ClaimedPlan) {
+        let note = ClaimNote {
+            plan: claimed.plan.id.clone(),
+            symbol: claimed.plan.symbol().clone(),
+            step: claimed.step.name().to_owned(),
+            order: claimed.order(),
+            attempt: claimed.attempt().clone(),
+            at: self.timestamp(),
+            rehearsed: self.settings.mode == Mode::DryRun,
+        };
+        if let Err(error) = self.ports.journal().record_claim(&note).await {
+            self.port_failed(claimed.plan.symbol(), "note a claim", &error);
+        }
+    }
+
     /// A store that lost its claims hands a plan out twice; the journal does not.
     async fn known_result(&self, claimed: &ClaimedPlan, news: &News<'_>) -> Option<ApplyResult> {
         let known = self.ports.journal().look_up(&claimed.plan.id).await;
-        let known = known.transpose()?;
+        let known = known
+            .map(|known| known.filter(|entry| !entry.is_only_claimed()))
+            .transpose()?;
         news.tell(self);
         Some(match known {
             Ok(known) => Box::pin(self.known_before(claimed, known)).await,
@@ -264,29 +408,84 @@ impl<P: Ports> ApplyLayer<P> {
         Duration::from_secs(known_for).saturating_add(earlier) >= self.settings.dedupe_ttl
     }
 
-    /// Writes a result down and publishes it; what it answers is what was published.
-    pub(crate) async fn conclude(&self, result: ApplyResult) -> ApplyResult {
+    /// Writes a result down and tells it, where this attempt may; else it is owed.
+    async fn conclude(&self, claimed: &ClaimedPlan, result: ApplyResult) -> Ended {
         let result = ApplyResult {
             is_final: true,
             ..result
         };
-        let result = match self.ports.journal().record_result(&result).await {
-            Ok(standing) => standing,
+        if !result.executed && claimed.in_doubt && !claimed.asked.load(Ordering::Relaxed) {
+            // An earlier claim may have come to an order that the venue was not asked about yet.
+            self.owe(
+                claimed.debt(Some(result)),
+                "the venue has not said that nothing was executed",
+            );
+            return Ended::Owed;
+        }
+        let teller = claimed.hold.teller();
+        let result = self.write_down(&result, Some(&teller)).await;
+        fault::point("after_outcome");
+        let why = match self.tell_end(&result, &teller).await {
+            Told::Published | Told::Corrected => {
+                self.note_published(&result).await;
+                return Ended::Told(result);
+            }
+            Told::Before | Told::Contradicted => {
+                let plan = &claimed.plan;
+                self.note_told_by_another(&plan.id, plan.symbol()).await;
+                return Ended::ToldByAnother;
+            }
+            Told::NotHeld => "the plan is not this attempt's any more",
+            Told::Forgot => "the store may have forgotten something",
+            Told::Refused { .. } => {
+                let debt = Debt {
+                    teller: Some(teller),
+                    ..claimed.debt(Some(result))
+                };
+                self.owe(debt, "the store does not take it");
+                return Ended::Owed;
+            }
+        };
+        self.owe(claimed.debt(Some(result)), why);
+        Ended::Owed
+    }
+
+    fn owe(&self, debt: Debt, why: &'static str) {
+        self.tell(Event::Owed {
+            plan: &debt.plan,
+            symbol: &debt.symbol,
+            why,
+        });
+        self.debts.owe(debt);
+    }
+
+    /// Writes a result down; what it answers is the result that stands.
+    pub(crate) async fn write_down(
+        &self,
+        result: &ApplyResult,
+        teller: Option<&Teller>,
+    ) -> ApplyResult {
+        const DOING: &str = "write the result down";
+        let result = ApplyResult {
+            is_final: true,
+            ..result.clone()
+        };
+        match self.ports.journal().record_result(&result, teller).await {
+            Ok(standing) => {
+                self.complaints.end(&result.symbol, DOING);
+                standing
+            }
             Err(error) => {
                 // The world learns what happened all the same. Should this process die now, the
                 // intent is still there and the venue is asked again, with the same answer.
-                self.port_failed(&result.symbol, "write the result down", &error);
+                self.port_failed(&result.symbol, DOING, &error);
                 result
             }
-        };
-        fault::point("after_outcome");
-        self.publish_final(&result).await;
-        result
+        }
     }
 
-    /// Publishes a result that is written down, and notes that.
-    pub(crate) async fn publish_final(&self, result: &ApplyResult) {
-        self.publish(result).await;
+    /// Notes that a result is on the stream.
+    pub(crate) async fn note_published(&self, result: &ApplyResult) {
         fault::point("after_publish");
         let noted = self
             .ports
@@ -298,6 +497,16 @@ impl<P: Ports> ApplyLayer<P> {
         fault::point("after_published_mark");
     }
 
+    /// Notes that another instance has told a plan's end.
+    pub(crate) async fn note_told_by_another(&self, plan: &PlanId, symbol: &Symbol) {
+        self.tell(Event::ToldByAnother { plan, symbol });
+        let journal = self.ports.journal();
+        let noted = journal.record_told_by_another(plan, self.timestamp());
+        if let Err(error) = noted.await {
+            self.port_failed(symbol, "note a published result", &error);
+        }
+    }
+
     /// A plan that this machine dealt with before its claim was lost: no second order.
     async fn known_before(&self, claimed: &ClaimedPlan, known: Entry) -> ApplyResult {
         self.tell(Event::KnownBefore {
@@ -307,11 +516,12 @@ impl<P: Ports> ApplyLayer<P> {
         match (known.result, known.intent) {
             (Some(result), _) => result,
             (None, Some(intent)) => self.settle_intent(&intent, true).await,
-            // Nothing writes such an entry; nothing can be concluded from it either.
-            (None, None) => {
-                let why = PortError("the plan's entry says nothing".into());
-                self.journal_failed(&claimed.plan, &why)
-            }
+            // Another instance has told its end, which the store has forgotten since.
+            (None, None) => self.failed(
+                Case::of(&claimed.plan),
+                "claim_lost",
+                "another instance has ended this plan before; it is not executed again".into(),
+            ),
         }
     }
 
@@ -327,45 +537,103 @@ impl<P: Ports> ApplyLayer<P> {
 
     /// Asks what became of something that was about to be placed, and makes a result of it.
     pub(crate) async fn settle_intent(&self, intent: &Intent, profit: bool) -> ApplyResult {
+        self.settle_trace(Case::of_intent(intent), intent.order, &intent.trace, profit)
+            .await
+    }
+
+    /// What may be at the venue by the word of this trace, as a result.
+    pub(crate) async fn settle_trace(
+        &self,
+        case: Case<'_>,
+        order: OrderKind,
+        trace: &OrderTrace,
+        profit: bool,
+    ) -> ApplyResult {
         let venue = self.ports.exchange();
-        let case = Case::of_intent(intent);
-        match intent.order {
+        match order {
             OrderKind::Close => {
-                let asked = venue.settle(&intent.symbol, &intent.plan, &intent.trace);
+                let asked = venue.settle(case.symbol, case.plan, trace);
                 self.settled(case, asked.await, profit).await
             }
             OrderKind::Stop => {
-                let asked = venue.settle_stop(&intent.symbol, &intent.plan, &intent.trace);
+                let asked = venue.settle_stop(case.symbol, case.plan, trace);
                 self.stop_replaced(case, asked.await)
             }
         }
     }
 
+    /// Says that a port failed; what fails again and again is said less and less often.
     pub(crate) fn port_failed(&self, symbol: &Symbol, doing: &'static str, error: &PortError) {
-        self.tell(Event::PortFailed {
-            symbol,
-            doing,
-            error: &error.0,
-        });
-    }
-
-    /// Publishes until it is done: a result that nobody can read is no result.
-    pub(crate) async fn publish(&self, result: &ApplyResult) {
-        while let Err(error) = self.ports.results().publish(result).await {
+        let now = self.ports.clock().now();
+        if self.complaints.is_due(symbol, doing, now) {
             self.tell(Event::PortFailed {
-                symbol: &result.symbol,
-                doing: "publish the result",
+                symbol,
+                doing,
                 error: &error.0,
             });
-            let clock = self.ports.clock();
-            clock.sleep_until(clock.now() + PUBLISH_PAUSE).await;
         }
-        self.tell(Event::ResultPublished { result });
+    }
+
+    /// Publishes the result of a plan that nobody claimed until it is done: a result that nobody can read is
+    /// no result.
+    pub(crate) async fn publish(&self, result: &ApplyResult) {
+        let published =
+            self.until_answered(&result.symbol, || self.ports.results().publish(result));
+        match published.await {
+            Told::Published => self.tell(Event::ResultPublished { result }),
+            Told::Refused { why } => {
+                self.port_failed(&result.symbol, PUBLISH, &PortError(why));
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells how a plan ended, until there is an answer.
+    pub(crate) async fn tell_end(&self, result: &ApplyResult, teller: &Teller) -> Told {
+        let told = self.until_answered(&result.symbol, || {
+            self.ports.results().conclude(result, teller)
+        });
+        let told = told.await;
+        match &told {
+            Told::Published => self.tell(Event::ResultPublished { result }),
+            Told::Corrected => {
+                self.tell(Event::Corrected { result });
+                self.tell(Event::ResultPublished { result });
+            }
+            Told::Contradicted => self.tell(Event::Contradicted { result }),
+            Told::Refused { why } => {
+                self.port_failed(&result.symbol, PUBLISH, &PortError(why.clone()));
+            }
+            Told::Before | Told::NotHeld | Told::Forgot => {}
+        }
+        told
+    }
+
+    async fn until_answered<F>(&self, symbol: &Symbol, publish: impl Fn() -> F) -> Told
+    where
+        F: Future<Output = Result<Told, PortError>>,
+    {
+        let mut pause = PUBLISH_PAUSE;
+        loop {
+            match publish().await {
+                Ok(told) => {
+                    if !matches!(told, Told::Refused { .. }) {
+                        self.complaints.end(symbol, PUBLISH);
+                    }
+                    return told;
+                }
+                Err(error) => self.port_failed(symbol, PUBLISH, &error),
+            }
+            let clock = self.ports.clock();
+            clock.sleep_until(clock.now() + pause).await;
+            pause = (pause * 2).min(LONGEST_PUBLISH_PAUSE);
+        }
     }
 
     async fn rehearse(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
-        let grant = match self.wait_for_permits(claimed, news).await {
+        let ready = AtomicBool::new(true);
+        let grant = match self.wait_for_permits(claimed, news, &ready).await {
             Ok(grant) => grant,
             Err(block) => return self.blocked(plan, &block),
         };
@@ -381,8 +649,41 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     async fn trade(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
+        if claimed.in_doubt
+            && let Some(result) = Box::pin(self.done_before(claimed, news)).await
+        {
+            return result;
+        }
         let awaited = self.await_all(claimed, news).await;
         Box::pin(self.act_on(claimed, awaited, news)).await
+    }
+
+    /// What the venue says of a plan that may have been claimed before; `None` where nothing stands in the
+    /// way of executing it.
+    async fn done_before(&self, claimed: &ClaimedPlan, news: &News<'_>) -> Option<ApplyResult> {
+        let ClaimedPlan { plan, hold, .. } = claimed;
+        news.tell(self);
+        if hold.generation.clean_at > self.ports.clock().now() {
+            // What it says now does not count yet, and later it is too late for an order.
+            return Some(self.claim_lost(plan));
+        }
+        let venue = self.ports.exchange();
+        let order = claimed.order();
+        match venue.look_for(plan.symbol(), &plan.id, order).await {
+            Ok(Some(trace)) => {
+                self.tell(Event::KnownBefore {
+                    plan,
+                    to: KnownTo::Venue,
+                });
+                claimed.asked.store(true, Ordering::Relaxed);
+                Some(self.settle_trace(Case::of(plan), order, &trace, true).await)
+            }
+            Ok(None) => {
+                claimed.asked.store(true, Ordering::Relaxed);
+                None
+            }
+            Err(error) => Some(self.venue_failed(plan, &error)),
+        }
     }
 
     /// The permits, and all else an order needs.
@@ -391,17 +692,25 @@ impl<P: Ports> ApplyLayer<P> {
         claimed: &ClaimedPlan,
         news: &News<'_>,
     ) -> Result<(Grant, Box<Ready<P>>), Unready> {
-        let latest = self.latest_answer();
+        let latest = self.latest_answer(claimed);
+        if self.ports.clock().now() > latest {
+            return Err(NoOrder::TooLate.into());
+        }
         let sign_by = latest.checked_add(SIGNING_SLACK).unwrap_or(latest);
         // Everything slow happens while the permits are awaited. Where it turns out first that
         // there is nothing to do, the wait is dropped: permits it may just be taking buy nothing.
-        let permits = pin!(self.wait_for_permits(claimed, news));
+        let ready = AtomicBool::new(false);
+        let permits = pin!(self.wait_for_permits(claimed, news, &ready));
         let desk = Box::pin(async {
             // Ten thousand may begin at once: whoever has to queue has no need of memory yet.
             let _turn = self.desks.enter().await;
             Box::pin(self.make_ready(claimed, sign_by)).await
         });
         let (grant, ready) = match select(permits, desk).await {
+            // The wait for the permits is over, and what it waited for is not there.
+            Either::Left((Err(block), _)) if matches!(block.reason(), BlockReason::Late) => {
+                return Err(NoOrder::TooLate.into());
+            }
             Either::Left((grant, desk)) => {
                 let grant = grant?;
                 (
@@ -409,9 +718,10 @@ impl<P: Ports> ApplyLayer<P> {
                     Box::pin(self.await_desk(&claimed.plan, desk, latest)).await?,
                 )
             }
-            Either::Right((ready, permits)) => {
-                let ready = ready?;
-                (permits.await?, ready)
+            Either::Right((at_hand, permits)) => {
+                let at_hand = at_hand?;
+                ready.store(true, Ordering::Relaxed);
+                (permits.await?, at_hand)
             }
         };
         fault::point("after_take");
@@ -473,12 +783,7 @@ impl<P: Ports> ApplyLayer<P> {
         claimed: &ClaimedPlan,
         sign_by: Instant,
     ) -> Result<Box<Ready<P>>, Unready> {
-        let ClaimedPlan {
-            plan,
-            step,
-            attempt,
-            ..
-        } = claimed;
+        let ClaimedPlan { plan, step, .. } = claimed;
         let venue = self.ports.exchange();
         let prepared = venue.prepare(plan.symbol(), &plan.id, sign_by).await?;
         fault::point("after_prepare");
@@ -497,11 +802,8 @@ impl<P: Ports> ApplyLayer<P> {
             plan: plan.id.clone(),
             symbol: plan.symbol().clone(),
             step: step.name().to_owned(),
-            order: match step {
-                Step::Close { .. } => OrderKind::Close,
-                Step::MoveStop { .. } => OrderKind::Stop,
-            },
-            attempt: attempt.clone(),
+            order: claimed.order(),
+            attempt: claimed.attempt().clone(),
             trace: venue.trace(&position.desk).ok_or(NoOrder::NoPosition)?,
             at: self.timestamp(),
         };
@@ -550,19 +852,20 @@ impl<P: Ports> ApplyLayer<P> {
             Unready::Journal(error) => self.journal_failed(plan, &error),
             Unready::Known(known) => self.known_before(claimed, *known).await,
             Unready::Ordered(trace) => self.ordered_before(plan, &trace).await,
-            Unready::ClaimLost => self.failed(
-                Case::of(plan),
-                "claim_lost",
-                "the store forgot the claim, or another instance took the plan over".into(),
-            ),
+            Unready::ClaimLost => self.claim_lost(plan),
         }
     }
 
-    /// When a wait that begins now has its answer at the latest: nothing it needs may come later.
-    fn latest_answer(&self) -> Instant {
-        let (now, wait) = (self.ports.clock().now(), self.settings.wait);
+    fn claim_lost(&self, plan: &Plan) -> ApplyResult {
+        let details = "the store forgot the claim, or another instance took the plan over";
+        self.failed(Case::of(plan), "claim_lost", details.into())
+    }
+
+    /// When the wait for a plan's permits has its answer at the latest: nothing it needs may come later.
+    fn latest_answer(&self, claimed: &ClaimedPlan) -> Instant {
+        let (since, wait) = (claimed.hold.since, self.settings.wait);
         let longest = wait.wait.saturating_add(wait.grace);
-        now.checked_add(longest).unwrap_or(now)
+        since.checked_add(longest).unwrap_or(since)
     }
 
     /// What halts trading at this moment, if anything does. A switch that cannot be read does.
@@ -578,23 +881,31 @@ impl<P: Ports> ApplyLayer<P> {
         &self,
         claimed: &ClaimedPlan,
         news: &News<'_>,
+        ready: &AtomicBool,
     ) -> Result<Grant, Block> {
         let plan = &claimed.plan;
         fault::point("before_take");
+        // It counts from the publication of the plan, whenever that was heard of.
+        let now = self.ports.clock().now();
+        let before = now.saturating_duration_since(claimed.hold.since);
         news.add(Happened::WaitStarted(self.settings.wait.wait));
         let ask = Ask {
             subject: Subject::new(plan.id.clone(), plan.symbol())
-                .of_content(plan.digest(&claimed.attempt)),
-            attempt: claimed.attempt.clone(),
-            policy: self.settings.wait,
+                .of_content(plan.digest(claimed.attempt())),
+            attempt: claimed.attempt().clone(),
+            policy: WaitPolicy {
+                wait: self.settings.wait.wait.saturating_sub(before),
+                ..self.settings.wait
+            },
         };
-        let answer = wait_and_take(self.ports.permits(), self.ports.clock(), ask, |event| {
+        let store = WhenReady::new(self.ports.permits(), ready);
+        let answer = wait_and_take(&store, self.ports.clock(), ask, |event| {
             news.add(Happened::Seen(event));
         })
         .await;
         match &answer {
             Ok(grant) => news.add(Happened::Granted {
-                waited: grant.waited(),
+                waited: before + grant.waited(),
                 most: grant.limit(),
             }),
             Err(block) => {
@@ -920,8 +1231,16 @@ const CLAIM_SLACK: Duration = Duration::from_secs(10);
 /// Between two tries to note an intent.
 const NOTE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two tries to publish a result.
+/// Between two tries to publish a result: at first, and at most.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PUBLISH_PAUSE: Duration = Duration::from_secs(2);
+
+/// What was to be done then.
+const PUBLISH: &str = "publish the result";
+
+/// How far the brain's clock may be ahead of the store's. A plan that was computed later than that after the
+/// store began to remember cannot have been claimed before.
+const BRAINS_CLOCK: Duration = Duration::from_secs(60);
 
 /// A name too long to carry its number is told by its digest: cut short, two attempts could be one.
 fn digest_of(name: &str) -> AttemptId {

@@ -5,6 +5,7 @@ use crate::{
         Exchange, ExchangeError, Fill, NotSent, OrderTrace, Position, Prepared, Profit,
         QuantityRules, Settlement, Side, StopPlaced, StopReplacement, Submission,
     },
+    journal::OrderKind,
     last_look::{HeldBack, LastLook, Look},
     plan_id::client_order_id,
     sizing::{ApprovedClose, ApprovedStop, Armed},
@@ -184,6 +185,31 @@ impl Exchange for MemoryVenue {
                 why: "no order of this id ever arrived".into(),
             },
         }
+    }
+
+    async fn look_for(
+        &self,
+        symbol: &Symbol,
+        plan: &PlanId,
+        order: OrderKind,
+    ) -> Result<Option<OrderTrace>, ExchangeError> {
+        let (inner, id) = (self.lock(), client_order_id(plan));
+        let placed = match order {
+            OrderKind::Close => inner.order(&id).map(|fill| fill.side),
+            OrderKind::Stop => {
+                let stop = inner.stops.get(symbol).filter(|(known, _)| *known == id);
+                stop.map(|(_, placed)| placed.side)
+            }
+        };
+        Ok(placed.map(|side| OrderTrace {
+            side,
+            position_side: "BOTH".into(),
+            position_before: None,
+            at_most: None,
+            signed_from: 0,
+            signed_until: 0,
+            receive_window: Duration::ZERO,
+        }))
     }
 
     async fn fetch_profit(&self, _: &Symbol, _: &Fill) -> Result<Option<Profit>, ExchangeError> {

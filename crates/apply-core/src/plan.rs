@@ -93,13 +93,16 @@ pub enum Step {
 }
 
 impl Step {
+    /// The name of a step that moves a stop.
+    pub const MOVE_STOP: &str = "UPDATE_SL";
+
     /// The wire's name: `CLOSE_PARTIAL_75`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Close { percent: 100 } => "CLOSE_FULL",
             Self::Close { percent: 75 } => "CLOSE_PARTIAL_75",
             Self::Close { .. } => "CLOSE_PARTIAL_50",
-            Self::MoveStop { .. } => "UPDATE_SL",
+            Self::MoveStop { .. } => Self::MOVE_STOP,
         }
     }
 }

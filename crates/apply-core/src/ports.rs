@@ -7,8 +7,10 @@ use crate::{
     proposal::{ProposalError, RawProposal},
     result::ApplyResult,
     symbol::Symbol,
+    text,
 };
 use permit_gate::{AttemptId, PermitStore, PlanId, Timer};
+use serde::{Deserialize, Serialize};
 use std::{
     future::Future,
     time::{Duration, Instant},
@@ -111,13 +113,119 @@ pub enum Settled {
     ReadAgain,
 }
 
+/// What the store remembers, from one moment at which it may have forgotten something to the next: it was
+/// flushed, came back from an older snapshot, or another server took its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// Its name, which no other has.
+    pub id: GenerationId,
+    /// When it began, on the store's clock, in whole seconds since 1970.
+    pub began_at: u64,
+    /// From when on it is clean: everything that was allowed before it has come to its end by then, so
+    /// that what the venue does not know is not there.
+    pub clean_at: Instant,
+}
+
+impl Generation {
+    /// Of a store of which nothing is known.
+    pub(crate) fn unknown(now: Instant) -> Self {
+        Self {
+            id: GenerationId::new(),
+            began_at: u64::MAX,
+            clean_at: now,
+        }
+    }
+}
+
+/// The name of a [`Generation`].
+pub type GenerationId = String;
+
+/// A plan in the hands of one attempt. Whoever has it may have lost it since: what the store says counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// What the store remembered then.
+    pub generation: Generation,
+    /// The server that said so.
+    pub server: ServerId,
+    /// A number that changes whenever this process learns that the store may have forgotten something, or
+    /// that another server answers.
+    pub epoch: u64,
+    /// Since when: never later than the plan was put out for review.
+    pub since: Instant,
+}
+
+impl Hold {
+    /// In whose name, and as of when, a result of the plan is told.
+    pub fn teller(&self) -> Teller {
+        Teller {
+            attempt: self.attempt.clone(),
+            generation: self.generation.id.clone(),
+        }
+    }
+}
+
+/// In whose name a final result is told, and what the store remembered when it was found out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Teller {
+    /// The attempt.
+    #[serde(with = "text")]
+    pub attempt: AttemptId,
+    /// The generation in which the question to the venue was asked that it rests on.
+    pub generation: GenerationId,
+}
+
 /// Whose a plan is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// Ours: execute it. The same attempt asking again gets this answer again.
-    Won,
-    /// Somebody claimed it before.
+    Won(Hold),
+    /// Somebody claimed it before, works on it, or has told its end.
     Taken,
+    /// This attempt claimed it, and the store has forgotten that since: it executes nothing and still
+    /// owes the plan a result.
+    Lost,
+    /// The store may have forgotten something a moment ago. Nothing was claimed and nothing published: ask
+    /// again, for this attempt or another one, once it is clean.
+    TooYoung {
+        /// When that is.
+        clean_at: Instant,
+    },
+}
+
+impl Claim {
+    /// Whether it is ours.
+    pub fn is_won(&self) -> bool {
+        matches!(self, Self::Won(_))
+    }
+}
+
+/// What a plan is that somebody wants to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reclaim {
+    /// Nobody held it: now it is this attempt's to end.
+    Held(Hold),
+    /// Somebody holds it.
+    Open(OpenPlan),
+    /// Its final result was told.
+    Told {
+        /// Whether it says that something was executed.
+        executed: bool,
+    },
+}
+
+/// How far whoever holds a plan had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It may have ordered: that it had noted no intent may have been forgotten.
+    Claimed,
+    /// It had noted what it was about to do.
+    Noted,
+    /// It only rehearsed: no order can have left.
+    Rehearsed,
+    /// It wanted to end the plan, and places nothing.
+    Closing,
 }
 
 /// A claimed plan that has no final result yet, as whoever finishes it finds it.
@@ -129,8 +237,16 @@ pub struct OpenPlan {
     pub symbol: Symbol,
     /// The step's name.
     pub step: String,
-    /// What it was about to do. Where there is none, nothing can have left: an order leaves only
-    /// after its intent was noted here.
+    /// The attempt that holds it.
+    pub attempt: AttemptId,
+    /// Whether that is an attempt of this process.
+    pub ours: bool,
+    /// Whether it is one of this machine: of this process or an earlier one.
+    pub of_this_machine: bool,
+    /// How far it had come.
+    pub stage: Stage,
+    /// What it was about to do. Where there is none something can have left all the same: a store that
+    /// forgets its last writes forgets this one.
     pub intent: Option<Intent>,
     /// How the store tells that nobody changed it since.
     pub token: String,
@@ -194,8 +310,12 @@ impl Mastership {
 /// The stream of plans, and the claims on them.
 pub trait PlanLog: Send + Sync {
     /// In one atomic step: claims an EXECUTE plan for `attempt` and puts it on the stream, or
-    /// learns that it was claimed before. Idempotent per attempt: asking again after a lost answer
-    /// neither loses the claim nor publishes twice. The claim lasts for `ttl`.
+    /// learns why not. It is refused while anybody holds the plan, where its final result was told, and
+    /// while the store is not clean ([`Generation`]). Idempotent per attempt: asking again after a lost
+    /// answer neither loses the claim nor publishes twice. The claim lasts for `ttl`.
+    ///
+    /// After an error the claim may have happened, or may still happen for a moment: only
+    /// [`PlanLog::find_claim`] tells.
     fn claim(
         &self,
         plan: &Plan,
@@ -203,6 +323,16 @@ pub trait PlanLog: Send + Sync {
         ttl: Duration,
         timestamp: u64,
     ) -> impl Future<Output = Result<Claim, PortError>> + Send;
+
+    /// What became of a claim of this attempt that was asked for and not answered: [`Claim::Won`],
+    /// [`Claim::Taken`] or [`Claim::Lost`] where it was carried out, `None` where it was not and will not be
+    /// any more. An error where that is not known yet: ask again. `ttl` is the one it was asked for with.
+    fn find_claim(
+        &self,
+        plan: &PlanId,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Option<Claim>, PortError>> + Send;
 
     /// Puts a plan that will not execute on the stream, once: `false` where the same decision on
     /// the same plan was published already, or the plan is claimed: whoever claimed it tells what
@@ -217,17 +347,35 @@ pub trait PlanLog: Send + Sync {
     /// attempt's any more, and then no order may follow. Asking again after a lost answer is safe.
     fn note_intent(&self, intent: &Intent) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// Claimed plans without a final result that nobody works on: those of an instance that is
-    /// gone, and this one's own from before it started.
+    /// Claimed plans without a final result that nobody else works on: those of an instance that is
+    /// gone, this machine's from before this process started, and this process's own: which of these
+    /// it still works on it knows itself.
     fn fetch_abandoned(&self) -> impl Future<Output = Result<Vec<OpenPlan>, PortError>> + Send;
 
-    /// Takes an abandoned plan over, so that `attempt` and nobody else finishes it: `false` where
+    /// Takes an abandoned plan over, so that `attempt` and nobody else finishes it: `None` where
     /// it changed since it was fetched. Asking again after a lost answer is safe.
     fn adopt(
         &self,
         open: &OpenPlan,
         attempt: &AttemptId,
-    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+    ) -> impl Future<Output = Result<Option<Hold>, PortError>> + Send;
+
+    /// Takes a plan that nobody holds into the hands of `attempt`, to be ended and not to be executed,
+    /// whatever its claim says, unless its end was told. Asking again after a lost answer is safe.
+    fn reclaim(
+        &self,
+        plan: &PlanId,
+        symbol: &Symbol,
+        step: &str,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Reclaim, PortError>> + Send;
+
+    /// Whether nothing has been heard since that takes the plan out of these hands: that the store may
+    /// have forgotten something, or that another server answers. Answers at once, without asking anybody.
+    fn is_current(&self, _: &Hold) -> bool {
+        true
+    }
 
     /// Looks once more whether this attempt may place its order: the plan is still its own, with its
     /// intent noted, and the kill switch is off. Reads only, in one round trip; asks for no permits and
@@ -253,11 +401,46 @@ pub trait PlanLog: Send + Sync {
     }
 }
 
+/// What came of telling a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// It is on the stream, now or since an answer was lost.
+    Published,
+    /// The same, and it takes the place of a final one that said that nothing was executed.
+    Corrected,
+    /// Another attempt has told its end; nothing was written.
+    Before,
+    /// The same, and it says that the plan was executed, though it was this attempt's all the time and the
+    /// venue said that nothing was.
+    Contradicted,
+    /// The plan is not the attempt's to end; nothing was written. It still owes a result until one is told.
+    NotHeld,
+    /// The store may have forgotten something since the result was found out; nothing was written, and
+    /// the venue has to be asked again.
+    Forgot,
+    /// The store will not take it, now or later, before an operator mends something; nothing was written.
+    Refused {
+        /// What, in a sentence.
+        why: String,
+    },
+}
+
 /// The stream of results.
 pub trait ResultLog: Send + Sync {
-    /// Publishes a result. A final one ends its claimed plan: publishing it again, after a lost
-    /// answer for instance, changes nothing, and no other result of the plan follows it.
-    fn publish(&self, result: &ApplyResult) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Publishes a result of a plan that nobody claimed, once a reason, and never after a final one:
+    /// [`Told::Published`], [`Told::Before`] or [`Told::Refused`].
+    fn publish(&self, result: &ApplyResult)
+    -> impl Future<Output = Result<Told, PortError>> + Send;
+
+    /// Ends a claimed plan with its final result. That something was executed anybody may tell who knows
+    /// it; that nothing was, only the attempt that holds the plan, and only while the store remembers what
+    /// it did when that was found out. Nothing is done twice: asking again after a lost answer is
+    /// safe.
+    fn conclude(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> impl Future<Output = Result<Told, PortError>> + Send;
 }
 
 /// Time: the gate's timer, and the wall clock for what others read.

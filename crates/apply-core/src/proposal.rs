@@ -275,6 +275,14 @@ impl Proposal {
     }
 }
 
+impl Proposal {
+    /// When the brain computed it, in whole seconds since 1970; `None` where it does not say so in ISO 8601.
+    /// A time without an offset is in UTC, as its name says.
+    pub fn computed_at(&self) -> Option<u64> {
+        moment(&self.computed_at_utc)
+    }
+}
+
 struct Fields<'a> {
     symbol: &'a Symbol,
     raw: &'a RawProposal,

@@ -1,21 +1,25 @@
-//! How plans end whose process did not live to see it. By asking and telling; nothing here can
-//! place an order, because nothing here holds a grant.
+//! How plans end whose process did not live to see it: what is looked for, where, and when. The ending itself
+//! is [`crate::debt`]'s; nothing in either can place an order, because nothing here holds a grant.
 //!
 //! ```text
-//!  journal:  result, not published ─────────────────────────▶ published again
-//!            intent, no result ──ask the venue──▶ written down ─▶ published
-//!  store:    claimed, no intent noted ─▶ interrupted_before_order
-//!            claimed, intent noted ────ask the venue──▶ written down ─▶ published
+//!  journal:  result, not told ────────────────────────────▶ told, in the name it was found out in
+//!            intent, no result ─▶ taken in hand ─▶ asked ─▶ told
+//!            claim alone ───────▶ taken in hand ─▶ asked ─▶ told
+//!  store:    claimed, by an instance that is gone ─▶ taken over ─▶ asked ─▶ told
 //! ```
 
 use crate::{
-    event::{Abandoned, Event},
-    journal::{Entry, Journal},
-    life::{ApplyLayer, Case, Mode},
-    ports::{OpenPlan, PlanLog, PortError, Ports},
+    debt::{Debt, Paid, is_left_over, settle},
+    event::Abandoned,
+    journal::{Entry, Journal, OrderKind},
+    life::{ApplyLayer, Mode},
+    ports::{OpenPlan, PlanLog, PortError, Ports, Stage},
     result::ApplyResult,
+    times::ADOPTION_WAIT,
 };
 use futures_util::stream::{self, StreamExt};
+
+pub use crate::debt::keep_settling;
 
 /// What a recovery came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,8 +32,12 @@ pub struct RecoveryReport {
     pub interrupted: usize,
     /// Of the settled ones: how many nobody could find out about.
     pub unresolved: usize,
-    /// Plans that came to an order and are left to an instance that may ask the venue.
+    /// Plans that may have come to an order and are left to an instance that may ask the venue.
     pub left: usize,
+    /// Plans whose end another instance has told.
+    pub told_by_another: usize,
+    /// Plans of this process that the store had forgotten or given away.
+    pub owed: usize,
 }
 
 impl RecoveryReport {
@@ -48,52 +56,89 @@ const AT_ONCE: usize = 1024;
 /// dearest question, and the venue's allowance a minute is needed for what became of the orders.
 const PROFIT_UP_TO: usize = 100;
 
-/// Finishes what the journal says is unfinished. To be run before anything is served: it takes every
-/// unfinished entry for one of a former process.
-///
-/// Takes as long as the venue may still come to know the orders or answer. Running it again repeats
-/// nothing. An error means that the journal could not be read: nothing may be served then.
-pub async fn recover<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport, PortError> {
+/// What the journal says is unfinished. Its plans count as owing a result from the moment it was read:
+/// of a symbol of which it is not known what became of an order, nothing new is claimed.
+#[derive(Debug)]
+#[must_use = "finish it: the plans owe their results"]
+pub struct Unfinished {
+    debts: Vec<(Debt, crate::debt::Owing)>,
+    left: usize,
+}
+
+impl Unfinished {
+    /// How many plans there are.
+    pub fn count(&self) -> usize {
+        self.debts.len()
+    }
+
+    /// Tells how each of them ended. Takes as long as the venue may still come to know the orders or
+    /// answer.
+    ///
+    /// Cancellation: nothing is lost; what is owed stands in the journal.
+    pub async fn finish<P: Ports>(self, layer: &ApplyLayer<P>) -> RecoveryReport {
+        let ends = stream::iter(self.debts)
+            .map(|(debt, owing)| settle(layer, debt, owing))
+            .buffer_unordered(AT_ONCE);
+        let report = started(self.left);
+        ends.fold(report, |report, end| async move { counted(report, end) })
+            .await
+    }
+}
+
+/// Reads what is unfinished in the journal. To be run before anything is served: it takes every
+/// unfinished entry for one of a former process. An error means that the journal could not be read:
+/// nothing may be served then.
+pub async fn begin<P: Ports>(layer: &ApplyLayer<P>) -> Result<Unfinished, PortError> {
     let unfinished = layer.ports().journal().fetch_unfinished().await?;
     let ordered = |entry: &Entry| entry.result.is_none() && entry.intent.is_some();
     let profit = few(&unfinished, ordered);
-    let (mine, left) = split(layer, unfinished, ordered);
-    let ends = stream::iter(mine)
-        .map(|entry| finish(layer, entry, profit))
-        .buffer_unordered(AT_ONCE);
-    Ok(ends
-        .fold(
-            started(left),
-            |report, end| async move { counted(report, end) },
-        )
-        .await)
+    let (mine, left) = split(layer, unfinished, may_have_been_ordered);
+    let debts = mine
+        .into_iter()
+        .filter_map(|entry| {
+            let debt = debt_of(layer, entry, profit)?;
+            let owing = layer.debts().begin(&debt)?;
+            Some((debt, owing))
+        })
+        .collect();
+    Ok(Unfinished { debts, left })
 }
 
-/// Finishes claimed plans that nobody works on any more: this instance's own from before it started
-/// and those of instances that are gone.
+/// Finishes what the journal says is unfinished: [`begin`], and then [`Unfinished::finish`]. Running it
+/// again repeats nothing.
+pub async fn recover<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport, PortError> {
+    Ok(begin(layer).await?.finish(layer).await)
+}
+
+/// Finishes claimed plans that nobody works on any more: this machine's own, of former processes and such
+/// as this one has ended and the store brought back, and those of instances that are gone.
 ///
-/// To be run after [`recover`] and then every few seconds. An error means that the store could not
-/// be asked; what was taken over until then is finished.
+/// To be run after [`begin`] and then every few seconds. An error means that the store could not
+/// be asked.
 pub async fn take_over<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport, PortError> {
-    let abandoned = layer.ports().plans().fetch_abandoned().await?;
+    let abandoned: Vec<OpenPlan> = layer
+        .ports()
+        .plans()
+        .fetch_abandoned()
+        .await?
+        .into_iter()
+        .filter(|open| !open.of_this_machine || is_left_over(layer, open))
+        .collect();
     let ordered = |open: &OpenPlan| open.intent.is_some();
     let profit = few(&abandoned, ordered);
-    let (mine, left) = split(layer, abandoned, ordered);
-    let mut ends = stream::iter(mine)
-        .map(|open| adopt(layer, open, profit))
+    let (mine, left) = split(layer, abandoned, |open| open.stage != Stage::Rehearsed);
+    let debts = mine.into_iter().filter_map(|open| {
+        let debt = debt_of_another(layer, open, profit);
+        let owing = layer.debts().begin(&debt)?;
+        Some((debt, owing))
+    });
+    let ends = stream::iter(debts)
+        .map(|(debt, owing)| settle(layer, debt, owing))
         .buffer_unordered(AT_ONCE);
-    let (mut report, mut failed) = (started(left), None);
-    while let Some(end) = ends.next().await {
-        match end {
-            Ok(Some(end)) => report = counted(report, Some(end)),
-            Ok(None) => {}
-            Err(error) => failed = Some(error),
-        }
-    }
-    match failed {
-        Some(error) if report.is_empty() => Err(error),
-        _ => Ok(report),
-    }
+    let report = started(left);
+    Ok(ends
+        .fold(report, |report, end| async move { counted(report, end) })
+        .await)
 }
 
 /// Whether there is room to ask for profits beside what became of the orders.
@@ -101,7 +146,7 @@ fn few<T>(all: &[T], ordered: impl Fn(&T) -> bool) -> bool {
     all.iter().filter(|one| ordered(one)).count() <= PROFIT_UP_TO
 }
 
-/// In a dry run nobody may ask the venue: what came to an order is left alone, not given up.
+/// In a dry run nobody may ask the venue: what may have come to an order is left alone, not given up.
 fn split<P: Ports, T>(
     layer: &ApplyLayer<P>,
     all: Vec<T>,
@@ -119,6 +164,85 @@ fn split<P: Ports, T>(
     (mine, left)
 }
 
+fn may_have_been_ordered(entry: &Entry) -> bool {
+    let rehearsed = entry.claim.as_ref().is_some_and(|claim| claim.rehearsed);
+    entry.result.is_none() && !rehearsed
+}
+
+/// Of an entry of a former process. One that says nothing is passed over.
+fn debt_of<P: Ports>(layer: &ApplyLayer<P>, entry: Entry, profit: bool) -> Option<Debt> {
+    let Entry {
+        plan,
+        claim,
+        intent,
+        result,
+        teller,
+        ..
+    } = entry;
+    let (symbol, step, order) = match (&intent, &claim, &result) {
+        (Some(intent), ..) => (intent.symbol.clone(), intent.step.clone(), intent.order),
+        (None, Some(claim), _) => (claim.symbol.clone(), claim.step.clone(), claim.order),
+        (None, None, Some(result)) => {
+            let step = result.steps.first().map(|step| step.step.clone());
+            let step = step.unwrap_or_default();
+            (
+                result.symbol.clone(),
+                step.clone(),
+                OrderKind::of_step(&step),
+            )
+        }
+        (None, None, None) => return None,
+    };
+    let from = match (&result, &intent) {
+        (Some(_), _) => Abandoned::Concluded,
+        (None, Some(_)) => Abandoned::Intending,
+        (None, None) => Abandoned::Claimed,
+    };
+    Some(Debt {
+        plan,
+        symbol,
+        step,
+        order,
+        from,
+        // An intent names its own window.
+        settled_at: match from {
+            Abandoned::Claimed => layer.started_at() + ADOPTION_WAIT,
+            _ => layer.started_at(),
+        },
+        intent,
+        result,
+        teller,
+        open: None,
+        rehearsed: claim.is_some_and(|claim| claim.rehearsed),
+        profit,
+    })
+}
+
+/// Of an entry in the store.
+fn debt_of_another<P: Ports>(layer: &ApplyLayer<P>, open: OpenPlan, profit: bool) -> Debt {
+    let order = match &open.intent {
+        Some(intent) => intent.order,
+        None => OrderKind::of_step(&open.step),
+    };
+    Debt {
+        plan: open.plan.clone(),
+        symbol: open.symbol.clone(),
+        step: open.step.clone(),
+        order,
+        from: match open.intent {
+            Some(_) => Abandoned::Intending,
+            None => Abandoned::Claimed,
+        },
+        intent: open.intent.clone(),
+        result: None,
+        teller: None,
+        settled_at: layer.started_at() + ADOPTION_WAIT,
+        rehearsed: open.stage == Stage::Rehearsed,
+        open: Some(open),
+        profit,
+    }
+}
+
 fn started(left: usize) -> RecoveryReport {
     RecoveryReport {
         left,
@@ -126,77 +250,28 @@ fn started(left: usize) -> RecoveryReport {
     }
 }
 
-type End = (Abandoned, ApplyResult);
-
-fn counted(mut report: RecoveryReport, end: Option<End>) -> RecoveryReport {
-    let Some((from, result)) = end else {
-        return report;
+fn counted(mut report: RecoveryReport, end: Paid) -> RecoveryReport {
+    let (from, result) = match end {
+        Paid::Told(from, result) => (from, result),
+        Paid::ByAnother => {
+            report.told_by_another += 1;
+            return report;
+        }
+        Paid::NotOurs => return report,
     };
     match from {
         Abandoned::Concluded => report.republished += 1,
         Abandoned::Claimed => report.interrupted += 1,
+        Abandoned::Owed => report.owed += 1,
         Abandoned::Intending => {
             report.settled += 1;
-            let unresolved = |error: &String| error.ends_with("_unresolved");
-            report.unresolved += usize::from(result.error.as_ref().is_some_and(unresolved));
+            report.unresolved += usize::from(is_unresolved(&result));
         }
     }
     report
 }
 
-/// From the journal. An entry with neither intent nor result says nothing and is passed over.
-async fn finish<P: Ports>(layer: &ApplyLayer<P>, entry: Entry, profit: bool) -> Option<End> {
-    let (from, result) = match (entry.result, entry.intent) {
-        (Some(result), _) => {
-            layer.publish_final(&result).await;
-            (Abandoned::Concluded, result)
-        }
-        (None, Some(intent)) => {
-            let result = layer.settle_intent(&intent, profit).await;
-            (Abandoned::Intending, layer.conclude(result).await)
-        }
-        (None, None) => return None,
-    };
-    layer.tell(Event::Recovered {
-        from,
-        result: &result,
-    });
-    Some((from, result))
-}
-
-/// From the store. `None` where somebody else was quicker.
-async fn adopt<P: Ports>(
-    layer: &ApplyLayer<P>,
-    open: OpenPlan,
-    profit: bool,
-) -> Result<Option<End>, PortError> {
-    let attempt = layer.new_attempt();
-    if !layer.ports().plans().adopt(&open, &attempt).await? {
-        return Ok(None);
-    }
-    let known = layer.ports().journal().look_up(&open.plan).await?;
-    let (from, result) = match (known.and_then(|entry| entry.result), &open.intent) {
-        (Some(result), _) => (Abandoned::Concluded, result),
-        (None, Some(intent)) => (
-            Abandoned::Intending,
-            layer.settle_intent(intent, profit).await,
-        ),
-        (None, None) => (Abandoned::Claimed, interrupted(layer, &open)),
-    };
-    let result = layer.conclude(result).await;
-    layer.tell(Event::Recovered {
-        from,
-        result: &result,
-    });
-    Ok(Some((from, result)))
-}
-
-fn interrupted<P: Ports>(layer: &ApplyLayer<P>, open: &OpenPlan) -> ApplyResult {
-    let case = Case {
-        plan: &open.plan,
-        symbol: &open.symbol,
-        step: &open.step,
-    };
-    let details = "its instance ended before an order could leave; nothing was placed";
-    layer.failed(case, "interrupted_before_order", details.into())
+fn is_unresolved(result: &ApplyResult) -> bool {
+    let error = result.error.as_deref();
+    error.is_some_and(|error| error.ends_with("_unresolved"))
 }

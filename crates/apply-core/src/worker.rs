@@ -3,17 +3,19 @@
 use crate::{
     event::Event,
     journal::Journal,
-    life::{ApplyLayer, ClaimedPlan},
-    plan::{Decision, Plan},
-    ports::{Halt, Observed, PlanLog, PortError, Ports, ProposalSource, Settled},
+    life::{ApplyLayer, ClaimedPlan, Ended},
+    live::LiveAttempt,
+    plan::{Decision, Plan, Step},
+    ports::{Claim, Halt, Observed, PlanLog, PortError, Ports, ProposalSource, Settled},
     proposal::{COMPUTED_AT, Proposal, UPDATED_AT},
     result::ApplyResult,
     room::Place,
     symbol::Symbol,
 };
 use futures_util::future::join;
-use permit_gate::{AttemptId, FoundBy, PlanId};
+use permit_gate::{FoundBy, PlanId, Timer};
 use sha2::{Digest, Sha256};
+use std::time::{Duration, Instant};
 
 /// Follows one symbol. Several run side by side; none waits for another.
 #[derive(Debug)]
@@ -27,8 +29,10 @@ pub struct SymbolWorker {
     refused: Option<PlanId>,
     /// A place that was waited for, for the next look.
     place: Option<Place>,
-    /// The claim that was asked for without an answer: the next try has to be the same attempt.
-    unanswered: Option<(PlanId, AttemptId)>,
+    /// The claim that was asked for without an answer: what became of it comes before anything new.
+    unanswered: Option<Unanswered>,
+    /// The plan that was put off last because the store may have forgotten something: told once.
+    put_off: Option<PlanId>,
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
     /// otherwise bury the results its neighbours wait for.
     last_skip: Option<String>,
@@ -44,8 +48,32 @@ pub enum Worked {
     /// A plan that would execute found no room. Wait with [`SymbolWorker::wait_for_room`], then look
     /// again: until then nothing comes of it.
     NoRoom,
+    /// A plan that would execute has to wait: the store may have forgotten something a moment ago. Look
+    /// again then; until then nothing comes of it.
+    TooYoung {
+        /// When the store is clean.
+        clean_at: Instant,
+    },
+    /// A plan that would execute has to wait: it is not known what became of an order of this symbol that
+    /// a former process was about to place. Look again soon.
+    InDoubt,
     /// A plan was carried out.
     CarriedOut(Box<ApplyResult>),
+    /// A plan came to its end here, and another attempt had told one before.
+    ToldByAnother,
+    /// A plan came to its end here and this attempt may not tell it: it is settled beside
+    /// ([`crate::recovery::keep_settling`]).
+    Owed,
+}
+
+/// A claim without an answer.
+#[derive(Debug)]
+struct Unanswered {
+    plan: Plan,
+    step: Step,
+    attempt: LiveAttempt,
+    place: Place,
+    fingerprint: Option<Fingerprint>,
 }
 
 impl SymbolWorker {
@@ -58,6 +86,7 @@ impl SymbolWorker {
             refused: None,
             place: None,
             unanswered: None,
+            put_off: None,
             last_skip: None,
         }
     }
@@ -105,9 +134,33 @@ impl SymbolWorker {
                 return Ok(Worked::Declined);
             }
             Err(Unclaimed::NoRoom) => return Ok(Worked::NoRoom),
+            Err(Unclaimed::TooYoung { clean_at }) => return Ok(Worked::TooYoung { clean_at }),
+            Err(Unclaimed::InDoubt) => return Ok(Worked::InDoubt),
             Err(Unclaimed::Failed(error)) => return Err(error),
         };
-        Ok(Worked::CarriedOut(Box::new(life.await)))
+        Ok(worked(life.await))
+    }
+
+    /// Whether a claim was asked for and not answered: look again at once, or [`SymbolWorker::finish`].
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered.is_some()
+    }
+
+    /// Finds out what became of a claim that was not answered, and carries out its plan where it was made. To
+    /// be called before a worker is given up; afterwards nothing is left behind. Takes as long as the store
+    /// does not answer.
+    pub async fn finish<P: Ports>(mut self, layer: &ApplyLayer<P>) {
+        while self.unanswered.is_some() {
+            match Box::pin(self.settle_claim(layer)).await {
+                Ok(Some((claimed, _place))) => drop(layer.carry_out(claimed).await),
+                Ok(None) => {}
+                Err(error) => {
+                    layer.port_failed(&self.symbol, SETTLE_CLAIM, &error);
+                    let clock = layer.ports().clock();
+                    clock.sleep_until(clock.now() + FIND_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Looks, and claims the plan of what is new.
@@ -116,6 +169,9 @@ impl SymbolWorker {
         layer: &ApplyLayer<P>,
         by: FoundBy,
     ) -> Result<(Box<ClaimedPlan>, Place), Unclaimed> {
+        if let Some(claimed) = self.settle_claim(layer).await? {
+            return Ok(claimed);
+        }
         // Given back by any look that does not come to a plan.
         let place = self.place.take();
         let read = self.read_whole(layer, by).await?;
@@ -135,7 +191,13 @@ impl SymbolWorker {
         });
         let claimed = match proposal {
             Ok(None) => Err(Unclaimed::Nothing),
-            Ok(Some(proposal)) => self.claim(layer, proposal, halt, place).await,
+            Ok(Some(proposal)) => {
+                let claimed = self.claim(layer, proposal, halt, place).await;
+                if let Some(unanswered) = &mut self.unanswered {
+                    unanswered.fingerprint = Some(fingerprint);
+                }
+                claimed
+            }
             Err(error) => {
                 layer.tell(Event::ProposalRefused { error: &error });
                 Err(Unclaimed::Declined(None))
@@ -143,7 +205,12 @@ impl SymbolWorker {
         };
         match claimed {
             // Not dealt with: the next look has to find it again.
-            Err(Unclaimed::NoRoom | Unclaimed::Failed(_)) => {}
+            Err(
+                Unclaimed::NoRoom
+                | Unclaimed::TooYoung { .. }
+                | Unclaimed::InDoubt
+                | Unclaimed::Failed(_),
+            ) => {}
             _ => self.seen = Some(fingerprint),
         }
         claimed
@@ -229,18 +296,59 @@ impl SymbolWorker {
             return Err(Unclaimed::NoRoom);
         };
         self.refused = None;
-        self.last_skip = None;
-        let attempt = match self.unanswered.take() {
-            Some((asked, attempt)) if asked == plan.id => attempt,
-            _ => layer.new_attempt(),
+        if layer.debts().is_in_doubt(&self.symbol) {
+            return Err(Unclaimed::InDoubt);
+        }
+        let attempt = layer.live_attempt();
+        let claim = match layer.claim(&plan, attempt.id()).await {
+            Ok(claim) => claim,
+            Err(error) => {
+                self.unanswered = Some(Unanswered {
+                    plan,
+                    step,
+                    attempt,
+                    place,
+                    fingerprint: None,
+                });
+                return Err(Unclaimed::Failed(error));
+            }
         };
-        self.unanswered = Some((plan.id.clone(), attempt.clone()));
-        let claim = layer.claim(plan, step, attempt).await?;
-        self.unanswered = None;
-        match claim {
+        if let Claim::TooYoung { clean_at } = claim {
+            if self.put_off.as_ref() != Some(&plan.id) {
+                layer.tell(Event::TooYoung { plan: &plan });
+            }
+            self.put_off = Some(plan.id);
+            return Err(Unclaimed::TooYoung { clean_at });
+        }
+        self.last_skip = None;
+        match layer.claimed(plan, step, attempt, claim) {
             Some(claimed) => Ok((claimed, place)),
             None => Err(Unclaimed::Declined(None)),
         }
+    }
+
+    /// What became of a claim that was not answered; the plan, where it was made and is still ours.
+    async fn settle_claim<P: Ports>(
+        &mut self,
+        layer: &ApplyLayer<P>,
+    ) -> Result<Option<(Box<ClaimedPlan>, Place)>, PortError> {
+        let Some(asked) = &self.unanswered else {
+            return Ok(None);
+        };
+        let plans = layer.ports().plans();
+        let ttl = layer.settings().dedupe_ttl;
+        let asked_for = plans.find_claim(&asked.plan.id, asked.attempt.id(), ttl);
+        let found = asked_for.await?;
+        let Some(asked) = self.unanswered.take() else {
+            return Ok(None);
+        };
+        let Some(claim) = found else {
+            return Ok(None);
+        };
+        self.seen = asked.fingerprint.or(self.seen);
+        self.last_skip = None;
+        let claimed = layer.claimed(asked.plan, asked.step, asked.attempt, claim);
+        Ok(claimed.map(|claimed| (claimed, asked.place)))
     }
 
     fn refuse_for_now<P: Ports>(&mut self, layer: &ApplyLayer<P>, plan: &Plan) {
@@ -284,7 +392,25 @@ enum Unclaimed {
     /// Refused, skipped, blocked or claimed elsewhere; with the result that is to be told of it.
     Declined(Option<Box<ApplyResult>>),
     NoRoom,
+    TooYoung {
+        clean_at: Instant,
+    },
+    InDoubt,
     Failed(PortError),
+}
+
+/// What was to be done where a claim is not answered.
+const SETTLE_CLAIM: &str = "find out whether a plan was claimed";
+
+/// Between two tries to.
+const FIND_PAUSE: Duration = Duration::from_millis(100);
+
+fn worked(ended: Ended) -> Worked {
+    match ended {
+        Ended::Told(result) => Worked::CarriedOut(Box::new(result)),
+        Ended::ToldByAnother => Worked::ToldByAnother,
+        Ended::Owed => Worked::Owed,
+    }
 }
 
 impl From<PortError> for Unclaimed {

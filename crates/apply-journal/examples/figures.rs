@@ -49,7 +49,7 @@ async fn main() {
             let journal = journal.clone();
             tokio::spawn(async move {
                 let result = result(n);
-                journal.record_result(&result).await.unwrap();
+                journal.record_result(&result, None).await.unwrap();
                 journal.record_published(&result.plan, 1).await.unwrap();
             })
         })

@@ -1,6 +1,6 @@
 //! What stands in the file, and how it is read and changed inside a transaction.
 
-use apply_core::{ApplyResult, Entry, Intent, Recorded};
+use apply_core::{ApplyResult, ClaimNote, Entry, Intent, Recorded, SwitchNote, Teller};
 use permit_gate::PlanId;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
@@ -14,6 +14,7 @@ const FINISHED: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("fin
 const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
 
 const NAME: &str = "name";
+const SWITCH: &str = "switch";
 const FORMAT: &str = "format";
 const CURRENT: &str = "1";
 
@@ -88,15 +89,27 @@ pub(crate) fn all(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
     Ok(found)
 }
 
+pub(crate) fn record_claim(change: &WriteTransaction, claim: &ClaimNote) -> Result<(), Failed> {
+    let mut entries = change.open_table(ENTRIES)?;
+    match read(&entries, claim.plan.as_str())? {
+        Some(known) if !known.is_only_claimed() => return Ok(()),
+        _ => write(&mut entries, &Entry::claimed(claim.clone()))?,
+    }
+    change
+        .open_table(UNFINISHED)?
+        .insert(claim.plan.as_str(), ())?;
+    Ok(())
+}
+
 pub(crate) fn record_intent(
     change: &WriteTransaction,
     intent: &Intent,
 ) -> Result<Recorded, Failed> {
     let mut entries = change.open_table(ENTRIES)?;
-    if let Some(known) = read(&entries, intent.plan.as_str())? {
-        return Ok(Recorded::Before(Box::new(known)));
+    match read(&entries, intent.plan.as_str())? {
+        Some(known) if !known.is_only_claimed() => return Ok(Recorded::Before(Box::new(known))),
+        _ => write(&mut entries, &Entry::intending(intent.clone()))?,
     }
-    write(&mut entries, &Entry::intending(intent.clone()))?;
     change
         .open_table(UNFINISHED)?
         .insert(intent.plan.as_str(), ())?;
@@ -106,41 +119,34 @@ pub(crate) fn record_intent(
 pub(crate) fn record_result(
     change: &WriteTransaction,
     result: &ApplyResult,
+    teller: Option<&Teller>,
 ) -> Result<ApplyResult, Failed> {
     let mut entries = change.open_table(ENTRIES)?;
-    let entry = match read(&entries, result.plan.as_str())? {
-        Some(Entry {
-            result: Some(standing),
-            ..
-        }) => return Ok(standing),
-        Some(entry) => Entry {
-            result: Some(result.clone()),
-            ..entry
-        },
-        None => Entry::concluded(result.clone()),
+    let plan = result.plan.as_str();
+    let known = read(&entries, plan)?.unwrap_or_else(|| Entry::of(result.plan.clone()));
+    let Some(entry) = known.with_result(result, teller) else {
+        return Ok(known.result.unwrap_or_else(|| result.clone()));
     };
     write(&mut entries, &entry)?;
+    if let Some(at) = known.published_at {
+        change.open_table(FINISHED)?.remove((at, plan))?;
+    }
     change
         .open_table(UNFINISHED)?
         .insert(result.plan.as_str(), ())?;
     Ok(result.clone())
 }
 
-pub(crate) fn record_published(
+pub(crate) fn record_end(
     change: &WriteTransaction,
     plan: &PlanId,
     at: u64,
+    by_another: bool,
 ) -> Result<(), Failed> {
     let mut entries = change.open_table(ENTRIES)?;
-    let Some(entry) = read(&entries, plan.as_str())? else {
+    let known = read(&entries, plan.as_str())?;
+    let Some(entry) = known.and_then(|entry| entry.with_end(at, by_another)) else {
         return Ok(());
-    };
-    if entry.published_at.is_some() {
-        return Ok(());
-    }
-    let entry = Entry {
-        published_at: Some(at),
-        ..entry
     };
     write(&mut entries, &entry)?;
     change.open_table(UNFINISHED)?.remove(plan.as_str())?;
@@ -161,6 +167,24 @@ pub(crate) fn forget(change: &WriteTransaction, entry: &Entry) -> Result<bool, F
     entries.remove(plan)?;
     change.open_table(FINISHED)?.remove((at, plan))?;
     Ok(true)
+}
+
+pub(crate) fn record_switch(change: &WriteTransaction, switch: &SwitchNote) -> Result<(), Failed> {
+    let text = serde_json::to_string(switch)
+        .map_err(|error| Failed(format!("the switch cannot be written: {error}")))?;
+    change.open_table(FACTS)?.insert(SWITCH, text.as_str())?;
+    Ok(())
+}
+
+pub(crate) fn switch(view: &ReadTransaction) -> Result<Option<SwitchNote>, Failed> {
+    let facts = view.open_table(FACTS)?;
+    let Some(text) = facts.get(SWITCH)? else {
+        return Ok(None);
+    };
+    let switch = serde_json::from_str(text.value());
+    switch
+        .map(Some)
+        .map_err(|error| Failed(format!("how the switch was seen cannot be read: {error}")))
 }
 
 /// Takes out what was published before `before`, at most `most` entries of it. What is unfinished

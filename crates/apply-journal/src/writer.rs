@@ -7,10 +7,13 @@ use crate::{
     forgotten,
     table::{self, Failed},
 };
-use apply_core::{ApplyResult, Entry, Intent, Journal, PortError, Recorded};
+use apply_core::{
+    ApplyResult, ClaimNote, Entry, Intent, Journal, PortError, Recorded, SwitchNote, Teller,
+};
 use permit_gate::PlanId;
 use redb::{ConcurrencyMode, Database, DatabaseError, ReadableDatabase, StorageError};
 use std::{
+    collections::HashSet,
     iter, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -85,8 +88,8 @@ impl RedbJournal {
                     file,
                     condition: judged,
                     next_prune: 0,
-                    marks: Vec::new(),
-                    marks_due: Instant::now(),
+                    notes: Vec::new(),
+                    notes_due: Instant::now(),
                     directory,
                 };
                 writer.serve(&inbox);
@@ -130,6 +133,20 @@ impl RedbJournal {
     }
 }
 
+impl RedbJournal {
+    /// What stands in the file.
+    fn read<T>(&self, answer: impl FnOnce() -> Result<T, Failed>) -> Result<T, PortError> {
+        self.condition.sound().map_err(PortError)?;
+        // The database panics on some damage instead of naming it.
+        match catch_unwind(AssertUnwindSafe(answer)) {
+            Ok(answer) => answer.map_err(|error| PortError(error.0)),
+            Err(_) => Err(PortError(
+                "the journal's pages contradict each other".into(),
+            )),
+        }
+    }
+}
+
 /// How many calls share one sync at most.
 const BATCH: usize = 512;
 
@@ -154,50 +171,81 @@ type Answer<T> = Result<T, String>;
 /// What the thread is told.
 enum Order {
     Write(Write),
-    Published(PlanId, u64, oneshot::Sender<Answer<()>>),
+    Note(Note, oneshot::Sender<Answer<()>>),
     Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
     Forget(Box<Entry>, oneshot::Sender<Answer<bool>>),
+}
+
+/// What is answered at once, and goes to disk with what comes next.
+enum Note {
+    Claim(Box<ClaimNote>),
+    /// The plan's end is told, then, by another attempt or not.
+    End(PlanId, u64, bool),
 }
 
 /// What is answered once it is on disk.
 enum Write {
     Intent(Box<Intent>, oneshot::Sender<Answer<Recorded>>),
-    Result(Box<ApplyResult>, oneshot::Sender<Answer<ApplyResult>>),
+    Result(
+        Box<(ApplyResult, Option<Teller>)>,
+        oneshot::Sender<Answer<ApplyResult>>,
+    ),
+    Switch(SwitchNote, oneshot::Sender<Answer<()>>),
 }
 
 impl Journal for RedbJournal {
+    /// Goes to disk with the plan's intent, or a moment later where that takes longer. Nobody waits for
+    /// the thread either: it may be in the middle of a sync.
+    async fn record_claim(&self, claim: &ClaimNote) -> Result<(), PortError> {
+        let (reply, _) = oneshot::channel();
+        let note = Note::Claim(Box::new(claim.clone()));
+        self.orders
+            .send(Order::Note(note, reply))
+            .map_err(|_| PortError("the journal's thread has ended".into()))
+    }
+
     async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
         let intent = Box::new(intent.clone());
         self.ask(|reply| Order::Write(Write::Intent(intent, reply)))
             .await
     }
 
-    async fn record_result(&self, result: &ApplyResult) -> Result<ApplyResult, PortError> {
-        let result = Box::new(result.clone());
+    async fn record_result(
+        &self,
+        result: &ApplyResult,
+        teller: Option<&Teller>,
+    ) -> Result<ApplyResult, PortError> {
+        let result = Box::new((result.clone(), teller.cloned()));
         self.ask(|reply| Order::Write(Write::Result(result, reply)))
             .await
     }
 
     /// Goes to disk with the next write, or a moment later: whoever notes it need not wait for that.
     async fn record_published(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
-        let plan = plan.clone();
-        self.ask(|reply| Order::Published(plan, at, reply)).await
+        let note = Note::End(plan.clone(), at, false);
+        self.ask(|reply| Order::Note(note, reply)).await
+    }
+
+    async fn record_told_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+        let note = Note::End(plan.clone(), at, true);
+        self.ask(|reply| Order::Note(note, reply)).await
+    }
+
+    async fn record_switch(&self, switch: &SwitchNote) -> Result<(), PortError> {
+        let switch = switch.clone();
+        self.ask(|reply| Order::Write(Write::Switch(switch, reply)))
+            .await
+    }
+
+    async fn fetch_switch(&self) -> Result<Option<SwitchNote>, PortError> {
+        let answer = || table::switch(&self.database.begin_read()?);
+        self.read(answer)
     }
 
     /// Read where it is asked, with what was on disk when the last write before it was answered: every
     /// plan begins with this question, and the thread may be in the middle of a sync.
     async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
-        self.condition.sound().map_err(PortError)?;
-        let answer = || table::look_up(&self.database.begin_read()?, plan);
-        // The database panics on some damage instead of naming it.
-        let found = match catch_unwind(AssertUnwindSafe(answer)) {
-            Ok(answer) => answer.map_err(|error| PortError(error.0))?,
-            Err(_) => {
-                return Err(PortError(
-                    "the journal's pages contradict each other".into(),
-                ));
-            }
-        };
+        let found = self.read(|| table::look_up(&self.database.begin_read()?, plan))?;
         let Some(entry) = found else {
             return Ok(None);
         };
@@ -335,27 +383,27 @@ struct Writer {
     file: OpenFile,
     condition: Arc<Condition>,
     next_prune: u64,
-    /// Published, and not written down yet.
-    marks: Vec<(PlanId, u64)>,
+    /// What was noted, and is not written down yet.
+    notes: Vec<Note>,
     /// When the oldest of these has to be.
-    marks_due: Instant,
+    notes_due: Instant,
     directory: StateDirectory,
 }
 
 impl Writer {
     fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
         loop {
-            let wait = match self.marks.is_empty() {
+            let wait = match self.notes.is_empty() {
                 true => LOOK_EVERY,
                 false => {
-                    let left = self.marks_due.saturating_duration_since(Instant::now());
+                    let left = self.notes_due.saturating_duration_since(Instant::now());
                     left.min(LOOK_EVERY)
                 }
             };
             match inbox.recv_timeout(wait) {
                 Ok(first) => self.deal_with(iter::once(first).chain(inbox.try_iter()).take(BATCH)),
-                Err(RecvTimeoutError::Timeout) if Instant::now() < self.marks_due => self.look(),
-                Err(RecvTimeoutError::Timeout) if self.marks.is_empty() => self.look(),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < self.notes_due => self.look(),
+                Err(RecvTimeoutError::Timeout) if self.notes.is_empty() => self.look(),
                 Err(RecvTimeoutError::Timeout) => self.write(Vec::new()),
                 Err(RecvTimeoutError::Disconnected) => return self.write(Vec::new()),
             }
@@ -375,11 +423,11 @@ impl Writer {
         for order in orders {
             match order {
                 // Whoever asked may have stopped listening, here and below.
-                Order::Published(plan, at, reply) => {
-                    if self.marks.is_empty() {
-                        self.marks_due = Instant::now() + NOTED_WITHIN;
+                Order::Note(note, reply) => {
+                    if self.notes.is_empty() {
+                        self.notes_due = Instant::now() + NOTED_WITHIN;
                     }
-                    self.marks.push((plan, at));
+                    self.notes.push(note);
                     let _ = reply.send(self.condition.sound());
                 }
                 // A question is answered after what came before it, and not before that is on disk.
@@ -428,7 +476,7 @@ impl Writer {
 
     /// Writes all or nothing, and answers once it is on disk.
     fn write(&mut self, orders: Vec<Write>) {
-        if orders.is_empty() && self.marks.is_empty() {
+        if orders.is_empty() && self.notes.is_empty() {
             return;
         }
         let condition = Arc::clone(&self.condition);
@@ -452,22 +500,35 @@ impl Writer {
 
     fn transact(&mut self, orders: &[Write]) -> Result<Vec<Outcome>, Failed> {
         let change = self.database.begin_write()?;
+        // Not with intents alone, while there is time: a plan waits for those, and perhaps its permits
+        // are there already. The claim of a plan whose intent is here says nothing more.
+        let later = !orders.is_empty()
+            && orders.iter().all(|order| order.intent().is_some())
+            && Instant::now() < self.notes_due;
+        let intended: HashSet<&PlanId> = orders
+            .iter()
+            .filter_map(Write::intent)
+            .map(|intent| &intent.plan)
+            .collect();
+        self.notes
+            .retain(|note| !matches!(note, Note::Claim(claim) if intended.contains(&claim.plan)));
+        let notes = match later {
+            true => Vec::new(),
+            false => mem::take(&mut self.notes),
+        };
+        // They were noted before what is written now was asked for.
+        for note in &notes {
+            match note {
+                Note::Claim(claim) => table::record_claim(&change, claim)?,
+                Note::End(plan, at, by_another) => {
+                    table::record_end(&change, plan, *at, *by_another)?;
+                }
+            }
+        }
         let outcomes = orders
             .iter()
             .map(|order| order.carry_out(&change))
             .collect::<Result<_, _>>()?;
-        // Not with intents alone, while there is time: a plan waits for those, and perhaps its permits
-        // are there already.
-        let later = !orders.is_empty()
-            && orders.iter().all(Write::is_intent)
-            && Instant::now() < self.marks_due;
-        let marks = match later {
-            true => Vec::new(),
-            false => mem::take(&mut self.marks),
-        };
-        for (plan, at) in &marks {
-            table::record_published(&change, plan, *at)?;
-        }
         let now = seconds();
         if now >= self.next_prune {
             let before = now.saturating_sub(self.settings.keep.as_secs());
@@ -486,20 +547,30 @@ impl Writer {
 enum Outcome {
     Recorded(Recorded),
     Stands(Box<ApplyResult>),
+    Done,
 }
 
 impl Write {
     fn carry_out(&self, change: &redb::WriteTransaction) -> Result<Outcome, Failed> {
         Ok(match self {
             Self::Intent(intent, _) => Outcome::Recorded(table::record_intent(change, intent)?),
-            Self::Result(result, _) => {
-                Outcome::Stands(Box::new(table::record_result(change, result)?))
+            Self::Result(told, _) => {
+                let (result, teller) = &**told;
+                let stands = table::record_result(change, result, teller.as_ref())?;
+                Outcome::Stands(Box::new(stands))
+            }
+            Self::Switch(switch, _) => {
+                table::record_switch(change, switch)?;
+                Outcome::Done
             }
         })
     }
 
-    fn is_intent(&self) -> bool {
-        matches!(self, Self::Intent(..))
+    fn intent(&self) -> Option<&Intent> {
+        match self {
+            Self::Intent(intent, _) => Some(intent),
+            Self::Result(..) | Self::Switch(..) => None,
+        }
     }
 
     fn answer(self, outcome: Outcome) {
@@ -509,6 +580,9 @@ impl Write {
             }
             (Self::Result(_, reply), Outcome::Stands(result)) => {
                 let _ = reply.send(Ok(*result));
+            }
+            (Self::Switch(_, reply), Outcome::Done) => {
+                let _ = reply.send(Ok(()));
             }
             // Dropping the reply tells whoever asked that there is no answer.
             _ => {}
@@ -520,6 +594,7 @@ impl Write {
         match self {
             Self::Intent(_, reply) => drop(reply.send(Err(why))),
             Self::Result(_, reply) => drop(reply.send(Err(why))),
+            Self::Switch(_, reply) => drop(reply.send(Err(why))),
         }
     }
 }

@@ -3,10 +3,13 @@
 
 mod common;
 
-use apply_core::{ApplyResult, Entry, Journal, Recorded};
+use apply_core::{ApplyResult, Entry, Journal, Recorded, SwitchNote, Teller};
 use apply_journal::{JournalReader, JournalSettings, OpenError, RedbJournal};
 use common::*;
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 #[tokio::test]
 async fn what_was_written_is_there_when_it_is_opened_again() {
@@ -16,7 +19,7 @@ async fn what_was_written_is_there_when_it_is_opened_again() {
     assert_eq!(journal.record_intent(&intent(1)).await, Ok(Recorded::Now));
     assert_eq!(journal.record_intent(&intent(2)).await, Ok(Recorded::Now));
     journal
-        .record_result(&result(2, "order_not_sent"))
+        .record_result(&result(2, "order_not_sent"), None)
         .await
         .unwrap();
     journal
@@ -36,23 +39,115 @@ async fn what_was_written_is_there_when_it_is_opened_again() {
 }
 
 #[tokio::test]
-async fn a_plan_is_written_down_once_and_its_first_result_stays() {
+async fn a_plan_is_written_down_once_and_what_was_told_of_it_stays() {
     let dir = Dir::new();
     let journal = dir.open().unwrap();
     journal.record_intent(&intent(1)).await.unwrap();
     let again = journal.record_intent(&intent(1)).await.unwrap();
     assert!(matches!(again, Recorded::Before(entry) if entry.intent == Some(intent(1))));
     let first = result(1, "order_unresolved");
-    assert_eq!(journal.record_result(&first).await.unwrap(), first);
+    assert_eq!(journal.record_result(&first, None).await.unwrap(), first);
     let later = result(1, "order_not_executed");
-    assert_eq!(journal.record_result(&later).await.unwrap(), first);
+    let stands = async |result| journal.record_result(&result, None).await.unwrap();
+    assert_eq!(
+        stands(later.clone()).await,
+        later,
+        "nobody has heard the first"
+    );
+    journal.record_published(&plan(1), 7).await.unwrap();
+    assert_eq!(stands(first).await, later, "it was told");
+    // What the venue says later counts more, and stays.
+    let executed = ApplyResult {
+        executed: true,
+        ..result(1, "none")
+    };
+    assert_eq!(stands(executed.clone()).await, executed);
+    let unfinished = journal.fetch_unfinished().await.unwrap();
+    assert_eq!(unfinished[0].result, Some(executed.clone()), "to be told");
+    journal.record_published(&plan(1), 9).await.unwrap();
+    assert_eq!(stands(later).await, executed);
+    assert_eq!(journal.fetch_unfinished().await.unwrap(), []);
     // A plan that ended without an intent is as known as any.
     journal
-        .record_result(&result(2, "permit_timeout_or_missing:missing_p33"))
+        .record_result(&result(2, "permit_timeout_or_missing:missing_p33"), None)
         .await
         .unwrap();
     let known = journal.record_intent(&intent(2)).await.unwrap();
     assert!(matches!(known, Recorded::Before(entry) if entry.intent.is_none()));
+}
+
+#[tokio::test]
+async fn a_claim_is_known_to_the_next_process_and_keeps_no_intent_from_being_written() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    for n in 1..=2 {
+        journal.record_claim(&claim(n)).await.unwrap();
+    }
+    assert_eq!(journal.record_intent(&intent(1)).await, Ok(Recorded::Now));
+    journal.record_claim(&claim(1)).await.unwrap();
+    drop(journal);
+    let journal = dir.open().unwrap();
+    let entry = async |n| journal.look_up(&plan(n)).await.unwrap().unwrap();
+    assert_eq!(
+        entry(1).await.intent,
+        Some(intent(1)),
+        "more is known of it"
+    );
+    let claimed = entry(2).await;
+    assert!(claimed.is_only_claimed());
+    assert_eq!(claimed.claim, Some(claim(2)));
+    assert_eq!(journal.fetch_unfinished().await.unwrap().len(), 2);
+    assert_eq!(journal.record_intent(&intent(2)).await, Ok(Recorded::Now));
+}
+
+#[tokio::test]
+async fn in_whose_name_a_result_is_told_is_kept_and_that_another_has_told_one_ends_the_plan() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    let teller = Teller {
+        attempt: "host.7".parse().unwrap(),
+        generation: "g-1".into(),
+    };
+    let found_out = result(1, "order_not_sent");
+    journal
+        .record_result(&found_out, Some(&teller))
+        .await
+        .unwrap();
+    drop(journal);
+    let journal = dir.open().unwrap();
+    let entry = journal.look_up(&plan(1)).await.unwrap().unwrap();
+    assert_eq!(entry.teller, Some(teller));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap().as_secs();
+    journal.record_told_by_another(&plan(1), now).await.unwrap();
+    drop(journal);
+    let journal = dir.open().unwrap();
+    let entry = journal.look_up(&plan(1)).await.unwrap().unwrap();
+    assert!(entry.told_by_another && entry.published_at == Some(now));
+    assert_eq!(journal.fetch_unfinished().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn how_the_switch_was_seen_last_is_known_to_the_next_process() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    assert_eq!(journal.fetch_switch().await, Ok(None));
+    for on in [false, true] {
+        let generation = Some("g-1".to_owned());
+        let switch = SwitchNote { on, generation };
+        journal.record_switch(&switch).await.unwrap();
+        assert_eq!(journal.fetch_switch().await, Ok(Some(switch)));
+    }
+    drop(journal);
+    assert!(
+        dir.open()
+            .unwrap()
+            .fetch_switch()
+            .await
+            .unwrap()
+            .unwrap()
+            .on
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +315,7 @@ async fn what_is_old_and_told_is_pruned_and_what_is_not_told_stays() {
     let journal = RedbJournal::open(dir.path(), settings).unwrap();
     for n in 1..=3 {
         journal
-            .record_result(&result(n, "order_not_sent"))
+            .record_result(&result(n, "order_not_sent"), None)
             .await
             .unwrap();
     }
@@ -245,7 +340,7 @@ async fn a_note_of_a_publication_reaches_the_disk_by_itself() {
     let dir = Dir::new();
     let journal = dir.open().unwrap();
     let ended = result(1, "order_not_sent");
-    journal.record_result(&ended).await.unwrap();
+    journal.record_result(&ended, None).await.unwrap();
     journal.record_published(&plan(1), 1_000).await.unwrap();
     // No further write comes to go with.
     let reader = JournalReader::open(dir.path()).unwrap();
@@ -255,7 +350,7 @@ async fn a_note_of_a_publication_reaches_the_disk_by_itself() {
         std::thread::yield_now();
     }
     journal
-        .record_result(&result(2, "order_not_sent"))
+        .record_result(&result(2, "order_not_sent"), None)
         .await
         .unwrap();
     journal.record_published(&plan(2), 2_000).await.unwrap();
@@ -268,7 +363,7 @@ async fn dealt_with(dir: &Dir) -> (RedbJournal, JournalReader, Entry) {
     let journal = dir.open().unwrap();
     let ended = result(1, "permit_timeout_or_missing:missing_p33");
     journal.record_intent(&intent(1)).await.unwrap();
-    journal.record_result(&ended).await.unwrap();
+    journal.record_result(&ended, None).await.unwrap();
     journal.record_published(&plan(1), 1_000).await.unwrap();
     // With it goes the note of the publication.
     journal.fetch_unfinished().await.unwrap();

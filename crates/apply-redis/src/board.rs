@@ -3,21 +3,24 @@
 use crate::{
     config::{BoardConfig, Keys},
     durability::{self, Durability},
+    generation::{Answer, Remembered},
     looks::Looks,
     open::{self, Gone},
 };
 use apply_core::{
-    ApplyResult, Claim, Halt, Intent, MAX_FIELD_BYTES, MAX_SWITCH_BYTES, Observed, OpenPlan,
-    PROPOSAL_FIELDS, Plan, PlanLog, PortError, ProposalError, ProposalSource, RawProposal,
-    ResultLog, Standing, Symbol,
+    ApplyResult, Claim, Generation, Halt, Hold, Intent, MAX_FIELD_BYTES, MAX_SWITCH_BYTES,
+    Mastership, Observed, OpenPlan, PROPOSAL_FIELDS, Plan, PlanLog, PortError, ProposalError,
+    ProposalSource, RawProposal, Reclaim, ResultLog, ServerId, Standing, Symbol, Teller, Told,
+    times,
 };
 use futures_util::future::{try_join, try_join_all};
 use permit_gate::{AttemptId, MAX_ID, PlanId};
-use permit_redis::{LinkAt, RedisConfig, RedisLink};
+use permit_redis::{InCharge, LinkAt, RedisConfig, RedisLink, ServerId as RunId};
 use redis::{Pipeline, RedisError, Script, ScriptInvocation, Value};
 use std::{
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -35,6 +38,9 @@ pub struct RedisBoard {
     looks: Arc<Looks>,
     gone: Arc<Gone>,
     await_replica: Arc<AtomicBool>,
+    remembered: Arc<Remembered>,
+    /// The claims that are out, each with the last moment at which the server may carry it out.
+    claims: Arc<Mutex<HashMap<AttemptId, i64>>>,
 }
 
 struct Scripts {
@@ -42,11 +48,26 @@ struct Scripts {
     look: Script,
     scan: Script,
     claim: Script,
+    find: Script,
     announce: Script,
     publish: Script,
     note: Script,
     adopt: Script,
+    reclaim: Script,
     stand: Script,
+    conclude: Script,
+    hold: Script,
+    tell: Script,
+    close: Script,
+    drop: Script,
+    remember: Script,
+}
+
+/// A script with what they share before it.
+macro_rules! with_prelude {
+    ($name:literal) => {
+        Script::new(concat!(include_str!("prelude.lua"), include_str!($name)))
+    };
 }
 
 impl RedisBoard {
@@ -68,6 +89,10 @@ impl RedisBoard {
     /// A board on connections that somebody else has as well, such as the permit store of the same
     /// process. Its URL and time-outs are the link's.
     pub fn over(link: RedisLink, config: BoardConfig) -> Self {
+        let clean_after = config.clean_after.unwrap_or(match link.is_replaceable() {
+            true => times::CLEAN_AFTER_FAILOVER,
+            false => times::CLEAN_AFTER,
+        });
         let keys = match link.is_cluster() {
             true => config.keys.clone().on_a_cluster(),
             false => config.keys.clone(),
@@ -75,17 +100,27 @@ impl RedisBoard {
         Self {
             link,
             keys: Arc::new(keys),
+            remembered: Arc::new(Remembered::new(clean_after)),
+            claims: Arc::default(),
             config: Arc::new(config),
             scripts: Arc::new(Scripts {
                 holds: Script::new(include_str!("holds.lua")),
                 look: Script::new(include_str!("look.lua")),
                 scan: Script::new(include_str!("scan.lua")),
-                claim: Script::new(include_str!("claim.lua")),
+                claim: with_prelude!("claim.lua"),
+                find: with_prelude!("find.lua"),
                 announce: Script::new(include_str!("announce.lua")),
-                publish: Script::new(include_str!("publish.lua")),
+                publish: with_prelude!("publish.lua"),
                 note: Script::new(include_str!("note.lua")),
-                adopt: Script::new(include_str!("adopt.lua")),
+                adopt: with_prelude!("adopt.lua"),
+                reclaim: with_prelude!("reclaim.lua"),
                 stand: Script::new(include_str!("stand.lua")),
+                conclude: with_prelude!("conclude.lua"),
+                hold: with_prelude!("hold.lua"),
+                tell: with_prelude!("tell.lua"),
+                close: with_prelude!("close.lua"),
+                drop: Script::new(include_str!("drop.lua")),
+                remember: with_prelude!("remember.lua"),
             }),
             looks: Arc::default(),
             gone: Arc::default(),
@@ -157,6 +192,93 @@ impl RedisBoard {
     /// What a restart of the server would do.
     pub async fn durability(&self) -> Result<Durability, PortError> {
         durability::read(&mut self.connection()).await
+    }
+
+    /// Since when the server remembers what it was told. To be asked once at start and every few seconds,
+    /// so that the time in which no plan is claimed begins when something was forgotten and not with the
+    /// next claim.
+    pub async fn remember(&self) -> Result<Generation, PortError> {
+        let mut call = self.scripts.remember.key(&self.keys.generation);
+        call.arg(self.remembered.fresh());
+        let answer = self.ask(&call, "read what Redis remembers").await?;
+        Ok(answer.generation)
+    }
+
+    /// Runs a script where the open plans lie, and learns from it since when the server remembers.
+    async fn ask(
+        &self,
+        script: &ScriptInvocation<'_>,
+        doing: &'static str,
+    ) -> Result<Answer, PortError> {
+        self.ask_or_refuse(script)
+            .await
+            .map_err(|error| failed(doing)(error))
+    }
+
+    async fn ask_or_refuse(&self, script: &ScriptInvocation<'_>) -> Result<Answer, RedisError> {
+        let before = self.server();
+        let values: Vec<Value> = script.invoke_async(&mut self.connection()).await?;
+        self.remembered
+            .learn(values, before, self.server(), Instant::now())
+    }
+
+    /// Which server answers where the open plans lie, and since when.
+    fn server(&self) -> Option<(RunId, Instant)> {
+        self.link.server_of(&self.keys.open)
+    }
+
+    /// Whether this process has had the server for as long as a generation takes to become clean: what
+    /// counts where the server's scripts cannot tell which run it is.
+    fn has_waited(&self) -> bool {
+        let server = self.server();
+        server.is_some_and(|(_, since)| since.elapsed() >= self.remembered.clean_after())
+    }
+
+    /// What those say who appoint the server, of the one that is connected.
+    fn in_charge(&self, said: InCharge) -> Mastership {
+        let Some((server, _)) = self.server() else {
+            return Mastership::Unconfirmed {
+                why: "no server has answered yet".into(),
+            };
+        };
+        let server = ServerId(server.get());
+        match said {
+            InCharge::Always => Mastership::Fixed { server },
+            InCharge::Confirmed { asked_at } => Mastership::Confirmed { server, asked_at },
+            InCharge::Unconfirmed { why } => Mastership::Unconfirmed { why },
+        }
+    }
+
+    /// Until when the server may carry a claim out that is sent now, in its own microseconds.
+    fn last_moment(&self, attempt: &AttemptId, sent: Instant) -> Result<i64, PortError> {
+        let last = self.link.deadline(&self.keys.open, sent + CLAIM_WITHIN);
+        let last = last.ok_or_else(|| {
+            PortError("cannot claim the plan: the server's time is not known yet".into())
+        })?;
+        self.claims().insert(attempt.clone(), last);
+        Ok(last)
+    }
+
+    fn claims(&self) -> MutexGuard<'_, HashMap<AttemptId, i64>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an answer puts into the hands of an attempt that claimed a plan a while before it.
+    fn hold_since(&self, attempt: &AttemptId, answer: Answer, sent: Instant) -> Hold {
+        let since = Duration::from_micros(answer.number().unwrap_or(u64::MAX));
+        let since = sent.checked_sub(since).unwrap_or(sent);
+        self.hold(attempt, answer, since)
+    }
+
+    /// What an answer puts into the hands of an attempt.
+    fn hold(&self, attempt: &AttemptId, answer: Answer, since: Instant) -> Hold {
+        Hold {
+            attempt: attempt.clone(),
+            generation: answer.generation,
+            server: answer.server,
+            epoch: answer.epoch,
+            since,
+        }
     }
 
     pub(crate) fn keys(&self) -> &Keys {
@@ -311,6 +433,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the store remembers a journal that nobody works with: longer than any journal keeps an entry.
 const JOURNAL_MARK: Duration = Duration::from_secs(30 * 86_400);
 
+/// How long after it was asked for the server may carry a claim out. One whose answer was lost is known to
+/// have failed only after that.
+const CLAIM_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long a replica may take to acknowledge.
 const REPLICA_WAIT: Duration = Duration::from_millis(100);
 
@@ -338,29 +464,91 @@ impl PlanLog for RedisBoard {
         ttl: Duration,
         timestamp: u64,
     ) -> Result<Claim, PortError> {
-        let (keys, instance) = (&self.keys, &self.config.instance);
+        let keys = &self.keys;
         if self.link.is_cluster() && !self.may_claim(plan, attempt).await? {
             return Ok(Claim::Taken);
         }
-        let open = open::claimed(instance, plan, attempt, timestamp)?;
+        let sent = Instant::now();
         let mut call = self.scripts.claim.key(Keys::of(&keys.dedupe, &plan.id));
         call.key(Keys::of(&keys.published, &plan.id))
             .key(&keys.plans)
             .key(&keys.open)
-            .arg(attempt.as_str())
+            .key(&keys.generation);
+        if !self.link.is_cluster() {
+            call.key(Keys::of(&keys.result_published, &plan.id));
+        }
+        call.arg(attempt.as_str())
             .arg(ttl.as_secs().max(1))
             .arg(self.config.published_ttl.as_secs().max(1))
             .arg(self.config.stream_length)
             .arg(plan.id.as_str())
-            .arg(open);
+            .arg(open::claimed(&self.config, plan, attempt, timestamp)?)
+            .arg(open::held_by(attempt))
+            .arg(self.remembered.fresh())
+            .arg(micros(self.remembered.clean_after()))
+            .arg(u8::from(self.has_waited()))
+            .arg(self.last_moment(attempt, sent)?);
         add_fields(&mut call, plan.to_claimed_fields(attempt, timestamp));
-        if !self.run(&call, &keys.plans, "claim the plan").await? {
-            return Ok(Claim::Taken);
+        let answer = self.ask(&call, "claim the plan").await?;
+        if &*answer.word == "late" {
+            return Err(PortError(
+                "cannot claim the plan: the server came to it too late and refused it".into(),
+            ));
+        }
+        self.claims().remove(attempt);
+        match &*answer.word {
+            "won" => {}
+            "lost" => return Ok(Claim::Lost),
+            "young" => {
+                return Ok(Claim::TooYoung {
+                    clean_at: answer.generation.clean_at,
+                });
+            }
+            _ => return Ok(Claim::Taken),
         }
         if self.link.is_cluster() {
             self.show_claim(plan, attempt, ttl).await?;
         }
-        Ok(Claim::Won)
+        Ok(Claim::Won(self.hold_since(attempt, answer, sent)))
+    }
+
+    async fn find_claim(
+        &self,
+        plan: &PlanId,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> Result<Option<Claim>, PortError> {
+        let (keys, sent) = (&self.keys, Instant::now());
+        // One that nobody remembers was answered.
+        let last_moment = self.claims().get(attempt).copied().unwrap_or(0);
+        let mut call = self.scripts.find.key(Keys::of(&keys.dedupe, plan));
+        call.key(&keys.open).key(&keys.generation);
+        if !self.link.is_cluster() {
+            call.key(Keys::of(&keys.result_published, plan));
+        }
+        call.arg(attempt.as_str())
+            .arg(ttl.as_secs().max(1))
+            .arg(plan.as_str())
+            .arg(open::held_by(attempt))
+            .arg(self.remembered.fresh())
+            .arg(last_moment);
+        let answer = self
+            .ask(&call, "find out whether a plan was claimed")
+            .await?;
+        let found = match &*answer.word {
+            "early" => {
+                return Err(PortError(
+                    "whether the plan was claimed is not known yet: the server may still come to it"
+                        .into(),
+                ));
+            }
+            "won" => Some(Claim::Won(self.hold_since(attempt, answer, sent))),
+            "lost" => Some(Claim::Lost),
+            "taken" => Some(Claim::Taken),
+            _ => None,
+        };
+        self.claims().remove(attempt);
+        Ok(found)
     }
 
     async fn announce(&self, plan: &Plan, timestamp: u64) -> Result<bool, PortError> {
@@ -403,14 +591,76 @@ impl PlanLog for RedisBoard {
         .map_err(failed("read the open plans"))
     }
 
-    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
+    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<Option<Hold>, PortError> {
         let entry = open::adopted(&self.config.instance, open, attempt)?;
         let mut call = self.scripts.adopt.key(&self.keys.open);
-        call.arg(open.plan.as_str())
+        call.key(&self.keys.generation)
+            .arg(open.plan.as_str())
             .arg(&open.token)
             .arg(open::held_by(attempt))
-            .arg(entry);
-        self.run(&call, &self.keys.open, "take a plan over").await
+            .arg(entry)
+            .arg(self.remembered.fresh());
+        let answer = self.ask(&call, "take a plan over").await?;
+        let held = &*answer.word == "held";
+        Ok(held.then(|| self.hold(attempt, answer, Instant::now())))
+    }
+
+    async fn reclaim(
+        &self,
+        plan: &PlanId,
+        symbol: &Symbol,
+        step: &str,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> Result<Reclaim, PortError> {
+        let keys = &self.keys;
+        let mut call = self.scripts.reclaim.key(&keys.open);
+        call.key(&keys.generation).key(Keys::of(&keys.dedupe, plan));
+        if self.link.is_cluster() {
+            if let Some(executed) = self.end_of(plan).await? {
+                return Ok(Reclaim::Told { executed });
+            }
+        } else {
+            call.key(Keys::of(&keys.result_published, plan));
+        }
+        call.arg(plan.as_str())
+            .arg(open::closing(&self.config, symbol, step, attempt)?)
+            .arg(open::held_by(attempt))
+            .arg(self.remembered.fresh())
+            .arg(attempt.as_str())
+            .arg(ttl.as_secs().max(1))
+            .arg(open::MAX_ENTRY_BYTES);
+        let answer = self.ask(&call, "take a plan in hand to end it").await?;
+        match &*answer.word {
+            "held" => Ok(Reclaim::Held(self.hold(attempt, answer, Instant::now()))),
+            "open" => {
+                let token = answer.text().unwrap_or_default();
+                let open = open::seen(&self.config.instance, plan.clone(), token);
+                let open = open.map_err(|error| {
+                    PortError(format!(
+                        "open plan {plan} cannot be read, look at {}: {error}",
+                        keys.open
+                    ))
+                })?;
+                Ok(Reclaim::Open(open))
+            }
+            _ => Ok(Reclaim::Told {
+                executed: answer.text().is_some_and(|mark| is_executed(&mark)),
+            }),
+        }
+    }
+
+    fn is_current(&self, hold: &Hold) -> bool {
+        let server = self.server();
+        self.remembered.is_current(hold, server)
+    }
+
+    fn mastership(&self) -> Mastership {
+        self.in_charge(self.link.in_charge(&self.keys.open))
+    }
+
+    async fn confirm_mastership(&self) -> Mastership {
+        self.in_charge(self.link.confirm_in_charge(&self.keys.open).await)
     }
 
     async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
@@ -421,8 +671,7 @@ impl PlanLog for RedisBoard {
             call.key(&keys.kill_switch);
         }
         call.arg(plan.as_str())
-            .arg(open::held_by(attempt))
-            .arg(open::NOTED)
+            .arg(open::noted_by(attempt))
             .arg(MAX_SWITCH_BYTES);
         let mut at = self.connection();
         let stands = async {
@@ -454,44 +703,198 @@ impl PlanLog for RedisBoard {
 }
 
 impl ResultLog for RedisBoard {
-    async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
+    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
         let keys = &self.keys;
-        let (mark, ttl) = match result.is_final {
-            true => ("final".to_owned(), self.config.result_ttl),
-            false => {
-                let error = result.error.as_deref().unwrap_or_default();
-                (
-                    format!("{}:{error}", result.decision),
-                    self.config.published_ttl,
-                )
-            }
-        };
+        let error = result.error.as_deref().unwrap_or_default();
         let mut call = self
             .scripts
             .publish
             .key(Keys::of(&keys.result_published, &result.plan));
-        call.key(&keys.results);
-        let receipt = keys.receipt_of(&result.plan);
-        // A script reaches no key of another slot: what follows the result has to follow it.
-        let one_step = !self.link.is_cluster();
-        if one_step {
-            call.key(&receipt).key(&keys.open);
-        }
-        call.arg(&mark)
-            .arg(ttl.as_secs().max(1))
-            .arg(self.config.stream_length)
-            .arg(result.plan.as_str());
+        call.key(&keys.results)
+            .arg(format!("{}:{error}", result.decision))
+            .arg(self.config.published_ttl.as_secs().max(1))
+            .arg(self.config.stream_length);
         add_fields(&mut call, result.to_fields());
-        self.run(&call, &keys.results, "publish the result").await?;
-        if result.is_final && !one_step {
-            self.close(result, &receipt).await?;
+        match call
+            .invoke_async::<i64>(&mut self.link.at(&keys.results))
+            .await
+        {
+            Ok(1) => Ok(Told::Published),
+            Ok(_) => Ok(Told::Before),
+            Err(error) => refused(error),
         }
-        Ok(())
+    }
+
+    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+        match self.link.is_cluster() {
+            true => self.conclude_in_steps(result, teller).await,
+            false => self.conclude_at_once(result, teller).await,
+        }
     }
 }
 
-/// What takes further steps on a cluster. Each may be repeated, and is where the one before it was
-/// not answered: the caller asks again.
+/// Telling how a plan ended.
+impl RedisBoard {
+    async fn conclude_at_once(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> Result<Told, PortError> {
+        let keys = &self.keys;
+        let mut call = self.scripts.conclude.key(&keys.open);
+        call.key(&keys.generation)
+            .key(Keys::of(&keys.result_published, &result.plan))
+            .key(&keys.results)
+            .key(keys.receipt_of(&result.plan))
+            .arg(result.plan.as_str())
+            .arg(open::held_by(&teller.attempt))
+            .arg(receipt_of(&teller.attempt))
+            .arg(self.remembered.fresh())
+            .arg(&teller.generation)
+            .arg(end(result))
+            .arg(teller.attempt.as_str())
+            .arg(self.config.result_ttl.as_secs().max(1))
+            .arg(self.config.stream_length);
+        add_fields(&mut call, result.to_fields());
+        match self.ask_or_refuse(&call).await {
+            Ok(answer) => told(&answer.word),
+            Err(error) => refused(error),
+        }
+    }
+
+    /// On a cluster the stream lies in another slot than the open plans. Whether the plan is the attempt's
+    /// to end is looked at first; whoever takes it over in between has to wait until this instance is gone.
+    async fn conclude_in_steps(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> Result<Told, PortError> {
+        let keys = &self.keys;
+        let mut look = self.scripts.hold.key(&keys.open);
+        look.key(&keys.generation)
+            .arg(result.plan.as_str())
+            .arg(open::held_by(&teller.attempt))
+            .arg(self.remembered.fresh());
+        let (held, forgot) = match self.ask_or_refuse(&look).await {
+            Ok(answer) => (
+                &*answer.word == "held",
+                answer.generation.id != teller.generation,
+            ),
+            Err(error) => return refused(error),
+        };
+        let mut call = self
+            .scripts
+            .tell
+            .key(Keys::of(&keys.result_published, &result.plan));
+        call.key(&keys.results)
+            .arg(end(result))
+            .arg(teller.attempt.as_str())
+            .arg(self.config.result_ttl.as_secs().max(1))
+            .arg(self.config.stream_length)
+            .arg(u8::from(held && !forgot));
+        add_fields(&mut call, result.to_fields());
+        let word: Result<String, RedisError> =
+            call.invoke_async(&mut self.link.at(&keys.results)).await;
+        let came = match word {
+            Ok(word) => told(&word)?,
+            Err(error) => return refused(error),
+        };
+        match came {
+            Told::NotHeld if forgot => Ok(Told::Forgot),
+            Told::NotHeld => Ok(came),
+            _ => {
+                self.close(result, teller).await?;
+                Ok(came)
+            }
+        }
+    }
+
+    /// Drops the receipt of a plan that has its result, and closes it where it is the attempt's. In this
+    /// order, so that a plan that is not open any more has nothing left over.
+    async fn close(&self, result: &ApplyResult, teller: &Teller) -> Result<(), PortError> {
+        let keys = &self.keys;
+        let receipt = keys.receipt_of(&result.plan);
+        let mut drop = self.scripts.drop.key(&receipt);
+        drop.arg(receipt_of(&teller.attempt));
+        let dropped = drop.invoke_async::<()>(&mut self.link.at(&receipt)).await;
+        dropped.map_err(failed("drop the receipt"))?;
+        let mut close = self.scripts.close.key(&keys.open);
+        close
+            .key(Keys::of(&keys.dedupe, &result.plan))
+            .arg(result.plan.as_str())
+            .arg(open::held_by(&teller.attempt))
+            .arg(teller.attempt.as_str())
+            .arg(self.config.result_ttl.as_secs().max(1));
+        let closed = close.invoke_async::<()>(&mut self.connection()).await;
+        closed.map_err(failed("close the plan"))
+    }
+
+    /// Whether the plan's end was told, and then whether it was executed.
+    async fn end_of(&self, plan: &PlanId) -> Result<Option<bool>, PortError> {
+        let mark = Keys::of(&self.keys.result_published, plan);
+        let told: String = redis::cmd("GETRANGE")
+            .arg(&mark)
+            .arg(0)
+            .arg(15)
+            .query_async(&mut self.link.at(&mark))
+            .await
+            .map_err(failed("read how the plan ended"))?;
+        Ok(match is_executed(&told) {
+            true => Some(true),
+            false => told.starts_with("not_executed ").then_some(false),
+        })
+    }
+}
+
+/// The word of an end, as the mark has it.
+fn end(result: &ApplyResult) -> &'static str {
+    match result.executed {
+        true => "executed",
+        false => "not_executed",
+    }
+}
+
+fn is_executed(mark: &str) -> bool {
+    mark.starts_with("executed ")
+}
+
+/// How the receipt of the permits begins that this attempt took.
+fn receipt_of(attempt: &AttemptId) -> String {
+    format!("1 {attempt} ")
+}
+
+fn told(word: &str) -> Result<Told, PortError> {
+    Ok(match word {
+        "published" => Told::Published,
+        "corrected" => Told::Corrected,
+        "before" => Told::Before,
+        "contradicted" => Told::Contradicted,
+        "not held" => Told::NotHeld,
+        "forgot" => Told::Forgot,
+        other => {
+            return Err(PortError(format!(
+                "cannot publish the result: the script answers {other:?}"
+            )));
+        }
+    })
+}
+
+/// A key of another type stays one until somebody mends it; any other error may pass.
+fn refused(error: RedisError) -> Result<Told, PortError> {
+    match error.code() == Some("WRONGTYPE") || error.to_string().contains("WRONGTYPE") {
+        true => Ok(Told::Refused {
+            why: error.to_string(),
+        }),
+        false => Err(failed("publish the result")(error)),
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What takes further steps on a cluster when a plan is claimed. Each may be repeated, and is where the one
+/// before it was not answered: the caller asks again.
 impl RedisBoard {
     /// Whether the claim that the contract names is free, or this attempt's already.
     async fn may_claim(&self, plan: &Plan, attempt: &AttemptId) -> Result<bool, PortError> {
@@ -527,22 +930,6 @@ impl RedisBoard {
 
     fn contracts_claim(&self, plan: &Plan) -> String {
         Keys::of(&self.config.keys.dedupe, &plan.id)
-    }
-
-    /// Drops the receipt of a plan that has its result, and closes it. In this order, so that a plan
-    /// that is not open any more has nothing left over.
-    async fn close(&self, result: &ApplyResult, receipt: &str) -> Result<(), PortError> {
-        redis::cmd("DEL")
-            .arg(receipt)
-            .query_async::<()>(&mut self.link.at(receipt))
-            .await
-            .map_err(failed("drop the receipt"))?;
-        redis::cmd("HDEL")
-            .arg(&self.keys.open)
-            .arg(result.plan.as_str())
-            .query_async::<()>(&mut self.connection())
-            .await
-            .map_err(failed("close the plan"))
     }
 }
 

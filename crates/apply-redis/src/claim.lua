@@ -1,14 +1,43 @@
 -- Claims a plan, opens it and puts it on the stream, together or not at all.
--- KEYS: claim, published mark, plan stream, open plans
--- ARGV: attempt, claim ttl, mark ttl, stream length, plan, open entry, field, value, ...
--- Returns 1 where the claim is this attempt's (now or since an answer was lost), else 0.
-local holder = redis.call('GET', KEYS[1])
-if holder then
-  return holder == ARGV[1] and 1 or 0
+-- KEYS: claim, published mark, plan stream, open plans, generation, and where it lies in the same slot the
+--       final mark
+-- ARGV: attempt, claim ttl, mark ttl, stream length, plan, open entry, how it begins, new generation,
+--       microseconds after which a generation is clean, 1 where this process has waited as long by its own
+--       clock, last moment in server microseconds, field, value, ...
+-- Returns {word, id, began, age, known, microseconds since the claim}; the words:
+--   won     it is this attempt's, now or since an answer was lost
+--   lost    this attempt claimed it, and does not hold it any more
+--   taken   somebody else claimed it, works on it or has told its end
+--   young   the store may have forgotten something a moment ago: nothing was done
+--   late    it came after its last moment: nothing was done
+local holder, entry = read('GET', KEYS[1]), read('HGET', KEYS[4], ARGV[5])
+local told = KEYS[6] and read('GET', KEYS[6])
+local now = generation(KEYS[5], ARGV[8])
+if wrong then
+  return wrong
+end
+local function answer(word, since)
+  return {word, now[1], now[2], now[3], now[4], since or 0}
+end
+local final = begins(told, 'executed ') or begins(told, 'not_executed ')
+if holder == ARGV[1] then
+  if begins(entry, ARGV[7]) then
+    return answer('won', (ARGV[2] * 1000 - redis.call('PTTL', KEYS[1])) * 1000)
+  end
+  return answer(final and 'taken' or 'lost')
+end
+if holder or entry or final then
+  return answer('taken')
+end
+if tonumber(now[3]) < tonumber(ARGV[9]) or (now[4] == 0 and ARGV[10] ~= '1') then
+  return answer('young')
+end
+if now[2] + now[3] > tonumber(ARGV[11]) then
+  return answer('late')
 end
 -- The stream first: where it cannot be written nothing is claimed.
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', unpack(ARGV, 7))
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', unpack(ARGV, 12))
 redis.call('HSET', KEYS[4], ARGV[5], ARGV[6])
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('SET', KEYS[2], 'EXECUTE', 'EX', ARGV[3])
-return 1
+return answer('won')

@@ -27,6 +27,14 @@ pub struct BoardConfig {
     pub result_ttl: Duration,
     /// About how many entries the two streams keep.
     pub stream_length: usize,
+    /// Whether claims of this board may lead to orders. Those of one that only rehearses say so, and
+    /// whoever ends such a plan need not ask the venue.
+    pub orders: bool,
+    /// How long after the server may have forgotten something no plan is claimed. It has to be longer
+    /// than anything takes that was allowed before: from the last look at the store to the moment from
+    /// which the venue does not take the order any more. `None`: [`apply_core::times::CLEAN_AFTER`] on one
+    /// server, [`apply_core::times::CLEAN_AFTER_FAILOVER`] where another one can take its place.
+    pub clean_after: Option<Duration>,
 }
 
 impl BoardConfig {
@@ -41,6 +49,8 @@ impl BoardConfig {
             published_ttl: Duration::from_secs(300),
             result_ttl: Duration::from_secs(21_600),
             stream_length: 10_000,
+            orders: true,
+            clean_after: None,
         }
     }
 }
@@ -100,6 +110,8 @@ pub struct Keys {
     pub kill_switch: String,
     /// The hash of claimed plans without a final result.
     pub open: String,
+    /// What the server remembers, since when.
+    pub generation: String,
     /// Before the owner of a sign of life.
     pub lease: String,
     /// Before the place of a journal: which journal lies there.
@@ -122,6 +134,7 @@ impl Default for Keys {
             results: "quantum:stream:apply.result".into(),
             kill_switch: "quantum:global:kill_switch".into(),
             open: "quantum:apply:open".into(),
+            generation: "quantum:apply:generation".into(),
             lease: "quantum:apply:lease:".into(),
             journal: "quantum:apply:journal:".into(),
             halt_log: "quantum:apply:halt_log".into(),
@@ -141,6 +154,7 @@ impl Keys {
             dedupe: format!("{}{{{plans}}}:", self.dedupe),
             published: format!("{}{{{plans}}}:", self.published),
             open: format!("{}:{{{plans}}}", self.open),
+            generation: format!("{}:{{{plans}}}", self.generation),
             result_published: format!("{}{{{results}}}:", self.result_published),
             tag_receipts: true,
             ..self

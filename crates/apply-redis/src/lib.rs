@@ -15,11 +15,15 @@
 mod board;
 mod config;
 mod durability;
+mod generation;
 mod halt;
 mod looks;
 mod open;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use board::RedisBoard;
 pub use config::{BoardConfig, Instance, Keys};
 pub use durability::{Durability, Synced};
 pub use halt::Turn;
+pub use open::ready_to_take;

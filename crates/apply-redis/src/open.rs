@@ -1,10 +1,10 @@
 //! Plans that are claimed and have no final result: who works on each, and what it is about to do.
 //!
-//! One hash, a field a plan. An entry begins with its attempt, so that a script can tell whose it is
-//! without understanding it.
+//! One hash, a field a plan: `<attempt> <how far it is> <JSON>`, so that a script can tell whose it is, and
+//! whether it may take its permits, without understanding it.
 
-use crate::config::{Instance, Keys};
-use apply_core::{Intent, OpenPlan, Plan, PortError, Step, Symbol};
+use crate::config::{BoardConfig, Instance, Keys};
+use apply_core::{Intent, OpenPlan, Plan, PortError, Stage, Step, Symbol, SymbolError};
 use permit_gate::{AttemptId, MAX_ID, PlanId};
 use permit_redis::RedisLink;
 use redis::{Script, Value};
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// What stands in the hash. The order of the fields is part of the format: see [`held_by`].
+/// What stands in the hash after `<attempt> <word> `: whose it is and how far it has come can be told
+/// without understanding this.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
-    attempt: String,
     /// The machine that works on it: its lease says whether it lives.
     owner: String,
     /// Its process, new at each start.
@@ -32,66 +32,148 @@ struct Entry {
 }
 
 impl Entry {
-    fn text(&self) -> Result<String, PortError> {
-        serde_json::to_string(self)
-            .map_err(|error| PortError(format!("cannot write an open plan: {error}")))
+    fn new(instance: &Instance, symbol: &Symbol, step: &str, at: u64) -> Self {
+        Self {
+            owner: instance.owner.clone(),
+            process: instance.process.clone(),
+            symbol: symbol.to_string(),
+            step: step.to_owned(),
+            at,
+            intent: None,
+        }
+    }
+
+    fn text(&self, attempt: &AttemptId, stage: Stage) -> Result<String, PortError> {
+        let text = serde_json::to_string(self)
+            .map_err(|error| PortError(format!("cannot write an open plan: {error}")))?;
+        Ok(format!("{attempt} {} {text}", word(stage)))
+    }
+
+    /// An entry as it stands in the hash.
+    fn read(text: &str) -> Result<(AttemptId, Stage, Self), String> {
+        let unreadable = || "it does not begin with an attempt and a word".to_owned();
+        let (attempt, rest) = text.split_once(' ').ok_or_else(unreadable)?;
+        let (stage, entry) = rest.split_once(' ').ok_or_else(unreadable)?;
+        let attempt = AttemptId::new(attempt).map_err(|error| error.to_string())?;
+        let known = [
+            Stage::Claimed,
+            Stage::Noted,
+            Stage::Rehearsed,
+            Stage::Closing,
+        ];
+        let stage = known.into_iter().find(|known| word(*known) == stage);
+        let entry = serde_json::from_str(entry).map_err(|error| error.to_string())?;
+        Ok((attempt, stage.ok_or_else(unreadable)?, entry))
+    }
+}
+
+/// How far an attempt has come, as the second word of its entry.
+pub(crate) const fn word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Claimed => "claimed",
+        Stage::Noted => "noted",
+        Stage::Rehearsed => "rehearsed",
+        Stage::Closing => "closing",
+    }
+}
+
+/// The word of an entry whose attempt may take its plan's permits: for an order once its intent is noted,
+/// without one from the claim on. For `permit_redis::RedisConfig::holders`, with [`crate::Keys::open`].
+pub const fn ready_to_take(orders: bool) -> &'static str {
+    match orders {
+        true => word(Stage::Noted),
+        false => word(Stage::Rehearsed),
     }
 }
 
 pub(crate) fn claimed(
-    instance: &Instance,
+    config: &BoardConfig,
     plan: &Plan,
     attempt: &AttemptId,
     at: u64,
 ) -> Result<String, PortError> {
-    Entry {
-        attempt: attempt.to_string(),
-        owner: instance.owner.clone(),
-        process: instance.process.clone(),
-        symbol: plan.symbol().to_string(),
-        step: plan.step.as_ref().map_or("", Step::name).to_owned(),
-        at,
-        intent: None,
-    }
-    .text()
+    let step = plan.step.as_ref().map_or("", Step::name);
+    let entry = Entry::new(&config.instance, plan.symbol(), step, at);
+    let stage = match config.orders {
+        true => Stage::Claimed,
+        false => Stage::Rehearsed,
+    };
+    entry.text(attempt, stage)
 }
 
 pub(crate) fn intending(instance: &Instance, intent: &Intent) -> Result<String, PortError> {
-    Entry {
-        attempt: intent.attempt.to_string(),
-        owner: instance.owner.clone(),
-        process: instance.process.clone(),
-        symbol: intent.symbol.to_string(),
-        step: intent.step.clone(),
-        at: intent.at,
+    let entry = Entry {
         intent: Some(intent.clone()),
-    }
-    .text()
+        ..Entry::new(instance, &intent.symbol, &intent.step, intent.at)
+    };
+    entry.text(&intent.attempt, Stage::Noted)
 }
 
+pub(crate) fn closing(
+    config: &BoardConfig,
+    symbol: &Symbol,
+    step: &str,
+    attempt: &AttemptId,
+) -> Result<String, PortError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let at = now.map_or(0, |since| since.as_secs());
+    let stage = match config.orders {
+        true => Stage::Closing,
+        false => Stage::Rehearsed,
+    };
+    Entry::new(&config.instance, symbol, step, at).text(attempt, stage)
+}
+
+/// The same plan in other hands. How far the former ones had come stays: it says what has to be asked.
 pub(crate) fn adopted(
     instance: &Instance,
     open: &OpenPlan,
     attempt: &AttemptId,
 ) -> Result<String, PortError> {
-    let before: Entry = serde_json::from_str(&open.token)
+    let (_, stage, before) = Entry::read(&open.token)
         .map_err(|error| PortError(format!("cannot read open plan {}: {error}", open.plan)))?;
-    Entry {
-        attempt: attempt.to_string(),
+    let entry = Entry {
         owner: instance.owner.clone(),
         process: instance.process.clone(),
         ..before
-    }
-    .text()
+    };
+    // Nobody but the attempt that noted an intent may take permits on it.
+    let stage = match stage {
+        Stage::Noted | Stage::Claimed => Stage::Closing,
+        stage => stage,
+    };
+    entry.text(attempt, stage)
 }
 
-/// How an entry begins while this attempt holds it. Attempts need no escaping.
+/// How an entry begins while this attempt holds it. Attempts hold no blank.
 pub(crate) fn held_by(attempt: &AttemptId) -> String {
-    format!(r#"{{"attempt":"{attempt}","#)
+    format!("{attempt} ")
 }
 
-/// What an entry contains once its intent is noted. No text inside it can: a quote in a text is escaped.
-pub(crate) const NOTED: &str = r#","intent":{"#;
+/// How it begins once its intent is noted.
+pub(crate) fn noted_by(attempt: &AttemptId) -> String {
+    format!("{attempt} {} ", word(Stage::Noted))
+}
+
+/// An entry as whoever may end its plan sees it.
+pub(crate) fn seen(instance: &Instance, plan: PlanId, token: String) -> Result<OpenPlan, String> {
+    let (attempt, stage, entry) = Entry::read(&token)?;
+    let of_this_machine = entry.owner == instance.owner;
+    Ok(OpenPlan {
+        symbol: entry
+            .symbol
+            .parse()
+            .map_err(|error: SymbolError| error.to_string())?,
+        plan,
+        step: entry.step,
+        ours: of_this_machine && entry.process == instance.process,
+        of_this_machine,
+        attempt,
+        stage,
+        intent: entry.intent,
+        token,
+    })
+}
 
 /// Since when each owner was seen without a lease.
 #[derive(Debug, Default)]
@@ -123,10 +205,14 @@ const AT_MOST: usize = 4096;
 const PAGE: usize = 512;
 
 /// Most bytes of an entry: several times what this program writes.
-const MAX_ENTRY_BYTES: usize = 4096;
+pub(crate) const MAX_ENTRY_BYTES: usize = 4096;
 
-/// One entry of the scan: its text, or its size where it is too long.
-fn read_entry(plan: &[u8], entry: Value) -> Result<(PlanId, String, Entry), String> {
+/// One entry of the scan, with its owner: its text, or its size where it is too long.
+fn read_entry(
+    instance: &Instance,
+    plan: &[u8],
+    entry: Value,
+) -> Result<(String, OpenPlan), String> {
     let plan = String::from_utf8_lossy(plan);
     let plan = PlanId::new(&plan).map_err(|error| error.to_string())?;
     let text = match entry {
@@ -136,14 +222,12 @@ fn read_entry(plan: &[u8], entry: Value) -> Result<(PlanId, String, Entry), Stri
         )),
         _ => Err("the server's answer has another shape".into()),
     };
-    let read = text.and_then(|text| match serde_json::from_str(&text) {
-        Ok(entry) => Ok((text, entry)),
-        Err(error) => Err(error.to_string()),
+    let name = plan.clone();
+    let seen = text.and_then(|text| {
+        let (_, _, entry) = Entry::read(&text)?;
+        Ok((entry.owner, seen(instance, plan, text)?))
     });
-    match read {
-        Ok((text, entry)) => Ok((plan, text, entry)),
-        Err(why) => Err(format!("plan {plan}: {why}")),
-    }
+    seen.map_err(|why| format!("plan {name}: {why}"))
 }
 
 /// Entries that this program did not write: there is nothing to conclude from them.
@@ -169,7 +253,7 @@ impl Unreadable {
     }
 }
 
-/// Every open plan that nobody works on.
+/// Every open plan that nobody else works on.
 pub(crate) async fn fetch_abandoned(
     link: &RedisLink,
     scan: &Script,
@@ -179,7 +263,7 @@ pub(crate) async fn fetch_abandoned(
 ) -> Result<Vec<OpenPlan>, redis::RedisError> {
     let hash = &keys.open;
     let mut connection = link.at(hash);
-    let mut entries: Vec<(PlanId, String, Entry)> = Vec::new();
+    let mut entries: Vec<(String, OpenPlan)> = Vec::new();
     let mut unreadable = Unreadable::default();
     let mut cursor = 0_u64;
     loop {
@@ -188,7 +272,7 @@ pub(crate) async fn fetch_abandoned(
         let (next, fields): (u64, Vec<(Vec<u8>, Value)>) =
             call.invoke_async(&mut connection).await?;
         for (plan, entry) in fields {
-            match read_entry(&plan, entry) {
+            match read_entry(instance, &plan, entry) {
                 Ok(entry) => entries.push(entry),
                 Err(why) => unreadable.add(why),
             }
@@ -201,8 +285,8 @@ pub(crate) async fn fetch_abandoned(
     unreadable.tell(hash);
     let others: BTreeSet<&str> = entries
         .iter()
-        .map(|(_, _, entry)| entry.owner.as_str())
-        .filter(|owner| *owner != instance.owner)
+        .filter(|(_, open)| !open.of_this_machine)
+        .map(|(owner, _)| owner.as_str())
         .collect();
     // Each lies where it lies; there are few.
     let mut leased = HashMap::new();
@@ -213,19 +297,9 @@ pub(crate) async fn fetch_abandoned(
         leased.insert(owner.to_owned(), lives);
     }
     let gone = gone.judge(leased, instance.lease / 2);
-    let ours = |entry: &Entry| entry.owner == instance.owner && entry.process != instance.process;
     Ok(entries
         .into_iter()
-        .filter(|(_, _, entry)| ours(entry) || gone.contains(&entry.owner))
-        .filter_map(|(plan, token, entry)| {
-            let symbol: Symbol = entry.symbol.parse().ok()?;
-            Some(OpenPlan {
-                plan,
-                symbol,
-                step: entry.step,
-                intent: entry.intent,
-                token,
-            })
-        })
+        .filter(|(owner, open)| open.of_this_machine || gone.contains(owner))
+        .map(|(_, open)| open)
         .collect())
 }

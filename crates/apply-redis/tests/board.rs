@@ -1,11 +1,14 @@
 //! The ports on a real server: what neighbours write is read, what they read is written.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use apply_core::{
     ApplyResult, Claim, Decision, GateSettings, Halt, Plan, PlanLog, Proposal, ProposalError,
-    ProposalSource, ResultLog, Symbol,
+    ProposalSource, ResultLog, Symbol, Told,
 };
 use apply_redis::{BoardConfig, RedisBoard};
+use common::{aged, won};
 use permit_gate::AttemptId;
 use redis::{AsyncCommands, aio::MultiplexedConnection, streams::StreamRangeReply};
 use redis_harness::RedisServer;
@@ -23,7 +26,7 @@ struct Bench {
 }
 
 async fn bench() -> Bench {
-    let server = RedisServer::start().await;
+    let server = aged(RedisServer::start().await).await;
     Bench {
         board: RedisBoard::connect(BoardConfig::new(server.url()))
             .await
@@ -241,10 +244,9 @@ async fn a_claim_and_its_plan_come_together_and_once() {
                 .unwrap()
         }
     };
-    assert_eq!(claim("a").await, Claim::Won);
-    assert_eq!(
-        claim("a").await,
-        Claim::Won,
+    assert!(claim("a").await.is_won());
+    assert!(
+        claim("a").await.is_won(),
         "asking again after a lost answer"
     );
     assert_eq!(claim("b").await, Claim::Taken);
@@ -290,7 +292,7 @@ async fn of_two_instances_one_claims() {
     });
     let mut won = 0;
     for claim in claims.collect::<Vec<_>>() {
-        won += u32::from(claim.await.unwrap() == Claim::Won);
+        won += u32::from(claim.await.unwrap().is_won());
     }
     assert_eq!((won, bench.stream(PLANS).await.len()), (1, 1));
 }
@@ -337,7 +339,7 @@ async fn a_claimed_plan_is_not_announced_again_whatever_is_decided_later() {
     let mut bench = bench().await;
     let plan = bench.plan("PARTIAL_75").await;
     let won = bench.board.claim(&plan, &attempt("a"), TTL, 0).await;
-    assert_eq!(won.unwrap(), Claim::Won);
+    assert!(won.unwrap().is_won());
     let halted = Plan {
         decision: Decision::Blocked,
         reasons: vec!["kill_switch_active".into()],
@@ -368,14 +370,13 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
     let mut bench = bench().await;
     let plan = bench.plan("PARTIAL_75").await;
     let receipt = format!("quantum:apply:inflight:{}", plan.id);
-    let () = bench.redis.set(&receipt, "attempt").await.unwrap();
-    let blocked = ApplyResult::not_executed(
-        &plan,
-        Decision::Blocked,
-        Some("kill_switch_active".into()),
-        1,
-    );
-    bench.board.publish(&blocked).await.unwrap();
+    let () = bench.redis.set(&receipt, "1 a 7 0\n").await.unwrap();
+    let error = Some("kill_switch_active".into());
+    let blocked = ApplyResult::not_executed(&plan, Decision::Blocked, error, 1);
+    assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Published));
+    assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Before));
+    let claim = bench.board.claim(&plan, &attempt("a"), TTL, 1).await;
+    let teller = won(claim.unwrap()).teller();
     let last = ApplyResult {
         is_final: true,
         ..ApplyResult::not_executed(
@@ -385,9 +386,11 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
             2,
         )
     };
-    bench.board.publish(&last).await.unwrap();
-    bench.board.publish(&last).await.unwrap();
-    bench.board.publish(&blocked).await.unwrap();
+    for _ in 0..2 {
+        let told = bench.board.conclude(&last, &teller).await;
+        assert_eq!(told, Ok(Told::Published), "also where an answer was lost");
+    }
+    assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Before));
     let results = bench.stream(RESULTS).await;
     assert_eq!(results.len(), 2, "{results:?}");
     assert_eq!(results[1]["error"], "permit_timeout_or_missing:missing_p33");
@@ -411,14 +414,8 @@ async fn a_server_that_forgot_the_scripts_gets_them_again() {
         .query_async(&mut bench.redis)
         .await
         .unwrap();
-    assert_eq!(
-        bench
-            .board
-            .claim(&plan, &attempt("a"), TTL, 0)
-            .await
-            .unwrap(),
-        Claim::Won
-    );
+    let claim = bench.board.claim(&plan, &attempt("a"), TTL, 0).await;
+    assert!(claim.unwrap().is_won());
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 
 mod common;
 
-use apply_core::{ApplyResult, Decision, Plan, PlanLog, ResultLog, Standing};
+use apply_core::{ApplyResult, Decision, Plan, PlanLog, ResultLog, Standing, Told};
 use apply_redis::{BoardConfig, Instance, RedisBoard, Synced, Turn};
-use common::{attempt, intent, plan};
+use common::{aged, attempt, intent, plan, won};
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ struct Bench {
 }
 
 async fn bench() -> Bench {
-    let server = RedisServer::start().await;
+    let server = aged(RedisServer::start().await).await;
     Bench {
         redis: server.connection().await,
         server,
@@ -68,14 +68,16 @@ fn result(plan: &Plan) -> ApplyResult {
 async fn a_claimed_plan_is_open_until_its_final_result() {
     let mut bench = bench().await;
     let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
-    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    let claim = board.claim(&plan, &attempt("a1.0"), TTL, 1).await;
+    let teller = won(claim.unwrap()).teller();
     assert!(bench.is_open(&plan).await);
     assert!(board.note_intent(&intent(&plan, "a1.0")).await.unwrap());
     assert!(
         board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
         "again"
     );
-    board.publish(&result(&plan)).await.unwrap();
+    let told = board.conclude(&result(&plan), &teller).await;
+    assert_eq!(told, Ok(Told::Published));
     assert!(!bench.is_open(&plan).await);
     assert!(
         !board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
@@ -150,7 +152,11 @@ async fn what_a_former_process_of_this_machine_left_is_found_at_once() {
     before.renew_lease().await.unwrap();
     before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     before.note_intent(&intent(&plan, "a1.0")).await.unwrap();
-    assert_eq!(before.fetch_abandoned().await.unwrap(), [], "it is at work");
+    let own = before.fetch_abandoned().await.unwrap();
+    assert!(
+        own.iter().all(|open| open.ours),
+        "it knows what it works on"
+    );
     let now = bench.board("a", "a2").await;
     let found = now.fetch_abandoned().await.unwrap();
     assert_eq!(found.len(), 1);
@@ -181,17 +187,19 @@ async fn an_instance_whose_lease_is_gone_for_a_while_is_taken_over_by_one() {
     })
     .await
     .unwrap();
-    assert!(b.adopt(&found[0], &attempt("b1.0")).await.unwrap());
-    assert!(
-        b.adopt(&found[0], &attempt("b1.0")).await.unwrap(),
-        "its answer was lost"
-    );
-    assert!(!c.adopt(&found[0], &attempt("c1.0")).await.unwrap());
+    let adopt = async |board: &RedisBoard, by| {
+        let adopted = board.adopt(&found[0], &attempt(by)).await;
+        adopted.unwrap().is_some()
+    };
+    assert!(adopt(&b, "b1.0").await);
+    assert!(adopt(&b, "b1.0").await, "its answer was lost");
+    assert!(!adopt(&c, "c1.0").await);
     assert!(
         !gone.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
         "the owner comes back too late"
     );
-    assert_eq!(b.fetch_abandoned().await.unwrap(), [], "b works on it now");
+    let own = b.fetch_abandoned().await.unwrap();
+    assert!(own.iter().all(|open| open.ours), "b works on it now");
 }
 
 #[tokio::test]
@@ -268,6 +276,7 @@ async fn without_a_replicas_acknowledgement_a_strict_intent_is_not_noted() {
 async fn a_strict_intent_that_is_noted_and_its_claim_are_on_the_replica_before_any_permit_is_taken()
 {
     let (server, replica) = followed().await;
+    let server = aged(server).await;
     let bench = Bench {
         redis: server.connection().await,
         server,
@@ -336,6 +345,7 @@ async fn address(points_to: watch::Receiver<u16>) -> u16 {
 #[tokio::test]
 async fn a_strict_intent_is_not_acknowledged_by_a_server_that_was_promoted_without_it() {
     let (former, _copy) = followed().await;
+    let former = aged(former).await;
     let (promoted, _its_copy) = followed().await;
     let (points, points_to) = watch::channel(former.port());
     let port = address(points_to).await;

@@ -8,6 +8,7 @@ use crate::{
 };
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Poll, Waker},
@@ -19,11 +20,25 @@ use std::{
 /// It has no clock of its own: permits expire against the [`Take::asked_at`] of the take that
 /// looks at them, and receipts are kept as long as the store is. Beyond the port it can halt, fail
 /// on demand and lose replies, so that an embedder's tests reach every answer of the gate.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MemoryStore {
     permits: Arc<PermitSet>,
     inner: Arc<Mutex<Inner>>,
+    holders: Option<Arc<Holders>>,
 }
+
+/// How far an attempt is with a plan, as who keeps the plans knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// The plan is not, or no longer, this attempt's.
+    NotHeld,
+    /// It is, and the attempt may not take its permits yet.
+    NotReady,
+    /// It may.
+    Ready,
+}
+
+type Holders = dyn Fn(&PlanId, &AttemptId) -> Holding + Send + Sync;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -54,7 +69,17 @@ impl MemoryStore {
         Self {
             permits,
             inner: Arc::default(),
+            holders: None,
         }
+    }
+
+    /// Lets permits be taken only by an attempt that holds its plan, as this says.
+    pub fn holders(
+        mut self,
+        holding: impl Fn(&PlanId, &AttemptId) -> Holding + Send + Sync + 'static,
+    ) -> Self {
+        self.holders = Some(Arc::new(holding));
+        self
     }
 
     /// Writes a permit that never expires, as an issuer would, and wakes the plan. A name outside
@@ -144,6 +169,14 @@ impl MemoryStore {
     }
 }
 
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("permits", &self.permits)
+            .finish_non_exhaustive()
+    }
+}
+
 impl PermitStore for MemoryStore {
     type Watch = MemoryWatch;
 
@@ -165,13 +198,17 @@ impl PermitStore for MemoryStore {
     }
 
     async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
+        let holding = match &self.holders {
+            Some(holding) => holding(&take.plan, &take.attempt),
+            None => Holding::Ready,
+        };
         let (fault, reply) = {
             let mut inner = self.lock();
             inner.takes += 1;
             match inner.faults.pop_front() {
                 Some(Fault::Fail(error)) => return Err(error),
                 Some(Fault::Hang) => (Some(Fault::Hang), None),
-                other => (other, Some(inner.take(&self.permits, take))),
+                other => (other, Some(inner.take(&self.permits, take, holding))),
             }
         };
         match (fault, reply) {
@@ -185,9 +222,12 @@ impl PermitStore for MemoryStore {
 }
 
 impl Inner {
-    fn take(&mut self, set: &PermitSet, take: &Take) -> Reply {
+    fn take(&mut self, set: &PermitSet, take: &Take, holding: Holding) -> Reply {
         if self.halted {
             return Reply::Halted;
+        }
+        if holding == Holding::NotHeld {
+            return Reply::NotHeld;
         }
         if let Some((attempt, contents)) = self.taken.get(&take.plan) {
             return match *attempt == take.attempt {
@@ -203,6 +243,9 @@ impl Inner {
             .collect();
         if slots.iter().any(|slot| slot.content.is_none()) {
             return Reply::Missing(slots);
+        }
+        if holding == Holding::NotReady {
+            return Reply::NotReady(slots);
         }
         let contents: Vec<Vec<u8>> = slots.into_iter().filter_map(|s| s.content).collect();
         for i in 0..set.len() {

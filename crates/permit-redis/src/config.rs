@@ -113,6 +113,14 @@ impl RedisConfig {
         matches!(self.topology, Topology::Cluster(_))
     }
 
+    /// Whether another server can take the place of one.
+    pub(crate) fn is_replaceable(&self) -> bool {
+        match self.topology {
+            Topology::Single(_) => false,
+            Topology::Cluster(_) | Topology::Sentinel { .. } => true,
+        }
+    }
+
     /// The required permits and their keys; `governor,p33` by default.
     pub fn permits(mut self, keys: PermitKeys) -> Self {
         self.keys = keys;

@@ -143,7 +143,7 @@ mod watch;
 pub use charge::InCharge;
 pub use config::{ConfigError, RedisConfig};
 pub use keys::{KeyTemplate, KeysProblem, PermitKeys, PermitKeysError, TemplateError};
-pub use link::{LinkAt, RedisLink};
+pub use link::{LinkAt, RedisLink, ServerId};
 pub use stats::Stats;
 pub use store::{ConnectError, RedisPermitStore};
 pub use watch::{RedisFollow, RedisWatch, WatchMode};

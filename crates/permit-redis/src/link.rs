@@ -10,8 +10,33 @@ use crate::{
 use redis::{
     Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike,
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 use tokio::sync::Semaphore;
+
+/// One server, for as long as it runs: started again it is another one, and so is the one that takes its
+/// place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ServerId(u64);
+
+impl ServerId {
+    /// One that no other server of this process has.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// As a number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
 
 /// The command connections of a store, kept alive by its supervisors: to one server, to whoever the
 /// sentinels call master, or to each master of a cluster. Clones share them.
@@ -66,6 +91,33 @@ impl RedisLink {
     pub async fn confirm_in_charge(&self, key: &str) -> InCharge {
         self.inner.ask_who_is_in_charge().await;
         self.in_charge(key)
+    }
+
+    /// The earliest moment, in the microseconds of the server of this key, that can be meant by our `at`;
+    /// `None` where its time is not known.
+    pub fn deadline(&self, key: &str, at: Instant) -> Option<i64> {
+        match &self.inner.servers {
+            Servers::One(server) => server.node.clock().deadline(at),
+            Servers::Cluster(cluster) => {
+                let owner = cluster.owner(slot_of(key)).ok()?;
+                owner.node.clock().deadline(at)
+            }
+        }
+    }
+
+    /// Whether another server can take the place of the one that answers: with sentinels and on a cluster.
+    pub fn is_replaceable(&self) -> bool {
+        self.inner.config.is_replaceable()
+    }
+
+    /// Which server answers for this key, and since when it does; `None` where none did yet. What is
+    /// said of it holds for every command that was sent after it was said: before a new connection is
+    /// used it is known whom it leads to.
+    pub fn server_of(&self, key: &str) -> Option<(ServerId, Instant)> {
+        match &self.inner.servers {
+            Servers::One(server) => server.node.server(),
+            Servers::Cluster(cluster) => cluster.owner(slot_of(key)).ok()?.node.server(),
+        }
     }
 
     /// A connection for commands about this key and others of its slot.

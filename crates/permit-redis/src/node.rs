@@ -5,7 +5,7 @@ use crate::{
     clock::ServerClock,
     endpoint::{Address, Endpoint, Patience},
     failure::Failure,
-    link::untold,
+    link::{ServerId, untold},
     stats::Counters,
     take::{Answer, Order, read, script, transaction},
     watch::Registry,
@@ -41,6 +41,8 @@ struct Shared {
     registry: Arc<Registry>,
     clock: ServerClock,
     live: watch::Sender<Option<Live>>,
+    /// Whom the last connection that was set up leads to.
+    met: Mutex<Option<Met>>,
     /// Why there is no connection.
     trouble: Mutex<String>,
     /// Somebody doubts the connection.
@@ -61,6 +63,14 @@ struct Live {
     generation: u64,
 }
 
+/// Which server answers, and since when.
+struct Met {
+    /// Its run and the history it replicates, where it says so.
+    run: Option<(String, String)>,
+    id: ServerId,
+    since: Instant,
+}
+
 impl Node {
     /// Starts connecting, and never stops.
     pub(crate) fn start(
@@ -76,6 +86,7 @@ impl Node {
             registry,
             clock: ServerClock::new(Instant::now()),
             live: watch::Sender::new(None),
+            met: Mutex::default(),
             trouble: Mutex::new("not connected yet".into()),
             doubt: Arc::default(),
             replace: AtomicBool::new(false),
@@ -110,6 +121,13 @@ impl Node {
     pub(crate) fn at(&self) -> Option<Address> {
         let live = self.shared.live.borrow();
         live.as_ref().and_then(|live| live.at.clone())
+    }
+
+    /// Which server answers here, and since when; `None` before one did. It changes when the server is
+    /// started again and when another one takes its place, before any command goes to it.
+    pub(crate) fn server(&self) -> Option<(ServerId, Instant)> {
+        let met = self.shared.met();
+        met.as_ref().map(|met| (met.id, met.since))
     }
 
     /// Ring it to have the connection looked after now instead of at the next ping.
@@ -309,6 +327,26 @@ impl Exclusive<'_> {
 }
 
 impl Shared {
+    fn met(&self) -> MutexGuard<'_, Option<Met>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection was set up to the server that says this of itself. One that says nothing counts as
+    /// another one each time.
+    fn meet(&self, run: Option<(String, String)>) {
+        let mut met = self.met();
+        let same = met
+            .as_ref()
+            .is_some_and(|met| run.is_some() && met.run == run);
+        if !same {
+            *met = Some(Met {
+                run,
+                id: ServerId::new(),
+                since: Instant::now(),
+            });
+        }
+    }
+
     fn trouble(&self) -> MutexGuard<'_, String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -389,11 +427,31 @@ async fn set_up(shared: &Shared) -> RedisResult<(MultiplexedConnection, Option<A
         Err(error) if is_forbidden(&error) => false,
         Err(error) => return Err(error),
     };
+    shared.meet(run_of(&mut connection).await?);
     let sent = Instant::now();
     let (seconds, micros): (i64, i64) = cmd("TIME").query_async(&mut connection).await?;
     let server = seconds.saturating_mul(1_000_000).saturating_add(micros);
     shared.clock.learn(sent, Instant::now(), server);
     Ok((connection, at, scripting))
+}
+
+/// The server's run and the history it replicates; `None` where this user may not ask.
+async fn run_of(connection: &mut MultiplexedConnection) -> RedisResult<Option<(String, String)>> {
+    let mut ask = redis::pipe();
+    ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+    let told: RedisResult<(String, String)> = ask.query_async(connection).await;
+    match told {
+        Ok((server, replication)) => Ok(word_of(&server, "run_id")
+            .zip(word_of(&replication, "master_replid"))
+            .map(|(run, history)| (run.to_owned(), history.to_owned()))),
+        Err(error) if error.code().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn word_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = info.lines();
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
 /// Asks for a script nobody has: without the right to ask, the server says so first.

@@ -27,9 +27,9 @@ async fn fill(stage: &Stage, key: &str, size: usize, field: Option<&str>) {
 
 /// One order of another symbol, from its proposal to its result.
 async fn others_go_on(stage: &Stage, orders: usize) {
-    stage.propose("ETHUSDT", "PARTIAL_75").await;
     let known = stage.entries(PLANS).await;
     let known = known.iter().map(|plan| plan.get("plan_id").to_owned());
+    stage.propose("ETHUSDT", "PARTIAL_75").await;
     let plan = stage.plan("ETHUSDT", &known.collect()).await;
     stage.approve(&plan, "0.01").await;
     let result = stage.result_of(plan.get("plan_id")).await;

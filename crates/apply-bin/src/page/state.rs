@@ -311,8 +311,13 @@ impl Observer for Live {
                     Abandoned::Claimed => "recovered: its process had claimed it",
                     Abandoned::Intending => "recovered: its process was about to place an order",
                     Abandoned::Concluded => "recovered: its result was perhaps not published",
+                    Abandoned::Owed => "settled after the store had forgotten its claim",
                 };
                 self.plan_of_result(result, Some(note));
+            }
+            // Nothing of it can leave any more.
+            Event::Owed { plan, .. } | Event::ToldByAnother { plan, .. } => {
+                self.lock().leaving.remove(plan.as_str());
             }
             Event::ResultPublished { result } => {
                 self.plan_of_result(result, None);

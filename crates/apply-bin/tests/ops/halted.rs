@@ -123,7 +123,7 @@ async fn a_halt_tells_what_came_of_an_order_that_had_its_timestamp_already() {
         is_final: true,
         ..ApplyResult::nothing_happened(&plan, &symbol, Decision::Execute, None, 1)
     };
-    journal.record_result(&result).await.unwrap();
+    journal.record_result(&result, None).await.unwrap();
     let port = service(const { &[LEAVING[0], LEAVING[0], "[]"] }).await;
     let out = halted(&state, port).await;
     let told = format!("plan {PLAN} of BTCUSDT had its timestamp already: executed\n");

@@ -2,8 +2,9 @@
 //! memory journal with a disk that can.
 
 use apply_core::{
-    ApplyResult, Claim, Entry, Halt, Intent, Journal, Mastership, Observed, OpenPlan, Plan,
-    PlanLog, PortError, ProposalSource, Recorded, ResultLog, ServerId, Settled, Standing, Symbol,
+    ApplyResult, Claim, ClaimNote, Entry, Halt, Hold, Intent, Journal, Mastership, Observed,
+    OpenPlan, Plan, PlanLog, PortError, ProposalSource, Reclaim, Recorded, ResultLog, ServerId,
+    Settled, Standing, SwitchNote, Symbol, Teller, Told,
     memory::{MemoryBoard, MemoryJournal},
 };
 use permit_gate::{AttemptId, PlanId};
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct FlakyBoard {
     pub(crate) memory: MemoryBoard,
     faults: Faults,
@@ -73,7 +74,28 @@ enum Kind {
     Hang,
 }
 
+impl Default for FlakyBoard {
+    fn default() -> Self {
+        Self {
+            memory: MemoryBoard::with_clock(|| tokio::time::Instant::now().into_std()),
+            faults: Faults::default(),
+            halted_here: Arc::default(),
+            meanwhile: Arc::default(),
+            asked_again: Arc::default(),
+            master: Arc::default(),
+        }
+    }
+}
+
 impl FlakyBoard {
+    pub(crate) fn of_machine(machine: &str) -> Self {
+        let board = Self::default();
+        Self {
+            memory: board.memory.in_hands_of(machine, machine),
+            ..board
+        }
+    }
+
     /// Turns the switch on this machine on; the store's stays as it is.
     pub(crate) fn halt_here(&self) {
         self.halted_here.store(true, Ordering::Relaxed);
@@ -195,7 +217,23 @@ impl PlanLog for FlakyBoard {
         timestamp: u64,
     ) -> Result<Claim, PortError> {
         let work = self.memory.claim(plan, attempt, ttl, timestamp);
-        self.call("claim", work).await
+        Ok(match self.call("claim", work).await? {
+            Claim::Won(hold) => Claim::Won(Hold {
+                server: self.mastership().server().unwrap_or(hold.server),
+                ..hold
+            }),
+            other => other,
+        })
+    }
+
+    async fn find_claim(
+        &self,
+        plan: &PlanId,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> Result<Option<Claim>, PortError> {
+        let work = self.memory.find_claim(plan, attempt, ttl);
+        self.call("find_claim", work).await
     }
 
     async fn announce(&self, plan: &Plan, timestamp: u64) -> Result<bool, PortError> {
@@ -213,8 +251,24 @@ impl PlanLog for FlakyBoard {
             .await
     }
 
-    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<bool, PortError> {
+    async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<Option<Hold>, PortError> {
         self.call("adopt", self.memory.adopt(open, attempt)).await
+    }
+
+    async fn reclaim(
+        &self,
+        plan: &PlanId,
+        symbol: &Symbol,
+        step: &str,
+        attempt: &AttemptId,
+        ttl: Duration,
+    ) -> Result<Reclaim, PortError> {
+        let work = self.memory.reclaim(plan, symbol, step, attempt, ttl);
+        self.call("reclaim", work).await
+    }
+
+    fn is_current(&self, hold: &Hold) -> bool {
+        self.memory.is_current(hold)
     }
 
     async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
@@ -247,19 +301,46 @@ impl PlanLog for FlakyBoard {
 }
 
 impl ResultLog for FlakyBoard {
-    async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
+    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
         self.call("publish", self.memory.publish(result)).await
+    }
+
+    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+        self.call("conclude", self.memory.conclude(result, teller))
+            .await
     }
 }
 
 impl Journal for FlakyJournal {
+    async fn record_claim(&self, claim: &ClaimNote) -> Result<(), PortError> {
+        let work = self.memory.record_claim(claim);
+        self.faults.call("record_claim", work).await
+    }
+
+    async fn record_told_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+        let work = self.memory.record_told_by_another(plan, at);
+        self.faults.call("record_told_by_another", work).await
+    }
+
+    async fn record_switch(&self, switch: &SwitchNote) -> Result<(), PortError> {
+        self.memory.record_switch(switch).await
+    }
+
+    async fn fetch_switch(&self) -> Result<Option<SwitchNote>, PortError> {
+        self.memory.fetch_switch().await
+    }
+
     async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
         let work = self.memory.record_intent(intent);
         self.faults.call("record_intent", work).await
     }
 
-    async fn record_result(&self, result: &ApplyResult) -> Result<ApplyResult, PortError> {
-        let work = self.memory.record_result(result);
+    async fn record_result(
+        &self,
+        result: &ApplyResult,
+        teller: Option<&Teller>,
+    ) -> Result<ApplyResult, PortError> {
+        let work = self.memory.record_result(result, teller);
         self.faults.call("record_result", work).await
     }
 

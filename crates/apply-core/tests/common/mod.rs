@@ -12,7 +12,7 @@ pub(crate) use venue::{Asked, Script, StepRules, Venue, filled, trace};
 
 use apply_core::{
     ApplyLayer, ApplyResult, Clock, Event, GateSettings, Mode, Observer, Plan, Ports, Room,
-    Settings, StopLimits, Symbol, SymbolWorker, Worked, event::Level,
+    Settings, StopLimits, Symbol, SymbolWorker, Worked, event::Level, recovery::keep_settling,
 };
 use permit_gate::{AttemptId, MemoryStore, PlanId, Timer, WaitPolicy, trading};
 use rust_decimal::Decimal;
@@ -21,6 +21,9 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+
+/// The machine of the first instance.
+const MACHINE: &str = "machine-a";
 
 /// When the curtain rises, in seconds since 1970.
 pub(crate) const EPOCH: u64 = 1_769_301_008;
@@ -149,6 +152,13 @@ impl Stage {
         Self::with(Mode::Testnet, |_| ())
     }
 
+    /// On a permit store that does not ask who holds a plan, nor whether an order is ready.
+    pub(crate) fn whose_permits_anybody_takes() -> Self {
+        let mut ports = Self::new().ports;
+        ports.permits = MemoryStore::new(Arc::new(trading::permits()));
+        Self::over(ports, settings("instance-a", Mode::Testnet))
+    }
+
     pub(crate) fn rehearsing() -> Self {
         Self::with(Mode::DryRun, |_| ())
     }
@@ -159,9 +169,10 @@ impl Stage {
     }
 
     pub(crate) fn with(mode: Mode, change: impl FnOnce(&mut Settings)) -> Self {
+        let board = FlakyBoard::of_machine(MACHINE);
         let ports = StagePorts {
-            board: FlakyBoard::default(),
-            permits: MemoryStore::new(Arc::new(trading::permits())),
+            permits: permits_on(&board, mode),
+            board,
             journal: FlakyJournal::default(),
             venue: Venue::holding("0.0124"),
             clock: StageClock {
@@ -175,22 +186,50 @@ impl Stage {
 
     /// Another instance on the same store and venue, on a machine of its own.
     pub(crate) fn sibling(&self, name: &str) -> Self {
-        let ports = StagePorts {
+        let mut ports = StagePorts {
             journal: FlakyJournal::default(),
             ..self.ports.clone()
         };
+        ports.board.memory = ports.board.memory.in_hands_of(name, name);
         Self::over(ports, settings(name, Mode::Testnet))
     }
 
     /// Such an instance after the store lost everything: claims, permits and who took them.
     pub(crate) fn sibling_after_a_loss(&self, name: &str) -> Self {
         self.board().memory.forget();
-        let ports = StagePorts {
-            journal: FlakyJournal::default(),
-            permits: MemoryStore::new(Arc::new(trading::permits())),
-            ..self.ports.clone()
+        let mut sibling = self.sibling(name);
+        sibling.ports.permits = permits_on(&sibling.ports.board, Mode::Testnet);
+        Self::over(sibling.ports, settings(name, Mode::Testnet))
+    }
+
+    /// Has the store see that it has forgotten, and waits until that is long ago.
+    pub(crate) async fn is_clean_again(&self) {
+        let look = self.look().await;
+        let Worked::TooYoung { clean_at } = look else {
+            panic!("a store that has just forgotten, not {look:?}");
         };
-        Self::over(ports, settings(name, Mode::Testnet))
+        tokio::time::sleep_until(clean_at.into()).await;
+    }
+
+    /// Goes on until no plan owes a result any more.
+    pub(crate) async fn settles(&self) {
+        let settling = keep_settling(&self.layer);
+        let settled = async {
+            while self.layer.owed() > 0 {
+                tokio::time::sleep(ms(10)).await;
+            }
+        };
+        tokio::select! {
+            () = settling => {}
+            () = settled => {}
+        }
+    }
+
+    /// Looks once; the plan comes to an end that is not this attempt's to tell, and is settled.
+    pub(crate) async fn owe_and_settle(&self) {
+        let look = self.look().await;
+        assert!(matches!(look, Worked::Owed), "{look:?}");
+        self.settles().await;
     }
 
     /// The same machine's next process.
@@ -200,7 +239,9 @@ impl Stage {
 
     /// The same in another mode.
     pub(crate) fn restarted_as(&self, name: &str, mode: Mode) -> Self {
-        Self::over(self.ports.clone(), settings(name, mode))
+        let mut ports = self.ports.clone();
+        ports.board.memory = ports.board.memory.in_hands_of(MACHINE, name);
+        Self::over(ports, settings(name, mode))
     }
 
     fn over(ports: StagePorts, settings: Settings) -> Self {
@@ -300,6 +341,13 @@ impl Stage {
     pub(crate) fn results(&self) -> Vec<ApplyResult> {
         self.board().memory.results()
     }
+}
+
+/// Permits that are taken by whoever holds their plan on this board.
+fn permits_on(board: &FlakyBoard, mode: Mode) -> MemoryStore {
+    let (board, orders) = (board.memory.clone(), mode == Mode::Testnet);
+    MemoryStore::new(Arc::new(trading::permits()))
+        .holders(move |plan, attempt| board.holding(plan, attempt, orders))
 }
 
 fn settings(instance: &str, mode: Mode) -> Settings {

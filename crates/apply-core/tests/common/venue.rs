@@ -2,8 +2,8 @@
 
 use super::d;
 use apply_core::{
-    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, OrderTrace,
-    Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
+    ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, OrderKind,
+    OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
 };
 use permit_gate::PlanId;
@@ -28,6 +28,7 @@ pub(crate) enum Asked {
     },
     WhatBecameOf(PlanId, OrderTrace),
     WhatBecameOfStop(PlanId),
+    LookedFor(PlanId),
     Profit(String),
     Stop {
         symbol: Symbol,
@@ -213,6 +214,19 @@ impl Exchange for Venue {
     async fn settle(&self, _: &Symbol, plan: &PlanId, trace: &OrderTrace) -> Settlement {
         let asked = Asked::WhatBecameOf(plan.clone(), trace.clone());
         self.hear(asked, |script| script.settlement.clone())
+    }
+
+    async fn look_for(
+        &self,
+        _: &Symbol,
+        plan: &PlanId,
+        _: OrderKind,
+    ) -> Result<Option<OrderTrace>, ExchangeError> {
+        self.hear(Asked::LookedFor(plan.clone()), |script| {
+            script.position.clone()?;
+            let has = script.shows_orders && script.has_order_of(plan);
+            Ok(has.then(trace))
+        })
     }
 
     async fn fetch_profit(&self, _: &Symbol, fill: &Fill) -> Result<Option<Profit>, ExchangeError> {

@@ -1,7 +1,7 @@
 //! What the journal's tests share.
 #![allow(dead_code)] // each test file uses its own part of this
 
-use apply_core::{ApplyResult, Decision, Intent, OrderKind, OrderTrace, Side};
+use apply_core::{ApplyResult, ClaimNote, Decision, Intent, OrderKind, OrderTrace, Side};
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
@@ -46,6 +46,18 @@ impl Drop for Dir {
 
 pub(crate) fn plan(n: u64) -> PlanId {
     format!("{n:016x}").parse().unwrap()
+}
+
+pub(crate) fn claim(n: u64) -> ClaimNote {
+    ClaimNote {
+        plan: plan(n),
+        symbol: "BTCUSDT".parse().unwrap(),
+        step: "CLOSE_PARTIAL_75".into(),
+        order: OrderKind::Close,
+        attempt: "host.7".parse().unwrap(),
+        at: 1_769_301_008,
+        rehearsed: false,
+    }
 }
 
 pub(crate) fn intent(n: u64) -> Intent {

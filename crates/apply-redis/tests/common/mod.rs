@@ -2,8 +2,12 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its own part of this
 
-use apply_core::{GateSettings, Halt, Intent, OrderKind, OrderTrace, Plan, Proposal, Side, Symbol};
+use apply_core::{
+    Claim, GateSettings, Halt, Hold, Intent, OrderKind, OrderTrace, Plan, Proposal, Side, Symbol,
+};
+use apply_redis::{Keys, testing};
 use permit_gate::AttemptId;
+use redis_harness::RedisServer;
 use rust_decimal::Decimal;
 use std::time::Duration;
 
@@ -43,5 +47,23 @@ pub(crate) fn intent(plan: &Plan, by: &str) -> Intent {
             receive_window: Duration::from_millis(1500),
         },
         at: 1_769_301_008,
+    }
+}
+
+/// A server that has been up for an hour, as far as anybody can tell.
+pub(crate) async fn aged(server: RedisServer) -> RedisServer {
+    let mut connection = server.connection().await;
+    let hour = Duration::from_secs(3600);
+    testing::age(&mut connection, &Keys::default(), hour)
+        .await
+        .unwrap();
+    server
+}
+
+/// The claim that was won.
+pub(crate) fn won(claim: Claim) -> Hold {
+    match claim {
+        Claim::Won(hold) => hold,
+        other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,26 @@
+-- The same where what is open lies in another slot: whether the plan is the attempt's to end was looked at
+-- before, and it is closed afterwards.
+-- KEYS: final mark, result stream
+-- ARGV: 'executed' or 'not_executed', attempt, mark ttl, stream length, 1 where the attempt may tell that
+--       nothing was executed, field, value, ...
+-- Returns one of the words of conclude.lua, but 'forgot'.
+local mark = read('GET', KEYS[1])
+if wrong then
+  return wrong
+end
+local stood, executed = string.match(mark or '', '^(%S+) '), ARGV[1] == 'executed'
+if stood ~= 'executed' and stood ~= 'not_executed' then
+  stood = nil
+end
+if stood == ARGV[1] then
+  return mark == ARGV[1] .. ' ' .. ARGV[2] and 'published' or 'before'
+end
+if stood == 'executed' then
+  return ARGV[5] == '1' and 'contradicted' or 'before'
+end
+if not executed and ARGV[5] ~= '1' then
+  return 'not held'
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', unpack(ARGV, 6))
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'EX', ARGV[3])
+return stood and 'corrected' or 'published'
