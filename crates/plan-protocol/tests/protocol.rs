@@ -1,10 +1,13 @@
 //! The protocol keeps its promises in every state of the small scopes; the service as it was before does
 //! not, and neither does the protocol without any one of its rules. docs/protocol-model.md has the tables.
 
+#![allow(clippy::unwrap_used)]
+
 use plan_protocol::{
     Forgetting, Loser, P1, P3, P6, Rules, SILENCE, Scope, Times, Walk, check, find, rows, small,
     walk, without_end,
 };
+use std::{fs, path::Path};
 
 const DOCS: &str = include_str!("../../../docs/protocol-model.md");
 
@@ -75,6 +78,34 @@ fn a_dropped_rule_costs_what_the_docs_say() {
         }
         let told = format!("| {} | {} |", row.dropped, row.costs());
         assert!(DOCS.contains(&told), "the docs do not have: {told}");
+    }
+}
+
+/// The docs say which test shows a rule in the code.
+#[test]
+fn the_tests_that_the_docs_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut code = String::new();
+    let mut folders = vec![root.join("crates"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                code.push_str(&fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let (_, table) = DOCS.split_once("## Where the rules stand").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let shown_by = table.lines().filter_map(|line| line.rsplit('|').nth(1));
+    let names: Vec<_> = shown_by
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(code.contains(&format!("fn {name}(")), "no test {name}");
     }
 }
 
