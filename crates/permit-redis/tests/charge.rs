@@ -139,7 +139,7 @@ async fn a_master_that_calls_itself_one_is_not_in_charge_once_a_sentinel_names_a
         old.port()
     );
     assert_eq!(why(&said), told);
-    let mut ping = cmd("PING");
+    let ping = cmd("PING");
     ping.exec_async(&mut link.at(KEY)).await.unwrap();
 }
 
