@@ -11,7 +11,6 @@ use crate::{
     clock::SystemClock,
     exit::Failure,
     run::instance,
-    venue::Venue,
     wiring::{Outside, Switched, serve},
 };
 use apply_core::{
@@ -19,6 +18,7 @@ use apply_core::{
     Symbol,
     memory::{MemoryBoard, MemoryJournal},
 };
+use apply_exchange::Venue;
 use exchange_client::{Client, Credentials, Host};
 use exchange_sim::{OrderRecord, Sim, SimConfig};
 use permit_gate::{MemoryStore, Timer, WaitPolicy, trading};

@@ -3,7 +3,7 @@
 //! `APPLY_MUTANT` names one. Each stands in front of a port and everything else stays as it is, so
 //! that the code that is searched for mistakes is the code that runs.
 
-use crate::{config::Config, exit::Failure, venue::Venue, wiring::Outside};
+use crate::{config::Config, exit::Failure, wiring::Outside};
 use apply_core::{
     ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, Intent, Journal, LastLook,
     OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement, Submission,
@@ -11,6 +11,7 @@ use apply_core::{
     exchange::{ExchangeError, Profit, StopReplacement},
     sizing::ApprovedStop,
 };
+use apply_exchange::Venue;
 use apply_journal::RedbJournal;
 use exchange_client::Client;
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Slot, StoreError, Take, Ttl, WaitPolicy};

@@ -4,7 +4,6 @@ use crate::{
     clock::SystemClock,
     config::{self, Config},
     exit::Failure,
-    front::Front,
     gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
     health::{self, Health, Manager, WithHealth},
@@ -13,15 +12,15 @@ use crate::{
     metrics::Metrics,
     page::{self, Live, Vitals},
     upkeep::{Upkeep, told},
-    venue::Venue,
     wiring::{Outside, Switched, serve},
 };
 use apply_core::{
     ApplyLayer, Event, Generation, Mode, Observer, Ports, Room, Settings, Symbol,
     recovery::{self, keep_settling, take_over},
 };
+use apply_exchange::Venue;
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
-use apply_redis::{BoardConfig, Instance, Keys, RedisBoard};
+use apply_redis::{BoardConfig, ChangeFeed, Instance, Keys, RedisBoard};
 use exchange_client::Client;
 use futures_util::future::join;
 use permit_gate::{
@@ -236,9 +235,9 @@ fn front(
     config: &Config,
     symbols: &[Symbol],
     permits: &RedisPermitStore,
-) -> Result<Front, Failure> {
+) -> Result<ChangeFeed, Failure> {
     let prefix = Keys::default().proposal;
-    Front::follow(permits, &prefix, symbols, config.settle).map_err(|error| {
+    ChangeFeed::follow(permits, &prefix, symbols, config.settle).map_err(|error| {
         Failure::unavailable(format!("cannot start a thread for short pauses: {error}"))
     })
 }

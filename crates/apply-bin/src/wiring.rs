@@ -1,11 +1,13 @@
 //! The ports put together, and the loop that serves the symbols. `run` and `demo` share it all.
 
-use crate::{clock::SystemClock, front::Front, halt::HaltFile, venue::Venue};
+use crate::{clock::SystemClock, halt::HaltFile};
 use apply_core::{
     ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Hold, Intent, Journal, Mastership,
     Observed, OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource, Reclaim, ResultLog,
     Settled, Standing, Symbol, SymbolWorker, Teller, Told, Worked,
 };
+use apply_exchange::Venue;
+use apply_redis::ChangeFeed;
 use permit_gate::{AttemptId, FoundBy, PermitStore, PlanId, Timer};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
@@ -72,7 +74,7 @@ pub(crate) struct Switched<B> {
     /// `APPLY_KILL_SWITCH_FILE`, where there is one to look for.
     pub(crate) file: Option<HaltFile>,
     /// What tells of changes where the board itself does not.
-    pub(crate) front: Option<Front>,
+    pub(crate) front: Option<ChangeFeed>,
 }
 
 impl<B> Switched<B> {

@@ -5,9 +5,9 @@
 //! those of `apply_core::memory`; a service takes `apply-journal` and an adapter to its venue.
 
 use apply_core::{
-    ApplyLayer, ApplyResult, Assembled, Claim, Event, Halt, Intent, Mode, Observed, OpenPlan, Plan,
-    PlanLog, PortError, ProposalSource, RawProposal, ResultLog, Settings, Standing, Symbol,
-    SymbolWorker,
+    ApplyLayer, ApplyResult, Assembled, Claim, Event, Generation, Halt, Hold, Intent, Mode,
+    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, RawProposal, Reclaim, ResultLog,
+    ServerId, Settings, Standing, Symbol, SymbolWorker, Teller, Told,
     memory::{MemoryJournal, MemoryVenue},
 };
 use permit_gate::{
@@ -15,7 +15,7 @@ use permit_gate::{
     Ttl, Watch, trading,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -31,12 +31,45 @@ struct Store {
 #[derive(Default)]
 struct Rows {
     proposals: HashMap<Symbol, RawProposal>,
-    claims: HashMap<PlanId, AttemptId>,
+    claims: HashMap<PlanId, (AttemptId, Instant)>,
     noted: HashMap<PlanId, Intent>,
-    finished: HashSet<PlanId>,
+    /// The end of a plan that was told: whether something was executed.
+    ends: HashMap<PlanId, bool>,
     results: Vec<ApplyResult>,
     permits: HashMap<(PlanId, String), Vec<u8>>,
     receipts: HashMap<PlanId, (AttemptId, Vec<Vec<u8>>)>,
+}
+
+impl Rows {
+    /// Whether the plan is in the hands of this attempt, and its end not told.
+    fn holds(&self, plan: &PlanId, attempt: &AttemptId) -> bool {
+        let claim = self.claims.get(plan);
+        claim.is_some_and(|(holder, _)| holder == attempt) && !self.ends.contains_key(plan)
+    }
+
+    fn claim_of(&self, plan: &PlanId, attempt: &AttemptId) -> Option<Claim> {
+        let (holder, since) = self.claims.get(plan)?;
+        Some(match holder == attempt && !self.ends.contains_key(plan) {
+            true => Claim::Won(hold(attempt, *since)),
+            false => Claim::Taken,
+        })
+    }
+}
+
+/// This store forgets nothing while its process lives: one generation, one server. A real one says here
+/// what it remembers since when, so that a store that forgot gives no plan out too early.
+fn hold(attempt: &AttemptId, since: Instant) -> Hold {
+    Hold {
+        attempt: attempt.clone(),
+        generation: Generation {
+            id: "the only one".into(),
+            began_at: 0,
+            clean_at: since,
+        },
+        server: ServerId(0),
+        epoch: 0,
+        since,
+    }
 }
 
 impl Store {
@@ -69,17 +102,25 @@ impl PlanLog for Store {
         timestamp: u64,
     ) -> Result<Claim, PortError> {
         let mut rows = self.rows();
-        let holder = rows.claims.entry(plan.id.clone()).or_insert_with(|| {
-            println!(
-                "for review: {:?}",
-                plan.to_claimed_fields(attempt, timestamp)
-            );
-            attempt.clone()
-        });
-        Ok(match holder == attempt {
-            true => Claim::Won,
-            false => Claim::Taken,
-        })
+        if let Some(known) = rows.claim_of(&plan.id, attempt) {
+            return Ok(known);
+        }
+        let now = Instant::now();
+        rows.claims.insert(plan.id.clone(), (attempt.clone(), now));
+        println!(
+            "for review: {:?}",
+            plan.to_claimed_fields(attempt, timestamp)
+        );
+        Ok(Claim::Won(hold(attempt, now)))
+    }
+
+    async fn find_claim(
+        &self,
+        plan: &PlanId,
+        attempt: &AttemptId,
+        _ttl: Duration,
+    ) -> Result<Option<Claim>, PortError> {
+        Ok(self.rows().claim_of(plan, attempt))
     }
 
     async fn announce(&self, plan: &Plan, _timestamp: u64) -> Result<bool, PortError> {
@@ -90,7 +131,7 @@ impl PlanLog for Store {
     /// One step: noted only where the claim is still this attempt's.
     async fn note_intent(&self, intent: &Intent) -> Result<bool, PortError> {
         let mut rows = self.rows();
-        let ours = rows.claims.get(&intent.plan) == Some(&intent.attempt);
+        let ours = rows.holds(&intent.plan, &intent.attempt);
         if ours {
             rows.noted.insert(intent.plan.clone(), intent.clone());
         }
@@ -102,33 +143,68 @@ impl PlanLog for Store {
         Ok(Vec::new())
     }
 
-    async fn adopt(&self, _: &OpenPlan, _: &AttemptId) -> Result<bool, PortError> {
-        Ok(false)
+    async fn adopt(&self, _: &OpenPlan, _: &AttemptId) -> Result<Option<Hold>, PortError> {
+        Ok(None)
+    }
+
+    /// One step: a plan whose end was not told comes into these hands, to be ended.
+    async fn reclaim(
+        &self,
+        plan: &PlanId,
+        _symbol: &Symbol,
+        _step: &str,
+        attempt: &AttemptId,
+        _ttl: Duration,
+    ) -> Result<Reclaim, PortError> {
+        let mut rows = self.rows();
+        if let Some(executed) = rows.ends.get(plan).copied() {
+            return Ok(Reclaim::Told { executed });
+        }
+        let now = Instant::now();
+        rows.claims.insert(plan.clone(), (attempt.clone(), now));
+        Ok(Reclaim::Held(hold(attempt, now)))
     }
 
     async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
         let asked_at = Instant::now();
         let rows = self.rows();
-        let ours = rows.claims.get(plan) == Some(attempt) && rows.noted.contains_key(plan);
-        Ok(match ours && !rows.finished.contains(plan) {
-            true => Standing::Holds { asked_at },
-            false => Standing::Lost,
-        })
+        Ok(
+            match rows.holds(plan, attempt) && rows.noted.contains_key(plan) {
+                true => Standing::Holds { asked_at },
+                false => Standing::Lost,
+            },
+        )
     }
 }
 
 impl ResultLog for Store {
-    /// One step: the first final result of a plan stands, and nothing follows it.
-    async fn publish(&self, result: &ApplyResult) -> Result<(), PortError> {
+    /// A plan that nobody claimed.
+    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
         let mut rows = self.rows();
-        let new = match result.is_final {
-            true => rows.finished.insert(result.plan.clone()),
-            false => !rows.finished.contains(&result.plan),
-        };
-        if new {
-            rows.results.push(result.clone());
+        if rows.ends.contains_key(&result.plan) {
+            return Ok(Told::Before);
         }
-        Ok(())
+        rows.results.push(result.clone());
+        Ok(Told::Published)
+    }
+
+    /// One step: that something was executed counts from anybody, that nothing was only from the holder.
+    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+        let mut rows = self.rows();
+        match rows.ends.get(&result.plan) {
+            Some(true) => return Ok(Told::Before),
+            Some(false) if !result.executed => return Ok(Told::Before),
+            None if !result.executed && !rows.holds(&result.plan, &teller.attempt) => {
+                return Ok(Told::NotHeld);
+            }
+            _ => {}
+        }
+        let before = rows.ends.insert(result.plan.clone(), result.executed);
+        rows.results.push(result.clone());
+        Ok(match before {
+            None => Told::Published,
+            Some(_) => Told::Corrected,
+        })
     }
 }
 

@@ -49,6 +49,21 @@ impl<C: Clock> InMemory<C> {
     }
 }
 
+impl<Pr, Pl, R, Pe, J, E, C> Assembled<Pr, Pl, R, Pe, J, E, C> {
+    /// The same with another venue.
+    pub fn with_exchange<V>(self, exchange: V) -> Assembled<Pr, Pl, R, Pe, J, V, C> {
+        Assembled {
+            proposals: self.proposals,
+            plans: self.plans,
+            results: self.results,
+            permits: self.permits,
+            journal: self.journal,
+            exchange,
+            clock: self.clock,
+        }
+    }
+}
+
 impl<Pr, Pl, R, Pe, J, E, C> Ports for Assembled<Pr, Pl, R, Pe, J, E, C>
 where
     Pr: ProposalSource + 'static,

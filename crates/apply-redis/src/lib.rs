@@ -13,16 +13,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod board;
+mod changes;
 mod config;
 mod durability;
 mod generation;
 mod halt;
 mod looks;
 mod open;
+mod short_pause;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use board::RedisBoard;
+pub use changes::{ChangeFeed, FollowedBoard};
 pub use config::{BoardConfig, Instance, Keys};
 pub use durability::{Durability, Synced};
 pub use halt::Turn;

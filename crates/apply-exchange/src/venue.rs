@@ -24,7 +24,7 @@ use tokio::time::sleep;
 
 /// One account on one test host, or none: a dry run needs no keys and asks the venue nothing.
 #[derive(Debug, Clone)]
-pub(crate) struct Venue(Option<Client>);
+pub struct Venue(Option<Client>);
 
 /// The core counts on no order of this client landing later than it says.
 const _: () = assert!(client::LANDING_SLACK.as_millis() <= times::LANDING_SLACK.as_millis());
@@ -33,12 +33,15 @@ const _: () = assert!(client::LANDING_SLACK.as_millis() <= times::LANDING_SLACK.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Venue {
-    pub(crate) fn new(client: Option<Client>) -> Self {
+    /// The venue behind this client; without one every question ends in
+    /// [`ExchangeError::NoCredentials`].
+    pub fn new(client: Option<Client>) -> Self {
         Self(client)
     }
 
-    /// What a client that sends orders is set up with.
-    pub(crate) fn settings() -> client::Settings {
+    /// What a client that sends orders is set up with: the window in which the core counts on an order to
+    /// land or not.
+    pub fn settings() -> client::Settings {
         let mut settings = client::Settings::default();
         settings.recv_window = times::RECEIVE_WINDOW;
         settings
@@ -50,7 +53,7 @@ impl Venue {
 }
 
 /// Everything about an order that is known before its permits are.
-pub(crate) struct Desk {
+pub struct Desk {
     rules: Arc<SymbolRules>,
     mode: PositionMode,
     /// The position and the order that would close it; none where the symbol is flat.

@@ -1,13 +1,13 @@
-//! The front door: a proposal that is rewritten is noticed by push, and counts once it is whole.
+//! A proposal that is rewritten is noticed by push, and counts once it is whole.
 
-use crate::pause::ShortPause;
-use apply_core::{Settled, Symbol};
+use crate::{board::RedisBoard, short_pause::ShortPause};
+use apply_core::{Halt, Observed, PortError, ProposalSource, Settled, Symbol};
 use futures_util::future::{Either, select};
 use permit_redis::{RedisFollow, RedisPermitStore};
 use std::{collections::HashMap, io, pin::pin, time::Duration};
 
-/// Follows the proposals of some symbols on the store's watch connection.
-pub(crate) struct Front {
+/// Tells of proposals that were written, on the watch connection that the permits have anyway.
+pub struct ChangeFeed {
     follows: HashMap<Symbol, RedisFollow>,
     settle: ShortPause,
     /// Says whether writes are told of at all.
@@ -17,11 +17,11 @@ pub(crate) struct Front {
 /// A proposal that is rewritten over and over is read after this many quiet times at the latest.
 const MOST_TIMES: u32 = 40;
 
-impl Front {
+impl ChangeFeed {
     /// Begins to follow. A proposal counts as whole when nothing was written to it for `settle`.
     ///
     /// Fails where no thread can be had for pauses that short.
-    pub(crate) fn follow(
+    pub fn follow(
         store: &RedisPermitStore,
         prefix: &str,
         symbols: &[Symbol],
@@ -36,7 +36,7 @@ impl Front {
     }
 
     /// Resolves when the proposal was written. Never for a symbol that is not followed.
-    pub(crate) async fn changed(&self, symbol: &Symbol) {
+    pub async fn changed(&self, symbol: &Symbol) {
         match self.follows.get(symbol) {
             Some(follow) => follow.changed().await,
             None => std::future::pending().await,
@@ -44,7 +44,7 @@ impl Front {
     }
 
     /// Resolves when nothing was written to the proposal for one quiet time.
-    pub(crate) async fn settled(&self, symbol: &Symbol) -> Settled {
+    pub async fn settled(&self, symbol: &Symbol) -> Settled {
         let Some(follow) = self.follows.get(symbol).filter(|_| !self.settle.is_none()) else {
             return Settled::Still;
         };
@@ -62,5 +62,41 @@ impl Front {
             // Nobody would have told.
             false => Settled::ReadAgain,
         }
+    }
+}
+
+/// Proposals of a [`RedisBoard`], with [`ProposalSource::changed`] resolving on every write: what the board
+/// alone leaves to polling.
+pub struct FollowedBoard {
+    board: RedisBoard,
+    changes: ChangeFeed,
+}
+
+impl FollowedBoard {
+    /// Reads from the board, and hears from the feed.
+    pub fn new(board: RedisBoard, changes: ChangeFeed) -> Self {
+        Self { board, changes }
+    }
+}
+
+impl ProposalSource for FollowedBoard {
+    async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
+        self.board.fetch(symbol).await
+    }
+
+    async fn fetch_halt(&self, symbol: &Symbol) -> Result<Halt, PortError> {
+        self.board.fetch_halt(symbol).await
+    }
+
+    fn local_halt(&self) -> Halt {
+        self.board.local_halt()
+    }
+
+    async fn changed(&self, symbol: &Symbol) {
+        self.changes.changed(symbol).await;
+    }
+
+    async fn settled(&self, symbol: &Symbol) -> Settled {
+        self.changes.settled(symbol).await
     }
 }
