@@ -321,7 +321,11 @@ async fn take_in_hand<P: Ports>(
     let ttl = layer.settings().dedupe_ttl;
     let reclaimed = plans.reclaim(&debt.plan, &debt.symbol, &debt.step, attempt.id(), ttl);
     Ok(match reclaimed.await? {
-        Reclaim::Held(hold) => InHand::Held(hold),
+        Reclaim::Held(hold) => {
+            // Somebody may have held it whose entry alone was lost, and have had a yes just before this.
+            debt.settled_at = debt.settled_at.max(hold.since + ADOPTION_WAIT);
+            InHand::Held(hold)
+        }
         Reclaim::Told { executed } => InHand::Over { executed },
         Reclaim::Open(open) if is_left_over(layer, &open) => {
             match plans.adopt(&open, attempt.id()).await? {

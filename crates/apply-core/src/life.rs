@@ -318,14 +318,13 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    /// A plan that the brain computed before the store began to remember may have been claimed before.
+    /// Whether the plan may have been executed before without the store knowing it.
     fn is_in_doubt(&self, plan: &Plan, hold: &Hold) -> bool {
-        let generation = &hold.generation;
-        let known_from = generation.began_at.saturating_add(BRAINS_CLOCK.as_secs());
+        let (generation, ttl) = (&hold.generation, self.settings.dedupe_ttl);
         let computed_at = plan.proposal.computed_at();
-        let is_new = generation.began_at == 0 || computed_at.is_some_and(|at| at > known_from);
         self.settings.mode == Mode::Testnet
-            && (!is_new || generation.clean_at > self.ports.clock().now())
+            && (!generation.knows_plan_of(computed_at, self.timestamp(), ttl)
+                || generation.clean_at > self.ports.clock().now())
     }
 
     /// Takes a claimed plan to its end and publishes what came of it.
@@ -1237,10 +1236,6 @@ const LONGEST_PUBLISH_PAUSE: Duration = Duration::from_secs(2);
 
 /// What was to be done then.
 const PUBLISH: &str = "publish the result";
-
-/// How far the brain's clock may be ahead of the store's. A plan that was computed later than that after the
-/// store began to remember cannot have been claimed before.
-const BRAINS_CLOCK: Duration = Duration::from_secs(60);
 
 /// A name too long to carry its number is told by its digest: cut short, two attempts could be one.
 fn digest_of(name: &str) -> AttemptId {

@@ -10,6 +10,7 @@ use crate::{
     proposal::RawProposal,
     result::ApplyResult,
     symbol::Symbol,
+    times::CLEAN_AFTER,
 };
 use permit_gate::{AttemptId, Holding, PlanId};
 use std::{
@@ -74,9 +75,6 @@ impl Default for MemoryBoard {
     }
 }
 
-/// How long after a board has forgotten something no plan is claimed.
-const CLEAN_AFTER: Duration = Duration::from_secs(3);
-
 impl MemoryBoard {
     /// A board with a clock of one's own.
     pub fn with_clock(now: fn() -> Instant) -> Self {
@@ -140,6 +138,11 @@ impl MemoryBoard {
             open.plan.intent = None;
             open.plan.stage = Stage::Claimed;
         }
+    }
+
+    /// Loses who holds which plan and nothing else, as a store does of which one key was deleted.
+    pub fn lose_holders(&self) {
+        self.lock().open.clear();
     }
 
     /// How far an attempt is with a plan: for [`permit_gate::MemoryStore::holders`]. An order's permits are

@@ -135,7 +135,27 @@ impl Generation {
             clean_at: now,
         }
     }
+
+    /// Whether the store would know of a claim on a plan that was computed at this moment: it was computed after the
+    /// store began to remember, and no longer ago than a claim lasts. All in whole seconds since 1970; a plan that
+    /// does not say when it was computed is not known, except to a store that has never forgotten anything.
+    pub(crate) fn knows_plan_of(
+        &self,
+        computed_at: Option<u64>,
+        now: u64,
+        claim_lasts: Duration,
+    ) -> bool {
+        let slack = BRAINS_CLOCK.as_secs();
+        self.began_at == 0
+            || computed_at.is_some_and(|at| {
+                at > self.began_at.saturating_add(slack)
+                    && at.saturating_add(claim_lasts.as_secs()) > now.saturating_add(slack)
+            })
+    }
 }
+
+/// How far the brain's clock may be from the store's.
+const BRAINS_CLOCK: Duration = Duration::from_secs(60);
 
 /// The name of a [`Generation`].
 pub type GenerationId = String;
@@ -485,4 +505,30 @@ pub trait Ports: Send + Sync + 'static {
     fn exchange(&self) -> &Self::Exchange;
     /// See [`Ports::Clock`].
     fn clock(&self) -> &Self::Clock;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_knows_the_claims_of_plans_that_are_younger_than_its_memory_and_than_a_claim_lasts() {
+        let of = |began_at| Generation {
+            id: "g".into(),
+            began_at,
+            clean_at: Instant::now(),
+        };
+        let ttl = Duration::from_secs(21_600);
+        let knows = |began_at, at, now| of(began_at).knows_plan_of(at, now, ttl);
+        assert!(knows(1_000, Some(2_000), 3_000));
+        // The brain's clock may be ahead, so a plan of about the same moment is not known.
+        assert!(!knows(1_000, Some(1_050), 3_000));
+        assert!(!knows(1_000, Some(900), 3_000));
+        // Its claim, and what was told of it, may have expired.
+        assert!(!knows(1_000, Some(2_000), 2_000 + 21_600));
+        assert!(!knows(1_000, Some(2_000), 2_000 + 21_560));
+        assert!(knows(1_000, Some(2_000), 2_000 + 21_500));
+        assert!(!knows(1_000, None, 3_000));
+        assert!(knows(0, None, 3_000));
+    }
 }

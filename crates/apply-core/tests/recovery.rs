@@ -299,6 +299,20 @@ async fn a_plan_that_nobody_claims_again_is_ended_by_whoever_lost_it() {
     assert_eq!(asked.last(), Some(&Asked::LookedFor(plan)));
 }
 
+/// Who held the plan before may have had a yes a moment ago.
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_is_taken_in_hand_to_be_ended_is_asked_about_once_nothing_can_land_any_more() {
+    let stage = Stage::new();
+    let board = stage.board().memory.clone();
+    stage.when_planned(0, ms(300), move |_, _| board.lose_holders());
+    stage.propose("PARTIAL_75");
+    let lost = stage.elapsed() + ms(300);
+    stage.owe_and_settle().await;
+    assert_eq!(errors(&stage.results()), ["claim_lost"]);
+    let asked = stage.elapsed();
+    assert!(asked >= lost + ADOPTION_WAIT, "{asked:?}");
+}
+
 /// An order that left before the store forgot is told as what it is, by whoever sent it, whatever stands
 /// on the stream.
 #[tokio::test(start_paused = true)]
