@@ -249,7 +249,12 @@ impl Service {
 
     /// The page under `/metrics`.
     pub async fn metrics(&self) -> String {
-        get(self.address().await, "/metrics").await
+        self.page("/metrics").await
+    }
+
+    /// What is answered under this path.
+    pub async fn page(&self, path: &str) -> String {
+        get(self.address().await, path).await
     }
 
     /// Where its page is.

@@ -205,3 +205,9 @@ fn selectors(rule: &str) -> Vec<&str> {
     words.push(&rule[start..]);
     words
 }
+
+#[test]
+fn the_unit_leaves_no_core_with_the_keys_in_it() {
+    let unit = deploy("apply-layer.service");
+    assert!(unit.lines().any(|line| line == "LimitCORE=0"));
+}

@@ -122,10 +122,27 @@ impl fmt::Display for Mistakes {
         let noun = if count == 1 { "mistake" } else { "mistakes" };
         write!(f, "{count} {noun} in the configuration")?;
         for Mistake { key, value, mend } in &self.0 {
+            let (value, mend) = (without_secrets(value), without_secrets(mend));
             write!(f, "\n  {key}={value}\n      {mend}")?;
         }
         Ok(())
     }
+}
+
+/// What may be repeated of a value: a secret that was set in the wrong variable looks like one.
+fn without_secrets(text: &str) -> String {
+    // Others cut what they repeat, so that no more than this may be left of it.
+    const SHORTEST_SECRET: usize = 20;
+    let parts = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    parts
+        .map(|part| {
+            let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            match word.len() < SHORTEST_SECRET {
+                true => part.to_owned(),
+                false => format!("(hidden){}", &part[word.len()..]),
+            }
+        })
+        .collect()
 }
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
@@ -416,7 +433,8 @@ impl Reader<'_> {
         let value = match self.vars.get(key) {
             None => "(not set)".into(),
             Some(_) if secret => "(hidden)".into(),
-            Some(value) => value.chars().take(80).collect(),
+            // Before it is cut: a part of a secret no longer looks like one.
+            Some(value) => without_secrets(value).chars().take(80).collect(),
         };
         self.mistakes.push(Mistake {
             key,
@@ -785,6 +803,26 @@ mod tests {
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
         Config::resolve(&vars)
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_variable_is_not_repeated() {
+        let secret: String = "0123456789abcdef".repeat(4);
+        let keys = format!("governor:{secret}=main");
+        let listed = format!("BTCUSDT,{},{secret}", "x".repeat(50));
+        let mut told = 0;
+        for key in known() {
+            for value in [&secret, &keys, &listed] {
+                let Err(mistakes) = resolve(&[(key, value)]) else {
+                    continue;
+                };
+                let text = mistakes.to_string();
+                let part = |n: usize| &secret[n..n + 12];
+                assert!(!(0..16).any(|n| text.contains(part(n))), "{text}");
+                told += usize::from(text.contains(key));
+            }
+        }
+        assert!(told > 50, "{told}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How the process ends: codes that service managers and scripts can act on.
 
 use crate::logging::journald;
+use permit_gate::foreign::printable;
 use std::{fmt, io::stderr, process::ExitCode};
 
 /// A run that did not end well. Printed once, to standard error, by the conversion into an
@@ -58,7 +59,7 @@ impl From<Failure> for ExitCode {
         };
         let told = format!("apply-layer: {}", failure.message);
         for line in told.lines() {
-            eprintln!("{priority}{line}");
+            eprintln!("{priority}{}", printable(line));
         }
         Self::from(failure.code)
     }

@@ -1,7 +1,7 @@
 //! The kill switch on this machine: a file, and the two commands that turn it together with the one
 //! in Redis.
 
-use crate::{config::HaltConfig, exit::Failure, leaving};
+use crate::{config::HaltConfig, exit::Failure, leaving, ops::say};
 use apply_core::Halt;
 use apply_redis::{BoardConfig, RedisBoard, Turn};
 use serde_json::json;
@@ -34,25 +34,26 @@ impl HaltFile {
         Halt::On { by }
     }
 
-    fn turn(&self, turn: &Turn) -> io::Result<()> {
+    /// Turns it; and what became of the words in it, without which it halts as well.
+    fn turn(&self, turn: &Turn) -> io::Result<io::Result<()>> {
         match turn.on {
             true => {
                 make_room(&self.0)?;
                 let mut file = File::create(&self.0)?;
-                writeln!(file, "{} by {}: {}", turn.at, turn.who, turn.reason)?;
-                file.sync_all()
+                let words = writeln!(file, "{} by {}: {}", turn.at, turn.who, turn.reason);
+                Ok(words.and_then(|()| file.sync_all()))
             }
             false => match fs::remove_file(&self.0) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
+                _ => Ok(Ok(())),
             },
         }
     }
 }
 
 /// `apply-layer halt` and `resume`: the file first, because it needs nobody; then Redis; both turns
-/// recorded. Fails where one of the two could not be turned, and says which. Once the file halts, it
-/// tells of orders that had passed their last look at it.
+/// recorded. Fails where one of the two could not be turned or not be recorded, and says which. Once the
+/// file halts, it tells of orders that had passed their last look at it.
 pub(crate) async fn turn(
     config: HaltConfig,
     on: bool,
@@ -68,29 +69,41 @@ pub(crate) async fn turn(
             .map_or(0, |since| since.as_secs()),
     };
     let word = if on { "halted" } else { "resumed" };
-    let mut failed = Vec::new();
+    let (mut failed, mut unrecorded) = (Vec::new(), Vec::new());
     match HaltFile::at(config.file.clone()).turn(&turn) {
-        Ok(()) => println!("{word} by {}", config.file.display()),
+        Ok(words) => {
+            say(&format!("{word} by {}", config.file.display()));
+            if let Err(error) = words {
+                unrecorded.push(format!("{}: {error}", config.file.display()));
+            }
+        }
         Err(error) => failed.push(format!("{}: {error}", config.file.display())),
     }
     if !file_only {
         match in_redis(&config, &turn).await {
-            Ok(()) => println!("{word} in Redis at {}", config.redis),
+            Ok(()) => say(&format!("{word} in Redis at {}", config.redis)),
             Err(error) => failed.push(error),
         }
     }
     if let Err(error) = note(&config.log, &turn) {
-        failed.push(format!("{}: {error}", config.log.display()));
+        unrecorded.push(format!("{}: {error}", config.log.display()));
     }
     if on && HaltFile::at(config.file.clone()).look().is_on() {
         leaving::tell(config.service, &config.state).await;
     }
-    match failed.as_slice() {
-        [] => Ok(()),
-        failed => Err(Failure::unavailable(format!(
-            "not everything was {word}: {}; do it again, or use --file-only where Redis is away",
-            failed.join("; ")
+    match (failed.is_empty(), unrecorded.is_empty()) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Failure::unavailable(format!(
+            "{word}, but not recorded: {}; make room on the disk",
+            unrecorded.join("; ")
         ))),
+        (false, _) => {
+            failed.extend(unrecorded);
+            Err(Failure::unavailable(format!(
+                "not everything was {word}: {}; do it again, or use --file-only where Redis is away",
+                failed.join("; ")
+            )))
+        }
     }
 }
 
@@ -176,12 +189,12 @@ mod tests {
             who: "me".into(),
             at: 1,
         };
-        file.turn(&turn).unwrap();
+        file.turn(&turn).unwrap().unwrap();
         assert!(file.look().is_on());
         assert!(fs::read_to_string(&path).unwrap().contains("fire"));
         turn.on = false;
-        file.turn(&turn).unwrap();
-        file.turn(&turn).unwrap();
+        file.turn(&turn).unwrap().unwrap();
+        file.turn(&turn).unwrap().unwrap();
         assert_eq!(file.look(), Halt::Off);
     }
 }

@@ -3,6 +3,7 @@
 use crate::{http::Page, page::Live};
 use apply_core::PortError;
 use apply_journal::RedbJournal;
+use permit_gate::foreign::printable;
 use std::{
     os::{
         linux::net::SocketAddrExt,
@@ -114,13 +115,40 @@ impl<P: Page> Page for WithHealth<P> {
         self.health.is_ready()
     }
 
+    /// The lights are looked at once a second, the journal more often.
     fn parts(&self) -> String {
         let settling = match self.health.owed() {
-            0 => "[+] Settling: no plan owes a result\n".to_owned(),
-            1 => "[-] Settling: 1 plan owes a result\n".to_owned(),
-            owed => format!("[-] Settling: {owed} plans owe a result\n"),
+            0 => "[+] Settling: no plan owes a result
+"
+            .to_owned(),
+            1 => "[-] Settling: 1 plan owes a result
+"
+            .to_owned(),
+            owed => format!(
+                "[-] Settling: {owed} plans owe a result
+"
+            ),
         };
-        self.live.parts() + &settling
+        let mut parts = self.live.parts();
+        if let Some(why) = &self.health.journal().failing
+            && !parts.contains("[-] Journal:")
+        {
+            let others = parts.lines().filter(|line| !line.contains("] Journal: "));
+            parts = others
+                .map(|line| {
+                    format!(
+                        "{line}
+"
+                    )
+                })
+                .collect();
+            parts += &format!(
+                "[-] Journal: {}
+",
+                printable(why)
+            );
+        }
+        parts + &settling
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::{
     http::ask::{get, reachable},
+    ops::say,
     page::{LEAVING, Leaving},
 };
 use apply_core::times::LANDING;
@@ -28,12 +29,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// the service can land any more.
 pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
     let Some(service) = service.map(reachable) else {
-        println!("orders that are on their way are not known: no service to ask is configured");
+        say("orders that are on their way are not known: no service to ask is configured");
         return;
     };
     let until = Instant::now() + LOOKING;
     let Some(mut left) = ask(service, until).await else {
-        println!("cannot reach the service at http://{service}: orders on their way are not known");
+        say(&format!(
+            "cannot reach the service at http://{service}: orders on their way are not known"
+        ));
         return;
     };
     let mut asked = Instant::now();
@@ -67,10 +70,12 @@ pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
         }
     }
     match lands_for.is_zero() {
-        true => println!("no order of the service on http://{service} can be executed any more"),
-        false => println!(
+        true => say(&format!(
+            "no order of the service on http://{service} can be executed any more"
+        )),
+        false => say(&format!(
             "an order of the service on http://{service} may still be executed, for {lands_for:.1?}"
-        ),
+        )),
     }
 }
 
@@ -85,7 +90,9 @@ fn may_land_for(plan: &Leaving, asked: Instant) -> Duration {
 }
 
 fn told(Leaving { plan, symbol, .. }: &Leaving, end: &str) {
-    println!("plan {plan} of {symbol} had its timestamp already: {end}");
+    say(&format!(
+        "plan {plan} of {symbol} had its timestamp already: {end}"
+    ));
 }
 
 async fn ask(service: SocketAddr, until: Instant) -> Option<Vec<Leaving>> {

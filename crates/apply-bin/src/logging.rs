@@ -4,7 +4,8 @@ pub(crate) mod journald;
 
 use crate::config::LogFormat;
 use apply_core::{Event, Observer, event};
-use journald::WithPriority;
+use journald::Printable;
+use permit_gate::foreign::{printable, printable_json};
 use std::{
     io::stdout,
     sync::{Mutex, PoisonError},
@@ -25,20 +26,23 @@ pub(crate) fn start(level: tracing::Level, format: LogFormat) {
             Targets::new().with_default(LevelFilter::WARN),
             |all, ours| all.with_target(ours, level),
         );
+    let with_priority = journald::receives(stdout());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => {
             let layer = fmt::layer().with_target(false).with_ansi(false);
-            match journald::receives(stdout()) {
-                true => Box::new(layer.map_event_format(WithPriority)),
-                false => Box::new(layer),
-            }
+            Box::new(layer.map_event_format(|format| Printable {
+                format,
+                with_priority,
+                escape: printable,
+            }))
         }
         LogFormat::Json => {
             let layer = fmt::layer().json().flatten_event(true).with_target(false);
-            match journald::receives(stdout()) {
-                true => Box::new(layer.map_event_format(WithPriority)),
-                false => Box::new(layer),
-            }
+            Box::new(layer.map_event_format(|format| Printable {
+                format,
+                with_priority,
+                escape: printable_json,
+            }))
         }
     };
     let _ = tracing_subscriber::registry()

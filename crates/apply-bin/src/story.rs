@@ -1,7 +1,11 @@
 //! `apply-layer plan <id>`: what the journal of this machine says about a plan. Reads beside the
 //! running service.
 
-use crate::{config, exit::Failure};
+use crate::{
+    config,
+    exit::Failure,
+    ops::{say, say_json},
+};
 use apply_core::{Entry, plan_id::client_order_id};
 use apply_journal::JournalReader;
 use permit_gate::PlanId;
@@ -25,9 +29,9 @@ pub(crate) fn story(plan: &PlanId, as_json: bool) -> Result<(), Failure> {
         true => {
             let text = serde_json::to_string_pretty(&entry)
                 .map_err(|error| Failure::mismatch(error.to_string()))?;
-            println!("{text}");
+            say_json(&text);
         }
-        false => lines(&entry).iter().for_each(|line| println!("{line}")),
+        false => lines(&entry).iter().for_each(|line| say(line)),
     }
     Ok(())
 }

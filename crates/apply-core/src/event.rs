@@ -8,7 +8,7 @@ use crate::{
     result::{ApplyResult, python_bool},
     symbol::Symbol,
 };
-use permit_gate::{Block, FoundBy, PlanId};
+use permit_gate::{Block, FoundBy, PlanId, foreign::printable};
 use rust_decimal::Decimal;
 use std::{sync::Arc, time::Duration};
 
@@ -349,8 +349,7 @@ impl Event<'_> {
     /// words of the venue and of stores are in it, and must not pass for lines of ours.
     pub fn line(&self) -> (Level, String) {
         let (level, line) = self.level_and_text();
-        let plain = |c: char| if c.is_control() { ' ' } else { c };
-        (level, line.chars().map(plain).collect())
+        (level, printable(&line).into_owned())
     }
 
     fn level_and_text(&self) -> (Level, String) {

@@ -278,7 +278,7 @@ fn decide(proposal: &Proposal, gates: &GateSettings, halt: &Halt) -> Decided {
             let word: String = proposal
                 .action
                 .chars()
-                .filter(|c| !c.is_control() && *c != ',')
+                .filter(|c| *c != ',')
                 .take(40)
                 .collect();
             return no(Decision::Error, &format!("unknown_action_{word}"));

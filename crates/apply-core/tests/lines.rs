@@ -175,7 +175,7 @@ async fn what_others_say_stays_within_its_line() {
         assert!(!line.contains(char::is_control), "{line:?}");
     }
     assert_eq!(stage.log.count("Order 1 "), 0);
-    assert_eq!(stage.log.count("Order rejected: no Order 1 executed"), 1);
+    assert_eq!(stage.log.count(r"Order rejected: no\nOrder 1 executed"), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,19 +15,42 @@ pub fn escaped(text: &str, most: usize) -> String {
 /// A whole line that foreign text may stand in, escaped or not: what [`escaped`] would escape is, and a
 /// backslash stays as it is. For what prints lines that others have put together.
 pub fn printable(line: &str) -> Cow<'_, str> {
-    let plain =
-        |c: char| matches!(c, '"' | '\'' | '\\') || (!turns(c) && c.escape_debug().len() == 1);
-    match line.chars().all(plain) {
-        true => Cow::Borrowed(line),
-        false => Cow::Owned(line.chars().fold(String::new(), |mut all, c| {
+    replaced(line, shows, |c, all| match turns(c) {
+        true => all.extend(c.escape_unicode()),
+        false => all.extend(c.escape_debug()),
+    })
+}
+
+/// The same for JSON, which has escapes of its own: `\u202e`. Line breaks stay: its texts have none.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    let plain = |c| c == '\n' || shows(c);
+    replaced(json, plain, |c, all| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            all.push_str(&format!("\\u{unit:04x}"));
+        }
+    })
+}
+
+fn replaced(
+    text: &str,
+    plain: impl Fn(char) -> bool,
+    escape: impl Fn(char, &mut String),
+) -> Cow<'_, str> {
+    match text.chars().all(&plain) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(text.chars().fold(String::new(), |mut all, c| {
             match plain(c) {
                 true => all.push(c),
-                false if turns(c) => all.extend(c.escape_unicode()),
-                false => all.extend(c.escape_debug()),
+                false => escape(c, &mut all),
             }
             all
         })),
     }
+}
+
+/// Whether the character shows itself and does nothing else.
+fn shows(c: char) -> bool {
+    matches!(c, '"' | '\'' | '\\') || (!turns(c) && c.escape_debug().len() == 1)
 }
 
 /// As [`escaped`], for bytes that may be no text: a byte that is no UTF-8 is shown as `\xff`.
@@ -140,6 +163,13 @@ mod tests {
         for line in ["", "it's \"so\" \\ so", "schließen, 平仓, закрыть, 😀"] {
             assert!(matches!(printable(line), Cow::Borrowed(same) if same == line));
         }
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let json = "{\n  \"key\": \"a\u{202e}\u{e0041}\\n\u{7f}é\\\"\"\n}";
+        let shown = "{\n  \"key\": \"a\\u202e\\udb40\\udc41\\n\\u007fé\\\"\"\n}";
+        assert_eq!(printable_json(json), shown);
     }
 
     #[test]

@@ -34,9 +34,10 @@ pub struct Stamp<'a> {
 /// Why a key cannot be one. Never repeats any part of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The name of the issuer or of the key.
-    #[error("{0:?} is no name: 1 to 32 characters out of a-z 0-9 _ are needed")]
-    Name(String),
+    /// The name of the issuer or the id of the key. It is not repeated: where id and secret are swapped it
+    /// is the secret.
+    #[error("the {0} is no name: 1 to 32 characters out of a-z 0-9 _ are needed")]
+    Name(&'static str),
     /// The secret is too short to be one, too long, or not written as hex.
     #[error("the secret is not written in 64 to 128 lowercase hex digits (32 to 64 bytes)")]
     Secret,
@@ -63,11 +64,10 @@ impl Key {
     /// A key of `issuer` (the permit's name: `governor`) called `id`, with a secret in 64 to 128
     /// lowercase hex digits.
     pub fn new(issuer: &str, id: &str, secret: &str) -> Result<Self, KeyError> {
-        for name in [issuer, id] {
+        for (what, name) in [("issuer", issuer), ("key's id", id)] {
             let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
             if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
-                let shown = name.chars().take(32).collect();
-                return Err(KeyError::Name(shown));
+                return Err(KeyError::Name(what));
             }
         }
         let secret = Zeroizing::new(unhex(secret).ok_or(KeyError::Secret)?);

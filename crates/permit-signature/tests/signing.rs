@@ -357,7 +357,7 @@ fn a_ring_holds_two_keys_of_an_issuer_and_no_secret_twice() {
     assert_eq!(parse("governor"), KeyRingError::Form(1));
     assert_eq!(parse(""), KeyRingError::Form(1));
     assert_eq!(parse(&format!("g:1={a},p33={b}")), KeyRingError::Form(2));
-    let name = KeyError::Name("G".into());
+    let name = KeyError::Name("issuer");
     assert_eq!(parse(&format!("G:1={a}")), KeyRingError::Key(1, name));
     for bad in [
         "",
@@ -369,6 +369,11 @@ fn a_ring_holds_two_keys_of_an_issuer_and_no_secret_twice() {
     ] {
         let why = KeyRingError::Key(1, KeyError::Secret);
         assert_eq!(parse(&format!("g:1={bad}")), why, "{bad}");
+    }
+    let swapped = parse(&format!("g:{a}=1"));
+    assert_eq!(swapped, KeyRingError::Key(1, KeyError::Name("key's id")));
+    for start in (0..a.len() - 4).map(|n| &a[n..n + 4]) {
+        assert!(!swapped.to_string().contains(start), "{swapped}");
     }
     let shared = KeyRingError::Shared("g:1".into(), "p:1".into());
     assert_eq!(parse(&format!("g:1={a},p:1={a}")), shared);

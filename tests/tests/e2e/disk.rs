@@ -220,3 +220,29 @@ async fn a_disk_that_went_away_is_missed_and_the_next_start_begins_no_new_journa
         1
     );
 }
+
+#[tokio::test]
+async fn a_halt_on_a_full_disk_says_that_it_halts_and_what_could_not_be_written() {
+    let stage = Stage::open().await;
+    let halt = |reason: &str| {
+        let words = ["halt", "--reason", reason];
+        stage.program(&words)
+    };
+    let how = halt("venue misbehaves");
+    let file = how.state_directory().join("HALT");
+    let full = r#"trap '' XFSZ; ulimit -f 0; exec "$0" "$@""#;
+    let ended = how.clone().through(&["sh", "-c", full]).ended().await;
+    assert!(file.exists());
+    assert_eq!(ended.code, Some(69), "{}", ended.output());
+    let (said, errors) = (ended.log.join("\n"), ended.errors.join("\n"));
+    assert!(
+        said.contains(&format!("halted by {}", file.display())),
+        "{said}"
+    );
+    assert!(said.contains("halted in Redis"), "{said}");
+    assert!(errors.contains("halted, but not recorded:"), "{errors}");
+    assert!(!errors.contains("not everything was halted"), "{errors}");
+    for place in ["HALT", "halt.log"] {
+        assert!(errors.contains(place), "{errors}");
+    }
+}

@@ -8,6 +8,7 @@ mod crowd;
 mod disk;
 mod ending;
 mod flood;
+mod foreign;
 mod forgetting;
 mod memory;
 mod noticing;

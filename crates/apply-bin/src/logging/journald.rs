@@ -2,7 +2,7 @@
 //! journal takes it off again, so what `journalctl` prints is the line as it would be elsewhere.
 
 use crate::config;
-use std::{fmt, fs::File, os::fd::AsFd, os::unix::fs::MetadataExt};
+use std::{borrow::Cow, fmt, fs::File, os::fd::AsFd, os::unix::fs::MetadataExt};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
@@ -34,10 +34,19 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// A format with the event's priority before each of its lines.
-pub(super) struct WithPriority<F>(pub(super) F);
+/// A format whose lines are printable, whoever's words are in them, each with the event's priority before
+/// it where that is wanted.
+pub(super) struct Printable<F> {
+    pub(super) format: F,
+    pub(super) with_priority: bool,
+    /// [`printable`] or [`printable_json`].
+    ///
+    /// [`printable`]: permit_gate::foreign::printable
+    /// [`printable_json`]: permit_gate::foreign::printable_json
+    pub(super) escape: fn(&str) -> Cow<'_, str>,
+}
 
-impl<S, N, F> FormatEvent<S, N> for WithPriority<F>
+impl<S, N, F> FormatEvent<S, N> for Printable<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -50,10 +59,12 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut text = String::new();
-        self.0
+        self.format
             .format_event(context, Writer::new(&mut text), event)?;
-        let priority = priority(*event.metadata().level());
-        text.lines()
-            .try_for_each(|line| writeln!(writer, "{priority}{line}"))
+        let priority = match self.with_priority {
+            true => priority(*event.metadata().level()),
+            false => "",
+        };
+        writeln!(writer, "{priority}{}", (self.escape)(text.trim_end()))
     }
 }

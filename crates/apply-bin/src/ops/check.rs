@@ -5,7 +5,7 @@ mod slots;
 
 use super::{
     link::Link,
-    output::{Done, End, print},
+    output::{Done, End, print, print_json},
     snapshot::{list, switch_here},
 };
 use crate::{config::Config, exit::Failure};
@@ -66,10 +66,10 @@ pub(super) async fn check(as_json: bool) -> Done {
         Err(mistakes) => vec![Line("configuration", Found::Wrong(mistakes.to_string()))],
         Ok(config) => look(&config).await,
     };
-    print(&match as_json {
-        true => to_json(&lines),
-        false => to_text(&lines),
-    })?;
+    match as_json {
+        true => print_json(&to_json(&lines))?,
+        false => print(&to_text(&lines))?,
+    }
     let any = |bad: fn(&Found) -> bool| lines.iter().any(|line| bad(&line.1));
     if any(|found| matches!(found, Found::Wrong(_))) {
         return Err(End::Failed(Failure::configuration(
@@ -104,7 +104,7 @@ fn to_json(lines: &[Line]) -> String {
         .map(|Line(what, found)| json!({"check": what, "result": found.mark(), "text": found.text()}))
         .collect();
     let well = !lines.iter().any(|line| line.1.mark() == "MEND");
-    format!("{}\n", json!({"ok": well, "checks": checks}))
+    json!({"ok": well, "checks": checks}).to_string()
 }
 
 async fn look(config: &Config) -> Vec<Line> {

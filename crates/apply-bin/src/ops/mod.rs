@@ -17,6 +17,7 @@ mod status;
 mod streams;
 mod time;
 
+pub(crate) use output::{say, say_json};
 pub(crate) use time::iso_micros;
 
 use crate::exit::Failure;

@@ -1,7 +1,7 @@
 //! Printing, and asking before something is changed.
 
 use crate::exit::Failure;
-use permit_gate::foreign::{MAX_FOREIGN, escaped};
+use permit_gate::foreign::{MAX_FOREIGN, escaped, printable, printable_json};
 use std::io::{self, BufRead, Write};
 
 /// Why a command ends before its end.
@@ -21,8 +21,34 @@ impl From<Failure> for End {
 /// How a command ends.
 pub(super) type Done = Result<(), End>;
 
-/// Prints to standard output at once.
+/// Prints lines to standard output at once, printable whoever's words are in them.
 pub(super) fn print(text: &str) -> Done {
+    print_as_it_is(&printable_lines(text))
+}
+
+/// Each line of the text printable.
+pub(super) fn printable_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(printable).collect();
+    lines.join("\n")
+}
+
+/// Prints JSON and ends the line.
+pub(super) fn print_json(json: &str) -> Done {
+    print_as_it_is(&format!("{}\n", printable_json(json)))
+}
+
+/// Prints one line, for those who have no failure to report.
+pub(crate) fn say(line: &str) {
+    println!("{}", printable(line));
+}
+
+/// The same with JSON, on as many lines as it has.
+pub(crate) fn say_json(json: &str) {
+    println!("{}", printable_json(json));
+}
+
+/// Prints what has to reach the terminal as it is.
+pub(super) fn print_as_it_is(text: &str) -> Done {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| match error.kind() {
@@ -33,7 +59,7 @@ pub(super) fn print(text: &str) -> Done {
 
 /// Asks for a yes on the terminal. Anything else, the end of the input included, is a no.
 pub(super) fn confirm(question: &str) -> Done {
-    eprint!("{question} [y/N] ");
+    eprint!("{} [y/N] ", printable(question));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     match answer.trim() {

@@ -2,7 +2,7 @@
 
 use super::{
     link::{Desk, Entry},
-    output::{Done, End, confirm, print},
+    output::{Done, End, confirm, print, print_json},
     time::ago,
 };
 use crate::{clock::SystemClock, config::Config, exit::Failure, signing::sign};
@@ -177,7 +177,7 @@ async fn ls(as_json: bool) -> Done {
             .iter()
             .map(|(plan, name, ttl)| json!({"plan_id": plan.as_str(), "permit": name, "ttl_ms": ttl}))
             .collect();
-        return print(&format!("{}\n", json!(list)));
+        return print_json(&json!(list).to_string());
     }
     if found.is_empty() {
         return print("no permits\n");
@@ -315,7 +315,7 @@ async fn show(plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
         let permits: Vec<_> = seen.iter().map(Seen::to_json).collect();
         let object =
             json!({"plan_id": plan.as_str(), "symbol": symbol.as_str(), "permits": permits});
-        return print(&format!("{object}\n"));
+        return print_json(&object.to_string());
     }
     let mut page = format!("plan {plan}, {symbol}\n");
     for permit in &seen {
@@ -386,7 +386,7 @@ async fn judge_input(
                 })
             })
             .collect();
-        print(&format!("{}\n", json!(list)))?;
+        print_json(&json!(list).to_string())?;
     } else {
         let mut page = String::new();
         for (name, judged) in &judged {

@@ -2,7 +2,7 @@
 
 use super::{
     link::Desk,
-    output::{Done, print},
+    output::{Done, print, print_json},
     snapshot::read_switch,
     time::iso_micros,
 };
@@ -57,7 +57,7 @@ impl Propose {
                 "reason_codes": plan.reasons,
                 "followed": followed,
             });
-            return print(&format!("{object}\n"));
+            return print_json(&object.to_string());
         }
         let mut why = plan.reasons.join(",");
         if !why.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::{
     link::{Desk, Entry},
-    output::{Done, print, tame},
+    output::{Done, print, print_json, tame},
     time::ago,
 };
 use serde_json::json;
@@ -36,7 +36,7 @@ pub(super) async fn stats(since: Duration, as_json: bool) -> Done {
     let results = desk.link.since(&desk.keys.results, from).await?;
     let stats = Stats::of(&plans, &results);
     match as_json {
-        true => print(&format!("{}\n", stats.to_json(since))),
+        true => print_json(&stats.to_json(since).to_string()),
         false => print(&stats.to_text(since)),
     }
 }

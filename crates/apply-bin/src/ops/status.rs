@@ -2,7 +2,7 @@
 
 use super::{
     link::Desk,
-    output::{Done, print, tame},
+    output::{Done, print, print_as_it_is, print_json, printable_lines, tame},
     snapshot::Snapshot,
 };
 use crate::http::ask::{get, reachable};
@@ -25,7 +25,7 @@ pub(super) async fn status(as_json: bool) -> Done {
     if as_json {
         let mut object = snapshot.to_json(&desk);
         object["service"] = service.word().into();
-        return print(&format!("{object}\n"));
+        return print_json(&object.to_string());
     }
     let page = snapshot.to_text(&desk);
     print(&format!(
@@ -44,8 +44,8 @@ pub(super) async fn watch(once: bool) -> Done {
             return print(&frame);
         }
         // Home, the frame with the rest of each line cleared, then everything below it: no flicker.
-        let clean = frame.replace('\n', "\x1b[K\n");
-        print(&format!("\x1b[H{clean}\x1b[J\nCtrl-C ends\x1b[K"))?;
+        let clean = printable_lines(&frame).replace('\n', "\x1b[K\n");
+        print_as_it_is(&format!("\x1b[H{clean}\x1b[J\nCtrl-C ends\x1b[K"))?;
         tokio::select! {
             _ = &mut stop => return print("\n"),
             () = sleep(REDRAW) => {}

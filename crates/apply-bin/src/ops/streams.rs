@@ -2,7 +2,7 @@
 
 use super::{
     link::{Desk, Entry, EntryId, Link},
-    output::{Done, print, tame},
+    output::{Done, print, print_json, tame},
     time::utc,
 };
 use clap::{Args, Subcommand};
@@ -71,8 +71,12 @@ impl Tail {
         }
         let mut stop = std::pin::pin!(ctrl_c());
         loop {
-            let page: String = entries.iter().map(|entry| self.show(entry, line)).collect();
-            print(&page)?;
+            for entry in &entries {
+                match self.json {
+                    true => print_json(&entry.to_json().to_string())?,
+                    false => print(&(line(entry) + "\n"))?,
+                }
+            }
             last = entries.last().map_or(last, |entry| entry.id);
             if !self.follow {
                 return Ok(());
@@ -81,13 +85,6 @@ impl Tail {
                 _ = &mut stop => return Ok(()),
                 new = link.after(stream, last) => new?,
             };
-        }
-    }
-
-    fn show(&self, entry: &Entry, line: fn(&Entry) -> String) -> String {
-        match self.json {
-            true => format!("{}\n", entry.to_json()),
-            false => line(entry) + "\n",
         }
     }
 }

@@ -4,7 +4,7 @@
 use apply_core::{
     ApplyResult, Fill, Plan, Settlement, Submission, Symbol, exchange::StopReplacement,
 };
-use permit_gate::{Block, BlockReason, FoundBy, PlanId, Ttl};
+use permit_gate::{Block, BlockReason, FoundBy, PlanId, Ttl, foreign::printable};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, Serializer};
 use std::{
@@ -359,11 +359,11 @@ fn left(ttl: Ttl) -> String {
     }
 }
 
-/// At most [`LONGEST`] characters, with a sign that there were more.
+/// At most [`LONGEST`] characters of it, with a sign that there were more, and printable.
 pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", printable(&text[..end])),
+        None => printable(text).into_owned(),
     }
 }
 
