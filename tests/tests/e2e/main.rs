@@ -18,6 +18,7 @@ mod scenarios;
 mod sharing;
 mod starting;
 mod stops;
+mod told;
 mod topology;
 mod venue;
 mod watching;
