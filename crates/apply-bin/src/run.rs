@@ -15,7 +15,7 @@ use crate::{
     wiring::{Outside, Switched, serve},
 };
 use apply_core::{
-    ApplyLayer, Event, Generation, Mode, Observer, Ports, Room, Settings, Symbol,
+    ApplyLayer, Event, Generation, Journal, Mode, Observer, Ports, Room, Settings, Symbol,
     recovery::{self, keep_settling, take_over},
 };
 use apply_exchange::Venue;
@@ -36,6 +36,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::mpsc::unbounded_channel,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -87,6 +88,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         "Permits are awaited and proposals noticed by {}",
         permits.watch_mode()
     );
+    keep_switch(&board, &journal).await?;
     weigh(&board, config.state.strict).await?;
     let client = venue_client(&config).await?;
     let live = Live::new(
@@ -276,6 +278,27 @@ async fn is_the_journal_that_was_here(
         ))),
         _ => Ok(()),
     }
+}
+
+/// Has the journal keep how the kill switch in Redis is seen: a Redis that forgets it must not turn it off.
+async fn keep_switch(board: &RedisBoard, journal: &RedbJournal) -> Result<(), Failure> {
+    let note = journal.fetch_switch().await.map_err(|error| {
+        Failure::configuration(format!("not trading: the journal cannot be read: {error}"))
+    })?;
+    let (changes, mut changed) = unbounded_channel();
+    board.keep_switch(note, move |note| {
+        // Whoever writes it down ends with the process.
+        let _ = changes.send(note);
+    });
+    let journal = journal.clone();
+    tokio::spawn(async move {
+        while let Some(note) = changed.recv().await {
+            if let Err(error) = journal.record_switch(&note).await {
+                warn!("cannot write down how the kill switch was seen: {error}");
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Says what a restart of Redis would do; where that is refused, says why.

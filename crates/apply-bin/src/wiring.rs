@@ -111,7 +111,10 @@ impl<B: ProposalSource> ProposalSource for Switched<B> {
     }
 
     fn local_halt(&self) -> Halt {
-        self.here()
+        match self.here() {
+            Halt::Off => self.board.local_halt(),
+            on => on,
+        }
     }
 
     async fn changed(&self, symbol: &Symbol) {

@@ -6,12 +6,13 @@ use crate::{
     generation::{Answer, Remembered},
     looks::Looks,
     open::{self, Gone},
+    switch::SwitchMemory,
 };
 use apply_core::{
     ApplyResult, Claim, Generation, Halt, Hold, Intent, MAX_FIELD_BYTES, MAX_SWITCH_BYTES,
     Mastership, Observed, OpenPlan, PROPOSAL_FIELDS, Plan, PlanLog, PortError, ProposalError,
-    ProposalSource, RawProposal, Reclaim, ResultLog, ServerId, Standing, Symbol, Teller, Told,
-    times,
+    ProposalSource, RawProposal, Reclaim, ResultLog, ServerId, Standing, SwitchNote, Symbol,
+    Teller, Told, times,
 };
 use futures_util::future::{try_join, try_join_all};
 use permit_gate::{AttemptId, MAX_ID, PlanId};
@@ -39,6 +40,7 @@ pub struct RedisBoard {
     gone: Arc<Gone>,
     await_replica: Arc<AtomicBool>,
     remembered: Arc<Remembered>,
+    switch: Arc<SwitchMemory>,
     /// The claims that are out, each with the last moment at which the server may carry it out.
     claims: Arc<Mutex<HashMap<AttemptId, i64>>>,
 }
@@ -101,6 +103,7 @@ impl RedisBoard {
             link,
             keys: Arc::new(keys),
             remembered: Arc::new(Remembered::new(clean_after)),
+            switch: Arc::default(),
             claims: Arc::default(),
             config: Arc::new(config),
             scripts: Arc::new(Scripts {
@@ -192,6 +195,53 @@ impl RedisBoard {
     /// What a restart of the server would do.
     pub async fn durability(&self) -> Result<Durability, PortError> {
         durability::read(&mut self.connection()).await
+    }
+
+    /// From now on `keep` is handed how the kill switch is seen, whenever that changes; `note` is what was
+    /// kept by an earlier process. Once seen on, the switch is on until a value that says off is read, or
+    /// the key is gone from a server that has forgotten nothing since.
+    pub fn keep_switch(
+        &self,
+        note: Option<SwitchNote>,
+        keep: impl Fn(SwitchNote) + Send + Sync + 'static,
+    ) {
+        self.switch.keep_with(note, keep);
+    }
+
+    /// Whether trading is halted, where the switch reads like this now.
+    async fn halt_of(&self, read: &Value) -> Halt {
+        let key = &self.keys.kill_switch;
+        let halt = read_switch(key, read);
+        let gone = matches!(read, Value::BulkString(word) if word.is_empty());
+        match (&halt, self.switch.is_on()) {
+            (Halt::Off, false) => halt,
+            (Halt::On { .. }, true) => {
+                self.switch.saw(true, self.remembered.last());
+                halt
+            }
+            (Halt::On { .. }, false) => {
+                // What it remembers now: a switch that is gone later is off only if it still does.
+                let generation = Box::pin(self.remember()).await.ok();
+                self.switch.saw(true, generation.map(|now| now.id));
+                halt
+            }
+            (Halt::Off, true) if gone => {
+                let remembers = Box::pin(self.remember()).await.ok().map(|now| now.id);
+                if remembers.is_some() && remembers == self.switch.generation() {
+                    self.switch.saw(false, remembers);
+                    return halt;
+                }
+                Halt::On {
+                    by: format!(
+                        "{key} (it was on, and Redis may have forgotten it since; to trade on, run apply-layer resume)"
+                    ),
+                }
+            }
+            (Halt::Off, true) => {
+                self.switch.saw(false, None);
+                halt
+            }
+        }
     }
 
     /// Since when the server remembers what it was told. To be asked once at start and every few seconds,
@@ -302,7 +352,7 @@ impl RedisBoard {
         };
         match looked {
             Ok((proposals, switch)) => {
-                let halt = read_switch(&self.keys.kill_switch, &switch);
+                let halt = self.halt_of(&switch).await;
                 let each = symbols.iter().zip(proposals);
                 each.map(|(symbol, look)| {
                     Ok(Observed {
@@ -448,7 +498,17 @@ impl ProposalSource for RedisBoard {
     async fn fetch_halt(&self, _: &Symbol) -> Result<Halt, PortError> {
         let switch = self.read_switch().await;
         let switch = switch.map_err(failed("read the kill switch"))?;
-        Ok(read_switch(&self.keys.kill_switch, &switch))
+        Ok(self.halt_of(&switch).await)
+    }
+
+    /// The switch in Redis as it was seen last.
+    fn local_halt(&self) -> Halt {
+        match self.switch.is_on() {
+            true => Halt::On {
+                by: self.keys.kill_switch.clone(),
+            },
+            false => Halt::Off,
+        }
     }
 
     async fn changed(&self, _: &Symbol) {
@@ -613,7 +673,7 @@ impl PlanLog for RedisBoard {
         attempt: &AttemptId,
         ttl: Duration,
     ) -> Result<Reclaim, PortError> {
-        let keys = &self.keys;
+        let (keys, before) = (&self.keys, self.server());
         let mut call = self.scripts.reclaim.key(&keys.open);
         call.key(&keys.generation).key(Keys::of(&keys.dedupe, plan));
         if self.link.is_cluster() {
@@ -644,9 +704,12 @@ impl PlanLog for RedisBoard {
                 })?;
                 Ok(Reclaim::Open(open))
             }
-            _ => Ok(Reclaim::Told {
-                executed: answer.text().is_some_and(|mark| is_executed(&mark)),
-            }),
+            _ => {
+                self.must_be_read(&keys.open, before).await?;
+                Ok(Reclaim::Told {
+                    executed: answer.text().is_some_and(|mark| is_executed(&mark)),
+                })
+            }
         }
     }
 
@@ -693,7 +756,7 @@ impl PlanLog for RedisBoard {
             }
         };
         Ok(match stands.first() {
-            Some(Value::Int(1)) => match read_switch(&keys.kill_switch, &switch) {
+            Some(Value::Int(1)) => match self.halt_of(&switch).await {
                 Halt::Off => Standing::Holds { asked_at },
                 Halt::On { by } => Standing::Halted { by },
             },
@@ -726,10 +789,15 @@ impl ResultLog for RedisBoard {
     }
 
     async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
-        match self.link.is_cluster() {
-            true => self.conclude_in_steps(result, teller).await,
-            false => self.conclude_at_once(result, teller).await,
+        let before = self.link.server_of(&self.keys.results);
+        let told = match self.link.is_cluster() {
+            true => self.conclude_in_steps(result, teller).await?,
+            false => self.conclude_at_once(result, teller).await?,
+        };
+        if let Told::Published | Told::Corrected | Told::Before | Told::Contradicted = told {
+            self.must_be_read(&self.keys.results, before).await?;
         }
+        Ok(told)
     }
 }
 
@@ -806,6 +874,32 @@ impl RedisBoard {
                 self.close(result, teller).await?;
                 Ok(came)
             }
+        }
+    }
+
+    /// What was written to a server that another one had taken the place of nobody will read. So whoever was
+    /// asked is named once more after it has answered. An error has the caller write again, to whoever
+    /// is in charge then; nothing is written twice to the same one.
+    async fn must_be_read(
+        &self,
+        key: &str,
+        asked: Option<(RunId, Instant)>,
+    ) -> Result<(), PortError> {
+        if !self.link.is_replaceable() {
+            return Ok(());
+        }
+        let unread = |why: String| {
+            PortError(format!(
+                "the result is written, and whether anybody will read it is not known: {why}"
+            ))
+        };
+        if let InCharge::Unconfirmed { why } = self.link.confirm_in_charge(key).await {
+            return Err(unread(why));
+        }
+        let now = self.link.server_of(key);
+        match asked.map(|(server, _)| server) == now.map(|(server, _)| server) {
+            true => Ok(()),
+            false => Err(unread("another server has taken its place".into())),
         }
     }
 

@@ -4,7 +4,7 @@
 //! what. It shows: the key of the generation is gone, or names another run. Whatever was allowed before has
 //! to come to its end before a plan is claimed again.
 
-use apply_core::{Generation, Hold, ServerId};
+use apply_core::{Generation, GenerationId, Hold, ServerId};
 use permit_redis::ServerId as RunId;
 use redis::{ErrorKind, RedisError, Value, from_redis_value};
 use std::{
@@ -142,6 +142,12 @@ impl Remembered {
             epoch,
             more,
         })
+    }
+
+    /// What was heard last; `None` where nothing was.
+    pub(crate) fn last(&self) -> Option<GenerationId> {
+        let last = self.lock();
+        (!last.id.is_empty()).then(|| last.id.clone())
     }
 
     /// Whether nothing else was heard since.

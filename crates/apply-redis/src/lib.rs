@@ -21,6 +21,7 @@ mod halt;
 mod looks;
 mod open;
 mod short_pause;
+mod switch;
 #[cfg(feature = "testing")]
 pub mod testing;
 

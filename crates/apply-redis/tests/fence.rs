@@ -4,13 +4,18 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Claim, Decision, Hold, Plan, PlanLog, Reclaim, ResultLog, Stage, Told,
+    ApplyResult, Claim, Decision, Hold, Mastership, Plan, PlanLog, ProposalSource, Reclaim,
+    ResultLog, Stage, SwitchNote, Told,
 };
 use apply_redis::{BoardConfig, Instance, RedisBoard};
 use common::{aged, attempt, intent, plan, won};
 use redis::{AsyncCommands, FromRedisValue, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
 
 const PLANS: &str = "quantum:stream:apply.plan";
 const RESULTS: &str = "quantum:stream:apply.result";
@@ -473,4 +478,91 @@ async fn a_key_of_another_type_refuses_a_result_and_says_so() {
     }
     let told = board.conclude(&result(&plan, false), &hold.teller()).await;
     assert_eq!(told, Ok(Told::Published));
+}
+
+/// Split brain: the sentinels have named another master, and the former one goes on as if nothing had happened.
+#[tokio::test]
+async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_new_one() {
+    let former = on(aged(RedisServer::start().await).await).await;
+    let new = on(aged(RedisServer::start().await).await).await;
+    let (name, names) = watch::channel(former.server.port());
+    let sentinel = common::sentinel(names).await;
+    let url = format!("redis+sentinel://127.0.0.1:{sentinel}/mymaster");
+    let (board, plan) = (
+        RedisBoard::connect(config(url, "a")).await.unwrap(),
+        plan("PARTIAL_75"),
+    );
+    let hold = won(claim(&board, &plan, "a1.0").await);
+    let conclude = async |executed| {
+        board
+            .conclude(&result(&plan, executed), &hold.teller())
+            .await
+    };
+    name.send(new.server.port()).unwrap();
+    let error = conclude(true).await.unwrap_err().to_string();
+    assert!(error.contains("whether anybody will read it"), "{error}");
+    assert!(matches!(board.mastership(), Mastership::Unconfirmed { .. }));
+    assert_eq!(former.length(RESULTS).await, 1, "where nobody reads it");
+    // The connection ends, as it does once the former master is told of it.
+    let _: i64 = former
+        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .await;
+    let told = loop {
+        if let Ok(told) = conclude(true).await {
+            break told;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(told, Told::Published);
+    assert_eq!(new.executed().await, ["True"]);
+    assert!(!board.is_current(&hold), "and no order follows on it");
+}
+
+/// A board whose notes of the switch are kept, with what an earlier process has kept.
+async fn keeping(
+    bench: &Bench,
+    note: Option<SwitchNote>,
+) -> (RedisBoard, Arc<Mutex<Option<SwitchNote>>>) {
+    let board = bench.board("a").await;
+    let kept = Arc::new(Mutex::new(note.clone()));
+    let keep = Arc::clone(&kept);
+    board.keep_switch(note, move |note| *keep.lock().unwrap() = Some(note));
+    (board, kept)
+}
+
+#[tokio::test]
+async fn a_switch_that_was_seen_on_stays_on_until_a_server_that_forgot_nothing_shows_it_off() {
+    const SWITCH: &str = "quantum:global:kill_switch";
+    let bench = bench().await;
+    let (board, kept) = keeping(&bench, None).await;
+    let symbol = plan("PARTIAL_75").symbol().clone();
+    let halted = async |board: &RedisBoard| {
+        let seen = board.fetch(&symbol).await.unwrap().halt.is_on();
+        assert_eq!(board.fetch_halt(&symbol).await.unwrap().is_on(), seen);
+        assert_eq!(board.local_halt().is_on(), seen, "up to the last moment");
+        seen
+    };
+    assert!(!halted(&board).await);
+    let _: String = bench.command(&["SET", SWITCH, "1"]).await;
+    assert!(halted(&board).await);
+    // A watchdog turns it off by taking it away.
+    let _: i64 = bench.command(&["DEL", SWITCH]).await;
+    assert!(!halted(&board).await);
+    let _: String = bench.command(&["SET", SWITCH, "1"]).await;
+    assert!(halted(&board).await);
+    let _: String = bench.command(&["FLUSHALL"]).await;
+    assert!(
+        halted(&board).await,
+        "it was forgotten, and nobody turned it off"
+    );
+    let note = kept.lock().unwrap().clone();
+    let (next, _) = keeping(&bench, note).await;
+    assert!(halted(&next).await, "for the next process as well");
+    for word in ["no idea", "false"] {
+        let _: String = bench.command(&["SET", SWITCH, word]).await;
+        let on = word != "false";
+        assert_eq!(halted(&board).await, on, "{word}");
+        assert_eq!(halted(&next).await, on, "{word}");
+    }
+    assert!(!kept.lock().unwrap().as_ref().unwrap().on);
 }

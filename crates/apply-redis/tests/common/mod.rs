@@ -10,6 +10,11 @@ use permit_gate::AttemptId;
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
 use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::watch,
+};
 
 /// A plan of `BTCUSDT` with this action.
 pub(crate) fn plan(action: &str) -> Plan {
@@ -66,4 +71,35 @@ pub(crate) fn won(claim: Claim) -> Hold {
         Claim::Won(hold) => hold,
         other => panic!("{other:?}"),
     }
+}
+
+/// A sentinel that names the master it is told to, on this port.
+pub(crate) async fn sentinel(names: watch::Receiver<u16>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let names = names.clone();
+            tokio::spawn(async move {
+                let mut asked = vec![0; 4096];
+                while let Ok(got @ 1..) = client.read(&mut asked).await {
+                    let asked = String::from_utf8_lossy(&asked[..got]).into_owned();
+                    let mut answers = String::new();
+                    for command in asked.split("\r\n*") {
+                        let port = names.borrow().to_string();
+                        answers += &match command.contains("get-master-addr-by-name") {
+                            true => {
+                                format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len())
+                            }
+                            false => "+OK\r\n".into(),
+                        };
+                    }
+                    if client.write_all(answers.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
 }
