@@ -464,3 +464,87 @@ async fn in_strict_mode_no_order_follows_a_claim_that_no_replica_has() {
     stage.only_order();
     service.stopped_well().await;
 }
+
+/// The server forgets everything while a plan waits; its permits come afterwards.
+#[tokio::test]
+async fn a_server_that_forgets_in_the_wait_gets_no_order_and_one_result_from_two_machines() {
+    let stage = Stage::open().await;
+    let patient = || quick(&stage).env("APPLY_PERMIT_WAIT_MS", "20000");
+    let (one, other) = (patient().ready().await, patient().ready().await);
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    let () = stage.command(&["FLUSHALL"]).await;
+    stage.approve(&plan, "0.009").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(
+        (result.get("executed"), result.get("error")),
+        ("False", "claim_lost")
+    );
+    one.stopped_well().await;
+    other.stopped_well().await;
+    assert_eq!(stage.orders(), []);
+    assert_eq!(stage.entries(RESULTS).await.len(), 1);
+}
+
+/// What a failover loses that missed the last write: the note of an intent. Its order is out, and its machine
+/// is gone.
+#[tokio::test]
+async fn an_order_whose_note_was_lost_is_found_by_the_machine_that_takes_the_plan_over() {
+    let stage = Stage::open().await;
+    let (first, second) = (quick(&stage), quick(&stage));
+    let gone = first.clone().ready().await;
+    stage
+        .venue()
+        .script(Fault::executed(When::order(), Delivery::Hang));
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    stage.venue().wait_for_orders(1).await;
+    killed(gone).await;
+    let id = plan.get("plan_id");
+    let open = "quantum:apply:open";
+    let noted: String = stage.command(&["HGET", open, id]).await;
+    let (before, _) = noted.split_once(",\"intent\"").unwrap();
+    let claimed = before.replacen(" noted ", " claimed ", 1) + "}";
+    assert_ne!(claimed, noted);
+    let _: i64 = stage.command(&["HSET", open, id, &claimed]).await;
+    let other = second.ready().await;
+    let result = stage.result_of(id).await;
+    assert_eq!(result.get("executed"), "True");
+    other.stopped_well().await;
+    stage.only_order();
+    assert_eq!(stage.entries(RESULTS).await.len(), 1);
+}
+
+/// The server stands still as a plan is to be claimed, and carries out what it was sent when it goes on. The brain
+/// thinks again meanwhile.
+#[tokio::test]
+async fn a_proposal_rewritten_while_the_server_stands_still_leaves_no_plan_without_a_result() {
+    let stage = Stage::open().await;
+    let service = quick(&stage).env("APPLY_POLL_SEC", "0.1").ready().await;
+    // So that the server knows the scripts.
+    stage.propose("ETHUSDT", "PARTIAL_75").await;
+    stage.only_plan("ETHUSDT").await;
+    stage.redis.pause();
+    let proposing = stage.propose("BTCUSDT", "PARTIAL_75");
+    let goes_on = async {
+        sleep(Duration::from_millis(700)).await;
+        stage.redis.resume();
+    };
+    tokio::join!(proposing, goes_on);
+    stage.propose("BTCUSDT", "HOLD").await;
+    let ended = service.stopped_well().await;
+    let claimed: i64 = stage.command(&["HLEN", "quantum:apply:open"]).await;
+    assert_eq!(claimed, 0, "{}", ended.output());
+    let plans = stage.entries(PLANS).await;
+    let executes = plans
+        .iter()
+        .filter(|plan| plan.get("decision") == "EXECUTE")
+        .count();
+    let finals = stage.entries(RESULTS).await;
+    let told = finals
+        .iter()
+        .filter(|result| result.get("decision") != "SKIP")
+        .count();
+    assert_eq!(told, executes, "{}", ended.output());
+}

@@ -132,6 +132,11 @@ impl MemoryBoard {
         inner.remembers = None;
     }
 
+    /// Loses who holds which plan, and no claim.
+    pub fn lose_entries(&self) {
+        self.lock().open.clear();
+    }
+
     /// Loses the note of every intent, as a store does that lost its last writes.
     pub fn forget_notes(&self) {
         for open in self.lock().open.values_mut() {

@@ -418,6 +418,112 @@ async fn a_claim_whose_answer_was_lost_stays_the_claimants() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_was_lost_is_settled_before_anything_new_of_its_symbol() {
+    for action in ["HOLD", "PARTIAL_50"] {
+        let stage = Stage::new();
+        let mut worker = SymbolWorker::new(btc());
+        stage.board().lose_answer("claim");
+        stage.propose("PARTIAL_75");
+        assert!(worker.look(&stage.layer).await.is_err());
+        assert!(worker.is_unanswered());
+        let lost = stage.plans()[0].id.clone();
+        // The brain thinks again meanwhile.
+        stage.propose_with(action, &[("computed_at_utc", "2026-01-25T00:31:00Z")]);
+        worker.look(&stage.layer).await.unwrap();
+        assert_eq!(stage.results()[0].plan, lost, "{action}");
+        worker.look(&stage.layer).await.unwrap();
+        let results = stage.results();
+        assert_eq!(results.len(), 2, "{action}");
+        assert_ne!(results[1].plan, lost, "{action}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_not_made_is_none_and_a_withdrawn_plan_is_not_claimed_after_it() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    stage.board().fail("claim", 1);
+    stage.propose("PARTIAL_75");
+    assert!(worker.look(&stage.layer).await.is_err());
+    // Whether it was made is not known for a while.
+    stage.board().fail("find_claim", 2);
+    stage.propose("HOLD");
+    for _ in 0..2 {
+        assert!(worker.look(&stage.layer).await.is_err());
+    }
+    worker.look(&stage.layer).await.unwrap();
+    assert!(!worker.is_unanswered());
+    let decisions: Vec<Decision> = stage.plans().iter().map(|plan| plan.decision).collect();
+    assert_eq!(decisions, [Decision::Skip]);
+}
+
+/// What is heard of a claim comes late; the wait for its permits began when the plan was published.
+#[tokio::test(start_paused = true)]
+async fn the_wait_of_a_claim_that_is_heard_of_late_counts_from_its_publication() {
+    for (heard_after, executed) in [(ms(1_100), true), (ms(4_100), false), (ms(30_200), false)] {
+        let stage = Stage::new();
+        let mut worker = SymbolWorker::new(btc());
+        stage.board().lose_answer("claim");
+        stage.answer_yes();
+        stage.propose("PARTIAL_75");
+        assert!(worker.look(&stage.layer).await.is_err());
+        tokio::time::sleep(heard_after).await;
+        worker.look(&stage.layer).await.unwrap();
+        let result = stage.results()[0].clone();
+        assert_eq!(result.executed, executed, "{heard_after:?}");
+        assert_eq!(stage.venue().closes().len(), usize::from(executed));
+        match executed {
+            true => assert_eq!(stage.log.count("[PERMIT_WAIT] OK plan="), 1),
+            false => assert_eq!(result.error.as_deref(), Some("not_ready_in_time")),
+        }
+        let told = stage.log.lines();
+        let waited = told.iter().find(|line| line.contains("wait_ms="));
+        assert!(
+            waited.is_none_or(|line| line.contains("wait_ms=1100 ")),
+            "{waited:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_given_up_finds_out_what_became_of_its_claim_first() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    stage.board().lose_answer("claim");
+    stage.propose("PARTIAL_75");
+    assert!(worker.look(&stage.layer).await.is_err());
+    stage.board().fail("find_claim", 5);
+    worker.finish(&stage.layer).await;
+    assert_eq!(
+        stage.results().len(),
+        1,
+        "the plan it had put out for review"
+    );
+    assert_eq!(
+        stage
+            .log
+            .count("Cannot find out whether a plan was claimed"),
+        1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_the_store_forgot_before_it_was_heard_of_gets_a_result_and_no_order() {
+    let stage = Stage::new();
+    let mut worker = SymbolWorker::new(btc());
+    stage.board().lose_answer("claim");
+    stage.answer_yes();
+    stage.propose("PARTIAL_75");
+    assert!(worker.look(&stage.layer).await.is_err());
+    stage.board().memory.lose_entries();
+    worker.look(&stage.layer).await.unwrap();
+    stage.settles().await;
+    assert_eq!(stage.venue().closes(), []);
+    let error = stage.results()[0].error.clone();
+    assert_eq!(error.as_deref(), Some("interrupted_before_order"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_skipped_plan_that_could_not_be_announced_is_announced_at_the_next_look() {
     let stage = Stage::new();
     let mut worker = SymbolWorker::new(btc());

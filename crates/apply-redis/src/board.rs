@@ -581,8 +581,8 @@ impl PlanLog for RedisBoard {
         let (keys, sent) = (&self.keys, Instant::now());
         // One that nobody remembers was answered.
         let last_moment = self.claims().get(attempt).copied().unwrap_or(0);
-        let mut call = self.scripts.find.key(Keys::of(&keys.dedupe, plan));
-        call.key(&keys.open).key(&keys.generation);
+        let mut call = self.scripts.find.key(&keys.generation);
+        call.key(Keys::of(&keys.dedupe, plan)).key(&keys.open);
         if !self.link.is_cluster() {
             call.key(Keys::of(&keys.result_published, plan));
         }
@@ -809,10 +809,11 @@ impl RedisBoard {
         teller: &Teller,
     ) -> Result<Told, PortError> {
         let keys = &self.keys;
-        let mut call = self.scripts.conclude.key(&keys.open);
-        call.key(&keys.generation)
-            .key(Keys::of(&keys.result_published, &result.plan))
-            .key(&keys.results)
+        let mark = Keys::of(&keys.result_published, &result.plan);
+        let mut call = self.scripts.conclude.key(mark);
+        call.key(&keys.results)
+            .key(&keys.open)
+            .key(&keys.generation)
             .key(keys.receipt_of(&result.plan))
             .arg(result.plan.as_str())
             .arg(open::held_by(&teller.attempt))

@@ -1,5 +1,5 @@
 -- Ends a plan: puts its final result on the stream and closes it, in the hands of whoever may.
--- KEYS: open plans, generation, final mark, result stream, receipt
+-- KEYS: final mark, result stream, open plans, generation, receipt
 -- ARGV: plan, how the open entry begins while the attempt holds it, how its receipt begins, new generation,
 --       the generation in which the result was found out, 'executed' or 'not_executed', attempt, mark ttl,
 --       stream length, field, value, ...
@@ -10,8 +10,8 @@
 --   contradicted   the same, that it was executed, though this attempt held the plan all the time
 --   not held       nothing was executed, and the plan is not this attempt's to end; nothing was written
 --   forgot         nothing was executed as far as was known before the store forgot; nothing was written
-local entry, mark, receipt = read('HGET', KEYS[1], ARGV[1]), read('GET', KEYS[3]), redis.pcall('GET', KEYS[5])
-local now = generation(KEYS[2], ARGV[4])
+local entry, mark, receipt = read('HGET', KEYS[3], ARGV[1]), read('GET', KEYS[1]), redis.pcall('GET', KEYS[5])
+local now = generation(KEYS[4], ARGV[4])
 if wrong then
   return wrong
 end
@@ -26,15 +26,15 @@ end
 local ours = mark == ARGV[6] .. ' ' .. ARGV[7]
 local function tell()
   -- The stream first: a plan that is not open any more has its result.
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[9], '*', unpack(ARGV, 10))
-  redis.call('SET', KEYS[3], ARGV[6] .. ' ' .. ARGV[7], 'EX', ARGV[8])
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[9], '*', unpack(ARGV, 10))
+  redis.call('SET', KEYS[1], ARGV[6] .. ' ' .. ARGV[7], 'EX', ARGV[8])
 end
 local function close()
   if held then
     if type(receipt) == 'string' and begins(receipt, ARGV[3]) then
       redis.call('DEL', KEYS[5])
     end
-    redis.call('HDEL', KEYS[1], ARGV[1])
+    redis.call('HDEL', KEYS[3], ARGV[1])
   end
 end
 if executed then

@@ -1,13 +1,13 @@
 -- Looks what became of a claim.
--- KEYS: claim, open plans, generation, and where it lies in the same slot the final mark
+-- KEYS: generation, claim, open plans, and where it lies in the same slot the final mark
 -- ARGV: attempt, claim ttl, plan, how the open entry begins, new generation, the claim's last moment in server
 --       microseconds
 -- Returns {word, id, began, age, known, microseconds since the claim}; the words are those of claim.lua, and
 --   none    it was not carried out and will not be
 --   early   it was not carried out, and may be yet
-local holder, entry = read('GET', KEYS[1]), read('HGET', KEYS[2], ARGV[3])
+local holder, entry = read('GET', KEYS[2]), read('HGET', KEYS[3], ARGV[3])
 local told = KEYS[4] and read('GET', KEYS[4])
-local now = generation(KEYS[3], ARGV[5])
+local now = generation(KEYS[1], ARGV[5])
 if wrong then
   return wrong
 end
@@ -16,7 +16,7 @@ local function answer(word, since)
 end
 if holder == ARGV[1] then
   if begins(entry, ARGV[4]) then
-    return answer('won', (ARGV[2] * 1000 - redis.call('PTTL', KEYS[1])) * 1000)
+    return answer('won', (ARGV[2] * 1000 - redis.call('PTTL', KEYS[2])) * 1000)
   end
   local final = begins(told, 'executed ') or begins(told, 'not_executed ')
   return answer(final and 'taken' or 'lost')

@@ -41,7 +41,7 @@ pub(crate) enum Loss {
 }
 
 impl Script {
-    /// By its first key: no other script begins with that.
+    /// By its first key: no other script begins with that, but for the note's, which brings a noted entry.
     fn is(self, command: &[&[u8]]) -> bool {
         let first_key: &[u8] = match self {
             Self::Claim => b"quantum:apply:dedupe:",
@@ -52,7 +52,13 @@ impl Script {
         let evaluates = command
             .first()
             .is_some_and(|word| word.eq_ignore_ascii_case(b"EVALSHA"));
-        evaluates && command.get(3).is_some_and(|key| key.starts_with(first_key))
+        let noted = || {
+            let entry = command.get(6).copied().unwrap_or_default();
+            entry.windows(7).any(|word| word == b" noted ")
+        };
+        evaluates
+            && command.get(3).is_some_and(|key| key.starts_with(first_key))
+            && (self != Self::Note || noted())
     }
 }
 
