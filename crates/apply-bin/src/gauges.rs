@@ -8,6 +8,7 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{
+        MetricType,
         counter::ConstCounter,
         family::Family,
         gauge::{ConstGauge, Gauge},
@@ -205,7 +206,16 @@ impl Collector for VenueGauges {
             "orders_without_ending",
             "Orders of this process whose outcome is not known yet",
             as_i64(open),
-        )
+        )?;
+        let help = "Answers of the venue that are errors, by request and code; other: a code of no document, or none";
+        let mut refusals =
+            e.encode_descriptor("venue_refusals", help, None, MetricType::Counter)?;
+        for count in self.0.refusals() {
+            let code = count.code.map_or("other".into(), |code| code.to_string());
+            let labels = [("to", count.to), ("code", code.as_str())];
+            ConstCounter::new(count.times).encode(refusals.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 

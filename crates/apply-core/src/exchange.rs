@@ -155,6 +155,25 @@ pub enum Settlement {
     },
 }
 
+impl Settlement {
+    /// The same with what was seen when the order was submitted, where the order cannot speak for itself.
+    #[must_use]
+    pub fn after(self, seen: Option<&str>) -> Self {
+        let Some(seen) = seen else {
+            return self;
+        };
+        match self {
+            Self::Accepted(fill) => Self::Accepted(fill),
+            Self::NotExecuted { why } => Self::NotExecuted {
+                why: format!("{why}; {seen}"),
+            },
+            Self::Unresolved { why } => Self::Unresolved {
+                why: format!("{why}; {seen}"),
+            },
+        }
+    }
+}
+
 /// What the venue says about an accepted order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fill {

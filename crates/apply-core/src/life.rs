@@ -531,7 +531,7 @@ impl<P: Ports> ApplyLayer<P> {
             plan,
             to: KnownTo::Venue,
         });
-        self.ask(plan, trace).await
+        self.ask(plan, trace, None).await
     }
 
     /// Asks what became of something that was about to be placed, and makes a result of it.
@@ -956,7 +956,7 @@ impl<P: Ports> ApplyLayer<P> {
         });
         match submission {
             Submission::Accepted(fill) => self.filled(Case::of(plan), fill, true).await,
-            Submission::Unknown { trace, .. } => self.ask(plan, &trace).await,
+            Submission::Unknown { why, trace } => self.ask(plan, &trace, Some(&why)).await,
             Submission::Rejected { code, message } => {
                 self.failed(Case::of(plan), &format!("order_rejected:{code}"), message)
             }
@@ -970,12 +970,16 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// An order that may exist is asked about, never sent again.
-    async fn ask(&self, plan: &Plan, trace: &OrderTrace) -> ApplyResult {
+    ///
+    /// `seen` is what was seen when it was submitted: where it was not executed or nobody can tell, it is the only hint
+    /// there may be.
+    async fn ask(&self, plan: &Plan, trace: &OrderTrace, seen: Option<&str>) -> ApplyResult {
         let settlement = self
             .ports
             .exchange()
             .settle(plan.symbol(), &plan.id, trace)
-            .await;
+            .await
+            .after(seen);
         self.tell(Event::Settled {
             plan,
             settlement: &settlement,

@@ -8,9 +8,9 @@ use apply_core::{
     times,
 };
 use exchange_client::{
-    self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, NotExecuted, OrderReport,
-    PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopReport,
-    StopSettlement, StopStatus, StopTrace, SymbolRules, Unconfirmed, Unresolved, VenueTime,
+    self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, OrderReport, PositionMode,
+    PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopReport, StopSettlement,
+    StopStatus, StopTrace, SymbolRules, Unconfirmed, Unresolved, VenueTime,
 };
 use futures_util::future::join;
 use permit_gate::PlanId;
@@ -207,9 +207,15 @@ impl Exchange for Venue {
             },
             client::Submission::Rejected(no) => Submission::Rejected {
                 code: no.code,
-                message: no.to_string(),
+                message: with_advice(no.code, &no),
             },
-            client::Submission::NotSent(not) => Submission::NotSent { why: look.why(not) },
+            client::Submission::NotSent(not) => match not.refused_with() {
+                Some(code) => Submission::Rejected {
+                    code,
+                    message: with_advice(code, &not),
+                },
+                None => Submission::NotSent { why: look.why(not) },
+            },
             client::Submission::Unknown(unknown) => Submission::Unknown {
                 why: unknown.to_string(),
                 trace: trace(&intent, unknown.window),
@@ -234,16 +240,8 @@ impl Exchange for Venue {
                 let quantity = report.original_quantity.unwrap_or(report.executed_quantity);
                 Settlement::Accepted(fill(&report, quantity))
             }
-            client::Settlement::NotExecuted(NotExecuted::Ended(report)) => {
-                Settlement::NotExecuted {
-                    why: format!(
-                        "order {} ended {} without a fill",
-                        report.order_id, report.status
-                    ),
-                }
-            }
             client::Settlement::NotExecuted(evidence) => Settlement::NotExecuted {
-                why: format!("it never arrived: {evidence:?}"),
+                why: evidence.to_string(),
             },
             client::Settlement::Unresolved(why) => Settlement::Unresolved {
                 why: why.to_string(),
@@ -350,11 +348,15 @@ impl Exchange for Venue {
             } => StopReplacement::Placed(placed(&intent, side, &new, &removed, &left_over)),
             client::StopReplacement::Rejected(no) => StopReplacement::Rejected {
                 code: no.code,
-                message: no.to_string(),
+                message: with_advice(no.code, &no),
             },
-            client::StopReplacement::NotSent(not) => {
-                StopReplacement::NotSent { why: look.why(not) }
-            }
+            client::StopReplacement::NotSent(not) => match not.refused_with() {
+                Some(code) => StopReplacement::Rejected {
+                    code,
+                    message: with_advice(code, &not),
+                },
+                None => StopReplacement::NotSent { why: look.why(not) },
+            },
             client::StopReplacement::NotRead(error) => {
                 not_sent(format!("the stops in place could not be read: {error}"))
             }
@@ -515,7 +517,7 @@ async fn finish_stop(
     let found = look_for_stop(client, &intent.trace(), window, shown).await;
     let found = as_it_stands(found, side, shown);
     if !matches!(found, StopReplacement::Placed(_)) {
-        return found;
+        return with_first_answer(found, unconfirmed);
     }
     // Its id is used up, and nothing else may be placed here either.
     match client.replace_stop_after(intent, &PlacesNothing).await {
@@ -609,6 +611,29 @@ fn placed(
         cancelled: numbers(removed),
         left_over: numbers(left_over),
     }
+}
+
+/// What the venue said to the placing is the only hint there may be.
+fn with_first_answer(found: StopReplacement, unconfirmed: &Unconfirmed) -> StopReplacement {
+    let Some(first) = &unconfirmed.placing else {
+        return found;
+    };
+    match found {
+        StopReplacement::NotSent {
+            why: NotSent::Failed(why),
+        } => StopReplacement::NotSent {
+            why: NotSent::Failed(format!("{why}; {first}")),
+        },
+        StopReplacement::Unknown { why } => StopReplacement::Unknown {
+            why: format!("{why}; {first}"),
+        },
+        other => other,
+    }
+}
+
+/// The venue's words, and ours on what to do.
+fn with_advice(code: i64, words: &impl fmt::Display) -> String {
+    format!("{words}. {}", client::advice(code))
 }
 
 fn not_sent(why: impl fmt::Display) -> Submission {

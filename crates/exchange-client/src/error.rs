@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::codes;
 use crate::credentials::CredentialsError;
 use crate::fields::DecodeError;
 use crate::host::HostError;
@@ -39,6 +40,15 @@ pub enum RequestError {
     /// The venue's limits leave no room; nothing was sent. Says how long until there may be some.
     #[error("the venue's limits leave no room for {0:?}")]
     Limited(Duration),
+    /// The venue answered that this address or account has to stop (429, 418, -1003, -1015, the firewall's 403). Says for how
+    /// long nothing is sent now.
+    #[error("stopped by the venue for {left:?} ({reply})")]
+    Stopped {
+        /// For how long.
+        left: Duration,
+        /// All the venue said.
+        reply: Reply,
+    },
     /// No answer: no connection, or it broke.
     #[error("no answer: {0}")]
     Failed(String),
@@ -69,8 +79,23 @@ impl RequestError {
     #[must_use]
     pub fn code(&self) -> Option<i64> {
         match self {
-            Self::Refused(reply) => reply.code,
+            Self::Refused(reply) | Self::Stopped { reply, .. } => reply.code,
             _ => None,
+        }
+    }
+
+    /// True where the same question may be answered otherwise a moment later: nothing came, what came cannot be read, or the
+    /// venue says that it is not itself.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Failed(_) | Self::Timeout(_) | Self::Unreadable { .. } => true,
+            Self::Refused(reply) => {
+                reply.status >= 500 || reply.status == 408 || reply.code.is_some_and(codes::passes)
+            }
+            Self::Limited(_) | Self::Stopped { .. } | Self::NotListed(_) | Self::HostRefused => {
+                false
+            }
         }
     }
 }

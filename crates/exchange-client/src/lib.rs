@@ -58,6 +58,7 @@
 //! | know what it earned | [`Client::fetch_profit`], [`RealizedProfit`] |
 //! | move a protective stop | [`StopIntent`], [`Client::replace_stop`], [`StopReplacement`] |
 //! | find out what became of an unconfirmed stop | [`Client::settle_stop`], [`StopSettlement`] |
+//! | know what a code of the venue says and what to do about it | [`advice`], [`is_listed_code`] |
 //! | watch | [`Client::clock`], [`Client::usage`], [`Client::open_submissions`], [`Client::status`] |
 //!
 //! # Sources
@@ -67,6 +68,7 @@
 //! position twice and says so at the place. `exchange-sim` plays the venue's side in every test.
 
 mod client;
+mod codes;
 mod credentials;
 mod endpoint;
 mod error;
@@ -87,9 +89,10 @@ mod time;
 mod transport;
 
 pub use client::{
-    Client, ClockReading, Evidence, NotExecuted, PreparedOrder, Settlement, StopError, StopIntent,
-    StopReplacement, StopSettlement, Submitting, Unconfirmed, Unresolved,
+    Client, ClockReading, Evidence, NotExecuted, PreparedOrder, RefusalCount, Settlement,
+    StopError, StopIntent, StopReplacement, StopSettlement, Submitting, Unconfirmed, Unresolved,
 };
+pub use codes::{Submitted, advice, is_listed_code};
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::exchange_info::ExchangeInfo;
 pub use endpoint::order::OrderReport;

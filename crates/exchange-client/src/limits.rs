@@ -211,8 +211,12 @@ impl Limits {
     ) -> Duration {
         let after = retry_after
             .and_then(|text| text.trim().parse().ok())
+            // 0 says nothing: to go on at once earns the next stop.
+            .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs);
-        let banned = banned_until(message).map(|until| until.since(now.venue));
+        let banned = banned_until(message)
+            .map(|until| until.since(now.venue))
+            .filter(|left| !left.is_zero());
         let told = after.max(banned);
         let least = match status {
             418 => SHORTEST_BAN,

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!  status and body ──▶ judge ──▶ Accepted   2xx that reads as the order asked about
-//!  (or a failure)            ├─▶ Rejected   4xx with a code of the documented no's
-//!                            ├─▶ NotSent    429, 418, busy texts, refused timestamp, no connection
+//!  (or a failure)            ├─▶ Rejected   4xx with a code that the table calls refused
+//!                            ├─▶ NotSent    429, 418, 403 pages, busy texts, refused timestamp, no connection
 //!                            └─▶ Unknown    all the rest
 //! ```
 //!
-//! The source is the venue's error-code page and its general notes on 4xx, 429, 418 and 503. The texts of a 503 matter
-//! more than its code and are compared first. What no line here knows is unknown: asking costs a few seconds, a wrong no
-//! costs a position closed twice.
+//! What a code means stands in the table of [`crate::codes`]; the venue's general notes on 4xx, 403, 429, 418 and 503 rule
+//! the rest. The texts of a 503 matter more than its code and are compared first. What no line here knows is unknown:
+//! asking costs a few seconds, a wrong no costs a position closed twice.
 
 use std::time::Duration;
 
+use crate::codes::{self, Submitted};
 use crate::fields::DecodeError;
 use crate::reply::Reply;
 use crate::submission::{
@@ -22,6 +23,8 @@ use crate::submission::{
 /// An answer as it came from the wire. `broken` says that the body ended early, with the reason.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer<'a> {
+    /// What it is the answer to.
+    pub(crate) to: Submitted,
     pub(crate) status: u16,
     pub(crate) body: &'a [u8],
     pub(crate) broken: Option<String>,
@@ -75,7 +78,7 @@ pub(crate) fn judge<R>(
     let reply = Reply::read(answer.status, answer.body, &secrets);
     let meaning = match unreadable {
         Some(why) => Meaning::Unknown(UnknownCause::Unreadable(why)),
-        None => meaning(&reply, answer.broken.is_none(), stop_for),
+        None => meaning(answer.to, &reply, answer.broken.is_none(), stop_for),
     };
     match meaning {
         Meaning::Rejected(code) => Submission::Rejected(Rejection { code, reply }),
@@ -101,14 +104,21 @@ const UNKNOWN_ERROR: &str = "Unknown error, please check your request or try aga
 const UNAVAILABLE: &str = "Service Unavailable.";
 const INTERNAL: &str = "Internal error; unable to process your request. Please try again.";
 
-fn meaning(reply: &Reply, whole: bool, stop_for: impl FnOnce() -> Duration) -> Meaning {
-    use NotSentReason::{Limited, TimestampRefused, VenueBusy};
+fn meaning(
+    to: Submitted,
+    reply: &Reply,
+    whole: bool,
+    stop_for: impl FnOnce() -> Duration,
+) -> Meaning {
+    use NotSentReason::{Limited, TimestampRefused, TurnedAway, VenueBusy};
     let unsure = || Meaning::Unknown(UnknownCause::VenueUnsure);
     match reply.status {
         408 => return unsure(),
         418 | 429 => return Meaning::NotSent(Limited(stop_for())),
         // Half a body may be half a message: no conclusion is drawn from it.
         _ if !whole => return Meaning::Unknown(UnknownCause::Undocumented),
+        // The firewall in front of the venue answers with a page and passes nothing on.
+        403 if reply.code.is_none() => return Meaning::NotSent(TurnedAway(stop_for())),
         503 if reply.text() == UNKNOWN_ERROR => return unsure(),
         503 if reply.text() == UNAVAILABLE || reply.text() == INTERNAL => {
             return Meaning::NotSent(VenueBusy);
@@ -119,39 +129,16 @@ fn meaning(reply: &Reply, whole: bool, stop_for: impl FnOnce() -> Duration) -> M
     }
     match reply.code {
         Some(-1000 | -1006 | -1007 | -4116) => unsure(),
-        Some(-1001) if reply.text() == INTERNAL => Meaning::NotSent(VenueBusy),
-        Some(-1008) => Meaning::NotSent(VenueBusy),
+        Some(_) if reply.means(to) == codes::Meaning::Unknown => {
+            Meaning::Unknown(UnknownCause::Undocumented)
+        }
+        // Not executed, but for a reason of the moment that other orders have to know of.
+        Some(-1001 | -1008) => Meaning::NotSent(VenueBusy),
         Some(-1003 | -1015) => Meaning::NotSent(Limited(stop_for())),
         Some(-1021 | -5028) => Meaning::NotSent(TimestampRefused),
-        Some(code) if reply.status < 500 && is_rejection(code) => Meaning::Rejected(code),
+        Some(code) if reply.status < 500 => Meaning::Rejected(code),
         _ => Meaning::Unknown(UnknownCause::Undocumented),
     }
-}
-
-/// Codes with which the venue says that it looked at the order and did not take it.
-fn is_rejection(code: i64) -> bool {
-    // Request issues: malformed or unauthorised, refused before anything is matched. The whole range is documented so.
-    let request_issue = (-1130..=-1100).contains(&code);
-    let processing_issue = matches!(code, -1022 | -2010 | -2014 | -2015 | -2019 | -2021 | -2022);
-    // Filters and account settings. -4116 (duplicate id) is in this range and is deliberately absent.
-    let filter_or_setting = matches!(
-        code,
-        -4003
-            | -4004
-            | -4005
-            | -4014
-            | -4015
-            | -4023
-            | -4061
-            | -4062
-            | -4118
-            | -4120
-            | -4130
-            | -4131
-            | -4164
-    );
-    let cannot_fill = matches!(code, -5021 | -5022);
-    request_issue || processing_issue || filter_or_setting || cannot_fill
 }
 
 /// True for a rejection that says our copy of the symbol's filters is out of date.
@@ -174,6 +161,7 @@ mod tests {
 
     fn judged(status: u16, body: &str, broken: bool) -> Submission<()> {
         let answer = Answer {
+            to: Submitted::Order,
             status,
             body: body.as_bytes(),
             broken: broken.then(|| "cut".to_owned()),
@@ -270,7 +258,13 @@ mod tests {
             ),
             (400, error(-9999, "new"), 'U'),
             (400, "not json".to_owned(), 'U'),
-            (403, "<html>blocked</html>".to_owned(), 'U'),
+            (403, "<html>blocked</html>".to_owned(), 'N'),
+            (403, error(-9999, "new"), 'U'),
+            (451, error(0, "restricted location"), 'R'),
+            (404, error(-5000, "Path not found."), 'R'),
+            (401, error(-1002, "You are not authorized."), 'R'),
+            (400, error(-2010, "Duplicate order sent."), 'U'),
+            (400, error(-4509, "for a stop only"), 'U'),
             (307, String::new(), 'U'),
             (100, String::new(), 'U'),
             (302, error(-2022, "no"), 'U'),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::codes::{self, Meaning, Submitted};
+
 /// The longest piece of a body that is kept.
 pub(crate) const KEPT_BODY: usize = 2048;
 
@@ -42,6 +44,15 @@ impl Reply {
             code,
             message,
             body: kept(&String::from_utf8_lossy(body), secrets),
+        }
+    }
+
+    /// What the code says about a submission that it answers. Code 0 is the edge's, and a refusal with its 451 only.
+    pub(crate) fn means(&self, to: Submitted) -> Meaning {
+        match self.code {
+            Some(0) if self.status != 451 => Meaning::Unknown,
+            Some(code) => codes::meaning(code, self.text(), to),
+            None => Meaning::Unknown,
         }
     }
 

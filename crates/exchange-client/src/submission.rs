@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
+use crate::codes::{Meaning, Submitted};
 use crate::endpoint::order::OrderReport;
 use crate::reply::Reply;
 use crate::rules::{Quantity, RuleError};
@@ -41,7 +42,7 @@ pub struct Rejection {
 
 /// Nothing was executed, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not executed: {reason}")]
+#[error("not executed: {reason}{}", said(.reply.as_ref()))]
 #[non_exhaustive]
 pub struct NotSent {
     /// Why.
@@ -102,6 +103,9 @@ pub enum NotSentReason {
     /// The venue told this address to stop (429 or 418, or the order-count limit is used up).
     #[error("the venue's limits leave no room for {0:?}")]
     Limited(Duration),
+    /// The firewall in front of the venue turned it away with a page (403). Nothing is asked for so long.
+    #[error("the venue's firewall turned it away; nothing is sent for {0:?}")]
+    TurnedAway(Duration),
     /// The venue says it is too busy and did not take the order in.
     #[error("the venue is not taking orders in at the moment")]
     VenueBusy,
@@ -115,7 +119,7 @@ pub enum NotSentReason {
 
 /// It may have happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown whether it was executed: {cause}")]
+#[error("unknown whether it was executed: {cause}{}", said(.reply.as_ref()))]
 #[non_exhaustive]
 pub struct Unknown {
     /// What kept the answer away.
@@ -184,6 +188,24 @@ impl SendWindow {
     pub fn closes(&self) -> VenueTime {
         self.not_after.plus(self.recv_window).plus(LANDING_SLACK)
     }
+}
+
+impl NotSent {
+    /// The venue's code, where it refused the request with one that the table calls refused.
+    #[must_use]
+    pub fn refused_with(&self) -> Option<i64> {
+        let reply = self.reply.as_ref()?;
+        // What is refused for certain here is so for orders and stops alike.
+        match reply.means(Submitted::Order) {
+            Meaning::Refused => reply.code,
+            Meaning::Unknown => None,
+        }
+    }
+}
+
+/// The venue's own words, where there are any.
+fn said(reply: Option<&Reply>) -> String {
+    reply.map_or_else(String::new, |reply| format!(" ({reply})"))
 }
 
 impl<R> Submission<R> {

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod clients;
+mod codes;
 mod crowd;
 mod disk;
 mod ending;

@@ -225,18 +225,19 @@ async fn what_was_not_executed_for_certain_is_not_sent_again_either() {
     let service = stage.ready().await;
     let mut known = HashSet::new();
     let endings = [
-        Instead::Reply(Canned::unavailable_503()),
-        Instead::Reply(Canned::internal_503()),
-        Instead::Reply(Canned::outside_window_1021()),
+        (Canned::unavailable_503(), "order_not_sent"),
+        (Canned::internal_503(), "order_rejected:-1001"),
+        (Canned::outside_window_1021(), "order_rejected:-1021"),
     ];
     let count = endings.len();
-    for instead in endings {
+    for (canned, error) in endings {
+        let instead = Instead::Reply(canned);
         let what = format!("{instead:?}");
         stage
             .venue()
             .script(Fault::not_executed(When::order(), instead));
         let result = carry_out(&stage, &mut known).await;
-        assert_eq!(result.get("error"), "order_not_sent", "{what}");
+        assert_eq!(result.get("error"), error, "{what}");
         assert_eq!(result.get("executed"), "False", "{what}");
     }
     service.stopped_well().await;

@@ -153,7 +153,7 @@ impl Client {
                     if let Ok(_alone) = client.inner.clock.measuring.try_lock()
                         && let Err(error) = client.measure_alone().await
                     {
-                        tracing::warn!(%error, "the venue's time could not be measured again");
+                        tracing::debug!(%error, "the venue's time could not be measured again");
                     }
                 });
                 Ok(())

@@ -14,6 +14,7 @@ pub use settle::{Evidence, NotExecuted, Settlement, Unresolved};
 pub use settle_stop::StopSettlement;
 pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::codes;
 use crate::credentials::Credentials;
 use crate::endpoint::Form;
 use crate::error::{RequestError, SetupError};
@@ -54,6 +56,22 @@ struct Inner {
     ledger: Ledger,
     clock: clock::Clock,
     account: account::Cache,
+    refusals: Mutex<Refusals>,
+}
+
+/// How often the venue answered with which code.
+type Refusals = BTreeMap<(&'static str, Option<i64>), u64>;
+
+/// How often the venue answered a kind of request with an error of its own. For metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefusalCount {
+    /// `order`, `stop` or `question`.
+    pub to: &'static str,
+    /// The code, where it is one of the table; so there are no more counts than rows.
+    pub code: Option<i64>,
+    /// Since this client was set up.
+    pub times: u64,
 }
 
 impl fmt::Debug for Client {
@@ -92,6 +110,7 @@ impl Client {
                 ledger: Ledger::default(),
                 clock: clock::Clock::default(),
                 account: account::Cache::default(),
+                refusals: Mutex::default(),
             }),
         })
     }
@@ -121,7 +140,7 @@ impl Client {
         loop {
             tokio::time::sleep(every).await;
             if let Err(error) = self.measure_clock().await {
-                tracing::warn!(%error, "the venue's time could not be measured");
+                tracing::debug!(%error, "the venue's time could not be measured");
             }
         }
     }
@@ -131,6 +150,30 @@ impl Client {
     pub fn usage(&self) -> Usage {
         let now = self.now();
         self.limits().usage(now)
+    }
+
+    /// How often the venue refused something, by kind of request and code. An order or stop that it does not know (-2013) is
+    /// an answer to a question, not a refusal.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<RefusalCount> {
+        let counted = lock(&self.inner.refusals);
+        let counts = counted
+            .iter()
+            .map(|(&(to, code), &times)| RefusalCount { to, code, times });
+        counts.collect()
+    }
+
+    /// Counts an answer that is no success.
+    fn count_refusal(&self, to: &'static str, reply: &HttpReply) {
+        if (200..300).contains(&reply.status) {
+            return;
+        }
+        let code = Reply::read(reply.status, &reply.body, &[]).code;
+        if to == QUESTION && code == Some(-2013) {
+            return;
+        }
+        let listed = code.filter(|code| codes::is_listed_code(*code));
+        *lock(&self.inner.refusals).entry((to, listed)).or_default() += 1;
     }
 
     /// Asks a question that changes nothing. A timestamp the venue refuses is mended once, by measuring the time again and
@@ -208,11 +251,15 @@ impl Client {
             }
         };
         room.answered(&reply);
+        self.count_refusal(QUESTION, &reply);
         let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
         let kept = || Reply::read(reply.status, &reply.body, &secrets);
         if let Some(stop) = self.note_stop(&reply) {
-            tracing::warn!(status = reply.status, stopped_for = ?stop, "the venue said stop");
-            return Err(RequestError::Limited(stop));
+            tracing::debug!(status = reply.status, stopped_for = ?stop, "the venue said stop");
+            return Err(RequestError::Stopped {
+                left: stop,
+                reply: kept(),
+            });
         }
         if let Some(why) = reply.broken {
             return Err(RequestError::Failed(why));
@@ -268,7 +315,7 @@ impl Client {
         }
     }
 
-    /// Takes a 429 or 418 in, so that all clones stand still. Returns for how long.
+    /// Takes a 429, a 418 or the firewall's 403 in, so that all clones stand still. Returns for how long.
     fn note_stop(&self, reply: &HttpReply) -> Option<Duration> {
         let status = reply.status;
         if status < 400 {
@@ -276,7 +323,8 @@ impl Client {
         }
         let read = Reply::read(status, &reply.body, &[]);
         let by_code = matches!(read.code, Some(-1003 | -1015));
-        if !matches!(status, 418 | 429) && !by_code {
+        let firewall = status == 403 && read.code.is_none();
+        if !matches!(status, 418 | 429) && !by_code && !firewall {
             return None;
         }
         let now = self.now();
@@ -297,6 +345,8 @@ impl Client {
         lock(&self.inner.limits)
     }
 }
+
+const QUESTION: &str = "question";
 
 /// A question as it will be sent, but for timestamp and signature.
 struct Question {

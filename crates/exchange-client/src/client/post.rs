@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Client, Room};
+use crate::codes::Submitted;
 use crate::fields::DecodeError;
 use crate::last_look::{LastLook, Look};
 use crate::ledger::Key;
@@ -141,7 +142,13 @@ impl Signed {
             Err(SendError::Failed(failure)) => outcome::judge_failure(failure, window),
             Ok(reply) => {
                 room.answered(&reply);
+                let (to, kind) = match &entry.key {
+                    Key::Order(_) => (Submitted::Order, "order"),
+                    Key::Stop(_) => (Submitted::Stop, "stop"),
+                };
+                client.count_refusal(kind, &reply);
                 let answer = Answer {
+                    to,
                     status: reply.status,
                     body: &reply.body,
                     broken: reply.broken.clone(),

@@ -13,6 +13,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -62,6 +63,29 @@ pub struct Evidence {
     pub foreign_fills: usize,
     /// The position, unchanged since before the order: signed, base asset.
     pub position: Decimal,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the venue denied it at {} and at {}, the {} fills since belong to other orders, and the position is {} as before",
+            self.first_absent, self.again_absent, self.foreign_fills, self.position
+        )
+    }
+}
+
+impl fmt::Display for NotExecuted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(report) => write!(
+                f,
+                "order {} ended {} without a fill",
+                report.order_id, report.status
+            ),
+            Self::NeverArrived(evidence) => write!(f, "it never arrived: {evidence}"),
+        }
+    }
 }
 
 /// Why it cannot be said what became of an order.
@@ -143,7 +167,7 @@ impl Client {
                 self.inner.ledger.settle(&intent.client_order_id)
             }
             Settlement::Unresolved(why) => {
-                tracing::error!(order = %intent.client_order_id, symbol = %intent.symbol, %why, "order unresolved");
+                tracing::debug!(order = %intent.client_order_id, symbol = %intent.symbol, %why, "order unresolved");
             }
         }
         settlement
@@ -295,7 +319,9 @@ impl Client {
                 Err(error) => error,
             };
             let pause = match &error {
-                RequestError::Limited(left) => PAUSE.max(*left),
+                RequestError::Limited(left) | RequestError::Stopped { left, .. } => {
+                    PAUSE.max(*left)
+                }
                 _ => PAUSE,
             };
             if Instant::now() + pause > give_up {
@@ -306,7 +332,7 @@ impl Client {
                     other => Unresolved::NoAnswer(other),
                 });
             }
-            tracing::warn!(%error, "asking about an order again");
+            tracing::debug!(%error, "asking about an order again");
             tokio::time::sleep(pause).await;
         }
     }

@@ -43,7 +43,7 @@ impl Client {
         let found = match self.find_stop(stop, window, patience).await {
             Ok(found) => found,
             Err(why) => {
-                tracing::error!(stop = %stop.id, %why, "stop unresolved");
+                tracing::debug!(stop = %stop.id, %why, "stop unresolved");
                 return StopSettlement::Unresolved(why);
             }
         };

@@ -308,7 +308,7 @@ impl Client {
             match self.cancel_stop(old.algo_id).await {
                 Ok(()) => removed.push(old.algo_id),
                 Err(error) => {
-                    tracing::warn!(algo_id = old.algo_id, %error, "an old stop could not be cancelled");
+                    tracing::debug!(algo_id = old.algo_id, %error, "an old stop could not be cancelled");
                     left_over.push(old.algo_id);
                 }
             }

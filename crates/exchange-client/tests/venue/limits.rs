@@ -23,7 +23,7 @@ async fn a_stop_holds_for_all_clones_and_for_orders_too() {
         ));
         let stopped = desk.client.fetch_mark_price(&btc()).await;
         assert!(
-            matches!(stopped, Err(RequestError::Limited(_))),
+            matches!(stopped, Err(RequestError::Stopped { .. })),
             "{stopped:?}"
         );
         desk.sim.handle().clear_requests();

@@ -4,6 +4,7 @@
 mod accounts;
 mod cancellation;
 mod clock;
+mod codes;
 mod contradictions;
 mod faults;
 mod filters;
