@@ -48,7 +48,7 @@ enum Command {
     #[command(after_help = "Example: apply-layer halt --reason 'venue misbehaves'")]
     Halt {
         /// Why; recorded.
-        #[arg(long)]
+        #[arg(long, default_value = "no reason given")]
         reason: String,
         /// Only the file on this machine: works without Redis, and halts this machine alone.
         #[arg(long)]
@@ -58,7 +58,7 @@ enum Command {
     #[command(after_help = "Example: apply-layer resume --reason 'venue is fine again'")]
     Resume {
         /// Why; recorded.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "no reason given")]
         reason: String,
         /// Only the file on this machine.
         #[arg(long)]

@@ -10,6 +10,7 @@ pub(crate) use serve::serve as keep_serving;
 use crate::{
     clock::SystemClock,
     exit::Failure,
+    ops::say,
     run::instance,
     wiring::{Outside, Switched, serve},
 };
@@ -150,13 +151,13 @@ struct Seen {
 /// all came out as expected.
 pub(crate) async fn demo() -> Result<(), Failure> {
     let mut stage = Stage::build().await?;
-    println!(
+    say(&format!(
         "apply-layer demo: testnet only, and here not even that: the venue is simulated on {}",
         stage.sim.url()
-    );
+    ));
     let mut rows = Vec::new();
     for (index, scenario) in SCENARIOS.iter().enumerate() {
-        println!("\n{}. {}", index + 1, scenario.name);
+        say(&format!("\n{}. {}", index + 1, scenario.name));
         rows.push(stage.play(index, scenario).await);
     }
     stage.close().await;
@@ -462,13 +463,13 @@ fn side_of(order: &OrderRecord) -> &str {
 }
 
 fn print_table(rows: &[Seen]) {
-    println!(
+    say(&format!(
         "\n{:<24}{:<48}{:<48}",
         "scenario", "expected", "seen at the venue"
-    );
+    ));
     for row in rows {
         let verdict = if row.matched { "ok" } else { "NOT AS EXPECTED" };
-        println!("{:<72}{:<48}{verdict}", row.expected, row.seen);
+        say(&format!("{:<72}{:<48}{verdict}", row.expected, row.seen));
     }
 }
 
@@ -494,7 +495,7 @@ impl Observer for Narrator {
             *since = Instant::now();
         }
         let (_, line) = event.line();
-        println!("   {:>5} ms  {line}", since.elapsed().as_millis());
+        say(&format!("   {:>5} ms  {line}", since.elapsed().as_millis()));
         if let Event::ResultPublished { result } = event {
             // Nobody listens any more once the last scenario is over.
             let _ = self.tell.send((*result).clone());

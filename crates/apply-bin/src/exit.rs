@@ -1,7 +1,6 @@
 //! How the process ends: codes that service managers and scripts can act on.
 
-use crate::logging::journald;
-use permit_gate::foreign::printable;
+use crate::{logging::journald, ops::complain};
 use std::{fmt, io::stderr, process::ExitCode};
 
 /// A run that did not end well. Printed once, to standard error, by the conversion into an
@@ -59,7 +58,7 @@ impl From<Failure> for ExitCode {
         };
         let told = format!("apply-layer: {}", failure.message);
         for line in told.lines() {
-            eprintln!("{priority}{}", printable(line));
+            complain(priority, line);
         }
         Self::from(failure.code)
     }

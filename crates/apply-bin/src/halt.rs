@@ -1,9 +1,14 @@
 //! The kill switch on this machine: a file, and the two commands that turn it together with the one
 //! in Redis.
 
-use crate::{config::HaltConfig, exit::Failure, leaving, ops::say};
+use crate::{
+    config::HaltConfig,
+    exit::Failure,
+    leaving,
+    ops::{complain, say},
+};
 use apply_core::Halt;
-use apply_redis::{BoardConfig, RedisBoard, Turn};
+use apply_redis::{BoardConfig, Recorded, RedisBoard, Turn};
 use serde_json::json;
 use std::{
     fs::{self, File, OpenOptions},
@@ -51,9 +56,10 @@ impl HaltFile {
     }
 }
 
-/// `apply-layer halt` and `resume`: the file first, because it needs nobody; then Redis; both turns
-/// recorded. Fails where one of the two could not be turned or not be recorded, and says which. Once the
-/// file halts, it tells of orders that had passed their last look at it.
+/// `apply-layer halt` and `resume`: the file first, because it needs no other program; then Redis; both turns
+/// recorded. Nothing is printed before all of this is done, and what cannot be printed changes nothing. Fails
+/// where one of the two could not be turned, or not be recorded on this machine, and says which. Once the file
+/// halts, it lists the orders that had their timestamp before.
 pub(crate) async fn turn(
     config: HaltConfig,
     on: bool,
@@ -69,10 +75,11 @@ pub(crate) async fn turn(
             .map_or(0, |since| since.as_secs()),
     };
     let word = if on { "halted" } else { "resumed" };
+    let (mut done, mut remarks) = (Vec::new(), Vec::new());
     let (mut failed, mut unrecorded) = (Vec::new(), Vec::new());
     match HaltFile::at(config.file.clone()).turn(&turn) {
         Ok(words) => {
-            say(&format!("{word} by {}", config.file.display()));
+            done.push(format!("{word} by {}", config.file.display()));
             if let Err(error) = words {
                 unrecorded.push(format!("{}: {error}", config.file.display()));
             }
@@ -81,13 +88,23 @@ pub(crate) async fn turn(
     }
     if !file_only {
         match in_redis(&config, &turn).await {
-            Ok(()) => say(&format!("{word} in Redis at {}", config.redis)),
+            Ok(recorded) => {
+                done.push(format!("{word} in Redis at {}", config.redis));
+                if let Recorded::No { why } = recorded {
+                    remarks.push(format!(
+                        "Redis keeps no record of it ({why}); the one in {} counts",
+                        config.log.display()
+                    ));
+                }
+            }
             Err(error) => failed.push(error),
         }
     }
     if let Err(error) = note(&config.log, &turn) {
         unrecorded.push(format!("{}: {error}", config.log.display()));
     }
+    done.iter().for_each(|line| say(line));
+    remarks.iter().for_each(|line| complain("", line));
     if on && HaltFile::at(config.file.clone()).look().is_on() {
         leaving::tell(config.service, &config.state).await;
     }
@@ -107,7 +124,7 @@ pub(crate) async fn turn(
     }
 }
 
-async fn in_redis(config: &HaltConfig, turn: &Turn) -> Result<(), String> {
+async fn in_redis(config: &HaltConfig, turn: &Turn) -> Result<Recorded, String> {
     let told = |error: apply_core::PortError| error.to_string();
     let board = RedisBoard::connect(BoardConfig::new(config.redis.reveal()))
         .await

@@ -6,6 +6,8 @@
 //! shows the whole path without anything installed.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// `println!` panics where its reader is gone, in the middle of a halt as well: see `ops::say`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod chain;
 mod cli;

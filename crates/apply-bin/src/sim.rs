@@ -1,6 +1,6 @@
 //! `apply-layer sim`: the simulated venue alone, for bots of any make.
 
-use crate::{config::LogFormat, exit::Failure, logging, run::stop_on_signals};
+use crate::{config::LogFormat, exit::Failure, logging, ops::say, run::stop_on_signals};
 use clap::Args;
 use exchange_sim::{
     AccountConfig, ApiKey, Drift, Limits, PositionSide, Sim, SimConfig, SymbolSpec,
@@ -188,12 +188,12 @@ pub(crate) async fn sim(args: SimArgs) -> Result<(), Failure> {
                 "cannot open the simulated venue: {error}; choose another --port"
             )),
         })?;
-    println!(
+    say(&format!(
         "simulated venue on {} (API key {}); what arrived: {}/sim/orders",
         sim.url(),
         args.key,
         sim.url()
-    );
+    ));
     stop.cancelled().await;
     sim.shutdown()
         .await

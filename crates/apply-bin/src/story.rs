@@ -4,7 +4,7 @@
 use crate::{
     config,
     exit::Failure,
-    ops::{say, say_json},
+    ops::{End, print, print_json},
 };
 use apply_core::{Entry, plan_id::client_order_id};
 use apply_journal::JournalReader;
@@ -25,15 +25,18 @@ pub(crate) fn story(plan: &PlanId, as_json: bool) -> Result<(), Failure> {
                 directory.display()
             ))
         })?;
-    match as_json {
+    let printed = match as_json {
         true => {
             let text = serde_json::to_string_pretty(&entry)
                 .map_err(|error| Failure::mismatch(error.to_string()))?;
-            say_json(&text);
+            print_json(&text)
         }
-        false => lines(&entry).iter().for_each(|line| say(line)),
+        false => print(&(lines(&entry).join("\n") + "\n")),
+    };
+    match printed {
+        Ok(()) | Err(End::ReaderGone) => Ok(()),
+        Err(End::Failed(failure)) => Err(failure),
     }
-    Ok(())
 }
 
 fn lines(entry: &Entry) -> Vec<String> {

@@ -16,16 +16,44 @@ pub struct Turn {
     pub at: u64,
 }
 
+/// Whether a turn of the switch stands in Redis' record of turns. The switch is turned either way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// It does.
+    Yes,
+    /// It does not.
+    No {
+        /// What Redis answered.
+        why: String,
+    },
+}
+
+/// Sets a key on a server whose memory is full: there `SET` is refused, and a script that says so is not. A few
+/// bytes over the limit cost nothing; a halt that is refused may. Redis 7.0 and later.
+const SET_WHEN_FULL: &str = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1])";
+
 /// About how many turns are kept.
 const KEPT: usize = 1000;
 
 impl RedisBoard {
-    /// Turns the kill switch and records the turn, in one atomic step; on a cluster the switch is
-    /// turned first.
-    pub async fn turn_switch(&self, turn: &Turn) -> Result<(), PortError> {
+    /// Turns the kill switch, on a server whose memory is full as well, and then records the turn. It needs the
+    /// right to `SET` the switch; without a right to the record the switch is turned all the same.
+    pub async fn turn_switch(&self, turn: &Turn) -> Result<Recorded, PortError> {
         let (keys, word) = (self.keys(), if turn.on { "true" } else { "false" });
+        let mut at = self.link().at(&keys.kill_switch);
         let mut set = redis::cmd("SET");
         set.arg(&keys.kill_switch).arg(word);
+        let turned = match set.exec_async(&mut at).await {
+            Err(error) if error.code() == Some("OOM") => {
+                let mut script = redis::cmd("EVAL");
+                script.arg(SET_WHEN_FULL).arg(1);
+                script.arg(&keys.kill_switch).arg(word);
+                // What a server before 7.0 says to the script is not what is wrong with it.
+                script.exec_async(&mut at).await.map_err(|_| error)
+            }
+            turned => turned,
+        };
+        turned.map_err(failed("turn the kill switch"))?;
         let mut record = redis::cmd("XADD");
         record
             .arg(&keys.halt_log)
@@ -40,19 +68,13 @@ impl RedisBoard {
             .arg(&turn.who)
             .arg("timestamp")
             .arg(turn.at);
-        let (link, switch) = (self.link(), &keys.kill_switch);
-        let turned = match link.is_cluster() {
-            false => {
-                let mut steps = redis::pipe();
-                steps.atomic().add_command(set).ignore();
-                steps.add_command(record).ignore();
-                steps.query_async::<()>(&mut link.at(switch)).await
-            }
-            true => match set.exec_async(&mut link.at(switch)).await {
-                Ok(()) => record.exec_async(&mut link.at(&keys.halt_log)).await,
-                failed => failed,
+        Ok(
+            match record.exec_async(&mut self.link().at(&keys.halt_log)).await {
+                Ok(()) => Recorded::Yes,
+                Err(error) => Recorded::No {
+                    why: error.to_string(),
+                },
             },
-        };
-        turned.map_err(failed("turn the kill switch"))
+        )
     }
 }

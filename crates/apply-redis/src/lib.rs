@@ -29,5 +29,5 @@ pub use board::RedisBoard;
 pub use changes::{ChangeFeed, FollowedBoard};
 pub use config::{BoardConfig, Instance, Keys};
 pub use durability::{Durability, Synced};
-pub use halt::Turn;
+pub use halt::{Recorded, Turn};
 pub use open::ready_to_take;

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -34,11 +35,12 @@ pub(crate) struct HaltConfig {
     /// Where the service is asked; none where that is not to be read, which keeps nobody from halting.
     pub(crate) service: Option<SocketAddr>,
     pub(crate) redis: RedisUrl,
-    /// As the system knows the operator: who called `sudo`, or else whose session it is.
+    /// As the system knows the operator: who called `sudo`, or else whose session it is, or else the number of the
+    /// user; and from where, where the session came over the network.
     pub(crate) who: String,
 }
 
-pub(super) const KNOWN: [&str; 12] = [
+pub(super) const KNOWN: [&str; 13] = [
     "APPLY_STATE_DIR",
     "APPLY_KILL_SWITCH_FILE",
     "APPLY_LEASE_SEC",
@@ -49,6 +51,7 @@ pub(super) const KNOWN: [&str; 12] = [
     "SUDO_USER",
     "USER",
     "LOGNAME",
+    "SSH_CONNECTION",
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
 ];
@@ -82,11 +85,7 @@ impl HaltConfig {
             state: directory,
             service: aside.mistakes.is_empty().then_some(service),
             redis: read.redis(),
-            who: ["SUDO_USER", "USER", "LOGNAME"]
-                .into_iter()
-                .find_map(|name| read.text(name))
-                .unwrap_or("unknown")
-                .to_owned(),
+            who: read.who(),
         };
         read.done(config)
     }
@@ -168,6 +167,27 @@ impl Reader<'_> {
             );
         }
         directory
+    }
+
+    fn who(&self) -> String {
+        let sudo = self.text("SUDO_USER").map(|user| format!("{user} (sudo)"));
+        let session = || {
+            ["USER", "LOGNAME"]
+                .into_iter()
+                .find_map(|name| self.text(name))
+        };
+        let number = || {
+            let process = std::fs::metadata("/proc/self").map(|process| process.uid());
+            process.map_or("unknown".into(), |uid| format!("user {uid}"))
+        };
+        let who = sudo
+            .or_else(|| session().map(str::to_owned))
+            .unwrap_or_else(number);
+        let from = self.text("SSH_CONNECTION");
+        match from.and_then(|from| from.split_ascii_whitespace().next()) {
+            Some(from) => format!("{who} from {from}"),
+            None => who,
+        }
     }
 
     fn halt_file(&mut self, directory: &std::path::Path) -> PathBuf {

@@ -14,6 +14,7 @@ use crate::{
     http::{self, Hosts},
     metrics::Metrics,
     ops::iso_micros,
+    ops::say,
     page::{self, FlowGauges, Live, Vitals},
     run, wiring,
 };
@@ -190,9 +191,9 @@ pub(crate) async fn serve(port: u16) -> Result<(), Failure> {
         page::routes(&live, stop.clone()),
         stop.clone().cancelled_owned(),
     ));
-    println!(
+    say(&format!(
         "the page: http://{address}/   testnet only, and here not even that: the venue is simulated; Ctrl-C ends"
-    );
+    ));
     let mut played = Ok(());
     while played.is_ok() && !stop.is_cancelled() {
         let stage = Stage::build(&symbols, &shown, &live, &permits).await?;
@@ -215,7 +216,7 @@ impl Observer for Shown {
     fn observe(&self, event: &Event<'_>) {
         self.live.observe(event);
         self.metrics.observe(event);
-        println!("{}", event.line().1);
+        say(&event.line().1);
     }
 }
 

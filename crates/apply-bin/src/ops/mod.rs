@@ -8,7 +8,7 @@ mod completions;
 mod forget;
 mod link;
 mod new_journal;
-mod output;
+pub(crate) mod output;
 mod permits;
 mod propose;
 mod snapshot;
@@ -17,12 +17,12 @@ mod status;
 mod streams;
 mod time;
 
-pub(crate) use output::{say, say_json};
+pub(crate) use output::{complain, print, print_json, say};
 pub(crate) use time::iso_micros;
 
 use crate::exit::Failure;
 use clap::Subcommand;
-use output::End;
+pub(crate) use output::End;
 
 /// What an operator can ask for beside running the service.
 #[derive(Subcommand)]

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Write};
 
 /// Why a command ends before its end.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     Failed(Failure),
     /// Whoever read the output has seen enough, as `head` does: no failure.
     ReaderGone,
@@ -19,10 +19,10 @@ impl From<Failure> for End {
 }
 
 /// How a command ends.
-pub(super) type Done = Result<(), End>;
+pub(crate) type Done = Result<(), End>;
 
 /// Prints lines to standard output at once, printable whoever's words are in them.
-pub(super) fn print(text: &str) -> Done {
+pub(crate) fn print(text: &str) -> Done {
     print_as_it_is(&printable_lines(text))
 }
 
@@ -33,18 +33,20 @@ pub(super) fn printable_lines(text: &str) -> String {
 }
 
 /// Prints JSON and ends the line.
-pub(super) fn print_json(json: &str) -> Done {
+pub(crate) fn print_json(json: &str) -> Done {
     print_as_it_is(&format!("{}\n", printable_json(json)))
 }
 
-/// Prints one line, for those who have no failure to report.
+/// Prints one line about something that was done. Whoever reads it may be gone, and a terminal may be full: what was
+/// done stands all the same, so this neither fails nor panics.
 pub(crate) fn say(line: &str) {
-    println!("{}", printable(line));
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{}", printable(line)).and_then(|()| out.flush());
 }
 
-/// The same with JSON, on as many lines as it has.
-pub(crate) fn say_json(json: &str) {
-    println!("{}", printable_json(json));
+/// Prints one line to standard error, behind what a log reader needs before it. Neither fails nor panics.
+pub(crate) fn complain(priority: &str, line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{priority}{}", printable(line));
 }
 
 /// Prints what has to reach the terminal as it is.
@@ -59,7 +61,8 @@ pub(super) fn print_as_it_is(text: &str) -> Done {
 
 /// Asks for a yes on the terminal. Anything else, the end of the input included, is a no.
 pub(super) fn confirm(question: &str) -> Done {
-    eprint!("{} [y/N] ", printable(question));
+    // Where it cannot be asked nobody answers, which is a no.
+    let _ = write!(io::stderr().lock(), "{} [y/N] ", printable(question));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     match answer.trim() {

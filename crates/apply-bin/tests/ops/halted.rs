@@ -56,6 +56,128 @@ async fn a_halt_by_this_machines_file_is_told_by_every_command_that_tells_of_the
     );
 }
 
+/// What the switch in Redis says.
+async fn switch(server: &RedisServer) -> Option<String> {
+    let mut redis = server.connection().await;
+    let get = redis::cmd("GET")
+        .arg("quantum:global:kill_switch")
+        .to_owned();
+    get.query_async(&mut redis).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_halt_is_whole_whatever_becomes_of_what_it_prints() {
+    for command in [&["halt", "--reason", "fire"][..], &["halt"]] {
+        for closed in [true, false] {
+            let server = RedisServer::start().await;
+            let state = StateDir::new();
+            let mut halt = apply_layer(&server.url(), command);
+            halt.env("APPLY_STATE_DIR", state.path());
+            if closed {
+                // A pipe whose reader has gone.
+                let (reader, writer) = std::io::pipe().unwrap();
+                drop(reader);
+                halt.stdout(writer);
+            } else {
+                halt.stdout(std::fs::File::create("/dev/full").unwrap());
+            }
+            let ended: Ended = halt.output().await.unwrap().into();
+            assert_eq!(ended.code, 0, "{}", ended.err);
+            assert!(Path::new(&state.path()).join("HALT").exists());
+            assert_eq!(
+                switch(&server).await.as_deref(),
+                Some("true"),
+                "{}",
+                ended.err
+            );
+            let log = std::fs::read_dir(state.path()).unwrap().count();
+            assert!(log >= 2, "the turn is recorded beside the file");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_halt_reaches_a_redis_whose_memory_is_full() {
+    let server = RedisServer::start().await;
+    let mut redis = server.connection().await;
+    for (name, value) in [("maxmemory-policy", "noeviction"), ("maxmemory", "1")] {
+        let set = redis::cmd("CONFIG")
+            .arg("SET")
+            .arg(name)
+            .arg(value)
+            .to_owned();
+        let () = set.query_async(&mut redis).await.unwrap();
+    }
+    let state = StateDir::new();
+    let mut halt = apply_layer(&server.url(), &["halt", "--reason", "fire"]);
+    halt.env("APPLY_STATE_DIR", state.path());
+    let ended: Ended = halt.output().await.unwrap().into();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(switch(&server).await.as_deref(), Some("true"));
+    assert!(
+        ended.err.contains("Redis keeps no record of it"),
+        "{}",
+        ended.err
+    );
+}
+
+#[tokio::test]
+async fn an_operator_who_may_only_set_the_switch_can_halt_and_resume() {
+    let server = RedisServer::start().await;
+    let mut redis = server.connection().await;
+    let mut user = redis::cmd("ACL");
+    user.arg("SETUSER").arg("operator").arg("on").arg(">pass");
+    user.arg("~quantum:global:kill_switch")
+        .arg("+set")
+        .arg("+ping")
+        .arg("+hello");
+    // What every connection asks first.
+    user.arg("+info").arg("+time");
+    let () = user.query_async(&mut redis).await.unwrap();
+    let state = StateDir::new();
+    for (command, word) in [("halt", "true"), ("resume", "false")] {
+        let mut turn = apply_layer(&server.url_as("operator", "pass"), &[command]);
+        turn.env("APPLY_STATE_DIR", state.path());
+        let ended: Ended = turn.output().await.unwrap().into();
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert_eq!(switch(&server).await.as_deref(), Some(word));
+        assert!(
+            ended.err.contains("Redis keeps no record of it"),
+            "{}",
+            ended.err
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_halt_records_who_from_where_and_why() {
+    let state = StateDir::new();
+    let record = || {
+        let folder = std::fs::read_dir(state.path()).unwrap();
+        let files = folder.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        files.collect::<String>()
+    };
+    let mut halt = apply_layer("redis://127.0.0.1:1/0", &["halt", "--file-only"]);
+    halt.env("APPLY_STATE_DIR", state.path())
+        .env("SUDO_USER", "ada")
+        .env("USER", "root")
+        .env("SSH_CONNECTION", "192.0.2.7 5000 192.0.2.1 22");
+    assert!(halt.output().await.unwrap().status.success());
+    let told = record();
+    assert!(
+        told.contains("by ada (sudo) from 192.0.2.7: no reason given"),
+        "{told}"
+    );
+    let mut resume = apply_layer("redis://127.0.0.1:1/0", &["resume", "--file-only"]);
+    resume.env("APPLY_STATE_DIR", state.path());
+    assert!(resume.output().await.unwrap().status.success());
+    let told = record();
+    assert!(
+        !told.contains("unknown") && told.contains("\"who\":\"user "),
+        "{told}"
+    );
+}
+
 #[tokio::test]
 async fn check_tells_of_the_halt_file_where_redis_is_away() {
     let state = StateDir::new();
