@@ -1,5 +1,5 @@
 //! How plans end whose process did not live to see it: what is looked for, where, and when. The ending itself
-//! is [`crate::debt`]'s; nothing in either can place an order, because nothing here holds a grant.
+//! is `debt.rs`'s; nothing in either can place an order, because nothing here holds a grant.
 //!
 //! ```text
 //!  journal:  result, not told ────────────────────────────▶ told, in the name it was found out in
