@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -81,23 +82,72 @@ pub(crate) fn text<'a>(name: &'static str, field: Field<'a>) -> Result<Cow<'a, s
     }
 }
 
-/// A decimal written as a text (the venue writes them all so). A JSON number, an exponent, more digits than a
-/// [`Decimal`] holds: refused, because each would mean guessing.
+/// A decimal in any form the venue prints: a text or a JSON number, with or without an exponent. More digits than a
+/// [`Decimal`] holds are refused: each other way would mean guessing.
 pub(crate) fn decimal(name: &'static str, field: Field<'_>) -> Result<Decimal, DecodeError> {
-    let text = text(name, field)?;
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'));
-    match Decimal::from_str_exact(&text) {
-        Ok(number) if plain => Ok(number),
-        _ => Err(unreadable(name, &text, "a decimal")),
+    let written = number_text(name, field)?;
+    exact(&written).ok_or_else(|| unreadable(name, &written, "a decimal"))
+}
+
+fn number_text<'a>(name: &'static str, field: Field<'a>) -> Result<Cow<'a, str>, DecodeError> {
+    let raw = required(name, field)?.get();
+    match raw.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
+        true => Ok(Cow::Borrowed(raw)),
+        false => text(name, field),
     }
 }
 
+fn exact(written: &str) -> Option<Decimal> {
+    let (digits, exponent) = match written.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (written, 0),
+    };
+    let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'-');
+    if !digits.bytes().all(plain) {
+        return None;
+    }
+    let number = Decimal::from_str_exact(digits).ok()?;
+    if exponent == 0 {
+        return Some(number);
+    }
+    let number = number.normalize();
+    let scale = i32::try_from(number.scale()).ok()?.checked_sub(exponent)?;
+    let (mantissa, scale) = match u32::try_from(scale) {
+        Ok(scale) => (number.mantissa(), scale),
+        Err(_) => {
+            let factor = 10_i128.checked_pow(scale.unsigned_abs())?;
+            (number.mantissa().checked_mul(factor)?, 0)
+        }
+    };
+    Decimal::try_from_i128_with_scale(mantissa, scale).ok()
+}
+
+/// A whole number in any form the venue prints.
 pub(crate) fn integer(name: &'static str, field: Field<'_>) -> Result<u64, DecodeError> {
     let raw = required(name, field)?.get();
-    raw.parse()
-        .map_err(|_| unreadable(name, raw, "a whole number"))
+    if let Ok(number) = raw.parse() {
+        return Ok(number);
+    }
+    let written = number_text(name, field)?;
+    let whole = exact(&written).filter(Decimal::is_integer);
+    whole
+        .and_then(|number| number.to_u64())
+        .ok_or_else(|| unreadable(name, &written, "a whole number"))
+}
+
+/// A field that nothing is decided by: what cannot be read counts as absent.
+pub(crate) fn informational<'a, T>(
+    name: &'static str,
+    field: Field<'a>,
+    read: impl FnOnce(&'static str, Field<'a>) -> Result<T, DecodeError>,
+) -> Option<T> {
+    match optional(name, field, read) {
+        Ok(value) => value,
+        Err(error) => {
+            tracing::debug!(%error, "a field that nothing depends on is left out");
+            None
+        }
+    }
 }
 
 pub(crate) fn boolean(name: &'static str, field: Field<'_>) -> Result<bool, DecodeError> {
@@ -176,14 +226,29 @@ mod tests {
             decimal("qty", Some(&field("\"-12\""))).unwrap(),
             Decimal::from(-12)
         );
+        for (written, meant) in [
+            ("0.1", "0.1"),
+            ("-12", "-12"),
+            ("\"1e5\"", "100000"),
+            ("1E-4", "0.0001"),
+            ("\"6.399E4\"", "63990"),
+            ("\"9.223372036854776E18\"", "9223372036854776000"),
+            ("\"1.50E+1\"", "15"),
+        ] {
+            let read = decimal("qty", Some(&field(written))).unwrap();
+            assert_eq!(read.to_string(), meant, "{written}");
+        }
         for bad in [
-            "0.1",
             "\"\"",
             "\"-\"",
             "\".\"",
             "\"nan\"",
             "\"inf\"",
-            "\"1e5\"",
+            "\"1e\"",
+            "\"e5\"",
+            "\"1e99\"",
+            "\"1e-99\"",
+            "\"1e99999999999\"",
             "\"1_000\"",
             "\"+1\"",
             "\" 1\"",
@@ -206,7 +271,10 @@ mod tests {
     #[test]
     fn integers_and_flags_are_not_guessed_from_other_types() {
         assert_eq!(integer("id", Some(&field("12"))).unwrap(), 12);
-        for bad in ["-1", "1.0", "1e3", "\"12\"", "99999999999999999999"] {
+        for (written, meant) in [("1.0", 1), ("1e3", 1000), ("\"12\"", 12)] {
+            assert_eq!(integer("id", Some(&field(written))).unwrap(), meant);
+        }
+        for bad in ["-1", "1.5", "\"\"", "true", "99999999999999999999"] {
             assert!(integer("id", Some(&field(bad))).is_err(), "{bad}");
         }
         assert!(boolean("flag", Some(&field("\"true\""))).is_err());

@@ -165,6 +165,8 @@ words!(
         Expired = "EXPIRED",
         /// Ended because it would have traded against the same account.
         ExpiredInMatch = "EXPIRED_IN_MATCH",
+        /// A word that no document has. It counts as open: the fills decide.
+        Other = "OTHER",
     }
 );
 
@@ -172,7 +174,7 @@ impl OrderStatus {
     /// True where nothing more can happen to the order.
     #[must_use]
     pub fn is_final(self) -> bool {
-        !matches!(self, Self::New | Self::PartiallyFilled)
+        !matches!(self, Self::New | Self::PartiallyFilled | Self::Other)
     }
 }
 

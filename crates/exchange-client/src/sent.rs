@@ -268,7 +268,8 @@ fn agrees_with_itself(report: &OrderReport) -> Result<(), DecodeError> {
         OrderStatus::PartiallyFilled
         | OrderStatus::Canceled
         | OrderStatus::Expired
-        | OrderStatus::ExpiredInMatch => true,
+        | OrderStatus::ExpiredInMatch
+        | OrderStatus::Other => true,
     };
     if can_be {
         return Ok(());

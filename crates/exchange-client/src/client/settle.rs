@@ -124,8 +124,10 @@ pub enum Unresolved {
     NoAnswer(RequestError),
 }
 
-/// How long a question waits before it is asked again.
+/// How long a question waits before it is asked again, the first time; each further wait is half as long again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The longest such wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long after the first absence the second question comes at the earliest.
 pub(super) const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 /// So long after an order could last land, more waiting between the two questions finds nothing out: what the venue shows
@@ -230,11 +232,13 @@ impl Client {
         mut report: OrderReport,
         give_up: Instant,
     ) -> Result<Settlement, Unresolved> {
-        while !report.status.is_final() {
-            if Instant::now() + PAUSE > give_up {
+        let mut pause = PAUSE;
+        while !has_ended(&report) {
+            if Instant::now() + pause > give_up {
                 return Err(Unresolved::StillOpen(report));
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = longer(pause);
             // An order the venue showed once and then denies is still the one it showed.
             if let Some(newer) = self.ask_until_answered(intent, give_up).await? {
                 report = newer;
@@ -313,6 +317,7 @@ impl Client {
     where
         F: Future<Output = Result<T, RequestError>>,
     {
+        let mut wait = PAUSE;
         loop {
             let error = match ask().await {
                 Ok(answer) => return Ok(answer),
@@ -322,8 +327,9 @@ impl Client {
                 RequestError::Limited(left) | RequestError::Stopped { left, .. } => {
                     PAUSE.max(*left)
                 }
-                _ => PAUSE,
+                _ => wait,
             };
+            wait = longer(wait);
             if Instant::now() + pause > give_up {
                 return Err(match error {
                     RequestError::Unreadable { error, .. } if error.is_contradiction() => {
@@ -346,6 +352,17 @@ impl Client {
             tokio::time::sleep(left).await;
         }
     }
+}
+
+/// Nothing more can happen to it: the venue says so, or all of it has filled, whatever word stands beside it.
+fn has_ended(report: &OrderReport) -> bool {
+    let filled = !report.executed_quantity.is_zero()
+        && report.original_quantity == Some(report.executed_quantity);
+    report.status.is_final() || filled
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause + pause / 2).min(LONGEST_PAUSE)
 }
 
 enum Fills {

@@ -48,6 +48,10 @@ pub(crate) fn decode(symbol: Option<&Symbol>, body: &[u8]) -> Result<Vec<Positio
     let entries: Vec<&RawValue> = fields::read("positionRisk", body)?;
     let mut positions = Vec::new();
     for entry in entries {
+        // An empty row holds no position.
+        if entry.get() == "null" {
+            continue;
+        }
         let raw: Raw<'_> = fields::read("positionRisk", entry.get().as_bytes())?;
         if let Some(wanted) = symbol
             && fields::text("symbol", raw.symbol)? != wanted.as_str()
@@ -62,14 +66,14 @@ pub(crate) fn decode(symbol: Option<&Symbol>, body: &[u8]) -> Result<Vec<Positio
             },
             side: fields::word("positionSide", raw.position_side, PositionSide::from_word)?,
             amount: amount.normalize(),
-            entry_price: fields::optional("entryPrice", raw.entry_price, fields::decimal)?,
-            mark_price: fields::optional("markPrice", raw.mark_price, fields::decimal)?,
-            unrealized_profit: fields::optional(
+            entry_price: fields::informational("entryPrice", raw.entry_price, fields::decimal),
+            mark_price: fields::informational("markPrice", raw.mark_price, fields::decimal),
+            unrealized_profit: fields::informational(
                 "unRealizedProfit",
                 raw.unrealized_profit,
                 fields::decimal,
-            )?,
-            updated_at: fields::optional("updateTime", raw.updated_at, fields::time)?,
+            ),
+            updated_at: fields::informational("updateTime", raw.updated_at, fields::time),
         };
         if !position.amount.is_zero() {
             positions.push(position);
@@ -126,7 +130,7 @@ mod tests {
                 "positionAmt",
             ),
             (
-                r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":0.1}]"#,
+                r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"?"}]"#,
                 "positionAmt",
             ),
             (
@@ -134,10 +138,6 @@ mod tests {
                 "positionSide",
             ),
             (r#"[{"positionSide":"BOTH","positionAmt":"0.1"}]"#, "symbol"),
-            (
-                r#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"0.1","entryPrice":"?"}]"#,
-                "entryPrice",
-            ),
             (r#"{"code":1}"#, "positionRisk"),
             ("[7]", "positionRisk"),
         ] {
@@ -154,6 +154,27 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn what_no_order_needs_may_be_unreadable_and_an_empty_row_is_passed_over() {
+        for (name, written) in [
+            ("entryPrice", r#""?""#),
+            ("entryPrice", r#""""#),
+            ("markPrice", "[]"),
+            ("unRealizedProfit", r#""--""#),
+            ("updateTime", r#""never""#),
+        ] {
+            let body = format!(
+                r#"[null,{{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"0.1","{name}":{written}}}]"#
+            );
+            let positions = decode(Some(&btc()), body.as_bytes()).unwrap();
+            assert_eq!(positions[0].amount.to_string(), "0.1", "{body}");
+            assert_eq!(
+                (positions[0].entry_price, positions[0].mark_price),
+                (None, None)
+            );
+        }
     }
 
     #[test]

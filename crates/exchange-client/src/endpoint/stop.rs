@@ -137,14 +137,26 @@ pub(crate) fn decode(body: &[u8]) -> Result<StopReport, DecodeError> {
 }
 
 pub(crate) fn decode_open(symbol: &Symbol, body: &[u8]) -> Result<Vec<StopReport>, DecodeError> {
-    let entries: Vec<Raw<'_>> = fields::read("openAlgoOrders", body)?;
+    let entries: Vec<Option<Raw<'_>>> = fields::read("openAlgoOrders", body)?;
     let mut reports = Vec::with_capacity(entries.len());
-    for raw in &entries {
-        if fields::text("symbol", raw.symbol)? == symbol.as_str() {
-            reports.push(from_raw(raw)?);
+    for raw in entries.iter().flatten() {
+        if fields::text("symbol", raw.symbol)? != symbol.as_str() {
+            continue;
+        }
+        match from_raw(raw) {
+            Ok(report) => reports.push(report),
+            // Of another kind than a protective stop: nothing here asks about it.
+            Err(error) if is_other_kind(raw) => {
+                tracing::debug!(%error, "a conditional order of another kind is passed over");
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(reports)
+}
+
+fn is_other_kind(raw: &Raw<'_>) -> bool {
+    fields::text("orderType", raw.order_type).is_ok_and(|kind| kind != STOP_MARKET)
 }
 
 fn from_raw(raw: &Raw<'_>) -> Result<StopReport, DecodeError> {
@@ -231,6 +243,11 @@ mod tests {
                 .len(),
             1
         );
+        let strange = STOP
+            .replace("\"STOP_MARKET\"", "\"MOON_SHOT\"")
+            .replace("\"NEW\"", "\"DREAMING\"");
+        let listed = decode_open(&btc, format!("[null,{strange},{STOP}]").as_bytes()).unwrap();
+        assert_eq!(listed.len(), 1);
         let broken = STOP.replace("2146760", "\"?\"");
         assert_eq!(
             decode_open(&btc, format!("[{broken}]").as_bytes())

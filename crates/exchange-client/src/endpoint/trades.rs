@@ -234,9 +234,9 @@ mod tests {
         let btc: Symbol = "BTCUSDT".parse().unwrap();
         let good = fill(1, "0.005", "0.10", "0.03", "USDT");
         for (from, to, place) in [
-            ("\"0.10\"", "0.10", "realizedPnl"),
+            ("\"0.10\"", "\"?\"", "realizedPnl"),
             ("\"qty\"", "\"quantity\"", "qty"),
-            ("\"time\":5", "\"time\":\"5\"", "time"),
+            ("\"time\":5", "\"time\":\"?\"", "time"),
             ("BTCUSDT", "ETHUSDT", "symbol"),
         ] {
             let body = format!("[{good},{}]", good.replacen(from, to, 1));

@@ -347,3 +347,35 @@ async fn many_orders_that_are_settled_at_once_share_the_question_about_positions
         "{asked} questions about {MANY} positions"
     );
 }
+
+#[tokio::test]
+async fn a_word_that_no_document_has_is_open_until_the_fills_say_otherwise() {
+    let desk = Desk::open().await;
+    let altered = |executed: bool| {
+        let mut changed = std::collections::BTreeMap::new();
+        changed.insert("status".to_owned(), "DREAMING".into());
+        if !executed {
+            changed.insert("executedQty".to_owned(), "0".into());
+        }
+        Delivery::Altered(changed)
+    };
+    // The answer and every later one say so, and then that all of it filled.
+    desk.sim
+        .handle()
+        .script(Fault::executed(When::order(), altered(false)));
+    let (intent, ending) = desk.close("strange-1").await;
+    let report = ending.accepted().unwrap();
+    assert!(!report.status.is_final());
+    desk.sim
+        .handle()
+        .script(Fault::executed(When::query(), altered(true)).always());
+    let window = SendWindow::at(desk.client.server_time(), Duration::ZERO);
+    let settlement = desk
+        .client
+        .settle(&intent, window, Duration::from_secs(10))
+        .await;
+    let Settlement::Filled(report) = settlement else {
+        panic!("{settlement:?}")
+    };
+    assert_eq!(report.executed_quantity, d("0.008"));
+}
