@@ -839,6 +839,9 @@ impl RedisBoard {
         teller: &Teller,
     ) -> Result<Told, PortError> {
         let keys = &self.keys;
+        // Whoever claims the plan after a forgetting asks the venue no sooner than this long after the look.
+        let tell_by = Instant::now() + times::LAST_YES;
+        let tell_by = self.link.deadline(&keys.results, tell_by).unwrap_or(0);
         let mut look = self.scripts.hold.key(&keys.open);
         look.key(&keys.generation)
             .arg(result.plan.as_str())
@@ -860,11 +863,18 @@ impl RedisBoard {
             .arg(teller.attempt.as_str())
             .arg(self.config.result_ttl.as_secs().max(1))
             .arg(self.config.stream_length)
-            .arg(u8::from(held && !forgot));
+            .arg(u8::from(held && !forgot))
+            .arg(tell_by);
         add_fields(&mut call, result.to_fields());
         let word: Result<String, RedisError> =
             call.invoke_async(&mut self.link.at(&keys.results)).await;
         let came = match word {
+            Ok(word) if word == "late" => {
+                return Err(PortError(
+                    "cannot publish the result: too much time had passed since it was looked whose plan it is"
+                        .into(),
+                ));
+            }
             Ok(word) => told(&word)?,
             Err(error) => return refused(error),
         };
@@ -894,6 +904,8 @@ impl RedisBoard {
                 "the result is written, and whether anybody will read it is not known: {why}"
             ))
         };
+        // Those who are asked may hear of a change this much later.
+        tokio::time::sleep(times::NAMING_LAG).await;
         if let InCharge::Unconfirmed { why } = self.link.confirm_in_charge(key).await {
             return Err(unread(why));
         }
