@@ -22,7 +22,7 @@ end
 local final = begins(told, 'executed ') or begins(told, 'not_executed ')
 if holder == ARGV[1] then
   if begins(entry, ARGV[7]) then
-    return answer('won', (ARGV[2] * 1000 - redis.call('PTTL', KEYS[1])) * 1000)
+    return answer('won', age_of(KEYS[1], ARGV[2]))
   end
   return answer(final and 'taken' or 'lost')
 end

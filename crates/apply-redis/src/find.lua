@@ -16,7 +16,7 @@ local function answer(word, since)
 end
 if holder == ARGV[1] then
   if begins(entry, ARGV[4]) then
-    return answer('won', (ARGV[2] * 1000 - redis.call('PTTL', KEYS[2])) * 1000)
+    return answer('won', age_of(KEYS[2], ARGV[2]))
   end
   local final = begins(told, 'executed ') or begins(told, 'not_executed ')
   return answer(final and 'taken' or 'lost')

@@ -6,7 +6,8 @@ local wrong = nil
 local function read(command, key, ...)
   local value = redis.pcall(command, key, ...)
   if type(value) == 'table' and value.err then
-    wrong = wrong or redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. redis.call('TYPE', key).ok
+    local is = redis.pcall('TYPE', key).ok or 'value of another type'
+    wrong = wrong or redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is
       .. ' and is no key of this service; rename or delete it (' .. value.err .. ')')
     return false
   end
@@ -38,6 +39,16 @@ local function generation(key, fresh)
     redis.call('SET', key, '1 ' .. id .. ' ' .. run .. ' ' .. began)
   end
   return {id, began, string.format('%.0f', now - began), known}
+end
+
+-- Microseconds since a key was set to live for so many seconds. Whole seconds where this user may not ask for
+-- more: then it is older rather than younger.
+local function age_of(key, seconds)
+  local left = redis.pcall('PTTL', key)
+  if type(left) == 'table' then
+    left = (redis.call('TTL', key) - 1) * 1000
+  end
+  return (seconds * 1000 - left) * 1000
 end
 
 local function begins(text, with)
