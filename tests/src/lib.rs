@@ -21,5 +21,5 @@ pub use entry::Entry;
 pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};
 pub use service::{Ended, Service, ServiceBuilder};
-pub use stage::{PLANS, RESULTS, Stage, has_been_up};
+pub use stage::{PLANS, RESULTS, Stage, has_been_up, server_that_has_been_up};
 pub use wait::{eventually, within};

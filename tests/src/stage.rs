@@ -321,6 +321,14 @@ impl Stage {
     }
 }
 
+/// A server of one's own on which plans are claimed at once: see [`has_been_up`].
+pub async fn server_that_has_been_up() -> RedisServer {
+    let server = RedisServer::start().await;
+    let mut connection = server.connection().await;
+    has_been_up(std::slice::from_mut(&mut connection), &Keys::default()).await;
+    server
+}
+
 /// Makes it look as if servers had been up since long before anything that tests propose was computed: a
 /// service claims plans on them at once. One that is started again, or flushed, is new all the same.
 ///

@@ -7,6 +7,8 @@ use crate::{
     venue::Venue,
     wire::{self, Follower},
 };
+use apply_redis::Keys;
+use apply_tests::has_been_up;
 use apply_tests::{PLANS, RESULTS, governor_permit, position_permit};
 use redis::{Cmd, Pipeline, aio::MultiplexedConnection};
 use redis_harness::Cluster;
@@ -38,6 +40,11 @@ pub(crate) struct Master {
 
 pub(crate) async fn measure(symbols: usize, window: Duration) -> OnCluster {
     let cluster = Cluster::start(MASTERS).await;
+    let mut nodes = Vec::new();
+    for node in cluster.nodes() {
+        nodes.push(node.connection().await);
+    }
+    has_been_up(&mut nodes, &Keys::default().on_a_cluster()).await;
     let hosts = cluster.urls().join(",").replace("redis://", "");
     let url = format!("redis+cluster://{hosts}");
     let venue = Venue::start(symbols);

@@ -6,7 +6,7 @@ use crate::{
     venue::Venue,
     wire::{self, Follower, connect},
 };
-use redis_harness::RedisServer;
+use apply_tests::server_that_has_been_up;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -43,7 +43,7 @@ pub(crate) struct Rest {
 }
 
 pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
-    let server = RedisServer::start().await;
+    let server = server_that_has_been_up().await;
     let venue = Venue::start(symbols);
     let names = wire::symbols(symbols);
     let service = Service::start(

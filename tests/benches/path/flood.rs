@@ -15,6 +15,7 @@ use crate::{
     venue::Venue,
     wire::{self, Follower, connect},
 };
+use apply_tests::server_that_has_been_up;
 use redis::aio::MultiplexedConnection;
 use redis_harness::RedisServer;
 use std::{
@@ -162,7 +163,7 @@ impl Field {
     /// All parts, up, and the number of the symbol that is in no flood.
     async fn open(size: Size) -> (Self, usize) {
         let idle = size.symbols + KEPT + AMIDST;
-        let server = RedisServer::start().await;
+        let server = server_that_has_been_up().await;
         let venue = Venue::start(idle + 1);
         let room = size.room.to_string();
         let service = Service::start(

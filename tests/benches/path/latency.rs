@@ -9,6 +9,7 @@ use crate::{
     venue::Venue,
     wire::{self, Follower, connect},
 };
+use apply_tests::server_that_has_been_up;
 use redis_harness::RedisServer;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,7 +36,7 @@ pub(crate) struct Passed {
 }
 
 pub(crate) async fn measure(rounds: usize) -> Latency {
-    let server = RedisServer::start().await;
+    let server = server_that_has_been_up().await;
     let venue = Venue::start(1);
     let symbols = wire::symbols(1);
     let service = Service::start(&server, &venue, &symbols, &[]);

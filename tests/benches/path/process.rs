@@ -2,6 +2,7 @@
 
 use crate::{numbers::Samples, venue::Venue};
 use apply_tests::apply_layer;
+use apply_tests::server_that_has_been_up;
 use exchange_sim::SimConfig;
 use redis_harness::RedisServer;
 use std::{
@@ -148,7 +149,7 @@ pub(crate) struct Starts {
 
 /// So many starts on an empty state directory, with one symbol.
 pub(crate) async fn starts(count: usize) -> Starts {
-    let server = RedisServer::start().await;
+    let server = server_that_has_been_up().await;
     let venue = Venue::start(1);
     let symbol = crate::wire::symbols(1);
     let ready = (0..count)

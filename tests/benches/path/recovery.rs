@@ -11,10 +11,10 @@ use apply_core::{
     Intent, Journal, OrderKind, OrderTrace, Recorded, Side, plan_id::client_order_id,
 };
 use apply_journal::{JournalSettings, RedbJournal};
+use apply_tests::server_that_has_been_up;
 use exchange_client::{Client, Credentials, Settings};
 use exchange_sim::{Limits, SimConfig};
 use permit_gate::{AttemptId, PlanId};
-use redis_harness::RedisServer;
 use rust_decimal::Decimal;
 use std::{
     fs,
@@ -38,6 +38,8 @@ pub(crate) struct Recovery {
     pub(crate) intents: usize,
     /// From the start of the process to `READY=1`.
     pub(crate) ready: Samples,
+    /// From the start of the process to the last result.
+    pub(crate) told: Samples,
     /// The same with nothing to recover.
     pub(crate) empty: Samples,
     /// One bare `GET` for each intent.
@@ -47,10 +49,11 @@ pub(crate) struct Recovery {
 }
 
 pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
-    let (mut ready, mut empty, mut floor) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ready, mut told) = (Vec::new(), Vec::new());
+    let (mut empty, mut floor) = (Vec::new(), Vec::new());
     let mut weight = 0;
     for _ in 0..rounds {
-        let server = RedisServer::start().await;
+        let server = server_that_has_been_up().await;
         let venue = Venue::start(intents);
         let names = wire::symbols(intents);
         floor.push(bare(venue.address(), intents).await);
@@ -63,6 +66,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
         let _ = fs::remove_dir_all(&state);
         write(&state, intents).await;
         let before = venue.orders().len();
+        let started = Instant::now();
         let service = Service::start(
             &server,
             &venue,
@@ -81,6 +85,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
                 filled += usize::from(result.word == "True");
             }
         }
+        told.push(started.elapsed());
         assert_eq!((all, filled), (intents, intents / 2), "{}", service.log());
         assert_eq!(venue.orders().len(), before, "{}", service.log());
         drop(service);
@@ -89,6 +94,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
     Recovery {
         intents,
         ready: Samples::new(ready),
+        told: Samples::new(told),
         empty: Samples::new(empty),
         floor: Samples::new(floor),
         weight,

@@ -6,7 +6,7 @@ use crate::{
     wire::{self, connect},
 };
 use apply_tests::PLANS;
-use redis_harness::RedisServer;
+use apply_tests::server_that_has_been_up;
 use std::time::{Duration, Instant};
 
 /// Long enough that all of them wait at once, and then are looked at.
@@ -23,7 +23,7 @@ pub(crate) struct Waiting {
 }
 
 pub(crate) async fn measure(plans: usize) -> Waiting {
-    let server = RedisServer::start().await;
+    let server = server_that_has_been_up().await;
     let symbols = plans.max(1);
     let venue = Venue::start(symbols);
     let names = wire::symbols(symbols);
