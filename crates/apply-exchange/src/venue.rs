@@ -4,6 +4,7 @@ use apply_core::{
     ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, NotSent,
     OrderKind, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
+    life::SIGNING_SLACK,
     plan_id::client_order_id,
     times,
 };
@@ -12,11 +13,15 @@ use exchange_client::{
     PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopReport, StopSettlement,
     StopStatus, StopTrace, SymbolRules, Unconfirmed, Unresolved, VenueTime,
 };
-use futures_util::future::join;
+use futures_util::{
+    future::{Either, join, select},
+    stream::{FuturesUnordered, StreamExt as _},
+};
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
 use std::{
     fmt,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -96,13 +101,21 @@ impl Exchange for Venue {
             .parse::<ClientOrderId>()
             .map_err(|error| unfit(&error))?;
         let jumps = jumps_of(client);
-        let rules = client.fetch_rules(&symbol).await.map_err(unavailable)?;
+        // Later than this no answer serves an order any more.
+        let until = sign_by
+            .checked_sub(SIGNING_SLACK + LAST_ANSWER)
+            .unwrap_or(sign_by);
+        let rules = persist(until, || client.fetch_rules(&symbol))
+            .await
+            .map_err(unavailable)?;
         // From here on the one that the rules have: thousands of desks share it.
         let symbol = rules.symbol.clone();
-        let mode = client.fetch_position_mode().await.map_err(unavailable)?;
+        let mode = persist(until, || client.fetch_position_mode())
+            .await
+            .map_err(unavailable)?;
         let (ordered, held) = join(
-            client.fetch_order(&symbol, &id),
-            client.fetch_positions(Some(&symbol)),
+            persist(until, || client.fetch_order(&symbol, &id)),
+            persist(until, || client.fetch_positions(Some(&symbol))),
         )
         .await;
         if let Some(report) = ordered.map_err(unanswered)? {
@@ -256,12 +269,15 @@ impl Exchange for Venue {
         order: OrderKind,
     ) -> Result<Option<OrderTrace>, ExchangeError> {
         let client = self.client()?;
+        // Nobody waits for it with permits in hand; the plan's own wait has not begun.
+        let until = Instant::now() + LOOK_FOR;
         match order {
             OrderKind::Close => {
                 let id = client_order_id(plan)
                     .parse::<ClientOrderId>()
                     .map_err(|error| unfit(&error))?;
-                let ordered = client.fetch_order(&venue_symbol(symbol)?, &id).await;
+                let symbol = venue_symbol(symbol)?;
+                let ordered = persist(until, || client.fetch_order(&symbol, &id)).await;
                 let ordered = ordered.map_err(unanswered)?;
                 Ok(ordered.map(|report| trace_of(&report, client.server_time())))
             }
@@ -269,7 +285,9 @@ impl Exchange for Venue {
                 let id = client_order_id(plan)
                     .parse::<ClientAlgoId>()
                     .map_err(|error| unfit(&error))?;
-                let placed = client.fetch_stop(&id).await.map_err(unanswered)?;
+                let placed = persist(until, || client.fetch_stop(&id))
+                    .await
+                    .map_err(unanswered)?;
                 Ok(placed.map(|stop| {
                     let position_side = stop.position_side.unwrap_or(PositionSide::Both);
                     placed_trace(stop.side, position_side, client.server_time())
@@ -400,6 +418,59 @@ impl Exchange for Venue {
         }
     }
 }
+
+/// Asks a question until it has an answer, or `until`: one passing fault costs no close. One that stays without an answer
+/// is asked again beside it: the connection may have been dropped without a word.
+async fn persist<T, F>(until: Instant, ask: impl Fn() -> F) -> Result<T, RequestError>
+where
+    F: Future<Output = Result<T, RequestError>>,
+{
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match doubled(&ask).await {
+            Err(error) if error.may_pass() => error,
+            answer => return answer,
+        };
+        if Instant::now() + pause >= until {
+            return Err(error);
+        }
+        sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+/// Asks, and asks again while nothing comes. The first answer counts, and the last failure where none comes.
+async fn doubled<T, F>(ask: impl Fn() -> F) -> Result<T, RequestError>
+where
+    F: Future<Output = Result<T, RequestError>>,
+{
+    let mut asked = FuturesUnordered::new();
+    asked.push(ask());
+    loop {
+        let silent = pin!(sleep(SILENT));
+        let answered = match select(asked.next(), silent).await {
+            Either::Left((answered, _)) => answered,
+            Either::Right(_) => None,
+        };
+        match answered {
+            Some(Err(error)) if !asked.is_empty() && error.may_pass() => {}
+            Some(answer) => return answer,
+            None if asked.len() < MOST_BESIDE => asked.push(ask()),
+            None => {}
+        }
+    }
+}
+
+/// Before a question is asked a second time; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// So long a question may stay without an answer before it is asked a second time beside it.
+const SILENT: Duration = Duration::from_millis(300);
+/// How often a question is under way at most: the weight is everybody's.
+const MOST_BESIDE: usize = 3;
+/// How long the venue is asked whether it has a plan's order before anything else is done for the plan.
+const LOOK_FOR: Duration = Duration::from_secs(1);
+/// Before the last moment for an answer: what the rest takes.
+const LAST_ANSWER: Duration = Duration::from_millis(50);
 
 /// The core's look, asked by the client. The client knows its answers as sentences; what they were is kept here.
 struct Asked<'a, L> {

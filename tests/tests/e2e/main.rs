@@ -11,6 +11,7 @@ mod ending;
 mod flood;
 mod foreign;
 mod forgetting;
+mod hiccups;
 mod memory;
 mod noticing;
 mod permits;

@@ -326,7 +326,12 @@ async fn without_a_position_there_is_no_order_and_no_permit_is_needed_to_say_so(
 #[tokio::test]
 async fn a_venue_whose_answers_cannot_be_read_gets_no_order() {
     let stage = Stage::open().await;
-    let service = stage.ready().await;
+    // It is asked again until the wait is nearly over.
+    let service = stage
+        .service()
+        .env("APPLY_PERMIT_WAIT_MS", "3000")
+        .ready()
+        .await;
     let mut known = HashSet::new();
     for canned in [
         Canned::garbage_200(),
