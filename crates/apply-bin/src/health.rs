@@ -1,7 +1,7 @@
 //! Whether the service lives and is ready: for the service manager and for whoever asks over HTTP.
 
 use crate::{http::Page, page::Live};
-use apply_core::PortError;
+use apply_core::{Generation, PortError};
 use apply_journal::RedbJournal;
 use permit_gate::foreign::printable;
 use std::{
@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant as StdInstant},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ struct Parts {
     serving: AtomicBool,
     /// Plans of former processes, and such as the store forgot, whose end is still to be found out or told.
     owed: AtomicUsize,
+    /// When Redis is clean: until then no plan is claimed.
+    clean_at: Mutex<Option<StdInstant>>,
     journal: Mutex<JournalHealth>,
 }
 
@@ -84,6 +86,24 @@ impl Health {
         self.0.owed.store(plans, Ordering::Relaxed);
     }
 
+    /// Since when Redis remembers what it was told.
+    pub(crate) fn set_generation(&self, generation: &Generation) {
+        let clean_at = self.0.clean_at.lock();
+        *clean_at.unwrap_or_else(PoisonError::into_inner) = Some(generation.clean_at);
+    }
+
+    /// How long no plan is claimed yet.
+    fn clean_in(&self) -> Duration {
+        let clean_at = *self
+            .0
+            .clean_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        clean_at.map_or(Duration::ZERO, |at| {
+            at.saturating_duration_since(StdInstant::now())
+        })
+    }
+
     pub(crate) fn owed(&self) -> usize {
         self.0.owed.load(Ordering::Relaxed)
     }
@@ -118,15 +138,14 @@ impl<P: Page> Page for WithHealth<P> {
     /// The lights are looked at once a second, the journal more often.
     fn parts(&self) -> String {
         let settling = match self.health.owed() {
-            0 => "[+] Settling: no plan owes a result
-"
-            .to_owned(),
-            1 => "[-] Settling: 1 plan owes a result
-"
-            .to_owned(),
-            owed => format!(
-                "[-] Settling: {owed} plans owe a result
-"
+            0 => "[+] Settling: no plan owes a result".to_owned(),
+            1 => "[-] Settling: 1 plan owes a result".to_owned(),
+            owed => format!("[-] Settling: {owed} plans owe a result"),
+        };
+        let memory = match self.health.clean_in() {
+            Duration::ZERO => "[+] Claims: Redis remembers them".to_owned(),
+            left => format!(
+                "[-] Claims: Redis may have forgotten some, no plan is claimed for {left:.1?}"
             ),
         };
         let mut parts = self.live.parts();
@@ -134,21 +153,10 @@ impl<P: Page> Page for WithHealth<P> {
             && !parts.contains("[-] Journal:")
         {
             let others = parts.lines().filter(|line| !line.contains("] Journal: "));
-            parts = others
-                .map(|line| {
-                    format!(
-                        "{line}
-"
-                    )
-                })
-                .collect();
-            parts += &format!(
-                "[-] Journal: {}
-",
-                printable(why)
-            );
+            parts = others.map(|line| format!("{line}\n")).collect();
+            parts += &format!("[-] Journal: {}\n", printable(why));
         }
-        parts + &settling
+        parts + &memory + "\n" + &settling + "\n"
     }
 }
 

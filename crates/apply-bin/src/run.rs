@@ -158,7 +158,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let recovery = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
         () = stop.cancelled() => return Ok(()),
-        begun = begin_recovery(&layer, &board) => begun,
+        begun = begin_recovery(&layer, &board, &health) => begun,
     };
     let recovery = recovery?;
     let settling = tokio::spawn({
@@ -332,12 +332,16 @@ async fn weigh(board: &RedisBoard, strict: bool) -> Result<(), Failure> {
 async fn begin_recovery<P: Ports>(
     layer: &Arc<ApplyLayer<P>>,
     board: &RedisBoard,
+    health: &Health,
 ) -> Result<JoinHandle<()>, Failure> {
     if let Err(error) = board.renew_lease().await {
         warn!("{error}");
     }
     match board.remember().await {
-        Ok(generation) => tell_age(&generation),
+        Ok(generation) => {
+            health.set_generation(&generation);
+            tell_age(&generation);
+        }
         Err(error) => warn!("{error}"),
     }
     let unfinished = recovery::begin(layer).await.map_err(|error| {

@@ -57,8 +57,9 @@ where
                 }
                 renewed = Some(Instant::now());
             }
-            if let Err(error) = self.board.remember().await {
-                debug!("{error}");
+            match self.board.remember().await {
+                Ok(generation) => self.health.set_generation(&generation),
+                Err(error) => debug!("{error}"),
             }
             let owed = self.layer.owed();
             self.metrics.set_owed(owed);

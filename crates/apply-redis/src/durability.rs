@@ -13,6 +13,8 @@ pub struct Durability {
     pub synced: Synced,
     /// How many replicas follow it.
     pub replicas: u32,
+    /// The policy by which it throws keys away where its memory is full; none where it does not.
+    pub evicts: Option<String>,
 }
 
 /// When the append-only file is on the disk: `appendfsync`.
@@ -67,6 +69,7 @@ impl Durability {
                     .to_owned(),
             );
         }
+        warnings.extend(self.eviction());
         if self.replicas > 0 {
             warnings.push(format!(
                 "Redis has {} replicas: one that is promoted may have missed the last claims and taken permits. APPLY_DURABILITY=strict has each claim acknowledged by one of them",
@@ -74,6 +77,15 @@ impl Durability {
             ));
         }
         warnings
+    }
+
+    /// What is wrong where it throws keys away, with the mend.
+    pub fn eviction(&self) -> Option<String> {
+        self.evicts.as_ref().map(|policy| {
+            format!(
+                "Redis throws keys away where its memory is full (maxmemory-policy {policy}): a claim that is gone unnoticed may become a second order. To mend it: CONFIG SET maxmemory-policy noeviction, and in redis.conf"
+            )
+        })
     }
 
     /// Why `APPLY_DURABILITY=strict` does not run on this server, with the mend.
@@ -89,7 +101,7 @@ pub(crate) async fn read(
 ) -> Result<Durability, PortError> {
     let unread = |error: RedisError| PortError(format!("cannot read how Redis persists: {error}"));
     let mut info = String::new();
-    for section in ["persistence", "replication"] {
+    for section in ["persistence", "replication", "memory"] {
         let text: String = redis::cmd("INFO")
             .arg(section)
             .query_async(connection)
@@ -135,6 +147,10 @@ fn parse(info: &str, fsync: Option<&str>) -> Result<Durability, PortError> {
         replicas: value("connected_slaves")
             .and_then(|count| count.parse().ok())
             .unwrap_or(0),
+        evicts: match (value("maxmemory"), value("maxmemory_policy")) {
+            (Some("0") | None, _) | (_, Some("noeviction") | None) => None,
+            (Some(_), Some(policy)) => Some(policy.to_owned()),
+        },
     })
 }
 
@@ -149,6 +165,19 @@ mod tests {
         assert!(snapshots.refusal().is_some());
         let synced = parse("aof_enabled:1\r\nconnected_slaves:0\r\n", Some("always")).unwrap();
         assert_eq!((synced.warnings(), synced.refusal()), (vec![], None));
+    }
+
+    #[test]
+    fn a_server_that_throws_keys_away_is_warned_of() {
+        let evicts = |memory: &str| {
+            let info = format!("aof_enabled:1\r\n{memory}\r\n");
+            parse(&info, Some("always")).unwrap().eviction()
+        };
+        let told = evicts("maxmemory:1048576\r\nmaxmemory_policy:allkeys-lru");
+        assert!(told.unwrap().contains("maxmemory-policy allkeys-lru"));
+        assert_eq!(evicts("maxmemory:0\r\nmaxmemory_policy:allkeys-lru"), None);
+        assert_eq!(evicts("maxmemory:9\r\nmaxmemory_policy:noeviction"), None);
+        assert_eq!(evicts(""), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Starting: what is wrong is said at once, and with which code the program ends.
 
-use apply_tests::{RESULTS, ServiceBuilder, Stage};
+use apply_tests::{PLANS, RESULTS, ServiceBuilder, Stage};
 use exchange_sim::SimConfig;
 use std::net::TcpListener;
 
@@ -255,4 +255,30 @@ async fn a_wrong_command_line_is_a_usage_error() {
         "{}",
         ended.output()
     );
+}
+
+/// An empty Redis may have been another one a moment ago.
+#[tokio::test]
+async fn on_a_redis_that_is_new_no_plan_is_claimed_for_a_while_and_that_is_said() {
+    let stage = Stage::open().await;
+    let () = stage.command(&["FLUSHALL"]).await;
+    let service = stage.ready().await;
+    service.line("Redis is new to this service").await;
+    service.readiness("200", "[-] Claims: ").await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    service.line("reason=store_may_have_forgotten").await;
+    assert_eq!(stage.entries(PLANS).await.len(), 0, "nobody is asked yet");
+    // By itself, once it is clean.
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "True");
+    service.readiness("200", "[+] Claims: ").await;
+    service
+        .metric_is(
+            r#"quantum_apply_plans_refused_total{reason="store_may_have_forgotten"}"#,
+            "1",
+        )
+        .await;
+    service.stopped_well().await;
 }

@@ -262,6 +262,9 @@ async fn persistence(config: &Config, link: &mut Link, info: &Info) -> Found {
         );
     }
     match link.durability().await {
+        Ok(durability) if durability.evicts.is_some() => {
+            Found::Wrong(durability.eviction().unwrap_or_default())
+        }
         Ok(durability) if durability.append_only => Found::Ok(durability.cost().into()),
         Ok(durability) => match config.mode {
             Mode::DryRun => Found::Note(durability.cost().into()),
