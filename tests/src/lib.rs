@@ -11,6 +11,7 @@
 
 mod entry;
 pub mod faults;
+mod moment;
 mod program;
 mod reviewer;
 mod service;
@@ -18,6 +19,7 @@ mod stage;
 mod wait;
 
 pub use entry::Entry;
+pub use moment::computed_now;
 pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};
 pub use service::{Ended, Service, ServiceBuilder};

@@ -2,6 +2,7 @@
 
 use crate::{
     entry::Entry,
+    moment::computed_now,
     reviewer::{Reviewer, governor_permit, position_permit},
     service::{Service, ServiceBuilder},
     wait::within,
@@ -165,7 +166,7 @@ impl Stage {
     /// The same with other fields beside or instead of the usual ones.
     pub async fn propose_with(&self, symbol: &str, action: &str, fields: &[(&str, &str)]) {
         let n = self.proposals.fetch_add(1, Ordering::Relaxed);
-        let at = format!("2026-01-25T00:{:02}:{:02}.{n:03}Z", n / 60 % 60, n % 60);
+        let at = computed_now(n.into());
         let mut all = vec![
             ("harvest_action", action),
             ("kill_score", "0.539"),

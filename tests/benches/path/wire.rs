@@ -1,5 +1,6 @@
 //! What the neighbours write and read, in as few commands as they can be written in.
 
+use apply_tests::computed_now;
 use apply_tests::{PLANS, RESULTS, governor_permit, position_permit};
 use redis::{Client, Cmd, Pipeline, Value, aio::MultiplexedConnection, cmd};
 use redis_harness::RedisServer;
@@ -25,14 +26,7 @@ pub(crate) fn number(symbol: &str) -> usize {
 
 /// A proposal as the exit brain writes it: one command. Another `turn` is another plan.
 pub(crate) fn proposal(symbol: &str, turn: usize) -> Cmd {
-    let at = format!(
-        "2026-01-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        turn / 86_400_000 % 28 + 1,
-        turn / 3_600_000 % 24,
-        turn / 60_000 % 60,
-        turn / 1_000 % 60,
-        turn % 1_000
-    );
+    let at = computed_now(turn as u64);
     let mut write = cmd("HSET");
     write.arg(format!("quantum:harvest:proposal:{symbol}"));
     for (field, value) in [

@@ -1,6 +1,7 @@
 //! What a case is made of: plans, and what their reviewers say.
 
 use super::dice::Dice;
+use crate::moment::{computed_in_this_run, computed_now};
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use std::{sync::LazyLock, time::Duration};
@@ -43,6 +44,8 @@ pub(crate) struct PlanScript {
     /// 0 for what the brain proposes first, 1 for what it proposes instead later.
     pub(crate) generation: u8,
     pub(crate) action: &'static str,
+    /// What makes it another plan than any other of its run.
+    number: u64,
     pub(crate) computed_at: String,
     pub(crate) governor: Ruling,
     pub(crate) brain: Ruling,
@@ -71,6 +74,14 @@ pub(crate) fn burst_symbols() -> &'static [String] {
 
 const ACTIONS: [&str; 3] = ["PARTIAL_75", "PARTIAL_50", "FULL_CLOSE_PROPOSED"];
 
+/// The number of the `n`th plan of a case.
+fn number(n: usize, unique: u64) -> u64 {
+    (unique % (AGAIN / 100)) * 100 + n as u64 % 100
+}
+
+/// The number of what is proposed again is this much higher.
+const AGAIN: u64 = 500_000_000;
+
 /// The score of every proposal: calm.
 pub(crate) const SCORE: &str = "0.539000";
 
@@ -78,16 +89,16 @@ impl PlanScript {
     /// The plan of the `n`th symbol, approved by both.
     pub(crate) fn draw(dice: &mut Dice, n: usize, unique: u64) -> Self {
         let (symbol, unit) = SYMBOLS[n % SYMBOLS.len()];
-        Self::of_symbol(dice, symbol, unit, &format!("{n}Z#{unique}"))
+        Self::of_symbol(dice, symbol, unit, number(n, unique))
     }
 
     /// The `n`th plan of a burst, approved by both.
     pub(crate) fn draw_for_burst(dice: &mut Dice, n: usize, unique: u64) -> Self {
         let symbol = &burst_symbols()[n % BURST];
-        Self::of_symbol(dice, symbol, SYMBOLS[0].1, &format!("{n}Z#{unique}"))
+        Self::of_symbol(dice, symbol, SYMBOLS[0].1, number(n, unique))
     }
 
-    fn of_symbol(dice: &mut Dice, symbol: &'static str, unit: Decimal, unique: &str) -> Self {
+    fn of_symbol(dice: &mut Dice, symbol: &'static str, unit: Decimal, number: u64) -> Self {
         let yes = |dice: &mut Dice| Ruling {
             word: Word::Yes,
             at: Moment::After(dice.millis(0..=60)),
@@ -96,7 +107,8 @@ impl PlanScript {
             symbol,
             generation: 0,
             action: dice.pick(&ACTIONS),
-            computed_at: format!("2026-01-25T00:30:08.{unique}"),
+            number,
+            computed_at: computed_in_this_run(number),
             governor: yes(dice),
             brain: yes(dice),
             quantity: unit * Decimal::from(dice.within(1..=9)),
@@ -108,7 +120,7 @@ impl PlanScript {
     pub(crate) fn next(&self) -> Self {
         Self {
             generation: 1,
-            computed_at: format!("{}, again", self.computed_at),
+            computed_at: computed_in_this_run(AGAIN + self.number),
             ..self.clone()
         }
     }
@@ -162,7 +174,8 @@ impl PlanScript {
             symbol,
             generation: 0,
             action: if approved { ACTIONS[0] } else { ACTIONS[1] },
-            computed_at: format!("soak#{unique}"),
+            number: unique,
+            computed_at: computed_now(unique),
             governor: soon(if approved { Word::Yes } else { Word::No }),
             brain: soon(Word::Yes),
             quantity: unit / Decimal::TEN,

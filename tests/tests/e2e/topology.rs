@@ -3,7 +3,8 @@
 use crate::d;
 use apply_redis::Keys;
 use apply_tests::{
-    Entry, PLANS, RESULTS, Stage, eventually, governor_permit, has_been_up, position_permit,
+    Entry, PLANS, RESULTS, Stage, computed_now, eventually, governor_permit, has_been_up,
+    position_permit,
 };
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use redis_harness::{Cluster, Sentinel};
@@ -111,7 +112,7 @@ async fn on_a_cluster_two_instances_make_one_order_and_one_result_of_every_propo
     for n in 0..PROPOSALS {
         let symbol = ["BTCUSDT", "ETHUSDT", "SOLUSDT"][n % 3];
         let key = format!("quantum:harvest:proposal:{symbol}");
-        let at = format!("2026-01-25T00:00:0{n}Z");
+        let at = computed_now(n as u64);
         let propose = ["HSET", &key, "harvest_action", "PARTIAL_75"];
         let all = [&propose[..], &["kill_score", "0.5", "computed_at_utc", &at]].concat();
         let _: i64 = cluster.command(&all).await;
