@@ -15,6 +15,21 @@ use std::collections::HashMap;
 
 type Hash = HashMap<String, String>;
 
+/// Most bytes of a hash of ours, names and values together: a day of executions of one symbol, one every
+/// few seconds.
+pub(crate) const MAX_HASH_BYTES: usize = 1024 * 1024;
+
+/// A hash as the scripts give it: whole, or its size where that is above [`MAX_HASH_BYTES`].
+pub(crate) fn hash(key: &str, reply: Value) -> Result<Hash, PortError> {
+    match reply {
+        Value::Int(size) => Err(PortError(format!(
+            "{key} has {size} bytes, at most {MAX_HASH_BYTES} are read; delete it"
+        ))),
+        reply => redis::from_redis_value(reply)
+            .map_err(|error| PortError(format!("{key} cannot be read: {error}"))),
+    }
+}
+
 pub(crate) fn acknowledge(stream: &str, group: &str, entry: EntryId) -> redis::Cmd {
     let mut cmd = redis::cmd("XACK");
     cmd.arg(stream).arg(group).arg(entry.to_string());

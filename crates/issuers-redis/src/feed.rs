@@ -1,29 +1,29 @@
 //! A stream read as one of a consumer group.
 
 use crate::{
+    bell::Bell,
     config::IssuersConfig,
+    entries::{Entries, Entry, EntryReader, MAX_ENTRY_BYTES},
     link::{Link, failed, moment},
 };
 use apply_core::PortError;
 use permit_issuers::{
-    EntryId, Fields, Moment,
+    EntryId, Fields,
     ports::{Delivery, PlanFeed},
 };
-use redis::{
-    FromRedisValue, RedisError, Script, Value,
-    streams::{StreamAutoClaimReply, StreamId, StreamReadReply},
-};
+use redis::{RedisError, Script};
 use std::time::Duration;
 use tokio::{sync::Mutex, time::Instant};
 
-/// One stream for one group. Reads block on a connection of its own, so that nothing waits behind
-/// them.
+/// One stream for one group. It waits to be told that something was written, on a connection of its own,
+/// and then reads with a bound on what an entry may cost.
 ///
 /// The group is made from the stream's beginning: plans from before it are too old to be reviewed
 /// and pass by, and one that was published a moment before the first reviewer came is not lost.
 pub struct RedisFeed {
-    blocking: Link,
     link: Link,
+    bell: Bell,
+    reader: EntryReader,
     stream: String,
     group: String,
     config: IssuersConfig,
@@ -54,9 +54,9 @@ impl RedisFeed {
     }
 
     fn new(stream: String, group: String, config: IssuersConfig) -> Result<Self, PortError> {
-        let patience = config.block + config.response_timeout;
         Ok(Self {
-            blocking: Link::new(&config.url, patience)?,
+            bell: Bell::new(&config.url, &stream, config.response_timeout)?,
+            reader: EntryReader::default(),
             link: Link::new(&config.url, config.response_timeout)?,
             stream,
             group,
@@ -92,38 +92,49 @@ impl RedisFeed {
 
     /// Entries nobody was handed yet; waits for some at most as long as the configuration says.
     async fn fresh(&self) -> Result<Vec<Delivery>, RedisError> {
-        let mut read = redis::cmd("XREADGROUP");
-        read.arg("GROUP")
-            .arg(&self.group)
-            .arg(&self.config.consumer)
-            .arg("COUNT")
-            .arg(self.config.batch)
-            .arg("BLOCK")
-            .arg(self.config.block.as_millis() as u64)
-            .arg("STREAMS")
-            .arg(&self.stream)
-            .arg(">");
-        let (reply, now) = with_time::<Option<StreamReadReply>>(&self.blocking, read).await?;
-        let streams = reply.map(|reply| reply.keys).unwrap_or_default();
-        Ok(deliveries(
-            streams.into_iter().flat_map(|stream| stream.ids),
-            now,
-        ))
+        let until = Instant::now() + self.config.block;
+        loop {
+            // Heard before it is read: what is written meanwhile rings again.
+            let rung = self.bell.listen().await;
+            let fresh = self.read(Entries::Fresh {
+                group: &self.group,
+                consumer: &self.config.consumer,
+                count: self.config.batch,
+            });
+            let fresh = fresh.await?;
+            if !fresh.is_empty() || Instant::now() >= until {
+                return Ok(fresh);
+            }
+            rung.wait(until).await;
+        }
     }
 
     /// Entries somebody was handed and did not conclude, this process included.
     async fn left_behind(&self) -> Result<Vec<Delivery>, RedisError> {
-        let mut claim = redis::cmd("XAUTOCLAIM");
-        claim
-            .arg(&self.stream)
-            .arg(&self.group)
-            .arg(&self.config.consumer)
-            .arg(self.config.claim_after.as_millis() as u64)
-            .arg("0")
-            .arg("COUNT")
-            .arg(self.config.batch);
-        let (reply, now) = with_time::<StreamAutoClaimReply>(&self.link, claim).await?;
-        Ok(deliveries(reply.claimed, now))
+        self.read(Entries::LeftBehind {
+            group: &self.group,
+            consumer: &self.config.consumer,
+            count: self.config.batch,
+            idle: self.config.claim_after.as_millis() as u64,
+        })
+        .await
+    }
+
+    async fn read(&self, entries: Entries<'_>) -> Result<Vec<Delivery>, RedisError> {
+        let mut connection = self.link.connection();
+        let read = self.reader.read(&mut connection, &self.stream, entries);
+        let (time, entries) = read.await?;
+        let read_at = moment(time);
+        let deliveries = entries.into_iter().filter_map(|entry| {
+            // The server makes these ids; one that is none belongs to no entry that could be concluded.
+            let id: EntryId = entry.id.parse().ok()?;
+            Some(Delivery {
+                id,
+                fields: text_fields(&self.stream, entry),
+                read_at,
+            })
+        });
+        Ok(deliveries.collect())
     }
 
     /// Whether it is time to look behind; at most once in a `block`.
@@ -136,7 +147,7 @@ impl RedisFeed {
         due
     }
 
-    async fn read(&self) -> Result<Vec<Delivery>, RedisError> {
+    async fn look(&self) -> Result<Vec<Delivery>, RedisError> {
         if self.is_due().await {
             let left = self.left_behind().await?;
             if !left.is_empty() {
@@ -147,28 +158,9 @@ impl RedisFeed {
     }
 }
 
-/// The command's answer and the time at which it came, in one round trip: a server takes up what
-/// stands behind a blocking command when that one is done.
-async fn with_time<T: FromRedisValue>(
-    link: &Link,
-    command: redis::Cmd,
-) -> Result<(T, Moment), RedisError> {
-    let mut both = redis::pipe();
-    both.add_command(command).cmd("TIME").ignore_errors();
-    let (answer, time): (Value, Value) = both.query_async(&mut link.connection()).await?;
-    Ok((checked(answer)?, moment(checked(time)?)))
-}
-
-fn checked<T: FromRedisValue>(value: Value) -> Result<T, RedisError> {
-    match value {
-        Value::ServerError(error) => Err(error.into()),
-        value => Ok(redis::from_redis_value(value)?),
-    }
-}
-
 impl PlanFeed for RedisFeed {
     async fn next(&self) -> Result<Vec<Delivery>, PortError> {
-        match self.read().await {
+        match self.look().await {
             Ok(deliveries) => Ok(deliveries),
             // The stream or its group is not there: never was, or the server lost it.
             Err(error) if error.code() == Some("NOGROUP") => {
@@ -180,29 +172,19 @@ impl PlanFeed for RedisFeed {
     }
 }
 
-fn deliveries(entries: impl IntoIterator<Item = StreamId>, read_at: Moment) -> Vec<Delivery> {
-    let entries = entries.into_iter();
-    entries
-        .filter_map(|entry| {
-            // The server makes these ids; one that is none belongs to no entry that could be concluded.
-            let id: EntryId = entry.id.parse().ok()?;
-            Some(Delivery {
-                id,
-                fields: text_fields(entry),
-                read_at,
-            })
-        })
-        .collect()
-}
-
-/// The fields that are text.
-pub(crate) fn text_fields(entry: StreamId) -> Fields {
-    let fields = entry.map.into_iter();
-    fields
-        .filter_map(|(field, value)| match value {
-            Value::BulkString(bytes) => Some((field, String::from_utf8(bytes).ok()?)),
-            Value::SimpleString(text) => Some((field, text)),
-            _ => None,
-        })
-        .collect()
+/// The fields that are text. An entry that is too long has none, as one that is no plan or result.
+pub(crate) fn text_fields(stream: &str, entry: Entry) -> Fields {
+    match entry.fields {
+        Ok(fields) => fields
+            .into_iter()
+            .filter_map(|(field, value)| Some((field, String::from_utf8(value).ok()?)))
+            .collect(),
+        Err(size) => {
+            let id = entry.id;
+            tracing::warn!(
+                "{stream} {id} has {size} bytes, at most {MAX_ENTRY_BYTES} are read: passed over"
+            );
+            Fields::new()
+        }
+    }
 }

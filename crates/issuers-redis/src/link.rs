@@ -63,7 +63,7 @@ pub(crate) fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {
 }
 
 /// The URL may carry a password: an error about it never repeats it.
-fn client(url: &str) -> Result<Client, PortError> {
+pub(crate) fn client(url: &str) -> Result<Client, PortError> {
     let bad = || {
         PortError(
             "the Redis URL cannot be read: reviewers speak to one server, redis://[user:password@]host:port[/db]".into(),

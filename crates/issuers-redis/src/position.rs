@@ -3,6 +3,7 @@
 use crate::{
     codec,
     config::{IssuersConfig, Keys},
+    entries::{MAX_ENTRY_BYTES, read_entries},
     feed::text_fields,
     link::{Link, failed, moment},
 };
@@ -11,8 +12,8 @@ use permit_issuers::{
     EntryId, Moment, PERMIT_TTL_SECS, Snapshot,
     ports::{Concluded, LedgerUpdate, PermitSink, PositionBook, PositionPage, Ruling, Unread},
 };
-use redis::{Script, ScriptInvocation, Value, streams::StreamRangeReply};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use redis::{Script, ScriptInvocation, Value};
+use std::{sync::Arc, time::Duration};
 
 /// Permits, snapshots, ledgers and the cursor on one Redis. Clones share one connection.
 ///
@@ -49,12 +50,18 @@ impl RedisPositionBook {
             shared: Arc::new(Shared {
                 keys: config.keys.clone(),
                 batch: config.batch,
-                look: Script::new(include_str!("position_look.lua")),
+                look: Script::new(concat!(
+                    include_str!("bounded.lua"),
+                    include_str!("position_look.lua")
+                )),
                 permit: Script::new(include_str!("permit.lua")),
                 keep: Script::new(include_str!("keep.lua")),
                 advance: Script::new(include_str!("advance.lua")),
                 settle: Script::new(include_str!("settle.lua")),
-                unread: Script::new(include_str!("unread.lua")),
+                unread: Script::new(concat!(
+                    include_str!("bounded.lua"),
+                    include_str!("unread.lua")
+                )),
                 forget: Script::new(include_str!("forget.lua")),
             }),
         })
@@ -98,10 +105,14 @@ impl PositionBook for RedisPositionBook {
             .shared
             .look
             .key(Keys::of_symbol(&keys.snapshot, symbol));
-        look.key(&ledger_key).key(&keys.cursor).key(&keys.results);
-        let reply: (u64, u64, Value, HashMap<String, String>, String, String) =
+        look.key(&ledger_key)
+            .key(&keys.cursor)
+            .key(&keys.results)
+            .arg(codec::MAX_HASH_BYTES);
+        let reply: (u64, u64, Value, Value, String, String) =
             self.link.run(&look, "read the position's page").await?;
         let (seconds, micros, snapshot, ledger, cursor, newest) = reply;
+        let ledger = codec::hash(&ledger_key, ledger)?;
         let (ledger, version) = codec::ledger(&ledger_key, &ledger)?;
         Ok(PositionPage {
             snapshot: codec::snapshot(snapshot),
@@ -160,9 +171,12 @@ impl PositionBook for RedisPositionBook {
     async fn unread(&self) -> Result<Unread, PortError> {
         let keys = self.keys();
         let mut call = self.shared.unread.key(&keys.cursor);
-        call.key(&keys.results).arg(self.shared.batch);
-        let (cursor, first, results): (String, String, StreamRangeReply) =
+        call.key(&keys.results)
+            .arg(self.shared.batch)
+            .arg(MAX_ENTRY_BYTES);
+        let (cursor, first, results): (String, String, Value) =
             self.link.run(&call, "read the results").await?;
+        let results = read_entries(results).map_err(failed("read the results"))?;
         let cursor = read_cursor(&keys.cursor, &cursor)?;
         let mut unread = Unread {
             cursor,
@@ -170,9 +184,9 @@ impl PositionBook for RedisPositionBook {
             gap: cursor != EntryId::START && read_id(&first)? > cursor,
             results: Vec::new(),
         };
-        for entry in results.ids {
+        for entry in results {
             let id = read_id(&entry.id)?;
-            unread.results.push((id, text_fields(entry)));
+            unread.results.push((id, text_fields(&keys.results, entry)));
         }
         Ok(unread)
     }

@@ -12,7 +12,7 @@ use permit_issuers::{
     ports::{Charge, Concluded, PermitSink, Ruling, UsageBook, UsagePage},
 };
 use redis::{Script, ScriptInvocation, Value};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// Permits, usage and the kill switch on one Redis. Clones share one connection.
 #[derive(Clone)]
@@ -40,7 +40,10 @@ impl RedisUsageBook {
             link,
             shared: Arc::new(Shared {
                 keys: config.keys.clone(),
-                look: Script::new(include_str!("usage_look.lua")),
+                look: Script::new(concat!(
+                    include_str!("bounded.lua"),
+                    include_str!("usage_look.lua")
+                )),
                 grant: Script::new(include_str!("grant.lua")),
                 heard: Script::new(include_str!("heard.lua")),
             }),
@@ -67,10 +70,12 @@ impl UsageBook for RedisUsageBook {
         let keys = self.keys();
         let usage_key = Keys::of_symbol(&keys.usage, symbol);
         let mut look = self.shared.look.key(&usage_key);
-        look.key(Keys::of_symbol(&keys.snapshot, symbol));
-        let (seconds, micros, usage, snapshot): (u64, u64, HashMap<String, String>, Value) =
+        look.key(Keys::of_symbol(&keys.snapshot, symbol))
+            .arg(codec::MAX_HASH_BYTES);
+        let (seconds, micros, usage, snapshot): (u64, u64, Value, Value) =
             self.link.run(&look, "read the governor's usage").await?;
         let now = moment((seconds, micros));
+        let usage = codec::hash(&usage_key, usage)?;
         let (usage, version) = codec::usage(&usage_key, &usage)?;
         Ok(UsagePage {
             usage,

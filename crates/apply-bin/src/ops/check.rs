@@ -9,7 +9,7 @@ use super::{
     snapshot::{list, switch_here},
 };
 use crate::{config::Config, exit::Failure};
-use apply_core::{Halt, Mode};
+use apply_core::{Halt, MAX_SWITCH_BYTES, Mode};
 use exchange_client::{Client, PositionMode, RequestError, Settings};
 use permit_redis::{ConnectError, RedisPermitStore, WatchMode};
 use redis::Value;
@@ -298,9 +298,10 @@ async fn switch(config: &Config, link: &mut Link) -> Found {
         return halted(&by);
     }
     let key = apply_redis::Keys::default().kill_switch;
-    let word: Result<Value, _> = link.try_ask(redis::cmd("GET").arg(&key)).await;
+    let mut read = redis::cmd("GETRANGE");
+    read.arg(&key).arg(0).arg(MAX_SWITCH_BYTES);
+    let word: Result<Value, _> = link.try_ask(&read).await;
     let halt = match &word {
-        Ok(Value::Nil) => Halt::Off,
         Ok(Value::BulkString(word)) => Halt::from_switch(&key, word),
         Ok(_) | Err(_) => Halt::On {
             by: format!("{key} (unreadable)"),

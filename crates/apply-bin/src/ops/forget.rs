@@ -10,7 +10,7 @@ use super::{
 use crate::exit::Failure;
 use apply_journal::{JournalReader, OpenError};
 use clap::Args;
-use permit_gate::PlanId;
+use permit_gate::{MAX_ID, PlanId};
 use std::{path::Path, time::Duration};
 
 /// Which plan.
@@ -242,20 +242,23 @@ async fn look(desk: &mut Desk, plan: &PlanId, names: &Names) -> Result<Seen, Fai
     let now = desk.link.micros().await? / 1000;
     let entry = find_plan(desk, plan).await?;
     let age = entry.map(|entry| Duration::from_millis(now.saturating_sub(entry.id.millis)));
-    let results = desk.link.newest(&desk.keys.results, WHOLE_STREAM).await?;
-    let of_plan = results
-        .iter()
-        .filter(|entry| entry.text("plan_id") == plan.as_str());
-    let results = of_plan.map(Told::of).collect();
+    let of_plan = |entry: &Entry| entry.text("plan_id") == plan.as_str();
+    let results = desk
+        .link
+        .newest_that(&desk.keys.results, WHOLE_STREAM, of_plan)
+        .await?;
+    let results = results.iter().map(Told::of).collect();
     // The claim last: what is cleared is what was held when everything else had been looked at.
     let mut all = redis::pipe();
     all.cmd("EXISTS").arg(&names.receipt);
     all.cmd("EXISTS").arg(&names.concluded);
     all.cmd("HEXISTS").arg(&desk.keys.open).arg(plan.as_str());
-    all.cmd("GET").arg(&names.claim);
-    let (receipt, concluded, open, holder) = desk.link.ask_all(&all, "look at the plan").await?;
+    // A longer holder than an attempt can be is cleared by nobody here.
+    all.cmd("GETRANGE").arg(&names.claim).arg(0).arg(MAX_ID);
+    let (receipt, concluded, open, holder): (_, _, _, String) =
+        desk.link.ask_all(&all, "look at the plan").await?;
     Ok(Seen {
-        holder,
+        holder: (!holder.is_empty()).then_some(holder),
         receipt,
         open,
         concluded,

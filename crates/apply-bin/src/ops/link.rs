@@ -5,14 +5,15 @@ use crate::{
     exit::Failure,
 };
 use apply_core::{PortError, digest_of_fields};
+use issuers_redis::{Entries, EntryReader};
 use permit_gate::PlanDigest;
 use permit_redis::{ConnectError, RedisConfig, RedisLink};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Value,
     aio::MultiplexedConnection,
-    streams::{StreamId, StreamRangeReply, StreamReadReply},
 };
-use std::{fmt, time::Duration};
+use std::{collections::HashMap, fmt, time::Duration};
+use tokio::time::sleep;
 
 /// How long a connection, and then each answer, may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -198,48 +199,78 @@ impl Link {
         stream: &str,
         count: usize,
     ) -> Result<Vec<Entry>, Failure> {
-        let mut range = redis::cmd("XREVRANGE");
-        range.arg(stream).arg("+").arg("-").arg("COUNT").arg(count);
-        let reply: StreamRangeReply = self.ask(&range, &format!("read {stream}")).await?;
-        Ok(reply
-            .ids
-            .into_iter()
-            .rev()
-            .filter_map(Entry::read)
-            .collect())
+        self.newest_that(stream, count, |_| true).await
+    }
+
+    /// Those of the newest entries that are wanted, oldest of them first. The others are not held.
+    pub(super) async fn newest_that(
+        &mut self,
+        stream: &str,
+        count: usize,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, Failure> {
+        let (mut found, mut seen, mut from) = (Vec::new(), 0, "+".to_owned());
+        while seen < count {
+            let page = Entries::Newest {
+                from: &from,
+                count: (count - seen).min(PAGE),
+            };
+            let page = self.read(stream, page).await?;
+            let Some(before) = page.last().and_then(|entry| entry.id.before()) else {
+                break;
+            };
+            (from, seen) = (before.to_string(), seen + page.len());
+            found.extend(page.into_iter().filter(&wanted));
+        }
+        found.reverse();
+        Ok(found)
     }
 
     /// All entries of a stream from this moment on, in order.
     pub(super) async fn since(&mut self, stream: &str, millis: u64) -> Result<Vec<Entry>, Failure> {
         let (mut entries, mut from) = (Vec::new(), EntryId { millis, number: 0 });
         loop {
-            let mut range = redis::cmd("XRANGE");
-            range.arg(stream).arg(from.to_string()).arg("+");
-            range.arg("COUNT").arg(PAGE);
-            let reply: StreamRangeReply = self.ask(&range, &format!("read {stream}")).await?;
-            let last = reply.ids.len() < PAGE;
-            let page = reply.ids.into_iter().filter_map(Entry::read);
-            let before = entries.len();
+            let page = self.from(stream, from).await?;
+            let Some(last) = page.last() else {
+                return Ok(entries);
+            };
+            from = last.id.next();
             entries.extend(page);
-            match entries.last() {
-                Some(entry) if !last && entries.len() > before => from = entry.id.next(),
-                _ => return Ok(entries),
-            }
         }
     }
 
     /// The entries after this one; waits up to half a second for one to come.
     pub(super) async fn after(&mut self, stream: &str, id: EntryId) -> Result<Vec<Entry>, Failure> {
-        let mut read = redis::cmd("XREAD");
-        read.arg("COUNT").arg(PAGE).arg("BLOCK").arg(500);
-        read.arg("STREAMS").arg(stream).arg(id.to_string());
-        let reply: Option<StreamReadReply> = self.ask(&read, &format!("follow {stream}")).await?;
-        let streams = reply.map(|reply| reply.keys).unwrap_or_default();
-        Ok(streams
-            .into_iter()
-            .flat_map(|stream| stream.ids)
-            .filter_map(Entry::read)
-            .collect())
+        for _ in 0..5 {
+            let page = self.from(stream, id.next()).await?;
+            if !page.is_empty() {
+                return Ok(page);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn from(&mut self, stream: &str, from: EntryId) -> Result<Vec<Entry>, Failure> {
+        let from = from.to_string();
+        let page = Entries::Range {
+            from: &from,
+            to: "+",
+            count: PAGE,
+        };
+        self.read(stream, page).await
+    }
+
+    async fn read(&mut self, stream: &str, entries: Entries<'_>) -> Result<Vec<Entry>, Failure> {
+        let reader = EntryReader::default();
+        let read = match &mut self.connection {
+            Connection::Direct(connection) => reader.read(connection, stream, entries).await,
+            Connection::Linked(link) => reader.read(&mut link.at(stream), stream, entries).await,
+        };
+        match read {
+            Ok((_, entries)) => Ok(entries.into_iter().filter_map(Entry::read).collect()),
+            Err(error) => Err(self.failed(&format!("read {stream}"), &error)),
+        }
     }
 }
 
@@ -293,6 +324,16 @@ impl EntryId {
         })
     }
 
+    fn before(self) -> Option<Self> {
+        match self.number.checked_sub(1) {
+            Some(number) => Some(Self { number, ..self }),
+            None => Some(Self {
+                millis: self.millis.checked_sub(1)?,
+                number: u64::MAX,
+            }),
+        }
+    }
+
     fn next(self) -> Self {
         Self {
             number: self.number.saturating_add(1),
@@ -311,42 +352,53 @@ impl fmt::Display for EntryId {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) id: EntryId,
-    source: StreamId,
+    fields: Result<HashMap<String, Vec<u8>>, u64>,
 }
 
 impl Entry {
-    fn read(source: StreamId) -> Option<Self> {
-        let id = EntryId::read(&source.id)?;
-        Some(Self { id, source })
+    fn read(entry: issuers_redis::Entry) -> Option<Self> {
+        let id = EntryId::read(&entry.id)?;
+        let fields = entry.fields;
+        Some(Self { id, fields })
+    }
+
+    /// Its size, where it is too long to be read.
+    pub(super) fn too_long(&self) -> Option<u64> {
+        self.fields.as_ref().err().copied()
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&str, String)> {
+        let fields = self.fields.iter().flatten();
+        fields.map(|(name, value)| (&**name, String::from_utf8_lossy(value).into_owned()))
     }
 
     /// The field's text; an absent one and one that is no text are empty.
     pub(super) fn text(&self, field: &str) -> String {
-        let bytes: Option<Vec<u8>> = self.source.get(field);
-        bytes
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        let value = self
+            .fields
+            .as_ref()
+            .ok()
+            .and_then(|fields| fields.get(field));
+        value
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
             .unwrap_or_default()
     }
 
     /// What a permit for the plan of this entry is bound to.
     pub(super) fn digest(&self) -> PlanDigest {
-        let fields = self
-            .source
-            .map
-            .keys()
-            .map(|field| (field.clone(), self.text(field)));
-        let fields: Vec<(String, String)> = fields.collect();
-        digest_of_fields(fields.iter().map(|(name, value)| (&**name, &**value)))
+        let fields: Vec<(&str, String)> = self.fields().collect();
+        digest_of_fields(fields.iter().map(|(name, value)| (*name, &**value)))
     }
 
-    /// All fields, with the id under `id`.
+    /// All fields, with the id under `id`; of one that is too long, its size under `bytes`.
     pub(super) fn to_json(&self) -> serde_json::Value {
-        let mut fields: serde_json::Map<String, serde_json::Value> = self
-            .source
-            .map
-            .keys()
-            .map(|field| (field.clone(), self.text(field).into()))
+        let fields = self.fields();
+        let mut fields: serde_json::Map<String, serde_json::Value> = fields
+            .map(|(field, text)| (field.to_owned(), text.into()))
             .collect();
+        if let Some(size) = self.too_long() {
+            fields.insert("bytes".into(), size.into());
+        }
         fields.insert("id".into(), self.id.to_string().into());
         fields.into()
     }

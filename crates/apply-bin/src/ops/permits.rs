@@ -581,18 +581,22 @@ async fn symbol_of(
 
 /// The newest entry of the plan on its stream.
 pub(super) async fn find_plan(desk: &mut Desk, plan: &PlanId) -> Result<Option<Entry>, Failure> {
-    let entries = desk.link.newest(&desk.keys.plans, WHOLE_STREAM).await?;
-    let mut newest_first = entries.into_iter().rev();
-    Ok(newest_first.find(|entry| entry.text("plan_id") == plan.as_str()))
+    let of_plan = |entry: &Entry| entry.text("plan_id") == plan.as_str();
+    let found = desk
+        .link
+        .newest_that(&desk.keys.plans, WHOLE_STREAM, of_plan);
+    Ok(found.await?.pop())
 }
 
 /// The newest publication of the plan that is to be executed.
 async fn find_published(desk: &mut Desk, plan: &PlanId) -> Result<Option<Entry>, Failure> {
-    let entries = desk.link.newest(&desk.keys.plans, WHOLE_STREAM).await?;
-    let mut newest_first = entries.into_iter().rev();
-    Ok(newest_first.find(|entry| {
+    let published = |entry: &Entry| {
         entry.text("plan_id") == plan.as_str() && entry.text("decision") == "EXECUTE"
-    }))
+    };
+    let found = desk
+        .link
+        .newest_that(&desk.keys.plans, WHOLE_STREAM, published);
+    Ok(found.await?.pop())
 }
 
 /// More than the streams keep.

@@ -8,7 +8,7 @@ use super::{
     time::ago,
 };
 use crate::{config::Config, exit::Failure, halt::HaltFile};
-use apply_core::{Halt, Symbol};
+use apply_core::{Halt, MAX_SWITCH_BYTES, Symbol};
 use permit_gate::PlanId;
 use redis::Value;
 use serde_json::json;
@@ -170,10 +170,13 @@ pub(super) async fn read_switch(desk: &mut Desk) -> Result<Halt, Failure> {
     }
     let key = desk.keys.kill_switch.clone();
     let mut get = redis::pipe();
-    get.cmd("GET").arg(&key).ignore_errors();
+    get.cmd("GETRANGE")
+        .arg(&key)
+        .arg(0)
+        .arg(MAX_SWITCH_BYTES)
+        .ignore_errors();
     let (word,): (Value,) = desk.link.ask_all(&get, "read the kill switch").await?;
     Ok(match word {
-        Value::Nil => Halt::Off,
         Value::BulkString(word) => Halt::from_switch(&key, &word),
         _ => Halt::On {
             by: format!("{key} (unreadable)"),

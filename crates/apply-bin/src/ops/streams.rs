@@ -6,6 +6,7 @@ use super::{
     time::utc,
 };
 use clap::{Args, Subcommand};
+use issuers_redis::MAX_ENTRY_BYTES;
 use tokio::signal::ctrl_c;
 
 /// The stream of plans.
@@ -74,7 +75,7 @@ impl Tail {
             for entry in &entries {
                 match self.json {
                     true => print_json(&entry.to_json().to_string())?,
-                    false => print(&(line(entry) + "\n"))?,
+                    false => print(&(shown(entry, line) + "\n"))?,
                 }
             }
             last = entries.last().map_or(last, |entry| entry.id);
@@ -86,6 +87,17 @@ impl Tail {
                 new = link.after(stream, last) => new?,
             };
         }
+    }
+}
+
+/// One entry on one line.
+fn shown(entry: &Entry, line: fn(&Entry) -> String) -> String {
+    match entry.too_long() {
+        None => line(entry),
+        Some(size) => format!(
+            "{}  an entry of {size} bytes: at most {MAX_ENTRY_BYTES} are read",
+            utc(entry.id.millis)
+        ),
     }
 }
 
