@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use apply_core::times::LAST_YES;
-use apply_tests::{Entry, RESULTS, Service, ServiceBuilder, Stage};
+use apply_tests::{Entry, RESULTS, Service, ServiceBuilder, Stage, eventually};
 use exchange_sim::{Delivery, Fault, OrderRecord, When};
 use redis_harness::RedisServer;
 use std::{
@@ -19,7 +19,15 @@ const SLOW: Duration = Duration::from_millis(900);
 /// How far the service's idea of the venue's time may be off on this machine: it asks over loopback.
 const CLOCKS_MS: u64 = 30;
 
+/// What the plans are about.
+#[derive(Clone, Copy)]
+enum Kind {
+    Close,
+    MoveStop,
+}
+
 struct Crowd {
+    kind: Kind,
     stage: Stage,
     service: Service,
     how: ServiceBuilder,
@@ -27,11 +35,13 @@ struct Crowd {
 }
 
 /// Forty plans that have all their permits, and the first orders at the venue.
-async fn granted_at_once() -> Crowd {
+async fn granted_at_once(kind: Kind) -> Crowd {
     let symbols: Vec<String> = (0..PLANS).map(|n| format!("S{n:02}USDT")).collect();
     let stage = Stage::open_for(RedisServer::start().await, &symbols).await;
-    let slow = Fault::executed(When::order(), Delivery::Whole).delay_after(SLOW);
-    stage.venue().script(slow.always());
+    for when in [When::order(), When::request("POST", "/fapi/v1/algoOrder")] {
+        let slow = Fault::executed(when, Delivery::Whole).delay_after(SLOW);
+        stage.venue().script(slow.always());
+    }
     let all = symbols.join(",");
     let how = stage
         .service()
@@ -40,7 +50,13 @@ async fn granted_at_once() -> Crowd {
     let service = how.clone().ready().await;
     let mut plans = Vec::new();
     for symbol in &symbols {
-        stage.propose(symbol, "PARTIAL_75").await;
+        match kind {
+            Kind::Close => stage.propose(symbol, "PARTIAL_75").await,
+            Kind::MoveStop => {
+                let price = [("new_sl_proposed", "63000")];
+                stage.propose_with(symbol, "UPDATE_SL", &price).await;
+            }
+        }
     }
     for symbol in &symbols {
         plans.push(stage.only_plan(symbol).await);
@@ -48,16 +64,27 @@ async fn granted_at_once() -> Crowd {
     for plan in &plans {
         stage.approve(plan, "0.009").await;
     }
-    stage.venue().wait_for_orders(1).await;
+    eventually("something arrives at the venue", || {
+        !arrived(&stage, kind).is_empty()
+    })
+    .await;
     for plan in &plans {
         let id = plan.get("plan_id");
         service.line_with(&["[PERMIT_WAIT] OK", id]).await;
     }
     Crowd {
+        kind,
         stage,
         service,
         how,
         plans,
+    }
+}
+
+fn arrived(stage: &Stage, kind: Kind) -> Vec<OrderRecord> {
+    match kind {
+        Kind::Close => stage.orders(),
+        Kind::MoveStop => stage.venue().stops(),
     }
 }
 
@@ -85,7 +112,7 @@ impl Crowd {
             *ends.entry(end.to_owned()).or_default() += 1;
         }
         self.service.stopped_well().await;
-        let orders = self.stage.orders();
+        let orders = arrived(&self.stage, self.kind);
         let late: Vec<u64> = orders
             .iter()
             .map(timestamp)
@@ -108,7 +135,7 @@ impl Crowd {
 
 #[tokio::test]
 async fn orders_that_wait_for_their_turn_leave_when_it_comes() {
-    let crowd = granted_at_once().await;
+    let crowd = granted_at_once(Kind::Close).await;
     for plan in &crowd.plans {
         let result = crowd.stage.result_of(plan.get("plan_id")).await;
         assert_eq!(result.get("executed"), "True", "{result:?}");
@@ -119,7 +146,7 @@ async fn orders_that_wait_for_their_turn_leave_when_it_comes() {
 
 #[tokio::test]
 async fn no_order_is_stamped_after_the_file_appeared_however_many_wait_for_their_turn() {
-    let crowd = granted_at_once().await;
+    let crowd = granted_at_once(Kind::Close).await;
     let state = crowd.how.state_directory();
     std::fs::write(state.join("HALT"), "").unwrap();
     let until = now_ms() + CLOCKS_MS;
@@ -139,8 +166,15 @@ async fn no_order_is_stamped_after_the_file_appeared_however_many_wait_for_their
 }
 
 #[tokio::test]
+async fn a_moved_stop_is_an_order_in_this() {
+    let crowd = granted_at_once(Kind::MoveStop).await;
+    std::fs::write(crowd.how.state_directory().join("HALT"), "").unwrap();
+    crowd.judged(now_ms() + CLOCKS_MS).await;
+}
+
+#[tokio::test]
 async fn an_order_that_waited_for_its_turn_asks_for_the_switch_in_redis_again() {
-    let crowd = granted_at_once().await;
+    let crowd = granted_at_once(Kind::Close).await;
     let () = crowd
         .stage
         .command(&["SET", "quantum:global:kill_switch", "true"])
