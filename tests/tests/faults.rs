@@ -105,3 +105,23 @@ async fn a_service_that_waits_too_long_is_found_out() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loser_that_has_the_final_word_is_found_out() {
+    let row = "two machines, one paused";
+    let by = ["has 2 results", "two different results"];
+    found_out("final_word_by_the_loser", row, &by).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_not_looked_after_once_it_has_queued_is_found_out() {
+    let row = "file laid while orders queue";
+    found_out("no_look_after_the_queue", row, &["File was turned"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_believes_a_store_which_has_just_forgotten_is_found_out() {
+    let row = "forgets, two machines, two sets of permits";
+    let by = ["has 2 orders", "after an order that filled"];
+    found_out("no_fence_after_forgetting", row, &by).await;
+}

@@ -5,14 +5,15 @@
 
 use crate::{config::Config, exit::Failure, wiring::Outside};
 use apply_core::{
-    ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, Intent, Journal, LastLook,
-    OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement, Submission,
-    SwitchNote, Symbol, Teller,
+    ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, HeldBack, Intent, Journal,
+    LastLook, Look, OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement,
+    Submission, SwitchNote, Symbol, Teller, Told,
     exchange::{ExchangeError, Profit, StopReplacement},
     sizing::ApprovedStop,
 };
 use apply_exchange::Venue;
 use apply_journal::RedbJournal;
+use apply_redis::{BoardConfig, Keys};
 use exchange_client::Client;
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Slot, StoreError, Take, Ttl, WaitPolicy};
 use permit_redis::{PermitKeys, RedisPermitStore, RedisWatch};
@@ -38,16 +39,25 @@ enum Mutant {
     PermitsNotDeleted,
     /// The wait for permits lasts three seconds longer than it may.
     WaitTooLong,
+    /// Who does not hold a plan any more says all the same that nothing was executed.
+    FinalWordByTheLoser,
+    /// Nothing is looked at between an order's timestamp and its signature.
+    NoLookAfterTheQueue,
+    /// A store that has just forgotten everything is believed at once.
+    NoFenceAfterForgetting,
 }
 
 impl Mutant {
-    const NAMED: [(&str, Self); 6] = [
+    const NAMED: [(&str, Self); 9] = [
         ("no_journal", Self::NoJournal),
         ("retry_after_unknown", Self::RetryAfterUnknown),
         ("delete_before_check", Self::DeleteBeforeCheck),
         ("publish_before_journal", Self::PublishBeforeJournal),
         ("permits_not_deleted", Self::PermitsNotDeleted),
         ("wait_too_long", Self::WaitTooLong),
+        ("final_word_by_the_loser", Self::FinalWordByTheLoser),
+        ("no_look_after_the_queue", Self::NoLookAfterTheQueue),
+        ("no_fence_after_forgetting", Self::NoFenceAfterForgetting),
     ];
 
     /// The one that is asked for; an unknown name is refused, since a mutant that is none would
@@ -104,6 +114,7 @@ pub(crate) fn with_a_mistake<B>(
         venue: Desks {
             venue: outside.venue,
             again,
+            blind: mutant == Some(Mutant::NoLookAfterTheQueue),
         },
         clock: outside.clock,
     })
@@ -119,6 +130,44 @@ pub(crate) fn with_a_wait(settings: Settings) -> Result<Settings, Failure> {
         _ => settings.wait,
     };
     Ok(Settings { wait, ..settings })
+}
+
+/// How old a store has to be to be believed, or that it need not be.
+pub(crate) fn with_a_fence(board: BoardConfig) -> Result<BoardConfig, Failure> {
+    let clean_after = match Mutant::asked_for()? {
+        Some(Mutant::NoFenceAfterForgetting) => Some(Duration::ZERO),
+        _ => board.clean_after,
+    };
+    Ok(BoardConfig {
+        clean_after,
+        ..board
+    })
+}
+
+/// What became of a final result; where nothing was written a loser's goes to the stream all the same.
+pub(crate) async fn last_word(result: &ApplyResult, told: Told) -> Result<Told, PortError> {
+    let loses = matches!(told, Told::NotHeld | Told::Forgot | Told::Before);
+    match Mutant::asked_for() {
+        Ok(Some(Mutant::FinalWordByTheLoser)) if loses && !result.executed => {
+            let written = write_past_the_holder(result).await;
+            written.map_err(|error| PortError(error.to_string()))?;
+            Ok(Told::Published)
+        }
+        _ => Ok(told),
+    }
+}
+
+async fn write_past_the_holder(result: &ApplyResult) -> redis::RedisResult<()> {
+    let url = std::env::var("REDIS_URL").unwrap_or_default();
+    let mut connection = redis::Client::open(url)?
+        .get_multiplexed_async_connection()
+        .await?;
+    let mut add = redis::cmd("XADD");
+    add.arg(Keys::default().results).arg("*");
+    for (field, value) in result.to_fields() {
+        add.arg(field).arg(value);
+    }
+    add.query_async(&mut connection).await
 }
 
 /// The journal, or less than it.
@@ -300,6 +349,21 @@ pub(crate) struct Desks {
     venue: Venue,
     /// Knows of no order that was sent before.
     again: Option<Client>,
+    /// Whether nothing is looked at before an order is signed.
+    blind: bool,
+}
+
+/// A look that sees nothing wrong.
+struct Blind;
+
+impl LastLook for Blind {
+    fn look(&self, _: Instant) -> Look {
+        Look::Go
+    }
+
+    async fn ask_again(&self) -> Result<(), HeldBack> {
+        Ok(())
+    }
 }
 
 impl Exchange for Desks {
@@ -326,7 +390,10 @@ impl Exchange for Desks {
     ) -> Submission {
         let (symbol, id) = (order.symbol().clone(), order.client_order_id());
         let quantity = order.quantity();
-        let submission = self.venue.submit_close(order, desk, look).await;
+        let submission = match self.blind {
+            true => self.venue.submit_close(order, desk, &Blind).await,
+            false => self.venue.submit_close(order, desk, look).await,
+        };
         if let (Submission::Unknown { .. }, Some(client)) = (&submission, &self.again) {
             // Whatever comes of it, the order log has it.
             let _ = send_again(client, &symbol, &id, quantity).await;
@@ -361,7 +428,10 @@ impl Exchange for Desks {
         desk: Self::Desk,
         look: &impl LastLook,
     ) -> StopReplacement {
-        self.venue.replace_stop(stop, desk, look).await
+        match self.blind {
+            true => self.venue.replace_stop(stop, desk, &Blind).await,
+            false => self.venue.replace_stop(stop, desk, look).await,
+        }
     }
 
     async fn settle_stop(

@@ -426,6 +426,8 @@ async fn connect(
     board.orders = config.mode == Mode::Testnet;
     board.instance = instance;
     board.journal_place = Some(config::journal_place(&config.state.directory));
+    #[cfg(feature = "mutants")]
+    let board = crate::mutants::with_a_fence(board)?;
     let until = Instant::now() + config.start_wait;
     loop {
         let tried = try_connect(board.clone(), permits.clone()).await;

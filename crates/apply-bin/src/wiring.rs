@@ -202,7 +202,10 @@ impl<B: ResultLog> ResultLog for Switched<B> {
     }
 
     async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
-        self.board.conclude(result, teller).await
+        let told = self.board.conclude(result, teller).await?;
+        #[cfg(feature = "mutants")]
+        let told = crate::mutants::last_word(result, told).await?;
+        Ok(told)
     }
 }
 

@@ -252,6 +252,7 @@ pub(crate) fn judge(case: &Case, facts: &Facts) -> Vec<String> {
             ));
         }
     }
+    said(facts, &mut wrong);
     let scripts: BTreeMap<String, &PlanScript> = case
         .plans
         .iter()

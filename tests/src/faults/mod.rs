@@ -15,10 +15,6 @@
 //! ```
 //!
 //! `docs/faults.md` says what is done and how it is judged.
-#![expect(
-    dead_code,
-    reason = "rows of faults that are just being mended use it; they follow with the mending"
-)]
 
 mod case;
 mod dice;

@@ -297,8 +297,11 @@ fn write_halt(file: &Path, on: bool) {
     done.unwrap_or_else(|error| panic!("cannot turn {}: {error}", file.display()));
 }
 
-/// What Redis remembers of these plans is gone by its age: claim, and both marks.
+/// Six hours are over: what Redis remembers of these plans is gone by its age, claim and both marks.
 async fn expire(world: &mut World) {
+    // The note that the result was published is on disk by then.
+    sleep(Duration::from_millis(300)).await;
+    world.machines.iter().for_each(|m| m.write_clock(LATER));
     for id in world.ids() {
         let keys = ["dedupe", "stream_published", "result_published"];
         let [claim, plan, result] = keys.map(|key| format!("quantum:apply:{key}:{id}"));
@@ -306,6 +309,9 @@ async fn expire(world: &mut World) {
         world.history.ran_out(id);
     }
 }
+
+/// What the wall clock is stepped by when claims have run out, in seconds.
+const LATER: i64 = 7 * 3600;
 
 /// Where a key is kept while another type stands in its place.
 const KEPT: &str = "kept:";

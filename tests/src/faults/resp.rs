@@ -54,11 +54,15 @@ pub(crate) fn is_push(frame: &[u8]) -> bool {
     frame.first() == Some(&b'>')
 }
 
-/// Whether a script's reply says that it did what it was asked for: 1, or a list that begins with it.
+/// Whether a script's reply says that it did what it was asked for: 1, or a list that begins with it or
+/// with a word that means it.
 pub(crate) fn is_done(frame: &[u8]) -> bool {
+    const WORDS: [&[u8]; 3] = [b"$3\r\nwon\r\n", b"$9\r\npublished\r\n", b":1\r\n"];
     match first_line(frame) {
         Some((b":1", _)) => true,
-        Some((line, at)) if line[0] == b'*' => frame[at..].starts_with(b":1\r\n"),
+        Some((line, at)) if line[0] == b'*' => {
+            WORDS.iter().any(|word| frame[at..].starts_with(word))
+        }
         _ => false,
     }
 }
@@ -108,6 +112,8 @@ mod tests {
             (b":0\r\n", false),
             (b":10\r\n", false),
             (b"*2\r\n:1\r\n$1\r\na\r\n", true),
+            (b"*2\r\n$3\r\nwon\r\n:1\r\n", true),
+            (b"*2\r\n$5\r\ntaken\r\n:1\r\n", false),
             (b"*2\r\n:0\r\n$7\r\nmissing\r\n", false),
             (b"-NOSCRIPT none\r\n", false),
         ] {

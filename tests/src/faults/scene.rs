@@ -163,7 +163,7 @@ pub(crate) enum Step {
     DiesAgain(usize, &'static str),
     /// A switch is turned.
     Turn(Switch, bool),
-    /// What the store remembers of plans with a result runs out, as after six hours.
+    /// What the store remembers of plans with a result has run out, as after six hours.
     Expire,
     /// Counts as met.
     Reach(String),
@@ -362,7 +362,7 @@ impl Scene {
 
     /// Whether some step steps the wall clock.
     pub(crate) fn steps_the_clock(&self) -> bool {
-        let steps = |step: &Step| matches!(step, Step::WallClock(_));
+        let steps = |step: &Step| matches!(step, Step::WallClock(_) | Step::Expire);
         self.steps.iter().any(steps)
     }
 

@@ -329,15 +329,15 @@ impl World {
         }
         for (symbol, plan) in &self.standing {
             let Some(plan) = plan else { continue };
-            if self.history.has_run_out(plan) {
-                continue; // whether it is claimed again is the service's business
-            }
+            // What has its result need not be claimed again, whatever the store forgot.
+            let told = {
+                let seen = self.neighbours.seen();
+                seen.results.iter().any(|r| r.get("plan_id") == plan)
+            };
             let proposal = format!("quantum:harvest:proposal:{symbol}");
-            let claim = format!("quantum:apply:dedupe:{plan}");
             let there: i64 = self.neighbours.ask(&["EXISTS", &proposal]).await;
-            let claimed: i64 = self.neighbours.ask(&["EXISTS", &claim]).await;
-            if there == 1 && claimed == 0 {
-                return Some(format!("plan {plan} is proposed and not claimed"));
+            if there == 1 && !told {
+                return Some(format!("plan {plan} is proposed and has no result"));
             }
         }
         self.neighbours.catch_up().await;

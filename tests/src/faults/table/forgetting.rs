@@ -7,35 +7,178 @@ use crate::faults::{
     scene::{
         Kept, Reviews, Scene,
         Step::{
-            self, Arrived, Claimed, Concluded, Do, Flush, KillRedis, Propose, Reach, Ready,
-            Release, Save, Settled, Sleep, Venue,
+            self, Arrived, Claimed, Concluded, Do, Flush, Heal, KillRedis, Propose, Reach, Ready,
+            Release, Save, Settled, Sleep, Split, Venue,
         },
     },
 };
 use exchange_sim::{Delivery, Fault, When};
 use std::time::Duration;
 
-pub(super) const ROWS: &[Row] = &[Row {
-    name: "two machines, FLUSHALL",
-    fault: "Redis forgets everything, the brain repeats itself",
-    moment: "after the result",
-    expects: Expect::Order,
-    scene: |_| {
-        Scene::of(vec![
-            Ready,
-            Propose(0),
-            Claimed,
-            Release,
-            Concluded,
-            Flush,
-            Reach("two machines, everything lost".into()),
-            Propose(1),
-            Settled,
-        ])
-        .held()
-        .two()
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "two machines, FLUSHALL",
+        fault: "Redis forgets everything, the brain repeats itself",
+        moment: "after the result",
+        expects: Expect::Order,
+        scene: |_| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Claimed,
+                Release,
+                Concluded,
+                Flush,
+                Reach("two machines, everything lost".into()),
+                Propose(1),
+                Settled,
+            ])
+            .held()
+            .two()
+        },
     },
-}];
+    Row {
+        name: "forgets, two machines, one set of permits",
+        fault: "FLUSHALL, or killed and back empty; the brain repeats itself",
+        moment: "in the wait, or the order is under way",
+        expects: Expect::Truth,
+        scene: |dice| forgets(dice, Reviews::FirstOnly, false),
+    },
+    Row {
+        name: "forgets, two machines, two sets of permits",
+        fault: "the same, and the reviewers answer both publications",
+        moment: "in the wait, or the order is under way",
+        expects: Expect::Truth,
+        scene: |dice| forgets(dice, Reviews::Each, false),
+    },
+    Row {
+        name: "back from an old snapshot, two machines, one set of permits",
+        fault: "Redis is killed and back as it was before the claim, or during the wait",
+        moment: "in the wait, or the order is under way",
+        expects: Expect::Truth,
+        scene: |dice| forgets(dice, Reviews::FirstOnly, true),
+    },
+    Row {
+        name: "back from an old snapshot, two machines, two sets of permits",
+        fault: "the same, and the reviewers answer both publications",
+        moment: "in the wait, or the order is under way",
+        expects: Expect::Truth,
+        scene: |dice| forgets(dice, Reviews::Each, true),
+    },
+    Row {
+        name: "forgets, stops moved by two machines",
+        fault: "FLUSHALL, or killed and back empty; one set of permits",
+        moment: "the stop is under way",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let slow = dice.millis(600..=1200);
+            let mut steps = vec![
+                Do("old stops stand", play::place_old_stops),
+                Venue(vec![
+                    Fault::executed(When::algo_order(), Delivery::Whole)
+                        .delay_before(slow)
+                        .always(),
+                ]),
+                Ready,
+                Propose(0),
+                Do("a stop has arrived", play::a_stop_arrived),
+            ];
+            steps.push(forgetting(dice));
+            steps.extend([Reach("forgot".into()), Propose(1), Concluded, Settled]);
+            Scene::of(steps)
+                .two()
+                .sure()
+                .moving_stops()
+                .reviewed(Reviews::FirstOnly)
+                .waiting(Duration::from_secs(2))
+        },
+    },
+    Row {
+        name: "forgets under a burst, one set of permits",
+        fault: "forty orders at once on a slow venue; Redis is killed and back empty a quarter of a second later",
+        moment: "the first orders have arrived",
+        expects: Expect::Truth,
+        scene: |dice| burst(dice, Reviews::FirstOnly),
+    },
+    Row {
+        name: "forgets under a burst, two sets of permits",
+        fault: "the same, and the reviewers answer both publications",
+        moment: "the first orders have arrived",
+        expects: Expect::Truth,
+        scene: |dice| burst(dice, Reviews::Each),
+    },
+    Row {
+        name: "split behind sentinels, one set of permits on both sides",
+        fault: "the replica is promoted, the old master stays writable for one of two machines; healed later",
+        moment: "before the proposals",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let lag = dice.millis(0..=300);
+            split(vec![
+                Ready,
+                Do("permits on both", play::permits_on_both),
+                Split(lag),
+                Propose(0),
+                Sleep(dice.millis(1500..=2500)),
+                Heal,
+                Reach("split".into()),
+                Concluded,
+                Settled,
+            ])
+            .reviewed(Reviews::None)
+        },
+    },
+    Row {
+        name: "split behind sentinels, the order under way",
+        fault: "the same",
+        moment: "a plan is claimed, its permits are taken on the old side",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let lag = dice.millis(0..=300);
+            let mut steps = vec![slow_orders(dice), Ready, Propose(0), Claimed];
+            if dice.once_in(2) {
+                steps.push(Do("the replica has the claims", play::replica_has_it));
+            }
+            // The permits lie on both sides, or come to both.
+            match dice.once_in(2) {
+                true => steps.extend([Release, Split(lag)]),
+                false => steps.extend([Split(lag), Release]),
+            }
+            steps.extend([
+                Sleep(dice.millis(1500..=3000)),
+                Heal,
+                Reach("split".into()),
+                Concluded,
+                Settled,
+            ]);
+            split(steps).held()
+        },
+    },
+    Row {
+        name: "forget against the running service",
+        fault: "`forget` clears the claim of a plan without an order, and the brain repeats itself",
+        moment: "after the result",
+        expects: Expect::Truth,
+        scene: |_| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Concluded,
+                Do("apply-layer forget", play::forget),
+                Propose(1),
+                Do("as it was said", play::as_forgotten),
+            ])
+            .one_plan()
+            .sure()
+            .short()
+            .reviewed(Reviews::LaterOnly)
+        },
+    },
+];
+
+/// How long a store that forgot gives nothing out, and a little more: then the other machine may look at
+/// the proposals that still stand.
+const CLEAN: Duration = Duration::from_millis(3600);
 
 /// FLUSHALL, or a server that comes back with nothing.
 fn forgetting(dice: &mut Dice) -> Step {
@@ -88,6 +231,9 @@ fn forgets(dice: &mut Dice, reviews: Reviews, old: bool) -> Scene {
         Concluded,
         Settled,
     ]);
+    if dice.once_in(2) {
+        steps.push(Sleep(CLEAN));
+    }
     Scene::of(steps)
         .held()
         .two()

@@ -7,11 +7,13 @@ use crate::faults::{
     scene::{
         PATIENT, Scene,
         Step::{
-            self, Claimed, Concluded, Dies, Do, Kill, Propose, Reach, Ready, Signal, Sleep, Start,
+            self, Arrived, Claimed, Concluded, Dies, Do, Kill, Propose, Reach, Ready, Signal,
+            Sleep, Start, Venue,
         },
     },
     table::POINTS,
 };
+use exchange_sim::{Delivery, Fault, When};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -98,6 +100,39 @@ pub(super) const ROWS: &[Row] = &[
             ])
             .two()
             .short()
+        },
+    },
+    Row {
+        name: "the note alone lost",
+        fault: "Redis has the claim without the note of the intent, and the owner is killed; another machine takes over",
+        moment: "the order is executed and not answered",
+        expects: Expect::Truth,
+        scene: |_| {
+            Scene::of(vec![
+                Venue(vec![
+                    // Time enough to see the claim as it is before its note.
+                    Fault::executed(
+                        When::request("GET", "/fapi/v3/positionRisk"),
+                        Delivery::Whole,
+                    )
+                    .delay_before(std::time::Duration::from_millis(250)),
+                    Fault::executed(When::order(), Delivery::Hang),
+                ]),
+                Start(0, Vec::new()),
+                Propose(0),
+                Claimed,
+                Do("the open plans are remembered", play::remember_open_plans),
+                Arrived(1),
+                Start(1, Vec::new()),
+                Do("their notes are lost", play::forget_notes),
+                Kill(0),
+                Concluded,
+                Step::ReachIfHit("the note alone lost".into()),
+            ])
+            .one_plan()
+            .two()
+            .short()
+            .sure()
         },
     },
 ];

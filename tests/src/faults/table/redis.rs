@@ -9,7 +9,7 @@ use crate::faults::{
         Step::{
             Claimed, Command, Concluded, Do, Flush, KillRedis, Lose, PermitsThere, Propose,
             ProposeHold, ProposeNext, Reach, ReachIfLost, Ready, Release, Restart, Save, Settled,
-            Signal, Sleep, StopRedis,
+            Signal, Sleep, StopRedis, TypesMended, WrongType,
         },
     },
     wire::{Loss, Script},
@@ -103,6 +103,34 @@ pub(super) const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "claim's answer lost, proposal rewritten",
+        fault: "the answer of a claim does not arrive; the brain says something else, also HOLD",
+        moment: "the plan is on the stream",
+        expects: Expect::Truth,
+        scene: claim_unheard_of,
+    },
+    Row {
+        name: "claim's answer late, proposal rewritten",
+        fault: "Redis is stopped as the claim arrives; the brain says something else",
+        moment: "the claim is under way",
+        expects: Expect::Truth,
+        scene: |dice| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Sleep(dice.millis(0..=12)),
+                StopRedis(dice.millis(600..=1200)),
+                ProposeNext,
+                Reach("Redis stopped at the claim".into()),
+                // The first plan may never have been claimed.
+                Settled,
+            ])
+            .waiting(Duration::from_secs(2))
+            .sure()
+            .costly()
+        },
+    },
+    Row {
         name: "Redis out of memory",
         fault: "every write that needs memory is refused for a while",
         moment: "in the wait",
@@ -148,6 +176,32 @@ pub(super) const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "a key of another type",
+        fault: "a key that the service writes or reads holds another type for a while",
+        moment: "before the plan, or in the wait",
+        expects: Expect::Truth,
+        scene: |dice| {
+            let mut steps = vec![Ready];
+            let early = dice.once_in(2);
+            if !early {
+                steps.extend([Propose(0), Claimed]);
+            }
+            steps.push(WrongType(dice.pick(&KEYS)));
+            if early {
+                steps.push(Propose(0));
+            }
+            steps.extend([
+                Release,
+                Sleep(dice.millis(300..=900)),
+                TypesMended,
+                Reach("a key of another type".into()),
+                Propose(1),
+                Concluded,
+            ]);
+            Scene::of(steps).held()
+        },
+    },
+    Row {
         name: "a proposal of many megabytes",
         fault: "a field of one symbol's proposal holds 24 MB",
         moment: "beside other symbols' plans",
@@ -164,6 +218,26 @@ pub(super) const ROWS: &[Row] = &[
                 ),
             ])
             .sure()
+        },
+    },
+    Row {
+        name: "half an HTTP request at SIGTERM",
+        fault: "clients hold half-sent requests and unread pages open",
+        moment: "SIGTERM in the wait",
+        expects: Expect::Order,
+        scene: |_| {
+            Scene::of(vec![
+                Ready,
+                Do("half a request", play::half_a_request),
+                Propose(0),
+                Claimed,
+                Signal(0, "TERM"),
+                Release,
+                Concluded,
+                Do("it ends in time", play::ends_in_time),
+                Restart(0),
+            ])
+            .held()
         },
     },
 ];

@@ -6,13 +6,14 @@ use crate::faults::{
     scene::{
         Scene, Step,
         Step::{
-            Arrived, Claimed, Concluded, Propose, Reach, ReachIfTold, Ready, Release, Sleep, Turn,
-            Venue,
+            Arrived, Claimed, Concluded, Flush, Propose, ProposeNext, Reach, ReachIfTold, Ready,
+            Release, Sleep, Turn, Venue,
         },
         Switch,
     },
 };
 use exchange_sim::{Delivery, Fault, When};
+use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -49,6 +50,30 @@ pub(super) const ROWS: &[Row] = &[
         moment: "the first orders have arrived",
         expects: Expect::Truth,
         scene: |dice| queueing(dice, Switch::File),
+    },
+    Row {
+        name: "key set, and forgotten by Redis",
+        fault: "the key is set, the service has seen it, Redis forgets everything; the brain says something new",
+        moment: "in the wait",
+        expects: Expect::Truth,
+        scene: |dice| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Claimed,
+                Turn(Switch::Key, true),
+                Sleep(dice.millis(300..=500)),
+                Flush,
+                Release,
+                ProposeNext,
+                Sleep(Duration::from_millis(800)),
+                Reach("switch forgotten".into()),
+                Turn(Switch::Key, false),
+                Concluded,
+            ])
+            .held()
+            .waiting(Duration::from_secs(1))
+        },
     },
 ];
 

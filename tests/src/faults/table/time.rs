@@ -6,12 +6,14 @@ use crate::faults::{
     scene::{
         Scene,
         Step::{
-            Claimed, Concluded, Dies, Propose, Reach, Ready, Release, Restart, Start, VenueClock,
-            WallClock,
+            Claimed, Concluded, Dies, Expire, Propose, Reach, Ready, Release, Restart, Sleep,
+            Start, Turn, VenueClock, WallClock,
         },
+        Switch,
     },
     table::{POINTS, process::at_point},
 };
+use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -89,6 +91,43 @@ pub(super) const ROWS: &[Row] = &[
                 Restart(0),
             ])
             .short()
+        },
+    },
+    Row {
+        name: "marks run out, restart",
+        fault: "claims and marks in Redis run out as after six hours; the proposals still stand",
+        moment: "after the result, before a restart",
+        expects: Expect::Order,
+        scene: |_| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Concluded,
+                Expire,
+                Restart(0),
+                Reach("marks ran out".into()),
+                Sleep(Duration::from_millis(400)),
+            ])
+        },
+    },
+    Row {
+        name: "marks run out, halt and resume",
+        fault: "claims and marks in Redis run out as after six hours; the proposals still stand",
+        moment: "after the result, before halt and resume",
+        expects: Expect::Order,
+        scene: |dice| {
+            let switch = dice.pick(&[Switch::Key, Switch::File]);
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Concluded,
+                Expire,
+                Turn(switch, true),
+                Sleep(Duration::from_millis(400)),
+                Turn(switch, false),
+                Reach("marks ran out".into()),
+                Sleep(Duration::from_millis(400)),
+            ])
         },
     },
 ];
