@@ -11,7 +11,7 @@ use std::{
     },
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant as StdInstant},
 };
@@ -27,8 +27,6 @@ pub(crate) struct Health(Arc<Parts>);
 #[derive(Debug, Default)]
 struct Parts {
     serving: AtomicBool,
-    /// Plans of former processes, and such as the store forgot, whose end is still to be found out or told.
-    owed: AtomicUsize,
     /// When Redis is clean: until then no plan is claimed.
     clean_at: Mutex<Option<StdInstant>>,
     journal: Mutex<JournalHealth>,
@@ -81,11 +79,6 @@ impl Health {
         }
     }
 
-    /// How many plans owe a result. Their symbols may wait; the others need not.
-    pub(crate) fn set_owed(&self, plans: usize) {
-        self.0.owed.store(plans, Ordering::Relaxed);
-    }
-
     /// Since when Redis remembers what it was told.
     pub(crate) fn set_generation(&self, generation: &Generation) {
         let clean_at = self.0.clean_at.lock();
@@ -102,10 +95,6 @@ impl Health {
         clean_at.map_or(Duration::ZERO, |at| {
             at.saturating_duration_since(StdInstant::now())
         })
-    }
-
-    pub(crate) fn owed(&self) -> usize {
-        self.0.owed.load(Ordering::Relaxed)
     }
 
     fn is_ready(&self) -> bool {
@@ -137,11 +126,6 @@ impl<P: Page> Page for WithHealth<P> {
 
     /// The lights are looked at once a second, the journal more often.
     fn parts(&self) -> String {
-        let settling = match self.health.owed() {
-            0 => "[+] Settling: no plan owes a result".to_owned(),
-            1 => "[-] Settling: 1 plan owes a result".to_owned(),
-            owed => format!("[-] Settling: {owed} plans owe a result"),
-        };
         let memory = match self.health.clean_in() {
             Duration::ZERO => "[+] Claims: Redis remembers them".to_owned(),
             left => format!(
@@ -156,7 +140,7 @@ impl<P: Page> Page for WithHealth<P> {
             parts = others.map(|line| format!("{line}\n")).collect();
             parts += &format!("[-] Journal: {}\n", printable(why));
         }
-        parts + &memory + "\n" + &settling + "\n"
+        parts + &memory + "\n"
     }
 }
 

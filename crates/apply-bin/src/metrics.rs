@@ -39,7 +39,6 @@ struct Inner {
     stops_unresolved: Counter,
     recovered: Family<AbandonedLabels, Counter>,
     ends: Family<OutcomeLabels, Counter>,
-    owed: Gauge,
     known_before: Counter,
     halted: Gauge,
     roundtrip: Histogram,
@@ -84,12 +83,6 @@ const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
 const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
 impl Metrics {
-    /// How many plans owe a result.
-    pub(crate) fn set_owed(&self, plans: usize) {
-        let plans = i64::try_from(plans).unwrap_or(i64::MAX);
-        self.0.owed.set(plans);
-    }
-
     /// Whether a kill switch is on.
     pub(crate) fn set_halted(&self, halted: bool) {
         self.0.halted.set(halted.into());
@@ -150,12 +143,6 @@ impl Metrics {
             "orders",
             "Submissions, by how they ended",
             Family::default(),
-        );
-        let owed = registered(
-            r,
-            "results_owed",
-            "Plans whose end is still to be found out or told, beside those under way",
-            Gauge::default(),
         );
         let ends = registered(
             r,
@@ -239,7 +226,6 @@ impl Metrics {
             stops_unresolved,
             recovered,
             ends,
-            owed,
             known_before,
             halted,
             roundtrip,

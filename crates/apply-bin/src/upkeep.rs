@@ -1,10 +1,7 @@
 //! What goes on beside the symbols: signs of life, other instances' unfinished plans, the state of
 //! the kill switch.
 
-use crate::{
-    health::{Health, Manager},
-    metrics::Metrics,
-};
+use crate::{health::Manager, metrics::Metrics};
 use apply_core::{
     ApplyLayer, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol, recovery::take_over,
 };
@@ -26,7 +23,6 @@ pub(crate) struct Upkeep<P> {
     pub(crate) board: RedisBoard,
     pub(crate) metrics: Metrics,
     pub(crate) manager: Manager,
-    pub(crate) health: Health,
     pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
     pub(crate) watchdog: Option<Duration>,
@@ -61,9 +57,6 @@ where
                 Ok(generation) => self.health.set_generation(&generation),
                 Err(error) => debug!("{error}"),
             }
-            let owed = self.layer.owed();
-            self.metrics.set_owed(owed);
-            self.health.set_owed(owed);
             let halt = self.layer.ports().proposals().fetch_halt(&self.symbol);
             // A switch that cannot be read halts.
             let halted = halt.await.map_or(true, |halt| halt.is_on());

@@ -26,7 +26,7 @@ use crate::{
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use permit_gate::{PlanId, Timer};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -115,6 +115,14 @@ impl Debts {
         let owed = self.lock();
         let mut plans = owed.plans.values();
         plans.any(|what| what.in_doubt.as_ref() == Some(symbol))
+    }
+
+    /// The symbols of which it is not known what became of an order.
+    pub(crate) fn in_doubt(&self) -> Vec<Symbol> {
+        let owed = self.lock();
+        let doubtful = owed.plans.values().filter_map(|what| what.in_doubt.clone());
+        let symbols: BTreeSet<Symbol> = doubtful.collect();
+        symbols.into_iter().collect()
     }
 
     /// Counts a debt; `None` where the plan owes its result already.

@@ -230,6 +230,11 @@ impl<P: Ports> ApplyLayer<P> {
         self.debts.count()
     }
 
+    /// The symbols of which it is not known what became of an order. Their new plans wait until it is.
+    pub fn in_doubt(&self) -> Vec<Symbol> {
+        self.debts.in_doubt()
+    }
+
     /// How many of them this process has worked on itself.
     pub fn owed_here(&self) -> usize {
         self.debts.count_here()

@@ -17,6 +17,7 @@ mod noticing;
 mod permits;
 mod proposals;
 mod scenarios;
+mod settling;
 mod sharing;
 mod starting;
 mod stops;

@@ -35,6 +35,9 @@ impl Collector for FlowGauges {
         let since = i64::try_from(vitals.since).unwrap_or(i64::MAX);
         let help = "When this process started, in seconds since 1970";
         gauge(e, "start_time_seconds", help, since)?;
+        let owed = i64::try_from(vitals.owed).unwrap_or(i64::MAX);
+        let help = "Plans whose end is still to be found out or told, beside those under way";
+        gauge(e, "results_owed", help, owed)?;
         let unresolved = i64::try_from(self.0.unresolved()).unwrap_or(i64::MAX);
         let help = "Recent plans of this process whose order nobody could find out about";
         gauge(e, "plans_unresolved", help, unresolved)

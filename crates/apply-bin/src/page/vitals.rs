@@ -39,6 +39,8 @@ pub(crate) struct Vitals {
     pub(super) mode: &'static str,
     pub(super) flow: Flow,
     pub(super) lights: Vec<Light>,
+    /// Plans whose end is still to be found out or told, beside those under way.
+    pub(super) owed: usize,
 }
 
 /// Whether orders can flow.
@@ -126,17 +128,17 @@ pub(crate) async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: Cancellat
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = 0_u64;
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let Some(seen) = stop.run_until_cancelled(look(&parts)).await else {
+        let Some((flow, lights, owed)) = stop.run_until_cancelled(look(&parts)).await else {
             return;
         };
         live.update_vitals(looks.is_multiple_of(HEARTBEAT), |vitals| {
-            (vitals.flow, vitals.lights) = seen;
+            (vitals.flow, vitals.lights, vitals.owed) = (flow, lights, owed);
         });
         looks += 1;
     }
 }
 
-async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>) {
+async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
     let asked = Instant::now();
     let halt = timeout(
         PATIENCE,
@@ -168,9 +170,39 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>) {
             Mode::Testnet => Flow::Open,
         },
     };
-    let lights = vec![redis, venue, clock, journal];
-    (flow, lights)
+    let owed = parts.layer.owed();
+    let settling = settling(owed, &parts.layer.in_doubt());
+    let lights = vec![redis, venue, clock, journal, settling];
+    (flow, lights, owed)
 }
+
+/// Plans of former processes, and such as the store forgot, that have no result yet. They hold up the symbols of which
+/// it is not known what became of an order, and no others.
+fn settling(owed: usize, in_doubt: &[Symbol]) -> Light {
+    let plans = match owed {
+        0 => "every plan has its result".to_owned(),
+        1 => "1 plan has no result yet".to_owned(),
+        owed => format!("{owed} plans have no result yet"),
+    };
+    let named: Vec<&str> = in_doubt.iter().take(NAMED).map(Symbol::as_str).collect();
+    let more = in_doubt.len() - named.len();
+    let wait = match (named.is_empty(), more) {
+        (true, _) => String::new(),
+        (false, 0) => format!("; new plans of {} wait", named.join(", ")),
+        (false, more) => format!("; new plans of {} and {more} more wait", named.join(", ")),
+    };
+    Light {
+        name: "Settling",
+        state: match owed {
+            0 => LightState::Good,
+            _ => LightState::Fair,
+        },
+        text: plans + &wait,
+    }
+}
+
+/// How many symbols that wait are named.
+const NAMED: usize = 3;
 
 fn redis(halt: &Result<Halt, PortError>, took: Duration, mode: WatchMode) -> Light {
     let (state, text) = match (halt, mode) {
