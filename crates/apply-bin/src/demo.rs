@@ -157,7 +157,8 @@ pub(crate) async fn demo() -> Result<(), Failure> {
     ));
     let mut rows = Vec::new();
     for (index, scenario) in SCENARIOS.iter().enumerate() {
-        say(&format!("\n{}. {}", index + 1, scenario.name));
+        say("");
+        say(&format!("{}. {}", index + 1, scenario.name));
         rows.push(stage.play(index, scenario).await);
     }
     stage.close().await;
@@ -463,8 +464,9 @@ fn side_of(order: &OrderRecord) -> &str {
 }
 
 fn print_table(rows: &[Seen]) {
+    say("");
     say(&format!(
-        "\n{:<24}{:<48}{:<48}",
+        "{:<24}{:<48}{:<48}",
         "scenario", "expected", "seen at the venue"
     ));
     for row in rows {

@@ -170,6 +170,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         board,
         metrics,
         manager: manager.clone(),
+        health: health.clone(),
         symbol: symbols[0].clone(),
         lease: config.state.lease,
         watchdog: config.state.watchdog,

@@ -1,7 +1,10 @@
 //! What goes on beside the symbols: signs of life, other instances' unfinished plans, the state of
 //! the kill switch.
 
-use crate::{health::Manager, metrics::Metrics};
+use crate::{
+    health::{Health, Manager},
+    metrics::Metrics,
+};
 use apply_core::{
     ApplyLayer, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol, recovery::take_over,
 };
@@ -23,6 +26,7 @@ pub(crate) struct Upkeep<P> {
     pub(crate) board: RedisBoard,
     pub(crate) metrics: Metrics,
     pub(crate) manager: Manager,
+    pub(crate) health: Health,
     pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
     pub(crate) watchdog: Option<Duration>,
