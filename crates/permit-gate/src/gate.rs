@@ -219,7 +219,9 @@ impl Gate {
             State::Fresh => self.ask(now, FoundBy::FirstTry),
             State::Waiting { until } => {
                 let until = *until;
-                if !self.not_ready && self.missing.is_within(self.signalled) {
+                // Where nothing was missing the wait is for the asker or for the store, and no push
+                // tells of either: without this a store that fails at once is asked in a spin.
+                if !self.missing.is_none() && self.missing.is_within(self.signalled) {
                     self.ask(now, FoundBy::Push)
                 } else if self.look_again {
                     self.ask(now, FoundBy::Reconnect)

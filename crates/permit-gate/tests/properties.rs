@@ -29,6 +29,9 @@ enum Said {
     Taken(Vec<Kind>),
     /// A key that is not there, one of another type, or its content.
     Missing(Vec<Key>),
+    /// All are there, and the store waits for the asker.
+    NotReady(Vec<Key>),
+    NotHeld,
     TakenByOther,
     Halted,
     Late,
@@ -153,6 +156,7 @@ fn the_random_histories_reach_every_answer() {
         "invalid_p33_permit_format",
         "kill_switch_active",
         "permits_taken_by_other",
+        "claim_lost",
         "permit_take_too_late",
         "permit_store_unavailable",
         "permit_take_unanswered",
@@ -206,6 +210,17 @@ fn naive(policy: &WaitPolicy, log: &[(Duration, Op)], outs: &[(usize, Out)], now
                 (replied + net(policy, log, asked).max(ms(1))).min(deadline),
             )
         }
+        Verdict::NotReady => {
+            if now >= end {
+                return blocked("permit_take_too_late");
+            }
+            let due = if asked_at < deadline {
+                (replied + net(policy, log, asked).max(ms(1))).min(deadline)
+            } else {
+                (replied + (policy.grace / 4).max(ms(1))).min(end)
+            };
+            (Vec::new(), due)
+        }
         Verdict::Trouble => {
             if now >= end {
                 return blocked("permit_store_unavailable");
@@ -222,7 +237,9 @@ fn naive(policy: &WaitPolicy, log: &[(Duration, Op)], outs: &[(usize, Out)], now
     let touched =
         |i: &usize| signals().any(|op| matches!(op, Op::Touched(which) if which.contains(i)));
     let look_again = signals().any(|op| matches!(op, Op::LookAgain));
-    if needed.iter().all(touched) || look_again || now >= due {
+    // Where nothing was missing no push can be what was waited for.
+    let pushed = !needed.is_empty() && needed.iter().all(touched);
+    if pushed || look_again || now >= due {
         return take;
     }
     Out::Wait(due)
@@ -231,6 +248,7 @@ fn naive(policy: &WaitPolicy, log: &[(Duration, Op)], outs: &[(usize, Out)], now
 enum Verdict {
     Final(Out),
     Missing(Vec<usize>),
+    NotReady,
     Trouble,
 }
 
@@ -238,6 +256,15 @@ fn verdict(said: &Said, last: bool) -> Verdict {
     let blocked = |code: &str| Verdict::Final(Out::Blocked(code.into()));
     match said {
         Said::TakenByOther => blocked("permits_taken_by_other"),
+        Said::NotHeld => blocked("claim_lost"),
+        Said::NotReady(keys) if keys.len() != 2 => Verdict::Trouble,
+        Said::NotReady(keys) => {
+            let refused = (0..2).find_map(|i| match keys[i] {
+                Key::Absent | Key::OtherType => Some(format!("invalid_{}_permit_format", name(i))),
+                Key::Holds(kind) => no(i, kind),
+            });
+            refused.map_or(Verdict::NotReady, |code| blocked(&code))
+        }
         Said::Halted => blocked("kill_switch_active"),
         Said::Late => blocked("permit_take_too_late"),
         Said::Away | Said::Lost => Verdict::Trouble,
@@ -319,6 +346,7 @@ fn last_missing(log: &[(Duration, Op)], takes: &[(usize, Duration)]) -> Vec<usiz
         .filter_map(|(at, _)| reply_after(log, *at));
     let missing = |(_, said): (Duration, Said)| match verdict(&said, false) {
         Verdict::Missing(gone) => Some(gone),
+        Verdict::NotReady => Some(Vec::new()),
         Verdict::Final(_) | Verdict::Trouble => None,
     };
     replies.filter_map(missing).next().unwrap_or(vec![0, 1])
@@ -376,6 +404,8 @@ fn in_gate_words(said: &Said) -> Result<Reply, StoreError> {
     match said {
         Said::Taken(kinds) => Ok(Reply::Taken(contents(kinds))),
         Said::Missing(keys) => Ok(Reply::Missing(keys.iter().enumerate().map(slot).collect())),
+        Said::NotReady(keys) => Ok(Reply::NotReady(keys.iter().enumerate().map(slot).collect())),
+        Said::NotHeld => Ok(Reply::NotHeld),
         Said::TakenByOther => Ok(Reply::TakenByOther),
         Said::Halted => Ok(Reply::Halted),
         Said::Late => Ok(Reply::Late),
@@ -413,6 +443,9 @@ fn replies() -> impl Strategy<Value = Said> {
         1 => prop::collection::vec(kinds(), 0..4).prop_map(Said::Taken),
         14 => two_keys.prop_map(Said::Missing),
         1 => prop::collection::vec(keys(), 0..4).prop_map(Said::Missing),
+        6 => Just(Said::NotReady(vec![Key::Holds(Kind::Yes), Key::Holds(Kind::Yes)])),
+        1 => prop::collection::vec(keys(), 0..4).prop_map(Said::NotReady),
+        1 => Just(Said::NotHeld),
         1 => Just(Said::TakenByOther),
         1 => Just(Said::Halted),
         1 => Just(Said::Late),
