@@ -284,6 +284,25 @@ impl RedisBoard {
         server.is_some_and(|(_, since)| since.elapsed() >= self.remembered.clean_after())
     }
 
+    /// What was said of the server of the open plans, and of the one of the kill switch where that is another one:
+    /// an order leaves on the word of both.
+    fn with_switch(&self, of_plans: InCharge) -> InCharge {
+        if !self.link.is_cluster() {
+            return of_plans;
+        }
+        match (of_plans, self.link.in_charge(&self.keys.kill_switch)) {
+            (InCharge::Confirmed { asked_at: one }, InCharge::Confirmed { asked_at: other }) => {
+                InCharge::Confirmed {
+                    asked_at: one.min(other),
+                }
+            }
+            (InCharge::Unconfirmed { why }, _) | (_, InCharge::Unconfirmed { why }) => {
+                InCharge::Unconfirmed { why }
+            }
+            (said, _) => said,
+        }
+    }
+
     /// What those say who appoint the server, of the one that is connected.
     fn in_charge(&self, said: InCharge) -> Mastership {
         let Some((server, _)) = self.server() else {
@@ -719,11 +738,13 @@ impl PlanLog for RedisBoard {
     }
 
     fn mastership(&self) -> Mastership {
-        self.in_charge(self.link.in_charge(&self.keys.open))
+        let said = self.link.in_charge(&self.keys.open);
+        self.in_charge(self.with_switch(said))
     }
 
     async fn confirm_mastership(&self) -> Mastership {
-        self.in_charge(self.link.confirm_in_charge(&self.keys.open).await)
+        let said = self.link.confirm_in_charge(&self.keys.open).await;
+        self.in_charge(self.with_switch(said))
     }
 
     async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {

@@ -4,14 +4,14 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Claim, Decision, Halt, Plan, PlanLog, ProposalSource, ResultLog, Standing, Symbol,
-    Told,
+    ApplyResult, Claim, Decision, Halt, Mastership, Plan, PlanLog, ProposalSource, ResultLog,
+    Standing, Symbol, Told,
 };
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard, Turn, testing};
 use common::{attempt, intent, plan, won};
 use redis::{FromRedisValue, Value, aio::MultiplexedConnection};
 use redis_harness::Cluster;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PLANS: &str = "quantum:stream:apply.plan";
 const RESULTS: &str = "quantum:stream:apply.result";
@@ -226,4 +226,19 @@ async fn proposals_are_read_wherever_they_lie_and_the_switch_with_them() {
     assert!(board.fetch_halt(&btc).await.unwrap().is_on());
     assert_eq!(bench.length("quantum:apply:halt_log").await, 1);
     assert_eq!(bench.cluster.nodes().len(), 3);
+}
+
+#[tokio::test]
+async fn the_servers_of_the_plans_and_of_the_switch_have_to_be_in_charge_both() {
+    let mut bench = bench().await;
+    let board = bench.board("a").await;
+    let said = board.confirm_mastership().await;
+    assert!(matches!(said, Mastership::Confirmed { .. }), "{said:?}");
+    // The plans lie on the third node, the switch on the first one.
+    bench.cluster.nodes_mut()[0].kill();
+    let until = Instant::now() + Duration::from_secs(20);
+    while !matches!(board.mastership(), Mastership::Unconfirmed { .. }) {
+        assert!(Instant::now() < until, "{:?}", board.mastership());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
