@@ -12,6 +12,7 @@ use std::{
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -33,7 +34,11 @@ impl Service {
     ) -> Self {
         // Asking for the first time may build it.
         let program = apply_layer();
-        let directory = std::env::temp_dir().join(format!("apply-bench-{}", std::process::id()));
+        // A machine of its own each time: Redis remembers which journal lies where.
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("apply-bench-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
         let socket = directory.join("notify");
