@@ -60,7 +60,7 @@ pub use journal::{
 };
 pub use last_look::{HeldBack, LastLook, Look};
 pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
-pub use plan::{Action, Decision, GateSettings, Plan, Step};
+pub use plan::{Action, Decision, GateSettings, Plan, Share, Step};
 pub use ports::{
     Claim, Clock, Generation, GenerationId, Halt, Hold, MAX_SWITCH_BYTES, Mastership, Observed,
     OpenPlan, PlanLog, PortError, Ports, ProposalSource, Reclaim, ResultLog, ServerId, Settled,

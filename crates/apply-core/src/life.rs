@@ -13,7 +13,7 @@ use crate::{
     last_look::{HeldBack, Leaving},
     live::{LiveAttempt, LiveAttempts},
     news::{Happened, News},
-    plan::{Decision, GateSettings, Plan, Step},
+    plan::{Decision, GateSettings, Plan, Share, Step},
     ports::{
         Claim, Clock, Generation, GenerationId, Halt, Hold, PlanLog, PortError, Ports,
         ProposalSource, ResultLog, ServerId, Teller, Told,
@@ -776,7 +776,7 @@ impl<P: Ports> ApplyLayer<P> {
         };
         fault::point("before_post");
         match step {
-            Step::Close { .. } => self.close(claimed, grant, *ready, news).await,
+            Step::Close { share } => self.close(claimed, grant, *ready, *share, news).await,
             Step::MoveStop { price } => self.move_stop(claimed, grant, *ready, *price, news).await,
         }
     }
@@ -925,6 +925,7 @@ impl<P: Ports> ApplyLayer<P> {
         claimed: &ClaimedPlan,
         grant: Grant,
         ready: Ready<P>,
+        share: Share,
         news: &News<'_>,
     ) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
@@ -934,7 +935,7 @@ impl<P: Ports> ApplyLayer<P> {
             sign_by,
         } = ready;
         let leaving = Leaving::on(self, claimed, &grant, sign_by);
-        let order = match ApprovedClose::size(grant, plan.symbol(), &position)
+        let order = match ApprovedClose::size(grant, plan.symbol(), &position, share)
             .and_then(|order| order.arm(recorded))
         {
             Ok(order) => order,

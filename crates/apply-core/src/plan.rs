@@ -44,12 +44,8 @@ impl fmt::Display for Decision {
 /// What a brain may propose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Close everything.
-    FullClose,
-    /// Close three quarters.
-    Partial75,
-    /// Close half.
-    Partial50,
+    /// Close this share of the position.
+    Close(Share),
     /// Move the protective stop.
     UpdateStop,
     /// Leave things as they are.
@@ -60,20 +56,81 @@ impl Action {
     /// From the wire's word; `None` for any other.
     pub fn from_wire(word: &str) -> Option<Self> {
         Some(match word {
-            "FULL_CLOSE_PROPOSED" => Self::FullClose,
-            "PARTIAL_75" => Self::Partial75,
-            "PARTIAL_50" => Self::Partial50,
             "UPDATE_SL" => Self::UpdateStop,
             "HOLD" => Self::Hold,
-            _ => return None,
+            word => Self::Close(Share::proposed_as(word)?),
         })
     }
 
     fn is_close(self) -> bool {
         match self {
-            Self::FullClose | Self::Partial75 | Self::Partial50 => true,
+            Self::Close(_) => true,
             Self::UpdateStop | Self::Hold => false,
         }
+    }
+}
+
+/// The share of the live position that a close is of, with its names on the wire. The values are
+/// [`Share::ALL`] and no others, so that a share cannot carry another one's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Share {
+    percent: u8,
+    action: &'static str,
+    step: &'static str,
+}
+
+impl Share {
+    /// The whole position.
+    pub const FULL: Self = Self::named(100, "FULL_CLOSE_PROPOSED", "CLOSE_FULL");
+
+    /// Every share that can be proposed. A further one is one line here.
+    pub const ALL: &[Self] = &[
+        Self::FULL,
+        Self::named(75, "PARTIAL_75", "CLOSE_PARTIAL_75"),
+        Self::named(50, "PARTIAL_50", "CLOSE_PARTIAL_50"),
+    ];
+
+    const fn named(percent: u8, action: &'static str, step: &'static str) -> Self {
+        assert!(percent > 0 && percent <= 100, "a share of one position");
+        Self {
+            percent,
+            action,
+            step,
+        }
+    }
+
+    /// The share that this action asks for; `None` where it asks for no close.
+    pub fn proposed_as(action: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|share| share.action == action)
+    }
+
+    /// In percent of the position, from 1 to 100.
+    pub fn percent(self) -> u8 {
+        self.percent
+    }
+
+    /// The action that asks for it, as proposals name it: `PARTIAL_75`.
+    pub fn action(self) -> &'static str {
+        self.action
+    }
+
+    /// The step that closes it, as plans and results name it: `CLOSE_PARTIAL_75`.
+    pub fn step(self) -> &'static str {
+        self.step
+    }
+
+    /// This share of an amount of at least 0, before it is cut to the venue's step. `None` where it cannot be
+    /// computed.
+    pub fn of(self, amount: Decimal) -> Option<Decimal> {
+        if self.percent == 100 {
+            return Some(amount);
+        }
+        let share = amount
+            .checked_mul(Decimal::from(self.percent))?
+            .checked_div(Decimal::ONE_HUNDRED)?;
+        // A product that was rounded up is no more than the whole.
+        Some(share.min(amount))
     }
 }
 
@@ -82,8 +139,8 @@ impl Action {
 pub enum Step {
     /// Close part of the position at the market, reduce-only.
     Close {
-        /// 100, 75 or 50.
-        percent: u8,
+        /// How much of it at most, whatever the permits allow.
+        share: Share,
     },
     /// Move the protective stop to this price, above 0.
     MoveStop {
@@ -99,9 +156,7 @@ impl Step {
     /// The wire's name: `CLOSE_PARTIAL_75`.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Close { percent: 100 } => "CLOSE_FULL",
-            Self::Close { percent: 75 } => "CLOSE_PARTIAL_75",
-            Self::Close { .. } => "CLOSE_PARTIAL_50",
+            Self::Close { share } => share.step(),
             Self::MoveStop { .. } => Self::MOVE_STOP,
         }
     }
@@ -219,14 +274,16 @@ impl Plan {
         let number = |text: String| RawValue::from_string(text).ok();
         let json = match &self.step {
             None => None,
-            Some(step @ Step::Close { percent }) => number(format!("{percent}.0")).map(|pct| {
-                serde_json::to_string(&[Close {
-                    step: step.name(),
-                    r#type: "market_reduce_only",
-                    side: "close",
-                    pct,
-                }])
-            }),
+            Some(step @ Step::Close { share }) => {
+                number(format!("{}.0", share.percent())).map(|pct| {
+                    serde_json::to_string(&[Close {
+                        step: step.name(),
+                        r#type: "market_reduce_only",
+                        side: "close",
+                        pct,
+                    }])
+                })
+            }
             Some(step @ Step::MoveStop { price }) => number(price.to_string()).map(|price| {
                 serde_json::to_string(&[Stop {
                     step: step.name(),
@@ -265,9 +322,7 @@ fn decide(proposal: &Proposal, gates: &GateSettings, halt: &Halt) -> Decided {
         reasons.push("kill_score_warning_close_ok".to_owned());
     }
     let step = match action {
-        Some(Action::FullClose) => Step::Close { percent: 100 },
-        Some(Action::Partial75) => Step::Close { percent: 75 },
-        Some(Action::Partial50) => Step::Close { percent: 50 },
+        Some(Action::Close(share)) => Step::Close { share },
         Some(Action::Hold) => return no(Decision::Skip, "action_hold"),
         Some(Action::UpdateStop) => match proposal.new_sl.map(|n| stop_price(&n.to_wire())) {
             None => return no(Decision::Error, "missing_new_sl"),
@@ -425,6 +480,43 @@ mod tests {
         ] {
             let plan = Plan::decide(proposal.clone(), &gates, &Halt::Off);
             assert_eq!((plan.decision, plan.reason()), (Decision::Blocked, reason));
+        }
+    }
+
+    #[test]
+    fn every_share_is_proposed_closed_and_published_under_its_own_names() {
+        for (index, share) in Share::ALL.iter().enumerate() {
+            let plan = plan(share.action(), "0.1");
+            assert_eq!(plan.step, Some(Step::Close { share: *share }));
+            let fields = plan.to_fields(0);
+            let steps = &fields.iter().find(|(name, _)| *name == "steps").unwrap().1;
+            let part = format!(
+                r#"[{{"step":"{}","type":"market_reduce_only","side":"close","pct":{}.0}}]"#,
+                share.step(),
+                share.percent()
+            );
+            assert_eq!(*steps, part);
+            for other in &Share::ALL[..index] {
+                assert_ne!(share.percent(), other.percent());
+                assert_ne!(share.action(), other.action());
+                assert_ne!(share.step(), other.step());
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_is_part_of_the_whole_and_never_more() {
+        let largest = Decimal::MAX;
+        for share in Share::ALL {
+            let of = |amount: Decimal| share.of(amount);
+            assert_eq!(
+                of(Decimal::ONE_HUNDRED),
+                Some(Decimal::from(share.percent()))
+            );
+            assert_eq!(of(Decimal::ZERO), Some(Decimal::ZERO));
+            assert!(of(largest).is_none_or(|part| part <= largest));
+            let finest = Decimal::new(1, 28);
+            assert!(of(finest).is_some_and(|part| part <= finest));
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     exchange::{Position, QuantityRules, Side},
     journal::{OrderKind, RecordedIntent},
+    plan::Share,
     plan_id::client_order_id,
     symbol::Symbol,
 };
@@ -197,16 +198,26 @@ impl NoOrder {
 }
 
 impl ApprovedClose {
-    /// Sizes a close: the least of what each permit allows and the live position, cut down to the
-    /// venue's step.
+    /// Sizes a close: the least of what each permit allows and the plan's share of the live position, cut
+    /// down to the venue's step. A reviewer may allow more than the plan asks for.
     pub fn size<R: QuantityRules>(
         grant: Grant,
         symbol: &Symbol,
         position: &Position<R>,
+        share: Share,
     ) -> Result<Self, NoOrder> {
         let side = checked_side(&grant, symbol, position.amount)?;
         let permitted = permitted(&grant, position).ok_or(NoOrder::NoQuantity)?;
-        let quantity = cut(&position.desk, permitted.min(position.amount.abs()))?;
+        let asked = share.of(position.amount.abs());
+        let asked = asked.ok_or_else(|| NoOrder::NotOrderable {
+            wanted: permitted,
+            why: format!(
+                "{} % of {} cannot be computed",
+                share.percent(),
+                position.amount
+            ),
+        })?;
+        let quantity = cut(&position.desk, permitted.min(asked))?;
         Ok(Self {
             grant,
             symbol: symbol.clone(),

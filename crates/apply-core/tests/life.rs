@@ -4,7 +4,7 @@
 mod common;
 
 use apply_core::{
-    Decision, Fill, NotSent, Settlement, Side, Submission,
+    Decision, Fill, NotSent, Settlement, Share, Side, Submission,
     event::Level,
     exchange::{ExchangeError, Profit, StopReplacement},
 };
@@ -108,12 +108,23 @@ async fn a_denial_ends_the_wait_at_once_with_its_own_reason() {
     }
 }
 
-/// Plays one plan with these permits and this live position; what was sent, and the error.
+/// Plays one full close with these permits and this live position; what was sent, and the error.
 async fn sized(governor_qty: &str, safe_qty: &str, seen: &str, live: &str) -> (String, String) {
+    sized_as(Share::FULL.action(), governor_qty, safe_qty, seen, live).await
+}
+
+/// The same for another action.
+async fn sized_as(
+    action: &str,
+    governor_qty: &str,
+    safe_qty: &str,
+    seen: &str,
+    live: &str,
+) -> (String, String) {
     let stage = Stage::new();
     stage.venue().script(|script| script.position = Ok(d(live)));
     stage.answer((10, &governor(governor_qty)), (20, &p33(safe_qty, seen)));
-    let result = stage.play().await;
+    let result = stage.play_as(action).await;
     let sent = stage
         .venue()
         .closed_quantity()
@@ -142,6 +153,35 @@ async fn an_order_is_the_least_of_all_permits_and_the_live_position_cut_to_the_s
             "governor {governor_qty}, position brain {safe_qty}, live {live}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_at_most_the_plans_share_of_the_live_position_whatever_the_permits_allow() {
+    for (action, governor_qty, safe_qty, live, sent) in [
+        ("FULL_CLOSE_PROPOSED", "0.0", "0.0124", "0.0124", "0.012"),
+        ("PARTIAL_75", "0.0", "0.0124", "0.0124", "0.009"),
+        ("PARTIAL_50", "0.0", "0.0124", "0.0124", "0.006"),
+        ("PARTIAL_50", "0.0124", "0.0124", "0.0124", "0.006"),
+        ("PARTIAL_50", "0.0", "0.005", "0.0124", "0.005"),
+        ("PARTIAL_50", "0.004", "0.0124", "0.0124", "0.004"),
+        // The position has shrunk since it was reviewed: the share is of what is there now.
+        ("PARTIAL_50", "0.0", "0.0124", "0.004", "0.002"),
+        ("PARTIAL_50", "0.0", "0.0124", "0.0039", "0.001"),
+    ] {
+        assert_eq!(
+            sized_as(action, governor_qty, safe_qty, "0.0124", live).await,
+            (sent.to_owned(), String::new()),
+            "{action}: governor {governor_qty}, position brain {safe_qty}, live {live}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_is_below_the_step_is_not_rounded_up() {
+    assert_eq!(
+        sized_as("PARTIAL_50", "0.0", "0.0124", "0.0124", "0.0019").await,
+        ("nothing".into(), "quantity_not_orderable".into())
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //! be ordered for each, or the error.
 #![allow(clippy::unwrap_used)]
 
-use apply_core::{ApprovedClose, Position, QuantityRules, Symbol};
+use apply_core::{ApprovedClose, Position, QuantityRules, Share, Symbol};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use permit_gate::{AttemptId, Gate, Next, PermitSet, PlanId, Reply, Subject, WaitPolicy, trading};
 use rust_decimal::Decimal;
@@ -79,7 +79,7 @@ fn ordered(permit: &[u8], symbol: &str, step: &str, position: &str) -> Result<De
         amount: d(position),
         desk: Step(d(step)),
     };
-    ApprovedClose::size(grant, &symbol, &position)
+    ApprovedClose::size(grant, &symbol, &position, Share::FULL)
         .map(|order| order.quantity())
         .map_err(|no| no.code().to_owned())
 }

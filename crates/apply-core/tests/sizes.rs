@@ -3,12 +3,19 @@
 
 mod common;
 
+use apply_core::Share;
 use common::*;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-/// Plays one plan and returns what was sent, if anything.
-fn sent(governor_qty: &str, safe_qty: &str, live: Decimal, rules: StepRules) -> Option<Decimal> {
+/// Plays one plan of this share and returns what was sent, if anything.
+fn sent(
+    share: Share,
+    governor_qty: &str,
+    safe_qty: &str,
+    live: Decimal,
+    rules: StepRules,
+) -> Option<Decimal> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -22,7 +29,7 @@ fn sent(governor_qty: &str, safe_qty: &str, live: Decimal, rules: StepRules) -> 
         });
         let seen = live.to_string();
         stage.answer((1, &governor(governor_qty)), (2, &p33(safe_qty, &seen)));
-        let result = stage.play().await;
+        let result = stage.play_as(share.action()).await;
         let sent = stage.venue().closed_quantity();
         assert_eq!(result.executed, sent.is_some());
         sent
@@ -88,6 +95,15 @@ fn position() -> impl Strategy<Value = Decimal> {
     })
 }
 
+fn share() -> impl Strategy<Value = Share> {
+    prop::sample::select(Share::ALL)
+}
+
+/// The share of a position as one computes it on paper.
+fn part(share: Share, live: Decimal) -> Decimal {
+    live.abs() * Decimal::from(share.percent()) / Decimal::ONE_HUNDRED
+}
+
 fn step() -> impl Strategy<Value = Decimal> {
     (prop::sample::select(vec![1i64, 2, 5, 25]), 0u32..6)
         .prop_map(|(mantissa, scale)| Decimal::new(mantissa, scale))
@@ -98,17 +114,18 @@ proptest! {
 
     #[test]
     fn an_order_is_the_largest_multiple_of_the_step_that_everyone_allows(
+        share in share(),
         governor_qty in prop_oneof![Just(None), quantity().prop_map(Some)],
         safe_qty in quantity(),
         live in position(),
         step in step(),
     ) {
         let governor = governor_qty.map_or_else(|| "0.0".into(), |qty| format!("{qty}"));
-        let sent = sent(&governor, &format!("{safe_qty}"), live, StepRules::step(&step.to_string()));
+        let sent = sent(share, &governor, &format!("{safe_qty}"), live, StepRules::step(&step.to_string()));
         let allowed = governor_qty
             .map(meant)
             .into_iter()
-            .chain([meant(safe_qty), live.abs()])
+            .chain([meant(safe_qty), part(share, live)])
             .min()
             .unwrap();
         match sent {
@@ -155,13 +172,14 @@ proptest! {
 
     #[test]
     fn rules_that_cut_wrongly_never_make_an_order_larger(
+        share in share(),
         safe_qty in quantity(),
         live in position(),
         cut in (-1_000_000i64..1_000_000, 0u32..6).prop_map(|(m, scale)| Decimal::new(m, scale)),
     ) {
         let rules = StepRules::cutting(move |_| Ok(cut));
-        let allowed = meant(safe_qty).min(live.abs());
+        let allowed = meant(safe_qty).min(part(share, live));
         let expected = Some(cut).filter(|cut| *cut > Decimal::ZERO && *cut <= allowed);
-        prop_assert_eq!(sent("0.0", &format!("{safe_qty}"), live, rules), expected);
+        prop_assert_eq!(sent(share, "0.0", &format!("{safe_qty}"), live, rules), expected);
     }
 }

@@ -20,7 +20,7 @@ pub struct Reviewed {
 /// What a plan does to a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Task {
-    /// Closes this share of it, in percent: 100, 75 or 50.
+    /// Closes this share of it, in percent: one of [`Share::ALL`](apply_core::Share::ALL).
     Close {
         /// The share.
         percent: u8,
@@ -40,9 +40,9 @@ impl Task {
 
     fn of(action: Action) -> Option<Self> {
         match action {
-            Action::FullClose => Some(Self::Close { percent: 100 }),
-            Action::Partial75 => Some(Self::Close { percent: 75 }),
-            Action::Partial50 => Some(Self::Close { percent: 50 }),
+            Action::Close(share) => Some(Self::Close {
+                percent: share.percent(),
+            }),
             Action::UpdateStop => Some(Self::MoveStop),
             Action::Hold => None,
         }

@@ -328,7 +328,12 @@ impl Stage {
 
     /// Proposes PARTIAL_75 and follows the plan to its end, which is one result on the stream.
     pub(crate) async fn play(&self) -> ApplyResult {
-        self.propose("PARTIAL_75");
+        self.play_as("PARTIAL_75").await
+    }
+
+    /// The same for another action.
+    pub(crate) async fn play_as(&self, action: &str) -> ApplyResult {
+        self.propose(action);
         let result = self.carry_out().await;
         assert_eq!(self.results(), vec![result.clone()], "one plan, one result");
         result
