@@ -9,7 +9,6 @@ mod journald;
 mod permits;
 mod plans;
 mod shell;
-mod troubleshooting;
 mod watch;
 
 use redis::aio::MultiplexedConnection;

@@ -1,0 +1,5 @@
+//! Prints `docs/troubleshooting.md`.
+
+fn main() {
+    print!("{}", apply_wire::troubleshooting());
+}

@@ -1,0 +1,78 @@
+//! The names of fields, and the words that stand in some of them.
+
+/// Of a proposal: what is to be done. Required.
+pub const HARVEST_ACTION: &str = "harvest_action";
+/// Of a proposal and a plan: from 0 (normal) to 1 (close now). Required.
+pub const KILL_SCORE: &str = "kill_score";
+/// Of a proposal and a plan: a part of the kill score.
+pub const K_REGIME_FLIP: &str = "k_regime_flip";
+/// Of a proposal and a plan: a part of the kill score.
+pub const K_SIGMA_SPIKE: &str = "k_sigma_spike";
+/// Of a proposal and a plan: a part of the kill score.
+pub const K_TS_DROP: &str = "k_ts_drop";
+/// Of a proposal and a plan: a part of the kill score.
+pub const K_AGE_PENALTY: &str = "k_age_penalty";
+/// Of a proposal and a plan: the stop price of `UPDATE_SL`.
+pub const NEW_SL: &str = "new_sl_proposed";
+/// Of a proposal and a plan: reward so far, in R.
+pub const R_NET: &str = "R_net";
+/// Of a proposal: when the brain computed it.
+pub const COMPUTED_AT: &str = "computed_at_utc";
+/// Of a proposal: when the brain last wrote it. Brains write it anew without computing anything anew, so
+/// that it counts only for a proposal's age and only where [`COMPUTED_AT`] is absent.
+pub const UPDATED_AT: &str = "last_update_epoch";
+/// Of a proposal and a plan: reason codes, parted by commas.
+pub const REASON_CODES: &str = "reason_codes";
+
+/// Of a plan and a result: the plan's id.
+pub const PLAN_ID: &str = "plan_id";
+/// Of a plan and a result.
+pub const SYMBOL: &str = "symbol";
+/// Of a plan: the proposal's action.
+pub const ACTION: &str = "action";
+/// Of a plan and a result: `EXECUTE`, `SKIP`, `BLOCKED` or `ERROR`.
+pub const DECISION: &str = "decision";
+/// Of a plan: what to execute, a JSON list.
+pub const STEPS: &str = "steps";
+/// Of a plan: empty; sized only after the permits.
+pub const CLOSE_QTY: &str = "close_qty";
+/// Of a plan: empty.
+pub const PRICE: &str = "price";
+/// Of a plan and a result: whole seconds since 1970.
+pub const TIMESTAMP: &str = "timestamp";
+/// Of a claimed plan: the attempt. An addition to the contract.
+pub const ATTEMPT: &str = "attempt";
+
+/// Of a result: [`TRUE`] or [`FALSE`].
+pub const EXECUTED: &str = "executed";
+/// Of a result: [`TRUE`] or [`FALSE`].
+pub const WOULD_EXECUTE: &str = "would_execute";
+/// Of a result: what was done, a JSON list.
+pub const STEPS_RESULTS: &str = "steps_results";
+/// Of a result: a reason code, or empty.
+pub const ERROR: &str = "error";
+/// Of a result: what it earned before commission. An addition to the contract.
+pub const PROFIT_REALIZED: &str = "profit_realized";
+/// Of a result: what it earned after commission. An addition to the contract.
+pub const PROFIT_NET: &str = "profit_net";
+/// Of a result: what the venue charged. An addition to the contract.
+pub const COMMISSION: &str = "commission";
+
+/// Readers of results compare with this word.
+pub const TRUE: &str = "True";
+/// The opposite of [`TRUE`].
+pub const FALSE: &str = "False";
+
+/// A plan that goes to review.
+pub const EXECUTE: &str = "EXECUTE";
+/// A plan that needs nothing done.
+pub const SKIP: &str = "SKIP";
+/// A plan or result that something forbids.
+pub const BLOCKED: &str = "BLOCKED";
+/// A plan or result that failed.
+pub const FAILED: &str = "ERROR";
+
+/// `True` or `False`.
+pub const fn python_bool(value: bool) -> &'static str {
+    if value { TRUE } else { FALSE }
+}

@@ -1,0 +1,84 @@
+//! The names of keys and streams.
+
+use std::fmt::Display;
+
+/// What stands before the part of a key that differs: a symbol, a plan id, an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefix(&'static str);
+
+impl Prefix {
+    /// The prefix.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// The key of this symbol, plan or instance.
+    pub fn of(self, what: impl Display) -> String {
+        format!("{}{what}", self.0)
+    }
+
+    /// The key template of a plan, as in `quantum:permit:{plan}`.
+    pub fn template(self) -> String {
+        self.of("{plan}")
+    }
+
+    /// The template on a cluster, with the plan in a hash tag: `quantum:permit:{{plan}}`.
+    pub fn tagged_template(self) -> String {
+        self.of("{{plan}}")
+    }
+}
+
+impl From<Prefix> for String {
+    fn from(prefix: Prefix) -> Self {
+        prefix.0.to_owned()
+    }
+}
+
+/// Of a proposal; a symbol follows. A hash that the brain rewrites in place.
+pub const PROPOSAL: Prefix = Prefix("quantum:harvest:proposal:");
+/// Of a claim; a plan id follows.
+pub const DEDUPE: Prefix = Prefix("quantum:apply:dedupe:");
+/// Of the mark that a plan is on the stream; a plan id follows.
+pub const STREAM_PUBLISHED: Prefix = Prefix("quantum:apply:stream_published:");
+/// Of the mark that a result is on the stream; a plan id follows.
+pub const RESULT_PUBLISHED: Prefix = Prefix("quantum:apply:result_published:");
+/// Of the receipt of a plan's permits; a plan id follows.
+pub const RECEIPT: Prefix = Prefix("quantum:apply:inflight:");
+/// Of an instance's lease; its owner follows.
+pub const LEASE: Prefix = Prefix("quantum:apply:lease:");
+/// Of the note which journal lies at a place; the place follows.
+pub const JOURNAL: Prefix = Prefix("quantum:apply:journal:");
+/// Of the governor's permit; a plan id follows.
+pub const PERMIT_GOVERNOR: Prefix = Prefix("quantum:permit:");
+/// Of the position brain's permit; a plan id follows.
+pub const PERMIT_P33: Prefix = Prefix("quantum:permit:p33:");
+/// Of the portfolio gate's permit; a plan id follows.
+pub const PERMIT_P26: Prefix = Prefix("quantum:permit:p26:");
+/// Of what the governor granted; a symbol follows.
+pub const GOVERNOR_USAGE: Prefix = Prefix("quantum:governor:usage:");
+/// Of the venue's position; a symbol follows.
+pub const POSITION_SNAPSHOT: Prefix = Prefix("quantum:position:snapshot:");
+/// Of the position by results; a symbol follows.
+pub const POSITION_LEDGER: Prefix = Prefix("quantum:position:ledger:");
+
+/// The stream of plans.
+pub const PLANS: &str = "quantum:stream:apply.plan";
+/// The stream of results.
+pub const RESULTS: &str = "quantum:stream:apply.result";
+/// The kill switch: see [`crate::kill_switch`].
+pub const KILL_SWITCH: &str = "quantum:global:kill_switch";
+/// Why the kill switch was turned on, where a program did it.
+pub const KILL_SWITCH_REASON: &str = "quantum:global:kill_switch:reason";
+/// The hash of claimed plans without a final result.
+pub const OPEN: &str = "quantum:apply:open";
+/// What the server remembers, since when.
+pub const GENERATION: &str = "quantum:apply:generation";
+/// The stream of turns of the kill switch.
+pub const HALT_LOG: &str = "quantum:apply:halt_log";
+/// The last result that every ledger holds.
+pub const RESULTS_CURSOR: &str = "quantum:position:results_cursor";
+
+/// The governor's group on the streams of plans and results.
+pub const GROUP_GOVERNOR: &str = "governor";
+/// The position brain's group on the stream of plans.
+pub const GROUP_P33: &str = "p33";

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod defaults;
+pub mod field;
+pub mod key;
+pub mod kill_switch;
+mod reason;
+
+pub use reason::{
+    ActionWord, Class, Entry, Left, Level, Missing, Part, PermitName, Reason, Section, Sent,
+    VenueCode, troubleshooting,
+};
