@@ -9,10 +9,10 @@ use crate::{
     switch::SwitchMemory,
 };
 use apply_core::{
-    ApplyResult, Claim, Generation, Halt, Hold, Intent, MAX_FIELD_BYTES, MAX_SWITCH_BYTES,
-    Mastership, Observed, OpenPlan, PROPOSAL_FIELDS, Plan, PlanLog, PortError, ProposalError,
-    ProposalSource, RawProposal, Reclaim, ResultLog, ServerId, Standing, SwitchNote, Symbol,
-    Teller, Told, times,
+    ApplyResult, Claim, Generation, GenerationId, Halt, Hold, Intent, MAX_FIELD_BYTES,
+    MAX_SWITCH_BYTES, Mastership, Observed, OpenPlan, PROPOSAL_FIELDS, Plan, PlanLog, PortError,
+    ProposalError, ProposalSource, RawProposal, Reclaim, ResultLog, ServerId, Standing, SwitchNote,
+    Symbol, Teller, Told, times,
 };
 use futures_util::future::{try_join, try_join_all};
 use permit_gate::{AttemptId, MAX_ID, PlanId};
@@ -208,27 +208,36 @@ impl RedisBoard {
         self.switch.keep_with(note, keep);
     }
 
-    /// Whether trading is halted, where the switch reads like this now.
-    async fn halt_of(&self, read: &Value) -> Halt {
+    /// What the server of the switch remembered before it was read: one that has forgotten something since may have
+    /// forgotten the switch. `None` where that cannot be known: on a cluster the switch lies apart from what would tell.
+    async fn known_of_switch(&self) -> Option<GenerationId> {
+        if self.link.is_cluster() {
+            return None;
+        }
+        match self.remembered.last() {
+            Some(last) => Some(last),
+            None => Box::pin(self.remember()).await.ok().map(|now| now.id),
+        }
+    }
+
+    /// Whether trading is halted, where the switch was read like this and the server remembered this `before`.
+    async fn halt_of(&self, read: &Value, before: Option<GenerationId>) -> Halt {
         let key = &self.keys.kill_switch;
         let halt = read_switch(key, read);
         let gone = matches!(read, Value::BulkString(word) if word.is_empty());
         match (&halt, self.switch.is_on()) {
             (Halt::Off, false) => halt,
-            (Halt::On { .. }, true) => {
-                self.switch.saw(true, self.remembered.last());
-                halt
-            }
-            (Halt::On { .. }, false) => {
-                // What it remembers now: a switch that is gone later is off only if it still does.
-                let generation = Box::pin(self.remember()).await.ok();
-                self.switch.saw(true, generation.map(|now| now.id));
+            (Halt::On { .. }, _) => {
+                self.switch.saw(true, before);
                 halt
             }
             (Halt::Off, true) if gone => {
-                let remembers = Box::pin(self.remember()).await.ok().map(|now| now.id);
-                if remembers.is_some() && remembers == self.switch.generation() {
-                    self.switch.saw(false, remembers);
+                // Off only if it remembers what it did when the switch was on.
+                let on_under = self.switch.generation();
+                if on_under.is_some()
+                    && on_under == Box::pin(self.remember()).await.ok().map(|now| now.id)
+                {
+                    self.switch.saw(false, on_under);
                     return halt;
                 }
                 Halt::On {
@@ -365,13 +374,14 @@ impl RedisBoard {
 
     /// Looks at several proposals and the kill switch in one round trip, an answer each.
     pub(crate) async fn look_at(&self, symbols: &[Symbol]) -> Vec<Result<Observed, PortError>> {
+        let before = self.known_of_switch().await;
         let looked = match self.link.is_cluster() {
             true => self.look_around(symbols).await,
             false => self.look_here(symbols).await,
         };
         match looked {
             Ok((proposals, switch)) => {
-                let halt = self.halt_of(&switch).await;
+                let halt = self.halt_of(&switch, before).await;
                 let each = symbols.iter().zip(proposals);
                 each.map(|(symbol, look)| {
                     Ok(Observed {
@@ -515,9 +525,10 @@ impl ProposalSource for RedisBoard {
     }
 
     async fn fetch_halt(&self, _: &Symbol) -> Result<Halt, PortError> {
+        let before = self.known_of_switch().await;
         let switch = self.read_switch().await;
         let switch = switch.map_err(failed("read the kill switch"))?;
-        Ok(self.halt_of(&switch).await)
+        Ok(self.halt_of(&switch, before).await)
     }
 
     /// The switch in Redis as it was seen last.
@@ -696,7 +707,9 @@ impl PlanLog for RedisBoard {
         let mut call = self.scripts.reclaim.key(&keys.open);
         call.key(&keys.generation).key(Keys::of(&keys.dedupe, plan));
         if self.link.is_cluster() {
+            let asked = self.link.server_of(&keys.results);
             if let Some(executed) = self.end_of(plan).await? {
+                self.must_be_read(&keys.results, asked).await?;
                 return Ok(Reclaim::Told { executed });
             }
         } else {
@@ -748,6 +761,7 @@ impl PlanLog for RedisBoard {
     }
 
     async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
+        let before = self.known_of_switch().await;
         let (keys, asked_at) = (&self.keys, Instant::now());
         let together = !self.link.is_cluster();
         let mut call = self.scripts.stand.key(&keys.open);
@@ -777,7 +791,7 @@ impl PlanLog for RedisBoard {
             }
         };
         Ok(match stands.first() {
-            Some(Value::Int(1)) => match self.halt_of(&switch).await {
+            Some(Value::Int(1)) => match self.halt_of(&switch, before).await {
                 Halt::Off => Standing::Holds { asked_at },
                 Halt::On { by } => Standing::Halted { by },
             },
@@ -927,8 +941,14 @@ impl RedisBoard {
         };
         // Those who are asked may hear of a change this much later.
         tokio::time::sleep(times::NAMING_LAG).await;
-        if let InCharge::Unconfirmed { why } = self.link.confirm_in_charge(key).await {
-            return Err(unread(why));
+        let asking = Instant::now();
+        match self.link.confirm_in_charge(key).await {
+            // What was said before the answer says nothing about it.
+            InCharge::Confirmed { asked_at } if asked_at < asking => {
+                return Err(unread("too few say who is in charge".into()));
+            }
+            InCharge::Unconfirmed { why } => return Err(unread(why)),
+            InCharge::Confirmed { .. } | InCharge::Always => {}
         }
         let now = self.link.server_of(key);
         match asked.map(|(server, _)| server) == now.map(|(server, _)| server) {

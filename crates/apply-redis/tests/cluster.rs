@@ -4,8 +4,8 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Claim, Decision, Halt, Mastership, Plan, PlanLog, ProposalSource, ResultLog,
-    Standing, Symbol, Told,
+    ApplyResult, Claim, Decision, Halt, Mastership, Plan, PlanLog, ProposalSource, Reclaim,
+    ResultLog, Standing, Symbol, Told,
 };
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard, Turn, testing};
 use common::{attempt, intent, plan, won};
@@ -241,4 +241,80 @@ async fn the_servers_of_the_plans_and_of_the_switch_have_to_be_in_charge_both() 
         assert!(Instant::now() < until, "{:?}", board.mastership());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn a_switch_that_was_seen_on_is_off_once_that_is_read_and_not_for_being_gone() {
+    const SWITCH: &str = "quantum:global:kill_switch";
+    let bench = bench().await;
+    let board = bench.board("a").await;
+    let symbol = symbol("BTCUSDT");
+    let on = async || {
+        let seen = board.fetch_halt(&symbol).await.unwrap().is_on();
+        assert_eq!(board.fetch(&symbol).await.unwrap().halt.is_on(), seen);
+        seen
+    };
+    assert!(!on().await);
+    let _: String = bench.command(&["SET", SWITCH, "1"]).await;
+    assert!(on().await);
+    // Its node may forget it alone: the plans' node would not tell.
+    let _: i64 = bench.command(&["DEL", SWITCH]).await;
+    assert!(on().await);
+    let _: String = bench.command(&["SET", SWITCH, "false"]).await;
+    assert!(!on().await);
+    let _: i64 = bench.command(&["DEL", SWITCH]).await;
+    assert!(!on().await);
+}
+
+#[tokio::test]
+async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it_is() {
+    let bench = bench().await;
+    let board = bench.board("a").await;
+    let plan = plan("PARTIAL_75");
+    let claim = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
+    let teller = won(claim).teller();
+    // Everything that writes waits longer than the answer of the look may be old.
+    for node in &bench.nodes {
+        let mut pause = redis::cmd("CLIENT");
+        pause.arg(&["PAUSE", "350", "WRITE"]);
+        let _: String = pause.query_async(&mut node.clone()).await.unwrap();
+    }
+    let late = board.conclude(&last(&plan), &teller).await.unwrap_err();
+    assert!(late.0.contains("too much time had passed"), "{late}");
+    assert_eq!(bench.length(RESULTS).await, 0);
+    let told = board.conclude(&last(&plan), &teller).await;
+    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(bench.length(RESULTS).await, 1);
+}
+
+#[tokio::test]
+async fn a_mark_on_a_node_that_the_others_do_not_confirm_ends_nothing() {
+    let mut bench = bench().await;
+    let board = bench.board("a").await;
+    let plan = plan("PARTIAL_75");
+    let claim = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
+    let told = board.conclude(&last(&plan), &won(claim).teller()).await;
+    assert_eq!(told, Ok(Told::Published));
+    let mark = "quantum:apply:result_published:{quantum:stream:apply.result}:";
+    let mark = format!("{mark}{}", plan.id);
+    let mut here = None;
+    for (index, node) in bench.nodes.iter().enumerate() {
+        let found: Result<i64, _> = redis::cmd("EXISTS")
+            .arg(&mark)
+            .query_async(&mut node.clone())
+            .await;
+        here = here.or((found == Ok(1)).then_some(index));
+    }
+    let here = here.unwrap();
+    let symbol = plan.symbol();
+    let b = attempt("b");
+    let again = board.reclaim(&plan.id, symbol, "step", &b, TTL).await;
+    assert_eq!(again, Ok(Reclaim::Told { executed: false }));
+    let others = bench.cluster.nodes_mut().iter_mut().enumerate();
+    others
+        .filter(|(index, _)| *index != here)
+        .for_each(|(_, node)| node.kill());
+    let again = board.reclaim(&plan.id, symbol, "step", &b, TTL).await;
+    let error = again.unwrap_err();
+    assert!(error.0.contains("whether anybody will read it"), "{error}");
 }

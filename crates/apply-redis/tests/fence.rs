@@ -10,7 +10,7 @@ use apply_core::{
 use apply_redis::{BoardConfig, Instance, RedisBoard};
 use common::{aged, attempt, intent, plan, won};
 use redis::{AsyncCommands, FromRedisValue, aio::MultiplexedConnection};
-use redis_harness::RedisServer;
+use redis_harness::{RedisServer, SentinelStub};
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -518,6 +518,35 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
     assert!(!board.is_current(&hold), "and no order follows on it");
 }
 
+/// The former master goes on, and those who know of the new one do not answer: what they said before is no word for what
+/// was written since.
+#[tokio::test]
+async fn a_result_is_not_told_on_the_word_that_was_given_before_it_was_written() {
+    let former = on(aged(RedisServer::start().await).await).await;
+    let port = former.server.port();
+    let sentinels = [
+        SentinelStub::saying(port).await,
+        SentinelStub::saying(port).await,
+        SentinelStub::saying(port).await,
+    ];
+    let hosts: Vec<String> = sentinels.iter().map(SentinelStub::host).collect();
+    let url = format!("redis+sentinel://{}/mymaster", hosts.join(","));
+    let board = RedisBoard::connect(config(url, "a")).await.unwrap();
+    let plan = plan("PARTIAL_75");
+    let hold = won(claim(&board, &plan, "a1.0").await);
+    assert!(matches!(
+        board.confirm_mastership().await,
+        Mastership::Confirmed { .. }
+    ));
+    sentinels[1..].iter().for_each(SentinelStub::fall_silent);
+    let conclude = async || board.conclude(&result(&plan, true), &hold.teller()).await;
+    let error = conclude().await.unwrap_err().to_string();
+    assert!(error.contains("whether anybody will read it"), "{error}");
+    sentinels.iter().for_each(|sentinel| sentinel.say(port));
+    assert_eq!(conclude().await, Ok(Told::Published));
+    assert_eq!(former.length(RESULTS).await, 1, "written once");
+}
+
 /// A board whose notes of the switch are kept, with what an earlier process has kept.
 async fn keeping(
     bench: &Bench,
@@ -565,4 +594,22 @@ async fn a_switch_that_was_seen_on_stays_on_until_a_server_that_forgot_nothing_s
         assert_eq!(halted(&next).await, on, "{word}");
     }
     assert!(!kept.lock().unwrap().as_ref().unwrap().on);
+}
+
+#[tokio::test]
+async fn a_switch_is_not_off_for_being_gone_where_its_server_forgot_while_it_was_read() {
+    const SWITCH: &str = "quantum:global:kill_switch";
+    let bench = bench().await;
+    let (board, kept) = keeping(&bench, None).await;
+    let symbol = plan("PARTIAL_75").symbol().clone();
+    let former = board.remember().await.unwrap().id;
+    // What was read may be from before, or from after: it counts as seen before.
+    let _: String = bench.command(&["FLUSHALL"]).await;
+    let _: String = bench.command(&["SET", SWITCH, "1"]).await;
+    assert!(board.fetch_halt(&symbol).await.unwrap().is_on());
+    let note = kept.lock().unwrap().clone().unwrap();
+    assert_eq!(note.generation.as_ref(), Some(&former));
+    let _: i64 = bench.command(&["DEL", SWITCH]).await;
+    assert!(board.fetch_halt(&symbol).await.unwrap().is_on());
+    assert!(board.fetch(&symbol).await.unwrap().halt.is_on());
 }
