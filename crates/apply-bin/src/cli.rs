@@ -2,16 +2,14 @@
 
 use crate::{
     chain,
-    config::{Config, HaltConfig},
-    demo,
-    exit::Failure,
-    halt,
+    config::{HaltConfig, Settings},
+    demo, halt,
     ops::Ops,
     review::{self, Reviewer},
-    run,
     sim::{self, SimArgs},
     story,
 };
+use apply_service::{Failure, run};
 use clap::{CommandFactory, Parser, Subcommand};
 use permit_gate::PlanId;
 use std::process::ExitCode;
@@ -97,21 +95,21 @@ enum Command {
 pub(crate) async fn dispatch() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run => match configured() {
-            Ok(config) => run::run(config).await,
+            Ok(settings) => run(settings.service).await,
             Err(failure) => Err(failure),
         },
         Command::Review { reviewer } => match configured() {
-            Ok(config) => review::review(&config, reviewer).await,
+            Ok(settings) => review::review(&settings, reviewer).await,
             Err(failure) => Err(failure),
         },
         Command::Chain => match configured() {
-            Ok(config) => chain::chain(config).await,
+            Ok(settings) => chain::chain(settings).await,
             Err(failure) => Err(failure),
         },
         Command::Halt { reason, file_only } => turned(true, reason, file_only).await,
         Command::Resume { reason, file_only } => turned(false, reason, file_only).await,
         Command::Plan { id, json } => story::story(&id, json),
-        Command::Demo { serve: true, port } => demo::keep_serving(port).await,
+        Command::Demo { serve: true, port } => demo::keep_serving(port, env!("APPLY_COMMIT")).await,
         Command::Demo { .. } => demo::demo().await,
         Command::Sim(args) => sim::sim(args).await,
         Command::Ops(ops) => ops.run(Cli::command()).await,
@@ -128,6 +126,6 @@ async fn turned(on: bool, reason: String, file_only: bool) -> Result<(), Failure
     halt::turn(config, on, reason, file_only).await
 }
 
-fn configured() -> Result<Config, Failure> {
-    Config::from_environment().map_err(|mistakes| Failure::configuration(mistakes.to_string()))
+fn configured() -> Result<Settings, Failure> {
+    Settings::from_environment().map_err(|mistakes| Failure::configuration(mistakes.to_string()))
 }

@@ -2,19 +2,17 @@
 //! mistake with its key, its value and the mend.
 
 mod review;
-mod shard;
 mod state;
 
 pub(crate) use review::ReviewConfig;
-use shard::NoShard;
-pub(crate) use shard::Shard;
-pub(crate) use state::{HaltConfig, StateConfig, journal_place, journal_stream, state_directory};
+pub(crate) use state::{HaltConfig, state_directory};
 
 use crate::signing::signed;
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
+use apply_service::config::{Config, LogFormat, NoShard, RedisUrl, Shard};
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
-use permit_redis::{ConfigError, KeyTemplate, PermitKeys, RedisConfig};
+use permit_redis::{PermitKeys, RedisConfig};
 use permit_signature::KeyRing;
 use rust_decimal::Decimal;
 use std::{
@@ -27,82 +25,13 @@ use std::{
     time::Duration,
 };
 
-/// What the operator wants, checked.
+/// What the operator wants of every part of the program, checked.
 #[derive(Debug)]
-pub(crate) struct Config {
-    pub(crate) mode: Mode,
-    /// What all instances together follow.
-    pub(crate) symbols: Vec<Symbol>,
-    /// Which part of it is this one's.
-    pub(crate) shard: Shard,
-    pub(crate) gates: GateSettings,
-    /// Where a stop may be put.
-    pub(crate) stops: StopLimits,
-    /// How old a proposal may be; `None` for any age.
-    pub(crate) proposal_max_age: Option<Duration>,
-    pub(crate) wait: WaitPolicy,
-    pub(crate) poll: Duration,
-    /// How long nothing may have been written to a proposal before it counts as whole.
-    pub(crate) settle: Duration,
-    pub(crate) dedupe_ttl: Duration,
-    /// How many plans may be under way.
-    pub(crate) max_in_flight: NonZeroUsize,
-    pub(crate) kill_switch: bool,
-    pub(crate) http: SocketAddr,
-    /// The names under which the page is asked for, besides addresses and `localhost`.
-    pub(crate) http_hosts: Vec<String>,
-    pub(crate) log_level: tracing::Level,
-    pub(crate) log_format: LogFormat,
-    pub(crate) redis: RedisUrl,
-    pub(crate) permits: PermitKeys,
-    /// There where permits have to be signed.
-    pub(crate) signing: Option<KeyRing>,
-    pub(crate) venue: Host,
-    /// There in [`Mode::Testnet`].
-    pub(crate) credentials: Option<Credentials>,
-    /// How long to wait for what is needed before giving up at start.
-    pub(crate) start_wait: Duration,
-    /// What this machine keeps.
-    pub(crate) state: StateConfig,
+pub(crate) struct Settings {
+    /// What the service reads; the reviewers and the operator's commands read some of it as well.
+    pub(crate) service: Config,
     /// What only the reviewers read.
     pub(crate) review: ReviewConfig,
-    /// What is not wrong but looks unintended.
-    pub(crate) remarks: Vec<String>,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// Lines for people, `grep` and `awk`.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// A Redis URL, which may carry a password and therefore prints without it.
-#[derive(Clone)]
-pub(crate) struct RedisUrl(String);
-
-impl RedisUrl {
-    /// The URL with everything in it.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("redis", ""));
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        let host = host.split(['?', '#']).next().unwrap_or_default();
-        write!(f, "{scheme}://{host}")
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 /// Everything that is wrong with a configuration.
@@ -185,7 +114,7 @@ fn known() -> impl Iterator<Item = &'static str> {
     KNOWN.into_iter().chain(review::KNOWN).chain(state::KNOWN)
 }
 
-impl Config {
+impl Settings {
     /// Reads the process's environment.
     pub(crate) fn from_environment() -> Result<Self, Mistakes> {
         Self::from_process(true)
@@ -195,50 +124,6 @@ impl Config {
     /// looked at, so that an operator who may not read them can still look.
     pub(crate) fn without_venue_keys() -> Result<Self, Mistakes> {
         Self::from_process(false)
-    }
-
-    /// The symbols that this instance follows.
-    pub(crate) fn followed(&self) -> Vec<Symbol> {
-        let ours = self.symbols.iter().filter(|s| self.shard.holds(s));
-        ours.cloned().collect()
-    }
-
-    /// Which shard this is, and how much of everything it follows; where it is one of several.
-    pub(crate) fn share(&self) -> Option<String> {
-        self.shard.is_part().then(|| {
-            let (ours, all) = (self.followed().len(), self.symbols.len());
-            format!("shard {}: {ours} of {all} symbols", self.shard)
-        })
-    }
-
-    /// Symbols that may execute and that no instance follows, of whatever shard it is.
-    pub(crate) fn unfollowed(&self) -> Vec<&Symbol> {
-        let watched: HashSet<&Symbol> = self.symbols.iter().collect();
-        let allowed = self.gates.allowlist.iter();
-        allowed.filter(|s| !watched.contains(s)).collect()
-    }
-
-    /// How the permits' Redis is spoken to: for the proposals as well, and on a cluster with the
-    /// receipt where the permits are.
-    pub(crate) fn permit_store(&self) -> Result<RedisConfig, ConfigError> {
-        let store = RedisConfig::new(self.redis.reveal())?
-            .permits(self.permits.clone())
-            .follow_prefix(&apply_redis::Keys::default().proposal)
-            .response_timeout(RESPONSE_TIMEOUT);
-        let receipt = match store.is_cluster() {
-            true => "quantum:apply:inflight:{{plan}}",
-            false => "quantum:apply:inflight:{plan}",
-        };
-        let receipt = KeyTemplate::parse(receipt).unwrap_or_else(|_| unreachable!("a template"));
-        let keys = apply_redis::Keys::default();
-        let keys = match store.is_cluster() {
-            true => keys.on_a_cluster(),
-            false => keys,
-        };
-        let orders = self.mode == Mode::Testnet;
-        let store = store.holders(&keys.open, apply_redis::ready_to_take(orders));
-        // As long as a claim: an attempt that asks again later finds its receipt.
-        Ok(store.receipt(receipt, self.dedupe_ttl.max(RECEIPT_AT_LEAST)))
     }
 
     fn from_process(keys_wanted: bool) -> Result<Self, Mistakes> {
@@ -264,7 +149,7 @@ impl Config {
         let mode = read.mode();
         let signing = read.signing();
         let permits = read.permits();
-        let config = Self {
+        let service = Config {
             mode,
             symbols: read.symbols("SYMBOLS", "BTCUSDT,ETHUSDT,SOLUSDT"),
             shard: read.shard(),
@@ -295,41 +180,22 @@ impl Config {
             credentials: read.credentials(mode),
             start_wait: read.seconds("APPLY_START_WAIT_SEC", "30", 0.0..=86_400.0),
             state: read.state(),
-            review: read.review(),
+            commit: env!("APPLY_COMMIT"),
             remarks: remarks(vars),
         };
-        if config.symbols.is_empty() {
+        if service.symbols.is_empty() {
             read.wrong(
                 "SYMBOLS",
                 "name at least one symbol to watch, as in BTCUSDT,ETHUSDT",
             );
-        } else if config.followed().is_empty() {
+        } else if service.followed().is_empty() {
             read.wrong(
                 "APPLY_SHARD",
                 "none of SYMBOLS is in this shard: name more of them, or make fewer shards",
             );
         }
-        read.done(config)
-    }
-}
-
-/// How long one answer of Redis may take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How long a receipt is kept at least.
-const RECEIPT_AT_LEAST: Duration = Duration::from_secs(21_600);
-
-impl Config {
-    /// The permits that have to be signed and that nobody here has a key to check: none of them
-    /// could ever be a yes.
-    pub(crate) fn permits_without_key(&self) -> Vec<&str> {
-        let names = self.permits.permits().iter().map(|permit| permit.name());
-        match &self.signing {
-            Some(ring) => names
-                .filter(|name| ring.of(name).next().is_none())
-                .collect(),
-            None => Vec::new(),
-        }
+        let review = read.review();
+        read.done(Self { service, review })
     }
 }
 
@@ -674,7 +540,7 @@ impl Reader<'_> {
             if let Err(error) = RedisConfig::new(&url) {
                 self.wrong("REDIS_URL", error.to_string());
             }
-            return RedisUrl(url);
+            return RedisUrl::new(url);
         }
         let host = self.text("REDIS_HOST").unwrap_or("localhost").to_owned();
         if !host.bytes().all(|b| {
@@ -687,7 +553,7 @@ impl Reader<'_> {
         }
         let port = self.number("REDIS_PORT", 6379_u16, 1..=65_535, "");
         let db = self.number("REDIS_DB", 0_u32, 0..=65_535, "");
-        RedisUrl(format!("redis://{host}:{port}/{db}"))
+        RedisUrl::new(format!("redis://{host}:{port}/{db}"))
     }
 
     fn permits(&mut self) -> PermitKeys {
@@ -802,7 +668,7 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        Config::resolve(&vars)
+        Settings::resolve(&vars).map(|settings| settings.service)
     }
 
     #[test]

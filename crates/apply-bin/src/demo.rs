@@ -7,19 +7,17 @@ mod serve;
 
 pub(crate) use serve::serve as keep_serving;
 
-use crate::{
-    clock::SystemClock,
-    exit::Failure,
-    ops::say,
-    run::instance,
-    wiring::{Outside, Switched, serve},
-};
+use crate::ops::say;
 use apply_core::{
     ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Room, Settings, StopLimits,
     Symbol,
     memory::{MemoryBoard, MemoryJournal},
 };
 use apply_exchange::Venue;
+use apply_service::{
+    Failure, SystemClock, instance,
+    wiring::{Outside, Switched, serve},
+};
 use exchange_client::{Client, Credentials, Host};
 use exchange_sim::{OrderRecord, Sim, SimConfig};
 use permit_gate::{MemoryStore, Timer, WaitPolicy, trading};

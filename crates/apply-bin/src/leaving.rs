@@ -5,12 +5,12 @@
 //! timestamp when the file was laid does not leave, and one that had may land until its receive window is over.
 
 use crate::{
-    http::ask::{get, reachable},
+    ask::{get, reachable},
     ops::say,
-    page::{LEAVING, Leaving},
 };
 use apply_core::times::LANDING;
 use apply_journal::JournalReader;
+use apply_service::page::{LEAVING, Leaving};
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 

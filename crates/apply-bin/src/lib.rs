@@ -2,39 +2,27 @@
 //!
 //! A library, so that it is built twice from one source: `main.rs` is the program, `faulty.rs` the one
 //! that tests break on purpose. This file only starts things. `cli` says what can be asked for,
-//! `config` is the one place that reads the environment, `run` wires the ports together and `demo`
-//! shows the whole path without anything installed.
+//! `config` is the one place that reads the environment; the service itself is the crate `apply-service`. `demo` shows
+//! the whole path without anything installed.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 // `println!` panics where its reader is gone, in the middle of a halt as well: see `ops::say`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod ask;
 mod chain;
 mod cli;
-mod clock;
 mod config;
 mod demo;
-mod exit;
-mod gauges;
 mod halt;
-mod health;
-mod http;
 mod leaving;
-mod logging;
-mod metrics;
-#[cfg(feature = "mutants")]
-mod mutants;
 mod ops;
-mod page;
-mod reasons;
 mod review;
-mod run;
 mod signing;
 mod sim;
 mod story;
-mod upkeep;
-mod wiring;
 
+use apply_service::Failure;
 use std::process::ExitCode;
 
 /// The whole program: reads arguments and environment, runs until it is done or told to stop, and
@@ -47,8 +35,6 @@ pub fn main() -> ExitCode {
         .build();
     match runtime {
         Ok(runtime) => runtime.block_on(cli::dispatch()),
-        Err(error) => {
-            exit::Failure::unavailable(format!("cannot start the runtime: {error}")).into()
-        }
+        Err(error) => Failure::unavailable(format!("cannot start the runtime: {error}")).into(),
     }
 }

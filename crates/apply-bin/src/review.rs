@@ -4,8 +4,12 @@
 mod metrics;
 mod positions;
 
-use crate::{config::Config, exit::Failure, http, logging, run, signing::Signer};
+use crate::{
+    config::{ReviewConfig, Settings},
+    signing::Signer,
+};
 use apply_core::{PortError, Symbol};
+use apply_service::{Config, Failure, http, instance, logging, stop_on_signals};
 use clap::Subcommand;
 use exchange_client::Client;
 use issuers_redis::{IssuersConfig, RedisFeed, RedisPositionBook, RedisUsageBook};
@@ -65,14 +69,15 @@ const RETRY: Duration = Duration::from_millis(500);
 const KEEP: Duration = Duration::from_millis(200);
 
 /// Runs one reviewer until SIGTERM or SIGINT; ends well once every review that was begun is done.
-pub(crate) async fn review(config: &Config, reviewer: Reviewer) -> Result<(), Failure> {
+pub(crate) async fn review(settings: &Settings, reviewer: Reviewer) -> Result<(), Failure> {
+    let config = &settings.service;
     logging::start(config.log_level, config.log_format);
     let stop = CancellationToken::new();
-    run::stop_on_signals(&stop)?;
+    stop_on_signals(&stop)?;
     for remark in &config.remarks {
         warn!("{remark}");
     }
-    let reviewers = Reviewers::start(config, &[reviewer], &stop).await?;
+    let reviewers = Reviewers::start(config, &settings.review, &[reviewer], &stop).await?;
     stop.cancelled().await;
     reviewers.join().await?;
     info!("Stopped");
@@ -88,13 +93,14 @@ impl Reviewers {
     /// Starts them once Redis answers; they end with `stop`.
     pub(crate) async fn start(
         config: &Config,
+        review: &ReviewConfig,
         reviewers: &[Reviewer],
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
         let port = reviewers
             .first()
             .map_or(0, |reviewer| reviewer.usual_port());
-        let port = config.review.metrics_port.unwrap_or(port);
+        let port = review.metrics_port.unwrap_or(port);
         let wanted = SocketAddr::new(config.http.ip(), port);
         let (listener, address) = http::listen(wanted, "REVIEW_METRICS_PORT").await?;
         let names: Vec<&'static str> = reviewers.iter().map(|r| r.name()).collect();
@@ -104,7 +110,7 @@ impl Reviewers {
             config.redis
         );
         let metrics = ReviewMetrics::new(&names);
-        let desk = IssuersConfig::new(config.redis.reveal(), run::instance().to_string());
+        let desk = IssuersConfig::new(config.redis.reveal(), instance().to_string());
         let mut tasks = JoinSet::new();
         let until = stop.clone().cancelled_owned();
         let hosts = http::Hosts::new(&config.http_hosts);
@@ -120,8 +126,8 @@ impl Reviewers {
                 stop: stop.clone(),
             };
             match reviewer {
-                Reviewer::Governor => crew.governor(config, &desk, &mut tasks).await?,
-                Reviewer::P33 => crew.p33(config, &desk, &mut tasks).await?,
+                Reviewer::Governor => crew.governor(config, review, &desk, &mut tasks).await?,
+                Reviewer::P33 => crew.p33(config, review, &desk, &mut tasks).await?,
             }
         }
         Ok(Self { tasks })
@@ -155,17 +161,18 @@ impl Crew {
     async fn governor(
         self,
         config: &Config,
+        how: &ReviewConfig,
         desk: &IssuersConfig,
         tasks: &mut Tasks,
     ) -> Result<(), Failure> {
         let book = reach(config, || RedisUsageBook::connect(desk)).await?;
         let plans = RedisFeed::governor_plans(desk.clone()).map_err(unusable)?;
-        let governor = Governor::new(book, config.review.policy.clone());
+        let governor = Governor::new(book, how.policy.clone());
         let governor = Arc::new(match signer(config, self.name)? {
             Some(signer) => governor.sealing(signer),
             None => governor,
         });
-        if let Policy::Limited(limits) = &config.review.policy {
+        if let Policy::Limited(limits) = &how.policy {
             info!("Governor limits: {limits:?}");
             let results = RedisFeed::governor_results(desk.clone()).map_err(unusable)?;
             let (crew, hearing) = (self.clone(), Arc::clone(&governor));
@@ -182,7 +189,7 @@ impl Crew {
                 let book = reach(config, || RedisPositionBook::connect(desk)).await?;
                 let snapshots = SnapshotKeeper::new(book, VenuePositions::new(client));
                 let (crew, symbols) = (self.clone(), config.symbols.clone());
-                let poll = config.review.snapshot_poll;
+                let poll = how.snapshot_poll;
                 tasks.spawn(async move {
                     crew.keep_snapshots(&snapshots, &symbols, poll).await;
                     Ok(())
@@ -202,6 +209,7 @@ impl Crew {
     async fn p33(
         self,
         config: &Config,
+        how: &ReviewConfig,
         desk: &IssuersConfig,
         tasks: &mut Tasks,
     ) -> Result<(), Failure> {
@@ -216,14 +224,14 @@ impl Crew {
             book,
             VenuePositions::new(client),
             config.symbols.clone(),
-            config.review.brain,
+            how.brain,
         );
         let brain = Arc::new(match signer(config, self.name)? {
             Some(signer) => brain.sealing(signer),
             None => brain,
         });
         let (crew, keeping) = (self.clone(), Arc::clone(&brain));
-        let (symbols, poll) = (config.symbols.clone(), config.review.snapshot_poll);
+        let (symbols, poll) = (config.symbols.clone(), how.snapshot_poll);
         tasks.spawn(async move {
             tokio::join!(
                 crew.keep_ledgers(&keeping),

@@ -1,6 +1,7 @@
 //! `apply-layer sim`: the simulated venue alone, for bots of any make.
 
-use crate::{config::LogFormat, exit::Failure, logging, ops::say, run::stop_on_signals};
+use crate::ops::say;
+use apply_service::{Failure, config::LogFormat, logging, stop_on_signals};
 use clap::Args;
 use exchange_sim::{
     AccountConfig, ApiKey, Drift, Limits, PositionSide, Sim, SimConfig, SymbolSpec,

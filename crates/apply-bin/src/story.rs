@@ -3,11 +3,11 @@
 
 use crate::{
     config,
-    exit::Failure,
     ops::{End, print, print_json},
 };
 use apply_core::{Entry, plan_id::client_order_id};
 use apply_journal::JournalReader;
+use apply_service::Failure;
 use permit_gate::PlanId;
 
 /// Prints a plan's story; fails where there is none.

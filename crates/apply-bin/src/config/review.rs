@@ -109,15 +109,15 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Mistakes};
+    use super::super::{Mistakes, Settings};
     use super::*;
 
-    fn resolve(vars: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    fn resolve(vars: &[(&str, &str)]) -> Result<Settings, Mistakes> {
         let vars = vars.iter();
         let vars = vars
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        Config::resolve(&vars)
+        Settings::resolve(&vars)
     }
 
     #[test]

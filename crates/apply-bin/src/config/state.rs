@@ -1,29 +1,12 @@
 //! What this machine keeps: the state directory, the local kill switch, the lease; and what the
 //! service manager tells.
 
-use super::{Mistakes, Reader, RedisUrl};
-use sha2::{Digest, Sha256};
+use super::{Mistakes, Reader};
+use apply_service::config::{RedisUrl, StateConfig};
 use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    collections::BTreeMap, net::SocketAddr, os::unix::fs::MetadataExt, path::PathBuf,
     time::Duration,
 };
-
-/// Where things are kept, and how strictly.
-#[derive(Debug, Clone)]
-pub(crate) struct StateConfig {
-    pub(crate) directory: PathBuf,
-    pub(crate) halt_file: PathBuf,
-    /// How long after its last sign of life an instance counts as gone.
-    pub(crate) lease: Duration,
-    /// Whether a server that could forget is refused.
-    pub(crate) strict: bool,
-    /// Where the service manager wants to hear from us, and how often.
-    pub(crate) notify: Option<String>,
-    pub(crate) watchdog: Option<Duration>,
-}
 
 /// What `halt` and `resume` need; nothing else may keep them from halting.
 #[derive(Debug, Clone)]
@@ -101,30 +84,6 @@ pub(crate) fn state_directory() -> Result<PathBuf, Mistakes> {
     };
     let directory = read.state_directory();
     read.done(directory)
-}
-
-/// What the store knows the place of a state directory's journal by: this machine and the directory. A
-/// container that is made anew is another machine, unless it keeps its name and its machine id.
-pub(crate) fn journal_place(directory: &Path) -> String {
-    let identity = ["/etc/machine-id", "/etc/hostname"]
-        .map(|path| std::fs::read_to_string(path).unwrap_or_default());
-    let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
-    let mut digest = Sha256::new();
-    for part in &identity {
-        digest.update(part.trim());
-        digest.update("\n");
-    }
-    digest.update(directory.as_os_str().as_encoded_bytes());
-    let digest = digest.finalize();
-    digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// The stream that the service manager connected to the system's journal, as `device:inode`.
-pub(crate) fn journal_stream() -> Option<String> {
-    std::env::var("JOURNAL_STREAM").ok()
 }
 
 impl Reader<'_> {

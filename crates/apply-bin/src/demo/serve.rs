@@ -8,17 +8,16 @@ use super::{
     Account, InMemory, Memory, P33, broken, governor_permit, layer, p33_permit, review, symbol,
     venue,
 };
-use crate::{
-    exit::Failure,
+use crate::ops::{iso_micros, say};
+use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
+use apply_service::{
+    Failure, KEEP_WARM, Metrics,
     health::{Health, WithHealth},
     http::{self, Hosts},
-    metrics::Metrics,
-    ops::iso_micros,
-    ops::say,
+    instance,
     page::{self, FlowGauges, Live, Vitals},
-    run, wiring,
+    stop_on_signals, wiring,
 };
-use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
 use exchange_sim::{Drift, Sim, SimConfig};
 use permit_gate::{MemoryStore, PermitSet, WaitPolicy, trading};
 use rust_decimal::Decimal;
@@ -160,19 +159,19 @@ const PIECE: [(Act, u64); 14] = [
 ];
 
 /// Serves the page on this port of 127.0.0.1 until SIGINT or SIGTERM; 0 takes a free port.
-pub(crate) async fn serve(port: u16) -> Result<(), Failure> {
+pub(crate) async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
     let stop = CancellationToken::new();
-    run::stop_on_signals(&stop)?;
+    stop_on_signals(&stop)?;
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (listener, address) = http::listen(wanted, "--port").await?;
     let symbols = HELD.map(|(name, _)| symbol(name));
     let symbols: Vec<Symbol> = symbols.into_iter().collect::<Result<_, _>>()?;
-    let instance = run::instance();
+    let instance = instance();
     let live = Live::new(&symbols, Vitals::begun(Mode::Testnet, instance.as_str()));
     let permits = Arc::new(trading::permits());
     let names: Vec<&str> = permits.iter().map(|permit| permit.name()).collect();
     let gauges = FlowGauges(live.clone());
-    let metrics = Metrics::new(&symbols, &names, vec![Box::new(gauges)]);
+    let metrics = Metrics::new(commit, &symbols, &names, vec![Box::new(gauges)]);
     metrics.announce_reasons(&permits);
     let shown = Shown {
         live: live.clone(),
@@ -261,7 +260,7 @@ impl Stage {
         let stop = CancellationToken::new();
         let mut tasks = wiring::serve(&layer, symbols, Duration::from_secs(5), &stop);
         let warm = client.clone();
-        tasks.spawn(async move { warm.keep_warm(run::KEEP_WARM).await });
+        tasks.spawn(async move { warm.keep_warm(KEEP_WARM).await });
         let first = symbols.first().cloned();
         let first = first.ok_or_else(|| broken("the demo's symbols", &"there are none"))?;
         let parts = page::Parts {

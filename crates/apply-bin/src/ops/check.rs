@@ -8,8 +8,9 @@ use super::{
     output::{Done, End, print, print_json},
     snapshot::{list, switch_here},
 };
-use crate::{config::Config, exit::Failure};
+use crate::config;
 use apply_core::{Halt, MAX_SWITCH_BYTES, Mode};
+use apply_service::{Config, Failure};
 use exchange_client::{Client, PositionMode, RequestError, Settings};
 use permit_redis::{ConnectError, RedisPermitStore, WatchMode};
 use redis::Value;
@@ -62,9 +63,9 @@ impl Found {
 }
 
 pub(super) async fn check(as_json: bool) -> Done {
-    let lines = match Config::from_environment() {
+    let lines = match config::Settings::from_environment() {
         Err(mistakes) => vec![Line("configuration", Found::Wrong(mistakes.to_string()))],
-        Ok(config) => look(&config).await,
+        Ok(settings) => look(&settings.service).await,
     };
     match as_json {
         true => print_json(&to_json(&lines))?,

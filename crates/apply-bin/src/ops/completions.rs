@@ -1,7 +1,7 @@
 //! What shells and `man` want to know.
 
 use super::output::{Done, print_as_it_is};
-use crate::exit::Failure;
+use apply_service::Failure;
 use clap_complete::Shell;
 
 pub(super) fn completions(shell: Shell, mut command_line: clap::Command) -> Done {

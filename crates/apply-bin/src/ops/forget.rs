@@ -7,8 +7,8 @@ use super::{
     permits::{WHOLE_STREAM, find_plan, plan_id},
     time::ago,
 };
-use crate::exit::Failure;
 use apply_journal::{JournalReader, OpenError};
+use apply_service::Failure;
 use clap::Args;
 use permit_gate::{MAX_ID, PlanId};
 use std::{path::Path, time::Duration};

@@ -1,10 +1,8 @@
 //! One connection to Redis for the time of one command.
 
-use crate::{
-    config::{Config, RedisUrl},
-    exit::Failure,
-};
+use crate::config::Settings;
 use apply_core::{PortError, digest_of_fields};
+use apply_service::{Config, Failure, config::RedisUrl};
 use issuers_redis::{Entries, EntryReader};
 use permit_gate::PlanDigest;
 use permit_redis::{ConnectError, RedisConfig, RedisLink};
@@ -44,8 +42,9 @@ pub(super) struct Desk {
 impl Desk {
     /// Reads the configuration, without the venue's keys, and connects.
     pub(super) async fn open() -> Result<Self, Failure> {
-        let config = Config::without_venue_keys()
-            .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+        let config = Settings::without_venue_keys()
+            .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?
+            .service;
         let link = Link::open(&config.redis).await?;
         let keys = match link.is_cluster() {
             true => apply_redis::Keys::default().on_a_cluster(),

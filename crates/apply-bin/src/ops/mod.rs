@@ -17,10 +17,10 @@ mod status;
 mod streams;
 mod time;
 
-pub(crate) use output::{complain, print, print_json, say};
+pub(crate) use output::{print, print_json, say};
 pub(crate) use time::iso_micros;
 
-use crate::exit::Failure;
+use apply_service::Failure;
 use clap::Subcommand;
 pub(crate) use output::End;
 

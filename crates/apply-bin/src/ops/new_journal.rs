@@ -4,8 +4,8 @@ use super::{
     link::Desk,
     output::{Done, confirm, print, tame},
 };
-use crate::config;
 use apply_journal::JournalSettings;
+use apply_service::config::journal_place;
 use clap::Args;
 use permit_gate::MAX_ID;
 
@@ -21,7 +21,7 @@ impl NewJournal {
     pub(super) async fn run(self) -> Done {
         let mut desk = Desk::open().await?;
         let directory = desk.config.state.directory.clone();
-        let key = format!("{}{}", desk.keys.journal, config::journal_place(&directory));
+        let key = format!("{}{}", desk.keys.journal, journal_place(&directory));
         let mut read = redis::cmd("GETRANGE");
         read.arg(&key).arg(0).arg(MAX_ID);
         let doing = "read which journal was here";

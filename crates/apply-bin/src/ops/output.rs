@@ -1,6 +1,6 @@
 //! Printing, and asking before something is changed.
 
-use crate::exit::Failure;
+use apply_service::Failure;
 use permit_gate::foreign::{MAX_FOREIGN, escaped, printable, printable_json};
 use std::io::{self, BufRead, Write};
 
@@ -42,11 +42,6 @@ pub(crate) fn print_json(json: &str) -> Done {
 pub(crate) fn say(line: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{}", printable(line)).and_then(|()| out.flush());
-}
-
-/// Prints one line to standard error, behind what a log reader needs before it. Neither fails nor panics.
-pub(crate) fn complain(priority: &str, line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{priority}{}", printable(line));
 }
 
 /// Prints what has to reach the terminal as it is.

@@ -5,8 +5,9 @@ use super::{
     output::{Done, End, confirm, print, print_json},
     time::ago,
 };
-use crate::{clock::SystemClock, config::Config, exit::Failure, signing::sign};
+use crate::{config::Settings, signing::sign};
 use apply_core::Symbol;
+use apply_service::{Config, Failure, SystemClock};
 use clap::Subcommand;
 use permit_gate::{
     Malformed, Permit, PlanId, Refusal, Subject, Terms, Timer,
@@ -337,8 +338,9 @@ async fn judge_input(
     plan: Option<PlanId>,
     as_json: bool,
 ) -> Done {
-    let config = Config::without_venue_keys()
-        .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+    let config = Settings::without_venue_keys()
+        .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?
+        .service;
     let permits = config.permits.permits().clone();
     let asked: Vec<&Permit> = permits
         .iter()

@@ -6,8 +6,8 @@ use super::{
     snapshot::read_switch,
     time::iso_micros,
 };
-use crate::exit::Failure;
 use apply_core::{Plan, Proposal, RawProposal, Symbol};
+use apply_service::Failure;
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::json;
 

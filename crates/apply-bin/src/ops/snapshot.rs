@@ -7,8 +7,8 @@ use super::{
     streams::{plan_line, result_line},
     time::ago,
 };
-use crate::{config::Config, exit::Failure, halt::HaltFile};
 use apply_core::{Halt, MAX_SWITCH_BYTES, Symbol};
+use apply_service::{Config, Failure, HaltFile};
 use permit_gate::PlanId;
 use redis::Value;
 use serde_json::json;

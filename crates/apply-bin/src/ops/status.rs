@@ -5,7 +5,7 @@ use super::{
     output::{Done, print, print_as_it_is, print_json, printable_lines, tame},
     snapshot::Snapshot,
 };
-use crate::http::ask::{get, reachable};
+use crate::ask::{get, reachable};
 use std::{net::SocketAddr, pin::pin, time::Duration};
 use tokio::{
     signal::ctrl_c,

@@ -1,6 +1,6 @@
 //! What Prometheus reads of reviewers.
 
-use crate::http::Page;
+use apply_service::http::Page;
 use permit_issuers::{Outcome, Ruled};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},

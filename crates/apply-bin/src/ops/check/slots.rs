@@ -1,7 +1,7 @@
 //! Where the permits of a plan lie: on one server together, in a cluster by their hash slots.
 
 use super::Found;
-use crate::config::Config;
+use apply_service::Config;
 use permit_gate::PlanId;
 use permit_redis::PermitKeys;
 

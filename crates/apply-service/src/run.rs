@@ -58,10 +58,14 @@ const SHORTEST_TRY: Duration = Duration::from_millis(100);
 const LONGEST_TRY: Duration = Duration::from_secs(2);
 
 /// How often the venue's clock is measured, which also keeps the connection warm.
-pub(crate) const KEEP_WARM: Duration = Duration::from_secs(20);
+pub const KEEP_WARM: Duration = Duration::from_secs(20);
 
 /// Runs until SIGTERM or SIGINT; ends well once every plan that was begun has its result.
-pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+///
+/// # Errors
+///
+/// Where the configuration cannot work, something needed stays away, or a plan that was begun has no result in time.
+pub async fn run(config: Config) -> Result<(), Failure> {
     logging::start(config.log_level, config.log_format);
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
@@ -100,6 +104,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         symbols: symbols.len(),
     };
     let metrics = metrics(
+        config.commit,
         &symbols,
         share,
         &permits,
@@ -483,6 +488,7 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
 }
 
 fn metrics(
+    commit: &'static str,
     symbols: &[Symbol],
     share: ShareGauges,
     permits: &RedisPermitStore,
@@ -500,7 +506,7 @@ fn metrics(
     if let Some(client) = client {
         gauges.push(Box::new(VenueGauges(client.clone())));
     }
-    let metrics = Metrics::new(symbols, &names, gauges);
+    let metrics = Metrics::new(commit, symbols, &names, gauges);
     metrics.announce_reasons(permits.permits());
     metrics
 }
@@ -519,13 +525,18 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// A name for this process that no other and no earlier one has: its id and 64 random bits.
-pub(crate) fn instance() -> AttemptId {
+pub fn instance() -> AttemptId {
     let random = RandomState::new().build_hasher().finish();
     let name = format!("{}-{random:016x}", std::process::id());
     AttemptId::new(&name).unwrap_or_else(|_| unreachable!("digits and a dash are an id"))
 }
 
-pub(crate) fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
+/// Cancels `stop` on SIGTERM and SIGINT, for as long as the process runs.
+///
+/// # Errors
+///
+/// Where the runtime cannot listen for signals.
+pub fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind)
             .map_err(|error| Failure::unavailable(format!("cannot listen for signals: {error}")))?;

@@ -12,10 +12,10 @@ mod state;
 mod view;
 mod vitals;
 
-pub(crate) use gauges::FlowGauges;
-pub(crate) use state::Live;
-pub(crate) use view::Leaving;
-pub(crate) use vitals::{Parts, Vitals, watch};
+pub use gauges::FlowGauges;
+pub use state::Live;
+pub use view::Leaving;
+pub use vitals::{Parts, Vitals, watch};
 
 use crate::http::Shared;
 use axum::{
@@ -41,14 +41,14 @@ const STYLE: &str = include_str!("style.css");
 const ICON: &str = include_str!("icon.svg");
 
 /// Plans whose order may be on its way; `halt` asks for them.
-pub(crate) const LEAVING: &str = "/api/leaving.json";
+pub const LEAVING: &str = "/api/leaving.json";
 
 /// Its own files and its own stream; no inline script or style, no frame around it, no form in it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page, its data and its stream, until `stop`.
-pub(crate) fn routes(live: &Live, stop: CancellationToken) -> Router {
+pub fn routes(live: &Live, stop: CancellationToken) -> Router {
     let desk = Desk::new(live.clone(), stop);
     let api = |read: fn(&Live) -> String| {
         let live = live.clone();

@@ -18,14 +18,19 @@ use tracing_subscriber::{
 
 /// Sends this process's events to standard output, with their priorities where that leads to the
 /// system's journal. Later calls change nothing.
-pub(crate) fn start(level: tracing::Level, format: LogFormat) {
+pub fn start(level: tracing::Level, format: LogFormat) {
     // Libraries speak at warning level at most: their chatter is not an operator's business.
-    let filter = ["apply_layer", "permit_redis", "exchange_client"]
-        .into_iter()
-        .fold(
-            Targets::new().with_default(LevelFilter::WARN),
-            |all, ours| all.with_target(ours, level),
-        );
+    let filter = [
+        "apply_layer",
+        "apply_service",
+        "permit_redis",
+        "exchange_client",
+    ]
+    .into_iter()
+    .fold(
+        Targets::new().with_default(LevelFilter::WARN),
+        |all, ours| all.with_target(ours, level),
+    );
     let with_priority = journald::receives(stdout());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => {
@@ -52,13 +57,14 @@ pub(crate) fn start(level: tracing::Level, format: LogFormat) {
 
 /// Writes one log event for each event of the core, but for refusals in a crowd.
 #[derive(Debug)]
-pub(crate) struct LogObserver {
+pub struct LogObserver {
     format: LogFormat,
     refusals: Throttle,
 }
 
 impl LogObserver {
-    pub(crate) fn new(format: LogFormat) -> Self {
+    /// Lines of this format.
+    pub fn new(format: LogFormat) -> Self {
         Self {
             format,
             refusals: Throttle::default(),

@@ -14,12 +14,17 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// The outside: a board for proposals, plans and results, a permit store, a journal, a venue, a clock.
-pub(crate) struct Outside<B, S, J, V = Venue> {
-    pub(crate) board: Switched<B>,
-    pub(crate) permits: S,
-    pub(crate) journal: J,
-    pub(crate) venue: V,
-    pub(crate) clock: SystemClock,
+pub struct Outside<B, S, J, V = Venue> {
+    /// Proposals, plans and results, under this machine's kill switches.
+    pub board: Switched<B>,
+    /// Permits.
+    pub permits: S,
+    /// What may have been ordered, and what came of it.
+    pub journal: J,
+    /// Where orders go.
+    pub venue: V,
+    /// The time.
+    pub clock: SystemClock,
 }
 
 impl<B, S, J, V> Ports for Outside<B, S, J, V>
@@ -67,14 +72,15 @@ where
 }
 
 /// A board under this machine's kill switches as well as its own.
-pub(crate) struct Switched<B> {
-    pub(crate) board: B,
+pub struct Switched<B> {
+    /// The board itself.
+    pub board: B,
     /// `APPLY_KILL_SWITCH`.
-    pub(crate) halted: bool,
+    pub halted: bool,
     /// `APPLY_KILL_SWITCH_FILE`, where there is one to look for.
-    pub(crate) file: Option<HaltFile>,
+    pub file: Option<HaltFile>,
     /// What tells of changes where the board itself does not.
-    pub(crate) front: Option<ChangeFeed>,
+    pub front: Option<ChangeFeed>,
 }
 
 impl<B> Switched<B> {
@@ -212,7 +218,7 @@ impl<B: ResultLog> ResultLog for Switched<B> {
 /// Follows every symbol until `stop`, each in a task of its own: a plan that waits for its permits
 /// delays no other symbol. Tasks end between two plans, never within one; the set is empty once
 /// every plan that was begun has its result.
-pub(crate) fn serve<P: Ports>(
+pub fn serve<P: Ports>(
     layer: &Arc<ApplyLayer<P>>,
     symbols: &[Symbol],
     poll: Duration,

@@ -11,7 +11,7 @@ use std::fmt;
 
 /// Whether orders can flow, and Redis answers.
 #[derive(Debug)]
-pub(crate) struct FlowGauges(pub(crate) Live);
+pub struct FlowGauges(pub Live);
 
 impl Collector for FlowGauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

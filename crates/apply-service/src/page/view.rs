@@ -56,15 +56,17 @@ pub(super) struct PlanView {
 
 /// A plan whose order has its timestamp, and which has no result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Leaving {
-    pub(crate) plan: String,
-    pub(crate) symbol: String,
+pub struct Leaving {
+    /// Its id.
+    pub plan: String,
+    /// What it trades.
+    pub symbol: String,
     /// Whether it is known what came of the order.
-    pub(crate) answered: bool,
+    pub answered: bool,
     /// How long ago the order got its timestamp, in milliseconds: what is not answered may land for
     /// [`LANDING`](apply_core::times::LANDING) after it.
     #[serde(default)]
-    pub(crate) stamped_ago_ms: u64,
+    pub stamped_ago_ms: u64,
 }
 
 /// A wait for permits.

@@ -1,7 +1,6 @@
 //! Priorities for the system's journal: `<4>` before a line says "warning" (sd-daemon(3)). The
 //! journal takes it off again, so what `journalctl` prints is the line as it would be elsewhere.
 
-use crate::config;
 use std::{borrow::Cow, fmt, fs::File, os::fd::AsFd, os::unix::fs::MetadataExt};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
@@ -16,7 +15,7 @@ pub(crate) const ERROR: &str = "<3>";
 /// connected by device and inode (systemd.exec(5)); one that was redirected since is another.
 /// Where that cannot be found out it does not, and lines stay as they are.
 pub(crate) fn receives(stream: impl AsFd) -> bool {
-    let Some(named) = config::journal_stream() else {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else {
         return false;
     };
     let stream = stream.as_fd().try_clone_to_owned().map(File::from);

@@ -22,7 +22,7 @@ use tracing::{error, warn};
 /// Set once recovery is done and the symbols are served, taken back when the service stops; and
 /// not ready either while the journal fails, since nothing can be placed then.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Health(Arc<Parts>);
+pub struct Health(Arc<Parts>);
 
 #[derive(Debug, Default)]
 struct Parts {
@@ -57,7 +57,8 @@ pub(crate) async fn watch_journal(journal: RedbJournal, health: Health, stop: Ca
 }
 
 impl Health {
-    pub(crate) fn set_ready(&self, ready: bool) {
+    /// Whether the symbols are served.
+    pub fn set_ready(&self, ready: bool) {
         self.0.serving.store(ready, Ordering::Release);
     }
 
@@ -80,7 +81,7 @@ impl Health {
     }
 
     /// Since when Redis remembers what it was told.
-    pub(crate) fn set_generation(&self, generation: &Generation) {
+    pub fn set_generation(&self, generation: &Generation) {
         let clean_at = self.0.clean_at.lock();
         *clean_at.unwrap_or_else(PoisonError::into_inner) = Some(generation.clean_at);
     }
@@ -109,10 +110,13 @@ impl Health {
 
 /// A page that knows as well whether the service is ready.
 #[derive(Debug, Clone)]
-pub(crate) struct WithHealth<P> {
-    pub(crate) page: P,
-    pub(crate) health: Health,
-    pub(crate) live: Live,
+pub struct WithHealth<P> {
+    /// What it shows otherwise.
+    pub page: P,
+    /// Whether the service is ready.
+    pub health: Health,
+    /// How its parts are.
+    pub live: Live,
 }
 
 impl<P: Page> Page for WithHealth<P> {

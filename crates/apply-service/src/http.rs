@@ -1,11 +1,10 @@
 //! The metrics port.
 
-pub(crate) mod ask;
 mod hosts;
 mod server;
 mod shared;
 
-pub(crate) use hosts::Hosts;
+pub use hosts::Hosts;
 pub(crate) use shared::Shared;
 
 use crate::exit::Failure;
@@ -29,7 +28,7 @@ const BACKLOG: u32 = 256;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Takes the port, or says which variable to change. The address is the one taken: port 0 takes a free one.
-pub(crate) async fn listen(
+pub async fn listen(
     wanted: SocketAddr,
     variable: &str,
 ) -> Result<(TcpListener, SocketAddr), Failure> {
@@ -54,7 +53,7 @@ pub(crate) async fn listen(
 }
 
 /// What there is to read on the page.
-pub(crate) trait Page: Clone + Send + Sync + 'static {
+pub trait Page: Clone + Send + Sync + 'static {
     /// The page as of now, in the OpenMetrics text format.
     fn render(&self) -> String;
 
@@ -71,7 +70,7 @@ pub(crate) trait Page: Clone + Send + Sync + 'static {
 
 /// Serves until `stop` resolves, and two seconds longer whoever is being answered then. Whoever asks
 /// under a name that is not among `hosts` is turned away.
-pub(crate) async fn serve<P: Page>(
+pub async fn serve<P: Page>(
     listener: TcpListener,
     hosts: Hosts,
     metrics: P,
@@ -81,7 +80,7 @@ pub(crate) async fn serve<P: Page>(
 }
 
 /// The same with other routes beside it.
-pub(crate) async fn serve_with<P: Page>(
+pub async fn serve_with<P: Page>(
     listener: TcpListener,
     hosts: Hosts,
     metrics: P,

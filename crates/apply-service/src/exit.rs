@@ -1,19 +1,24 @@
 //! How the process ends: codes that service managers and scripts can act on.
 
-use crate::{logging::journald, ops::complain};
-use std::{fmt, io::stderr, process::ExitCode};
+use crate::logging::journald;
+use permit_gate::foreign::printable;
+use std::{
+    fmt,
+    io::{Write, stderr},
+    process::ExitCode,
+};
 
 /// A run that did not end well. Printed once, to standard error, by the conversion into an
 /// [`ExitCode`].
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     code: u8,
     message: String,
 }
 
 impl Failure {
     /// Something needed is away (`EX_UNAVAILABLE`): starting again later may help.
-    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+    pub fn unavailable(message: impl Into<String>) -> Self {
         Self {
             code: 69,
             message: message.into(),
@@ -21,7 +26,7 @@ impl Failure {
     }
 
     /// The configuration is wrong (`EX_CONFIG`): starting again will not help.
-    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+    pub fn configuration(message: impl Into<String>) -> Self {
         Self {
             code: 78,
             message: message.into(),
@@ -29,7 +34,7 @@ impl Failure {
     }
 
     /// What was asked for was done and came out wrong.
-    pub(crate) fn mismatch(message: impl Into<String>) -> Self {
+    pub fn mismatch(message: impl Into<String>) -> Self {
         Self {
             code: 1,
             message: message.into(),
@@ -39,7 +44,7 @@ impl Failure {
 
 impl Failure {
     /// Whether starting again will not help.
-    pub(crate) fn is_configuration(&self) -> bool {
+    pub fn is_configuration(&self) -> bool {
         self.code == 78
     }
 }
@@ -62,4 +67,9 @@ impl From<Failure> for ExitCode {
         }
         Self::from(failure.code)
     }
+}
+
+/// Prints one line to standard error, behind what a log reader needs before it. Neither fails nor panics.
+pub fn complain(priority: &str, line: &str) {
+    let _ = writeln!(stderr().lock(), "{priority}{}", printable(line));
 }

@@ -6,35 +6,35 @@ use std::{fmt, str::FromStr};
 
 /// One of several equal parts: `2/4` is the second of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shard {
+pub struct Shard {
     index: u64,
     count: u64,
 }
 
 /// What to write instead of something that is no shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoShard;
+pub struct NoShard;
 
 impl Shard {
     /// Everything.
-    pub(crate) const WHOLE: Self = Self { index: 1, count: 1 };
+    pub const WHOLE: Self = Self { index: 1, count: 1 };
 
     const MOST: u64 = 1024;
 
     /// Which one it is, from 1 on.
-    pub(crate) fn index(self) -> u64 {
+    pub fn index(self) -> u64 {
         self.index
     }
 
     /// How many there are.
-    pub(crate) fn count(self) -> u64 {
+    pub fn count(self) -> u64 {
         self.count
     }
 
     /// Whether the symbol is in this one. It is in exactly one of them, and which one depends on its
     /// name and their number alone: the first 8 bytes of the name's SHA-256, the highest first,
     /// modulo the number, and 1. Other releases and other machines say the same.
-    pub(crate) fn holds(self, symbol: &Symbol) -> bool {
+    pub fn holds(self, symbol: &Symbol) -> bool {
         let hash = Sha256::digest(symbol.as_str());
         let (first, _) = hash.split_at(8);
         let number = first.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
@@ -42,7 +42,7 @@ impl Shard {
     }
 
     /// Whether it is one of several.
-    pub(crate) fn is_part(self) -> bool {
+    pub fn is_part(self) -> bool {
         self.count > 1
     }
 }

@@ -21,7 +21,7 @@ use std::{
 
 /// All metrics of the process. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -84,23 +84,21 @@ const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
 impl Metrics {
     /// Whether a kill switch is on.
-    pub(crate) fn set_halted(&self, halted: bool) {
+    pub fn set_halted(&self, halted: bool) {
         self.0.halted.set(halted.into());
     }
 
-    /// Metrics for these symbols and permits, every label set there from the start at 0, and what
-    /// `gauges` tell when they are asked.
-    pub(crate) fn new(
+    /// Metrics of a program built from `commit`, for these symbols and permits, every label set there from the
+    /// start at 0, and what `gauges` tell when they are asked.
+    pub fn new(
+        commit: &'static str,
         symbols: &[Symbol],
         permits: &[&str],
         gauges: Vec<Box<dyn Collector>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("quantum_apply");
         let r = &mut registry;
-        let build = Info::new([
-            ("version", env!("CARGO_PKG_VERSION")),
-            ("commit", env!("APPLY_COMMIT")),
-        ]);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", commit)]);
         r.register("build", "Which program this is; always 1", build);
         let dedupe_hits = registered(
             r,
@@ -236,7 +234,7 @@ impl Metrics {
     }
 
     /// The same for the reasons that are known beforehand.
-    pub(crate) fn announce_reasons(&self, permits: &PermitSet) {
+    pub fn announce_reasons(&self, permits: &PermitSet) {
         let known = |reason: &str| ReasonLabels {
             reason: reason.to_owned(),
         };

@@ -31,7 +31,7 @@ const BUCKETS: [u64; 9] = [10, 25, 50, 100, 200, 400, 800, 1200, 5000];
 
 /// What the page shows. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Live(Arc<Shared>);
+pub struct Live(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -85,7 +85,7 @@ struct Bucket {
 
 impl Live {
     /// A model of these symbols, of which nothing is known yet.
-    pub(crate) fn new(symbols: &[Symbol], vitals: Vitals) -> Self {
+    pub fn new(symbols: &[Symbol], vitals: Vitals) -> Self {
         let view = |symbol: &Symbol| (symbol.clone(), SymbolView::unknown(symbol));
         let model = Model {
             vitals,
@@ -156,7 +156,7 @@ impl Live {
     }
 
     /// The lights, a line each.
-    pub(crate) fn parts(&self) -> String {
+    pub fn parts(&self) -> String {
         let vitals = self.vitals();
         vitals.lights.iter().map(Light::line).collect()
     }

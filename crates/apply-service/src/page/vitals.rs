@@ -30,7 +30,7 @@ const VENUE_SILENT: Duration = Duration::from_secs(60);
 
 /// The top of the page.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub(crate) struct Vitals {
+pub struct Vitals {
     pub(super) version: &'static str,
     /// Differs between two processes: the page knows a restart by it.
     pub(super) instance: String,
@@ -80,7 +80,7 @@ pub(super) enum LightState {
 
 impl Vitals {
     /// Of a process that begins now.
-    pub(crate) fn begun(mode: Mode, instance: &str) -> Self {
+    pub fn begun(mode: Mode, instance: &str) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             instance: instance.to_owned(),
@@ -111,18 +111,19 @@ impl Light {
 }
 
 /// What is asked.
-pub(crate) struct Parts<P: Ports> {
-    pub(crate) layer: Arc<ApplyLayer<P>>,
+pub struct Parts<P: Ports> {
+    /// The core, for its switch, its journal and what it owes.
+    pub layer: Arc<ApplyLayer<P>>,
     /// Whose proposal key is the way to the kill switch; any of them is.
-    pub(crate) symbol: Symbol,
+    pub symbol: Symbol,
     /// None where permits, and everything else, lie in memory.
-    pub(crate) permits: Option<RedisPermitStore>,
+    pub permits: Option<RedisPermitStore>,
     /// None in a dry run.
-    pub(crate) venue: Option<Client>,
+    pub venue: Option<Client>,
 }
 
 /// Looks once a second until `stop`, and tells `live`.
-pub(crate) async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToken) {
+pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToken) {
     let mut ticks = interval(EVERY);
     // After a long look the next one waits its turn: a slow store is not asked more often.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -15,11 +15,11 @@ use std::{net::IpAddr, sync::Arc};
 
 /// The names that are ours.
 #[derive(Debug, Clone)]
-pub(crate) struct Hosts(Arc<[String]>);
+pub struct Hosts(Arc<[String]>);
 
 impl Hosts {
     /// These, in lower case, besides `localhost`.
-    pub(crate) fn new(names: &[String]) -> Self {
+    pub fn new(names: &[String]) -> Self {
         Self(names.into())
     }
 

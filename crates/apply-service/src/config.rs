@@ -1,0 +1,219 @@
+//! What the operator wants, in types. The program reads it from its environment and checks it.
+
+mod shard;
+
+pub use shard::{NoShard, Shard};
+
+use apply_core::{GateSettings, Mode, StopLimits, Symbol};
+use exchange_client::{Credentials, Host};
+use permit_gate::WaitPolicy;
+use permit_redis::{ConfigError, KeyTemplate, PermitKeys, RedisConfig};
+use permit_signature::KeyRing;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashSet,
+    fmt,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What the operator wants, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Whether orders are placed.
+    pub mode: Mode,
+    /// What all instances together follow; at least one.
+    pub symbols: Vec<Symbol>,
+    /// Which part of it is this one's.
+    pub shard: Shard,
+    /// What the core asks of a proposal before it becomes a plan to execute.
+    pub gates: GateSettings,
+    /// Where a stop may be put.
+    pub stops: StopLimits,
+    /// How old a proposal may be; `None` for any age.
+    pub proposal_max_age: Option<Duration>,
+    /// How long permits are waited for, and how often they are asked for meanwhile.
+    pub wait: WaitPolicy,
+    /// How often a proposal is read of which no change was heard.
+    pub poll: Duration,
+    /// How long nothing may have been written to a proposal before it counts as whole.
+    pub settle: Duration,
+    /// How long a claim keeps the same plan from being claimed again.
+    pub dedupe_ttl: Duration,
+    /// How many plans may be under way.
+    pub max_in_flight: NonZeroUsize,
+    /// Whether this process blocks every plan, whatever the other switches say.
+    pub kill_switch: bool,
+    /// Where metrics and the page are served; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// The names under which the page is asked for, besides addresses and `localhost`.
+    pub http_hosts: Vec<String>,
+    /// Below it nothing is logged.
+    pub log_level: tracing::Level,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Where proposals, plans, permits and results are.
+    pub redis: RedisUrl,
+    /// Which permits a plan needs, under which keys.
+    pub permits: PermitKeys,
+    /// There where permits have to be signed.
+    pub signing: Option<KeyRing>,
+    /// Which venue; only testnet hosts and loopback addresses are hosts.
+    pub venue: Host,
+    /// There in [`Mode::Testnet`].
+    pub credentials: Option<Credentials>,
+    /// How long to wait for what is needed before giving up at start.
+    pub start_wait: Duration,
+    /// What this machine keeps.
+    pub state: StateConfig,
+    /// The commit that the program was built from, as the metrics tell it.
+    pub commit: &'static str,
+    /// What is not wrong but looks unintended; logged at start.
+    pub remarks: Vec<String>,
+}
+
+/// Where things are kept, and how strictly.
+#[derive(Debug, Clone)]
+pub struct StateConfig {
+    /// Of the journal; an absolute path.
+    pub directory: PathBuf,
+    /// Halts by being there.
+    pub halt_file: PathBuf,
+    /// How long after its last sign of life an instance counts as gone.
+    pub lease: Duration,
+    /// Whether a server that could forget is refused.
+    pub strict: bool,
+    /// Where the service manager wants to hear from us; a leading `@` is a name without a file.
+    pub notify: Option<String>,
+    /// How often it wants to hear.
+    pub watchdog: Option<Duration>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people, `grep` and `awk`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A Redis URL, which may carry a password and therefore prints without it.
+#[derive(Clone)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// This URL; whether it is one is found out by who connects.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL with everything in it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("redis", ""));
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let host = host.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "{scheme}://{host}")
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How long one answer of Redis may take.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long a receipt is kept at least.
+const RECEIPT_AT_LEAST: Duration = Duration::from_secs(21_600);
+
+impl Config {
+    /// The symbols that this instance follows.
+    pub fn followed(&self) -> Vec<Symbol> {
+        let ours = self.symbols.iter().filter(|s| self.shard.holds(s));
+        ours.cloned().collect()
+    }
+
+    /// Which shard this is, and how much of everything it follows; where it is one of several.
+    pub fn share(&self) -> Option<String> {
+        self.shard.is_part().then(|| {
+            let (ours, all) = (self.followed().len(), self.symbols.len());
+            format!("shard {}: {ours} of {all} symbols", self.shard)
+        })
+    }
+
+    /// Symbols that may execute and that no instance follows, of whatever shard it is.
+    pub fn unfollowed(&self) -> Vec<&Symbol> {
+        let watched: HashSet<&Symbol> = self.symbols.iter().collect();
+        let allowed = self.gates.allowlist.iter();
+        allowed.filter(|s| !watched.contains(s)).collect()
+    }
+
+    /// How the permits' Redis is spoken to: for the proposals as well, and on a cluster with the
+    /// receipt where the permits are.
+    ///
+    /// # Errors
+    ///
+    /// Where the URL is none.
+    pub fn permit_store(&self) -> Result<RedisConfig, ConfigError> {
+        let store = RedisConfig::new(self.redis.reveal())?
+            .permits(self.permits.clone())
+            .follow_prefix(&apply_redis::Keys::default().proposal)
+            .response_timeout(RESPONSE_TIMEOUT);
+        let receipt = match store.is_cluster() {
+            true => "quantum:apply:inflight:{{plan}}",
+            false => "quantum:apply:inflight:{plan}",
+        };
+        let receipt = KeyTemplate::parse(receipt).unwrap_or_else(|_| unreachable!("a template"));
+        let keys = apply_redis::Keys::default();
+        let keys = match store.is_cluster() {
+            true => keys.on_a_cluster(),
+            false => keys,
+        };
+        let orders = self.mode == Mode::Testnet;
+        let store = store.holders(&keys.open, apply_redis::ready_to_take(orders));
+        // As long as a claim: an attempt that asks again later finds its receipt.
+        Ok(store.receipt(receipt, self.dedupe_ttl.max(RECEIPT_AT_LEAST)))
+    }
+
+    /// The permits that have to be signed and that nobody here has a key to check: none of them
+    /// could ever be a yes.
+    pub fn permits_without_key(&self) -> Vec<&str> {
+        let names = self.permits.permits().iter().map(|permit| permit.name());
+        match &self.signing {
+            Some(ring) => names
+                .filter(|name| ring.of(name).next().is_none())
+                .collect(),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// What the store knows the place of a state directory's journal by: this machine and the directory. A
+/// container that is made anew is another machine, unless it keeps its name and its machine id.
+pub fn journal_place(directory: &Path) -> String {
+    let identity = ["/etc/machine-id", "/etc/hostname"]
+        .map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let mut digest = Sha256::new();
+    for part in &identity {
+        digest.update(part.trim());
+        digest.update("\n");
+    }
+    digest.update(directory.as_os_str().as_encoded_bytes());
+    let digest = digest.finalize();
+    digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,35 @@
+//! The running service: the core's ports put together over Redis, the journal and the venue, the loop that
+//! follows the symbols, recovery at start, and what people and programs see of it: log lines, metrics, the
+//! operator's page.
+//!
+//! [`run`] is all of it, by a [`Config`]. Who embeds only a part takes [`wiring`] for the ports and the loop,
+//! [`page`] for the dashboard, [`http`] for the port it is served on. Nothing here reads settings from the
+//! environment or knows of a command line: that is the program's.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+// `println!` panics where its reader is gone, in the middle of a halt as well: see `complain`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod clock;
+pub mod config;
+mod exit;
+mod gauges;
+mod halt;
+pub mod health;
+pub mod http;
+pub mod logging;
+mod metrics;
+#[cfg(feature = "mutants")]
+mod mutants;
+pub mod page;
+mod reasons;
+mod run;
+mod upkeep;
+pub mod wiring;
+
+pub use clock::SystemClock;
+pub use config::Config;
+pub use exit::{Failure, complain};
+pub use halt::HaltFile;
+pub use metrics::Metrics;
+pub use run::{KEEP_WARM, instance, run, stop_on_signals};
