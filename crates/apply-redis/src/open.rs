@@ -204,8 +204,8 @@ const AT_MOST: usize = 4096;
 /// How many entries one round trip reads.
 const PAGE: usize = 512;
 
-/// Most bytes of an entry: several times what this program writes.
-pub(crate) const MAX_ENTRY_BYTES: usize = 4096;
+/// Most bytes of an entry, several times what this program writes: a longer one gives nobody a permit either.
+pub(crate) const MAX_ENTRY_BYTES: usize = permit_redis::MAX_HOLDER_BYTES;
 
 /// One entry of the scan, with its owner: its text, or its size where it is too long.
 fn read_entry(

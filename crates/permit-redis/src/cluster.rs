@@ -12,7 +12,7 @@ use crate::{
     server::{Context, Server},
     take::{Answer, Hold, Holder, Order},
 };
-use redis::{ConnectionInfo, RedisResult, Value, cmd, from_redis_value};
+use redis::{ConnectionInfo, RedisResult, Value, cmd};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
@@ -127,13 +127,16 @@ impl Cluster {
 
     /// What the holders say of a plan, where they lie.
     pub(crate) async fn hold(&self, holder: &Holder) -> Result<Hold, Failure> {
-        let answer = self.send(slot_of(&holder.hash), &holder.read()).await;
-        let field = answer.and_then(|answer| {
-            let answer = answer.extract_error()?;
-            from_redis_value::<Option<Vec<u8>>>(answer).map_err(Into::into)
-        });
-        let field = field.map_err(|error| Failure::of_read(&error))?;
-        Ok(holder.judge(field.as_deref()))
+        let mut server = self.owner(slot_of(&holder.hash))?;
+        for _ in 0..HOPS {
+            match server.node.hold(holder).await {
+                Err(failure) => server = self.follow(failure).await?,
+                answer => return answer,
+            }
+        }
+        Err(Failure::Refused(
+            "the cluster's nodes keep pointing at each other".into(),
+        ))
     }
 
     /// One command, where its slot lies.

@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     link::{ServerId, untold},
     stats::Counters,
-    take::{Answer, Order, read, script, transaction},
+    take::{Answer, Hold, Holder, MAX_HOLDER_BYTES, Order, read, script, transaction},
     watch::Registry,
 };
 use redis::{
@@ -165,6 +165,27 @@ impl Node {
             Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
             Err(error) => Err(Failure::of_read(&error)),
         }
+    }
+
+    /// What the holders here say of a plan.
+    pub(crate) async fn hold(&self, holder: &Holder) -> Result<Hold, Failure> {
+        let mut live = self.live()?;
+        let at = &mut live.connection;
+        let field = async {
+            match live.scripting {
+                true => holder.beginning().query_async(at).await,
+                false => {
+                    let size: usize = holder.size().query_async(at).await?;
+                    match size <= MAX_HOLDER_BYTES {
+                        true => holder.read().query_async(at).await,
+                        false => Ok(None),
+                    }
+                }
+            }
+        };
+        let field: RedisResult<Option<Vec<u8>>> = field.await;
+        let field = field.map_err(|error| Failure::of_read(&error))?;
+        Ok(holder.judge(field.as_deref()))
     }
 
     /// Any command that changes nothing.

@@ -6,7 +6,7 @@ mod common;
 
 use common::{RedisBench, plan, take};
 use permit_gate::{PermitStore, PlanId, Reply, Slot, Ttl, contract::Bench};
-use permit_redis::{KeyTemplate, PermitKeys, RedisConfig};
+use permit_redis::{KeyTemplate, MAX_HOLDER_BYTES, PermitKeys, RedisConfig};
 use redis::cmd;
 use redis_harness::{Cluster, RedisServer};
 use std::time::Duration;
@@ -31,6 +31,20 @@ async fn hold(bench: &RedisBench, plan: &PlanId, field: &str) {
 
 async fn holds_both(bench: &RedisBench, plan: &PlanId) -> bool {
     bench.holds(plan, "governor").await && bench.holds(plan, "p33").await
+}
+
+/// Bytes that the servers have sent to all their clients.
+async fn sent(bench: &RedisBench) -> u64 {
+    let mut all = 0;
+    for server in &bench.issuers {
+        let mut info = cmd("INFO");
+        info.arg("stats");
+        let stats: String = info.query_async(&mut server.clone()).await.unwrap();
+        let mut lines = stats.lines();
+        let bytes = lines.find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        all += bytes.unwrap().trim().parse::<u64>().unwrap();
+    }
+    all
 }
 
 /// By script, as a user who may not, and on a cluster, where the holders lie in another slot.
@@ -86,6 +100,27 @@ async fn permits_are_taken_by_the_attempt_that_holds_the_plan_and_is_ready() {
         assert_eq!(ask("a").await, both());
         assert_eq!(ask("a").await, both(), "the same answer again");
         assert!(!bench.holds(&plan, "governor").await && !bench.holds(&plan, "p33").await);
+    }
+}
+
+#[tokio::test]
+async fn a_holder_that_is_too_long_is_none_and_does_not_travel() {
+    for (bench, _server) in every_way().await {
+        let plan = plan("p");
+        put_both(&bench, &plan).await;
+        let ask = async || bench.store.take_all(&take(&plan, "a")).await.unwrap();
+        let room = MAX_HOLDER_BYTES - "a ready ".len();
+        for (size, reply) in [
+            (room + 1, Reply::NotHeld),
+            (4 << 20, Reply::NotHeld),
+            (room, both()),
+        ] {
+            hold(&bench, &plan, &format!("a ready {}", "x".repeat(size))).await;
+            let before = sent(&bench).await;
+            assert_eq!(ask().await, reply, "{size}");
+            let travelled = sent(&bench).await - before;
+            assert!(travelled < 256 << 10, "{size}: {travelled} bytes");
+        }
     }
 }
 

@@ -5,4 +5,5 @@ mod receipt;
 pub(crate) mod script;
 pub(crate) mod transaction;
 
+pub use order::MAX_HOLDER_BYTES;
 pub(crate) use order::{Answer, Hold, Holder, HolderAt, Order, SWITCH_AT_MOST, is_halted, read};

@@ -14,6 +14,9 @@ pub(crate) const READ_AT_MOST: usize = MAX_PERMIT_BYTES + 1;
 /// it included.
 pub(crate) const SWITCH_AT_MOST: usize = 17;
 
+/// Most bytes of a holder's field. A longer one is nobody's, and is not read.
+pub const MAX_HOLDER_BYTES: usize = 4096;
+
 /// Most bytes of a receipt beside the permits: version, attempt, time, and a length each.
 const RECEIPT_HEAD: usize = 256;
 /// Of a length and what parts it from the next.
@@ -78,16 +81,38 @@ impl Holder {
         })
     }
 
+    /// `HSTRLEN` of the field: how much `HGET` would bring.
+    pub(crate) fn size(&self) -> Cmd {
+        self.of_field("HSTRLEN")
+    }
+
     /// `HGET` of the field.
     pub(crate) fn read(&self) -> Cmd {
-        let mut read = cmd("HGET");
-        read.arg(&self.hash).arg(&self.plan);
+        self.of_field("HGET")
+    }
+
+    fn of_field(&self, command: &str) -> Cmd {
+        let mut command = cmd(command);
+        command.arg(&self.hash).arg(&self.plan);
+        command
+    }
+
+    /// A script that reads the field, and of one that is too long only as much as shows that.
+    pub(crate) fn beginning(&self) -> Cmd {
+        let mut read = cmd("EVAL");
+        read.arg(
+            "local field = redis.call('HGET', KEYS[1], ARGV[1]) \
+             return field and string.sub(field, 1, ARGV[2])",
+        );
+        read.arg(1).arg(&self.hash).arg(&self.plan);
+        read.arg(MAX_HOLDER_BYTES + 1);
         read
     }
 
-    /// What it says; the script says the same.
+    /// What it says; the script of the take says the same.
     pub(crate) fn judge(&self, field: Option<&[u8]>) -> Hold {
         match field {
+            Some(field) if field.len() > MAX_HOLDER_BYTES => Hold::Lost,
             Some(field) if field.starts_with(self.ready.as_bytes()) => Hold::Ready,
             Some(field) if field.starts_with(self.held.as_bytes()) => Hold::NotReady,
             _ => Hold::Lost,

@@ -1,6 +1,6 @@
 //! Taking by script: one round trip, one atomic step.
 
-use super::order::{Answer, HolderAt, Order, READ_AT_MOST, SWITCH_AT_MOST};
+use super::order::{Answer, HolderAt, MAX_HOLDER_BYTES, Order, READ_AT_MOST, SWITCH_AT_MOST};
 use crate::failure::Failure;
 use permit_gate::{Slot, Ttl};
 use redis::{Cmd, Script, Value, cmd};
@@ -45,7 +45,8 @@ pub(crate) fn call(order: &Order, deadline: i64) -> Cmd {
             call.arg("look")
                 .arg(&holder.plan)
                 .arg(&holder.held)
-                .arg(&holder.ready);
+                .arg(&holder.ready)
+                .arg(MAX_HOLDER_BYTES);
         }
     }
     call

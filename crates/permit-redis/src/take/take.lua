@@ -4,7 +4,7 @@
 -- ARGV  n | attempt | last moment in server microseconds | receipt's seconds
 --       | bytes worth reading of a permit, of the receipt, of the switch, 0 where it is not among the keys
 --       nothing, or 'not ready', or 'look' | plan | how its holder's field begins for this attempt
---       | how it begins once the attempt may take
+--       | how it begins once the attempt may take | most bytes of it: a longer one is nobody's
 --
 -- Answers, always with the server's microseconds at the end:
 --   {1, content 1 .. n, now}                          taken
@@ -59,7 +59,7 @@ end
 local ready = ARGV[8] ~= 'not ready'
 if ARGV[8] == 'look' then
   local holder = redis.call('HGET', KEYS[strings + 1], ARGV[9])
-  if not holder or string.sub(holder, 1, #ARGV[10]) ~= ARGV[10] then
+  if not holder or #holder > tonumber(ARGV[12]) or string.sub(holder, 1, #ARGV[10]) ~= ARGV[10] then
     return {0, 'not held', now}
   end
   ready = string.sub(holder, 1, #ARGV[11]) == ARGV[11]

@@ -2,7 +2,7 @@
 //! trips, and on a connection of its own: a watch belongs to its connection, not to its caller.
 
 use super::{
-    order::{Answer, Hold, HolderAt, Order, is_halted, read},
+    order::{Answer, Hold, HolderAt, MAX_HOLDER_BYTES, Order, is_halted, read},
     receipt::Receipt,
 };
 use crate::{failure::Failure, node::Node};
@@ -95,10 +95,18 @@ impl Sight {
 
 /// Looks, in one atomic step; safe on a shared connection.
 async fn look(connection: &mut MultiplexedConnection, order: &Order) -> RedisResult<Sight> {
+    // There is no command that reads the beginning of a field.
+    let short = match order.holder() {
+        Some(holder) => {
+            let size: usize = holder.size().query_async(connection).await?;
+            size <= MAX_HOLDER_BYTES
+        }
+        None => true,
+    };
     let mut look = pipe();
     // A key of another type is an answer about that key.
     look.atomic().ignore_errors();
-    read_keys(&mut look, order);
+    read_keys(&mut look, order, short);
     for key in &order.permits {
         look.cmd("TTL").arg(key);
     }
@@ -107,7 +115,7 @@ async fn look(connection: &mut MultiplexedConnection, order: &Order) -> RedisRes
     let now = micros(reply.pop())?;
     let ttls = reply.split_off(reply.len().saturating_sub(order.permits.len()));
     Ok(Sight {
-        keys: keys_read(reply, order)?,
+        keys: keys_read(reply, order, short)?,
         ttls: from_redis_value(Value::Array(ttls).extract_error()?)?,
         now,
     })
@@ -139,7 +147,8 @@ async fn attempt(
     }
     prepare.cmd("GET").arg(&guard);
     prepare.cmd("TIME");
-    read_keys(&mut prepare, order);
+    // The holder's field was short a moment ago.
+    read_keys(&mut prepare, order, true);
     let prepared: RedisResult<Vec<Value>> = prepare.query_async(connection).await;
     let (in_time, now, keys) = prepared
         .and_then(|reply| attempt_read(reply, order))
@@ -180,7 +189,7 @@ fn attempt_read(mut reply: Vec<Value>, order: &Order) -> RedisResult<(bool, i64,
     let keys = reply.split_off(reply.len().min(2));
     let now = micros(reply.pop())?;
     let in_time = matches!(reply.pop(), Some(Value::BulkString(_)));
-    Ok((in_time, now, keys_read(keys, order)?))
+    Ok((in_time, now, keys_read(keys, order, true)?))
 }
 
 /// The answer to `TIME`.
@@ -190,15 +199,17 @@ fn micros(time: Option<Value>) -> RedisResult<i64> {
 }
 
 /// The beginning of each string, whether permits and receipt exist at all, since one that is empty reads
-/// like none, and the holder.
-fn read_keys(pipeline: &mut Pipeline, order: &Order) {
+/// like none, and the holder where its field is short.
+fn read_keys(pipeline: &mut Pipeline, order: &Order, short: bool) {
     for (key, at_most) in order.keys().zip(order.at_most()) {
         pipeline.add_command(read(key, at_most));
     }
     for key in order.permits.iter().chain([&order.receipt]) {
         pipeline.cmd("EXISTS").arg(key);
     }
-    if let Some(holder) = order.holder() {
+    if let Some(holder) = order.holder()
+        && short
+    {
         pipeline.add_command(holder.read());
     }
 }
@@ -214,7 +225,7 @@ struct Keys {
     hold: Hold,
 }
 
-fn keys_read(reply: Vec<Value>, order: &Order) -> RedisResult<Keys> {
+fn keys_read(reply: Vec<Value>, order: &Order, short: bool) -> RedisResult<Keys> {
     let mut reply = reply.into_iter();
     let mut next = || reply.next().unwrap_or(Value::Nil);
     let permits: Vec<Value> = order.permits.iter().map(|_| next()).collect();
@@ -233,6 +244,7 @@ fn keys_read(reply: Vec<Value>, order: &Order) -> RedisResult<Keys> {
     let hold = match &order.holder {
         HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => Hold::Ready,
         HolderAt::Elsewhere { ready: false } => Hold::NotReady,
+        HolderAt::Here(_) if !short => Hold::Lost,
         HolderAt::Here(holder) => {
             let field: Option<Vec<u8>> = from_redis_value(next().extract_error()?)?;
             holder.judge(field.as_deref())
