@@ -68,7 +68,7 @@ pub use ports::{
 };
 pub use proposal::{MAX_FIELD_BYTES, PROPOSAL_FIELDS, Proposal, ProposalError, RawProposal};
 pub use recovery::{RecoveryReport, recover};
-pub use result::{ApplyResult, StepResult};
+pub use result::{ApplyResult, MAX_DETAILS, StepResult};
 pub use room::{Occupancy, Room};
 pub use sizing::{ApprovedClose, ApprovedStop, Armed, StopLimits};
 pub use symbol::{Symbol, SymbolError};

@@ -49,7 +49,7 @@ pub struct StepResult {
     /// `success`, or a word for what else happened.
     #[serde(deserialize_with = "known_status")]
     pub status: StatusWord,
-    /// A sentence for people.
+    /// A sentence for people, at most [`MAX_DETAILS`] characters.
     pub details: String,
     /// The venue's order id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,13 +68,27 @@ pub struct StepResult {
     pub reduce_only: Option<bool>,
 }
 
+/// Most characters of a step's details: what the venue or a reviewer said may be of any length, and lies in the journal
+/// and on the stream for long.
+pub const MAX_DETAILS: usize = 4000;
+
+/// As much of the text as is told, with a mark where something is missing.
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_DETAILS) {
+        text.truncate(end);
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
 impl StepResult {
     /// A step that placed nothing.
     pub fn without_order(step: &str, status: &'static str, details: impl Into<String>) -> Self {
         Self {
             step: step.to_owned(),
             status,
-            details: details.into(),
+            details: shortened(details.into()),
             order_id: None,
             side: None,
             quantity: None,
@@ -220,4 +234,21 @@ const STATUSES: [&str; 4] = ["success", "blocked", "error", "dry_run"];
 /// Readers compare with the word `'True'`.
 pub(crate) fn python_bool(value: bool) -> &'static str {
     if value { "True" } else { "False" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_of_any_length_are_told_up_to_a_bound_and_marked_where_they_end() {
+        let told = |text: &str| StepResult::without_order("S", "error", text).details;
+        let most = "é".repeat(MAX_DETAILS);
+        assert_eq!(told(&most), most);
+        for more in [1, 3, 1_000_000] {
+            let told = told(&"é".repeat(MAX_DETAILS + more));
+            assert_eq!(told.chars().count(), MAX_DETAILS);
+            assert!(told.ends_with("é…"));
+        }
+    }
 }

@@ -173,7 +173,7 @@ impl Node {
         let at = &mut live.connection;
         let field = async {
             match live.scripting {
-                true => holder.beginning().query_async(at).await,
+                true => holder.beginning().invoke_async(at).await,
                 false => {
                     let size: usize = holder.size().query_async(at).await?;
                     match size <= MAX_HOLDER_BYTES {

@@ -2,8 +2,8 @@
 
 use crate::{config::RedisConfig, keys::slot_of};
 use permit_gate::{AttemptId, Reply, Slot, StoreError, Take, rule::MAX_PERMIT_BYTES};
-use redis::{Cmd, cmd};
-use std::time::Instant;
+use redis::{Cmd, Script, ScriptInvocation, cmd};
+use std::{sync::LazyLock, time::Instant};
 
 use super::receipt::Receipt;
 
@@ -69,6 +69,13 @@ pub(crate) enum Hold {
     Ready,
 }
 
+static BEGINNING: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local field = redis.call('HGET', KEYS[1], ARGV[1]) \
+         return field and string.sub(field, 1, ARGV[2])",
+    )
+});
+
 impl Holder {
     /// Where the configuration asks for one.
     pub(crate) fn of(config: &RedisConfig, take: &Take) -> Option<Self> {
@@ -97,15 +104,10 @@ impl Holder {
         command
     }
 
-    /// A script that reads the field, and of one that is too long only as much as shows that.
-    pub(crate) fn beginning(&self) -> Cmd {
-        let mut read = cmd("EVAL");
-        read.arg(
-            "local field = redis.call('HGET', KEYS[1], ARGV[1]) \
-             return field and string.sub(field, 1, ARGV[2])",
-        );
-        read.arg(1).arg(&self.hash).arg(&self.plan);
-        read.arg(MAX_HOLDER_BYTES + 1);
+    /// By script: of a field that is too long only as much as shows that.
+    pub(crate) fn beginning(&self) -> ScriptInvocation<'static> {
+        let mut read = BEGINNING.key(&self.hash);
+        read.arg(&self.plan).arg(MAX_HOLDER_BYTES + 1);
         read
     }
 
