@@ -210,6 +210,20 @@ pub enum Malformed {
         /// What stands there.
         found: String,
     },
+    /// Two names of one value that say different things.
+    #[error(
+        "fields \"{field}\" and \"{other}\" differ ({says} and {other_says}): write one of them"
+    )]
+    Contradiction {
+        /// The one name.
+        field: &'static str,
+        /// What stands there.
+        says: String,
+        /// The other name.
+        other: &'static str,
+        /// What stands there.
+        other_says: String,
+    },
     /// A number that cannot be below 0.
     #[error("field \"{field}\" is negative: {found}")]
     Negative {

@@ -3,15 +3,15 @@
 use super::{FLAT_POSITION, INVALID_SAFE_CLOSE_QTY, reason, same_symbol};
 use crate::{
     id::Subject,
-    rule::{Refusal, Rule, StrictObject, Terms},
+    rule::{Malformed, Refusal, Rule, StrictObject, Terms},
 };
 use rust_decimal::Decimal;
 
 /// `{"allow":true,"symbol":"BTCUSDT","safe_close_qty":0.008,"exchange_position_amt":0.0124,"created_at":…}`
 ///
-/// Must have: `allow`, `symbol`, `created_at`, and with a yes `safe_close_qty` above 0. May have:
-/// `exchange_position_amt` (signed), `ledger_amt` (signed), `reason`, which are checked where they
-/// are there.
+/// Must have: `allow`, `symbol`, `created_at`, and with a yes `safe_close_qty` above 0. Newer position brains
+/// call it `safe_qty`; where both names are there, both have to say the same. May have: `exchange_position_amt`
+/// (signed), `ledger_amt` (signed), `reason`, which are checked where they are there.
 #[derive(Debug, Clone, Copy)]
 pub struct PositionRule;
 
@@ -36,19 +36,44 @@ impl Rule for PositionRule {
             let detail = "allow is true, and exchange_position_amt is 0: there is nothing to close";
             return Err(Refusal::of_permit(FLAT_POSITION, detail));
         }
-        let quantity = permit.decimal("safe_close_qty")?;
+        let named = quantity_field(&permit)?;
+        let quantity = permit.decimal(named)?;
         if quantity <= Decimal::ZERO {
-            let detail = format!(
-                "safe_close_qty is {}, not above 0",
-                permit.shown("safe_close_qty")
-            );
+            let detail = format!("{named} is {}, not above 0", permit.shown(named));
             return Err(Refusal::with_code(INVALID_SAFE_CLOSE_QTY, detail));
         }
         Ok(Terms {
             limit: Some(quantity),
-            written: Some(permit.decimal_as_written("safe_close_qty")?),
+            written: Some(permit.decimal_as_written(named)?),
             seen,
         })
+    }
+}
+
+/// The quantity's name in position brains of January, and in those since.
+const QUANTITY: &str = "safe_close_qty";
+const QUANTITY_SINCE: &str = "safe_qty";
+
+/// The field that says how much. Two that differ are a no: nothing tells which of them is meant.
+fn quantity_field(permit: &StrictObject<'_>) -> Result<&'static str, Malformed> {
+    match (permit.has(QUANTITY), permit.has(QUANTITY_SINCE)) {
+        (false, true) => Ok(QUANTITY_SINCE),
+        (true, true) if permit.decimal(QUANTITY)? != permit.decimal(QUANTITY_SINCE)? => {
+            Err(Malformed::Contradiction {
+                field: QUANTITY,
+                says: permit.shown(QUANTITY),
+                other: QUANTITY_SINCE,
+                other_says: permit.shown(QUANTITY_SINCE),
+            })
+        }
+        // Both say the same, so the larger of two tails is none.
+        (true, true)
+            if permit.decimal_as_written(QUANTITY_SINCE)?
+                < permit.decimal_as_written(QUANTITY)? =>
+        {
+            Ok(QUANTITY_SINCE)
+        }
+        _ => Ok(QUANTITY),
     }
 }
 
@@ -72,6 +97,56 @@ mod tests {
         assert_eq!(terms.seen.unwrap().to_string(), "0.0124");
         let short = judge(&WIRE.replace("0.0124", "-0.0124")).unwrap();
         assert_eq!(short.seen.unwrap().to_string(), "-0.0124");
+    }
+
+    #[test]
+    fn the_quantity_is_read_under_its_newer_name_where_the_older_is_absent() {
+        for newer in [
+            WIRE.replace("safe_close_qty", "safe_qty"),
+            WIRE.replace(
+                "\"safe_close_qty\":0.008",
+                "\"safe_close_qty\":null,\"safe_qty\":0.008",
+            ),
+            WIRE.replace("0.008", "0.008,\"safe_qty\":8.0e-3"),
+        ] {
+            let terms = judge(&newer).unwrap();
+            assert_eq!(terms.limit.unwrap().to_string(), "0.008", "{newer}");
+        }
+        // The tails of two floats that mean the same: the smaller one counts.
+        let tails = WIRE.replace("0.008", "0.009000000000000001,\"safe_qty\":0.009");
+        assert_eq!(judge(&tails).unwrap().written.unwrap().to_string(), "0.009");
+    }
+
+    #[test]
+    fn two_quantities_that_differ_are_a_no_that_names_both() {
+        for (first, second) in [
+            ("0.008", "0.012"),
+            ("0.012", "0.008"),
+            ("0.008", "0"),
+            ("0", "0.008"),
+        ] {
+            let both = WIRE.replace("0.008", &format!("{first},\"safe_qty\":{second}"));
+            let refusal = judge(&both).unwrap_err();
+            assert_eq!(refusal.code("p33"), "invalid_p33_permit_format", "{both}");
+            let told = refusal.to_string();
+            for part in ["safe_close_qty", "safe_qty", first, second] {
+                assert!(told.contains(part), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_name_is_held_to_the_same_rules() {
+        for (value, code) in [
+            ("0", "invalid_safe_close_qty"),
+            ("-0.008", "invalid_safe_close_qty"),
+            ("\"0.008\"", "invalid_p33_permit_format"),
+            ("null", "invalid_p33_permit_format"),
+            ("1e999", "invalid_p33_permit_format"),
+        ] {
+            let permit = WIRE.replace("\"safe_close_qty\":0.008", &format!("\"safe_qty\":{value}"));
+            assert_eq!(judge(&permit).unwrap_err().code("p33"), code, "{value}");
+        }
     }
 
     #[test]

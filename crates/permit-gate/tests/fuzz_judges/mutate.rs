@@ -155,6 +155,7 @@ const NAMES: &[&str] = &[
     "created_at",
     "consumed",
     "safe_close_qty",
+    "safe_qty",
     "exchange_position_amt",
     "ledger_amt",
     "reason",

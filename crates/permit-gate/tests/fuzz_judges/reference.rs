@@ -44,7 +44,18 @@ pub(super) fn position(permit: &[u8], symbol: &str) -> Verdict {
     {
         return None;
     }
-    let quantity = from_zero(field(&fields, "safe_close_qty")?)?;
+    let quantities: Vec<Digits> = ["safe_close_qty", "safe_qty"]
+        .iter()
+        .filter_map(|name| field(&fields, name))
+        .map(from_zero)
+        .collect::<Option<_>>()?;
+    let quantity = quantities.first()?;
+    if quantities
+        .iter()
+        .any(|other| other.written() != quantity.written())
+    {
+        return None;
+    }
     (!quantity.is_zero()).then(|| Some(quantity.written()))
 }
 
