@@ -3,6 +3,7 @@
 use crate::{
     digest::digest_of_fields, plan_id::plan_id, ports::Halt, proposal::Proposal, symbol::Symbol,
 };
+use apply_wire::field;
 use permit_gate::{AttemptId, PlanDigest, PlanId};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -53,11 +54,13 @@ pub enum Action {
 }
 
 impl Action {
-    /// From the wire's word; `None` for any other.
+    /// From the wire's word, in upper or lower case; `None` for any other. What asks for an opening means hold.
     pub fn from_wire(word: &str) -> Option<Self> {
-        Some(match word {
+        let word = word.to_ascii_uppercase();
+        Some(match &*word {
             "UPDATE_SL" => Self::UpdateStop,
             "HOLD" => Self::Hold,
+            word if word.starts_with("OPEN") => Self::Hold,
             word => Self::Close(Share::proposed_as(word)?),
         })
     }
@@ -77,17 +80,22 @@ pub struct Share {
     percent: u8,
     action: &'static str,
     step: &'static str,
+    synonyms: &'static [&'static str],
 }
 
 impl Share {
     /// The whole position.
-    pub const FULL: Self = Self::named(100, "FULL_CLOSE_PROPOSED", "CLOSE_FULL");
+    pub const FULL: Self = Self {
+        synonyms: &["FULL_CLOSE", "CLOSE", "EXIT", "REDUCE"],
+        ..Self::named(100, "FULL_CLOSE_PROPOSED", "CLOSE_FULL")
+    };
 
     /// Every share that can be proposed. A further one is one line here.
     pub const ALL: &[Self] = &[
         Self::FULL,
         Self::named(75, "PARTIAL_75", "CLOSE_PARTIAL_75"),
         Self::named(50, "PARTIAL_50", "CLOSE_PARTIAL_50"),
+        Self::named(25, "PARTIAL_25", "CLOSE_PARTIAL_25"),
     ];
 
     const fn named(percent: u8, action: &'static str, step: &'static str) -> Self {
@@ -96,13 +104,14 @@ impl Share {
             percent,
             action,
             step,
+            synonyms: &[],
         }
     }
 
-    /// The share that this action asks for; `None` where it asks for no close.
-    pub fn proposed_as(action: &str) -> Option<Self> {
+    /// The share that this action in upper case asks for; `None` where it asks for no close.
+    fn proposed_as(action: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
-        all.find(|share| share.action == action)
+        all.find(|share| share.action == action || share.synonyms.contains(&action))
     }
 
     /// In percent of the position, from 1 to 100.
@@ -212,7 +221,17 @@ impl Plan {
         self.reasons.first().map_or("", String::as_str)
     }
 
-    /// The fields of the plan stream, in the contract's order; `timestamp` is whole seconds.
+    /// The action as reviewers know it: a close has one word, however the brain spells it.
+    fn action(&self) -> &str {
+        match Action::from_wire(&self.proposal.action) {
+            Some(Action::Close(share)) => share.action(),
+            Some(Action::UpdateStop | Action::Hold) | None => &self.proposal.action,
+        }
+    }
+
+    /// The fields of the plan stream, in the contract's order; `timestamp` is whole seconds. `reduceOnly` is an
+    /// addition. `side` beside a quantity would have another executor of the neighbours place the order as well:
+    /// there is none.
     pub fn to_fields(&self, timestamp: u64) -> Vec<(&'static str, String)> {
         let p = &self.proposal;
         let number =
@@ -220,7 +239,7 @@ impl Plan {
         vec![
             ("plan_id", self.id.to_string()),
             ("symbol", p.symbol.to_string()),
-            ("action", p.action.clone()),
+            ("action", self.action().to_owned()),
             ("kill_score", p.kill_score.to_wire()),
             ("k_regime_flip", p.k_regime_flip.to_wire()),
             ("k_sigma_spike", p.k_sigma_spike.to_wire()),
@@ -235,6 +254,7 @@ impl Plan {
             ("close_qty", String::new()),
             ("price", String::new()),
             ("timestamp", timestamp.to_string()),
+            (field::REDUCE_ONLY, field::REDUCE_ONLY_TRUE.to_owned()),
         ]
     }
 
@@ -502,6 +522,73 @@ mod tests {
                 assert_ne!(share.step(), other.step());
             }
         }
+    }
+
+    #[test]
+    fn an_action_is_read_in_any_case_and_by_its_other_names() {
+        for (word, action, published) in [
+            ("partial_25", "CLOSE_PARTIAL_25", "PARTIAL_25"),
+            ("Partial_75", "CLOSE_PARTIAL_75", "PARTIAL_75"),
+            ("full_close_proposed", "CLOSE_FULL", "FULL_CLOSE_PROPOSED"),
+            ("FULL_CLOSE", "CLOSE_FULL", "FULL_CLOSE_PROPOSED"),
+            ("Close", "CLOSE_FULL", "FULL_CLOSE_PROPOSED"),
+            ("EXIT", "CLOSE_FULL", "FULL_CLOSE_PROPOSED"),
+            ("reduce", "CLOSE_FULL", "FULL_CLOSE_PROPOSED"),
+        ] {
+            let plan = plan(word, "0.1");
+            assert_eq!(plan.step.as_ref().map(Step::name), Some(action), "{word}");
+            let fields = plan.to_fields(0);
+            assert!(fields.contains(&("action", published.to_owned())), "{word}");
+        }
+        for hold in ["hold", "OPEN", "open_long", "OPEN_SHORT"] {
+            let plan = plan(hold, "0.1");
+            assert_eq!(
+                (plan.decision, plan.reason()),
+                (Decision::Skip, "action_hold")
+            );
+        }
+        for unknown in [
+            "",
+            " EXIT",
+            "EXIT_NOW",
+            "PARTIAL_30",
+            "REOPEN",
+            "partial-25",
+        ] {
+            assert_eq!(Action::from_wire(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_plan_says_reduce_only_and_nothing_that_another_executor_would_place() {
+        for action in ["PARTIAL_75", "HOLD", "UPDATE_SL"] {
+            let fields = plan(action, "0.1").to_fields(0);
+            assert!(fields.contains(&("reduceOnly", "true".to_owned())));
+            for named in ["side", "qty", "quantity", "source"] {
+                assert!(fields.iter().all(|(name, _)| *name != named), "{named}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_calibrated_action_makes_another_plan_and_a_calibrated_hold_does_nothing() {
+        let proposed = [
+            ("harvest_action", "FULL_CLOSE_PROPOSED"),
+            ("kill_score", "0.1"),
+        ];
+        let calibrated = |action| {
+            let mut fields = proposed.to_vec();
+            fields.extend([("calibrated", "1"), ("action", action)]);
+            plan_at(Halt::Off, "BTCUSDT", &fields)
+        };
+        let (hold, half) = (calibrated("HOLD"), calibrated("PARTIAL_50"));
+        assert_eq!(
+            (hold.decision, hold.reason()),
+            (Decision::Skip, "action_hold")
+        );
+        assert_eq!(half.step.as_ref().map(Step::name), Some("CLOSE_PARTIAL_50"));
+        assert_eq!(half.id, plan("PARTIAL_50", "0.1").id);
+        assert_ne!(half.id, plan_at(Halt::Off, "BTCUSDT", &proposed).id);
     }
 
     #[test]

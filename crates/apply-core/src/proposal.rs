@@ -1,6 +1,7 @@
 //! A proposal, parsed once at the edge: what leaves here is valid or refused with a reason.
 
 use crate::{python_float, symbol::Symbol};
+use apply_wire::field::{ACTION, CALIBRATED, CALIBRATED_WORDS, HARVEST_ACTION};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use std::{collections::HashMap, time::Duration};
@@ -10,8 +11,10 @@ pub type RawProposal = HashMap<String, String>;
 
 /// The fields of a proposal that mean something to us. A source reads these and no others, so that
 /// a rewrite of anything else is no change.
-pub const PROPOSAL_FIELDS: [&str; 10] = [
-    "harvest_action",
+pub const PROPOSAL_FIELDS: [&str; 12] = [
+    HARVEST_ACTION,
+    CALIBRATED,
+    ACTION,
     "kill_score",
     "k_regime_flip",
     "k_sigma_spike",
@@ -59,7 +62,8 @@ impl Number {
 pub struct Proposal {
     /// The symbol it is for.
     pub symbol: Symbol,
-    /// `harvest_action`, any text: unknown actions are named in a plan of their own.
+    /// The action that counts: a calibrated `action`, else `harvest_action`. Any text: unknown actions are named in
+    /// a plan of their own.
     pub action: String,
     /// 0 calm, 1 get out. At least 0.
     pub kill_score: Number,
@@ -109,6 +113,18 @@ pub enum ProposalError {
         symbol: Symbol,
         /// The field.
         field: &'static str,
+        /// What it said, cut to 60 characters.
+        value: String,
+    },
+    /// A calibration that is neither there nor absent.
+    #[error(
+        "proposal for {symbol}: {CALIBRATED} is {value:?}, neither {} nor {}",
+        CALIBRATED_WORDS.0,
+        CALIBRATED_WORDS.1
+    )]
+    Calibration {
+        /// The symbol.
+        symbol: Symbol,
         /// What it said, cut to 60 characters.
         value: String,
     },
@@ -176,6 +192,7 @@ impl ProposalError {
             Self::Missing { symbol, .. }
             | Self::NotANumber { symbol, .. }
             | Self::Negative { symbol, .. }
+            | Self::Calibration { symbol, .. }
             | Self::NoTime { symbol, .. }
             | Self::TooOld { symbol, .. }
             | Self::FromTheFuture { symbol, .. }
@@ -190,6 +207,7 @@ impl ProposalError {
             Self::Missing { .. } => "proposal_field_missing",
             Self::NotANumber { .. } => "proposal_not_a_number",
             Self::Negative { .. } => "proposal_negative_score",
+            Self::Calibration { .. } => "proposal_calibration_unreadable",
             Self::NoTime { .. } => "proposal_time_unreadable",
             Self::TooOld { .. } => "proposal_too_old",
             Self::FromTheFuture { .. } => "proposal_from_the_future",
@@ -217,10 +235,7 @@ impl Proposal {
         }
         Ok(Self {
             symbol: symbol.clone(),
-            action: fields
-                .text("harvest_action")
-                .map(str::to_owned)
-                .ok_or_else(|| fields.missing("harvest_action"))?,
+            action: fields.action()?.to_owned(),
             kill_score,
             k_regime_flip: fields.part("k_regime_flip")?,
             k_sigma_spike: fields.part("k_sigma_spike")?,
@@ -307,6 +322,26 @@ impl<'a> Fields<'a> {
             .get(field)
             .map(String::as_str)
             .filter(|text| !text.is_empty())
+    }
+
+    fn present(&self, field: &'static str) -> Result<&'a str, ProposalError> {
+        self.text(field).ok_or_else(|| self.missing(field))
+    }
+
+    /// The action that counts. A calibrated one may be `HOLD` where the brain proposes a full close: nothing that
+    /// is unclear about it may let the brain's pass.
+    fn action(&self) -> Result<&'a str, ProposalError> {
+        let proposed = self.present(HARVEST_ACTION)?;
+        let (yes, no) = CALIBRATED_WORDS;
+        match self.text(CALIBRATED) {
+            None => Ok(proposed),
+            Some(word) if word == no => Ok(proposed),
+            Some(word) if word == yes => self.present(ACTION),
+            Some(other) => Err(ProposalError::Calibration {
+                symbol: self.symbol.clone(),
+                value: cut(other),
+            }),
+        }
     }
 
     fn optional(&self, field: &'static str) -> Result<Option<Number>, ProposalError> {
@@ -417,6 +452,46 @@ mod tests {
         for (field, value) in [("harvest_action", ""), ("kill_score", "")] {
             let error = parse(&[(field, value)]).unwrap_err();
             assert!(matches!(error, ProposalError::Missing { field: named, .. } if named == field));
+        }
+    }
+
+    #[test]
+    fn a_calibrated_action_counts_in_the_place_of_the_brains() {
+        let action = |fields: &[(&str, &str)]| parse(fields).map(|proposal| proposal.action);
+        let hold = ("action", "HOLD");
+        assert_eq!(action(&[("calibrated", "1"), hold]).unwrap(), "HOLD");
+        for no in [
+            &[hold][..],
+            &[("calibrated", "0"), hold],
+            &[("calibrated", ""), hold],
+        ] {
+            assert_eq!(action(no).unwrap(), "PARTIAL_75", "{no:?}");
+        }
+    }
+
+    #[test]
+    fn a_calibration_that_cannot_be_read_refuses_the_proposal() {
+        for word in ["2", "yes", "true", "01", "1.0", " 1"] {
+            let error = parse(&[("calibrated", word), ("action", "HOLD")]).unwrap_err();
+            assert_eq!(error.code(), "proposal_calibration_unreadable", "{word}");
+            let told = error.to_string();
+            assert!(told.contains("calibrated") && told.contains(word), "{told}");
+        }
+        for without in [
+            &[("calibrated", "1")][..],
+            &[("calibrated", "1"), ("action", "")],
+        ] {
+            let error = parse(without).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    ProposalError::Missing {
+                        field: "action",
+                        ..
+                    }
+                ),
+                "{error}"
+            );
         }
     }
 

@@ -239,6 +239,7 @@ async fn a_plans_fields_are_the_contracts_in_its_order() {
             "close_qty=",
             "price=",
             "timestamp=1769301008",
+            "reduceOnly=true",
         ]
     );
 }

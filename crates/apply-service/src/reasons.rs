@@ -6,10 +6,11 @@ use permit_gate::{Malformed, PermitMask, PermitSet, Refusal, trading};
 const COMBINED: usize = 4;
 
 /// Why a proposal may be refused (`ProposalError::code`).
-pub(crate) const REFUSALS: [&str; 8] = [
+pub(crate) const REFUSALS: [&str; 9] = [
     "proposal_field_missing",
     "proposal_not_a_number",
     "proposal_negative_score",
+    "proposal_calibration_unreadable",
     "proposal_too_old",
     "proposal_from_the_future",
     "proposal_time_unreadable",

@@ -2,6 +2,11 @@
 
 /// Of a proposal: what is to be done. Required.
 pub const HARVEST_ACTION: &str = "harvest_action";
+/// Of a proposal: whether a calibrator has put [`ACTION`] in the place of [`HARVEST_ACTION`]: [`CALIBRATED_WORDS`].
+pub const CALIBRATED: &str = "calibrated";
+/// What a calibrated proposal says in [`CALIBRATED`], and what one says that is not. Absent and empty is the
+/// second.
+pub const CALIBRATED_WORDS: (&str, &str) = ("1", "0");
 /// Of a proposal and a plan: from 0 (normal) to 1 (close now). Required.
 pub const KILL_SCORE: &str = "kill_score";
 /// Of a proposal and a plan: a part of the kill score.
@@ -28,7 +33,7 @@ pub const REASON_CODES: &str = "reason_codes";
 pub const PLAN_ID: &str = "plan_id";
 /// Of a plan and a result.
 pub const SYMBOL: &str = "symbol";
-/// Of a plan: the proposal's action.
+/// Of a calibrated proposal: the action that counts. Of a plan: the proposal's action.
 pub const ACTION: &str = "action";
 /// Of a plan and a result: `EXECUTE`, `SKIP`, `BLOCKED` or `ERROR`.
 pub const DECISION: &str = "decision";
@@ -40,6 +45,10 @@ pub const CLOSE_QTY: &str = "close_qty";
 pub const PRICE: &str = "price";
 /// Of a plan and a result: whole seconds since 1970.
 pub const TIMESTAMP: &str = "timestamp";
+/// Of a plan: always [`REDUCE_ONLY_TRUE`]. Without it newer position brains review an opening.
+pub const REDUCE_ONLY: &str = "reduceOnly";
+/// The word in [`REDUCE_ONLY`].
+pub const REDUCE_ONLY_TRUE: &str = "true";
 /// Of a claimed plan: the attempt. An addition to the contract.
 pub const ATTEMPT: &str = "attempt";
 

@@ -332,7 +332,7 @@ fn write_around(f: &mut fmt::Formatter<'_>, entry: &Entry, part: &dyn fmt::Displ
 }
 
 reasons! {
-    /// The hash lacks `harvest_action` or `kill_score`. Look at it with `HGETALL quantum:harvest:proposal:<symbol>` and fix the brain.
+    /// The hash lacks `harvest_action` or `kill_score`, or has `calibrated=1` and no `action`. Look at it with `HGETALL quantum:harvest:proposal:<symbol>` and fix the brain.
     ProposalFieldMissing = "proposal_field_missing": Proposals, Refused, Warn, Nothing;
 
     /// A field that must be a finite number holds something else, `nan` included. Fix the brain.
@@ -340,6 +340,10 @@ reasons! {
 
     /// A kill score below 0 would pass every threshold. Fix the brain.
     ProposalNegativeScore = "proposal_negative_score": Proposals, Refused, Warn, Nothing;
+
+    /// `calibrated` is neither 1 nor 0, so that nothing tells whether `action` or `harvest_action` counts. Fix the
+    /// calibrator.
+    ProposalCalibrationUnreadable = "proposal_calibration_unreadable": Proposals, Refused, Warn, Nothing;
 
     /// A field has more than 256 bytes. The log names the field and its size; its text is not read. Fix the brain, or find
     /// out who else writes under the key.

@@ -239,7 +239,7 @@ async fn has_the_contracts_fields(stage: &Stage) {
     assert_eq!(plans[0].names()[..16], PLAN);
     assert_eq!(
         plans[0].names()[16..],
-        ["attempt"],
+        ["reduceOnly", "attempt"],
         "additions come after them"
     );
     for (field, value) in [

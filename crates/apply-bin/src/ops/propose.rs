@@ -30,10 +30,11 @@ pub(crate) struct Propose {
     json: bool,
 }
 
-const ACTIONS: [&str; 5] = [
+const ACTIONS: [&str; 6] = [
     "FULL_CLOSE_PROPOSED",
     "PARTIAL_75",
     "PARTIAL_50",
+    "PARTIAL_25",
     "UPDATE_SL",
     "HOLD",
 ];
