@@ -389,11 +389,10 @@ async fn find_out<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> Option<ApplyR
     let venue = layer.ports().exchange();
     match venue.look_for(&debt.symbol, &debt.plan, debt.order).await {
         Ok(None) => Some(nothing()),
-        Ok(Some(trace)) => Some(
-            layer
-                .settle_trace(case, debt.order, &trace, debt.profit)
-                .await,
-        ),
+        Ok(Some(trace)) => {
+            let asked = (debt.order, &trace);
+            Some(layer.settle_trace(case, asked, None, debt.profit).await)
+        }
         Err(error) => {
             let error = PortError(error.to_string());
             layer.port_failed(&debt.symbol, "ask the venue about an open plan", &error);

@@ -4,6 +4,7 @@ use crate::{
     exchange::{Fill, NotSent, Settlement, StopReplacement, Submission},
     last_look::HeldBack,
     plan::{Decision, Plan},
+    plan_id::client_order_id,
     proposal::ProposalError,
     result::{ApplyResult, python_bool},
     symbol::Symbol,
@@ -163,12 +164,23 @@ pub enum Event<'a> {
         /// From the grant to the venue's answer.
         took: Duration,
     },
-    /// An unknown submission was asked about.
+    /// What became of an order was asked, until it was known or nobody asks any more. Told once, at the end.
     Settled {
         /// The plan.
-        plan: &'a Plan,
+        plan: &'a PlanId,
+        /// Its symbol.
+        symbol: &'a Symbol,
         /// What came of it.
         settlement: &'a Settlement,
+    },
+    /// The same of a stop.
+    StopSettled {
+        /// The plan.
+        plan: &'a PlanId,
+        /// Its symbol.
+        symbol: &'a Symbol,
+        /// What came of it.
+        replacement: &'a StopReplacement,
     },
     /// A stop was replaced, or not.
     StopReplaced {
@@ -300,6 +312,7 @@ impl Event<'_> {
             Self::StepStarted { .. } => "step_started",
             Self::Submitted { .. } => "order_submitted",
             Self::Settled { .. } => "order_settled",
+            Self::StopSettled { .. } => "stop_settled",
             Self::StopReplaced { .. } => "stop_replaced",
             Self::ResultPublished { .. } => "result_published",
             Self::PortFailed { .. } => "port_failed",
@@ -324,9 +337,10 @@ impl Event<'_> {
             | Self::Corrected { result }
             | Self::Contradicted { result }
             | Self::Recovered { result, .. } => (Some(&result.plan), &result.symbol),
-            Self::Owed { plan, symbol, .. } | Self::ToldByAnother { plan, symbol } => {
-                (Some(plan), symbol)
-            }
+            Self::Owed { plan, symbol, .. }
+            | Self::ToldByAnother { plan, symbol }
+            | Self::Settled { plan, symbol, .. }
+            | Self::StopSettled { plan, symbol, .. } => (Some(plan), symbol),
             Self::PlanPublished { plan }
             | Self::TooYoung { plan }
             | Self::NoRoom { plan, .. }
@@ -340,7 +354,6 @@ impl Event<'_> {
             | Self::Blocked { plan, .. }
             | Self::StepStarted { plan, .. }
             | Self::Submitted { plan, .. }
-            | Self::Settled { plan, .. }
             | Self::StopReplaced { plan, .. } => (Some(&plan.id), plan.symbol()),
         }
     }
@@ -444,9 +457,14 @@ impl Event<'_> {
                     .error
                     .as_deref()
                     .is_some_and(|error| error.ends_with("_unresolved"));
-                let (level, look) = match unresolved {
-                    true => (Level::Error, ", UNRESOLVED, look at the venue"),
-                    false => (Level::Warn, ""),
+                let look = match unresolved {
+                    true => ", UNRESOLVED, look at the venue",
+                    false => "",
+                };
+                // Where this process has asked, it has said so when it gave up.
+                let level = match (unresolved, from) {
+                    (true, Abandoned::Concluded) => Level::Error,
+                    _ => Level::Warn,
                 };
                 (
                     level,
@@ -548,52 +566,19 @@ impl Event<'_> {
                 submission,
                 took,
             } => submitted(plan, step, submission, *took),
-            Self::Settled { plan, settlement } => match settlement {
-                Settlement::Accepted(fill) => {
-                    let (level, outcome) = accepted(fill);
-                    (
-                        level.max(Level::Warn),
-                        format!("{outcome} plan={} settled=asked{}", plan.id, terms(fill)),
-                    )
-                }
-                Settlement::NotExecuted { why } => (
-                    Level::Warn,
-                    format!("Order of plan {} was not executed: {why}", plan.id),
-                ),
-                Settlement::Unresolved { why } => (
-                    Level::Error,
-                    format!(
-                        "Order of plan {} is UNRESOLVED, look at the venue: {why}",
-                        plan.id
-                    ),
-                ),
-            },
-            Self::StopReplaced { plan, replacement } => match replacement {
-                StopReplacement::Placed(stop) => (
-                    Level::Info,
-                    format!(
-                        "Stop {} placed at {} on testnet plan={}",
-                        stop.order_id,
-                        stop.trigger.normalize(),
-                        plan.id
-                    ),
-                ),
-                StopReplacement::Rejected { code, message } => (
-                    Level::Error,
-                    format!("Stop rejected: {message} plan={} code={code}", plan.id),
-                ),
-                StopReplacement::NotSent { why } => (
-                    level_of(why),
-                    format!("Stop not sent: {why} plan={}", plan.id),
-                ),
-                StopReplacement::Unknown { why } => (
-                    Level::Error,
-                    format!(
-                        "Stop of plan {} is UNRESOLVED, look at the venue: {why}",
-                        plan.id
-                    ),
-                ),
-            },
+            Self::Settled {
+                plan,
+                symbol,
+                settlement,
+            } => settled(plan, symbol, settlement),
+            Self::StopReplaced { plan, replacement } => {
+                stop_replaced(&plan.id, plan.symbol(), replacement)
+            }
+            Self::StopSettled {
+                plan,
+                symbol,
+                replacement,
+            } => stop_replaced(plan, symbol, replacement),
             Self::ResultPublished { result } => (Level::Info, result_line(result)),
             Self::PortFailed {
                 symbol,
@@ -622,6 +607,57 @@ fn submitted(plan: &Plan, step: &str, submission: &Submission, took: Duration) -
         Submission::Unknown { why, .. } => (
             Level::Warn,
             format!("Order outcome unknown, asking the venue: {why} {tail}"),
+        ),
+    }
+}
+
+fn settled(plan: &PlanId, symbol: &Symbol, settlement: &Settlement) -> (Level, String) {
+    let order = client_order_id(plan);
+    match settlement {
+        Settlement::Accepted(fill) => {
+            let (level, outcome) = accepted(fill);
+            (
+                level.max(Level::Warn),
+                format!("{outcome} plan={plan} settled=asked{}", terms(fill)),
+            )
+        }
+        Settlement::NotExecuted { why } => (
+            Level::Warn,
+            format!("Order of plan {plan} was not executed: {why} order={order} symbol={symbol}"),
+        ),
+        Settlement::Unresolved { why, seen } => (
+            Level::Error,
+            format!(
+                "Order of plan {plan} is UNRESOLVED, look at the venue: {why} order={order} symbol={symbol}{}",
+                seen.as_ref().map(terms).unwrap_or_default()
+            ),
+        ),
+    }
+}
+
+fn stop_replaced(plan: &PlanId, symbol: &Symbol, replacement: &StopReplacement) -> (Level, String) {
+    match replacement {
+        StopReplacement::Placed(stop) => (
+            Level::Info,
+            format!(
+                "Stop {} placed at {} on testnet plan={plan}",
+                stop.order_id,
+                stop.trigger.normalize(),
+            ),
+        ),
+        StopReplacement::Rejected { code, message } => (
+            Level::Error,
+            format!("Stop rejected: {message} plan={plan} code={code}"),
+        ),
+        StopReplacement::NotSent { why } => {
+            (level_of(why), format!("Stop not sent: {why} plan={plan}"))
+        }
+        StopReplacement::Unknown { why } => (
+            Level::Error,
+            format!(
+                "Stop of plan {plan} is UNRESOLVED, look at the venue: {why} order={} symbol={symbol}",
+                client_order_id(plan)
+            ),
         ),
     }
 }

@@ -152,6 +152,8 @@ pub enum Settlement {
     Unresolved {
         /// What is known.
         why: String,
+        /// The order as the venue last showed it, where it did: it had not ended, and this much of it had filled.
+        seen: Option<Fill>,
     },
 }
 
@@ -167,8 +169,9 @@ impl Settlement {
             Self::NotExecuted { why } => Self::NotExecuted {
                 why: format!("{why}; {seen}"),
             },
-            Self::Unresolved { why } => Self::Unresolved {
+            Self::Unresolved { why, seen: last } => Self::Unresolved {
                 why: format!("{why}; {seen}"),
+                seen: last,
             },
         }
     }

@@ -541,27 +541,43 @@ impl<P: Ports> ApplyLayer<P> {
 
     /// Asks what became of something that was about to be placed, and makes a result of it.
     pub(crate) async fn settle_intent(&self, intent: &Intent, profit: bool) -> ApplyResult {
-        self.settle_trace(Case::of_intent(intent), intent.order, &intent.trace, profit)
+        let asked = (intent.order, &intent.trace);
+        self.settle_trace(Case::of_intent(intent), asked, None, profit)
             .await
     }
 
-    /// What may be at the venue by the word of this trace, as a result.
+    /// What became of something that may be at the venue by the word of this trace, as a result. It is asked about, never
+    /// sent again.
+    ///
+    /// `seen` is what was seen when it was submitted: where it was not executed or nobody can tell, it is the only hint
+    /// there may be.
     pub(crate) async fn settle_trace(
         &self,
         case: Case<'_>,
-        order: OrderKind,
-        trace: &OrderTrace,
+        (order, trace): (OrderKind, &OrderTrace),
+        seen: Option<&str>,
         profit: bool,
     ) -> ApplyResult {
         let venue = self.ports.exchange();
+        let Case { plan, symbol, .. } = case;
         match order {
             OrderKind::Close => {
-                let asked = venue.settle(case.symbol, case.plan, trace);
-                self.settled(case, asked.await, profit).await
+                let settlement = venue.settle(symbol, plan, trace).await.after(seen);
+                self.tell(Event::Settled {
+                    plan,
+                    symbol,
+                    settlement: &settlement,
+                });
+                self.settled(case, settlement, profit).await
             }
             OrderKind::Stop => {
-                let asked = venue.settle_stop(case.symbol, case.plan, trace);
-                self.stop_replaced(case, asked.await)
+                let replacement = venue.settle_stop(symbol, plan, trace).await;
+                self.tell(Event::StopSettled {
+                    plan,
+                    symbol,
+                    replacement: &replacement,
+                });
+                self.stop_replaced(case, replacement)
             }
         }
     }
@@ -680,7 +696,8 @@ impl<P: Ports> ApplyLayer<P> {
                     to: KnownTo::Venue,
                 });
                 claimed.asked.store(true, Ordering::Relaxed);
-                Some(self.settle_trace(Case::of(plan), order, &trace, true).await)
+                let asked = (order, &trace);
+                Some(self.settle_trace(Case::of(plan), asked, None, true).await)
             }
             Ok(None) => {
                 claimed.asked.store(true, Ordering::Relaxed);
@@ -975,29 +992,33 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    /// An order that may exist is asked about, never sent again.
-    ///
-    /// `seen` is what was seen when it was submitted: where it was not executed or nobody can tell, it is the only hint
-    /// there may be.
     async fn ask(&self, plan: &Plan, trace: &OrderTrace, seen: Option<&str>) -> ApplyResult {
-        let settlement = self
-            .ports
-            .exchange()
-            .settle(plan.symbol(), &plan.id, trace)
-            .await
-            .after(seen);
-        self.tell(Event::Settled {
-            plan,
-            settlement: &settlement,
-        });
-        self.settled(Case::of(plan), settlement, true).await
+        let asked = (OrderKind::Close, trace);
+        self.settle_trace(Case::of(plan), asked, seen, true).await
     }
 
     async fn settled(&self, case: Case<'_>, settlement: Settlement, profit: bool) -> ApplyResult {
         match settlement {
             Settlement::Accepted(fill) => self.filled(case, fill, profit).await,
             Settlement::NotExecuted { why } => self.failed(case, "order_not_executed", why),
-            Settlement::Unresolved { why } => self.failed(case, "order_unresolved", why),
+            Settlement::Unresolved { why, seen } => self.unresolved(case, why, seen),
+        }
+    }
+
+    /// What filled of it for certain is told, whatever became of the rest.
+    fn unresolved(&self, case: Case<'_>, why: String, seen: Option<Fill>) -> ApplyResult {
+        let seen = seen.filter(|fill| fill.executed_qty > Decimal::ZERO);
+        let known = |fill: &Fill| StepResult::unresolved(case.step, fill, &why);
+        let steps = seen.as_ref().map(|fill| vec![known(fill)]);
+        let result = self.failed(case, "order_unresolved", why);
+        ApplyResult {
+            executed: steps.is_some(),
+            decision: match steps {
+                Some(_) => Decision::Execute,
+                None => result.decision,
+            },
+            steps: steps.unwrap_or_else(|| result.steps.clone()),
+            ..result
         }
     }
 

@@ -124,6 +124,16 @@ impl StepResult {
         }
     }
 
+    /// A close of which it is not known how it ended, and which had filled so far when it was last seen.
+    pub fn unresolved(step: &str, seen: &Fill, why: &str) -> Self {
+        let closed = Self::closed(step, seen);
+        Self {
+            status: "error",
+            details: format!("{why}; {}", closed.details),
+            ..closed
+        }
+    }
+
     /// A stop that was moved. It filled nothing, and readers that add up fills add 0.
     pub fn stop_moved(step: &str, stop: &StopPlaced) -> Self {
         let mut old = match stop.cancelled.as_slice() {

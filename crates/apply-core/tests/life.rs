@@ -369,8 +369,26 @@ async fn an_order_of_unknown_outcome_is_asked_about_and_never_sent_again() {
             told(false, "order_not_executed", None),
         ),
         (
-            Settlement::Unresolved { why: why() },
+            Settlement::Unresolved {
+                why: why(),
+                seen: None,
+            },
             told(false, "order_unresolved", None),
+        ),
+        (
+            Settlement::Unresolved {
+                why: why(),
+                seen: Some(partly("0", "NEW")),
+            },
+            told(false, "order_unresolved", None),
+        ),
+        // What filled for certain is told.
+        (
+            Settlement::Unresolved {
+                why: why(),
+                seen: Some(partly("0.003", "DREAMING")),
+            },
+            told(true, "order_unresolved", Some("0.003")),
         ),
     ] {
         let unknown = Submission::Unknown {

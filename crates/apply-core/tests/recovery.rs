@@ -130,7 +130,8 @@ async fn an_order_nobody_can_account_for_is_told_once_and_loudly() {
     let next = stage.restarted("instance-a2");
     let report = recover(&next.layer).await.unwrap();
     assert_eq!((report.settled, report.unresolved), (1, 1));
-    assert_eq!(next.log.level_of("Plan "), Level::Error);
+    assert_eq!(next.log.level_of("Order of plan "), Level::Error);
+    assert_eq!(next.log.level_of("Plan "), Level::Warn, "one loud line");
     // What is learnt later makes no second result.
     stage
         .venue()

@@ -11,7 +11,7 @@ use apply_core::{
 use exchange_client::{
     self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, OrderReport, PositionMode,
     PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopReport, StopSettlement,
-    StopStatus, StopTrace, SymbolRules, Unconfirmed, Unresolved, VenueTime,
+    StopStatus, StopTrace, SymbolRules, Unconfirmed, VenueTime,
 };
 use futures_util::{
     future::{Either, join, select},
@@ -33,9 +33,6 @@ pub struct Venue(Option<Client>);
 
 /// The core counts on no order of this client landing later than it says.
 const _: () = assert!(client::LANDING_SLACK.as_millis() <= times::LANDING_SLACK.as_millis());
-
-/// How long to go on asking about an order after it could no longer land.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Venue {
     /// The venue behind this client; without one every question ends in
@@ -207,11 +204,11 @@ impl Exchange for Venue {
         }
         let look = Asked::of(look, client, desk.jumps);
         match client.submit_after(prepared, quantity, &look).await {
-            client::Submission::Accepted(report) if report.status.is_final() => {
+            client::Submission::Accepted(report) if report.has_ended() => {
                 Submission::Accepted(fill(&report, order.quantity()))
             }
             client::Submission::Accepted(report) => Submission::Unknown {
-                why: format!("order {} is {} yet", report.order_id, report.status),
+                why: format!("order {} is {} yet", report.order_id, report.status_word()),
                 // It was taken already; the window only bounds how long one that was not could still land.
                 trace: trace(
                     &intent,
@@ -245,19 +242,20 @@ impl Exchange for Venue {
             Err(error) => {
                 return Settlement::Unresolved {
                     why: error.to_string(),
+                    seen: None,
                 };
             }
         };
-        match settle(client, &intent, window).await {
+        match client.settle(&intent, window, PATIENCE).await {
             client::Settlement::Filled(report) => {
-                let quantity = report.original_quantity.unwrap_or(report.executed_quantity);
-                Settlement::Accepted(fill(&report, quantity))
+                Settlement::Accepted(fill(&report, ordered(&report)))
             }
             client::Settlement::NotExecuted(evidence) => Settlement::NotExecuted {
                 why: evidence.to_string(),
             },
             client::Settlement::Unresolved(why) => Settlement::Unresolved {
                 why: why.to_string(),
+                seen: why.last_seen().map(|report| fill(report, ordered(report))),
             },
         }
     }
@@ -409,8 +407,8 @@ impl Exchange for Venue {
         });
         match asked {
             Ok((client, stop, window)) => {
-                let found = look_for_stop(client, &stop, window, false).await;
-                as_it_stands(found, trace.side, false)
+                let found = client.settle_stop(&stop, window, false, PATIENCE).await;
+                as_it_stands(found, trace.side)
             }
             Err(error) => StopReplacement::Unknown {
                 why: error.to_string(),
@@ -544,33 +542,13 @@ impl client::LastLook for PlacesNothing {
     }
 }
 
-/// Asks about an order until the answer is one, or no more asking will help.
-async fn settle(client: &Client, intent: &CloseIntent, window: SendWindow) -> client::Settlement {
-    let started = tokio::time::Instant::now();
-    loop {
-        let settlement = client.settle(intent, window, PATIENCE).await;
-        let patience = match &settlement {
-            // The venue is away; when it is back it will know.
-            client::Settlement::Unresolved(Unresolved::NoAnswer(_)) => VENUE_AWAY,
-            // What it shows of orders, fills and positions may not fit together for a moment.
-            client::Settlement::Unresolved(_) => VENUE_BEHIND,
-            client::Settlement::Filled(_) | client::Settlement::NotExecuted(_) => {
-                return settlement;
-            }
-        };
-        if started.elapsed() >= patience {
-            return settlement;
-        }
-        sleep(ASK_AGAIN).await;
-    }
-}
-
-/// How long a venue that does not answer is asked.
-const VENUE_AWAY: Duration = Duration::from_secs(600);
-/// How long a venue that contradicts itself is asked.
-const VENUE_BEHIND: Duration = Duration::from_secs(30);
-/// Between two rounds of questions.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How long the venue is asked what became of an order or a stop. The client asks; nobody else asks again.
+const PATIENCE: client::Patience = client::Patience {
+    // When it is back it will know.
+    silent: Duration::from_secs(600),
+    // What it shows of orders, fills and positions may not fit together for a moment.
+    answering: Duration::from_secs(30),
+};
 
 /// A stop that left and was not confirmed is asked about. Where it stands the old ones go.
 async fn finish_stop(
@@ -585,8 +563,10 @@ async fn finish_stop(
         .as_ref()
         .map_or(window, |unknown| unknown.window);
     let shown = unconfirmed.seen.is_some();
-    let found = look_for_stop(client, &intent.trace(), window, shown).await;
-    let found = as_it_stands(found, side, shown);
+    let found = client
+        .settle_stop(&intent.trace(), window, shown, PATIENCE)
+        .await;
+    let found = as_it_stands(found, side);
     if !matches!(found, StopReplacement::Placed(_)) {
         return with_first_answer(found, unconfirmed);
     }
@@ -601,40 +581,11 @@ async fn finish_stop(
     }
 }
 
-/// Asks about a stop until the answer is one. One that the venue has shown and denies is asked about
-/// for as long as the venue may be behind itself.
-async fn look_for_stop(
-    client: &Client,
-    stop: &StopTrace,
-    window: SendWindow,
-    shown: bool,
-) -> StopSettlement {
-    let started = tokio::time::Instant::now();
-    loop {
-        let settlement = client.settle_stop(stop, window, PATIENCE).await;
-        let patience = match &settlement {
-            StopSettlement::Unresolved(Unresolved::NoAnswer(_)) => VENUE_AWAY,
-            StopSettlement::Unresolved(_) => VENUE_BEHIND,
-            StopSettlement::NeverArrived if shown => VENUE_BEHIND,
-            StopSettlement::NeverArrived | StopSettlement::Known(_) => return settlement,
-        };
-        if started.elapsed() >= patience {
-            return settlement;
-        }
-        sleep(ASK_AGAIN).await;
-    }
-}
-
 /// What is known of a stop as the end of a move. Where it is there the old ones may be too: they guard
 /// as well, and a person or the next move takes them away.
-fn as_it_stands(found: StopSettlement, side: Side, shown: bool) -> StopReplacement {
+fn as_it_stands(found: StopSettlement, side: Side) -> StopReplacement {
     let stop = match found {
         StopSettlement::Known(stop) => stop,
-        StopSettlement::NeverArrived if shown => {
-            return StopReplacement::Unknown {
-                why: "the venue confirmed the stop and does not show it".into(),
-            };
-        }
         StopSettlement::NeverArrived => {
             let why = "the venue does not know the stop, and it can no longer land";
             return StopReplacement::NotSent {
@@ -661,7 +612,7 @@ fn as_it_stands(found: StopSettlement, side: Side, shown: bool) -> StopReplaceme
             left_over: Vec::new(),
         }),
         _ => StopReplacement::Unknown {
-            why: format!("stop {} is {}", stop.algo_id, stop.status),
+            why: format!("stop {} is {}", stop.algo_id, stop.status_word()),
         },
     }
 }
@@ -748,6 +699,11 @@ fn client_side(side: Side) -> client::Side {
     }
 }
 
+/// What was ordered, where the venue says so.
+fn ordered(report: &OrderReport) -> Decimal {
+    report.original_quantity.unwrap_or(report.executed_quantity)
+}
+
 fn fill(report: &OrderReport, quantity: Decimal) -> Fill {
     Fill {
         order_id: report.order_id.to_string(),
@@ -755,7 +711,7 @@ fn fill(report: &OrderReport, quantity: Decimal) -> Fill {
         quantity,
         executed_qty: report.executed_quantity,
         average_price: report.average_price,
-        status: report.status.to_string(),
+        status: report.status_word().to_owned(),
     }
 }
 

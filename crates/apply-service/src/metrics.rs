@@ -37,6 +37,7 @@ struct Inner {
     orders: Family<OutcomeLabels, Counter>,
     unresolved: Counter,
     stops_unresolved: Counter,
+    settled: Family<SettledLabels, Counter>,
     recovered: Family<AbandonedLabels, Counter>,
     ends: Family<OutcomeLabels, Counter>,
     known_before: Counter,
@@ -48,6 +49,12 @@ struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AbandonedLabels {
     found: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SettledLabels {
+    of: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -79,6 +86,7 @@ const ENDS: [&str; 5] = [
     "corrected",
     "contradicted",
 ];
+const UNRESOLVED: &str = "unresolved";
 const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
 const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
@@ -178,6 +186,12 @@ impl Metrics {
             "Stops whose outcome could not be determined",
             Counter::default(),
         );
+        let settled = registered(
+            r,
+            "settled",
+            "Orders and stops that the venue was asked about, by what came of it",
+            Family::default(),
+        );
         let trouble = registered(
             r,
             "port_failures",
@@ -222,6 +236,7 @@ impl Metrics {
             orders,
             unresolved,
             stops_unresolved,
+            settled,
             recovered,
             ends,
             known_before,
@@ -261,6 +276,16 @@ impl Inner {
         self.ends.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
+    fn settled(&self, of: &'static str, outcome: &'static str) {
+        let labels = SettledLabels { of, outcome };
+        self.settled.get_or_create(&labels).inc();
+        match (of, outcome) {
+            ("order", UNRESOLVED) => drop(self.unresolved.inc()),
+            ("stop", UNRESOLVED) => drop(self.stops_unresolved.inc()),
+            _ => {}
+        }
+    }
+
     /// Makes every label set there is before anything happens: a rate over a series that did not
     /// exist yet is blind to its first event.
     fn announce_labels(&self, permits: &[&str]) {
@@ -281,6 +306,11 @@ impl Inner {
         }
         for found in ["claimed", "intending", "concluded", "owed"] {
             drop(self.recovered.get_or_create(&AbandonedLabels { found }));
+        }
+        for of in ["order", "stop"] {
+            for outcome in ["executed", "not_executed", UNRESOLVED] {
+                drop(self.settled.get_or_create(&SettledLabels { of, outcome }));
+            }
         }
         for outcome in ENDS {
             drop(self.ends.get_or_create(&OutcomeLabels { outcome }));
@@ -353,18 +383,12 @@ impl Observer for Metrics {
                 m.orders.get_or_create(&OutcomeLabels { outcome }).inc();
                 m.roundtrip.observe(took.as_secs_f64());
             }
-            Event::Settled {
-                settlement: Settlement::Unresolved { .. },
-                ..
-            } => {
-                m.unresolved.inc();
-            }
+            Event::Settled { settlement, .. } => m.settled("order", came_of(settlement)),
+            Event::StopSettled { replacement, .. } => m.settled("stop", stop_came_of(replacement)),
             Event::StopReplaced {
                 replacement: StopReplacement::Unknown { .. },
                 ..
-            } => {
-                m.stops_unresolved.inc();
-            }
+            } => m.settled("stop", UNRESOLVED),
             Event::ResultPublished { result } => {
                 m.ended("published");
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -374,20 +398,31 @@ impl Observer for Metrics {
             Event::KnownBefore { .. } => {
                 m.known_before.inc();
             }
-            Event::Recovered { from, result } => {
+            Event::Recovered { from, .. } => {
                 let found = from.as_str();
                 m.recovered.get_or_create(&AbandonedLabels { found }).inc();
-                match result.error.as_deref() {
-                    Some("order_unresolved") => drop(m.unresolved.inc()),
-                    Some("stop_unresolved") => drop(m.stops_unresolved.inc()),
-                    _ => {}
-                }
             }
             Event::PortFailed { .. } | Event::StoreTrouble { .. } => {
                 m.trouble.inc();
             }
             _ => {}
         }
+    }
+}
+
+fn came_of(settlement: &Settlement) -> &'static str {
+    match settlement {
+        Settlement::Accepted(fill) if !fill.executed_qty.is_zero() => "executed",
+        Settlement::Accepted(_) | Settlement::NotExecuted { .. } => "not_executed",
+        Settlement::Unresolved { .. } => UNRESOLVED,
+    }
+}
+
+fn stop_came_of(replacement: &StopReplacement) -> &'static str {
+    match replacement {
+        StopReplacement::Placed(_) => "executed",
+        StopReplacement::Rejected { .. } | StopReplacement::NotSent { .. } => "not_executed",
+        StopReplacement::Unknown { .. } => UNRESOLVED,
     }
 }
 

@@ -172,6 +172,21 @@ pub(crate) fn word<T>(
     read(&text).ok_or_else(|| unreadable(name, &text, "a known word"))
 }
 
+/// A word out of a list that may grow: one that is not in it is `other`, and its text is kept.
+pub(crate) fn word_or_other<T>(
+    text: &str,
+    read: fn(&str) -> Option<T>,
+    other: T,
+) -> (T, Option<String>) {
+    match read(text) {
+        Some(word) => (word, None),
+        None => (other, Some(text.chars().take(LONGEST_WORD).collect())),
+    }
+}
+
+/// How much of a word that nobody knows is kept.
+const LONGEST_WORD: usize = 40;
+
 /// A symbol or an id.
 pub(crate) fn name<T: std::str::FromStr>(
     name: &'static str,

@@ -89,7 +89,7 @@ mod time;
 mod transport;
 
 pub use client::{
-    Client, ClockReading, Evidence, NotExecuted, PreparedOrder, RefusalCount, Settlement,
+    Client, ClockReading, Evidence, NotExecuted, Patience, PreparedOrder, RefusalCount, Settlement,
     StopError, StopIntent, StopReplacement, StopSettlement, Submitting, Unconfirmed, Unresolved,
 };
 pub use codes::{Submitted, advice, is_listed_code};

@@ -195,6 +195,8 @@ words!(
         Rejected = "REJECTED",
         /// Ended by the venue.
         Expired = "EXPIRED",
+        /// A word that no document has. It counts as open, and guards nothing for certain.
+        Other = "OTHER",
     }
 );
 

@@ -233,7 +233,12 @@ impl fmt::Display for Submission<OrderReport> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accepted(report) => {
-                write!(f, "accepted as {} ({})", report.order_id, report.status)
+                write!(
+                    f,
+                    "accepted as {} ({})",
+                    report.order_id,
+                    report.status_word()
+                )
             }
             Self::Rejected(no) => no.fmt(f),
             Self::NotSent(not) => not.fmt(f),

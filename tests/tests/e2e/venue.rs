@@ -215,6 +215,47 @@ async fn an_order_nobody_can_find_out_about_is_told_as_unresolved_loudly() {
     service
         .metric_is("quantum_apply_orders_unresolved_total", "1")
         .await;
+    let settled = r#"quantum_apply_settled_total{of="order",outcome="unresolved"}"#;
+    service.metric_is(settled, "1").await;
+    // One voice: it says once that it asks, and once that it is over.
+    let order = format!("apply-{}", result.get("plan_id"));
+    assert!(
+        line.contains(&format!("order={order} symbol=BTCUSDT")),
+        "{line}"
+    );
+    let (log, plan) = (service.log(), result.get("plan_id"));
+    let about_it = log.iter().filter(|line| line.contains(plan));
+    let loud = |level: &str| about_it.clone().filter(|l| l.contains(level)).count();
+    assert_eq!((loud("ERROR"), loud("WARN")), (1, 1), "{log:#?}");
+    let asked = stage.venue().request_count("GET", "/fapi/v1/order");
+    assert!(asked < 30, "{asked} questions in half a minute");
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 1);
+}
+
+#[tokio::test]
+async fn a_word_that_no_document_has_is_asked_about_for_a_while_and_what_filled_is_told() {
+    let stage = Stage::open().await;
+    let open = Fault::fill(When::order(), Fill::only(d("0.004")).rest_open());
+    stage.venue().script(open);
+    let strange = Fault::altered(
+        When::request("GET", "/fapi/v1/order").skip(1),
+        [("status", json!("DREAMING"))],
+    );
+    stage.venue().script(strange.always());
+    let (service, result) = once(&stage).await;
+    assert_eq!(
+        (result.get("executed"), result.get("error")),
+        ("True", "order_unresolved")
+    );
+    assert_eq!(result.last_step()["executed_qty"], "0.004");
+    let details = result.last_step()["details"].as_str().unwrap().to_owned();
+    assert!(
+        details.contains("is still DREAMING at the venue"),
+        "{details}"
+    );
+    let asked = stage.venue().request_count("GET", "/fapi/v1/order");
+    assert!(asked < 30, "{asked} questions in half a minute");
     service.stopped_well().await;
     assert_eq!(stage.orders().len(), 1);
 }

@@ -79,6 +79,7 @@ impl Venue {
             submission: None,
             settlement: Settlement::Unresolved {
                 why: "nobody scripted an answer".into(),
+                seen: None,
             },
             profit: Ok(None),
             stop: None,

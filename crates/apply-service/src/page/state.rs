@@ -189,6 +189,15 @@ impl Live {
         self.tell("plan", || &*view);
     }
 
+    /// A plan that is shown already; others are shown once their result is there.
+    fn known_plan(&self, plan: &PlanId, change: impl FnOnce(&mut PlanView)) {
+        let mut model = self.lock();
+        if let Some(view) = model.plans.iter_mut().find(|view| view.id == plan.as_str()) {
+            change(view);
+            self.tell("plan", || &*view);
+        }
+    }
+
     fn plan_of_result(&self, result: &ApplyResult, note: Option<&'static str>) {
         let mut model = self.lock();
         let view = model.plan_or(&result.plan, |at| PlanView::of_result(result, at));
@@ -289,7 +298,9 @@ impl Observer for Live {
                     view.order = Some(OrderView::submitted(step, submission, *took, now()));
                 });
             }
-            Event::Settled { plan, settlement } => self.plan(plan, |view| {
+            Event::Settled {
+                plan, settlement, ..
+            } => self.known_plan(plan, |view| {
                 let step = view.step.clone().unwrap_or_default();
                 let took = view.order.as_ref().and_then(|order| order.took);
                 let mut order = OrderView::settled(&step, settlement, now());
@@ -303,6 +314,12 @@ impl Observer for Live {
                     view.order = Some(OrderView::stop(&step, replacement, now()));
                 });
             }
+            Event::StopSettled {
+                plan, replacement, ..
+            } => self.known_plan(plan, |view| {
+                let step = view.step.clone().unwrap_or_default();
+                view.order = Some(OrderView::stop(&step, replacement, now()));
+            }),
             Event::KnownBefore { plan, .. } => self.plan(plan, |view| {
                 view.note = Some("dealt with before; the store had lost its claim");
             }),

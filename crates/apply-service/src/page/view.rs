@@ -289,7 +289,18 @@ impl OrderView {
         match settlement {
             Settlement::Accepted(fill) => Self::filled(step, fill, at),
             Settlement::NotExecuted { why } => Self::without_fill("not_executed", step, why, at),
-            Settlement::Unresolved { why } => Self::without_fill("unresolved", step, why, at),
+            Settlement::Unresolved { why, seen } => {
+                let seen = seen.as_ref().map(|fill| Self::filled(step, fill, at));
+                let unknown = Self::without_fill("unresolved", step, why, at);
+                match seen {
+                    Some(seen) => Self {
+                        outcome: unknown.outcome,
+                        note: unknown.note,
+                        ..seen
+                    },
+                    None => unknown,
+                }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ mod stops;
 
 pub use clock::ClockReading;
 pub use close::{PreparedOrder, Submitting};
-pub use settle::{Evidence, NotExecuted, Settlement, Unresolved};
+pub use settle::{Evidence, NotExecuted, Patience, Settlement, Unresolved};
 pub use settle_stop::StopSettlement;
 pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};
 

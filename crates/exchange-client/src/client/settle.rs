@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::Client;
 use crate::endpoint::order::OrderReport;
+use crate::endpoint::stop::StopReport;
 use crate::endpoint::trades::PAGE;
 use crate::error::RequestError;
 use crate::fields::DecodeError;
@@ -81,7 +82,8 @@ impl fmt::Display for NotExecuted {
             Self::Ended(report) => write!(
                 f,
                 "order {} ended {} without a fill",
-                report.order_id, report.status
+                report.order_id,
+                report.status_word()
             ),
             Self::NeverArrived(evidence) => write!(f, "it never arrived: {evidence}"),
         }
@@ -93,8 +95,16 @@ impl fmt::Display for NotExecuted {
 #[non_exhaustive]
 pub enum Unresolved {
     /// The venue knows the order and it has not ended.
-    #[error("the order is still {} at the venue", .0.status)]
-    StillOpen(OrderReport),
+    #[error("the order is still {} at the venue, {} of it filled", .0.status_word(), .0.executed_quantity)]
+    StillOpen(Box<OrderReport>),
+    /// The venue showed the order, which had not ended, and could not be asked any more.
+    #[error("the order was {} at the venue, {} of it filled, before it could not be asked any more: {error}", .report.status_word(), .report.executed_quantity)]
+    LostSight {
+        /// The order as it was shown last.
+        report: Box<OrderReport>,
+        /// Why there was no later answer.
+        error: Box<RequestError>,
+    },
     /// The venue does not know the id, but there are more fills than can be told apart.
     #[error(
         "the venue does not know the order, but there are too many fills to tell whose they are"
@@ -116,6 +126,12 @@ pub enum Unresolved {
     /// The position before the order is not known, so it cannot be compared.
     #[error("the venue does not know the order, and the position before it was not written down")]
     NothingToCompare,
+    /// The venue confirmed the stop, and does not show it.
+    #[error("the venue confirmed the stop and does not show it")]
+    ShownAndDenied,
+    /// The venue shows the stop with a word for where it stands that no document has.
+    #[error("stop {} is {} at the venue, which no document explains", .0.algo_id, .0.status_word())]
+    StopNotUnderstood(Box<StopReport>),
     /// The venue says something about it that contradicts what was sent, and goes on saying so.
     #[error("the venue's answer contradicts what was sent: {0}")]
     Contradicted(DecodeError),
@@ -124,27 +140,122 @@ pub enum Unresolved {
     NoAnswer(RequestError),
 }
 
-/// How long a question waits before it is asked again, the first time; each further wait is half as long again.
+impl Unresolved {
+    /// The order as the venue last showed it, where it did: how much of it has filled for certain.
+    #[must_use]
+    pub fn last_seen(&self) -> Option<&OrderReport> {
+        match self {
+            Self::StillOpen(report) => Some(report),
+            Self::LostSight { report, .. } => Some(report),
+            _ => None,
+        }
+    }
+
+    /// The answer that was none.
+    fn answer(&self) -> Option<&RequestError> {
+        match self {
+            Self::NoAnswer(error) => Some(error),
+            Self::LostSight { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<RequestError> for Unresolved {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Unreadable { error, .. } if error.is_contradiction() => {
+                Self::Contradicted(error)
+            }
+            other => Self::NoAnswer(other),
+        }
+    }
+}
+
+/// How long asking goes on after the order could no longer land. The caller decides it, and nobody else asks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// While the venue does not answer.
+    pub silent: Duration,
+    /// While it answers, and shows the order as open or says things that do not fit together.
+    pub answering: Duration,
+}
+
+/// The same for both.
+impl From<Duration> for Patience {
+    fn from(both: Duration) -> Self {
+        Self {
+            silent: both,
+            answering: both,
+        }
+    }
+}
+
+impl Patience {
+    fn with(self, unresolved: &Unresolved) -> Duration {
+        match unresolved {
+            Unresolved::NoAnswer(_) | Unresolved::LostSight { .. } => self.silent,
+            _ => self.answering,
+        }
+    }
+}
+
+/// How long a round of questions waits before the next one, the first time; each further wait is half as long again.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest such wait.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long after the first absence the second question comes at the earliest.
-pub(super) const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 /// So long after an order could last land, more waiting between the two questions finds nothing out: what the venue shows
 /// late it shows within seconds.
-pub(super) const LONG_PAST: Duration = Duration::from_secs(30);
+const LONG_PAST: Duration = Duration::from_secs(30);
 /// How many foreign orders are looked up before giving up.
 const MOST_ORDERS: usize = 20;
 /// How much earlier than its timestamp a fill of the order could be dated; the venue's clocks are not one clock.
 const CLOCK_SPREAD: Duration = Duration::from_secs(1);
+
+/// What one order's questions have found out so far.
+struct Inquiry<'a> {
+    intent: &'a CloseIntent,
+    window: SendWindow,
+    absent: Absence,
+    /// The order as the venue last showed it.
+    seen: Option<OrderReport>,
+}
+
+/// When the venue first said that it does not know an id.
+#[derive(Default)]
+pub(super) struct Absence(Option<(VenueTime, Instant)>);
+
+impl Absence {
+    /// Notes one.
+    pub(super) fn note(&mut self, client: &Client) {
+        let now = (client.server_time(), Instant::now());
+        self.0.get_or_insert(now);
+    }
+
+    pub(super) fn first(&self) -> Option<VenueTime> {
+        self.0.map(|(at, _)| at)
+    }
+
+    /// Waits until a second absence proves what the first one could not: the order can no longer land, and the venue has
+    /// had time to come to know it.
+    pub(super) async fn until_again(&self, client: &Client, window: SendWindow) {
+        let Some((first, at)) = self.0 else { return };
+        if first < window.closes().plus(LONG_PAST) {
+            tokio::time::sleep_until(at + BETWEEN_QUESTIONS).await;
+            client.sleep_until_venue(window.closes()).await;
+        }
+    }
+}
 
 impl Client {
     /// Finds out what became of an order that ended as unknown (or that a former life of the program may have sent).
     ///
     /// `window` is when it was sent: from [`Unknown::window`](crate::Unknown), or from the journal. `patience` is how long to
     /// go on asking after the order could no longer land (its timestamp, plus the receive window, plus [`LANDING_SLACK`](crate::LANDING_SLACK)). So the
-    /// whole takes at most that time plus `patience` plus one reply. An order whose window has been over for half a minute
-    /// is asked about without any wait. Sends no order.
+    /// whole takes at most that time plus `patience` plus one reply. The pauses between the questions grow to ten seconds. An
+    /// order whose window has been over for half a minute is asked about without any wait. Sends no order.
     ///
     /// # Cancellation
     /// Dropping the future stops the asking; asking again later is always safe and may be more conclusive.
@@ -152,11 +263,21 @@ impl Client {
         &self,
         intent: &CloseIntent,
         window: SendWindow,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Settlement {
-        let settlement = match self.investigate(intent, window, patience).await {
-            Ok(settlement) => settlement,
-            Err(unresolved) => Settlement::Unresolved(unresolved),
+        let mut inquiry = Inquiry {
+            intent,
+            window,
+            absent: Absence::default(),
+            seen: None,
+        };
+        let mut rounds = self.rounds(window, patience.into());
+        let settlement = loop {
+            match self.inquire(&mut inquiry).await {
+                Ok(settlement) => break settlement,
+                Err(why) if rounds.next(&why).await => {}
+                Err(why) => break Settlement::Unresolved(why),
+            }
         };
         match &settlement {
             Settlement::Filled(report) | Settlement::NotExecuted(NotExecuted::Ended(report)) => {
@@ -175,32 +296,55 @@ impl Client {
         settlement
     }
 
-    async fn investigate(
-        &self,
-        intent: &CloseIntent,
-        window: SendWindow,
-        patience: Duration,
-    ) -> Result<Settlement, Unresolved> {
-        let until_closed = window.closes().since(self.server_time());
-        let give_up = Instant::now() + until_closed + patience;
-        if let Some(report) = self.ask_until_answered(intent, give_up).await? {
-            return self.await_final(intent, report, give_up).await;
+    /// The rounds of questions about something that could land until `window` is over.
+    pub(super) fn rounds(&self, window: SendWindow, patience: Patience) -> Rounds {
+        Rounds {
+            over: Instant::now() + window.closes().since(self.server_time()),
+            patience,
+            pause: PAUSE,
         }
-        let first_absent = self.server_time();
-        if first_absent < window.closes().plus(LONG_PAST) {
-            tokio::time::sleep(BETWEEN_QUESTIONS).await;
-            self.sleep_until_venue(window.closes()).await;
+    }
+
+    /// One round of questions, from the first to the one that settles it.
+    async fn inquire(&self, inquiry: &mut Inquiry<'_>) -> Result<Settlement, Unresolved> {
+        match self.inquire_once(inquiry).await {
+            Err(Unresolved::NoAnswer(error)) => Err(match inquiry.seen.clone() {
+                Some(report) => Unresolved::LostSight {
+                    report: Box::new(report),
+                    error: Box::new(error),
+                },
+                None => Unresolved::NoAnswer(error),
+            }),
+            other => other,
         }
-        if let Some(report) = self.ask_until_answered(intent, give_up).await? {
-            return self.await_final(intent, report, give_up).await;
+    }
+
+    async fn inquire_once(&self, inquiry: &mut Inquiry<'_>) -> Result<Settlement, Unresolved> {
+        let (intent, window) = (inquiry.intent, inquiry.window);
+        if inquiry.absent.first().is_none() {
+            if let Some(report) = self.fetch_close(intent).await? {
+                return shown(inquiry, report);
+            }
+            // An order the venue showed once and then denies is still the one it showed.
+            if let Some(seen) = &inquiry.seen {
+                return Err(Unresolved::StillOpen(Box::new(seen.clone())));
+            }
+            inquiry.absent.note(self);
+        }
+        inquiry.absent.until_again(self, window).await;
+        if let Some(report) = self.fetch_close(intent).await? {
+            return shown(inquiry, report);
+        }
+        if let Some(seen) = &inquiry.seen {
+            return Err(Unresolved::StillOpen(Box::new(seen.clone())));
         }
         let again_absent = self.server_time();
-        let foreign_fills = match self.look_for_fills(intent, window, give_up).await? {
+        let foreign_fills = match self.look_for_fills(intent, window).await? {
             Fills::Foreign(count) => count,
-            Fills::Ours(report) => return self.await_final(intent, report, give_up).await,
+            Fills::Ours(report) => return shown(inquiry, report),
         };
         let before = intent.position_before.ok_or(Unresolved::NothingToCompare)?;
-        let position = self.position_now(intent, give_up).await?;
+        let position = self.position_now(intent).await?;
         if position != before {
             return Err(Unresolved::PositionMoved {
                 before,
@@ -209,7 +353,7 @@ impl Client {
         }
         Ok(Settlement::NotExecuted(NotExecuted::NeverArrived(
             Evidence {
-                first_absent,
+                first_absent: inquiry.absent.first().unwrap_or(again_absent),
                 again_absent,
                 foreign_fills,
                 position,
@@ -217,51 +361,14 @@ impl Client {
         )))
     }
 
-    async fn ask_until_answered(
-        &self,
-        intent: &CloseIntent,
-        give_up: Instant,
-    ) -> Result<Option<OrderReport>, Unresolved> {
-        self.persist(give_up, || self.fetch_close(intent)).await
-    }
-
-    /// Follows a known order to its end.
-    async fn await_final(
-        &self,
-        intent: &CloseIntent,
-        mut report: OrderReport,
-        give_up: Instant,
-    ) -> Result<Settlement, Unresolved> {
-        let mut pause = PAUSE;
-        while !has_ended(&report) {
-            if Instant::now() + pause > give_up {
-                return Err(Unresolved::StillOpen(report));
-            }
-            tokio::time::sleep(pause).await;
-            pause = longer(pause);
-            // An order the venue showed once and then denies is still the one it showed.
-            if let Some(newer) = self.ask_until_answered(intent, give_up).await? {
-                report = newer;
-            }
-        }
-        Ok(if report.executed_quantity.is_zero() {
-            Settlement::NotExecuted(NotExecuted::Ended(report))
-        } else {
-            Settlement::Filled(report)
-        })
-    }
-
     /// Looks at every fill of our kind since the order was sent and asks whose it is.
     async fn look_for_fills(
         &self,
         intent: &CloseIntent,
         window: SendWindow,
-        give_up: Instant,
     ) -> Result<Fills, Unresolved> {
         let start = window.not_before.minus(CLOCK_SPREAD);
-        let trades = self
-            .persist(give_up, || self.fetch_trades_since(&intent.symbol, start))
-            .await?;
+        let trades = self.fetch_trades_since(&intent.symbol, start).await?;
         if trades.len() >= PAGE {
             return Err(Unresolved::TooManyFills);
         }
@@ -275,11 +382,7 @@ impl Client {
             return Err(Unresolved::TooManyFills);
         }
         for order_id in orders {
-            let found = self
-                .persist(give_up, || {
-                    self.fetch_order_by_number(&intent.symbol, order_id)
-                })
-                .await?;
+            let found = self.fetch_order_by_number(&intent.symbol, order_id).await?;
             match found {
                 Some(report) if report.client_order_id == intent.client_order_id => {
                     sent::agrees_with_close(intent, &report).map_err(Unresolved::Contradicted)?;
@@ -292,55 +395,14 @@ impl Client {
         Ok(Fills::Foreign(alike.len()))
     }
 
-    async fn position_now(
-        &self,
-        intent: &CloseIntent,
-        give_up: Instant,
-    ) -> Result<Decimal, Unresolved> {
-        let positions = self
-            .persist(give_up, || self.settle_positions(&intent.symbol))
-            .await?;
+    async fn position_now(&self, intent: &CloseIntent) -> Result<Decimal, Unresolved> {
+        let positions = self.settle_positions(&intent.symbol).await?;
         let same = |side| side == intent.position_side || side == PositionSide::Both;
         let amounts = positions.iter().filter(|position| same(position.side));
         Ok(amounts
             .map(|position| position.amount)
             .sum::<Decimal>()
             .normalize())
-    }
-
-    /// Asks until there is an answer or the time is up.
-    pub(super) async fn persist<T, F>(
-        &self,
-        give_up: Instant,
-        ask: impl Fn() -> F,
-    ) -> Result<T, Unresolved>
-    where
-        F: Future<Output = Result<T, RequestError>>,
-    {
-        let mut wait = PAUSE;
-        loop {
-            let error = match ask().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let pause = match &error {
-                RequestError::Limited(left) | RequestError::Stopped { left, .. } => {
-                    PAUSE.max(*left)
-                }
-                _ => wait,
-            };
-            wait = longer(wait);
-            if Instant::now() + pause > give_up {
-                return Err(match error {
-                    RequestError::Unreadable { error, .. } if error.is_contradiction() => {
-                        Unresolved::Contradicted(error)
-                    }
-                    other => Unresolved::NoAnswer(other),
-                });
-            }
-            tracing::debug!(%error, "asking about an order again");
-            tokio::time::sleep(pause).await;
-        }
     }
 
     pub(super) async fn sleep_until_venue(&self, moment: VenueTime) {
@@ -354,11 +416,44 @@ impl Client {
     }
 }
 
-/// Nothing more can happen to it: the venue says so, or all of it has filled, whatever word stands beside it.
-fn has_ended(report: &OrderReport) -> bool {
-    let filled = !report.executed_quantity.is_zero()
-        && report.original_quantity == Some(report.executed_quantity);
-    report.status.is_final() || filled
+/// Rounds of questions, with pauses that grow.
+pub(super) struct Rounds {
+    /// When what is asked about can no longer land.
+    over: Instant,
+    patience: Patience,
+    pause: Duration,
+}
+
+impl Rounds {
+    /// Waits before the next round; false where there is none.
+    pub(super) async fn next(&mut self, why: &Unresolved) -> bool {
+        let pause = match why.answer() {
+            Some(RequestError::Limited(left) | RequestError::Stopped { left, .. }) => {
+                self.pause.max(*left)
+            }
+            _ => self.pause,
+        };
+        if Instant::now() + pause > self.over + self.patience.with(why) {
+            return false;
+        }
+        tracing::debug!(%why, ?pause, "asking again");
+        self.pause = longer(self.pause);
+        tokio::time::sleep(pause).await;
+        true
+    }
+}
+
+/// An order that the venue shows: settled where it has ended.
+fn shown(inquiry: &mut Inquiry<'_>, report: OrderReport) -> Result<Settlement, Unresolved> {
+    if !report.has_ended() {
+        inquiry.seen = Some(report.clone());
+        return Err(Unresolved::StillOpen(Box::new(report)));
+    }
+    Ok(if report.executed_quantity.is_zero() {
+        Settlement::NotExecuted(NotExecuted::Ended(report))
+    } else {
+        Settlement::Filled(report)
+    })
 }
 
 fn longer(pause: Duration) -> Duration {

@@ -3,13 +3,10 @@
 //! A stop moves neither fills nor position, so its id is all there is to ask by: where the venue denies it twice, the
 //! second time after it could no longer land, it never arrived.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use super::Client;
-use super::settle::{BETWEEN_QUESTIONS, LONG_PAST, Unresolved};
+use super::settle::{Absence, Patience, Unresolved};
 use crate::endpoint::stop::StopReport;
+use crate::names::StopStatus;
 use crate::sent::StopTrace;
 use crate::submission::SendWindow;
 
@@ -28,9 +25,10 @@ pub enum StopSettlement {
 impl Client {
     /// Finds out what became of a stop that a placing without a clear end (or a former life of the program) may have left.
     ///
-    /// `window` is when it was sent: from [`Unknown::window`](crate::Unknown), or from the journal. `patience` is how long
-    /// to go on asking a venue that does not answer after the stop could no longer land. A stop whose window has been over
-    /// for half a minute is asked about without any wait. Places and cancels nothing; the old stops are as they were.
+    /// `window` is when it was sent: from [`Unknown::window`](crate::Unknown), or from the journal. `shown` says that the
+    /// venue has confirmed or shown it before: one that it denies then is no stop that never arrived. `patience` is as for
+    /// [`settle`](Self::settle). A stop whose window has been over for half a minute is asked about without any wait. Places
+    /// and cancels nothing; the old stops are as they were.
     ///
     /// # Cancellation
     /// Dropping the future stops the asking; asking again later is always safe.
@@ -38,11 +36,20 @@ impl Client {
         &self,
         stop: &StopTrace,
         window: SendWindow,
-        patience: Duration,
+        shown: bool,
+        patience: impl Into<Patience>,
     ) -> StopSettlement {
-        let found = match self.find_stop(stop, window, patience).await {
-            Ok(found) => found,
-            Err(why) => {
+        let (mut absent, mut rounds) = (Absence::default(), self.rounds(window, patience.into()));
+        let found = loop {
+            let why = match self.find_stop(stop, window, &mut absent).await {
+                Ok(None) if shown => Unresolved::ShownAndDenied,
+                Ok(Some(report)) if report.status == StopStatus::Other => {
+                    Unresolved::StopNotUnderstood(Box::new(report))
+                }
+                Ok(found) => break found,
+                Err(why) => why,
+            };
+            if !rounds.next(&why).await {
                 tracing::debug!(stop = %stop.id, %why, "stop unresolved");
                 return StopSettlement::Unresolved(why);
             }
@@ -58,17 +65,16 @@ impl Client {
         &self,
         stop: &StopTrace,
         window: SendWindow,
-        patience: Duration,
+        absent: &mut Absence,
     ) -> Result<Option<StopReport>, Unresolved> {
-        let give_up = Instant::now() + window.closes().since(self.server_time()) + patience;
-        let known = self.persist(give_up, || self.fetch_sent_stop(stop)).await?;
-        if known.is_some() {
-            return Ok(known);
+        if absent.first().is_none() {
+            let known = self.fetch_sent_stop(stop).await?;
+            if known.is_some() {
+                return Ok(known);
+            }
+            absent.note(self);
         }
-        if self.server_time() < window.closes().plus(LONG_PAST) {
-            tokio::time::sleep(BETWEEN_QUESTIONS).await;
-            self.sleep_until_venue(window.closes()).await;
-        }
-        self.persist(give_up, || self.fetch_sent_stop(stop)).await
+        absent.until_again(self, window).await;
+        Ok(self.fetch_sent_stop(stop).await?)
     }
 }

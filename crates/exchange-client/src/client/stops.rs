@@ -426,7 +426,7 @@ impl Client {
             }
             last = self.fetch_sent_stop(&trace).await;
             if let Ok(Some(report)) = &last
-                && report.status != StopStatus::Triggering
+                && !matches!(report.status, StopStatus::Triggering | StopStatus::Other)
             {
                 break;
             }

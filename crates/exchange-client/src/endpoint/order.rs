@@ -33,6 +33,8 @@ pub struct OrderReport {
     pub position_side: Option<PositionSide>,
     /// Where it stands.
     pub status: OrderStatus,
+    /// The venue's word for that, where it is [`OrderStatus::Other`].
+    pub other_status: Option<String>,
     /// How much has really filled, base asset. May be zero: an order can be accepted and end without a fill.
     pub executed_quantity: Decimal,
     /// How much was asked for, base asset, where reported.
@@ -49,6 +51,22 @@ pub struct OrderReport {
     pub close_position: bool,
     /// When the venue last changed it, where reported.
     pub updated_at: Option<VenueTime>,
+}
+
+impl OrderReport {
+    /// True where nothing more can happen to it: the venue says so, or all of it has filled, whatever word stands beside.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let filled = !self.executed_quantity.is_zero()
+            && self.original_quantity == Some(self.executed_quantity);
+        self.status.is_final() || filled
+    }
+
+    /// The venue's word for where it stands.
+    #[must_use]
+    pub fn status_word(&self) -> &str {
+        self.other_status.as_deref().unwrap_or(self.status.as_str())
+    }
 }
 
 /// The part of a closing order that is known before its quantity is, encoded once.
@@ -120,6 +138,9 @@ pub(crate) fn decode(body: &[u8]) -> Result<OrderReport, DecodeError> {
     let raw: Raw<'_> = fields::read("order", body)?;
     let executed_quantity = not_negative("executedQty", raw.executed_quantity)?.normalize();
     let known = |number: &Decimal| !number.is_zero();
+    let status = fields::text("status", raw.status)?;
+    let (status, other_status) =
+        fields::word_or_other(&status, OrderStatus::from_word, OrderStatus::Other);
     Ok(OrderReport {
         order_id: fields::integer("orderId", raw.order_id)?,
         client_order_id: fields::name("clientOrderId", raw.client_order_id)?,
@@ -128,10 +149,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<OrderReport, DecodeError> {
         position_side: fields::optional("positionSide", raw.position_side, |name, field| {
             fields::word(name, field, PositionSide::from_word)
         })?,
-        status: {
-            let word = fields::text("status", raw.status)?;
-            OrderStatus::from_word(&word).unwrap_or(OrderStatus::Other)
-        },
+        status,
+        other_status,
         executed_quantity,
         original_quantity: fields::optional("origQty", raw.original_quantity, not_negative)?,
         average_price: fields::informational("avgPrice", raw.average_price, not_negative)

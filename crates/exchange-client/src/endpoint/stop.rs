@@ -36,6 +36,8 @@ pub struct StopReport {
     pub order_type: String,
     /// Where it stands.
     pub status: StopStatus,
+    /// The venue's word for that, where it is [`StopStatus::Other`].
+    pub other_status: Option<String>,
     /// The price that sets it off, quote asset; absent for kinds that have none.
     pub trigger_price: Option<Decimal>,
     /// Size, base asset; absent where it closes the whole position.
@@ -49,6 +51,12 @@ pub struct StopReport {
 }
 
 impl StopReport {
+    /// The venue's word for where it stands.
+    #[must_use]
+    pub fn status_word(&self) -> &str {
+        self.other_status.as_deref().unwrap_or(self.status.as_str())
+    }
+
     /// True for a stop that guards a position: waiting, of type `STOP_MARKET`, and unable to open anything.
     pub(crate) fn guards(&self, closing: &Closing) -> bool {
         let same_position =
@@ -166,6 +174,9 @@ fn from_raw(raw: &Raw<'_>) -> Result<StopReport, DecodeError> {
         Some(written) if written.get() == "\"\"" => Ok(None),
         field => fields::optional(name, field, fields::decimal),
     };
+    let status = fields::text("algoStatus", raw.status)?;
+    let (status, other_status) =
+        fields::word_or_other(&status, StopStatus::from_word, StopStatus::Other);
     Ok(StopReport {
         algo_id: fields::integer("algoId", raw.algo_id)?,
         client_algo_id: fields::optional("clientAlgoId", raw.client_algo_id, fields::text)?
@@ -176,7 +187,8 @@ fn from_raw(raw: &Raw<'_>) -> Result<StopReport, DecodeError> {
             fields::word(name, field, PositionSide::from_word)
         })?,
         order_type: fields::text("orderType", raw.order_type)?.into_owned(),
-        status: fields::word("algoStatus", raw.status, StopStatus::from_word)?,
+        status,
+        other_status,
         trigger_price: number("triggerPrice", raw.trigger_price)?.filter(known),
         quantity: number("quantity", raw.quantity)?.filter(known),
         close_position: fields::optional("closePosition", raw.close_position, fields::boolean)?

@@ -206,7 +206,7 @@ async fn a_stop_that_the_venue_confirms_otherwise_than_it_was_sent_replaces_noth
         let trace = new.trace();
         let asking = desk
             .client
-            .settle_stop(&trace, unknown.window, Duration::ZERO);
+            .settle_stop(&trace, unknown.window, false, Duration::ZERO);
         let settlement = asking.await;
         assert!(
             matches!(

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use exchange_client::{
-    CloseIntent, NotExecuted, NotSentReason, OrderStatus, PositionSide, SendWindow, Settlement,
-    Side, Submission, SubmissionStatus, Unresolved, VenueTime,
+    CloseIntent, NotExecuted, NotSentReason, OrderStatus, Patience, PositionSide, SendWindow,
+    Settlement, Side, Submission, SubmissionStatus, Unresolved, VenueTime,
 };
 use exchange_sim::{Canned, Delivery, Fault, Fill, Instead, SimConfig, SymbolSpec, Veil, When};
 use tokio::task::JoinSet;
@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use crate::{Desk, btc, d};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For orders that nothing more will be found out about.
+const BRIEFLY: Duration = Duration::from_millis(300);
 
 fn window(submission: &Submission) -> SendWindow {
     match submission {
@@ -60,7 +62,7 @@ async fn an_order_that_stays_hidden_is_found_through_its_fills_or_left_to_a_pers
     let hidden = Fault::executed(When::order(), Delivery::Reset).hide_order(Veil::queries(100));
     desk.sim.handle().script(hidden);
     let (intent, ending) = desk.close("hidden-1").await;
-    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
     assert!(
         matches!(
             settlement,
@@ -83,7 +85,7 @@ async fn a_moved_position_keeps_an_order_from_counting_as_never_arrived() {
         .hide_trades(Veil::queries(100));
     desk.sim.handle().script(hidden);
     let (intent, ending) = desk.close("moved-1").await;
-    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
     let expected = Unresolved::PositionMoved {
         before: d("0.0124"),
         now: d("0.0044"),
@@ -131,7 +133,7 @@ async fn fills_of_another_order_are_told_apart() {
     let (intent, ending) = desk.close("mine-1").await;
     let (_, other) = desk.close("other-1").await;
     assert!(other.accepted().is_some());
-    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
     // The other order moved the position, so nothing is proven; but its fill was not taken for ours.
     assert!(
         matches!(
@@ -182,10 +184,7 @@ async fn an_order_that_stays_open_is_unresolved_and_one_that_then_fills_is_fille
         desk.client.server_time().minus(Duration::from_secs(5)),
         Duration::from_secs(1),
     );
-    let open = desk
-        .client
-        .settle(&intent, sent, Duration::from_millis(300))
-        .await;
+    let open = desk.client.settle(&intent, sent, BRIEFLY).await;
     assert!(
         matches!(open, Settlement::Unresolved(Unresolved::StillOpen(_))),
         "{open:?}"
@@ -205,10 +204,7 @@ async fn a_venue_that_cannot_be_asked_leaves_the_order_unresolved() {
     desk.sim
         .handle()
         .script(Fault::reply(When::query(), false, Canned::gateway_html(502)).always());
-    let settlement = desk
-        .client
-        .settle(&intent, window(&ending), Duration::from_millis(300))
-        .await;
+    let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
     assert!(
         matches!(settlement, Settlement::Unresolved(Unresolved::NoAnswer(_))),
         "{settlement:?}"
@@ -237,7 +233,7 @@ async fn after_a_restart_a_written_down_intent_is_enough_to_settle() {
         ..intent
     };
     sent.not_after = sent.not_before;
-    let settlement = reborn.settle(&unknown_before, sent, PATIENCE).await;
+    let settlement = reborn.settle(&unknown_before, sent, BRIEFLY).await;
     assert_eq!(
         settlement,
         Settlement::Unresolved(Unresolved::NothingToCompare)
@@ -320,7 +316,7 @@ async fn many_orders_that_are_settled_at_once_share_the_question_about_positions
     for number in 0..MANY {
         let intent = former(&symbol(number), &format!("former-{number}"));
         let client = desk.client.clone();
-        settling.spawn(async move { (number, client.settle(&intent, window, PATIENCE).await) });
+        settling.spawn(async move { (number, client.settle(&intent, window, BRIEFLY).await) });
     }
     let settled = settling.join_all().await;
     let asked = desk
@@ -366,6 +362,7 @@ async fn a_word_that_no_document_has_is_open_until_the_fills_say_otherwise() {
     let (intent, ending) = desk.close("strange-1").await;
     let report = ending.accepted().unwrap();
     assert!(!report.status.is_final());
+    assert_eq!(report.status_word(), "DREAMING", "its word is kept");
     desk.sim
         .handle()
         .script(Fault::executed(When::query(), altered(true)).always());
@@ -378,4 +375,49 @@ async fn a_word_that_no_document_has_is_open_until_the_fills_say_otherwise() {
         panic!("{settlement:?}")
     };
     assert_eq!(report.executed_quantity, d("0.008"));
+}
+
+#[tokio::test]
+async fn one_loop_asks_with_pauses_that_grow_and_the_caller_says_for_how_long() {
+    let desk = Desk::open().await;
+    desk.sim.handle().script(Fault::fill(
+        When::order(),
+        Fill::only(d("0.003")).rest_open(),
+    ));
+    let (intent, ending) = desk.close("open-2").await;
+    assert!(!ending.accepted().unwrap().has_ended());
+    let sent = SendWindow::at(
+        desk.client.server_time().minus(Duration::from_secs(60)),
+        Duration::from_secs(1),
+    );
+    let patience = Patience {
+        silent: Duration::from_secs(6),
+        answering: Duration::from_millis(300),
+    };
+    let asked = || desk.sim.handle().request_count("GET", crate::ORDER);
+
+    // It answers: the shorter patience counts.
+    let open = desk.client.settle(&intent, sent, patience).await;
+    let Settlement::Unresolved(why @ Unresolved::StillOpen(_)) = open else {
+        panic!("{open:?}")
+    };
+    assert_eq!(why.last_seen().unwrap().executed_quantity, d("0.003"));
+    assert!((1..=2).contains(&asked()), "{} questions", asked());
+
+    // It shows the order once and is away then: what it showed is not forgotten, and the longer patience counts.
+    let before = asked();
+    let away = Fault::reply(When::query().skip(1), false, Canned::gateway_html(502));
+    desk.sim.handle().script(away.always());
+    let patience = Patience {
+        answering: Duration::from_secs(6),
+        ..patience
+    };
+    let lost = desk.client.settle(&intent, sent, patience).await;
+    let Settlement::Unresolved(why @ Unresolved::LostSight { .. }) = lost else {
+        panic!("{lost:?}")
+    };
+    assert_eq!(why.last_seen().unwrap().executed_quantity, d("0.003"));
+    // 0.25 s, 0.38 s, 0.56 s, 0.84 s, 1.3 s and 1.9 s lie between them.
+    let rounds = asked() - before;
+    assert!((3..=7).contains(&rounds), "{rounds} questions in 6 s");
 }

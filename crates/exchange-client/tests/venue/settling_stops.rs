@@ -66,7 +66,10 @@ async fn a_stop_whose_reply_was_lost_is_found_as_it_stands() {
     )
     .await;
     assert_eq!(desk.client.open_submissions(), 1);
-    let StopSettlement::Known(found) = desk.client.settle_stop(&stop, window, PATIENCE).await
+    let StopSettlement::Known(found) = desk
+        .client
+        .settle_stop(&stop, window, false, PATIENCE)
+        .await
     else {
         panic!("not found")
     };
@@ -77,7 +80,10 @@ async fn a_stop_whose_reply_was_lost_is_found_as_it_stands() {
     assert_eq!((placed(&desk), desk.client.open_submissions()), (1, 0));
 
     desk.client.cancel_stop(found.algo_id).await.unwrap();
-    let StopSettlement::Known(found) = desk.client.settle_stop(&stop, window, PATIENCE).await
+    let StopSettlement::Known(found) = desk
+        .client
+        .settle_stop(&stop, window, false, PATIENCE)
+        .await
     else {
         panic!("not found")
     };
@@ -89,7 +95,10 @@ async fn a_stop_that_shows_up_late_is_found_by_the_second_question() {
     let desk = Desk::open().await;
     let fault = Fault::executed(When::algo_order(), Delivery::Close).hide_order(Veil::queries(1));
     let (stop, window) = unknown(&desk, "late-1", fault).await;
-    let settlement = desk.client.settle_stop(&stop, window, PATIENCE).await;
+    let settlement = desk
+        .client
+        .settle_stop(&stop, window, false, PATIENCE)
+        .await;
     assert!(
         matches!(settlement, StopSettlement::Known(_)),
         "{settlement:?}"
@@ -102,7 +111,10 @@ async fn a_stop_that_never_arrived_needs_two_denials_and_the_whole_window() {
     let desk = Desk::open().await;
     let fault = Fault::not_executed(When::algo_order(), Instead::Reset);
     let (stop, window) = unknown(&desk, "never-1", fault).await;
-    let settlement = desk.client.settle_stop(&stop, window, PATIENCE).await;
+    let settlement = desk
+        .client
+        .settle_stop(&stop, window, false, PATIENCE)
+        .await;
     assert_eq!(settlement, StopSettlement::NeverArrived);
     assert!(desk.client.server_time() >= window.closes());
     assert_eq!(asked(&desk), 2);
@@ -119,7 +131,10 @@ async fn a_stop_that_the_venue_acts_on_after_its_answer_is_found() {
         Instead::Reply(Canned::unknown_503()),
     );
     let (stop, window) = unknown(&desk, "acted-1", fault).await;
-    let settlement = desk.client.settle_stop(&stop, window, PATIENCE).await;
+    let settlement = desk
+        .client
+        .settle_stop(&stop, window, false, PATIENCE)
+        .await;
     assert!(
         matches!(settlement, StopSettlement::Known(_)),
         "{settlement:?}"
@@ -139,7 +154,7 @@ async fn a_written_down_stop_whose_window_is_long_over_is_asked_about_twice_with
     for attempt in 0..50 {
         let before = asked(&desk);
         let stop = former(&format!("former-{attempt}"));
-        let asking = desk.client.settle_stop(&stop, window, PATIENCE);
+        let asking = desk.client.settle_stop(&stop, window, false, PATIENCE);
         if let Ok(settlement) = timeout(A_WAIT, asking).await {
             assert_eq!(settlement, StopSettlement::NeverArrived);
             assert_eq!((placed(&desk), asked(&desk) - before), (0, 2));
@@ -156,7 +171,10 @@ async fn a_venue_that_cannot_be_asked_leaves_the_stop_unresolved_and_on_the_book
     let (stop, window) = unknown(&desk, "blind-1", fault).await;
     let silent = Fault::reply(When::request("GET", ALGO), false, Canned::gateway_html(502));
     desk.sim.handle().script(silent.always());
-    let settlement = desk.client.settle_stop(&stop, window, Duration::ZERO).await;
+    let settlement = desk
+        .client
+        .settle_stop(&stop, window, false, Duration::ZERO)
+        .await;
     assert!(
         matches!(
             settlement,
@@ -166,7 +184,10 @@ async fn a_venue_that_cannot_be_asked_leaves_the_stop_unresolved_and_on_the_book
     );
     assert_eq!(desk.client.open_submissions(), 1);
     desk.sim.handle().clear_faults();
-    let settlement = desk.client.settle_stop(&stop, window, PATIENCE).await;
+    let settlement = desk
+        .client
+        .settle_stop(&stop, window, false, PATIENCE)
+        .await;
     assert!(
         matches!(settlement, StopSettlement::Known(_)),
         "{settlement:?}"
