@@ -67,6 +67,17 @@ pub const PROFIT_NET: &str = "profit_net";
 /// Of a result: what the venue charged. An addition to the contract.
 pub const COMMISSION: &str = "commission";
 
+/// Of a result: the program that wrote it. Absent in results of this service and of the one before it.
+pub const SOURCE: &str = "source";
+/// What the service before this one wrote into [`SOURCE`] since February.
+pub const OUR_SOURCE: &str = "apply_layer";
+
+/// Whether a result was written by another program, by its [`SOURCE`]: another executor answers plans of this
+/// service on the same stream, executed or not. Such an entry is no result of a plan.
+pub fn is_foreign(source: &str) -> bool {
+    !source.is_empty() && source != OUR_SOURCE
+}
+
 /// Readers of results compare with this word.
 pub const TRUE: &str = "True";
 /// The opposite of [`TRUE`].

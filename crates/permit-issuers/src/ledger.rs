@@ -2,6 +2,7 @@
 
 use crate::{entry::EntryId, entry::Fields, holding::Snapshot, moment::Moment};
 use apply_core::{Side, Symbol};
+use apply_wire::field::{FALSE, SOURCE, is_foreign};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
@@ -150,8 +151,17 @@ impl ResultNews {
         let Ok(symbol) = text("symbol").parse::<Symbol>() else {
             return Self::Unreadable;
         };
+        let foreign = is_foreign(text(SOURCE));
         match text("executed") {
             "False" => return Self::NoFill,
+            // Another executor spells it otherwise and answers every plan. What it did execute moved the position by
+            // an amount that is not known here.
+            word if foreign && word.eq_ignore_ascii_case(FALSE) => return Self::NoFill,
+            word if foreign => {
+                let (source, word) = (cut(text(SOURCE)), cut(word));
+                let why = format!("{source:?} says that executed is {word:?}");
+                return Self::Unclear { symbol, why };
+            }
             "True" => {}
             other => {
                 let why = format!("executed is {:?}", cut(other));
@@ -329,6 +339,19 @@ mod tests {
                 matches!(news, ResultNews::Unclear { .. }),
                 "{executed} {steps}: {news:?}"
             );
+        }
+        for (executed, filled) in [("false", false), ("true", true), ("True", true), ("", true)] {
+            let foreign = ResultNews::read(&raw([
+                ("plan_id", "67e6da21fa9fe506"),
+                ("symbol", "BTCUSDT"),
+                ("executed", executed),
+                ("source", "intent_executor"),
+                ("details", r#"{"filled_qty":"0.004"}"#),
+            ]));
+            match filled {
+                true => assert!(matches!(foreign, ResultNews::Unclear { .. }), "{executed}"),
+                false => assert_eq!(foreign, ResultNews::NoFill, "{executed}"),
+            }
         }
         let nameless = ResultNews::read(&raw([("executed", "True"), ("symbol", "?")]));
         assert_eq!(nameless, ResultNews::Unreadable);

@@ -14,6 +14,7 @@ use crate::{
     ruling::{Outcome, Ruled},
 };
 use apply_core::{PortError, Symbol};
+use apply_wire::field::{SOURCE, is_foreign};
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
 use std::{sync::Arc, time::Duration};
@@ -325,7 +326,8 @@ fn contended(symbol: &Symbol) -> PortError {
 /// the execution it stands for, and an order nobody knows the end of like one that filled.
 fn nothing_executed(fields: &Fields) -> Option<(Symbol, PlanId)> {
     let text = |field: &str| fields.get(field).map_or("", String::as_str);
-    let nothing = text("executed") == "False"
+    let nothing = !is_foreign(text(SOURCE))
+        && text("executed") == "False"
         && text("would_execute") == "False"
         && matches!(text("decision"), "BLOCKED" | "ERROR")
         && !text("error").ends_with("_unresolved");
@@ -360,5 +362,22 @@ mod tests {
         assert_eq!(result("False", "True", "EXECUTE", ""), None);
         assert_eq!(result("True", "False", "EXECUTE", ""), None);
         assert_eq!(result("", "", "BLOCKED", ""), None);
+    }
+
+    #[test]
+    fn a_result_of_another_executor_gives_nothing_back() {
+        let of = |source| {
+            nothing_executed(&raw([
+                ("plan_id", "67e6da21fa9fe506"),
+                ("symbol", "BTCUSDT"),
+                ("executed", "False"),
+                ("would_execute", "False"),
+                ("decision", "BLOCKED"),
+                ("error", "p33_permit_denied"),
+                ("source", source),
+            ]))
+        };
+        assert_eq!(of("intent_executor"), None);
+        assert!(of("").is_some() && of("apply_layer").is_some());
     }
 }

@@ -230,6 +230,8 @@ struct Seen {
     /// How long ago it was put on the stream, where it is there.
     age: Option<Duration>,
     results: Vec<Told>,
+    /// Another program that says that it executed the plan.
+    executed_by: Option<String>,
 }
 
 /// One result.
@@ -247,7 +249,12 @@ async fn look(desk: &mut Desk, plan: &PlanId, names: &Names) -> Result<Seen, Fai
         .link
         .newest_that(&desk.keys.results, WHOLE_STREAM, of_plan)
         .await?;
-    let results = results.iter().map(Told::of).collect();
+    let executed_by = results
+        .iter()
+        .filter(|entry| !entry.text("executed").eq_ignore_ascii_case("false"))
+        .find_map(Entry::foreign);
+    let ours = results.iter().filter(|entry| entry.foreign().is_none());
+    let results = ours.map(Told::of).collect();
     // The claim last: what is cleared is what was held when everything else had been looked at.
     let mut all = redis::pipe();
     all.cmd("EXISTS").arg(&names.receipt);
@@ -264,6 +271,7 @@ async fn look(desk: &mut Desk, plan: &PlanId, names: &Names) -> Result<Seen, Fai
         concluded,
         age,
         results,
+        executed_by,
     })
 }
 
@@ -329,6 +337,12 @@ impl Seen {
             },
         };
         let told = || self.results.iter().chain(&journaled);
+        if let Some(source) = &self.executed_by {
+            return Err(format!(
+                "another program, {}, says on the stream of results that it executed the plan: look at the venue",
+                tame(source)
+            ));
+        }
         if told().any(|told| told.executed) {
             return Err(
                 "it was executed; a second order is what claims are there to prevent".into(),
@@ -408,6 +422,7 @@ mod tests {
             concluded: false,
             age: Some(Duration::from_secs(3600)),
             results: Vec::new(),
+            executed_by: None,
         }
     }
 

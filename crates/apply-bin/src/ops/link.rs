@@ -3,6 +3,7 @@
 use crate::config::Settings;
 use apply_core::{PortError, digest_of_fields};
 use apply_service::{Config, Failure, config::RedisUrl};
+use apply_wire::field::{SOURCE, is_foreign};
 use issuers_redis::{Entries, EntryReader};
 use permit_gate::PlanDigest;
 use permit_redis::{ConnectError, RedisConfig, RedisLink};
@@ -381,6 +382,12 @@ impl Entry {
         value
             .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
             .unwrap_or_default()
+    }
+
+    /// The program that wrote this result, where it is another one: such an entry is no result of a plan.
+    pub(super) fn foreign(&self) -> Option<String> {
+        let source = self.text(SOURCE);
+        is_foreign(&source).then_some(source)
     }
 
     /// What a permit for the plan of this entry is bound to.

@@ -12,7 +12,7 @@ use apply_service::{Config, Failure, HaltFile};
 use permit_gate::PlanId;
 use redis::Value;
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// How many entries of each stream are looked through.
 const NEWEST: usize = 500;
@@ -27,6 +27,8 @@ pub(super) struct Snapshot {
     symbols: Vec<(Symbol, Option<Entry>, Option<Entry>)>,
     waits: Vec<Wait>,
     results: Vec<Entry>,
+    /// The newest entry of each other program on the stream of results, and how many of it there are.
+    foreign: BTreeMap<String, (u64, Entry)>,
 }
 
 /// A plan that was claimed and has no result.
@@ -42,7 +44,17 @@ impl Snapshot {
     pub(super) async fn take(desk: &mut Desk) -> Result<Self, Failure> {
         let halt = read_switch(desk).await?;
         let plans = desk.link.newest(&desk.keys.plans, NEWEST).await?;
-        let results = desk.link.newest(&desk.keys.results, NEWEST).await?;
+        let all = desk.link.newest(&desk.keys.results, NEWEST).await?;
+        let (mut results, mut foreign) = (Vec::new(), BTreeMap::new());
+        for entry in all {
+            match entry.foreign() {
+                None => results.push(entry),
+                Some(source) => {
+                    let of_it = foreign.entry(source).or_insert((0, entry.clone()));
+                    *of_it = (of_it.0 + 1, entry);
+                }
+            }
+        }
         let symbols = desk.config.symbols.iter().map(|symbol| {
             let last = |entries: &[Entry]| {
                 let mut newest_first = entries.iter().rev();
@@ -58,6 +70,7 @@ impl Snapshot {
             symbols,
             waits,
             results,
+            foreign,
         })
     }
 
@@ -81,6 +94,13 @@ impl Snapshot {
             if let Some(result) = result {
                 page += &format!("    -> {}\n", result_line(result));
             }
+        }
+        for (source, (count, newest)) in &self.foreign {
+            page += &format!(
+                "\n{count} of the newest {NEWEST} results are of another program, {}, and count for nothing here\n  {}\n",
+                tame(source),
+                result_line(newest)
+            );
         }
         page + &self.waits_text()
     }
@@ -139,6 +159,13 @@ impl Snapshot {
                 })
             })
             .collect();
+        let foreign: Vec<_> = self
+            .foreign
+            .iter()
+            .map(|(source, (count, newest))| {
+                json!({"source": source, "count": count, "newest": newest.to_json()})
+            })
+            .collect();
         json!({
             "mode": desk.config.mode.as_str(),
             "shard": desk.config.shard.to_string(),
@@ -148,6 +175,7 @@ impl Snapshot {
                 Halt::On { by } => Some(by),
             },
             "symbols": symbols,
+            "foreign_results": foreign,
             "waits": waits,
         })
     }

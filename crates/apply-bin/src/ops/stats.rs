@@ -24,6 +24,8 @@ struct Stats {
     would_execute: u64,
     /// The others, by error.
     errors: Counts,
+    /// Entries of other programs on the stream of results, by program and whether they say that they executed.
+    foreign: Counts,
     /// From a plan's entry to its result's, in milliseconds, sorted.
     plan_to_result: Vec<u64>,
 }
@@ -57,6 +59,11 @@ impl Stats {
             }
         }
         for result in results {
+            if let Some(source) = result.foreign() {
+                let what = format!("{source} executed={}", result.text("executed"));
+                *stats.foreign.entry(tame(&what)).or_default() += 1;
+                continue;
+            }
             stats.count(result);
             if let Some(began) = began.remove(&result.text("plan_id")) {
                 let took = result.id.millis.saturating_sub(began);
@@ -92,6 +99,7 @@ impl Stats {
             "executed": self.executed,
             "would_execute": self.would_execute,
             "not_executed": self.errors,
+            "foreign": self.foreign,
             "plan_to_result_ms": quantiles,
         })
     }
@@ -116,6 +124,13 @@ impl Stats {
         page += &format!("not executed     {blocked:>6}\n");
         for (why, count) in &self.errors {
             page += &format!("  {count:>6}  {why}\n");
+        }
+        if !self.foreign.is_empty() {
+            let foreign: u64 = self.foreign.values().sum();
+            page += &format!("\nof other programs {foreign:>5}\n");
+            for (what, count) in &self.foreign {
+                page += &format!("  {count:>6}  {what}\n");
+            }
         }
         page + &self.histogram()
     }

@@ -119,6 +119,9 @@ pub(super) fn plan_line(entry: &Entry) -> String {
 
 /// One result on one line.
 pub(super) fn result_line(entry: &Entry) -> String {
+    if let Some(source) = entry.foreign() {
+        return foreign_line(entry, &source);
+    }
     let text = |field| tame(&entry.text(field));
     let mut line = format!(
         "{}  {}  {:<10} {:<8} executed={}",
@@ -142,6 +145,30 @@ pub(super) fn result_line(entry: &Entry) -> String {
     }
     line
 }
+
+/// One entry that another program wrote onto the stream of results.
+fn foreign_line(entry: &Entry, source: &str) -> String {
+    let text = |field| tame(&entry.text(field));
+    let mut line = format!(
+        "{}  {}  {:<10} {:<8} executed={} source={}",
+        utc(entry.id.millis),
+        text("plan_id"),
+        text("symbol"),
+        "foreign",
+        text("executed"),
+        tame(source),
+    );
+    for field in ["error", "details"] {
+        let value: String = text(field).chars().take(FOREIGN_CHARS).collect();
+        if !value.is_empty() {
+            line += &format!(" {field}={value}");
+        }
+    }
+    line
+}
+
+/// Most characters of what another program says.
+const FOREIGN_CHARS: usize = 120;
 
 /// Side, filled quantity and order id of the last step that has an order.
 fn order_of(entry: &Entry) -> Vec<(&'static str, String)> {

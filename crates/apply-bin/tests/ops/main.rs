@@ -6,6 +6,7 @@
 mod check;
 mod halted;
 mod journald;
+mod neighbours;
 mod permits;
 mod plans;
 mod shell;
