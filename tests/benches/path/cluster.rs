@@ -8,6 +8,7 @@ use crate::{
     wire::{self, Follower},
 };
 use apply_redis::Keys;
+use apply_tests::apply_layer;
 use apply_tests::has_been_up;
 use apply_tests::{PLANS, RESULTS, governor_permit, position_permit};
 use redis::{Cmd, Pipeline, aio::MultiplexedConnection};
@@ -49,6 +50,7 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> OnCluster {
     let url = format!("redis+cluster://{hosts}");
     let venue = Venue::start(symbols);
     let _service = Service::start(
+        apply_layer(),
         &cluster.nodes()[0],
         &venue,
         &wire::symbols(symbols),

@@ -7,7 +7,10 @@ use crate::{
     wire::{self, Follower, connect},
 };
 use apply_tests::server_that_has_been_up;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc;
 
 /// Before anything counts: connections, caches, the venue's rules.
@@ -42,11 +45,12 @@ pub(crate) struct Rest {
     pub(crate) share: f64,
 }
 
-pub(crate) async fn measure(symbols: usize, window: Duration) -> Crowd {
+pub(crate) async fn measure(program: &Path, symbols: usize, window: Duration) -> Crowd {
     let server = server_that_has_been_up().await;
     let venue = Venue::start(symbols);
     let names = wire::symbols(symbols);
     let service = Service::start(
+        program,
         &server,
         &venue,
         &names,

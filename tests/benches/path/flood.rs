@@ -15,6 +15,7 @@ use crate::{
     venue::Venue,
     wire::{self, Follower, connect},
 };
+use apply_tests::apply_layer;
 use apply_tests::server_that_has_been_up;
 use redis::aio::MultiplexedConnection;
 use redis_harness::RedisServer;
@@ -167,6 +168,7 @@ impl Field {
         let venue = Venue::start(idle + 1);
         let room = size.room.to_string();
         let service = Service::start(
+            apply_layer(),
             &server,
             &venue,
             &wire::symbols(idle + 1),

@@ -14,7 +14,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use redis::{Value, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
 use sha2::Sha256;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tokio::net::TcpStream;
 
 /// How long the issuers take.
@@ -30,11 +33,22 @@ pub(crate) struct Grants {
     pub(crate) bare_post: Samples,
 }
 
-pub(crate) async fn measure(server: &RedisServer, walk: &mut Walk, rounds: usize) -> Grants {
+pub(crate) async fn measure(
+    program: &Path,
+    server: &RedisServer,
+    walk: &mut Walk,
+    rounds: usize,
+) -> Grants {
     let (relay, symbol) = (Relay::start(server), wire::symbol(0));
     // Its own: a client that comes to a venue with much of its weight used stays away at first.
     let venue = Venue::start(1);
-    let service = Service::start(server, &venue, &symbol, &[("REDIS_URL", &relay.url())]);
+    let service = Service::start(
+        program,
+        server,
+        &venue,
+        &symbol,
+        &[("REDIS_URL", &relay.url())],
+    );
     let mut bare = Bare::new(server, &venue, &relay).await;
     walk.rounds(rounds / 10 + 1, Duration::ZERO).await;
     let (mut ours, mut bares) = (Vec::new(), Vec::new());

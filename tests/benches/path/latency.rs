@@ -13,6 +13,7 @@ use apply_tests::server_that_has_been_up;
 use redis_harness::RedisServer;
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     time::Duration,
 };
 
@@ -30,16 +31,16 @@ pub(crate) struct Latency {
 
 /// When a plan passed each station, in nanoseconds since 1970.
 pub(crate) struct Passed {
-    proposed: u64,
+    pub(crate) proposed: u64,
     announced: u64,
     permitted: u64,
 }
 
-pub(crate) async fn measure(rounds: usize) -> Latency {
+pub(crate) async fn measure(program: &Path, rounds: usize) -> Latency {
     let server = server_that_has_been_up().await;
     let venue = Venue::start(1);
     let symbols = wire::symbols(1);
-    let service = Service::start(&server, &venue, &symbols, &[]);
+    let service = Service::start(program, &server, &venue, &symbols, &[]);
     let mut walk = Walk::new(&server).await;
     let warm = rounds / 10 + 1;
     walk.rounds(warm, Duration::ZERO).await;
@@ -66,7 +67,7 @@ pub(crate) async fn measure(rounds: usize) -> Latency {
     walk.rounds(counted, Duration::ZERO).await;
     let commands = sent_by_others(&monitor.seen(), &walk.addresses);
     drop((monitor, service));
-    let grants = grant::measure(&server, &mut walk, (rounds / 3).max(20)).await;
+    let grants = grant::measure(program, &server, &mut walk, (rounds / 3).max(20)).await;
     Latency {
         floor,
         to_plan,

@@ -23,6 +23,7 @@ mod latency;
 mod monitor;
 mod numbers;
 mod page;
+mod pairs;
 mod process;
 mod recovery;
 mod relay;
@@ -31,6 +32,7 @@ mod venue;
 mod waiting;
 mod wire;
 
+use apply_tests::apply_layer;
 use page::Page;
 use std::time::Duration;
 
@@ -114,15 +116,22 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
+    // Asking for the first time may build it.
+    let program = apply_layer();
+    if let Some(reference) = pairs::asked_for(&arguments) {
+        let turns = pairs::Turns::new(real && !quick);
+        let text = runtime.block_on(pairs::measure(program, &reference, &turns, wanted));
+        return println!("{}", Page::new().text().to_owned() + &text);
+    }
     let page = runtime.block_on(async {
         let mut page = Page::new();
         if wanted("latency") {
-            page.latency(&latency::measure(sizes.rounds).await);
+            page.latency(&latency::measure(program, sizes.rounds).await);
         }
         if wanted("crowd") {
             let mut rows = Vec::new();
             for symbols in &sizes.crowds {
-                rows.push(crowd::measure(*symbols, sizes.window).await);
+                rows.push(crowd::measure(program, *symbols, sizes.window).await);
             }
             page.crowd(&rows);
         }
@@ -135,12 +144,12 @@ fn main() {
         if wanted("waiting") {
             let mut rows = Vec::new();
             for plans in &sizes.waiting {
-                rows.push(waiting::measure(*plans).await);
+                rows.push(waiting::measure(program, *plans).await);
             }
             page.waiting(&rows);
         }
         if wanted("start") {
-            page.start(&process::starts(sizes.starts).await);
+            page.start(&process::starts(program, sizes.starts).await);
         }
         if wanted("recovery") {
             let (intents, rounds) = sizes.recovery;

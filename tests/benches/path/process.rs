@@ -1,7 +1,6 @@
 //! The service as a process of its own, and what the kernel says of it.
 
 use crate::{numbers::Samples, venue::Venue};
-use apply_tests::apply_layer;
 use apply_tests::server_that_has_been_up;
 use exchange_sim::SimConfig;
 use redis_harness::RedisServer;
@@ -27,13 +26,12 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it for these symbols and waits until it tells systemd's socket that it is ready.
     pub(crate) fn start(
+        program: &Path,
         server: &RedisServer,
         venue: &Venue,
         symbols: &str,
         more: &[(&str, &str)],
     ) -> Self {
-        // Asking for the first time may build it.
-        let program = apply_layer();
         // A machine of its own each time: Redis remembers which journal lies where.
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -153,15 +151,15 @@ pub(crate) struct Starts {
 }
 
 /// So many starts on an empty state directory, with one symbol.
-pub(crate) async fn starts(count: usize) -> Starts {
+pub(crate) async fn starts(program: &Path, count: usize) -> Starts {
     let server = server_that_has_been_up().await;
     let venue = Venue::start(1);
     let symbol = crate::wire::symbols(1);
     let ready = (0..count)
-        .map(|_| Service::start(&server, &venue, &symbol, &[]).ready_after)
+        .map(|_| Service::start(program, &server, &venue, &symbol, &[]).ready_after)
         .collect();
     Starts {
         ready: Samples::new(ready),
-        binary: fs::metadata(apply_layer()).unwrap().len(),
+        binary: fs::metadata(program).unwrap().len(),
     }
 }

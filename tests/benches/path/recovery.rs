@@ -11,6 +11,7 @@ use apply_core::{
     Intent, Journal, OrderKind, OrderTrace, Recorded, Side, plan_id::client_order_id,
 };
 use apply_journal::{JournalSettings, RedbJournal};
+use apply_tests::apply_layer;
 use apply_tests::server_that_has_been_up;
 use exchange_client::{Client, Credentials, Settings};
 use exchange_sim::{Limits, SimConfig};
@@ -60,7 +61,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
         place(&venue, intents / 2).await;
         // What was asked and placed up to here came without limits. From here on the venue enforces those of the test host.
         venue.limit(Limits::test_host());
-        empty.push(Service::start(&server, &venue, &names, &[]).ready_after);
+        empty.push(Service::start(apply_layer(), &server, &venue, &names, &[]).ready_after);
 
         let state = std::env::temp_dir().join(format!("apply-recovery-{}", std::process::id()));
         let _ = fs::remove_dir_all(&state);
@@ -68,6 +69,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
         let before = venue.orders().len();
         let started = Instant::now();
         let service = Service::start(
+            apply_layer(),
             &server,
             &venue,
             &names,

@@ -7,7 +7,10 @@ use crate::{
 };
 use apply_tests::PLANS;
 use apply_tests::server_that_has_been_up;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Long enough that all of them wait at once, and then are looked at.
 const WAIT_MS: &str = "60000";
@@ -22,12 +25,13 @@ pub(crate) struct Waiting {
     pub(crate) share: f64,
 }
 
-pub(crate) async fn measure(plans: usize) -> Waiting {
+pub(crate) async fn measure(program: &Path, plans: usize) -> Waiting {
     let server = server_that_has_been_up().await;
     let symbols = plans.max(1);
     let venue = Venue::start(symbols);
     let names = wire::symbols(symbols);
     let service = Service::start(
+        program,
         &server,
         &venue,
         &names,
