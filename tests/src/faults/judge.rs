@@ -419,7 +419,22 @@ fn publications(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
 
 /// One final result; where Redis lost it, it is told again and says the same.
 fn results(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
-    let all: Vec<&Entry> = facts.results_of(plan).collect();
+    // What a switch kept from being claimed is put off: the proposal that still stands when the switch
+    // ends is planned then.
+    let claimed_at = facts
+        .published
+        .iter()
+        .filter(|(of, _)| of == plan)
+        .map(|(_, at)| *at)
+        .min();
+    let put_off = |result: &Entry| {
+        result.get("error") == "kill_switch_active"
+            && claimed_at.is_some_and(|at| written_at(result) < at)
+    };
+    let all: Vec<&Entry> = facts
+        .results_of(plan)
+        .filter(|result| !put_off(result))
+        .collect();
     let Some(last) = all.last() else {
         return wrong.push(format!("plan {plan} has no result"));
     };

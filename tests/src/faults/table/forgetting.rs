@@ -170,11 +170,15 @@ pub(super) const ROWS: &[Row] = &[
             ])
             .one_plan()
             .sure()
-            .short()
+            .waiting(BEFORE_FORGETTING)
             .reviewed(Reviews::LaterOnly)
         },
     },
 ];
+
+/// Long enough that reviewers on a busy machine answer within it, since the second wait has to end in an order;
+/// the first is waited out.
+const BEFORE_FORGETTING: Duration = Duration::from_secs(2);
 
 /// How long a store that forgot gives nothing out, and a little more: then the other machine may look at
 /// the proposals that still stand.

@@ -186,7 +186,9 @@ pub(super) const ROWS: &[Row] = &[
             if !early {
                 steps.extend([Propose(0), Claimed]);
             }
-            steps.push(WrongType(dice.pick(&KEYS)));
+            // Over a key of another type nobody can write a proposal, so that one has to stand already.
+            let keys = if early { &KEYS[1..] } else { &KEYS[..] };
+            steps.push(WrongType(dice.pick(keys)));
             if early {
                 steps.push(Propose(0));
             }
