@@ -87,7 +87,11 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let Some((board, permits)) = connect(&config, instance, &stop).await? else {
         return Ok(()); // told to stop before there was anything to do
     };
-    is_the_journal_that_was_here(&board, journal.name(), &config).await?;
+    let former = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        former = former_journal(&board) => former,
+    };
+    is_the_journal_that_was_here(former, journal.name(), &config)?;
     info!(
         "Permits are awaited and proposals noticed by {}",
         permits.watch_mode()
@@ -264,15 +268,30 @@ async fn journal(config: &Config) -> Result<RedbJournal, Failure> {
     }
 }
 
+/// Which journal was here before, asked until Redis answers: one that was reachable a moment ago and is
+/// slow now is no reason to give up the start.
+///
+/// Cancellation: nothing is lost.
+async fn former_journal(board: &RedisBoard) -> Option<String> {
+    loop {
+        match board.former_journal().await {
+            Ok(former) => return former,
+            Err(error) => warn!("{error}; asking again"),
+        }
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// Between two questions of a start that Redis did not answer.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Refuses to go on without the journal that was worked with here before: a disk that is not mounted, or
 /// a directory that was emptied, must not pass for a first start.
-async fn is_the_journal_that_was_here(
-    board: &RedisBoard,
+fn is_the_journal_that_was_here(
+    former: Option<String>,
     name: &str,
     config: &Config,
 ) -> Result<(), Failure> {
-    let former = board.former_journal().await;
-    let former = former.map_err(|error| Failure::unavailable(error.to_string()))?;
     match former {
         Some(former) if former != name => Err(Failure::configuration(format!(
             "not trading: the journal in {} is {name}, and Redis remembers another one there, {}; mount the disk that it is on, or restore it. \
