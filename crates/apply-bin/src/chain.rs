@@ -1,10 +1,8 @@
 //! `apply-layer chain`: both reviewers and the service in one process, for small deployments. Each
 //! still reads and writes Redis as if it were alone, so any of them can move out later.
 
-use crate::{
-    config::Settings,
-    review::{Reviewer, Reviewers},
-};
+use crate::config::Settings;
+use apply_ops::review::{Reviewer, Reviewers};
 use apply_service::{Failure, logging, run};
 use tokio_util::sync::CancellationToken;
 

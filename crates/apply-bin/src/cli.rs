@@ -2,14 +2,14 @@
 
 use crate::{
     chain,
-    config::{HaltConfig, Settings},
-    demo, halt,
-    ops::Ops,
+    config::{self, Mistakes, Settings},
+};
+use apply_ops::{
+    Ops, VenueKeys, demo, halt, plan,
     review::{self, Reviewer},
     sim::{self, SimArgs},
-    story,
 };
-use apply_service::{Failure, run};
+use apply_service::{Config, Failure, run};
 use clap::{CommandFactory, Parser, Subcommand};
 use permit_gate::PlanId;
 use std::process::ExitCode;
@@ -99,7 +99,7 @@ pub(crate) async fn dispatch() -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Review { reviewer } => match configured() {
-            Ok(settings) => review::review(&settings, reviewer).await,
+            Ok(settings) => review::review(&settings.service, &settings.review, reviewer).await,
             Err(failure) => Err(failure),
         },
         Command::Chain => match configured() {
@@ -108,11 +108,11 @@ pub(crate) async fn dispatch() -> ExitCode {
         },
         Command::Halt { reason, file_only } => turned(true, reason, file_only).await,
         Command::Resume { reason, file_only } => turned(false, reason, file_only).await,
-        Command::Plan { id, json } => story::story(&id, json),
+        Command::Plan { id, json } => told(&id, json),
         Command::Demo { serve: true, port } => demo::keep_serving(port, env!("APPLY_COMMIT")).await,
         Command::Demo { .. } => demo::demo().await,
         Command::Sim(args) => sim::sim(args).await,
-        Command::Ops(ops) => ops.run(Cli::command()).await,
+        Command::Ops(ops) => ops.run(Cli::command(), read).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -121,11 +121,28 @@ pub(crate) async fn dispatch() -> ExitCode {
 }
 
 async fn turned(on: bool, reason: String, file_only: bool) -> Result<(), Failure> {
-    let config = HaltConfig::from_environment()
-        .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+    let config = config::halting().map_err(failure)?;
     halt::turn(config, on, reason, file_only).await
 }
 
 fn configured() -> Result<Settings, Failure> {
-    Settings::from_environment().map_err(|mistakes| Failure::configuration(mistakes.to_string()))
+    Settings::from_environment().map_err(failure)
+}
+
+/// For the operator's commands.
+fn read(keys: VenueKeys) -> Result<Config, Failure> {
+    let read = match keys {
+        VenueKeys::Wanted => Settings::from_environment(),
+        VenueKeys::Unused => Settings::without_venue_keys(),
+    };
+    read.map(|settings| settings.service).map_err(failure)
+}
+
+fn told(id: &PlanId, as_json: bool) -> Result<(), Failure> {
+    let directory = config::state_directory().map_err(failure)?;
+    plan::story(&directory, id, as_json)
+}
+
+fn failure(mistakes: Mistakes) -> Failure {
+    Failure::configuration(mistakes.to_string())
 }

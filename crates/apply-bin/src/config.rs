@@ -4,16 +4,15 @@
 mod review;
 mod state;
 
-pub(crate) use review::ReviewConfig;
-pub(crate) use state::{HaltConfig, state_directory};
+pub(crate) use state::{halting, state_directory};
 
-use crate::signing::signed;
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
+use apply_ops::review::ReviewConfig;
 use apply_service::config::{Config, LogFormat, NoShard, RedisUrl, Shard};
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
 use permit_redis::{PermitKeys, RedisConfig};
-use permit_signature::KeyRing;
+use permit_signature::{KeyRing, SignedRule};
 use rust_decimal::Decimal;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -22,6 +21,7 @@ use std::{
     num::NonZeroUsize,
     os::unix::fs::PermissionsExt,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -614,6 +614,11 @@ impl Reader<'_> {
             _ => None,
         }
     }
+}
+
+/// The permits, each under the keys of its issuer.
+fn signed(permits: PermitKeys, ring: &KeyRing) -> PermitKeys {
+    permits.map_rules(|name, rule| Arc::new(SignedRule::new(name, ring, rule)))
 }
 
 /// A secret in PEM is an Ed25519 key; anything else is an HMAC secret.

@@ -2,25 +2,16 @@
 //!
 //! A library, so that it is built twice from one source: `main.rs` is the program, `faulty.rs` the one
 //! that tests break on purpose. This file only starts things. `cli` says what can be asked for,
-//! `config` is the one place that reads the environment; the service itself is the crate `apply-service`. `demo` shows
-//! the whole path without anything installed.
+//! `config` is the one place that reads settings from the environment; the service itself is the crate `apply-service`, the
+//! operator's commands are `apply-ops`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-// `println!` panics where its reader is gone, in the middle of a halt as well: see `ops::say`.
+// `println!` panics where its reader is gone, in the middle of a halt as well: see `apply_service::complain`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod ask;
 mod chain;
 mod cli;
 mod config;
-mod demo;
-mod halt;
-mod leaving;
-mod ops;
-mod review;
-mod signing;
-mod sim;
-mod story;
 
 use apply_service::Failure;
 use std::process::ExitCode;

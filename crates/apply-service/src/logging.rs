@@ -22,6 +22,7 @@ pub fn start(level: tracing::Level, format: LogFormat) {
     // Libraries speak at warning level at most: their chatter is not an operator's business.
     let filter = [
         "apply_layer",
+        "apply_ops",
         "apply_service",
         "permit_redis",
         "exchange_client",

@@ -1,23 +1,13 @@
 //! The reviewers' part of the environment.
 
 use super::Reader;
+use apply_ops::review::ReviewConfig;
 use permit_issuers::{
     governor::{Limits, Policy},
     position_brain,
 };
 use rust_decimal::Decimal;
 use std::time::Duration;
-
-/// What the operator wants of the reviewers, checked.
-#[derive(Debug)]
-pub(crate) struct ReviewConfig {
-    pub(crate) policy: Policy,
-    pub(crate) brain: position_brain::Settings,
-    /// How old a snapshot becomes before the venue is asked again.
-    pub(crate) snapshot_poll: Duration,
-    /// Each kind of reviewer has a port of its own unless this is set.
-    pub(crate) metrics_port: Option<u16>,
-}
 
 pub(super) const KNOWN: [&str; 10] = [
     "REVIEW_GOVERNOR_LIMITS",

@@ -2,26 +2,9 @@
 //! service manager tells.
 
 use super::{Mistakes, Reader};
-use apply_service::config::{RedisUrl, StateConfig};
-use std::{
-    collections::BTreeMap, net::SocketAddr, os::unix::fs::MetadataExt, path::PathBuf,
-    time::Duration,
-};
-
-/// What `halt` and `resume` need; nothing else may keep them from halting.
-#[derive(Debug, Clone)]
-pub(crate) struct HaltConfig {
-    pub(crate) file: PathBuf,
-    pub(crate) log: PathBuf,
-    /// Where the journal lies.
-    pub(crate) state: PathBuf,
-    /// Where the service is asked; none where that is not to be read, which keeps nobody from halting.
-    pub(crate) service: Option<SocketAddr>,
-    pub(crate) redis: RedisUrl,
-    /// As the system knows the operator: who called `sudo`, or else whose session it is, or else the number of the
-    /// user; and from where, where the session came over the network.
-    pub(crate) who: String,
-}
+use apply_ops::halt::HaltConfig;
+use apply_service::config::StateConfig;
+use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
 pub(super) const KNOWN: [&str; 13] = [
     "APPLY_STATE_DIR",
@@ -39,39 +22,37 @@ pub(super) const KNOWN: [&str; 13] = [
     "WATCHDOG_USEC",
 ];
 
-impl HaltConfig {
-    /// Reads the few variables that turning a switch needs.
-    pub(crate) fn from_environment() -> Result<Self, Mistakes> {
-        let (vars, unreadable) = super::variables(false);
-        match unreadable.is_empty() {
-            true => Self::resolve(&vars),
-            false => Err(Mistakes(unreadable)),
-        }
+/// Reads the few variables that turning a switch needs.
+pub(crate) fn halting() -> Result<HaltConfig, Mistakes> {
+    let (vars, unreadable) = super::variables(false);
+    match unreadable.is_empty() {
+        true => resolve(&vars),
+        false => Err(Mistakes(unreadable)),
     }
+}
 
-    fn resolve(vars: &BTreeMap<String, String>) -> Result<Self, Mistakes> {
-        let mut read = Reader {
-            vars,
-            keys_wanted: false,
-            mistakes: Vec::new(),
-        };
-        let directory = read.state_directory();
-        let mut aside = Reader {
-            vars,
-            keys_wanted: false,
-            mistakes: Vec::new(),
-        };
-        let service = aside.http();
-        let config = Self {
-            file: read.halt_file(&directory),
-            log: directory.join("halt.log"),
-            state: directory,
-            service: aside.mistakes.is_empty().then_some(service),
-            redis: read.redis(),
-            who: read.who(),
-        };
-        read.done(config)
-    }
+fn resolve(vars: &BTreeMap<String, String>) -> Result<HaltConfig, Mistakes> {
+    let mut read = Reader {
+        vars,
+        keys_wanted: false,
+        mistakes: Vec::new(),
+    };
+    let directory = read.state_directory();
+    let mut aside = Reader {
+        vars,
+        keys_wanted: false,
+        mistakes: Vec::new(),
+    };
+    let service = aside.http();
+    let config = HaltConfig {
+        file: read.halt_file(&directory),
+        log: directory.join("halt.log"),
+        state: directory,
+        service: aside.mistakes.is_empty().then_some(service),
+        redis: read.redis(),
+        who: read.who(),
+    };
+    read.done(config)
 }
 
 /// The state directory alone, for looking into the journal.
@@ -185,14 +166,14 @@ mod tests {
             (3, "/home/me/.local/state/apply-layer"),
             (4, "/var/lib/apply-layer"),
         ] {
-            let config = HaltConfig::resolve(&vars(&all[from..])).unwrap();
+            let config = resolve(&vars(&all[from..])).unwrap();
             assert_eq!(config.file, PathBuf::from(directory).join("HALT"));
         }
     }
 
     #[test]
     fn a_relative_state_directory_is_a_mistake() {
-        let text = HaltConfig::resolve(&vars(&[("APPLY_STATE_DIR", "state")]))
+        let text = resolve(&vars(&[("APPLY_STATE_DIR", "state")]))
             .unwrap_err()
             .to_string();
         assert!(text.contains("APPLY_STATE_DIR=state"), "{text}");
@@ -201,6 +182,6 @@ mod tests {
     #[test]
     fn halting_needs_no_other_configuration_to_be_right() {
         let wrong = vars(&[("APPLY_MODE", "live"), ("SYMBOLS", "??"), ("HOME", "/h")]);
-        assert!(HaltConfig::resolve(&wrong).is_ok());
+        assert!(resolve(&wrong).is_ok());
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     ask::{get, reachable},
-    ops::say,
+    say,
 };
 use apply_core::times::LANDING;
 use apply_journal::JournalReader;

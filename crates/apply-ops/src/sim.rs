@@ -1,6 +1,6 @@
 //! `apply-layer sim`: the simulated venue alone, for bots of any make.
 
-use crate::ops::say;
+use crate::say;
 use apply_service::{Failure, config::LogFormat, logging, stop_on_signals};
 use clap::Args;
 use exchange_sim::{
@@ -15,7 +15,8 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) const EXAMPLES: &str = "\
+/// Below the command's short help.
+pub const EXAMPLES: &str = "\
 Example: apply-layer sim --port 9010 --position BTCUSDT=0.0124
          apply-layer sim --hedge --position BTCUSDT:LONG=0.02 --wallet 5000
          apply-layer sim --symbol DOGEUSDT=0.08 --drift 5/1000 --limits 6000,300,1200
@@ -23,7 +24,7 @@ Example: apply-layer sim --port 9010 --position BTCUSDT=0.0124
 `apply-layer sim --help` lists every request that is served.";
 
 /// The examples, and everything that is served.
-pub(crate) fn served() -> String {
+pub fn served() -> String {
     let mut text = format!(
         "{EXAMPLES}\n\nServed (everything else is answered with 404 and -5000, and listed by GET /sim/missing):\n"
     );
@@ -38,7 +39,7 @@ pub(crate) fn served() -> String {
 
 /// What `apply-layer sim` may be told.
 #[derive(Debug, Args)]
-pub(crate) struct SimArgs {
+pub struct SimArgs {
     /// The port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -176,7 +177,7 @@ impl SimArgs {
 }
 
 /// Serves the simulated venue until a signal.
-pub(crate) async fn sim(args: SimArgs) -> Result<(), Failure> {
+pub async fn sim(args: SimArgs) -> Result<(), Failure> {
     logging::start(tracing::Level::WARN, LogFormat::Text);
     let config = args.config()?;
     let stop = CancellationToken::new();

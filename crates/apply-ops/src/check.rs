@@ -8,7 +8,7 @@ use super::{
     output::{Done, End, print, print_json},
     snapshot::{list, switch_here},
 };
-use crate::config;
+use crate::{ReadConfig, VenueKeys};
 use apply_core::{Halt, MAX_SWITCH_BYTES, Mode};
 use apply_service::{Config, Failure};
 use exchange_client::{Client, PositionMode, RequestError, Settings};
@@ -62,10 +62,10 @@ impl Found {
     }
 }
 
-pub(super) async fn check(as_json: bool) -> Done {
-    let lines = match config::Settings::from_environment() {
+pub(super) async fn check(read: ReadConfig, as_json: bool) -> Done {
+    let lines = match read(VenueKeys::Wanted) {
         Err(mistakes) => vec![Line("configuration", Found::Wrong(mistakes.to_string()))],
-        Ok(settings) => look(&settings.service).await,
+        Ok(config) => look(&config).await,
     };
     match as_json {
         true => print_json(&to_json(&lines))?,

@@ -1,6 +1,6 @@
 //! One connection to Redis for the time of one command.
 
-use crate::config::Settings;
+use crate::{ReadConfig, VenueKeys};
 use apply_core::{PortError, digest_of_fields};
 use apply_service::{Config, Failure, config::RedisUrl};
 use apply_wire::field::{SOURCE, is_foreign};
@@ -42,10 +42,8 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Reads the configuration, without the venue's keys, and connects.
-    pub(super) async fn open() -> Result<Self, Failure> {
-        let config = Settings::without_venue_keys()
-            .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?
-            .service;
+    pub(super) async fn open(read: ReadConfig) -> Result<Self, Failure> {
+        let config = read(VenueKeys::Unused)?;
         let link = Link::open(&config.redis).await?;
         let keys = match link.is_cluster() {
             true => apply_redis::Keys::default().on_a_cluster(),

@@ -1,32 +1,55 @@
-//! The operator's commands: what used to be `redis-cli --scan | xargs`, `grep | awk` and `sed -i`.
+//! The operator's commands: what used to be `redis-cli --scan | xargs`, `grep | awk` and `sed -i`; the switch's two
+//! commands, the reviewers for those who have none, the demo and the simulated venue alone.
 //!
-//! They read Redis under the names the service uses, judge permits by the rules it judges by, and
-//! run whether or not it does. None needs the venue's keys but `check`.
+//! [`Ops`] are those that read Redis under the names the service uses, judge permits by the rules it judges by, and
+//! run whether or not it does. None needs the venue's keys but `check`. Nothing here reads settings from the
+//! environment: the program gives them, by [`ReadConfig`] where a command may not need them all.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+// `println!` panics where its reader is gone, in the middle of a halt as well: see `say`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod ask;
 mod check;
 mod completions;
+pub mod demo;
 mod forget;
+pub mod halt;
+mod leaving;
 mod link;
 mod new_journal;
-pub(crate) mod output;
+mod output;
 mod permits;
+pub mod plan;
 mod propose;
+pub mod review;
+mod signing;
+pub mod sim;
 mod snapshot;
 mod stats;
 mod status;
 mod streams;
 mod time;
 
-pub(crate) use output::{print, print_json, say};
-pub(crate) use time::iso_micros;
-
-use apply_service::Failure;
+use apply_service::{Config, Failure};
 use clap::Subcommand;
-pub(crate) use output::End;
+use output::{End, say};
+
+/// Whether a command speaks with the venue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VenueKeys {
+    /// It does: its keys are read and checked.
+    Wanted,
+    /// It does not: its keys are not looked at, so that an operator who may not read them can still look.
+    Unused,
+}
+
+/// Reads the configuration, or says everything that is wrong with it.
+pub type ReadConfig = fn(VenueKeys) -> Result<Config, Failure>;
 
 /// What an operator can ask for beside running the service.
 #[derive(Subcommand)]
-pub(crate) enum Ops {
+pub enum Ops {
     /// Look at everything the service needs, one line each: passed, or the mend.
     ///
     /// Configuration, Redis with its persistence, scripting and pushes, the kill switch, the venue with its
@@ -117,18 +140,22 @@ pub(crate) enum Ops {
 
 impl Ops {
     /// Does it. `command_line` is the whole program's, for completions and the manual.
-    pub(crate) async fn run(self, command_line: clap::Command) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be done, or what was found is not as it has to be; the command's help lists the exit codes.
+    pub async fn run(self, command_line: clap::Command, read: ReadConfig) -> Result<(), Failure> {
         let done = match self {
-            Self::Check { json } => check::check(json).await,
-            Self::Status { json } => status::status(json).await,
-            Self::Watch { once } => status::watch(once).await,
-            Self::Permits(command) => command.run().await,
-            Self::Plans(command) => command.run().await,
-            Self::Results(command) => command.run().await,
-            Self::Stats { since, json } => stats::stats(since, json).await,
-            Self::Propose(command) => command.run().await,
-            Self::Forget(command) => command.run().await,
-            Self::NewJournal(command) => command.run().await,
+            Self::Check { json } => check::check(read, json).await,
+            Self::Status { json } => status::status(read, json).await,
+            Self::Watch { once } => status::watch(read, once).await,
+            Self::Permits(command) => command.run(read).await,
+            Self::Plans(command) => command.run(read).await,
+            Self::Results(command) => command.run(read).await,
+            Self::Stats { since, json } => stats::stats(read, since, json).await,
+            Self::Propose(command) => command.run(read).await,
+            Self::Forget(command) => command.run(read).await,
+            Self::NewJournal(command) => command.run(read).await,
             Self::Completions { shell } => completions::completions(shell, command_line),
             Self::Man => completions::man(command_line),
         };

@@ -1,6 +1,7 @@
 //! `propose`: a fresh proposal for a test, written as the brain writes them.
 
 use super::{
+    ReadConfig,
     link::Desk,
     output::{Done, print, print_json},
     snapshot::read_switch,
@@ -13,7 +14,7 @@ use serde_json::json;
 
 /// What to propose.
 #[derive(Args)]
-pub(crate) struct Propose {
+pub struct Propose {
     /// The symbol.
     symbol: Symbol,
     /// What the brain would propose.
@@ -40,8 +41,8 @@ const ACTIONS: [&str; 6] = [
 ];
 
 impl Propose {
-    pub(super) async fn run(self) -> Done {
-        let mut desk = Desk::open().await?;
+    pub(super) async fn run(self, read: ReadConfig) -> Done {
+        let mut desk = Desk::open(read).await?;
         let micros = desk.link.micros().await?;
         let raw = self.raw(micros);
         let proposal = Proposal::parse(&self.symbol, &raw)

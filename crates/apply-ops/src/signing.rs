@@ -3,14 +3,8 @@
 use apply_core::{PortError, digest_of_fields};
 use permit_gate::{PlanDigest, PlanId};
 use permit_issuers::{Fields, Moment, PERMIT_TTL_SECS, ports::Seal};
-use permit_redis::PermitKeys;
-use permit_signature::{Key, KeyRing, SignedRule, Stamp};
-use std::{fs::File, io::Read, sync::Arc, time::Duration};
-
-/// The permits, each under the keys of its issuer.
-pub(crate) fn signed(permits: PermitKeys, ring: &KeyRing) -> PermitKeys {
-    permits.map_rules(|name, rule| Arc::new(SignedRule::new(name, ring, rule)))
-}
+use permit_signature::{Key, Stamp};
+use std::{fs::File, io::Read, time::Duration};
 
 /// The permit, signed as of `issued` (in time since 1970) for as long as a permit lasts.
 pub(crate) fn sign(

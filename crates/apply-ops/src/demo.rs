@@ -5,9 +5,9 @@
 
 mod serve;
 
-pub(crate) use serve::serve as keep_serving;
+pub use serve::serve as keep_serving;
 
-use crate::ops::say;
+use crate::say;
 use apply_core::{
     ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Room, Settings, StopLimits,
     Symbol,
@@ -147,7 +147,7 @@ struct Seen {
 
 /// Runs the four scenarios, prints what happens as it happens and a closing table; fails unless
 /// all came out as expected.
-pub(crate) async fn demo() -> Result<(), Failure> {
+pub async fn demo() -> Result<(), Failure> {
     let mut stage = Stage::build().await?;
     say(&format!(
         "apply-layer demo: testnet only, and here not even that: the venue is simulated on {}",

@@ -1,6 +1,7 @@
 //! `stats`: what the pipelines of `grep` and `awk` over the journal tried to say, from the streams.
 
 use super::{
+    ReadConfig,
     link::{Desk, Entry},
     output::{Done, print, print_json, tame},
     time::ago,
@@ -30,8 +31,8 @@ struct Stats {
     plan_to_result: Vec<u64>,
 }
 
-pub(super) async fn stats(since: Duration, as_json: bool) -> Done {
-    let mut desk = Desk::open().await?;
+pub(super) async fn stats(read: ReadConfig, since: Duration, as_json: bool) -> Done {
+    let mut desk = Desk::open(read).await?;
     let span = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let from = (desk.link.micros().await? / 1000).saturating_sub(span);
     let plans = desk.link.since(&desk.keys.plans, from).await?;

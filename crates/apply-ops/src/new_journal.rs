@@ -1,6 +1,7 @@
 //! `new-journal`: the journal that was here is given up, knowingly.
 
 use super::{
+    ReadConfig,
     link::Desk,
     output::{Done, confirm, print, tame},
 };
@@ -11,15 +12,15 @@ use permit_gate::MAX_ID;
 
 /// Whether to ask.
 #[derive(Args)]
-pub(crate) struct NewJournal {
+pub struct NewJournal {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
 }
 
 impl NewJournal {
-    pub(super) async fn run(self) -> Done {
-        let mut desk = Desk::open().await?;
+    pub(super) async fn run(self, read: ReadConfig) -> Done {
+        let mut desk = Desk::open(read).await?;
         let directory = desk.config.state.directory.clone();
         let key = format!("{}{}", desk.keys.journal, journal_place(&directory));
         let mut read = redis::cmd("GETRANGE");

@@ -1,21 +1,17 @@
 //! `apply-layer plan <id>`: what the journal of this machine says about a plan. Reads beside the
 //! running service.
 
-use crate::{
-    config,
-    ops::{End, print, print_json},
-};
+use crate::output::{End, print, print_json};
 use apply_core::{Entry, plan_id::client_order_id};
 use apply_journal::JournalReader;
 use apply_service::Failure;
 use permit_gate::PlanId;
+use std::path::Path;
 
 /// Prints a plan's story; fails where there is none.
-pub(crate) fn story(plan: &PlanId, as_json: bool) -> Result<(), Failure> {
-    let directory = config::state_directory()
-        .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+pub fn story(directory: &Path, plan: &PlanId, as_json: bool) -> Result<(), Failure> {
     let journal =
-        JournalReader::open(&directory).map_err(|error| Failure::unavailable(error.to_string()))?;
+        JournalReader::open(directory).map_err(|error| Failure::unavailable(error.to_string()))?;
     let entry = journal
         .look_up(plan)
         .map_err(|error| Failure::unavailable(error.to_string()))?

@@ -4,10 +4,7 @@
 mod metrics;
 mod positions;
 
-use crate::{
-    config::{ReviewConfig, Settings},
-    signing::Signer,
-};
+use crate::signing::Signer;
 use apply_core::{PortError, Symbol};
 use apply_service::{Config, Failure, http, instance, logging, stop_on_signals};
 use clap::Subcommand;
@@ -18,6 +15,7 @@ use permit_issuers::{
     Governor, PositionBrain, Ruled, SnapshotKeeper,
     governor::Policy,
     ports::{Delivery, PlanFeed},
+    position_brain,
 };
 use positions::VenuePositions;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -29,9 +27,22 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+/// What the operator wants of the reviewers, checked.
+#[derive(Debug)]
+pub struct ReviewConfig {
+    /// What the governor lets through.
+    pub policy: Policy,
+    /// How the position brain decides.
+    pub brain: position_brain::Settings,
+    /// How old a snapshot becomes before the venue is asked again.
+    pub snapshot_poll: Duration,
+    /// Each kind of reviewer has a port of its own unless this is set.
+    pub metrics_port: Option<u16>,
+}
+
 /// Which reviewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub(crate) enum Reviewer {
+pub enum Reviewer {
     /// Says whether a plan may execute: everything, or within limits (REVIEW_GOVERNOR_LIMITS=on).
     #[command(after_help = "Example: REDIS_URL=redis://127.0.0.1:6379 apply-layer review governor")]
     Governor,
@@ -43,7 +54,8 @@ pub(crate) enum Reviewer {
 }
 
 impl Reviewer {
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name in permits, log and metrics.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Governor => "governor",
             Self::P33 => "p33",
@@ -69,15 +81,18 @@ const RETRY: Duration = Duration::from_millis(500);
 const KEEP: Duration = Duration::from_millis(200);
 
 /// Runs one reviewer until SIGTERM or SIGINT; ends well once every review that was begun is done.
-pub(crate) async fn review(settings: &Settings, reviewer: Reviewer) -> Result<(), Failure> {
-    let config = &settings.service;
+pub async fn review(
+    config: &Config,
+    how: &ReviewConfig,
+    reviewer: Reviewer,
+) -> Result<(), Failure> {
     logging::start(config.log_level, config.log_format);
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     for remark in &config.remarks {
         warn!("{remark}");
     }
-    let reviewers = Reviewers::start(config, &settings.review, &[reviewer], &stop).await?;
+    let reviewers = Reviewers::start(config, how, &[reviewer], &stop).await?;
     stop.cancelled().await;
     reviewers.join().await?;
     info!("Stopped");
@@ -85,22 +100,22 @@ pub(crate) async fn review(settings: &Settings, reviewer: Reviewer) -> Result<()
 }
 
 /// Reviewers at work in this process.
-pub(crate) struct Reviewers {
+pub struct Reviewers {
     tasks: JoinSet<Result<(), Failure>>,
 }
 
 impl Reviewers {
     /// Starts them once Redis answers; they end with `stop`.
-    pub(crate) async fn start(
+    pub async fn start(
         config: &Config,
-        review: &ReviewConfig,
+        how: &ReviewConfig,
         reviewers: &[Reviewer],
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
         let port = reviewers
             .first()
             .map_or(0, |reviewer| reviewer.usual_port());
-        let port = review.metrics_port.unwrap_or(port);
+        let port = how.metrics_port.unwrap_or(port);
         let wanted = SocketAddr::new(config.http.ip(), port);
         let (listener, address) = http::listen(wanted, "REVIEW_METRICS_PORT").await?;
         let names: Vec<&'static str> = reviewers.iter().map(|r| r.name()).collect();
@@ -126,15 +141,15 @@ impl Reviewers {
                 stop: stop.clone(),
             };
             match reviewer {
-                Reviewer::Governor => crew.governor(config, review, &desk, &mut tasks).await?,
-                Reviewer::P33 => crew.p33(config, review, &desk, &mut tasks).await?,
+                Reviewer::Governor => crew.governor(config, how, &desk, &mut tasks).await?,
+                Reviewer::P33 => crew.p33(config, how, &desk, &mut tasks).await?,
             }
         }
         Ok(Self { tasks })
     }
 
     /// Waits for all of them to end.
-    pub(crate) async fn join(mut self) -> Result<(), Failure> {
+    pub async fn join(mut self) -> Result<(), Failure> {
         let mut outcome = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
             let ended = ended.unwrap_or_else(|error| {

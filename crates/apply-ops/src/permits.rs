@@ -5,7 +5,7 @@ use super::{
     output::{Done, End, confirm, print, print_json},
     time::ago,
 };
-use crate::{config::Settings, signing::sign};
+use crate::{ReadConfig, VenueKeys, signing::sign};
 use apply_core::Symbol;
 use apply_service::{Config, Failure, SystemClock};
 use clap::Subcommand;
@@ -25,7 +25,7 @@ use std::{
 
 /// Look at permits, judge them, write one for a test, take one back.
 #[derive(Subcommand)]
-pub(crate) enum Permits {
+pub enum Permits {
     /// Every permit there is, by plan, with the time it has left.
     #[command(
         after_help = "Example: apply-layer permits ls\n\nExit codes: 0 fine, 69 Redis is away, 78 configuration"
@@ -108,16 +108,16 @@ pub(crate) enum Permits {
 }
 
 impl Permits {
-    pub(super) async fn run(self) -> Done {
+    pub(super) async fn run(self, read: ReadConfig) -> Done {
         match self {
-            Self::Ls { json } => ls(json).await,
-            Self::Show { plan, symbol, json } => show(&plan, symbol, json).await,
+            Self::Ls { json } => ls(read, json).await,
+            Self::Show { plan, symbol, json } => show(read, &plan, symbol, json).await,
             Self::Judge {
                 name,
                 symbol,
                 plan,
                 json,
-            } => judge_input(name.as_deref(), symbol, plan, json).await,
+            } => judge_input(read, name.as_deref(), symbol, plan, json).await,
             Self::Grant {
                 plan,
                 name,
@@ -125,8 +125,8 @@ impl Permits {
                 qty,
                 content,
                 yes,
-            } => grant(&plan, &name, symbol, qty, content, yes).await,
-            Self::Revoke { plan, name } => revoke(&plan, name.as_deref()).await,
+            } => grant(read, &plan, &name, symbol, qty, content, yes).await,
+            Self::Revoke { plan, name } => revoke(read, &plan, name.as_deref()).await,
         }
     }
 }
@@ -143,8 +143,8 @@ fn quantity(text: &str) -> Result<Decimal, String> {
     }
 }
 
-async fn ls(as_json: bool) -> Done {
-    let mut desk = Desk::open().await?;
+async fn ls(read: ReadConfig, as_json: bool) -> Done {
+    let mut desk = Desk::open(read).await?;
     let mut found = Vec::new();
     for permit in desk.config.permits.clone().permits().iter() {
         let Some(template) = desk.config.permits.template(permit.name()).cloned() else {
@@ -308,8 +308,8 @@ async fn subject_of(desk: &mut Desk, plan: &PlanId, symbol: &str) -> Result<Subj
     })
 }
 
-async fn show(plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
-    let mut desk = Desk::open().await?;
+async fn show(read: ReadConfig, plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
+    let mut desk = Desk::open(read).await?;
     let symbol = symbol_of(&mut desk, plan, symbol).await?;
     let seen = look(&mut desk, plan, &symbol).await?;
     if as_json {
@@ -333,14 +333,13 @@ async fn show(plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
 }
 
 async fn judge_input(
+    read: ReadConfig,
     name: Option<&str>,
     symbol: Option<Symbol>,
     plan: Option<PlanId>,
     as_json: bool,
 ) -> Done {
-    let config = Settings::without_venue_keys()
-        .map_err(|mistakes| Failure::configuration(mistakes.to_string()))?
-        .service;
+    let config = read(VenueKeys::Unused)?;
     let permits = config.permits.permits().clone();
     let asked: Vec<&Permit> = permits
         .iter()
@@ -359,7 +358,7 @@ async fn judge_input(
     let mut subject = Subject::new(UNSAID.parse().map_err(unsaid)?, symbol.as_str());
     match (plan, config.signing.is_some()) {
         (Some(plan), true) => {
-            let mut desk = Desk::open().await?;
+            let mut desk = Desk::open(read).await?;
             subject = subject_of(&mut desk, &plan, &symbol).await?;
         }
         (Some(plan), false) => subject.plan = plan,
@@ -417,6 +416,7 @@ fn symbol_in(text: &[u8]) -> String {
 }
 
 async fn grant(
+    read: ReadConfig,
     plan: &PlanId,
     name: &str,
     symbol: Option<Symbol>,
@@ -424,7 +424,7 @@ async fn grant(
     content: Option<String>,
     yes: bool,
 ) -> Done {
-    let mut desk = Desk::open().await?;
+    let mut desk = Desk::open(read).await?;
     let key = key_of(&desk, plan, name)?;
     let symbol = symbol_of(&mut desk, plan, symbol).await?;
     let micros = desk.link.micros().await?;
@@ -520,8 +520,8 @@ fn content_of(
     }
 }
 
-async fn revoke(plan: &PlanId, name: Option<&str>) -> Done {
-    let mut desk = Desk::open().await?;
+async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>) -> Done {
+    let mut desk = Desk::open(read).await?;
     let names: Vec<String> = match name {
         Some(name) => vec![name.to_owned()],
         None => {

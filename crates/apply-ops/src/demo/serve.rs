@@ -8,7 +8,7 @@ use super::{
     Account, InMemory, Memory, P33, broken, governor_permit, layer, p33_permit, review, symbol,
     venue,
 };
-use crate::ops::{iso_micros, say};
+use crate::{say, time::iso_micros};
 use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
 use apply_service::{
     Failure, KEEP_WARM, Metrics,
@@ -159,7 +159,7 @@ const PIECE: [(Act, u64); 14] = [
 ];
 
 /// Serves the page on this port of 127.0.0.1 until SIGINT or SIGTERM; 0 takes a free port.
-pub(crate) async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
+pub async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

@@ -2,6 +2,7 @@
 //! the journal of this machine forgets it by a mark that the running service, or the next one, honours.
 
 use super::{
+    ReadConfig,
     link::{Desk, Entry},
     output::{Done, End, confirm, print, tame},
     permits::{WHOLE_STREAM, find_plan, plan_id},
@@ -15,7 +16,7 @@ use std::{path::Path, time::Duration};
 
 /// Which plan.
 #[derive(Args)]
-pub(crate) struct Forget {
+pub struct Forget {
     /// The plan's id.
     #[arg(value_parser = plan_id)]
     plan: PlanId,
@@ -40,8 +41,8 @@ return 1";
 const SETTLING: Duration = Duration::from_secs(30);
 
 impl Forget {
-    pub(super) async fn run(self) -> Done {
-        let mut desk = Desk::open().await?;
+    pub(super) async fn run(self, read: ReadConfig) -> Done {
+        let mut desk = Desk::open(read).await?;
         let names = Names::of(&desk, &self.plan);
         let here = Here::look(&desk.config.state.directory, &self.plan)?;
         let seen = look(&mut desk, &self.plan, &names).await?;

@@ -1,21 +1,40 @@
 //! The two commands that turn the kill switch: the file on this machine together with the one in Redis.
 
-use crate::{config::HaltConfig, leaving, ops::say};
+use crate::{leaving, say};
 use apply_redis::{BoardConfig, Recorded, RedisBoard, Turn};
-use apply_service::{Failure, HaltFile, complain};
+use apply_service::{Failure, HaltFile, complain, config::RedisUrl};
 use serde_json::json;
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    path::Path,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
+
+/// What `halt` and `resume` need; nothing else may keep them from halting.
+#[derive(Debug, Clone)]
+pub struct HaltConfig {
+    /// The switch on this machine.
+    pub file: PathBuf,
+    /// Where turns are recorded, a JSON object a line.
+    pub log: PathBuf,
+    /// Where the journal lies.
+    pub state: PathBuf,
+    /// Where the service is asked; none where that is not to be read, which keeps nobody from halting.
+    pub service: Option<SocketAddr>,
+    /// Where the switch of all machines is.
+    pub redis: RedisUrl,
+    /// As the system knows the operator: who called `sudo`, or else whose session it is, or else the number of the
+    /// user; and from where, where the session came over the network.
+    pub who: String,
+}
 
 /// `apply-layer halt` and `resume`: the file first, because it needs no other program; then Redis; both turns
 /// recorded. Nothing is printed before all of this is done, and what cannot be printed changes nothing. Fails
 /// where one of the two could not be turned, or not be recorded on this machine, and says which. Once the file
 /// halts, it lists the orders that had their timestamp before.
-pub(crate) async fn turn(
+pub async fn turn(
     config: HaltConfig,
     on: bool,
     reason: String,

@@ -1,6 +1,7 @@
 //! `plans tail` and `results tail`.
 
 use super::{
+    ReadConfig,
     link::{Desk, Entry, EntryId, Link},
     output::{Done, print, print_json, tame},
     time::utc,
@@ -11,7 +12,7 @@ use tokio::signal::ctrl_c;
 
 /// The stream of plans.
 #[derive(Subcommand)]
-pub(crate) enum Plans {
+pub enum Plans {
     /// The newest plans: when, which, for what, what was decided and why.
     #[command(
         after_help = "Example: apply-layer plans tail -n 20 --follow\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
@@ -21,7 +22,7 @@ pub(crate) enum Plans {
 
 /// The stream of results.
 #[derive(Subcommand)]
-pub(crate) enum Results {
+pub enum Results {
     /// The newest results: when, which, whether it was executed and why not.
     #[command(
         after_help = "Example: apply-layer results tail -n 20 --follow\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
@@ -31,7 +32,7 @@ pub(crate) enum Results {
 
 /// How much of a stream.
 #[derive(Args)]
-pub(crate) struct Tail {
+pub struct Tail {
     /// How many entries.
     #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     number: u16,
@@ -44,18 +45,18 @@ pub(crate) struct Tail {
 }
 
 impl Plans {
-    pub(super) async fn run(self) -> Done {
+    pub(super) async fn run(self, read: ReadConfig) -> Done {
         let Self::Tail(tail) = self;
-        let mut desk = Desk::open().await?;
+        let mut desk = Desk::open(read).await?;
         let stream = desk.keys.plans;
         tail.run(&mut desk.link, &stream, plan_line).await
     }
 }
 
 impl Results {
-    pub(super) async fn run(self) -> Done {
+    pub(super) async fn run(self, read: ReadConfig) -> Done {
         let Self::Tail(tail) = self;
-        let mut desk = Desk::open().await?;
+        let mut desk = Desk::open(read).await?;
         let stream = desk.keys.results;
         tail.run(&mut desk.link, &stream, result_line).await
     }

@@ -1,6 +1,7 @@
 //! `status` and `watch`.
 
 use super::{
+    ReadConfig,
     link::Desk,
     output::{Done, print, print_as_it_is, print_json, printable_lines, tame},
     snapshot::Snapshot,
@@ -18,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two frames.
 const REDRAW: Duration = Duration::from_millis(500);
 
-pub(super) async fn status(as_json: bool) -> Done {
-    let mut desk = Desk::open().await?;
+pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
+    let mut desk = Desk::open(read).await?;
     let snapshot = Snapshot::take(&mut desk).await?;
     let service = Service::ask(desk.config.http).await;
     if as_json {
@@ -34,8 +35,8 @@ pub(super) async fn status(as_json: bool) -> Done {
     ))
 }
 
-pub(super) async fn watch(once: bool) -> Done {
-    let mut desk = Desk::open().await?;
+pub(super) async fn watch(read: ReadConfig, once: bool) -> Done {
+    let mut desk = Desk::open(read).await?;
     let mut stop = pin!(ctrl_c());
     loop {
         let snapshot = Snapshot::take(&mut desk).await?;
