@@ -124,7 +124,7 @@ impl PlanLog for Store {
     }
 
     async fn announce(&self, plan: &Plan, _timestamp: u64) -> Result<bool, PortError> {
-        println!("not to be executed: {} {}", plan.id, plan.reason());
+        println!("not to be executed: {} {}", plan.id, plan.reason_codes());
         Ok(true)
     }
 

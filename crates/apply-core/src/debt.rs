@@ -23,6 +23,7 @@ use crate::{
     symbol::Symbol,
     times::ADOPTION_WAIT,
 };
+use apply_wire::Reason;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use permit_gate::{PlanId, Timer};
 use std::{
@@ -377,7 +378,7 @@ async fn find_out<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> Option<ApplyR
         Some(result) if !result.executed => result.clone(),
         _ => {
             let details = "its instance ended before an order could leave; nothing was placed";
-            layer.failed(case, "interrupted_before_order", details.into())
+            layer.failed(case, Reason::InterruptedBeforeOrder, details.into())
         }
     };
     if debt.rehearsed || layer.settings().mode == Mode::DryRun {

@@ -1,21 +1,22 @@
 //! What happens, as it happens: one event for one decision, and the line operators know it by.
 
 use crate::{
-    exchange::{Fill, NotSent, Settlement, StopReplacement, Submission},
-    last_look::HeldBack,
+    exchange::{Fill, Settlement, StopReplacement, Submission},
+    journal::OrderKind,
     plan::{Decision, Plan},
     plan_id::client_order_id,
     proposal::ProposalError,
-    result::{ApplyResult, python_bool},
+    reason,
+    result::ApplyResult,
     symbol::Symbol,
 };
+use apply_wire::{Reason, field::python_bool};
 use permit_gate::{Block, FoundBy, PlanId, foreign::printable};
 use rust_decimal::Decimal;
 use std::{sync::Arc, time::Duration};
 
 /// One decision or observation.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Event<'a> {
     /// A proposal that was not there before, or was another one.
     ProposalFound {
@@ -138,8 +139,10 @@ pub enum Event<'a> {
     Blocked {
         /// The plan.
         plan: &'a Plan,
-        /// Why.
+        /// What the gate says.
         block: &'a Block,
+        /// Why.
+        reason: &'a Reason,
     },
     /// Everything is there for the order. It leaves now, unless a switch on this machine says no.
     Leaving {
@@ -224,12 +227,6 @@ impl KnownTo {
         }
     }
 }
-
-/// Why a plan waits to be claimed, as in logs and metrics.
-pub const TOO_YOUNG: &str = "store_may_have_forgotten";
-
-/// Why a plan is refused for now, as in logs and metrics.
-pub const NO_ROOM: &str = "too_many_plans_in_flight";
 
 /// How far a plan had come when its process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -371,10 +368,13 @@ impl Event<'_> {
                 Level::Debug,
                 format!("Proposal for {symbol} found by={}", by.as_str()),
             ),
-            Self::ProposalRefused { error } => (
-                Level::Warn,
-                format!("Proposal refused: {error} reason={}", error.code()),
-            ),
+            Self::ProposalRefused { error } => {
+                let reason = error.reason();
+                (
+                    reason.level().into(),
+                    format!("Proposal refused: {error} reason={reason}"),
+                )
+            }
             Self::PlanPublished { plan } => {
                 let mut line = format!(
                     "Plan {} published (decision={}, symbol={})",
@@ -383,32 +383,35 @@ impl Event<'_> {
                     plan.symbol()
                 );
                 if !plan.reasons.is_empty() {
-                    line.push_str(&format!(" reason={}", plan.reasons.join(",")));
+                    line.push_str(&format!(" reason={}", plan.reason_codes()));
                 }
-                let level = match plan.decision {
-                    Decision::Execute | Decision::Skip => Level::Info,
-                    Decision::Blocked | Decision::Error => Level::Warn,
-                };
-                (level, line)
+                let levels = plan.reasons.iter().map(|reason| reason.level().into());
+                (levels.max().unwrap_or(Level::Info), line)
             }
-            Self::NoRoom { plan, limit } => (
-                Level::Warn,
-                format!(
-                    "Plan {} refused for now (decision={}, symbol={}) reason={NO_ROOM} limit={limit}",
-                    plan.id,
-                    plan.decision,
-                    plan.symbol()
-                ),
-            ),
-            Self::TooYoung { plan } => (
-                Level::Warn,
-                format!(
-                    "Plan {} waits (decision={}, symbol={}) reason={TOO_YOUNG}",
-                    plan.id,
-                    plan.decision,
-                    plan.symbol()
-                ),
-            ),
+            Self::NoRoom { plan, limit } => {
+                let reason = Reason::TooManyPlansInFlight;
+                (
+                    reason.level().into(),
+                    format!(
+                        "Plan {} refused for now (decision={}, symbol={}) reason={reason} limit={limit}",
+                        plan.id,
+                        plan.decision,
+                        plan.symbol()
+                    ),
+                )
+            }
+            Self::TooYoung { plan } => {
+                let reason = Reason::StoreMayHaveForgotten;
+                (
+                    reason.level().into(),
+                    format!(
+                        "Plan {} waits (decision={}, symbol={}) reason={reason}",
+                        plan.id,
+                        plan.decision,
+                        plan.symbol()
+                    ),
+                )
+            }
             Self::Owed { plan, symbol, why } => (
                 Level::Warn,
                 format!("Result owed plan={plan} symbol={symbol} reason={why}"),
@@ -432,17 +435,21 @@ impl Event<'_> {
                     "Result contradicted: the stream says executed=True, the venue says it was not; look at the venue plan={} symbol={} error={}",
                     result.plan,
                     result.symbol,
-                    result.error.as_deref().unwrap_or("none")
+                    result.error_code().as_deref().unwrap_or("none")
                 ),
             ),
-            Self::Duplicate { plan } => (
-                Level::Info,
-                format!(
-                    "Plan {} skipped (decision=SKIP, symbol={}) reason=duplicate_plan",
-                    plan.id,
-                    plan.symbol()
-                ),
-            ),
+            Self::Duplicate { plan } => {
+                let reason = Reason::DuplicatePlan;
+                (
+                    reason.level().into(),
+                    format!(
+                        "Plan {} skipped (decision={}, symbol={}) reason={reason}",
+                        plan.id,
+                        Decision::from(reason.class()),
+                        plan.symbol()
+                    ),
+                )
+            }
             Self::KnownBefore { plan, to } => (
                 Level::Error,
                 format!(
@@ -453,10 +460,7 @@ impl Event<'_> {
                 ),
             ),
             Self::Recovered { from, result } => {
-                let unresolved = result
-                    .error
-                    .as_deref()
-                    .is_some_and(|error| error.ends_with("_unresolved"));
+                let unresolved = result.is_unresolved();
                 let look = match unresolved {
                     true => ", UNRESOLVED, look at the venue",
                     false => "",
@@ -474,7 +478,7 @@ impl Event<'_> {
                         from.as_str(),
                         python_bool(result.executed),
                         result.symbol,
-                        result.error.as_deref().unwrap_or("none")
+                        result.error_code().as_deref().unwrap_or("none")
                     ),
                 )
             }
@@ -535,12 +539,12 @@ impl Event<'_> {
                     plan.symbol()
                 ),
             ),
-            Self::Blocked { plan, block } => {
-                let mut line = format!(
-                    "[PERMIT_WAIT] BLOCK plan={} reason={}",
-                    plan.id,
-                    block.code()
-                );
+            Self::Blocked {
+                plan,
+                block,
+                reason,
+            } => {
+                let mut line = format!("[PERMIT_WAIT] BLOCK plan={} reason={reason}", plan.id);
                 for (name, ttl) in block.ttls() {
                     line.push_str(&format!(" {name}_ttl={ttl}"));
                 }
@@ -550,7 +554,7 @@ impl Event<'_> {
                     block.waited().as_millis(),
                     block.to_string()
                 ));
-                (Level::Warn, line)
+                (reason.level().into(), line)
             }
             Self::StepStarted { plan, step } => (
                 Level::Info,
@@ -600,10 +604,13 @@ fn submitted(plan: &Plan, step: &str, submission: &Submission, took: Duration) -
             (level, format!("{outcome} {tail}{}", terms(fill)))
         }
         Submission::Rejected { code, message } => (
-            Level::Error,
+            Reason::OrderRejected(*code).level().into(),
             format!("Order rejected: {message} {tail} code={code}"),
         ),
-        Submission::NotSent { why } => (level_of(why), format!("Order not sent: {why} {tail}")),
+        Submission::NotSent { why } => (
+            reason::of_not_sent(why, OrderKind::Close).level().into(),
+            format!("Order not sent: {why} {tail}"),
+        ),
         Submission::Unknown { why, .. } => (
             Level::Warn,
             format!("Order outcome unknown, asking the venue: {why} {tail}"),
@@ -622,11 +629,11 @@ fn settled(plan: &PlanId, symbol: &Symbol, settlement: &Settlement) -> (Level, S
             )
         }
         Settlement::NotExecuted { why } => (
-            Level::Warn,
+            Reason::OrderNotExecuted.level().into(),
             format!("Order of plan {plan} was not executed: {why} order={order} symbol={symbol}"),
         ),
         Settlement::Unresolved { why, seen } => (
-            Level::Error,
+            Reason::OrderUnresolved.level().into(),
             format!(
                 "Order of plan {plan} is UNRESOLVED, look at the venue: {why} order={order} symbol={symbol}{}",
                 seen.as_ref().map(terms).unwrap_or_default()
@@ -646,27 +653,20 @@ fn stop_replaced(plan: &PlanId, symbol: &Symbol, replacement: &StopReplacement) 
             ),
         ),
         StopReplacement::Rejected { code, message } => (
-            Level::Error,
+            Reason::StopRejected(*code).level().into(),
             format!("Stop rejected: {message} plan={plan} code={code}"),
         ),
-        StopReplacement::NotSent { why } => {
-            (level_of(why), format!("Stop not sent: {why} plan={plan}"))
-        }
+        StopReplacement::NotSent { why } => (
+            reason::of_not_sent(why, OrderKind::Stop).level().into(),
+            format!("Stop not sent: {why} plan={plan}"),
+        ),
         StopReplacement::Unknown { why } => (
-            Level::Error,
+            Reason::StopUnresolved.level().into(),
             format!(
                 "Stop of plan {plan} is UNRESOLVED, look at the venue: {why} order={} symbol={symbol}",
                 client_order_id(plan)
             ),
         ),
-    }
-}
-
-/// An operator who halts knows why orders do not leave.
-fn level_of(why: &NotSent) -> Level {
-    match why {
-        NotSent::HeldBack(HeldBack::Halted { .. }) => Level::Warn,
-        NotSent::HeldBack(_) | NotSent::Failed(_) => Level::Error,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     ports::{Halt, Mastership, PlanLog, PortError, Ports, ProposalSource, Standing},
     times::{LAST_CONFIRMATION, LAST_YES},
 };
+use apply_wire::Reason;
 use futures_util::future::{Either, join, select};
 use permit_gate::{Grant, Timer};
 use std::{
@@ -67,12 +68,8 @@ pub enum HeldBack {
 
 impl HeldBack {
     /// The `error` of the result.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Halted { .. } => "kill_switch_active",
-            Self::Lost { .. } => "claim_lost",
-            Self::TooLate { .. } => "not_ready_in_time",
-        }
+    pub fn reason(&self) -> Reason {
+        self.into()
     }
 }
 

@@ -37,6 +37,7 @@ pub mod ports;
 pub mod proposal;
 mod python_float;
 mod ready;
+pub mod reason;
 pub mod recovery;
 pub mod result;
 pub mod room;
@@ -46,6 +47,7 @@ mod text;
 pub mod times;
 pub mod worker;
 
+pub use apply_wire::Reason;
 pub use assembled::{Assembled, InMemory};
 pub use digest::digest_of_fields;
 pub use event::{Event, KnownTo, Observer};

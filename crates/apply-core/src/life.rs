@@ -5,12 +5,12 @@ use crate::{
     debt::{Debt, Debts},
     event::{Abandoned, Event, KnownTo, Observer},
     exchange::{
-        Exchange, ExchangeError, Fill, NotSent, OrderTrace, Position, Prepared, Settlement,
-        StopReplacement, Submission,
+        Exchange, ExchangeError, Fill, OrderTrace, Position, Prepared, Settlement, StopReplacement,
+        Submission,
     },
     fault,
     journal::{ClaimNote, Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent},
-    last_look::{HeldBack, Leaving},
+    last_look::Leaving,
     live::{LiveAttempt, LiveAttempts},
     news::{Happened, News},
     plan::{Decision, GateSettings, Plan, Share, Step},
@@ -19,11 +19,13 @@ use crate::{
         ProposalSource, ResultLog, ServerId, Teller, Told,
     },
     ready::WhenReady,
+    reason,
     result::{ApplyResult, StepResult},
     room::Room,
     sizing::{ApprovedClose, ApprovedStop, NoOrder, StopLimits},
     symbol::Symbol,
 };
+use apply_wire::{Reason, defaults};
 use futures_util::future::{Either, join, select};
 use permit_gate::{
     Ask, AttemptId, Block, BlockReason, Grant, PermitStore, PlanId, Subject, Timer, WaitPolicy,
@@ -91,14 +93,14 @@ impl Settings {
         Self {
             gates: GateSettings {
                 allowlist: allowlist.into_iter().collect(),
-                critical: 0.80,
-                warning: 0.60,
+                critical: defaults::BLOCK_CRITICAL,
+                warning: defaults::BLOCK_WARNING,
             },
             mode,
             wait: WaitPolicy::default(),
             stops: StopLimits::default(),
             proposal_max_age: None,
-            dedupe_ttl: Duration::from_secs(21_600),
+            dedupe_ttl: defaults::DEDUPE_TTL,
             room: Room::of(UNDER_WAY),
             attempt,
         }
@@ -523,7 +525,7 @@ impl<P: Ports> ApplyLayer<P> {
             // Another instance has told its end, which the store has forgotten since.
             (None, None) => self.failed(
                 Case::of(&claimed.plan),
-                "claim_lost",
+                Reason::ClaimLost,
                 "another instance has ended this plan before; it is not executed again".into(),
             ),
         }
@@ -879,7 +881,7 @@ impl<P: Ports> ApplyLayer<P> {
 
     fn claim_lost(&self, plan: &Plan) -> ApplyResult {
         let details = "the store forgot the claim, or another instance took the plan over";
-        self.failed(Case::of(plan), "claim_lost", details.into())
+        self.failed(Case::of(plan), Reason::ClaimLost, details.into())
     }
 
     /// When the wait for a plan's permits has its answer at the latest: nothing it needs may come later.
@@ -931,7 +933,12 @@ impl<P: Ports> ApplyLayer<P> {
             }),
             Err(block) => {
                 news.tell(self);
-                self.tell(Event::Blocked { plan, block });
+                let reason = &reason::of_block(block.reason());
+                self.tell(Event::Blocked {
+                    plan,
+                    block,
+                    reason,
+                });
             }
         }
         answer
@@ -981,14 +988,12 @@ impl<P: Ports> ApplyLayer<P> {
             Submission::Accepted(fill) => self.filled(Case::of(plan), fill, true).await,
             Submission::Unknown { why, trace } => self.ask(plan, &trace, Some(&why)).await,
             Submission::Rejected { code, message } => {
-                self.failed(Case::of(plan), &format!("order_rejected:{code}"), message)
+                self.failed(Case::of(plan), Reason::OrderRejected(code), message)
             }
-            Submission::NotSent {
-                why: NotSent::HeldBack(held),
-            } => self.held_back(plan, &held),
-            Submission::NotSent {
-                why: NotSent::Failed(why),
-            } => self.failed(Case::of(plan), "order_not_sent", why),
+            Submission::NotSent { why } => {
+                let reason = reason::of_not_sent(&why, OrderKind::Close);
+                self.failed(Case::of(plan), reason, why.to_string())
+            }
         }
     }
 
@@ -1000,7 +1005,7 @@ impl<P: Ports> ApplyLayer<P> {
     async fn settled(&self, case: Case<'_>, settlement: Settlement, profit: bool) -> ApplyResult {
         match settlement {
             Settlement::Accepted(fill) => self.filled(case, fill, profit).await,
-            Settlement::NotExecuted { why } => self.failed(case, "order_not_executed", why),
+            Settlement::NotExecuted { why } => self.failed(case, Reason::OrderNotExecuted, why),
             Settlement::Unresolved { why, seen } => self.unresolved(case, why, seen),
         }
     }
@@ -1010,7 +1015,7 @@ impl<P: Ports> ApplyLayer<P> {
         let seen = seen.filter(|fill| fill.executed_qty > Decimal::ZERO);
         let known = |fill: &Fill| StepResult::unresolved(case.step, fill, &why);
         let steps = seen.as_ref().map(|fill| vec![known(fill)]);
-        let result = self.failed(case, "order_unresolved", why);
+        let result = self.failed(case, Reason::OrderUnresolved, why);
         ApplyResult {
             executed: steps.is_some(),
             decision: match steps {
@@ -1028,7 +1033,7 @@ impl<P: Ports> ApplyLayer<P> {
                 "order {} ended {} without a fill",
                 fill.order_id, fill.status
             );
-            return self.failed(case, "order_not_filled", why);
+            return self.failed(case, Reason::OrderNotFilled, why);
         }
         // The order stands whatever comes of this question, so its failure costs only the figure.
         let profit = match profit {
@@ -1077,12 +1082,7 @@ impl<P: Ports> ApplyLayer<P> {
             plan,
             replacement: &replacement,
         });
-        match replacement {
-            StopReplacement::NotSent {
-                why: NotSent::HeldBack(held),
-            } => self.held_back(plan, &held),
-            replacement => self.stop_replaced(Case::of(plan), replacement),
-        }
+        self.stop_replaced(Case::of(plan), replacement)
     }
 
     fn stop_replaced(&self, case: Case<'_>, replacement: StopReplacement) -> ApplyResult {
@@ -1093,70 +1093,52 @@ impl<P: Ports> ApplyLayer<P> {
                 ..case.ended(Decision::Execute, None, self.timestamp())
             },
             StopReplacement::Rejected { code, message } => {
-                self.failed(case, &format!("stop_rejected:{code}"), message)
+                self.failed(case, Reason::StopRejected(code), message)
             }
-            StopReplacement::NotSent { why } => self.failed(case, "stop_not_sent", why.to_string()),
-            StopReplacement::Unknown { why } => self.failed(case, "stop_unresolved", why),
+            StopReplacement::NotSent { why } => {
+                let reason = reason::of_not_sent(&why, OrderKind::Stop);
+                self.failed(case, reason, why.to_string())
+            }
+            StopReplacement::Unknown { why } => self.failed(case, Reason::StopUnresolved, why),
         }
     }
 
+    /// Whatever the gate says, it forbids the order.
     fn blocked(&self, plan: &Plan, block: &Block) -> ApplyResult {
-        let step = StepResult::without_order("PERMIT_WAIT", "blocked", block.to_string());
+        let (decision, reason) = (Decision::Blocked, reason::of_blocked_result(block));
+        let status = decision.step_status();
+        let step = StepResult::without_order(PERMIT_WAIT, status, block.to_string());
         ApplyResult {
             steps: vec![step],
-            ..self.not_executed(plan, Decision::Blocked, &block.error_code())
+            ..ApplyResult::not_executed(plan, decision, Some(reason), self.timestamp())
         }
     }
 
     fn no_order(&self, plan: &Plan, no: &NoOrder) -> ApplyResult {
-        let step = StepResult::without_order(step_name(plan), "blocked", no.to_string());
-        ApplyResult {
-            steps: vec![step],
-            ..self.not_executed(plan, Decision::Blocked, no.code())
-        }
-    }
-
-    /// An order that was ready and not sent.
-    fn held_back(&self, plan: &Plan, held: &HeldBack) -> ApplyResult {
-        match held {
-            HeldBack::Lost { .. } => self.failed(Case::of(plan), held.code(), held.to_string()),
-            HeldBack::Halted { .. } | HeldBack::TooLate { .. } => {
-                let step = StepResult::without_order(step_name(plan), "blocked", held.to_string());
-                ApplyResult {
-                    steps: vec![step],
-                    ..self.not_executed(plan, Decision::Blocked, held.code())
-                }
-            }
-        }
+        self.failed(Case::of(plan), no.reason(), no.to_string())
     }
 
     fn venue_failed(&self, plan: &Plan, error: &ExchangeError) -> ApplyResult {
-        let code = match error {
-            ExchangeError::Unavailable(_) => "venue_unavailable",
-            ExchangeError::Unfit(_) => "venue_refuses_account",
-            ExchangeError::NoCredentials => "missing_binance_credentials",
-        };
-        let step = StepResult::without_order(step_name(plan), "error", error.to_string());
-        ApplyResult {
-            steps: vec![step],
-            ..self.not_executed(plan, Decision::Error, code)
-        }
+        self.failed(Case::of(plan), error.into(), error.to_string())
     }
 
     fn journal_failed(&self, plan: &Plan, error: &PortError) -> ApplyResult {
         self.port_failed(plan.symbol(), "use the journal", error);
-        self.failed(Case::of(plan), "journal_unavailable", error.to_string())
+        self.failed(
+            Case::of(plan),
+            Reason::JournalUnavailable,
+            error.to_string(),
+        )
     }
 
-    pub(crate) fn failed(&self, case: Case<'_>, error: &str, details: String) -> ApplyResult {
+    /// A result in which nothing was executed, for this reason; what it is decided as follows from it.
+    pub(crate) fn failed(&self, case: Case<'_>, reason: Reason, details: String) -> ApplyResult {
+        let decision = Decision::from(reason.class());
+        let step = StepResult::without_order(case.step, decision.step_status(), details);
         ApplyResult {
-            steps: vec![StepResult::without_order(case.step, "error", details)],
-            ..case.ended(Decision::Error, Some(error.to_owned()), self.timestamp())
+            steps: vec![step],
+            ..case.ended(decision, Some(reason), self.timestamp())
         }
-    }
-
-    fn not_executed(&self, plan: &Plan, decision: Decision, error: &str) -> ApplyResult {
-        ApplyResult::not_executed(plan, decision, Some(error.to_owned()), self.timestamp())
     }
 
     pub(crate) fn timestamp(&self) -> u64 {
@@ -1234,7 +1216,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn ended(self, decision: Decision, error: Option<String>, timestamp: u64) -> ApplyResult {
+    fn ended(self, decision: Decision, error: Option<Reason>, timestamp: u64) -> ApplyResult {
         ApplyResult::nothing_happened(self.plan, self.symbol, decision, error, timestamp)
     }
 }
@@ -1264,6 +1246,9 @@ const NOTE_PAUSE: Duration = Duration::from_millis(100);
 /// Between two tries to publish a result: at first, and at most.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PUBLISH_PAUSE: Duration = Duration::from_secs(2);
+
+/// The step of a plan that came no further than its permits.
+const PERMIT_WAIT: &str = "PERMIT_WAIT";
 
 /// What was to be done then.
 const PUBLISH: &str = "publish the result";

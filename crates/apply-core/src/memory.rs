@@ -350,7 +350,7 @@ impl PlanLog for MemoryBoard {
 
     async fn announce(&self, plan: &Plan, _: u64) -> Result<bool, PortError> {
         let mut inner = self.lock();
-        let announcement = (plan.id.clone(), plan.decision, plan.reasons.join(","));
+        let announcement = (plan.id.clone(), plan.decision, plan.reason_codes());
         let new = !inner.claims.contains_key(&plan.id) && inner.announced.insert(announcement);
         if new {
             inner.plans.push(plan.clone());

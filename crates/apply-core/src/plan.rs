@@ -3,7 +3,7 @@
 use crate::{
     digest::digest_of_fields, plan_id::plan_id, ports::Halt, proposal::Proposal, symbol::Symbol,
 };
-use apply_wire::field;
+use apply_wire::{ActionWord, Reason, field};
 use permit_gate::{AttemptId, PlanDigest, PlanId};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -28,10 +28,10 @@ impl Decision {
     /// The wire's word.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Execute => "EXECUTE",
-            Self::Skip => "SKIP",
-            Self::Blocked => "BLOCKED",
-            Self::Error => "ERROR",
+            Self::Execute => field::EXECUTE,
+            Self::Skip => field::SKIP,
+            Self::Blocked => field::BLOCKED,
+            Self::Error => field::FAILED,
         }
     }
 }
@@ -181,7 +181,7 @@ pub struct Plan {
     /// What is to be done.
     pub decision: Decision,
     /// Why, in the contract's codes.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
     /// What to execute: there if and only if the decision is [`Decision::Execute`].
     pub step: Option<Step>,
 }
@@ -216,9 +216,15 @@ impl Plan {
         &self.proposal.symbol
     }
 
-    /// Its first reason, or nothing.
-    pub fn reason(&self) -> &str {
-        self.reasons.first().map_or("", String::as_str)
+    /// Its first reason, where it has one.
+    pub fn reason(&self) -> Option<&Reason> {
+        self.reasons.first()
+    }
+
+    /// Its reasons as the wire has them, parted by commas.
+    pub fn reason_codes(&self) -> String {
+        let codes: Vec<String> = self.reasons.iter().map(Reason::to_string).collect();
+        codes.join(",")
     }
 
     /// The action as reviewers know it: a close has one word, however the brain spells it.
@@ -237,23 +243,23 @@ impl Plan {
         let number =
             |n: Option<crate::proposal::Number>| n.map(|n| n.to_wire()).unwrap_or_default();
         vec![
-            ("plan_id", self.id.to_string()),
-            ("symbol", p.symbol.to_string()),
-            ("action", self.action().to_owned()),
-            ("kill_score", p.kill_score.to_wire()),
-            ("k_regime_flip", p.k_regime_flip.to_wire()),
-            ("k_sigma_spike", p.k_sigma_spike.to_wire()),
-            ("k_ts_drop", p.k_ts_drop.to_wire()),
-            ("k_age_penalty", p.k_age_penalty.to_wire()),
-            ("new_sl_proposed", number(p.new_sl)),
-            ("R_net", number(p.r_net)),
-            ("decision", self.decision.to_string()),
-            ("reason_codes", self.reasons.join(",")),
-            ("steps", self.steps_json()),
+            (field::PLAN_ID, self.id.to_string()),
+            (field::SYMBOL, p.symbol.to_string()),
+            (field::ACTION, self.action().to_owned()),
+            (field::KILL_SCORE, p.kill_score.to_wire()),
+            (field::K_REGIME_FLIP, p.k_regime_flip.to_wire()),
+            (field::K_SIGMA_SPIKE, p.k_sigma_spike.to_wire()),
+            (field::K_TS_DROP, p.k_ts_drop.to_wire()),
+            (field::K_AGE_PENALTY, p.k_age_penalty.to_wire()),
+            (field::NEW_SL, number(p.new_sl)),
+            (field::R_NET, number(p.r_net)),
+            (field::DECISION, self.decision.to_string()),
+            (field::REASON_CODES, self.reason_codes()),
+            (field::STEPS, self.steps_json()),
             // Sized only after the permits; nobody upstream may guess them.
-            ("close_qty", String::new()),
-            ("price", String::new()),
-            ("timestamp", timestamp.to_string()),
+            (field::CLOSE_QTY, String::new()),
+            (field::PRICE, String::new()),
+            (field::TIMESTAMP, timestamp.to_string()),
             (field::REDUCE_ONLY, field::REDUCE_ONLY_TRUE.to_owned()),
         ]
     }
@@ -267,7 +273,7 @@ impl Plan {
         timestamp: u64,
     ) -> Vec<(&'static str, String)> {
         let mut fields = self.to_fields(timestamp);
-        fields.push(("attempt", attempt.to_string()));
+        fields.push((field::ATTEMPT, attempt.to_string()));
         fields
     }
 
@@ -319,44 +325,38 @@ impl Plan {
     }
 }
 
-type Decided = (Decision, Vec<String>, Option<Step>);
+type Decided = (Decision, Vec<Reason>, Option<Step>);
 
 fn decide(proposal: &Proposal, gates: &GateSettings, halt: &Halt) -> Decided {
-    let no = |decision, reason: &str| (decision, vec![reason.to_owned()], None);
+    let no = |reason: Reason| (reason.class().into(), vec![reason], None);
     if halt.is_on() {
-        return no(Decision::Blocked, "kill_switch_active");
+        return no(Reason::KillSwitchActive);
     }
     if !gates.allowlist.contains(&proposal.symbol) {
-        return no(Decision::Skip, "not_in_allowlist");
+        return no(Reason::NotInAllowlist);
     }
     let action = Action::from_wire(&proposal.action);
     let score = proposal.kill_score.get();
     let mut reasons = Vec::new();
     if reaches(score, gates.critical) {
-        return no(Decision::Blocked, "kill_score_critical");
+        return no(Reason::KillScoreCritical);
     }
     if reaches(score, gates.warning) {
         if !action.is_some_and(Action::is_close) {
-            return no(Decision::Blocked, "kill_score_warning_risk_increase");
+            return no(Reason::KillScoreWarningRiskIncrease);
         }
-        reasons.push("kill_score_warning_close_ok".to_owned());
+        reasons.push(Reason::KillScoreWarningCloseOk);
     }
     let step = match action {
         Some(Action::Close(share)) => Step::Close { share },
-        Some(Action::Hold) => return no(Decision::Skip, "action_hold"),
+        Some(Action::Hold) => return no(Reason::ActionHold),
         Some(Action::UpdateStop) => match proposal.new_sl.map(|n| stop_price(&n.to_wire())) {
-            None => return no(Decision::Error, "missing_new_sl"),
-            Some(None) => return no(Decision::Error, "invalid_new_sl"),
+            None => return no(Reason::MissingNewSl),
+            Some(None) => return no(Reason::InvalidNewSl),
             Some(Some(price)) => Step::MoveStop { price },
         },
         None => {
-            let word: String = proposal
-                .action
-                .chars()
-                .filter(|c| *c != ',')
-                .take(40)
-                .collect();
-            return no(Decision::Error, &format!("unknown_action_{word}"));
+            return no(Reason::UnknownAction(ActionWord::new(&proposal.action)));
         }
     };
     (Decision::Execute, reasons, Some(step))
@@ -460,7 +460,7 @@ mod tests {
         ] {
             let plan = plan(action, score);
             assert_eq!(
-                (plan.decision, plan.reason()),
+                (plan.decision, plan.reason_codes().as_str()),
                 (decision, reason),
                 "{action} at {score}"
             );
@@ -473,12 +473,12 @@ mod tests {
         let fields = [("harvest_action", "PARTIAL_75"), ("kill_score", "0.99")];
         let halted = Halt::On { by: "test".into() };
         assert_eq!(
-            plan_at(halted, "ETHUSDT", &fields).reason(),
+            plan_at(halted, "ETHUSDT", &fields).reason_codes(),
             "kill_switch_active"
         );
         let other = plan_at(Halt::Off, "ETHUSDT", &fields);
         assert_eq!(
-            (other.decision, other.reason()),
+            (other.decision, other.reason_codes().as_str()),
             (Decision::Skip, "not_in_allowlist")
         );
     }
@@ -499,7 +499,10 @@ mod tests {
             (gates(0.8, f64::NAN), "kill_score_warning_risk_increase"),
         ] {
             let plan = Plan::decide(proposal.clone(), &gates, &Halt::Off);
-            assert_eq!((plan.decision, plan.reason()), (Decision::Blocked, reason));
+            assert_eq!(
+                (plan.decision, plan.reason_codes().as_str()),
+                (Decision::Blocked, reason)
+            );
         }
     }
 
@@ -543,7 +546,7 @@ mod tests {
         for hold in ["hold", "OPEN", "open_long", "OPEN_SHORT"] {
             let plan = plan(hold, "0.1");
             assert_eq!(
-                (plan.decision, plan.reason()),
+                (plan.decision, plan.reason_codes().as_str()),
                 (Decision::Skip, "action_hold")
             );
         }
@@ -583,7 +586,7 @@ mod tests {
         };
         let (hold, half) = (calibrated("HOLD"), calibrated("PARTIAL_50"));
         assert_eq!(
-            (hold.decision, hold.reason()),
+            (hold.decision, hold.reason_codes().as_str()),
             (Decision::Skip, "action_hold")
         );
         assert_eq!(half.step.as_ref().map(Step::name), Some("CLOSE_PARTIAL_50"));
@@ -636,7 +639,7 @@ mod tests {
         for bad in ["0", "-5.5", "1e300"] {
             let plan = stop(bad);
             assert_eq!(
-                (plan.decision, plan.reason()),
+                (plan.decision, plan.reason_codes().as_str()),
                 (Decision::Error, "invalid_new_sl"),
                 "{bad}"
             );

@@ -1,7 +1,7 @@
 //! A proposal, parsed once at the edge: what leaves here is valid or refused with a reason.
 
 use crate::{python_float, symbol::Symbol};
-use apply_wire::field::{ACTION, CALIBRATED, CALIBRATED_WORDS, HARVEST_ACTION};
+use apply_wire::{Reason, field};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use std::{collections::HashMap, time::Duration};
@@ -12,24 +12,19 @@ pub type RawProposal = HashMap<String, String>;
 /// The fields of a proposal that mean something to us. A source reads these and no others, so that
 /// a rewrite of anything else is no change.
 pub const PROPOSAL_FIELDS: [&str; 12] = [
-    HARVEST_ACTION,
-    CALIBRATED,
-    ACTION,
-    "kill_score",
-    "k_regime_flip",
-    "k_sigma_spike",
-    "k_ts_drop",
-    "k_age_penalty",
-    "new_sl_proposed",
-    "R_net",
-    COMPUTED_AT,
-    UPDATED_AT,
+    field::HARVEST_ACTION,
+    field::CALIBRATED,
+    field::ACTION,
+    field::KILL_SCORE,
+    field::K_REGIME_FLIP,
+    field::K_SIGMA_SPIKE,
+    field::K_TS_DROP,
+    field::K_AGE_PENALTY,
+    field::NEW_SL,
+    field::R_NET,
+    field::COMPUTED_AT,
+    field::UPDATED_AT,
 ];
-
-pub(crate) const COMPUTED_AT: &str = "computed_at_utc";
-/// When the brain last wrote it. Brains write it anew without computing anything anew, so that it counts
-/// only for a proposal's age and only where [`COMPUTED_AT`] is absent.
-pub(crate) const UPDATED_AT: &str = "last_update_epoch";
 
 /// How far ahead of this machine's clock a brain's may be.
 const FUTURE_TOLERANCE: Duration = Duration::from_secs(5);
@@ -118,9 +113,10 @@ pub enum ProposalError {
     },
     /// A calibration that is neither there nor absent.
     #[error(
-        "proposal for {symbol}: {CALIBRATED} is {value:?}, neither {} nor {}",
-        CALIBRATED_WORDS.0,
-        CALIBRATED_WORDS.1
+        "proposal for {symbol}: {} is {value:?}, neither {} nor {}",
+        field::CALIBRATED,
+        field::CALIBRATED_WORDS.0,
+        field::CALIBRATED_WORDS.1
     )]
     Calibration {
         /// The symbol.
@@ -201,19 +197,9 @@ impl ProposalError {
         }
     }
 
-    /// The reason as one snake_case word: a metric's label.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Missing { .. } => "proposal_field_missing",
-            Self::NotANumber { .. } => "proposal_not_a_number",
-            Self::Negative { .. } => "proposal_negative_score",
-            Self::Calibration { .. } => "proposal_calibration_unreadable",
-            Self::NoTime { .. } => "proposal_time_unreadable",
-            Self::TooOld { .. } => "proposal_too_old",
-            Self::FromTheFuture { .. } => "proposal_from_the_future",
-            Self::TooLong { .. } => "proposal_field_too_long",
-            Self::Unreadable { .. } => "proposal_unreadable",
-        }
+    /// Its reason code.
+    pub fn reason(&self) -> Reason {
+        self.into()
     }
 }
 
@@ -225,26 +211,32 @@ impl Proposal {
         for field in PROPOSAL_FIELDS {
             fields.check_size(field)?;
         }
-        let kill_score = fields.required("kill_score")?;
+        let kill_score = fields.required(field::KILL_SCORE)?;
         if kill_score.0 < 0.0 {
             return Err(ProposalError::Negative {
                 symbol: symbol.clone(),
-                field: "kill_score",
-                value: cut(fields.text("kill_score").unwrap_or_default()),
+                field: field::KILL_SCORE,
+                value: cut(fields.text(field::KILL_SCORE).unwrap_or_default()),
             });
         }
         Ok(Self {
             symbol: symbol.clone(),
             action: fields.action()?.to_owned(),
             kill_score,
-            k_regime_flip: fields.part("k_regime_flip")?,
-            k_sigma_spike: fields.part("k_sigma_spike")?,
-            k_ts_drop: fields.part("k_ts_drop")?,
-            k_age_penalty: fields.part("k_age_penalty")?,
-            new_sl: fields.optional("new_sl_proposed")?,
-            r_net: fields.optional("R_net")?,
-            computed_at_utc: fields.text(COMPUTED_AT).unwrap_or_default().to_owned(),
-            last_update_epoch: fields.text(UPDATED_AT).unwrap_or_default().to_owned(),
+            k_regime_flip: fields.part(field::K_REGIME_FLIP)?,
+            k_sigma_spike: fields.part(field::K_SIGMA_SPIKE)?,
+            k_ts_drop: fields.part(field::K_TS_DROP)?,
+            k_age_penalty: fields.part(field::K_AGE_PENALTY)?,
+            new_sl: fields.optional(field::NEW_SL)?,
+            r_net: fields.optional(field::R_NET)?,
+            computed_at_utc: fields
+                .text(field::COMPUTED_AT)
+                .unwrap_or_default()
+                .to_owned(),
+            last_update_epoch: fields
+                .text(field::UPDATED_AT)
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 
@@ -256,11 +248,11 @@ impl Proposal {
             ("", "") => {
                 return Err(ProposalError::Missing {
                     symbol: symbol(),
-                    field: COMPUTED_AT,
+                    field: field::COMPUTED_AT,
                 });
             }
-            ("", text) => (UPDATED_AT, text, seconds_since_1970(text)),
-            (text, _) => (COMPUTED_AT, text, moment(text)),
+            ("", text) => (field::UPDATED_AT, text, seconds_since_1970(text)),
+            (text, _) => (field::COMPUTED_AT, text, moment(text)),
         };
         let Some(at) = at else {
             return Err(ProposalError::NoTime {
@@ -331,12 +323,12 @@ impl<'a> Fields<'a> {
     /// The action that counts. A calibrated one may be `HOLD` where the brain proposes a full close: nothing that
     /// is unclear about it may let the brain's pass.
     fn action(&self) -> Result<&'a str, ProposalError> {
-        let proposed = self.present(HARVEST_ACTION)?;
-        let (yes, no) = CALIBRATED_WORDS;
-        match self.text(CALIBRATED) {
+        let proposed = self.present(field::HARVEST_ACTION)?;
+        let (yes, no) = field::CALIBRATED_WORDS;
+        match self.text(field::CALIBRATED) {
             None => Ok(proposed),
             Some(word) if word == no => Ok(proposed),
-            Some(word) if word == yes => self.present(ACTION),
+            Some(word) if word == yes => self.present(field::ACTION),
             Some(other) => Err(ProposalError::Calibration {
                 symbol: self.symbol.clone(),
                 value: cut(other),
@@ -441,7 +433,11 @@ mod tests {
                 " ", "1_0",
             ] {
                 let error = parse(&[(field, value)]).unwrap_err();
-                assert_eq!(error.code(), "proposal_not_a_number", "{field}={value}");
+                assert_eq!(
+                    error.reason().to_string(),
+                    "proposal_not_a_number",
+                    "{field}={value}"
+                );
                 assert!(error.to_string().contains(field) && error.to_string().contains("BTCUSDT"));
             }
         }
@@ -473,7 +469,11 @@ mod tests {
     fn a_calibration_that_cannot_be_read_refuses_the_proposal() {
         for word in ["2", "yes", "true", "01", "1.0", " 1"] {
             let error = parse(&[("calibrated", word), ("action", "HOLD")]).unwrap_err();
-            assert_eq!(error.code(), "proposal_calibration_unreadable", "{word}");
+            assert_eq!(
+                error.reason(),
+                Reason::ProposalCalibrationUnreadable,
+                "{word}"
+            );
             let told = error.to_string();
             assert!(told.contains("calibrated") && told.contains(word), "{told}");
         }
@@ -502,7 +502,7 @@ mod tests {
         let longer = "x".repeat(MAX_FIELD_BYTES + 1);
         for field in PROPOSAL_FIELDS {
             let error = parse(&[(field, &longer)]).unwrap_err();
-            assert_eq!(error.code(), "proposal_field_too_long");
+            assert_eq!(error.reason().to_string(), "proposal_field_too_long");
             let told = error.to_string();
             for part in [field, "BTCUSDT", "257", "256"] {
                 assert!(told.contains(part), "{told}");
@@ -538,10 +538,10 @@ mod tests {
             "1999-12-31T23:59:59Z",
         ] {
             let error = aged(&[("computed_at_utc", text)]).unwrap_err();
-            assert_eq!(error.code(), "proposal_too_old", "{text}");
+            assert_eq!(error.reason().to_string(), "proposal_too_old", "{text}");
         }
         let error = aged(&[("computed_at_utc", "2026-01-25T00:30:14Z")]).unwrap_err();
-        assert_eq!(error.code(), "proposal_from_the_future");
+        assert_eq!(error.reason().to_string(), "proposal_from_the_future");
     }
 
     #[test]
@@ -559,7 +559,7 @@ mod tests {
         ] {
             let told = aged(&[("last_update_epoch", text)]);
             assert_eq!(
-                told.map_or_else(|error| error.code(), |()| ""),
+                told.map_or_else(|error| error.reason().to_string(), |()| String::new()),
                 code,
                 "{text}"
             );
@@ -567,7 +567,7 @@ mod tests {
         let fresh = ("last_update_epoch", "1769301008");
         let error = aged(&[("computed_at_utc", "2026-01-24T00:30:08Z"), fresh]).unwrap_err();
         assert_eq!(
-            error.code(),
+            error.reason().to_string(),
             "proposal_too_old",
             "written anew is not computed anew"
         );
@@ -583,16 +583,26 @@ mod tests {
             "25.01.2026",
         ] {
             let error = aged(&[("computed_at_utc", text)]).unwrap_err();
-            assert_eq!(error.code(), "proposal_time_unreadable", "{text}");
+            assert_eq!(
+                error.reason().to_string(),
+                "proposal_time_unreadable",
+                "{text}"
+            );
             assert!(error.to_string().contains("computed_at_utc"));
         }
-        assert_eq!(aged(&[]).unwrap_err().code(), "proposal_field_missing");
+        assert_eq!(
+            aged(&[]).unwrap_err().reason().to_string(),
+            "proposal_field_missing"
+        );
     }
 
     #[test]
     fn a_negative_score_would_pass_every_threshold_and_is_refused() {
         assert_eq!(
-            parse(&[("kill_score", "-0.1")]).unwrap_err().code(),
+            parse(&[("kill_score", "-0.1")])
+                .unwrap_err()
+                .reason()
+                .to_string(),
             "proposal_negative_score"
         );
     }

@@ -14,7 +14,6 @@ use crate::{
     journal::{Entry, Journal, OrderKind},
     life::{ApplyLayer, Mode},
     ports::{OpenPlan, PlanLog, PortError, Ports, Stage},
-    result::ApplyResult,
     times::ADOPTION_WAIT,
 };
 use futures_util::stream::{self, StreamExt};
@@ -265,13 +264,8 @@ fn counted(mut report: RecoveryReport, end: Paid) -> RecoveryReport {
         Abandoned::Owed => report.owed += 1,
         Abandoned::Intending => {
             report.settled += 1;
-            report.unresolved += usize::from(is_unresolved(&result));
+            report.unresolved += usize::from(result.is_unresolved());
         }
     }
     report
-}
-
-fn is_unresolved(result: &ApplyResult) -> bool {
-    let error = result.error.as_deref();
-    error.is_some_and(|error| error.ends_with("_unresolved"))
 }

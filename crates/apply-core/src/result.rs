@@ -6,6 +6,7 @@ use crate::{
     symbol::Symbol,
     text,
 };
+use apply_wire::{Reason, field};
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
@@ -28,7 +29,8 @@ pub struct ApplyResult {
     /// What was done, step by step.
     pub steps: Vec<StepResult>,
     /// The reason code where nothing happened; none where all went well.
-    pub error: Option<String>,
+    #[serde(with = "text::optional", default)]
+    pub error: Option<Reason>,
     /// What it earned, where known.
     pub profit: Option<Profit>,
     /// Whole seconds since 1970.
@@ -80,6 +82,17 @@ fn shortened(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+impl Decision {
+    /// The status of a step that came to this and executed nothing.
+    pub(crate) fn step_status(self) -> StatusWord {
+        match self {
+            Self::Execute | Self::Skip => "dry_run",
+            Self::Blocked => "blocked",
+            Self::Error => "error",
+        }
+    }
 }
 
 impl StepResult {
@@ -172,7 +185,7 @@ impl ApplyResult {
     pub fn not_executed(
         plan: &Plan,
         decision: Decision,
-        error: Option<String>,
+        error: Option<Reason>,
         timestamp: u64,
     ) -> Self {
         Self::nothing_happened(&plan.id, plan.symbol(), decision, error, timestamp)
@@ -183,7 +196,7 @@ impl ApplyResult {
         plan: &PlanId,
         symbol: &Symbol,
         decision: Decision,
-        error: Option<String>,
+        error: Option<Reason>,
         timestamp: u64,
     ) -> Self {
         Self {
@@ -200,31 +213,50 @@ impl ApplyResult {
         }
     }
 
+    /// Its reason code, where it has one.
+    pub fn error_code(&self) -> Option<String> {
+        self.error.as_ref().map(Reason::to_string)
+    }
+
+    /// Whether something may have been executed without anybody knowing.
+    pub fn is_unresolved(&self) -> bool {
+        self.error.as_ref().is_some_and(Reason::is_unresolved)
+    }
+
     /// The fields of the result stream, in the contract's order. `profit_realized`, `profit_net`
     /// and `commission` are additions, there only where known.
     pub fn to_fields(&self) -> Vec<(&'static str, String)> {
         let steps = serde_json::to_string(&self.steps).unwrap_or_else(|_| "[]".into());
         let mut fields = vec![
-            ("plan_id", self.plan.to_string()),
-            ("symbol", self.symbol.to_string()),
-            ("decision", self.decision.to_string()),
-            ("executed", python_bool(self.executed).to_owned()),
-            ("would_execute", python_bool(self.would_execute).to_owned()),
-            ("steps_results", steps),
-            ("error", self.error.clone().unwrap_or_default()),
-            ("timestamp", self.timestamp.to_string()),
+            (field::PLAN_ID, self.plan.to_string()),
+            (field::SYMBOL, self.symbol.to_string()),
+            (field::DECISION, self.decision.to_string()),
+            (
+                field::EXECUTED,
+                field::python_bool(self.executed).to_owned(),
+            ),
+            (
+                field::WOULD_EXECUTE,
+                field::python_bool(self.would_execute).to_owned(),
+            ),
+            (field::STEPS_RESULTS, steps),
+            (field::ERROR, self.error_code().unwrap_or_default()),
+            (field::TIMESTAMP, self.timestamp.to_string()),
         ];
         if let Some(profit) = &self.profit {
-            fields.push(("profit_realized", profit.realized.normalize().to_string()));
+            fields.push((
+                field::PROFIT_REALIZED,
+                profit.realized.normalize().to_string(),
+            ));
             if let Some(net) = profit.net {
-                fields.push(("profit_net", net.normalize().to_string()));
+                fields.push((field::PROFIT_NET, net.normalize().to_string()));
             }
             let paid: Vec<String> = profit
                 .commission
                 .iter()
                 .map(|(asset, amount)| format!("{} {asset}", amount.normalize()))
                 .collect();
-            fields.push(("commission", paid.join(",")));
+            fields.push((field::COMMISSION, paid.join(",")));
         }
         fields
     }
@@ -240,11 +272,6 @@ fn known_status<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::E
 }
 
 const STATUSES: [&str; 4] = ["success", "blocked", "error", "dry_run"];
-
-/// Readers compare with the word `'True'`.
-pub(crate) fn python_bool(value: bool) -> &'static str {
-    if value { "True" } else { "False" }
-}
 
 #[cfg(test)]
 mod tests {

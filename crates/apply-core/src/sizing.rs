@@ -7,6 +7,7 @@ use crate::{
     plan_id::client_order_id,
     symbol::Symbol,
 };
+use apply_wire::Reason;
 use permit_gate::{Grant, PlanId};
 use rust_decimal::Decimal;
 use std::ops::Deref;
@@ -180,20 +181,8 @@ pub enum NoOrder {
 
 impl NoOrder {
     /// The `error` of the result.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoPosition => "no_position",
-            Self::SideMismatch { .. } => "position_side_mismatch",
-            Self::NoQuantity => "no_permitted_quantity",
-            Self::NotOrderable { .. } => "quantity_not_orderable",
-            Self::WrongSideOfMarket { .. } => "stop_wrong_side_of_market",
-            Self::TooFarFromMarket { .. } => "stop_too_far_from_market",
-            Self::NoMarkPrice => "stop_without_mark_price",
-            Self::TooLate => "not_ready_in_time",
-            Self::Halted { .. } => "kill_switch_active",
-            Self::OtherIntent => "intent_mismatch",
-            Self::OtherSymbol(_) => "grant_symbol_mismatch",
-        }
+    pub fn reason(&self) -> Reason {
+        self.into()
     }
 }
 

@@ -7,11 +7,12 @@ use crate::{
     live::LiveAttempt,
     plan::{Decision, Plan, Step},
     ports::{Claim, Halt, Observed, PlanLog, PortError, Ports, ProposalSource, Settled},
-    proposal::{COMPUTED_AT, Proposal, UPDATED_AT},
+    proposal::Proposal,
     result::ApplyResult,
     room::Place,
     symbol::Symbol,
 };
+use apply_wire::{Reason, field};
 use futures_util::future::join;
 use permit_gate::{FoundBy, PlanId, Timer};
 use sha2::{Digest, Sha256};
@@ -35,7 +36,7 @@ pub struct SymbolWorker {
     put_off: Option<PlanId>,
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
     /// otherwise bury the results its neighbours wait for.
-    last_skip: Option<String>,
+    last_skip: Option<Reason>,
 }
 
 /// What one look led to.
@@ -375,11 +376,13 @@ impl SymbolWorker {
             return Ok(None);
         }
         layer.tell(Event::PlanPublished { plan });
-        let repeated =
-            plan.decision == Decision::Skip && self.last_skip.as_deref() == Some(plan.reason());
-        self.last_skip = (plan.decision == Decision::Skip).then(|| plan.reason().to_owned());
+        let repeated = plan.decision == Decision::Skip && self.last_skip.as_ref() == plan.reason();
+        self.last_skip = plan
+            .reason()
+            .filter(|_| plan.decision == Decision::Skip)
+            .cloned();
         let result = || {
-            let error = Some(plan.reason().to_owned());
+            let error = plan.reason().cloned();
             ApplyResult::not_executed(plan, plan.decision, error, layer.timestamp())
         };
         Ok((!repeated).then(|| Box::new(result())))
@@ -444,8 +447,8 @@ impl Fingerprint {
             Ok(None) => text("none"),
             Ok(Some(raw)) => {
                 text("proposal");
-                let timeless = raw.get(COMPUTED_AT).is_none_or(String::is_empty);
-                let counts = |field: &str| field != UPDATED_AT || (by_age && timeless);
+                let timeless = raw.get(field::COMPUTED_AT).is_none_or(String::is_empty);
+                let counts = |field: &str| field != field::UPDATED_AT || (by_age && timeless);
                 let mut fields: Vec<_> = raw.iter().filter(|(field, _)| counts(field)).collect();
                 fields.sort_unstable();
                 for (field, value) in fields {
@@ -490,7 +493,11 @@ mod tests {
     #[test]
     fn when_it_was_last_written_counts_only_where_it_is_the_proposals_age() {
         let written = |at, by_age, computed| {
-            let fields = [("a", "1"), (UPDATED_AT, at), (COMPUTED_AT, computed)];
+            let fields = [
+                ("a", "1"),
+                (field::UPDATED_AT, at),
+                (field::COMPUTED_AT, computed),
+            ];
             seen_where(&fields, Halt::Off, by_age)
         };
         for (by_age, computed) in [(false, ""), (false, "then"), (true, "then")] {

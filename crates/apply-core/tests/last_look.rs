@@ -4,7 +4,7 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Decision, Mastership, PlanLog, ServerId, Worked,
+    ApplyResult, Decision, Mastership, PlanLog, Reason, ServerId, Worked,
     times::{LAST_CONFIRMATION, LAST_YES},
 };
 use common::*;
@@ -22,8 +22,9 @@ async fn queued(stage: &Stage, queue: Duration) -> ApplyResult {
 }
 
 /// The end of a plan without an order.
-fn end(result: &ApplyResult) -> (Decision, &str) {
-    (result.decision, result.error.as_deref().unwrap_or(""))
+fn end(result: &ApplyResult) -> (Decision, &'static str) {
+    let entry = result.error.as_ref().and_then(Reason::entry);
+    (result.decision, entry.map_or("", |entry| entry.code))
 }
 
 fn after(span: Duration) -> Duration {

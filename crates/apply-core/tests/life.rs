@@ -57,7 +57,11 @@ async fn without_a_position_permit_the_plan_is_blocked_after_1200_ms_and_nothing
     let result = stage.play().await;
     assert_eq!(stage.elapsed(), ms(1200));
     assert_eq!(
-        (result.decision, result.executed, result.error.as_deref()),
+        (
+            result.decision,
+            result.executed,
+            result.error_code().as_deref()
+        ),
         (
             Decision::Blocked,
             false,
@@ -94,7 +98,7 @@ async fn a_denial_ends_the_wait_at_once_with_its_own_reason() {
         // The step of the safety net: what cannot make the set complete is found by it.
         stage.answer(governor, position_brain);
         let result = stage.play().await;
-        assert_eq!(result.error.as_deref(), Some(error));
+        assert_eq!(result.error_code().as_deref(), Some(error));
         assert_eq!(
             (result.decision, result.executed),
             (Decision::Blocked, false)
@@ -130,7 +134,7 @@ async fn sized_as(
         .closed_quantity()
         .map_or_else(|| "nothing".into(), |quantity| quantity.to_string());
     assert_eq!(result.executed, sent != "nothing");
-    (sent, result.error.unwrap_or_default())
+    (sent, result.error_code().unwrap_or_default())
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,7 +244,7 @@ async fn a_flat_position_is_told_without_waiting_and_without_taking_permits() {
     let result = stage.play().await;
     assert_eq!(stage.elapsed(), ms(0));
     assert_eq!(
-        (result.decision, result.error.as_deref()),
+        (result.decision, result.error_code().as_deref()),
         (Decision::Blocked, Some("no_position"))
     );
     tokio::time::sleep(ms(1000)).await;
@@ -258,7 +262,7 @@ async fn a_position_that_turns_out_flat_after_the_grant_is_no_order() {
     });
     stage.answer_yes();
     let result = stage.play().await;
-    assert_eq!(result.error.as_deref(), Some("no_position"));
+    assert_eq!(result.error_code().as_deref(), Some("no_position"));
     assert_eq!(stage.venue().closes(), []);
 }
 
@@ -303,7 +307,11 @@ async fn ending(
             false => Decision::Error,
         }
     );
-    (result.executed, result.error.unwrap_or_default(), told)
+    (
+        result.executed,
+        result.error_code().unwrap_or_default(),
+        told,
+    )
 }
 
 fn told(executed: bool, error: &str, quantity: Option<&str>) -> (bool, String, Option<String>) {
@@ -488,7 +496,11 @@ async fn a_venue_that_fails_while_the_permits_are_awaited_ends_the_plan() {
         let result = stage.play().await;
         assert_eq!(stage.elapsed(), ms(100));
         assert_eq!(
-            (result.decision, result.executed, result.error.as_deref()),
+            (
+                result.decision,
+                result.executed,
+                result.error_code().as_deref()
+            ),
             (Decision::Error, false, Some(code))
         );
         assert_eq!(stage.venue().closes(), []);
@@ -504,7 +516,7 @@ async fn a_venue_that_fails_after_the_grant_ends_the_plan_too() {
     });
     stage.answer_yes();
     let result = stage.play().await;
-    assert_eq!(result.error.as_deref(), Some("venue_unavailable"));
+    assert_eq!(result.error_code().as_deref(), Some("venue_unavailable"));
     assert_eq!(stage.venue().closes(), []);
 }
 
@@ -518,7 +530,7 @@ async fn a_venue_that_never_answers_holds_no_grant_beyond_the_wait() {
     let result = stage.play().await;
     assert_eq!(stage.elapsed(), ms(1350), "the wait and its grace");
     assert_eq!(
-        (result.decision, result.error.as_deref()),
+        (result.decision, result.error_code().as_deref()),
         (Decision::Blocked, Some("not_ready_in_time"))
     );
     assert_eq!(stage.venue().closes(), []);
@@ -540,7 +552,7 @@ async fn a_kill_switch_during_the_wait_stops_the_order_and_leaves_the_permits() 
     stage.when_planned(0, ms(100), |permits, _| permits.halt(true));
     let result = stage.play().await;
     assert_eq!(
-        (result.decision, result.error.as_deref()),
+        (result.decision, result.error_code().as_deref()),
         (Decision::Blocked, Some("kill_switch_active"))
     );
     let plan = stage.plans()[0].id.clone();
@@ -566,7 +578,7 @@ async fn permits_that_are_there_before_the_position_are_taken_with_it() {
     stage.answer_yes();
     stage.when_planned(0, ms(400), |permits, _| permits.halt(true));
     let result = stage.play().await;
-    assert_eq!(result.error.as_deref(), Some("kill_switch_active"));
+    assert_eq!(result.error_code().as_deref(), Some("kill_switch_active"));
     let plan = stage.plans()[0].id.clone();
     assert!(stage.permits().holds(&plan, "governor"), "not taken");
 }
@@ -581,7 +593,7 @@ async fn a_kill_switch_between_the_grant_and_a_late_position_stops_the_order() {
     let result = stage.play().await;
     assert_eq!(stage.log.count("[PERMIT_WAIT] OK "), 1, "it was granted");
     assert_eq!(
-        (result.decision, result.error.as_deref()),
+        (result.decision, result.error_code().as_deref()),
         (Decision::Blocked, Some("kill_switch_active"))
     );
     assert_eq!(stage.venue().closes(), []);
@@ -610,7 +622,7 @@ async fn a_kill_switch_that_cannot_be_read_before_a_late_order_is_on() {
     let board = stage.board().clone();
     stage.when_planned(0, ms(400), move |_, _| board.fail("fetch_halt", 1));
     let result = stage.play().await;
-    assert_eq!(result.error.as_deref(), Some("kill_switch_active"));
+    assert_eq!(result.error_code().as_deref(), Some("kill_switch_active"));
     assert!(result.steps[0].details.contains("connection reset"));
     assert_eq!(stage.venue().closes(), []);
 }
@@ -623,7 +635,7 @@ async fn a_kill_switch_that_does_not_answer_holds_no_grant_beyond_the_wait() {
     stage.board().hang("fetch_halt");
     let result = stage.play().await;
     assert_eq!(stage.elapsed(), ms(1350));
-    assert_eq!(result.error.as_deref(), Some("not_ready_in_time"));
+    assert_eq!(result.error_code().as_deref(), Some("not_ready_in_time"));
     assert_eq!(stage.venue().closes(), []);
 }
 
@@ -646,7 +658,10 @@ async fn a_permit_store_that_never_answers_ends_in_no() {
     stage.permits().hang_next();
     let result = stage.play().await;
     assert_eq!(stage.elapsed(), ms(1350));
-    assert_eq!(result.error.as_deref(), Some("permit_take_unanswered"));
+    assert_eq!(
+        result.error_code().as_deref(),
+        Some("permit_take_unanswered")
+    );
     assert_eq!(stage.venue().closes(), []);
 }
 
@@ -686,7 +701,7 @@ async fn a_rehearsal_without_permits_would_not_have_executed() {
         (
             result.executed,
             result.would_execute,
-            result.error.as_deref()
+            result.error_code().as_deref()
         ),
         (false, false, Some("permit_timeout_or_missing:missing_both"))
     );
@@ -703,7 +718,7 @@ async fn moved_stop(replacement: Option<StopReplacement>) -> (bool, String, Vec<
     assert_eq!(stage.results(), vec![result.clone()]);
     assert_eq!(stage.venue().closes(), [], "a stop move closes nothing");
     assert_eq!(result.steps[0].step, "UPDATE_SL");
-    let error = result.error.unwrap_or_default();
+    let error = result.error_code().unwrap_or_default();
     (
         result.executed,
         error,
@@ -757,7 +772,7 @@ async fn a_stop_for_the_other_side_or_for_nothing_is_not_placed() {
         stage.answer_yes();
         stage.propose_with("UPDATE_SL", &[("new_sl_proposed", stop)]);
         let result = stage.carry_out().await;
-        assert_eq!(result.error.as_deref(), Some(error));
+        assert_eq!(result.error_code().as_deref(), Some(error));
         assert_eq!(
             stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. })),
             []
@@ -786,7 +801,7 @@ async fn stop_at(
         Asked::Stop { quantity, .. } => *quantity,
         _ => unreachable!(),
     });
-    (stage, result.error.unwrap_or_default(), quantity)
+    (stage, result.error_code().unwrap_or_default(), quantity)
 }
 
 #[tokio::test(start_paused = true)]
@@ -868,7 +883,7 @@ async fn permits_of_another_plan_move_nothing() {
     });
     let result = stage.play().await;
     assert_eq!(
-        result.error.as_deref(),
+        result.error_code().as_deref(),
         Some("permit_timeout_or_missing:missing_both")
     );
     assert_eq!(stage.venue().closes(), []);

@@ -81,7 +81,7 @@ fn ordered(permit: &[u8], symbol: &str, step: &str, position: &str) -> Result<De
     };
     ApprovedClose::size(grant, &symbol, &position, Share::FULL)
         .map(|order| order.quantity())
-        .map_err(|no| no.code().to_owned())
+        .map_err(|no| no.reason().to_string())
 }
 
 /// Some writers spell 1e21, more than any position: then the position is what is ordered.

@@ -19,9 +19,11 @@ async fn killed(stage: &Stage, after: u64) {
     assert!(looked.is_err(), "it was still at work");
 }
 
-fn errors(results: &[ApplyResult]) -> Vec<&str> {
-    let errors = results.iter().map(|result| result.error.as_deref());
-    errors.map(|error| error.unwrap_or("none")).collect()
+fn errors(results: &[ApplyResult]) -> Vec<String> {
+    let errors = results.iter().map(ApplyResult::error_code);
+    errors
+        .map(|error| error.unwrap_or_else(|| "none".into()))
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +119,7 @@ async fn an_order_of_another_machine_that_nobody_can_account_for_is_unresolved()
     let (first, second) = ordered_on_two_machines(&stage).await;
     assert!(first.executed);
     assert_eq!(
-        (second.executed, second.error.as_deref()),
+        (second.executed, second.error_code().as_deref()),
         (false, Some("order_unresolved"))
     );
     assert_eq!(stage.venue().closes().len(), 1);
@@ -418,7 +420,7 @@ async fn without_a_journal_there_is_no_order() {
     stage.ports.journal.faults.fail("record_intent", 1);
     stage.answer_yes();
     let result = stage.play().await;
-    assert_eq!(result.error.as_deref(), Some("journal_unavailable"));
+    assert_eq!(result.error_code().as_deref(), Some("journal_unavailable"));
     assert_eq!(stage.venue().closes(), []);
 }
 
@@ -500,7 +502,7 @@ async fn a_journal_that_never_answers_costs_the_order_and_not_the_deadline() {
     stage.ports.journal.faults.hang("record_intent");
     stage.answer_yes();
     let result = stage.play().await;
-    assert_eq!(result.error.as_deref(), Some("not_ready_in_time"));
+    assert_eq!(result.error_code().as_deref(), Some("not_ready_in_time"));
     assert_eq!(stage.venue().closes(), []);
     assert!(stage.elapsed() < ms(1_500), "{:?}", stage.elapsed());
 }
@@ -555,7 +557,7 @@ async fn a_switch_on_this_machine_counts_up_to_the_last_moment() {
     // After the proposal was looked at, and the store's own switch stays off.
     stage.when_planned(0, ms(190), move |_, _| board.halt_here());
     let result = stage.play().await;
-    assert_eq!(result.error.as_deref(), Some("kill_switch_active"));
+    assert_eq!(result.error_code().as_deref(), Some("kill_switch_active"));
     assert_eq!(stage.venue().closes(), []);
 }
 

@@ -28,14 +28,14 @@ fn decisions(stage: &Stage) -> Vec<(Decision, String)> {
     let plans = stage.plans();
     plans
         .iter()
-        .map(|plan| (plan.decision, plan.reason().to_owned()))
+        .map(|plan| (plan.decision, plan.reason_codes()))
         .collect()
 }
 
 fn ends(stage: &Stage) -> Vec<(Decision, bool, String)> {
     let results = stage.results().into_iter();
     results
-        .map(|r| (r.decision, r.executed, r.error.unwrap_or_default()))
+        .map(|r| (r.decision, r.executed, r.error_code().unwrap_or_default()))
         .collect()
 }
 
@@ -474,7 +474,7 @@ async fn the_wait_of_a_claim_that_is_heard_of_late_counts_from_its_publication()
         assert_eq!(stage.venue().closes().len(), usize::from(executed));
         match executed {
             true => assert_eq!(stage.log.count("[PERMIT_WAIT] OK plan="), 1),
-            false => assert_eq!(result.error.as_deref(), Some("not_ready_in_time")),
+            false => assert_eq!(result.error_code().as_deref(), Some("not_ready_in_time")),
         }
         let told = stage.log.lines();
         let waited = told.iter().find(|line| line.contains("wait_ms="));
@@ -519,7 +519,7 @@ async fn a_claim_that_the_store_forgot_before_it_was_heard_of_gets_a_result_and_
     worker.look(&stage.layer).await.unwrap();
     stage.settles().await;
     assert_eq!(stage.venue().closes(), []);
-    let error = stage.results()[0].error.clone();
+    let error = stage.results()[0].error_code();
     assert_eq!(error.as_deref(), Some("interrupted_before_order"));
 }
 

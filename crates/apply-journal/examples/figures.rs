@@ -87,7 +87,7 @@ fn intent(n: usize) -> Intent {
 
 fn result(n: usize) -> ApplyResult {
     let Intent { plan, symbol, .. } = intent(n);
-    let error = Some("order_not_executed".to_owned());
+    let error = Some("order_not_executed".into());
     ApplyResult {
         is_final: true,
         ..ApplyResult::nothing_happened(&plan, &symbol, Decision::Error, error, 1_769_301_009)

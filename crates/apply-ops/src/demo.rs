@@ -419,7 +419,8 @@ fn now() -> Moment {
 
 /// Compares what was expected with what the venue's order log and the result say.
 fn judge(scenario: &Scenario, result: &ApplyResult, arrived: &[OrderRecord]) -> Seen {
-    let error = result.error.as_deref().unwrap_or("no error");
+    let error = result.error_code();
+    let error = error.as_deref().unwrap_or("no error");
     let (matched, seen) = match (arrived, &scenario.expected) {
         ([], Outcome::NoOrder { error: expected }) => (
             !result.executed && error == *expected,

@@ -10,6 +10,7 @@ use super::{
 };
 use apply_journal::{JournalReader, OpenError};
 use apply_service::Failure;
+use apply_wire::{Reason, Sent};
 use clap::Args;
 use permit_gate::{MAX_ID, PlanId};
 use std::{path::Path, time::Duration};
@@ -192,7 +193,7 @@ impl Here {
             Some(result) => format!(
                 "executed={} error={}",
                 if result.executed { "True" } else { "False" },
-                tame(result.error.as_deref().unwrap_or("-"))
+                tame(result.error_code().as_deref().unwrap_or("-"))
             ),
         }
     }
@@ -333,7 +334,7 @@ impl Seen {
                 None => return Err("the journal has it as under way: an order of it may be live; the service settles it".into()),
                 Some(result) => Some(Told {
                     executed: result.executed,
-                    error: result.error.clone().unwrap_or_default(),
+                    error: result.error_code().unwrap_or_default(),
                 }),
             },
         };
@@ -377,36 +378,8 @@ impl Seen {
 
 /// Whether this error of a final result says that nothing was sent to the venue. What is not known here is a no.
 fn surely_no_order(error: &str) -> bool {
-    const WHOLE: [&str; 19] = [
-        "", // a dry run
-        "kill_switch_active",
-        "no_position",
-        "missing_binance_credentials",
-        "venue_unavailable",
-        "venue_refuses_account",
-        "not_ready_in_time",
-        "no_permitted_quantity",
-        "quantity_not_orderable",
-        "position_side_mismatch",
-        "stop_wrong_side_of_market",
-        "stop_too_far_from_market",
-        "stop_without_mark_price",
-        "permit_store_unavailable",
-        "permit_take_too_late",
-        "permit_take_unanswered",
-        "invalid_safe_close_qty",
-        "grant_symbol_mismatch",
-        "interrupted_before_order",
-    ];
-    const ENDS: [&str; 4] = [
-        "_permit_denied",
-        "_permit_format",
-        "_permit_symbol_mismatch",
-        "_permit_consumed",
-    ];
-    WHOLE.contains(&error)
-        || error.starts_with("permit_timeout_or_missing:")
-        || ENDS.iter().any(|end| error.ends_with(end))
+    // A dry run has none.
+    error.is_empty() || Reason::parse(error).sent() == Sent::Nothing
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ async fn end_of(state: &Path, plan: &str, until: Instant) -> Option<String> {
         let result = entry.result?;
         Some(match (result.executed, result.error) {
             (true, _) => "executed".to_owned(),
-            (false, Some(error)) => error,
+            (false, Some(error)) => error.to_string(),
             (false, None) => "not executed".to_owned(),
         })
     };

@@ -65,7 +65,7 @@ fn lines(entry: &Entry) -> Vec<String> {
                 "result     {} executed={} error={} at {}",
                 result.decision,
                 result.executed,
-                result.error.as_deref().unwrap_or("none"),
+                result.error_code().as_deref().unwrap_or("none"),
                 result.timestamp
             ));
             lines.extend(

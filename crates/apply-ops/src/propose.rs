@@ -56,12 +56,12 @@ impl Propose {
                 "plan_id": plan.id.as_str(),
                 "symbol": self.symbol.as_str(),
                 "decision": plan.decision.as_str(),
-                "reason_codes": plan.reasons,
+                "reason_codes": plan.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "followed": followed,
             });
             return print_json(&object.to_string());
         }
-        let mut why = plan.reasons.join(",");
+        let mut why = plan.reason_codes();
         if !why.is_empty() {
             why.insert(0, ' ');
         }

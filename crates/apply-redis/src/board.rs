@@ -649,7 +649,7 @@ impl PlanLog for RedisBoard {
             .key(Keys::of(&keys.published, &plan.id));
         call.key(&keys.plans)
             .key(Keys::of(&keys.dedupe, &plan.id))
-            .arg(format!("{}:{}", plan.decision, plan.reasons.join(",")))
+            .arg(format!("{}:{}", plan.decision, plan.reason_codes()))
             .arg(self.config.published_ttl.as_secs().max(1))
             .arg(self.config.stream_length);
         add_fields(&mut call, plan.to_fields(timestamp));
@@ -803,7 +803,7 @@ impl PlanLog for RedisBoard {
 impl ResultLog for RedisBoard {
     async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
         let keys = &self.keys;
-        let error = result.error.as_deref().unwrap_or_default();
+        let error = result.error_code().unwrap_or_default();
         let mut call = self
             .scripts
             .publish

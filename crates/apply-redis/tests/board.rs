@@ -5,7 +5,7 @@ mod common;
 
 use apply_core::{
     ApplyResult, Claim, Decision, GateSettings, Halt, Plan, PlanLog, Proposal, ProposalError,
-    ProposalSource, ResultLog, Symbol, Told,
+    ProposalSource, Reason, ResultLog, Symbol, Told,
 };
 use apply_redis::{BoardConfig, RedisBoard};
 use common::{aged, won};
@@ -157,7 +157,7 @@ async fn a_field_that_is_too_long_is_refused_by_name_and_does_not_travel() {
         let travelled = bench.server.bytes_sent().await - before;
         assert!(travelled < 32 * 1024, "{field}: {travelled} bytes");
         let error = long.unwrap().proposal.unwrap_err();
-        assert_eq!(error.code(), "proposal_field_too_long");
+        assert_eq!(error.reason(), Reason::ProposalFieldTooLong);
         let told = error.to_string();
         assert!(
             told.contains(field) && told.contains("8388608") && told.contains("256"),
@@ -357,7 +357,7 @@ async fn a_result_that_ends_no_claimed_plan_leaves_a_receipt_where_it_is() {
     let plan = bench.plan("PARTIAL_75").await;
     let receipt = format!("quantum:apply:inflight:{}", plan.id);
     let () = bench.redis.set(&receipt, "attempt").await.unwrap();
-    let error = Some("kill_switch_active".to_owned());
+    let error = Some(Reason::KillSwitchActive);
     let blocked = ApplyResult::not_executed(&plan, Decision::Blocked, error, 1);
     bench.board.publish(&blocked).await.unwrap();
     assert_eq!(bench.stream(RESULTS).await.len(), 1);
@@ -371,7 +371,7 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
     let plan = bench.plan("PARTIAL_75").await;
     let receipt = format!("quantum:apply:inflight:{}", plan.id);
     let () = bench.redis.set(&receipt, "1 a 7 0\n").await.unwrap();
-    let error = Some("kill_switch_active".into());
+    let error = Some(Reason::KillSwitchActive);
     let blocked = ApplyResult::not_executed(&plan, Decision::Blocked, error, 1);
     assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Published));
     assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Before));

@@ -4,7 +4,7 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Claim, Decision, Halt, Mastership, Plan, PlanLog, ProposalSource, Reclaim,
+    ApplyResult, Claim, Decision, Halt, Mastership, Plan, PlanLog, ProposalSource, Reason, Reclaim,
     ResultLog, Standing, Symbol, Told,
 };
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard, Turn, testing};
@@ -203,7 +203,10 @@ async fn proposals_are_read_wherever_they_lie_and_the_switch_with_them() {
         let seen = board.fetch(&symbol(name)).await.unwrap();
         assert_eq!(seen.halt, Halt::Off);
         match name.as_str() {
-            "S7USDT" => assert_eq!(seen.proposal.unwrap_err().code(), "proposal_unreadable"),
+            "S7USDT" => assert_eq!(
+                seen.proposal.unwrap_err().reason(),
+                Reason::ProposalUnreadable
+            ),
             _ => assert_eq!(seen.proposal.unwrap().unwrap()["harvest_action"], "HOLD"),
         }
     }

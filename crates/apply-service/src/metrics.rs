@@ -5,7 +5,7 @@ mod by_symbol;
 use self::by_symbol::BySymbol;
 use crate::{http::Page, reasons};
 use apply_core::{
-    Decision, Event, Observer, Settlement, Submission, Symbol, event, exchange::StopReplacement,
+    Decision, Event, Observer, Reason, Settlement, Submission, Symbol, exchange::StopReplacement,
 };
 use permit_gate::PermitSet;
 use prometheus_client::{
@@ -256,7 +256,7 @@ impl Metrics {
         for reason in reasons::blocks(permits) {
             drop(self.0.blocks.get_or_create(&known(&reason)));
         }
-        for reason in reasons::REFUSALS {
+        for reason in reasons::refusals() {
             drop(self.0.refused.get_or_create(&known(reason)));
         }
     }
@@ -297,8 +297,8 @@ impl Inner {
                 }));
             }
         }
-        for reason in [event::NO_ROOM, event::TOO_YOUNG] {
-            let reason = reason.into();
+        for reason in [Reason::TooManyPlansInFlight, Reason::StoreMayHaveForgotten] {
+            let reason = reason.to_string();
             drop(self.no_room.get_or_create(&ReasonLabels { reason }));
         }
         for by in ["first_try", "push", "poll"] {
@@ -330,11 +330,11 @@ impl Observer for Metrics {
                 m.proposals.get_or_create(&ByLabels { by }).inc();
             }
             Event::NoRoom { .. } => {
-                let reason = event::NO_ROOM.into();
+                let reason = Reason::TooManyPlansInFlight.to_string();
                 m.no_room.get_or_create(&ReasonLabels { reason }).inc();
             }
             Event::TooYoung { .. } => {
-                let reason = event::TOO_YOUNG.into();
+                let reason = Reason::StoreMayHaveForgotten.to_string();
                 m.no_room.get_or_create(&ReasonLabels { reason }).inc();
             }
             Event::Owed { .. } => m.ended("owed"),
@@ -344,7 +344,7 @@ impl Observer for Metrics {
             Event::ProposalRefused { error } => {
                 m.refused
                     .get_or_create(&ReasonLabels {
-                        reason: error.code().into(),
+                        reason: error.reason().to_string(),
                     })
                     .inc();
             }
@@ -363,11 +363,11 @@ impl Observer for Metrics {
                     .inc();
             }
             Event::Granted { waited, .. } => m.wait.observe(waited.as_secs_f64()),
-            Event::Blocked { block, .. } => {
+            Event::Blocked { block, reason, .. } => {
                 m.wait.observe(block.waited().as_secs_f64());
                 m.blocks
                     .get_or_create(&ReasonLabels {
-                        reason: block.code(),
+                        reason: reason.to_string(),
                     })
                     .inc();
             }
@@ -385,10 +385,12 @@ impl Observer for Metrics {
             }
             Event::Settled { settlement, .. } => m.settled("order", came_of(settlement)),
             Event::StopSettled { replacement, .. } => m.settled("stop", stop_came_of(replacement)),
-            Event::StopReplaced {
-                replacement: StopReplacement::Unknown { .. },
-                ..
-            } => m.settled("stop", UNRESOLVED),
+            Event::StopReplaced { replacement, .. } => match replacement {
+                StopReplacement::Unknown { .. } => m.settled("stop", UNRESOLVED),
+                StopReplacement::Placed(_)
+                | StopReplacement::Rejected { .. }
+                | StopReplacement::NotSent { .. } => {}
+            },
             Event::ResultPublished { result } => {
                 m.ended("published");
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -405,7 +407,8 @@ impl Observer for Metrics {
             Event::PortFailed { .. } | Event::StoreTrouble { .. } => {
                 m.trouble.inc();
             }
-            _ => {}
+            // Counted with what comes of them.
+            Event::WaitStarted { .. } | Event::StepStarted { .. } | Event::Leaving { .. } => {}
         }
     }
 }

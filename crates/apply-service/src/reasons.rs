@@ -1,34 +1,29 @@
 //! The reasons that can be known before anything happens: each is a series from the start.
 
+use apply_wire::{Class, Reason};
 use permit_gate::{Malformed, PermitMask, PermitSet, Refusal, trading};
 
 /// Up to so many permits, every combination of missing ones has its own series.
 const COMBINED: usize = 4;
 
-/// Why a proposal may be refused (`ProposalError::code`).
-pub(crate) const REFUSALS: [&str; 9] = [
-    "proposal_field_missing",
-    "proposal_not_a_number",
-    "proposal_negative_score",
-    "proposal_calibration_unreadable",
-    "proposal_too_old",
-    "proposal_from_the_future",
-    "proposal_time_unreadable",
-    "proposal_field_too_long",
-    "proposal_unreadable",
-];
+/// Why a proposal may be refused.
+pub(crate) fn refusals() -> impl Iterator<Item = &'static str> {
+    let refused = Reason::ENTRIES
+        .iter()
+        .filter(|entry| entry.class == Class::Refused);
+    refused.map(|entry| entry.code)
+}
 
-/// Why the gate may block a plan that needs these permits (`Block::code`). Codes of custom rules
-/// are not among them.
+/// Why the gate may block a plan that needs these permits. Codes of custom rules are not among them.
 pub(crate) fn blocks(permits: &PermitSet) -> Vec<String> {
     let of_the_gate = [
-        "kill_switch_active",
-        "permits_taken_by_other",
-        "permit_take_too_late",
-        "permit_store_unavailable",
-        "permit_take_unanswered",
-        "gate_already_answered",
-        trading::INVALID_SAFE_CLOSE_QTY,
+        Reason::KillSwitchActive,
+        Reason::PermitsTakenByOther,
+        Reason::PermitTakeTooLate,
+        Reason::PermitStoreUnavailable,
+        Reason::PermitTakeUnanswered,
+        Reason::GateAlreadyAnswered,
+        Reason::InvalidSafeCloseQty,
     ];
     let refused = permits.iter().flat_map(|permit| {
         let name = permit.name();
@@ -45,7 +40,7 @@ pub(crate) fn blocks(permits: &PermitSet) -> Vec<String> {
         .map(|mask| permits.missing_reason(mask));
     of_the_gate
         .into_iter()
-        .map(str::to_owned)
+        .map(|reason| reason.to_string())
         .chain(refused)
         .chain(missing)
         .collect()

@@ -573,7 +573,9 @@ reasons! {
     /// **An order may exist**, and nobody could find out. Look at the venue for the client order id `apply-<plan>`. It is
     /// never sent again; `apply-layer forget` refuses such a plan. The details may say that the venue's answer
     /// contradicts what was sent, with the field and both values: a larger quantity than was ordered, the other side, an
-    /// order that is not reduce-only. Such an answer is not believed, and the venue is asked for half a minute more.
+    /// order that is not reduce-only. Such an answer is not believed, and the venue is asked for half a minute more. Where the
+    /// venue showed the order before, still open or with a status that no document explains, the details say how much of it had
+    /// filled; then the result says `executed=True` with that quantity.
     OrderUnresolved = "order_unresolved": Venue, Unresolved(Order), Error, Perhaps;
 
     /// The venue refused the new stop; the old one is still there. The details carry the venue's words and a sentence on what to
@@ -616,6 +618,12 @@ impl Reason {
             | Class::Blocked
             | Class::Error => false,
         }
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(code: &str) -> Self {
+        Self::parse(code)
     }
 }
 

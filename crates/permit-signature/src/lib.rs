@@ -23,5 +23,5 @@ mod seal;
 
 pub use key::{Key, KeyError, SignError, Stamp};
 pub use ring::{KeyRing, KeyRingError};
-pub use rule::{MAX_AHEAD, SignedRule};
+pub use rule::{MAX_AHEAD, REASON_WORDS, SignedRule};
 pub use seal::MAX_LIFE;

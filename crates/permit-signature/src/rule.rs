@@ -172,6 +172,20 @@ impl Rule for SignedRule {
     }
 }
 
+/// The words of every reason for which [`SignedRule`] refuses a permit: `stale` is `p33_permit_stale` for the
+/// permit `p33`.
+pub const REASON_WORDS: [&str; 9] = [
+    UNSIGNED,
+    MALFORMED,
+    KEY_UNKNOWN,
+    WRONG,
+    FOREIGN,
+    REPLAYED,
+    FUTURE,
+    STALE,
+    UNVERIFIABLE,
+];
+
 const UNSIGNED: &str = "unsigned";
 const MALFORMED: &str = "signature_malformed";
 const KEY_UNKNOWN: &str = "key_unknown";

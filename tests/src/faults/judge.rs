@@ -11,6 +11,7 @@ use super::{
     world::World,
 };
 use crate::{entry::Entry, stage::RESULTS};
+use apply_wire::Reason;
 use exchange_sim::OrderRecord;
 use rust_decimal::Decimal;
 use std::{
@@ -216,6 +217,10 @@ impl Said {
     }
 }
 
+fn reason_of(result: &Entry) -> Reason {
+    Reason::parse(result.get("error"))
+}
+
 fn is_executed(result: &Entry) -> bool {
     result.get("executed") == "True"
 }
@@ -397,7 +402,7 @@ fn moments(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
             .filter(|at| *at <= told)
             .max();
         let took = begun.map_or(0, |at| told - at);
-        let waited_out = result.get("error").starts_with("permit_timeout_or_missing");
+        let waited_out = matches!(reason_of(result), Reason::PermitTimeout(_));
         if waited_out && took > wait + GRACE + TO_THE_RESULT {
             wrong.push(format!(
                 "plan {plan} was blocked {took} ms after its publication, with a wait of {wait} ms"
@@ -438,7 +443,7 @@ fn results(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
     let Some(last) = all.last() else {
         return wrong.push(format!("plan {plan} has no result"));
     };
-    if last.get("error").ends_with("_unresolved") {
+    if reason_of(last).is_unresolved() {
         wrong.push(format!(
             "plan {plan} is unresolved, and the venue could be asked"
         ));

@@ -82,7 +82,7 @@ pub(crate) fn intent(n: u64) -> Intent {
 
 pub(crate) fn result(n: u64, error: &str) -> ApplyResult {
     let symbol = "BTCUSDT".parse().unwrap();
-    let error = Some(error.to_owned());
+    let error = Some(error.into());
     ApplyResult {
         is_final: true,
         ..ApplyResult::nothing_happened(&plan(n), &symbol, Decision::Error, error, 1_769_301_009)

@@ -46,7 +46,7 @@
   function verdict(plan) {
     const { order, result, wait } = plan;
     if (order && order.outcome === "unresolved") return ["bad", "unresolved", "look at the venue: " + order.note];
-    if (result && /_unresolved$/.test(result.error)) return ["bad", "unresolved", "look at the venue: " + result.details.join("; ")];
+    if (result && result.unresolved) return ["bad", "unresolved", "look at the venue: " + result.details.join("; ")];
     if (result) {
       if (result.executed) return ["good", "executed", orderText(order) || result.details.join("; ")];
       if (result.would_execute) return ["info", "would execute", result.details.join("; ")];

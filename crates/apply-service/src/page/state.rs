@@ -5,7 +5,10 @@ use super::view::{
     cut, millis, now,
 };
 use super::vitals::{Light, Vitals};
-use apply_core::{ApplyResult, Event, Observer, Plan, Submission, Symbol, event::Abandoned};
+use apply_core::{
+    ApplyResult, Decision, Event, Observer, Plan, Submission, Symbol, event::Abandoned,
+};
+use apply_wire::Reason;
 use bytes::Bytes;
 use permit_gate::PlanId;
 use serde::Serialize;
@@ -244,8 +247,8 @@ impl Observer for Live {
                 self.plan(plan, |view| {
                     // One that was dealt with here is told by its own life.
                     if matches!(event, Event::Duplicate { .. }) && view.result.is_none() {
-                        view.decision = "SKIP".into();
-                        view.reasons = vec!["duplicate_plan".into()];
+                        view.decision = Decision::Skip.to_string();
+                        view.reasons = vec![Reason::DuplicatePlan.to_string()];
                     }
                 });
             }
@@ -281,8 +284,12 @@ impl Observer for Live {
                 let stamped = (leaving, Instant::now());
                 self.lock().leaving.insert(plan.id.to_string(), stamped);
             }
-            Event::Blocked { plan, block } => {
-                self.end_wait(plan, WaitEnd::blocked(block));
+            Event::Blocked {
+                plan,
+                block,
+                reason,
+            } => {
+                self.end_wait(plan, WaitEnd::blocked(block, reason));
                 self.wait(block.waited(), false);
             }
             Event::Submitted {
@@ -340,7 +347,15 @@ impl Observer for Live {
                 self.plan_of_result(result, None);
                 self.lock().leaving.remove(result.plan.as_str());
             }
-            _ => {}
+            // The page shows them once a plan comes of the proposal, or a result of the plan.
+            Event::ProposalFound { .. }
+            | Event::NoRoom { .. }
+            | Event::TooYoung { .. }
+            | Event::Corrected { .. }
+            | Event::Contradicted { .. }
+            | Event::StoreTrouble { .. }
+            | Event::StepStarted { .. }
+            | Event::PortFailed { .. } => {}
         }
     }
 }
@@ -530,7 +545,7 @@ mod tests {
         let live = live();
         let plan = plan(1);
         let long = "é".repeat(100_000);
-        let result = ApplyResult::not_executed(&plan, plan.decision, Some(long), 0);
+        let result = ApplyResult::not_executed(&plan, plan.decision, Some((&*long).into()), 0);
         live.observe(&Event::ResultPublished { result: &result });
         assert!(live.plans().len() < 2_000, "{}", live.plans().len());
     }

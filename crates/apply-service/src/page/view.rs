@@ -4,6 +4,7 @@
 use apply_core::{
     ApplyResult, Fill, Plan, Settlement, Submission, Symbol, exchange::StopReplacement,
 };
+use apply_wire::Reason;
 use permit_gate::{Block, BlockReason, FoundBy, PlanId, Ttl, foreign::printable};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, Serializer};
@@ -124,6 +125,8 @@ pub(super) struct ResultView {
     pub(super) executed: bool,
     would_execute: bool,
     pub(super) error: Option<String>,
+    /// Whether something may stand at the venue without anybody knowing.
+    pub(super) unresolved: bool,
     details: Vec<String>,
     profit: Option<String>,
 }
@@ -168,7 +171,11 @@ impl PlanView {
             symbol: plan.symbol().to_string(),
             action: cut(&plan.proposal.action),
             decision: plan.decision.to_string(),
-            reasons: plan.reasons.iter().map(|reason| cut(reason)).collect(),
+            reasons: plan
+                .reasons
+                .iter()
+                .map(|reason| cut(&reason.to_string()))
+                .collect(),
             step: plan.step.as_ref().map(|step| step.name().to_owned()),
             note: None,
             at,
@@ -203,9 +210,8 @@ impl PlanView {
     /// Whether its order may stand at the venue without anybody knowing.
     pub(super) fn is_unresolved(&self) -> bool {
         let order = self.order.as_ref();
-        let error = self.result.as_ref().and_then(|r| r.error.as_deref());
         order.is_some_and(|order| order.outcome == "unresolved")
-            || error.is_some_and(|error| error.ends_with("_unresolved"))
+            || self.result.as_ref().is_some_and(|result| result.unresolved)
     }
 }
 
@@ -252,7 +258,7 @@ impl WaitEnd {
         }
     }
 
-    pub(super) fn blocked(block: &Block) -> Self {
+    pub(super) fn blocked(block: &Block, reason: &Reason) -> Self {
         let left = |(name, ttl): (&str, Ttl)| format!("{name} {}", left(ttl));
         // Once they are taken there is nothing left of any.
         let ttls = match block.reason() {
@@ -262,7 +268,7 @@ impl WaitEnd {
         Self {
             granted: false,
             waited: millis(block.waited()),
-            code: Some(cut(&block.code())),
+            code: Some(cut(&reason.to_string())),
             detail: cut(&block.to_string()),
             ttls,
         }
@@ -357,7 +363,8 @@ impl ResultView {
             decision: result.decision.to_string(),
             executed: result.executed,
             would_execute: result.would_execute,
-            error: result.error.as_deref().map(cut),
+            error: result.error_code().as_deref().map(cut),
+            unresolved: result.is_unresolved(),
             details: result.steps.iter().map(|s| cut(&s.details)).collect(),
             profit: profit.map(|p| p.realized.normalize().to_string()),
         }
