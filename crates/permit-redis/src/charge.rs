@@ -2,15 +2,21 @@
 //! was replaced may not know it and go on answering.
 //!
 //! All are asked at once, again and again and whenever it is asked for. A majority has to answer, and none may name
-//! another server: one that knows of the change is enough to doubt.
+//! another server: one that knows of the change is enough to doubt. Sentinels name the former master for up to a second
+//! after its replica was promoted; but the one that promotes it says before that a failover is in progress, and that is
+//! enough to doubt as well.
 
 use crate::{
     background::Background,
     cluster::Masters,
     endpoint::{Address, Patience, config},
 };
-use redis::{Client, ConnectionInfo, RedisResult, Value, aio::MultiplexedConnection, cmd};
+use redis::{
+    Client, ConnectionInfo, RedisResult, Value, aio::MultiplexedConnection, cmd, from_redis_value,
+    pipe,
+};
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -69,6 +75,8 @@ pub(crate) struct Sentinel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Opinion {
     Master(Address),
+    /// Another server is about to take the place of this one.
+    Failover(Address),
     Slots(Vec<SlotRange>),
 }
 
@@ -220,12 +228,21 @@ impl Sentinel {
             Some(connection) => connection,
             None => self.connect(patience).await.ok()?,
         };
-        let mut ask = cmd("SENTINEL");
-        ask.arg("get-master-addr-by-name").arg(name);
-        let answer: Option<Address> = ask.query_async(&mut connection).await.ok()?;
+        let mut ask = pipe();
+        // What it knows of the master first: a failover that begins in between shows in the name, or the next time.
+        ask.cmd("SENTINEL").arg("MASTER").arg(&name);
+        ask.cmd("SENTINEL")
+            .arg("get-master-addr-by-name")
+            .arg(&name);
+        let answer: RedisResult<(Value, Option<Address>)> = ask.query_async(&mut connection).await;
+        let (known, named) = answer.ok()?;
         // Kept only where it answered: one that breaks off is made anew the next time.
         *slot = Some(connection);
-        answer.map(Opinion::Master)
+        let failover = is_failing_over(known);
+        named.map(|at| match failover {
+            true => Opinion::Failover(at),
+            false => Opinion::Master(at),
+        })
     }
 
     async fn connect(&self, patience: Patience) -> RedisResult<MultiplexedConnection> {
@@ -247,6 +264,10 @@ impl Round {
     }
 
     fn judge(&self, slot: u16, at: &Address) -> InCharge {
+        let failover = |said: &&Opinion| matches!(said, Opinion::Failover(_));
+        if self.opinions.iter().any(|said| failover(&said)) {
+            return unconfirmed("another server is about to take the place of the master");
+        }
         let named = self.opinions.iter().filter_map(|said| said.names(slot));
         let named: Vec<Named<'_>> = named.collect();
         let Some(first) = named.first() else {
@@ -295,7 +316,7 @@ enum Id<'a> {
 impl Opinion {
     fn names(&self, slot: u16) -> Option<Named<'_>> {
         match self {
-            Self::Master(at) => Some(Named {
+            Self::Master(at) | Self::Failover(at) => Some(Named {
                 id: Id::Address(at),
                 at,
             }),
@@ -324,6 +345,16 @@ impl Opinion {
             (mine, theirs) => mine == theirs,
         }
     }
+}
+
+/// Whether a sentinel puts another server in the place of the master, or has found with others that it has to be done.
+/// `known` are the names and values that `SENTINEL MASTER` answers.
+fn is_failing_over(known: Value) -> bool {
+    let known: HashMap<String, String> = from_redis_value(known).unwrap_or_default();
+    let flags = known.get("flags").map(String::as_str).unwrap_or_default();
+    flags
+        .split(',')
+        .any(|flag| matches!(flag, "o_down" | "failover_in_progress"))
 }
 
 /// `[[first, last, [host, port, id, …], replicas …] …]`. A node that does not know its own host says nothing or nil:
@@ -424,6 +455,30 @@ mod tests {
         assert!(!is_confirmed(vec![master(1), master(1), master(2)], 3));
         assert!(!is_confirmed(vec![master(2), master(2), master(2)], 3));
         assert!(!is_confirmed(vec![], 0));
+    }
+
+    #[test]
+    fn one_that_fails_over_is_enough_to_doubt_and_so_is_the_round_before() {
+        let failover = Opinion::Failover(at(1));
+        assert!(!is_confirmed(
+            vec![master(1), master(1), failover.clone()],
+            3
+        ));
+        let before = round(vec![master(1), master(1)], 3);
+        assert!(!round(vec![failover], 3).agrees_with(&before));
+        let known = |flags: &str| {
+            let text = |s: &str| Value::BulkString(s.into());
+            is_failing_over(Value::Array(
+                ["name", "mymaster", "flags", flags].map(text).to_vec(),
+            ))
+        };
+        for flags in ["master,o_down", "master,s_down,o_down,failover_in_progress"] {
+            assert!(known(flags), "{flags}");
+        }
+        for flags in ["master", "master,s_down", "master,s_down,disconnected"] {
+            assert!(!known(flags), "{flags}");
+        }
+        assert!(!is_failing_over(Value::Okay));
     }
 
     #[test]

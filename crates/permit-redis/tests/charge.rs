@@ -194,6 +194,35 @@ async fn real_sentinels_confirm_the_master_they_made_and_go_on_without_being_ask
     assert!(told.contains(&format!("tcp_port:{}", sentinel.replica().port())));
 }
 
+/// For up to a second after it has promoted a replica a sentinel still names the former master.
+#[tokio::test]
+async fn a_master_that_stands_still_and_goes_on_is_not_in_charge_once_its_replica_is_a_master() {
+    let mut sentinel = Sentinel::start_with(3).await;
+    let hosts = sentinel.urls().join(",").replace("redis://", "");
+    let url = format!("redis+sentinel://{hosts}/{}", Sentinel::MASTER);
+    let link = RedisLink::connect(RedisConfig::new(&url).unwrap())
+        .await
+        .unwrap();
+    let former = sentinel.master().port();
+    sentinel.master().pause();
+    sentinel.is_promoted().await;
+    sentinel.master().resume();
+    let promoted = Instant::now();
+    let mut role = cmd("INFO");
+    role.arg("server");
+    while promoted.elapsed() < Duration::from_millis(1500) {
+        let asked = Instant::now();
+        let said = link.confirm_in_charge(KEY).await;
+        let at = role.query_async::<String>(&mut link.at(KEY)).await;
+        let still = at.is_ok_and(|at| at.contains(&format!("tcp_port:{former}")));
+        if let InCharge::Confirmed { asked_at } = said
+            && asked_at >= asked
+        {
+            assert!(!still, "{:?} after the promotion", promoted.elapsed());
+        }
+    }
+}
+
 /// A key whose slot is among the third that this node serves.
 async fn key_of(cluster: &Cluster, node: usize) -> String {
     let mut link = cluster.nodes()[0].connection().await;

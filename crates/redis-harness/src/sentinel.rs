@@ -88,6 +88,11 @@ impl Sentinel {
     /// Kills the master and returns once the former replica is one.
     pub async fn fail_over(&mut self) {
         self.master.kill();
+        self.is_promoted().await;
+    }
+
+    /// Returns once the former replica is the master, whatever became of the other one.
+    pub async fn is_promoted(&self) {
         let url = self.replica.url();
         // A connection for each look: a server that is promoted closes those it has.
         until("the replica is promoted", async || {

@@ -54,6 +54,52 @@ async fn a_failover_in_the_middle_of_a_wait_ends_the_plan_without_an_order_and_t
     assert_eq!(stage.entries(RESULTS).await.len(), 2);
 }
 
+/// The master stands still for long enough to be replaced, and then goes on as if nothing had happened, until its sentinels
+/// make a replica of it. The permits lie on both sides.
+#[tokio::test]
+async fn a_master_that_was_replaced_and_goes_on_costs_no_second_order_and_no_true_word() {
+    let mut sentinel = Sentinel::start_with(3).await;
+    let mut stage = Stage::open().await;
+    let hosts = sentinel.urls().join(",").replace("redis://", "");
+    stage.move_to(&sentinel.master().url()).await;
+    stage.has_been_up().await;
+    let how = |stage: &Stage| {
+        let url = format!("redis+sentinel://{hosts}/mymaster");
+        let how = stage.service().env("REDIS_URL", url);
+        how.env("APPLY_PERMIT_WAIT_MS", "15000")
+            .env("APPLY_LEASE_SEC", "1")
+    };
+    let owner = how(&stage).ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    owner.line("[PERMIT_WAIT] Polling for permits").await;
+    let _: String = stage.command(&["SET", "fence", "1"]).await;
+    let have: i64 = stage.command(&["WAIT", "1", "30000"]).await;
+    assert_eq!(have, 1, "the replica has the claim");
+    sentinel.master().pause();
+    sentinel.is_promoted().await;
+    sentinel.master().resume();
+    // The owner takes them where it is.
+    stage.approve(&plan, "0.05").await;
+    owner.line("[PERMIT_WAIT] OK").await;
+    stage.move_to(&sentinel.replica().url()).await;
+    stage.approve(&plan, "0.05").await;
+    let heir = how(&stage).ready().await;
+
+    stage.result_of(plan.get("plan_id")).await;
+    owner.stopped_well().await;
+    heir.stopped_well().await;
+    // One may have left on the word that was given just before the master stood still.
+    let executed = match stage.orders().len() {
+        0 => "False",
+        1 => "True",
+        more => panic!("{more} orders"),
+    };
+    let results = stage.entries(RESULTS).await;
+    let told: Vec<&str> = results.iter().map(|told| told.get("executed")).collect();
+    assert_eq!(told, [executed], "{results:?}");
+}
+
 #[tokio::test]
 async fn on_a_cluster_with_tagged_permits_a_proposal_becomes_an_order() {
     let cluster = OnCluster::start().await;
