@@ -77,6 +77,12 @@ async fn take(world: &mut World, step: Step) {
             let _: redis::Value = world.neighbours.ask(&words).await;
         }
         Step::WrongType(key) => wrong_type(world, key).await,
+        Step::LoseKey(key) => {
+            world.history.forgets(false);
+            world.history.disturbed = true;
+            let key = key.replace("{plan}", &world.case.plans[0].id());
+            let _: i64 = world.neighbours.ask(&["DEL", &key]).await;
+        }
         Step::TypesMended => types_mended(world).await,
         Step::Lose(script, loss, times) => {
             world.history.disturbed = true;
@@ -363,6 +369,11 @@ pub(crate) fn permits_on_both(world: &mut World) -> Done<'_> {
             world.wrong("the replica never had the permits");
         }
     })
+}
+
+/// All permits lie there before the plans are known.
+pub(crate) fn permits_first(world: &mut World) -> Done<'_> {
+    Box::pin(async move { world.neighbours.approve_all().await })
 }
 
 /// What the machines do is on the replica as well.

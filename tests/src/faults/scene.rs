@@ -136,6 +136,8 @@ pub(crate) enum Step {
     Command(Vec<String>),
     /// A key is of another type from now on; `{plan}` and `{symbol}` stand for those of the first plan.
     WrongType(&'static str),
+    /// A key is deleted; `{plan}` stands for that of the first plan.
+    LoseKey(&'static str),
     /// All keys are as they were before.
     TypesMended,
     /// Answers, or requests, of a script are lost from now on.
@@ -200,6 +202,7 @@ impl fmt::Debug for Step {
             Self::StopRedis(lasting) => write!(f, "StopRedis({lasting:?})"),
             Self::Command(words) => write!(f, "Command({})", words.join(" ")),
             Self::WrongType(key) => write!(f, "WrongType({key})"),
+            Self::LoseKey(key) => write!(f, "LoseKey({key})"),
             Self::TypesMended => f.write_str("TypesMended"),
             Self::Lose(script, loss, times) => write!(f, "Lose({script:?}, {loss:?}, {times})"),
             Self::Venue(faults) => write!(f, "Venue({faults:?})"),

@@ -1,5 +1,6 @@
 //! The matrix as a table: fault, moment, expectation. A new row is a few lines in one of the files here.
 
+mod adversary;
 mod disk;
 mod forgetting;
 mod machines;
@@ -50,7 +51,7 @@ impl Expect {
 }
 
 /// The groups, under the headings of the printed table.
-const GROUPS: [(&str, &[Row]); 9] = [
+const GROUPS: [(&str, &[Row]); 10] = [
     ("The process", process::ROWS),
     ("Redis and the wire to it", redis::ROWS),
     ("A Redis that forgets", forgetting::ROWS),
@@ -60,6 +61,7 @@ const GROUPS: [(&str, &[Row]); 9] = [
     ("The kill switch", switch::ROWS),
     ("The clock", time::ROWS),
     ("The disk", disk::ROWS),
+    ("An adversary", adversary::ROWS),
 ];
 
 /// How many rows there are.

@@ -7,7 +7,7 @@ use crate::faults::{
     scene::{
         Kept, Scene,
         Step::{
-            Claimed, Command, Concluded, Do, Flush, KillRedis, Lose, PermitsThere, Propose,
+            self, Claimed, Command, Concluded, Do, Flush, KillRedis, Lose, PermitsThere, Propose,
             ProposeHold, ProposeNext, Reach, ReachIfLost, Ready, Release, Restart, Save, Settled,
             Signal, Sleep, StopRedis, TypesMended, WrongType,
         },
@@ -111,23 +111,26 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "claim's answer late, proposal rewritten",
-        fault: "Redis is stopped as the claim arrives; the brain says something else",
+        fault: "Redis is stopped as the claim arrives; the brain says something else, also HOLD",
         moment: "the claim is under way",
         expects: Expect::Truth,
         scene: |dice| {
-            Scene::of(vec![
+            let mut steps = vec![
                 Ready,
                 Propose(0),
                 Sleep(dice.millis(0..=12)),
                 StopRedis(dice.millis(600..=1200)),
-                ProposeNext,
+            ];
+            steps.extend(rewritten(dice));
+            steps.extend([
                 Reach("Redis stopped at the claim".into()),
                 // The first plan may never have been claimed.
                 Settled,
-            ])
-            .waiting(Duration::from_secs(2))
-            .sure()
-            .costly()
+            ]);
+            Scene::of(steps)
+                .waiting(Duration::from_secs(2))
+                .sure()
+                .costly()
         },
     },
     Row {
@@ -373,20 +376,26 @@ fn lost(dice: &mut Dice, script: Script) -> Scene {
     losing(script, loss, u32::try_from(dice.within(1..=2)).unwrap_or(1))
 }
 
-fn claim_unheard_of(dice: &mut Dice) -> Scene {
-    let loss = dice.pick(&[Loss::ReplyThenClose, Loss::ReplyThenSilence]);
-    let times = u32::try_from(dice.within(1..=2)).unwrap_or(1);
-    let mut steps = vec![Ready, Lose(Script::Claim, loss, times), Propose(0), Claimed];
-    steps.push(match dice.once_in(2) {
+/// The brain says something else, and perhaps the process is told to end.
+fn rewritten(dice: &mut Dice) -> Vec<Step> {
+    let mut steps = vec![match dice.once_in(2) {
         true => ProposeHold,
         false => ProposeNext,
-    });
+    }];
     if dice.once_in(3) {
         steps.extend([
             Do("SIGTERM leaves no plan open", play::ends_with_nothing_open),
             Restart(0),
         ]);
     }
+    steps
+}
+
+fn claim_unheard_of(dice: &mut Dice) -> Scene {
+    let loss = dice.pick(&[Loss::ReplyThenClose, Loss::ReplyThenSilence]);
+    let times = u32::try_from(dice.within(1..=2)).unwrap_or(1);
+    let mut steps = vec![Ready, Lose(Script::Claim, loss, times), Propose(0), Claimed];
+    steps.extend(rewritten(dice));
     steps.extend([
         Concluded,
         ReachIfLost(format!("Claim: {loss:?}, rewritten")),
