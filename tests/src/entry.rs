@@ -57,7 +57,7 @@ impl Entry {
     }
 
     /// The entries of an `XREAD` or `XREADGROUP` reply about one stream; none where it timed out.
-    pub(crate) fn of_read(reply: Value) -> Vec<Self> {
+    pub fn of_read(reply: Value) -> Vec<Self> {
         let Value::Array(streams) = reply else {
             return Vec::new();
         };

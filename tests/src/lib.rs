@@ -10,7 +10,6 @@
 //! panic too: no test skips itself.
 
 mod entry;
-pub mod faults;
 mod moment;
 mod program;
 mod reviewer;
@@ -19,9 +18,9 @@ mod stage;
 mod wait;
 
 pub use entry::Entry;
-pub use moment::computed_now;
+pub use moment::{computed_in_this_run, computed_now};
 pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};
 pub use service::{Ended, Service, ServiceBuilder};
-pub use stage::{PLANS, RESULTS, Stage, has_been_up, server_that_has_been_up};
+pub use stage::{GOVERNOR, P33, PLANS, RESULTS, Stage, has_been_up, server_that_has_been_up};
 pub use wait::{eventually, within};

@@ -10,7 +10,7 @@ pub fn computed_now(unique: u64) -> String {
 }
 
 /// The same as of one moment of this run of the tests, so that what is drawn twice is the same.
-pub(crate) fn computed_in_this_run(unique: u64) -> String {
+pub fn computed_in_this_run(unique: u64) -> String {
     static BEGAN: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
     computed(*BEGAN, unique)
 }

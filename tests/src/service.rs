@@ -144,7 +144,12 @@ impl Ended {
 }
 
 impl Service {
-    pub(crate) fn spawn(how: ServiceBuilder) -> Self {
+    /// Starts it, and does not wait for it to be ready.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be started.
+    pub fn spawn(how: ServiceBuilder) -> Self {
         let program = how.program.as_deref().unwrap_or_else(|| apply_layer());
         let mut words: Vec<&OsStr> = how.before.iter().map(OsStr::new).collect();
         words.push(program.as_os_str());

@@ -24,8 +24,10 @@ pub const PLANS: &str = "quantum:stream:apply.plan";
 /// The stream of results.
 pub const RESULTS: &str = "quantum:stream:apply.result";
 
-pub(crate) const GOVERNOR: &str = "quantum:permit:";
-pub(crate) const P33: &str = "quantum:permit:p33:";
+/// Before a plan's id: the key of its governor's permit.
+pub const GOVERNOR: &str = "quantum:permit:";
+/// Before a plan's id: the key of its position brain's permit.
+pub const P33: &str = "quantum:permit:p33:";
 
 /// A real `redis-server` and a simulated venue that holds 12.4 BTC, 124 ETH and 1240 SOL.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A Redis that forgets while two machines run: what the fence is for.
 
 use super::{Expect, Row, switch::slow_orders};
-use crate::faults::{
+use crate::{
     dice::Dice,
     play,
     scene::{

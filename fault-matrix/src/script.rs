@@ -1,7 +1,7 @@
 //! What a case is made of: plans, and what their reviewers say.
 
 use super::dice::Dice;
-use crate::moment::{computed_in_this_run, computed_now};
+use apply_tests::{computed_in_this_run, computed_now};
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use std::{sync::LazyLock, time::Duration};

@@ -1,6 +1,6 @@
 //! `scripts/faults`: plays the fault matrix and prints what came of it. `scripts/soak`: one long run.
 
-use apply_tests::faults::{Case, Course, play_all, soak, table};
+use fault_matrix::{Case, Course, play_all, soak, table};
 use std::{
     process::ExitCode,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},

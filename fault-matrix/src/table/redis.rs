@@ -1,7 +1,7 @@
 //! Redis, or the wire to it, fails for a while and forgets nothing that one machine alone would miss.
 
 use super::{Expect, Row};
-use crate::faults::{
+use crate::{
     dice::Dice,
     play,
     scene::{

@@ -1,7 +1,7 @@
 //! Several things at once, at moments that an adversary would choose.
 
 use super::{Expect, Row};
-use crate::faults::{
+use crate::{
     dice::Dice,
     play,
     scene::{

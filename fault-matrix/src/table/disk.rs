@@ -1,7 +1,7 @@
 //! The journal's disk.
 
 use super::{Expect, Row};
-use crate::faults::{
+use crate::{
     dice::Dice,
     play,
     scene::{

@@ -119,12 +119,12 @@ impl fmt::Debug for Case {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::faults::table::POINTS;
+    use crate::table::POINTS;
     use std::collections::BTreeSet;
 
     #[test]
     fn every_named_step_is_in_the_matrix() {
-        let source = include_str!("../../../crates/apply-core/src/fault.rs");
+        let source = include_str!("../../crates/apply-core/src/fault.rs");
         let list = source.split_once("POINTS: [&str; ").unwrap().1;
         let list = list.split_once("];").unwrap().0;
         let named: Vec<&str> = list.split('"').skip(1).step_by(2).collect();

@@ -1,7 +1,7 @@
 //! The venue does something else than to execute and say so.
 
 use super::{Expect, Row};
-use crate::faults::{
+use crate::{
     dice::Dice,
     play,
     scene::{

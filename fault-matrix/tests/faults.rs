@@ -2,9 +2,9 @@
 //! every mistake that is made on purpose found. `scripts/faults` plays as many cases as one likes.
 #![allow(clippy::unwrap_used)]
 
-use apply_tests::faults::{Case, play_all};
+use fault_matrix::{Case, play_all};
 
-/// Another one: `FAULTS_SEED=7 cargo test -p apply-tests --test faults`.
+/// Another one: `FAULTS_SEED=7 cargo test -p fault-matrix`.
 const SEED: u64 = 20_261_123;
 
 /// Each row of the matrix has its turn this often.

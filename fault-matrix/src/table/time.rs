@@ -1,7 +1,7 @@
 //! Clocks that are off.
 
 use super::{Expect, Row};
-use crate::faults::{
+use crate::{
     dice::Dice,
     scene::{
         Scene,

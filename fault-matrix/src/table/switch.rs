@@ -1,7 +1,7 @@
 //! The kill switch is turned. That nothing is signed after it is the judge's business.
 
 use super::{Expect, Row};
-use crate::faults::{
+use crate::{
     dice::Dice,
     scene::{
         Scene, Step,

@@ -10,7 +10,7 @@ use super::{
     stops::{self, Guards, parameter},
     world::World,
 };
-use crate::{entry::Entry, stage::RESULTS};
+use apply_tests::{Entry, RESULTS};
 use apply_wire::Reason;
 use exchange_sim::OrderRecord;
 use rust_decimal::Decimal;

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_document_shows_the_table_as_it_is() {
-        let document = include_str!("../../../../docs/faults.md");
+        let document = include_str!("../../../docs/faults.md");
         assert!(
             document.contains(&table()),
             "docs/faults.md is not up to date: put what `scripts/faults --table` prints there"

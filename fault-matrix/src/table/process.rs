@@ -1,7 +1,7 @@
 //! The process dies.
 
 use super::{Expect, Row};
-use crate::faults::{
+use crate::{
     dice::Dice,
     scene::{
         Scene,

@@ -10,11 +10,7 @@ use super::{
     split::Split,
     wire::Wire,
 };
-use crate::{
-    program::apply_layer_faulty,
-    service::{Ended, Service, ServiceBuilder},
-    stage::Stage,
-};
+use apply_tests::{Ended, Service, ServiceBuilder, Stage, apply_layer_faulty};
 use exchange_sim::FaultId;
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
@@ -343,7 +339,7 @@ impl World {
         self.neighbours.catch_up().await;
         let seen = self.neighbours.seen();
         let told = |plan: &&String| {
-            let of_it = |result: &crate::Entry| result.get("plan_id") == **plan;
+            let of_it = |result: &apply_tests::Entry| result.get("plan_id") == **plan;
             seen.results.iter().any(of_it)
         };
         let untold = seen.claimed().find(|plan| !told(plan));

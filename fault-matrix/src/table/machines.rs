@@ -1,7 +1,7 @@
 //! Two machines beside each other, one Redis that forgets nothing.
 
 use super::{Expect, Row, process::at_point};
-use crate::faults::{
+use crate::{
     dice::Dice,
     play,
     scene::{

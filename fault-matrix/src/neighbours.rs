@@ -5,11 +5,7 @@ use super::{
     scene::Reviews,
     script::{Moment, PlanScript, Ruling, Word},
 };
-use crate::{
-    entry::Entry,
-    reviewer::{governor_permit, position_permit},
-    stage::{GOVERNOR, P33, PLANS, RESULTS},
-};
+use apply_tests::{Entry, GOVERNOR, P33, PLANS, RESULTS, governor_permit, position_permit};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult, Value,
     aio::MultiplexedConnection,

@@ -1,7 +1,7 @@
 //! Plans that move a stop. A stop moves neither fills nor position: its id is all it can be asked by.
 
 use super::{Expect, Row, process::at_point, venue::unknown};
-use crate::faults::{
+use crate::{
     dice::Dice,
     play,
     scene::{

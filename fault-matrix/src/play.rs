@@ -7,11 +7,7 @@ use super::{
     stops,
     world::{ABORTED, KILLED, OPEN, PATIENCE, TOO_LARGE, World},
 };
-use crate::{
-    entry::Entry,
-    service::{Ended, ServiceBuilder},
-    stage::{PLANS, RESULTS},
-};
+use apply_tests::{Ended, Entry, PLANS, RESULTS, ServiceBuilder};
 use exchange_sim::{Canned, Delivery, Fault, FaultId, OrderRecord, When};
 use std::{
     future::Future,
