@@ -68,9 +68,8 @@ impl Stage {
     }
 
     async fn open_with(redis: RedisServer, config: SimConfig) -> Self {
-        // A strict judge of our own client, and no limits that it would keep to. Replies name a price, as before 2026-07:
-        // without it a result that was read from the reply says less than one that was asked for later.
-        let config = config.strict().unknown_filter().unlimited().old_replies();
+        // A strict judge of our own client, and no limits that it would keep to.
+        let config = config.strict().unknown_filter().unlimited();
         let sim = Sim::start(config)
             .await
             .unwrap_or_else(|error| panic!("no simulated venue: {error}"));

@@ -373,6 +373,7 @@ async fn find_out<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> Option<ApplyR
         plan: &debt.plan,
         symbol: &debt.symbol,
         step: &debt.step,
+        sizing: None,
     };
     let nothing = || match &debt.result {
         Some(result) if !result.executed => result.clone(),

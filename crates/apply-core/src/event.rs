@@ -1,13 +1,14 @@
 //! What happens, as it happens: one event for one decision, and the line operators know it by.
 
 use crate::{
-    exchange::{Fill, Settlement, StopReplacement, Submission},
+    exchange::{ExchangeError, Fill, Settlement, StopReplacement, StopsAfterClose, Submission},
     journal::OrderKind,
     plan::{Decision, Plan},
     plan_id::client_order_id,
     proposal::ProposalError,
     reason,
     result::ApplyResult,
+    sizing::Sizing,
     symbol::Symbol,
 };
 use apply_wire::{Reason, field::python_bool};
@@ -156,12 +157,30 @@ pub enum Event<'a> {
         /// The step's name.
         step: &'static str,
     },
+    /// Less is sent than was approved.
+    Limited {
+        /// The plan.
+        plan: &'a Plan,
+        /// How much, and why.
+        sizing: &'a Sizing,
+    },
+    /// After a close there were stops of ours to account for.
+    StopsAccounted {
+        /// The plan of the close.
+        plan: &'a PlanId,
+        /// Its symbol.
+        symbol: &'a Symbol,
+        /// What became of them, or why nobody knows.
+        stops: Result<&'a StopsAfterClose, &'a ExchangeError>,
+    },
     /// An order was submitted and this came of it.
     Submitted {
         /// The plan.
         plan: &'a Plan,
         /// The step's name.
         step: &'static str,
+        /// How its quantity came about.
+        sizing: &'a Sizing,
         /// One of four.
         submission: &'a Submission,
         /// From the grant to the venue's answer.
@@ -307,6 +326,8 @@ impl Event<'_> {
             Self::Leaving { .. } => "leaving",
             Self::Blocked { .. } => "blocked",
             Self::StepStarted { .. } => "step_started",
+            Self::Limited { .. } => "order_limited",
+            Self::StopsAccounted { .. } => "stops_accounted",
             Self::Submitted { .. } => "order_submitted",
             Self::Settled { .. } => "order_settled",
             Self::StopSettled { .. } => "stop_settled",
@@ -337,6 +358,7 @@ impl Event<'_> {
             Self::Owed { plan, symbol, .. }
             | Self::ToldByAnother { plan, symbol }
             | Self::Settled { plan, symbol, .. }
+            | Self::StopsAccounted { plan, symbol, .. }
             | Self::StopSettled { plan, symbol, .. } => (Some(plan), symbol),
             Self::PlanPublished { plan }
             | Self::TooYoung { plan }
@@ -350,6 +372,7 @@ impl Event<'_> {
             | Self::Leaving { plan }
             | Self::Blocked { plan, .. }
             | Self::StepStarted { plan, .. }
+            | Self::Limited { plan, .. }
             | Self::Submitted { plan, .. }
             | Self::StopReplaced { plan, .. } => (Some(&plan.id), plan.symbol()),
         }
@@ -564,12 +587,49 @@ impl Event<'_> {
                     plan.symbol()
                 ),
             ),
+            Self::Limited { plan, sizing } => {
+                let level = match sizing.is_cut() {
+                    true => Level::Warn,
+                    false => Level::Info,
+                };
+                let line = format!(
+                    "Close limited: {} of the {} approved are sent plan={} symbol={} limited_by={} held={}",
+                    sizing.sent.normalize(),
+                    sizing.approved.normalize(),
+                    plan.id,
+                    plan.symbol(),
+                    sizing.limits().as_deref().unwrap_or("nothing"),
+                    sizing.held.normalize()
+                );
+                (level, line)
+            }
+            Self::StopsAccounted {
+                plan,
+                symbol,
+                stops,
+            } => match stops {
+                Ok(stops) => {
+                    let level = match stops.not_cancelled.is_empty() {
+                        true => Level::Info,
+                        false => Level::Warn,
+                    };
+                    let line = format!("After the close: {stops} plan={plan} symbol={symbol}");
+                    (level, line)
+                }
+                Err(error) => (
+                    Level::Warn,
+                    format!(
+                        "After the close: the stops of {symbol} are not accounted for, look at the venue: {error} plan={plan} symbol={symbol}"
+                    ),
+                ),
+            },
             Self::Submitted {
                 plan,
                 step,
+                sizing,
                 submission,
                 took,
-            } => submitted(plan, step, submission, *took),
+            } => submitted(plan, step, (submission, sizing), *took),
             Self::Settled {
                 plan,
                 symbol,
@@ -596,12 +656,19 @@ impl Event<'_> {
     }
 }
 
-fn submitted(plan: &Plan, step: &str, submission: &Submission, took: Duration) -> (Level, String) {
+fn submitted(
+    plan: &Plan,
+    step: &str,
+    (submission, sizing): (&Submission, &Sizing),
+    took: Duration,
+) -> (Level, String) {
     let tail = format!("plan={} step={step} took_us={}", plan.id, took.as_micros());
     match submission {
         Submission::Accepted(fill) => {
             let (level, outcome) = accepted(fill);
-            (level, format!("{outcome} {tail}{}", terms(fill)))
+            let left_open = sizing.left_open(fill.executed_qty).normalize();
+            let line = format!("{outcome} {tail}{} left_open={left_open}", terms(fill));
+            (level, line)
         }
         Submission::Rejected { code, message } => (
             Reason::OrderRejected(*code).level().into(),

@@ -72,6 +72,9 @@ pub trait QuantityRules: fmt::Debug + Send + Sync {
     /// The largest quantity the venue accepts for a market order that is not above `wanted`, or
     /// why there is none.
     fn cut(&self, wanted: Decimal) -> Result<Decimal, String>;
+
+    /// The largest quantity of a market order, in base units; `None` where the venue sets none.
+    fn maximum(&self) -> Option<Decimal>;
 }
 
 /// How a submission ended. Exactly four ways; the fourth is not a failure but a question.
@@ -206,6 +209,13 @@ pub struct Profit {
     /// The commission and its asset, one entry an asset.
     #[serde(with = "text::amounts")]
     pub commission: Vec<(String, Decimal)>,
+    /// The average price of the fills, where known.
+    #[serde(
+        with = "text::optional",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub average_price: Option<Decimal>,
 }
 
 /// A protective stop that was replaced.
@@ -248,6 +258,56 @@ pub enum StopReplacement {
         /// What is known.
         why: String,
     },
+}
+
+/// What became of this program's own stops after a close.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StopsAfterClose {
+    /// How much of the position they guarded is still open, in base units; `None` where there was no stop and nobody asked.
+    pub open: Option<Decimal>,
+    /// Stops that were cancelled: nothing is left for them to guard.
+    pub cancelled: Vec<String>,
+    /// Stops that should be gone and could not be cancelled: each with the venue's words.
+    pub not_cancelled: Vec<(String, String)>,
+    /// Stops over more than is left of the position: id and quantity. The venue lowers them to what is there.
+    pub larger_than_position: Vec<(String, Decimal)>,
+}
+
+impl StopsAfterClose {
+    /// Whether there is nothing to tell.
+    pub fn is_nothing(&self) -> bool {
+        self.cancelled.is_empty()
+            && self.not_cancelled.is_empty()
+            && self.larger_than_position.is_empty()
+    }
+}
+
+/// In one sentence, for people; nothing where there is nothing to tell.
+impl fmt::Display for StopsAfterClose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.cancelled.is_empty() {
+            parts.push(format!("stops cancelled: {}", self.cancelled.join(", ")));
+        }
+        if !self.not_cancelled.is_empty() {
+            let named = |(id, why): &(String, String)| format!("{id} ({why})");
+            let all: Vec<String> = self.not_cancelled.iter().map(named).collect();
+            parts.push(format!(
+                "stops without a position, not cancelled: {}",
+                all.join(", ")
+            ));
+        }
+        if !self.larger_than_position.is_empty() {
+            let named = |(id, over): &(String, Decimal)| format!("{id} over {}", over.normalize());
+            let all: Vec<String> = self.larger_than_position.iter().map(named).collect();
+            parts.push(format!(
+                "stops over more than the {} left: {}",
+                self.open.unwrap_or_default().normalize(),
+                all.join(", ")
+            ));
+        }
+        f.write_str(&parts.join("; "))
+    }
 }
 
 /// The venue.
@@ -319,6 +379,15 @@ pub trait Exchange: Send + Sync {
         fill: &Fill,
     ) -> impl Future<Output = Result<Option<Profit>, ExchangeError>> + Send;
 
+    /// Accounts for this program's own stops of a symbol after an order on this side has closed a position, or a part of
+    /// it: where nothing is left to guard they are cancelled, else those over more than is left are named. Stops of
+    /// others stay as they are. Places nothing; safe to drop and to repeat.
+    fn account_for_stops(
+        &self,
+        symbol: &Symbol,
+        side: Side,
+    ) -> impl Future<Output = Result<StopsAfterClose, ExchangeError>> + Send;
+
     /// Replaces the symbol's protective stop: places the new one over [`ApprovedStop::quantity`],
     /// confirms it, then cancels the old, so that the position is never bare and never guarded less
     /// than before. A new one whose placing has no clear end is asked about, never sent again, before
@@ -348,6 +417,17 @@ pub enum ExchangeError {
     /// Account or symbol are not fit for this order; trying again will not help.
     #[error("{0}")]
     Unfit(String),
+    /// The venue does not list the symbol.
+    #[error("the venue does not list {0}")]
+    NotListed(Symbol),
+    /// The venue lists the symbol and takes no orders on it now.
+    #[error("{symbol} is not open for trading: the venue says {status}")]
+    NotTrading {
+        /// The symbol.
+        symbol: Symbol,
+        /// The venue's word: `SETTLING`.
+        status: String,
+    },
     /// There are no keys to trade with.
     #[error("no venue credentials are configured")]
     NoCredentials,

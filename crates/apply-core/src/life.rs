@@ -5,8 +5,8 @@ use crate::{
     debt::{Debt, Debts},
     event::{Abandoned, Event, KnownTo, Observer},
     exchange::{
-        Exchange, ExchangeError, Fill, OrderTrace, Position, Prepared, Settlement, StopReplacement,
-        Submission,
+        Exchange, ExchangeError, Fill, OrderTrace, Position, Prepared, Settlement, Side,
+        StopReplacement, StopsAfterClose, Submission,
     },
     fault,
     journal::{ClaimNote, Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent},
@@ -22,7 +22,7 @@ use crate::{
     reason,
     result::{ApplyResult, StepResult},
     room::Room,
-    sizing::{ApprovedClose, ApprovedStop, NoOrder, StopLimits},
+    sizing::{ApprovedClose, ApprovedStop, NoOrder, Sizing, StopLimits},
     symbol::Symbol,
 };
 use apply_wire::{Reason, defaults};
@@ -538,7 +538,8 @@ impl<P: Ports> ApplyLayer<P> {
             plan,
             to: KnownTo::Venue,
         });
-        self.ask(plan, trace, None).await
+        let asked = (OrderKind::Close, trace);
+        self.settle_trace(Case::of(plan), asked, None, true).await
     }
 
     /// Asks what became of something that was about to be placed, and makes a result of it.
@@ -965,6 +966,11 @@ impl<P: Ports> ApplyLayer<P> {
             Ok(order) => order,
             Err(no) => return self.no_order(plan, &no),
         };
+        let sizing = order.sizing().clone();
+        let case = Case {
+            sizing: Some(&sizing),
+            ..Case::of(plan)
+        };
         let granted_at = self.ports.clock().now();
         news.add(Happened::StepStarted(step.name()));
         let submission = self
@@ -974,9 +980,16 @@ impl<P: Ports> ApplyLayer<P> {
             .await;
         fault::point("after_post");
         news.tell(self);
+        if !sizing.limited_by.is_empty() {
+            self.tell(Event::Limited {
+                plan,
+                sizing: &sizing,
+            });
+        }
         self.tell(Event::Submitted {
             plan,
             step: step.name(),
+            sizing: &sizing,
             submission: &submission,
             took: self
                 .ports
@@ -985,8 +998,11 @@ impl<P: Ports> ApplyLayer<P> {
                 .saturating_duration_since(granted_at),
         });
         match submission {
-            Submission::Accepted(fill) => self.filled(Case::of(plan), fill, true).await,
-            Submission::Unknown { why, trace } => self.ask(plan, &trace, Some(&why)).await,
+            Submission::Accepted(fill) => self.filled(case, fill, true).await,
+            Submission::Unknown { why, trace } => {
+                let asked = (OrderKind::Close, &trace);
+                self.settle_trace(case, asked, Some(&why), true).await
+            }
             Submission::Rejected { code, message } => {
                 self.failed(Case::of(plan), Reason::OrderRejected(code), message)
             }
@@ -995,11 +1011,6 @@ impl<P: Ports> ApplyLayer<P> {
                 self.failed(Case::of(plan), reason, why.to_string())
             }
         }
-    }
-
-    async fn ask(&self, plan: &Plan, trace: &OrderTrace, seen: Option<&str>) -> ApplyResult {
-        let asked = (OrderKind::Close, trace);
-        self.settle_trace(Case::of(plan), asked, seen, true).await
     }
 
     async fn settled(&self, case: Case<'_>, settlement: Settlement, profit: bool) -> ApplyResult {
@@ -1013,7 +1024,7 @@ impl<P: Ports> ApplyLayer<P> {
     /// What filled of it for certain is told, whatever became of the rest.
     fn unresolved(&self, case: Case<'_>, why: String, seen: Option<Fill>) -> ApplyResult {
         let seen = seen.filter(|fill| fill.executed_qty > Decimal::ZERO);
-        let known = |fill: &Fill| StepResult::unresolved(case.step, fill, &why);
+        let known = |fill: &Fill| case.sized(StepResult::unresolved(case.step, fill, &why), fill);
         let steps = seen.as_ref().map(|fill| vec![known(fill)]);
         let result = self.failed(case, Reason::OrderUnresolved, why);
         ApplyResult {
@@ -1035,17 +1046,49 @@ impl<P: Ports> ApplyLayer<P> {
             );
             return self.failed(case, Reason::OrderNotFilled, why);
         }
-        // The order stands whatever comes of this question, so its failure costs only the figure.
-        let profit = match profit {
-            true => self.ports.exchange().fetch_profit(case.symbol, &fill).await,
-            false => Ok(None),
+        // The order stands whatever comes of these questions, so their failure costs only what they would have told. Where
+        // very many orders are settled at once there is no room for them.
+        let (profit, stops) = match profit {
+            true => {
+                let venue = self.ports.exchange();
+                let profit = venue.fetch_profit(case.symbol, &fill);
+                join(profit, self.account_for_stops(case, fill.side)).await
+            }
+            false => (Ok(None), None),
         };
+        let profit = profit.ok().flatten();
+        let mut fill = fill;
+        // The venue's answer to an order names no price; its fills do.
+        let of_fills = profit.as_ref().and_then(|profit| profit.average_price);
+        fill.average_price = fill.average_price.or(of_fills);
+        let mut step = case.sized(StepResult::closed(case.step, &fill), &fill);
+        if let Some(stops) = stops {
+            step.details.push_str(&format!("; {stops}"));
+        }
         ApplyResult {
             executed: true,
-            steps: vec![StepResult::closed(case.step, &fill)],
-            profit: profit.ok().flatten(),
+            steps: vec![step],
+            profit,
             ..case.ended(Decision::Execute, None, self.timestamp())
         }
+    }
+
+    /// What was placed for a position is accounted for when it ends. What there is to tell of it, in a sentence.
+    async fn account_for_stops(&self, case: Case<'_>, side: Side) -> Option<String> {
+        let venue = self.ports.exchange();
+        let stops = venue.account_for_stops(case.symbol, side).await;
+        if stops.as_ref().is_ok_and(StopsAfterClose::is_nothing) {
+            return None;
+        }
+        self.tell(Event::StopsAccounted {
+            plan: case.plan,
+            symbol: case.symbol,
+            stops: stops.as_ref(),
+        });
+        Some(match stops {
+            Ok(stops) => stops.to_string(),
+            Err(error) => format!("its stops are not accounted for: {error}"),
+        })
     }
 
     async fn move_stop(
@@ -1197,6 +1240,8 @@ pub(crate) struct Case<'a> {
     pub(crate) plan: &'a PlanId,
     pub(crate) symbol: &'a Symbol,
     pub(crate) step: &'a str,
+    /// How the quantity came about, where this process decided it.
+    pub(crate) sizing: Option<&'a Sizing>,
 }
 
 impl<'a> Case<'a> {
@@ -1205,6 +1250,7 @@ impl<'a> Case<'a> {
             plan: &plan.id,
             symbol: plan.symbol(),
             step: step_name(plan),
+            sizing: None,
         }
     }
 
@@ -1213,6 +1259,15 @@ impl<'a> Case<'a> {
             plan: &intent.plan,
             symbol: &intent.symbol,
             step: &intent.step,
+            sizing: None,
+        }
+    }
+
+    /// With what is known of the quantity.
+    fn sized(self, step: StepResult, fill: &Fill) -> StepResult {
+        match self.sizing {
+            Some(sizing) => step.sized(sizing, fill.executed_qty),
+            None => step,
         }
     }
 

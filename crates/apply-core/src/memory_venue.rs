@@ -3,7 +3,7 @@
 use crate::{
     exchange::{
         Exchange, ExchangeError, Fill, NotSent, OrderTrace, Position, Prepared, Profit,
-        QuantityRules, Settlement, Side, StopPlaced, StopReplacement, Submission,
+        QuantityRules, Settlement, Side, StopPlaced, StopReplacement, StopsAfterClose, Submission,
     },
     journal::OrderKind,
     last_look::{HeldBack, LastLook, Look},
@@ -51,6 +51,10 @@ impl QuantityRules for MemoryDesk {
             Some(cut) if cut > Decimal::ZERO => Ok(cut),
             _ => Err(format!("less than a step of {}", self.holding.step)),
         }
+    }
+
+    fn maximum(&self) -> Option<Decimal> {
+        None
     }
 }
 
@@ -125,7 +129,7 @@ impl Exchange for MemoryVenue {
     ) -> Result<Prepared<MemoryDesk>, ExchangeError> {
         let inner = self.lock();
         let Some(holding) = inner.holdings.get(symbol).copied() else {
-            return Err(ExchangeError::Unfit(format!("{symbol} is not listed")));
+            return Err(ExchangeError::NotListed(symbol.clone()));
         };
         let desk = MemoryDesk { holding };
         match (inner.order(&client_order_id(plan)), desk.trace()) {
@@ -215,6 +219,37 @@ impl Exchange for MemoryVenue {
     async fn fetch_profit(&self, _: &Symbol, _: &Fill) -> Result<Option<Profit>, ExchangeError> {
         // It knows no entry price.
         Ok(None)
+    }
+
+    async fn account_for_stops(
+        &self,
+        symbol: &Symbol,
+        side: Side,
+    ) -> Result<StopsAfterClose, ExchangeError> {
+        let mut inner = self.lock();
+        let held = inner
+            .holdings
+            .get(symbol)
+            .map_or(Decimal::ZERO, |h| h.amount);
+        let open = match Side::closing(held) == Some(side) {
+            true => held.abs(),
+            false => Decimal::ZERO,
+        };
+        let mut after = StopsAfterClose {
+            open: Some(open),
+            ..StopsAfterClose::default()
+        };
+        let Some((_, stop)) = inner.stops.get(symbol).filter(|(_, s)| s.side == side) else {
+            return Ok(after);
+        };
+        let (id, over) = (stop.order_id.clone(), stop.quantity.unwrap_or(open));
+        if open.is_zero() {
+            inner.stops.remove(symbol);
+            after.cancelled.push(id);
+        } else if over > open {
+            after.larger_than_position.push((id, over));
+        }
+        Ok(after)
     }
 
     async fn replace_stop(

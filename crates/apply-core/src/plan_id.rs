@@ -31,5 +31,13 @@ pub fn plan_id(proposal: &Proposal) -> PlanId {
 /// process, asks about the same order. 22 characters; the venue allows 36 out of
 /// `. A-Z : / a-z 0-9 _ -`.
 pub fn client_order_id(plan: &PlanId) -> String {
-    format!("apply-{plan}")
+    format!("{OURS}{plan}")
 }
+
+/// Whether an order or stop of this id was placed by this program, or by another instance of it.
+pub fn is_client_order_id(id: &str) -> bool {
+    id.strip_prefix(OURS)
+        .is_some_and(|plan| PlanId::new(plan).is_ok())
+}
+
+const OURS: &str = "apply-";

@@ -91,6 +91,8 @@ impl From<&ExchangeError> for Reason {
         match error {
             ExchangeError::Unavailable(_) => Self::VenueUnavailable,
             ExchangeError::Unfit(_) => Self::VenueRefusesAccount,
+            ExchangeError::NotListed(_) => Self::SymbolNotListed,
+            ExchangeError::NotTrading { .. } => Self::SymbolNotTrading,
             ExchangeError::NoCredentials => Self::MissingBinanceCredentials,
         }
     }

@@ -3,6 +3,7 @@
 use crate::{
     exchange::{Fill, Profit, StopPlaced},
     plan::{Decision, Plan},
+    sizing::Sizing,
     symbol::Symbol,
     text,
 };
@@ -68,6 +69,15 @@ pub struct StepResult {
     /// Always true for what this service places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reduce_only: Option<bool>,
+    /// The least of what the permits allowed, in base units, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_qty: Option<String>,
+    /// Why less was ordered than was approved: `venue_maximum`, `position_shrank`, `plan_share`, `step`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<String>,
+    /// What is left of the position, in base units, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_open: Option<String>,
 }
 
 /// Most characters of a step's details: what the venue or a reviewer said may be of any length, and lies in the journal
@@ -107,6 +117,9 @@ impl StepResult {
             quantity: None,
             executed_qty: None,
             reduce_only: None,
+            approved_qty: None,
+            limited_by: None,
+            left_open: None,
         }
     }
 
@@ -135,6 +148,25 @@ impl StepResult {
                 ),
             )
         }
+    }
+
+    /// The same with how the quantity came about, and what is left of the position.
+    #[must_use]
+    pub fn sized(mut self, sizing: &Sizing, filled: Decimal) -> Self {
+        let left_open = sizing.left_open(filled).normalize();
+        let approved = sizing.approved.normalize();
+        self.limited_by = sizing.limits();
+        let words = match &self.limited_by {
+            Some(words) => format!(
+                "; {approved} approved, {} sent, limited by {words}, {left_open} left open",
+                sizing.sent.normalize()
+            ),
+            None => format!("; {left_open} left open"),
+        };
+        self.details.push_str(&words);
+        self.approved_qty = Some(approved.to_string());
+        self.left_open = Some(left_open.to_string());
+        self
     }
 
     /// A close of which it is not known how it ended, and which had filled so far when it was last seen.

@@ -26,7 +26,72 @@ pub struct ApprovedClose {
     grant: Grant,
     symbol: Symbol,
     side: Side,
-    quantity: Decimal,
+    sizing: Sizing,
+}
+
+/// How the quantity of a close came about, in base units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sizing {
+    /// The least of what each permit allows.
+    pub approved: Decimal,
+    /// What is sent.
+    pub sent: Decimal,
+    /// The size of the position before.
+    pub held: Decimal,
+    /// What made less of it than was approved, in the order in which it did.
+    pub limited_by: Vec<Limit>,
+}
+
+/// Why less is sent than the permits allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// The position is smaller than the reviewers saw or allowed for.
+    PositionShrank,
+    /// The plan closes no more than its share.
+    PlanShare,
+    /// The venue takes no larger market order.
+    VenueMaximum,
+    /// The venue takes multiples of its step.
+    Step,
+}
+
+impl Limit {
+    /// Every one.
+    pub const ALL: [Self; 4] = [
+        Self::PositionShrank,
+        Self::PlanShare,
+        Self::VenueMaximum,
+        Self::Step,
+    ];
+
+    /// As one word: in results and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PositionShrank => "position_shrank",
+            Self::PlanShare => "plan_share",
+            Self::VenueMaximum => "venue_maximum",
+            Self::Step => "step",
+        }
+    }
+}
+
+impl Sizing {
+    /// What is left of the position once so much of the order has filled.
+    pub fn left_open(&self, filled: Decimal) -> Decimal {
+        (self.held - filled).max(Decimal::ZERO)
+    }
+
+    /// What made less of it, as words with commas; `None` where nothing did.
+    pub fn limits(&self) -> Option<String> {
+        let words: Vec<&str> = self.limited_by.iter().map(|limit| limit.as_str()).collect();
+        (!words.is_empty()).then(|| words.join(","))
+    }
+
+    /// Whether less is sent than anybody asked for: somebody should know.
+    pub fn is_cut(&self) -> bool {
+        let cut = [Limit::PositionShrank, Limit::VenueMaximum];
+        self.limited_by.iter().any(|limit| cut.contains(limit))
+    }
 }
 
 /// A stop move that every reviewer allowed: for the side of the live position, on its own side of the
@@ -206,12 +271,37 @@ impl ApprovedClose {
                 position.amount
             ),
         })?;
-        let quantity = cut(&position.desk, permitted.min(asked))?;
+        let held = position.amount.abs();
+        let wanted = permitted.min(asked);
+        let quantity = cut(&position.desk, wanted)?;
+        let shrank = permitted > held || grant.seen().is_some_and(|seen| seen.abs() > held);
+        let mut limited_by = Vec::new();
+        if wanted < permitted {
+            limited_by.push(match shrank {
+                true => Limit::PositionShrank,
+                false => Limit::PlanShare,
+            });
+        }
+        let within = position
+            .desk
+            .maximum()
+            .map_or(wanted, |most| wanted.min(most));
+        if within < wanted {
+            limited_by.push(Limit::VenueMaximum);
+        }
+        if quantity < within {
+            limited_by.push(Limit::Step);
+        }
         Ok(Self {
             grant,
             symbol: symbol.clone(),
             side,
-            quantity,
+            sizing: Sizing {
+                approved: permitted,
+                sent: quantity,
+                held,
+                limited_by,
+            },
         })
     }
 
@@ -240,7 +330,12 @@ impl ApprovedClose {
 
     /// How much, in base units; above 0, on the venue's step.
     pub fn quantity(&self) -> Decimal {
-        self.quantity
+        self.sizing.sent
+    }
+
+    /// How that came about.
+    pub fn sizing(&self) -> &Sizing {
+        &self.sizing
     }
 
     /// The order's id at the venue, derived from the plan.

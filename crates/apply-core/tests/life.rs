@@ -452,6 +452,7 @@ async fn a_profit_is_the_executed_orders_own() {
     let stage = Stage::new();
     stage.venue().script(|script| {
         script.profit = Ok(Some(Profit {
+            average_price: None,
             realized: d("0.00015000"),
             net: Some(d("0.00012")),
             commission: vec![("USDT".into(), d("0.00003"))],

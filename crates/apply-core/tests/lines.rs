@@ -44,6 +44,7 @@ async fn traded(governor_after: u64, position_after: u64) -> (Stage, Plan) {
     let stage = Stage::new();
     stage.venue().script(|script| {
         script.profit = Ok(Some(Profit {
+            average_price: None,
             realized: d("0.00015000"),
             net: None,
             commission: Vec::new(),
@@ -257,7 +258,7 @@ async fn an_executed_results_fields_are_the_contracts_in_its_order() {
             "decision=EXECUTE",
             "executed=True",
             "would_execute=False",
-            r#"steps_results=[{"step":"CLOSE_PARTIAL_75","status":"success","details":"order 11934538190 FILLED: 0.008 of 0.008 SELL at 64000.5, reduce-only","order_id":"11934538190","side":"SELL","quantity":"0.008","executed_qty":"0.008","reduce_only":true}]"#,
+            r#"steps_results=[{"step":"CLOSE_PARTIAL_75","status":"success","details":"order 11934538190 FILLED: 0.008 of 0.008 SELL at 64000.5, reduce-only; 0.0044 left open","order_id":"11934538190","side":"SELL","quantity":"0.008","executed_qty":"0.008","reduce_only":true,"approved_qty":"0.008","left_open":"0.0044"}]"#,
             "error=",
             // A second and more after the proposal: when it ended, not when it began.
             "timestamp=1769301009",

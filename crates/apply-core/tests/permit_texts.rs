@@ -55,6 +55,10 @@ impl QuantityRules for Step {
             false => Ok(cut),
         }
     }
+
+    fn maximum(&self) -> Option<Decimal> {
+        None
+    }
 }
 
 fn d(text: &str) -> Decimal {

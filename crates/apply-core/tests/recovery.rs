@@ -93,7 +93,16 @@ async fn a_plan_another_machine_ordered_for_is_told_as_the_venue_knows_it_and_no
         .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
     let (first, second) = ordered_on_two_machines(&stage).await;
     assert!(first.executed && second.executed);
-    assert_eq!(second.steps, first.steps);
+    // What the first machine was allowed and what it left open the second one does not know.
+    let told = |result: &ApplyResult| {
+        let step = &result.steps[0];
+        (
+            step.order_id.clone(),
+            step.side.clone(),
+            step.executed_qty.clone(),
+        )
+    };
+    assert_eq!(told(&second), told(&first));
     assert_eq!(stage.venue().closes().len(), 1);
 }
 

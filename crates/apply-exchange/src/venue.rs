@@ -3,9 +3,9 @@
 use apply_core::{
     ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, NotSent,
     OrderKind, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
-    exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
+    exchange::{ExchangeError, Profit, StopPlaced, StopReplacement, StopsAfterClose},
     life::SIGNING_SLACK,
-    plan_id::client_order_id,
+    plan_id::{client_order_id, is_client_order_id},
     times,
 };
 use exchange_client::{
@@ -81,6 +81,10 @@ impl QuantityRules for Desk {
             .map(|q| q.get())
             .map_err(|error| error.to_string())
     }
+
+    fn maximum(&self) -> Option<Decimal> {
+        self.rules.largest_quantity()
+    }
 }
 
 impl Exchange for Venue {
@@ -88,12 +92,12 @@ impl Exchange for Venue {
 
     async fn prepare(
         &self,
-        symbol: &Symbol,
+        asked: &Symbol,
         plan: &PlanId,
         sign_by: Instant,
     ) -> Result<Prepared<Desk>, ExchangeError> {
         let client = self.client()?;
-        let symbol = venue_symbol(symbol)?;
+        let symbol = venue_symbol(asked)?;
         let id = client_order_id(plan)
             .parse::<ClientOrderId>()
             .map_err(|error| unfit(&error))?;
@@ -102,9 +106,11 @@ impl Exchange for Venue {
         let until = sign_by
             .checked_sub(SIGNING_SLACK + LAST_ANSWER)
             .unwrap_or(sign_by);
-        let rules = persist(until, || client.fetch_rules(&symbol))
-            .await
-            .map_err(unavailable)?;
+        let listed = persist(until, || client.fetch_rules(&symbol)).await;
+        let rules = listed.map_err(|error| match error {
+            RequestError::NotListed(_) => ExchangeError::NotListed(asked.clone()),
+            other => unavailable(other),
+        })?;
         // From here on the one that the rules have: thousands of desks share it.
         let symbol = rules.symbol.clone();
         let mode = persist(until, || client.fetch_position_mode())
@@ -117,6 +123,12 @@ impl Exchange for Venue {
         .await;
         if let Some(report) = ordered.map_err(unanswered)? {
             return Ok(Prepared::Ordered(trace_of(&report, client.server_time())));
+        }
+        if !rules.is_trading() {
+            return Err(ExchangeError::NotTrading {
+                symbol: asked.clone(),
+                status: rules.status.clone(),
+            });
         }
         let mut held = held.map_err(unavailable)?;
         held.retain(|position| !position.amount.is_zero());
@@ -316,7 +328,47 @@ impl Exchange for Venue {
             realized: earned.gross,
             net: earned.net,
             commission: earned.commission.into_iter().collect(),
+            average_price: Some(earned.average_price),
         }))
+    }
+
+    async fn account_for_stops(
+        &self,
+        symbol: &Symbol,
+        side: Side,
+    ) -> Result<StopsAfterClose, ExchangeError> {
+        let client = self.client()?;
+        let symbol = venue_symbol(symbol)?;
+        let until = Instant::now() + ACCOUNT;
+        // The stops first: what stands there when the position is gone guards nothing, also where a new one is opened next.
+        let stops = persist(until, || client.fetch_open_stops(&symbol)).await;
+        let mut ours = stops.map_err(unavailable)?;
+        ours.retain(|stop| is_ours(stop) && side_of(stop.side) == side);
+        if ours.is_empty() {
+            return Ok(StopsAfterClose::default());
+        }
+        let held = persist(until, || client.fetch_positions(Some(&symbol))).await;
+        let held = held.map_err(unavailable)?;
+        let guarded = held
+            .iter()
+            .filter(|position| Side::closing(position.amount) == Some(side));
+        let open: Decimal = guarded.map(client::Position::size).sum();
+        let mut after = StopsAfterClose {
+            open: Some(open),
+            ..StopsAfterClose::default()
+        };
+        for stop in ours {
+            let id = stop.algo_id.to_string();
+            if open.is_zero() {
+                match persist(until, || client.cancel_stop(stop.algo_id)).await {
+                    Ok(()) => after.cancelled.push(id),
+                    Err(error) => after.not_cancelled.push((id, error.to_string())),
+                }
+            } else if let Some(over) = stop.quantity.filter(|over| *over > open) {
+                after.larger_than_position.push((id, over));
+            }
+        }
+        Ok(after)
     }
 
     async fn replace_stop(
@@ -467,6 +519,8 @@ const SILENT: Duration = Duration::from_millis(300);
 const MOST_BESIDE: usize = 3;
 /// How long the venue is asked whether it has a plan's order before anything else is done for the plan.
 const LOOK_FOR: Duration = Duration::from_secs(1);
+/// How long the venue is asked about the stops of a position that was closed.
+const ACCOUNT: Duration = Duration::from_secs(2);
 /// Before the last moment for an answer: what the rest takes.
 const LAST_ANSWER: Duration = Duration::from_millis(50);
 
@@ -651,6 +705,16 @@ fn with_first_answer(found: StopReplacement, unconfirmed: &Unconfirmed) -> StopR
         },
         other => other,
     }
+}
+
+/// Whether this program has placed it, and it may still be set off.
+fn is_ours(stop: &StopReport) -> bool {
+    let over = matches!(
+        stop.status,
+        StopStatus::Finished | StopStatus::Canceled | StopStatus::Rejected | StopStatus::Expired
+    );
+    let id = stop.client_algo_id.as_ref();
+    !over && id.is_some_and(|id| is_client_order_id(id.as_str()))
 }
 
 /// The venue's words, and ours on what to do.

@@ -5,7 +5,9 @@ mod by_symbol;
 use self::by_symbol::BySymbol;
 use crate::{http::Page, reasons};
 use apply_core::{
-    Decision, Event, Observer, Reason, Settlement, Submission, Symbol, exchange::StopReplacement,
+    Decision, Event, Observer, Reason, Settlement, Submission, Symbol,
+    exchange::{ExchangeError, StopReplacement, StopsAfterClose},
+    sizing::Limit,
 };
 use permit_gate::PermitSet;
 use prometheus_client::{
@@ -38,6 +40,8 @@ struct Inner {
     unresolved: Counter,
     stops_unresolved: Counter,
     settled: Family<SettledLabels, Counter>,
+    limited: Family<ReasonLabels, Counter>,
+    stops_after: Family<OutcomeLabels, Counter>,
     recovered: Family<AbandonedLabels, Counter>,
     ends: Family<OutcomeLabels, Counter>,
     known_before: Counter,
@@ -85,6 +89,12 @@ const ENDS: [&str; 5] = [
     "told_by_another",
     "corrected",
     "contradicted",
+];
+const AFTER_CLOSE: [&str; 4] = [
+    "cancelled",
+    "not_cancelled",
+    "larger_than_position",
+    "not_known",
 ];
 const UNRESOLVED: &str = "unresolved";
 const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
@@ -192,6 +202,18 @@ impl Metrics {
             "Orders and stops that the venue was asked about, by what came of it",
             Family::default(),
         );
+        let limited = registered(
+            r,
+            "orders_limited",
+            "Closes that sent less than was approved, by what limited them",
+            Family::default(),
+        );
+        let stops_after = registered(
+            r,
+            "stops_after_close",
+            "Stops of this program that were accounted for after a close, by what became of them",
+            Family::default(),
+        );
         let trouble = registered(
             r,
             "port_failures",
@@ -237,6 +259,8 @@ impl Metrics {
             unresolved,
             stops_unresolved,
             settled,
+            limited,
+            stops_after,
             recovered,
             ends,
             known_before,
@@ -276,6 +300,21 @@ impl Inner {
         self.ends.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
+    fn stops_accounted(&self, stops: &Result<&StopsAfterClose, &ExchangeError>) {
+        let count = |outcome, stops: usize| {
+            let counter = self.stops_after.get_or_create(&OutcomeLabels { outcome });
+            counter.inc_by(stops as u64);
+        };
+        match stops {
+            Ok(stops) => {
+                count("cancelled", stops.cancelled.len());
+                count("not_cancelled", stops.not_cancelled.len());
+                count("larger_than_position", stops.larger_than_position.len());
+            }
+            Err(_) => count("not_known", 1),
+        }
+    }
+
     fn settled(&self, of: &'static str, outcome: &'static str) {
         let labels = SettledLabels { of, outcome };
         self.settled.get_or_create(&labels).inc();
@@ -306,6 +345,13 @@ impl Inner {
         }
         for found in ["claimed", "intending", "concluded", "owed"] {
             drop(self.recovered.get_or_create(&AbandonedLabels { found }));
+        }
+        for limit in Limit::ALL {
+            let reason = limit.as_str().into();
+            drop(self.limited.get_or_create(&ReasonLabels { reason }));
+        }
+        for outcome in AFTER_CLOSE {
+            drop(self.stops_after.get_or_create(&OutcomeLabels { outcome }));
         }
         for of in ["order", "stop"] {
             for outcome in ["executed", "not_executed", UNRESOLVED] {
@@ -407,6 +453,13 @@ impl Observer for Metrics {
             Event::PortFailed { .. } | Event::StoreTrouble { .. } => {
                 m.trouble.inc();
             }
+            Event::Limited { sizing, .. } => {
+                for limit in &sizing.limited_by {
+                    let reason = limit.as_str().into();
+                    m.limited.get_or_create(&ReasonLabels { reason }).inc();
+                }
+            }
+            Event::StopsAccounted { stops, .. } => m.stops_accounted(stops),
             // Counted with what comes of them.
             Event::WaitStarted { .. } | Event::StepStarted { .. } | Event::Leaving { .. } => {}
         }

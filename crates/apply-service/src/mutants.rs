@@ -7,8 +7,8 @@ use crate::{config::Config, exit::Failure, wiring::Outside};
 use apply_core::{
     ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, HeldBack, Intent, Journal,
     LastLook, Look, OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement,
-    Submission, SwitchNote, Symbol, Teller, Told,
-    exchange::{ExchangeError, Profit, StopReplacement},
+    Side, Submission, SwitchNote, Symbol, Teller, Told,
+    exchange::{ExchangeError, Profit, StopReplacement, StopsAfterClose},
     sizing::ApprovedStop,
 };
 use apply_exchange::Venue;
@@ -420,6 +420,14 @@ impl Exchange for Desks {
         fill: &Fill,
     ) -> Result<Option<Profit>, ExchangeError> {
         self.venue.fetch_profit(symbol, fill).await
+    }
+
+    async fn account_for_stops(
+        &self,
+        symbol: &Symbol,
+        side: Side,
+    ) -> Result<StopsAfterClose, ExchangeError> {
+        self.venue.account_for_stops(symbol, side).await
     }
 
     async fn replace_stop(

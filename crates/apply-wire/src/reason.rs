@@ -558,6 +558,14 @@ reasons! {
     /// `quantum_apply_venue_refusals_total{to="order",code="<code>"}` counts them.
     OrderRejected(code: VenueCode) = "order_rejected:<code>": Venue, Error, Error, Perhaps;
 
+    /// The venue does not list the symbol. Nothing was placed, and no permits were taken. `apply-layer check` compares
+    /// `SYMBOLS` with what the venue lists; correct the name, or take it out.
+    SymbolNotListed = "symbol_not_listed": Venue, Blocked, Warn, Nothing;
+
+    /// The venue lists the symbol and takes no orders on it now; the details carry its word (`SETTLING`, `PENDING_TRADING`, …).
+    /// Nothing was placed, and no permits were taken. Look at the venue's notices; the next proposal is tried again.
+    SymbolNotTrading = "symbol_not_trading": Venue, Blocked, Warn, Nothing;
+
     /// The order did not leave this machine, or the venue says that it took nothing in and gives no code: the clock is too far
     /// off, limits leave no room, no connection could be made, the venue's firewall turned it away. No order exists.
     OrderNotSent = "order_not_sent": Venue, Error, Error, Perhaps;

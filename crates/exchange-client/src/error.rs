@@ -69,6 +69,9 @@ pub enum RequestError {
     /// The host does not list what was asked about.
     #[error("not on this host ({0})")]
     NotListed(DecodeError),
+    /// The host's entry for a symbol cannot be read.
+    #[error("the rules of the symbol cannot be read ({0})")]
+    UnreadableRules(DecodeError),
     /// The address about to be sent to is not the allowed host's.
     #[error("refusing to send to an address that is not the allowed host")]
     HostRefused,
@@ -93,9 +96,11 @@ impl RequestError {
             Self::Refused(reply) => {
                 reply.status >= 500 || reply.status == 408 || reply.code.is_some_and(codes::passes)
             }
-            Self::Limited(_) | Self::Stopped { .. } | Self::NotListed(_) | Self::HostRefused => {
-                false
-            }
+            Self::Limited(_)
+            | Self::Stopped { .. }
+            | Self::NotListed(_)
+            | Self::UnreadableRules(_)
+            | Self::HostRefused => false,
         }
     }
 }

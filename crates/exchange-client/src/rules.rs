@@ -140,7 +140,7 @@ impl SymbolRules {
     /// # Errors
     /// [`RuleError`] where the symbol is not trading, `wanted` is not positive, or nothing valid is left.
     pub fn cut_quantity(&self, wanted: Decimal) -> Result<Quantity, RuleError> {
-        if self.status != "TRADING" {
+        if !self.is_trading() {
             return Err(RuleError::NotTrading {
                 symbol: self.symbol.clone(),
                 status: self.status.clone(),
@@ -151,10 +151,9 @@ impl SymbolRules {
         }
         let steps = [self.lot.step, self.market_lot.step];
         let step = self.common_step(&steps, self.quantity_precision)?;
-        let bound = [self.lot.max, self.market_lot.max]
-            .into_iter()
-            .flatten()
-            .fold(wanted, Decimal::min);
+        let bound = self
+            .largest_quantity()
+            .map_or(wanted, |most| wanted.min(most));
         let cut =
             multiple_below(bound, step).ok_or(self.unworkable("the number has too many digits"))?;
         let min = [self.lot.min, self.market_lot.min]
@@ -169,6 +168,21 @@ impl SymbolRules {
             });
         }
         Ok(Quantity(cut.normalize()))
+    }
+
+    /// Whether the venue takes orders on it.
+    #[must_use]
+    pub fn is_trading(&self) -> bool {
+        self.status == "TRADING"
+    }
+
+    /// The largest quantity of a market order (base asset); `None` where the venue sets none.
+    #[must_use]
+    pub fn largest_quantity(&self) -> Option<Decimal> {
+        [self.lot.max, self.market_lot.max]
+            .into_iter()
+            .flatten()
+            .reduce(Decimal::min)
     }
 
     /// Puts a stop's trigger price (quote asset) on the tick, towards the market: up for a stop that sells, down for one

@@ -19,6 +19,7 @@ mod proposals;
 mod scenarios;
 mod settling;
 mod sharing;
+mod sizes;
 mod starting;
 mod stops;
 mod told;

@@ -226,7 +226,7 @@ async fn an_order_nobody_can_find_out_about_is_told_as_unresolved_loudly() {
     let (log, plan) = (service.log(), result.get("plan_id"));
     let about_it = log.iter().filter(|line| line.contains(plan));
     let loud = |level: &str| about_it.clone().filter(|l| l.contains(level)).count();
-    assert_eq!((loud("ERROR"), loud("WARN")), (1, 1), "{log:#?}");
+    assert_eq!((loud(" ERROR "), loud(" WARN ")), (1, 1), "{log:#?}");
     let asked = stage.venue().request_count("GET", "/fapi/v1/order");
     assert!(asked < 30, "{asked} questions in half a minute");
     service.stopped_well().await;

@@ -4,7 +4,7 @@ use super::d;
 use apply_core::{
     ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, OrderKind,
     OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
-    exchange::{ExchangeError, Profit, StopPlaced, StopReplacement},
+    exchange::{ExchangeError, Profit, StopPlaced, StopReplacement, StopsAfterClose},
 };
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
@@ -46,6 +46,10 @@ pub(crate) struct Script {
     /// The mark price it gives with the position.
     pub(crate) mark_price: Option<Decimal>,
     pub(crate) rules: StepRules,
+    /// The largest market order.
+    pub(crate) maximum: Option<Decimal>,
+    /// What became of stops after a close.
+    pub(crate) stops_after: Result<StopsAfterClose, ExchangeError>,
     /// How long it thinks about the position.
     pub(crate) thinks: Duration,
     /// How long an order waits for its turn.
@@ -74,6 +78,8 @@ impl Venue {
             position: Ok(d(position)),
             mark_price: Some(d("65000")),
             rules: StepRules::step("0.001"),
+            maximum: None,
+            stops_after: Ok(StopsAfterClose::default()),
             thinks: Duration::ZERO,
             queue: Duration::ZERO,
             submission: None,
@@ -170,6 +176,7 @@ impl Exchange for Venue {
             plan: plan.clone(),
             held: amount,
             rules: script.rules.clone(),
+            maximum: script.maximum,
         };
         Ok(Prepared::Fresh(Position {
             amount,
@@ -233,6 +240,14 @@ impl Exchange for Venue {
     async fn fetch_profit(&self, _: &Symbol, fill: &Fill) -> Result<Option<Profit>, ExchangeError> {
         let asked = Asked::Profit(fill.order_id.clone());
         self.hear(asked, |script| script.profit.clone())
+    }
+
+    async fn account_for_stops(
+        &self,
+        _: &Symbol,
+        _: Side,
+    ) -> Result<StopsAfterClose, ExchangeError> {
+        self.0.lock().unwrap().stops_after.clone()
     }
 
     async fn replace_stop(
@@ -305,11 +320,16 @@ pub(crate) struct Desk {
     plan: PlanId,
     held: Decimal,
     rules: StepRules,
+    maximum: Option<Decimal>,
 }
 
 impl QuantityRules for Desk {
     fn cut(&self, wanted: Decimal) -> Result<Decimal, String> {
         (self.rules.0)(wanted)
+    }
+
+    fn maximum(&self) -> Option<Decimal> {
+        self.maximum
     }
 }
 

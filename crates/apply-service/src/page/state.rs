@@ -295,6 +295,7 @@ impl Observer for Live {
             Event::Submitted {
                 plan,
                 step,
+                sizing,
                 submission,
                 took,
             } => {
@@ -302,7 +303,8 @@ impl Observer for Live {
                     self.answered(plan);
                 }
                 self.plan(plan, |view| {
-                    view.order = Some(OrderView::submitted(step, submission, *took, now()));
+                    let sent = (*submission, *sizing);
+                    view.order = Some(OrderView::submitted(step, sent, *took, now()));
                 });
             }
             Event::Settled {
@@ -355,6 +357,8 @@ impl Observer for Live {
             | Event::Contradicted { .. }
             | Event::StoreTrouble { .. }
             | Event::StepStarted { .. }
+            | Event::Limited { .. }
+            | Event::StopsAccounted { .. }
             | Event::PortFailed { .. } => {}
         }
     }

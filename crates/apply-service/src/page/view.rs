@@ -3,6 +3,7 @@
 
 use apply_core::{
     ApplyResult, Fill, Plan, Settlement, Submission, Symbol, exchange::StopReplacement,
+    sizing::Sizing,
 };
 use apply_wire::Reason;
 use permit_gate::{Block, BlockReason, FoundBy, PlanId, Ttl, foreign::printable};
@@ -276,10 +277,24 @@ impl WaitEnd {
 }
 
 impl OrderView {
-    pub(super) fn submitted(step: &str, submission: &Submission, took: Duration, at: u64) -> Self {
+    pub(super) fn submitted(
+        step: &str,
+        (submission, sizing): (&Submission, &Sizing),
+        took: Duration,
+        at: u64,
+    ) -> Self {
         let took = u64::try_from(took.as_micros()).ok();
         let order = match submission {
-            Submission::Accepted(fill) => Self::filled(step, fill, at),
+            Submission::Accepted(fill) => {
+                let order = Self::filled(step, fill, at);
+                let left_open = sizing.left_open(fill.executed_qty).normalize();
+                let mut note = format!("{}, {left_open} left open", order.note);
+                if let Some(limits) = sizing.limits() {
+                    let approved = sizing.approved.normalize();
+                    note = format!("{note}, {approved} approved, limited by {limits}");
+                }
+                Self { note, ..order }
+            }
             Submission::Rejected { code, message } => {
                 Self::without_fill("rejected", step, &format!("{code}: {message}"), at)
             }

@@ -40,10 +40,15 @@ impl Client {
     /// fetched.
     ///
     /// # Errors
-    /// [`RequestError::NotListed`] where the host has no readable entry for the symbol, others where it cannot be asked.
+    /// [`RequestError::NotListed`] where the host has no entry for the symbol, [`RequestError::UnreadableRules`] where it
+    /// cannot be read, others where the host cannot be asked.
     pub async fn fetch_rules(&self, symbol: &Symbol) -> Result<Arc<SymbolRules>, RequestError> {
         let info = self.fetch_exchange_info().await?;
-        info.rules(symbol).map_err(RequestError::NotListed)
+        info.rules(symbol)
+            .map_err(|error| match info.lists(symbol) {
+                true => RequestError::UnreadableRules(error),
+                false => RequestError::NotListed(error),
+            })
     }
 
     /// The rules of every symbol, cached like [`fetch_rules`](Self::fetch_rules).

@@ -118,6 +118,12 @@ impl ExchangeInfo {
         Ok(Self { symbols, limits })
     }
 
+    /// Whether the host lists a symbol, be its entry readable or not.
+    #[must_use]
+    pub fn lists(&self, symbol: &Symbol) -> bool {
+        self.symbols.contains_key(symbol)
+    }
+
     /// The rules of a symbol.
     ///
     /// # Errors

@@ -54,6 +54,8 @@ pub struct RealizedProfit {
     /// `gross` less the fees; absent where a fee was taken in another asset than the profit, or that asset is not known,
     /// because no exchange rate is guessed.
     pub net: Option<Decimal>,
+    /// What the fills were worth over how much filled, quote asset, to eight places.
+    pub average_price: Decimal,
     /// How many fills there were.
     pub fills: usize,
 }
@@ -138,6 +140,7 @@ pub(crate) fn profit(
 ) -> Option<RealizedProfit> {
     let mut seen = HashSet::new();
     let (mut gross, mut filled, mut fills) = (Decimal::ZERO, Decimal::ZERO, 0);
+    let mut worth = Decimal::ZERO;
     let mut commission = BTreeMap::<String, Decimal>::new();
     for trade in trades.iter().filter(|trade| trade.order_id == order_id) {
         if !seen.insert(trade.id) {
@@ -145,6 +148,7 @@ pub(crate) fn profit(
         }
         gross = gross.checked_add(trade.realized_profit)?;
         filled = filled.checked_add(trade.quantity)?;
+        worth = worth.checked_add(trade.price.checked_mul(trade.quantity)?)?;
         let fee = commission
             .entry(trade.commission_asset.clone())
             .or_default();
@@ -166,6 +170,7 @@ pub(crate) fn profit(
         gross,
         commission,
         net,
+        average_price: worth.checked_div(filled)?.round_dp(8).normalize(),
         fills,
     })
 }
