@@ -271,7 +271,7 @@ async fn heal(world: &mut World) {
     }
 }
 
-const SWITCH: &str = "quantum:global:kill_switch";
+const SWITCH: &str = apply_wire::key::KILL_SWITCH;
 
 async fn turn(world: &mut World, switch: Switch, on: bool) {
     let begun = now();

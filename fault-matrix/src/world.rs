@@ -413,7 +413,7 @@ const USER: &str = "worker";
 const PASSWORD: &str = "secret";
 
 /// The hash of plans without a final result.
-pub(crate) const OPEN: &str = "quantum:apply:open";
+pub(crate) const OPEN: &str = apply_wire::key::OPEN;
 
 impl Machine {
     /// Starts the service with more in its environment.

@@ -8,6 +8,7 @@ use crate::{
     wait::within,
 };
 use apply_redis::Keys;
+use apply_wire::key;
 use exchange_client::{Client, Credentials, Settings};
 use exchange_sim::{OrderRecord, Sim, SimConfig, SimHandle, SymbolSpec};
 use redis::{AsyncCommands, AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
@@ -20,14 +21,14 @@ use std::{
 };
 
 /// The stream of plans.
-pub const PLANS: &str = "quantum:stream:apply.plan";
+pub use apply_wire::key::PLANS;
 /// The stream of results.
-pub const RESULTS: &str = "quantum:stream:apply.result";
+pub use apply_wire::key::RESULTS;
 
 /// Before a plan's id: the key of its governor's permit.
-pub const GOVERNOR: &str = "quantum:permit:";
+pub const GOVERNOR: &str = key::PERMIT_GOVERNOR.as_str();
 /// Before a plan's id: the key of its position brain's permit.
-pub const P33: &str = "quantum:permit:p33:";
+pub const P33: &str = key::PERMIT_P33.as_str();
 
 /// A real `redis-server` and a simulated venue that holds 12.4 BTC, 124 ETH and 1240 SOL.
 #[derive(Debug)]
@@ -181,7 +182,7 @@ impl Stage {
         ];
         all.retain(|(name, _)| !fields.iter().any(|(other, _)| other == name));
         all.extend_from_slice(fields);
-        let key = format!("quantum:harvest:proposal:{symbol}");
+        let key = key::PROPOSAL.of(symbol);
         let () = redis::pipe()
             .atomic()
             .del(&key)

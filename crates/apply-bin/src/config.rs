@@ -9,6 +9,7 @@ pub(crate) use state::{halting, state_directory};
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use apply_ops::review::ReviewConfig;
 use apply_service::config::{Config, LogFormat, NoShard, RedisUrl, Shard};
+use apply_wire::kill_switch;
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
 use permit_redis::{PermitKeys, RedisConfig};
@@ -469,15 +470,9 @@ impl Reader<'_> {
     }
 
     fn kill_switch(&mut self) -> bool {
-        let words = [
-            ("false", false),
-            ("0", false),
-            ("no", false),
-            ("true", true),
-            ("1", true),
-            ("yes", true),
-        ];
-        self.word("APPLY_KILL_SWITCH", &words)
+        let off = kill_switch::OFF_WORDS.map(|word| (word, false));
+        let on = kill_switch::ON_WORDS.map(|word| (word, true));
+        self.word("APPLY_KILL_SWITCH", &[off, on].concat())
     }
 
     fn http(&mut self) -> SocketAddr {

@@ -9,6 +9,7 @@ use crate::{
     symbol::Symbol,
     text,
 };
+use apply_wire::kill_switch::{self, Switch};
 use permit_gate::{AttemptId, PermitStore, PlanId, Timer};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -33,9 +34,8 @@ pub enum Halt {
     },
 }
 
-/// Most bytes of a kill switch's word, blanks included. A longer one cannot be understood, and a
-/// store need not carry it: one byte more is enough to see it.
-pub const MAX_SWITCH_BYTES: usize = 16;
+/// Most bytes of a kill switch's value: see [`apply_wire::kill_switch`].
+pub use apply_wire::kill_switch::MAX_BYTES as MAX_SWITCH_BYTES;
 
 impl Halt {
     /// Whether nothing may be placed.
@@ -43,22 +43,21 @@ impl Halt {
         matches!(self, Self::On { .. })
     }
 
-    /// What a switch that holds this word says: `true`, `1`, `yes` halt; `false`, `0`, `no` and
-    /// nothing do not; anything else cannot be understood and therefore halts. Case and blanks
-    /// around the word do not count.
-    pub fn from_switch(name: &str, word: &[u8]) -> Self {
-        let readable = &word[..word.len().min(MAX_SWITCH_BYTES + 1)];
-        match readable.trim_ascii().to_ascii_lowercase().as_slice() {
-            _ if word.len() > MAX_SWITCH_BYTES => Self::On {
-                by: format!("{name} (unreadable)"),
-            },
-            b"false" | b"0" | b"no" | b"" => Self::Off,
-            b"true" | b"1" | b"yes" => Self::On {
+    /// What a switch that holds this value says: [`kill_switch::read`]. What cannot be read halts.
+    pub fn from_switch(name: &str, value: &[u8]) -> Self {
+        match kill_switch::read(value) {
+            Switch::Off => Self::Off,
+            Switch::On => Self::On {
                 by: name.to_owned(),
             },
-            _ => Self::On {
-                by: format!("{name} (unreadable)"),
-            },
+            Switch::Unreadable => Self::unreadable(name),
+        }
+    }
+
+    /// The same of a switch that cannot be read at all.
+    pub fn unreadable(name: &str) -> Self {
+        Self::On {
+            by: format!("{name} (unreadable)"),
         }
     }
 }

@@ -304,9 +304,7 @@ async fn switch(config: &Config, link: &mut Link) -> Found {
     let word: Result<Value, _> = link.try_ask(&read).await;
     let halt = match &word {
         Ok(Value::BulkString(word)) => Halt::from_switch(&key, word),
-        Ok(_) | Err(_) => Halt::On {
-            by: format!("{key} (unreadable)"),
-        },
+        Ok(_) | Err(_) => Halt::unreadable(&key),
     };
     match halt {
         Halt::Off => Found::Ok("off".into()),

@@ -18,6 +18,7 @@ use apply_service::{
     Failure, SystemClock, instance,
     wiring::{Outside, Switched, serve},
 };
+use apply_wire::defaults;
 use exchange_client::{Client, Credentials, Host};
 use exchange_sim::{OrderRecord, Sim, SimConfig};
 use permit_gate::{MemoryStore, Timer, WaitPolicy, trading};
@@ -339,7 +340,7 @@ fn layer(
         wait,
         stops: StopLimits::default(),
         proposal_max_age: None,
-        dedupe_ttl: Duration::from_secs(21_600),
+        dedupe_ttl: defaults::DEDUPE_TTL,
         room: Room::of(NonZeroUsize::new(symbols.len()).unwrap_or(NonZeroUsize::MIN)),
         attempt: instance(),
     };

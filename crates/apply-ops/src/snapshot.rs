@@ -206,9 +206,7 @@ pub(super) async fn read_switch(desk: &mut Desk) -> Result<Halt, Failure> {
     let (word,): (Value,) = desk.link.ask_all(&get, "read the kill switch").await?;
     Ok(match word {
         Value::BulkString(word) => Halt::from_switch(&key, &word),
-        _ => Halt::On {
-            by: format!("{key} (unreadable)"),
-        },
+        _ => Halt::unreadable(&key),
     })
 }
 

@@ -1134,9 +1134,7 @@ fn too_long(symbol: &Symbol, look: &[Value]) -> Option<ProposalError> {
 fn read_switch(key: &str, content: &Value) -> Halt {
     match content {
         Value::BulkString(word) => Halt::from_switch(key, word),
-        _ => Halt::On {
-            by: format!("{key} (unreadable)"),
-        },
+        _ => Halt::unreadable(key),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where Redis is, and what things are called there.
 
+use apply_wire::{defaults, key};
 use permit_gate::PlanId;
 use std::{
     fmt,
@@ -46,9 +47,9 @@ impl BoardConfig {
             keys: Keys::default(),
             instance: Instance::alone(),
             journal_place: None,
-            published_ttl: Duration::from_secs(300),
-            result_ttl: Duration::from_secs(21_600),
-            stream_length: 10_000,
+            published_ttl: defaults::PUBLISHED_TTL,
+            result_ttl: defaults::DEDUPE_TTL,
+            stream_length: defaults::STREAM_LENGTH,
             orders: true,
             clean_after: None,
         }
@@ -125,19 +126,19 @@ pub struct Keys {
 impl Default for Keys {
     fn default() -> Self {
         Self {
-            proposal: "quantum:harvest:proposal:".into(),
-            dedupe: "quantum:apply:dedupe:".into(),
-            published: "quantum:apply:stream_published:".into(),
-            result_published: "quantum:apply:result_published:".into(),
-            receipt: "quantum:apply:inflight:".into(),
-            plans: "quantum:stream:apply.plan".into(),
-            results: "quantum:stream:apply.result".into(),
-            kill_switch: "quantum:global:kill_switch".into(),
-            open: "quantum:apply:open".into(),
-            generation: "quantum:apply:generation".into(),
-            lease: "quantum:apply:lease:".into(),
-            journal: "quantum:apply:journal:".into(),
-            halt_log: "quantum:apply:halt_log".into(),
+            proposal: key::PROPOSAL.into(),
+            dedupe: key::DEDUPE.into(),
+            published: key::STREAM_PUBLISHED.into(),
+            result_published: key::RESULT_PUBLISHED.into(),
+            receipt: key::RECEIPT.into(),
+            plans: key::PLANS.into(),
+            results: key::RESULTS.into(),
+            kill_switch: key::KILL_SWITCH.into(),
+            open: key::OPEN.into(),
+            generation: key::GENERATION.into(),
+            lease: key::LEASE.into(),
+            journal: key::JOURNAL.into(),
+            halt_log: key::HALT_LOG.into(),
             tag_receipts: false,
         }
     }

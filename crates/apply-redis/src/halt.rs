@@ -2,6 +2,7 @@
 
 use crate::board::{RedisBoard, failed};
 use apply_core::PortError;
+use apply_wire::{field::python_bool, kill_switch};
 
 /// One turn of the switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +40,14 @@ impl RedisBoard {
     /// Turns the kill switch, on a server whose memory is full as well, and then records the turn. It needs the
     /// right to `SET` the switch; without a right to the record the switch is turned all the same.
     pub async fn turn_switch(&self, turn: &Turn) -> Result<Recorded, PortError> {
-        let (keys, word) = (self.keys(), if turn.on { "true" } else { "false" });
+        let (keys, word) = (
+            self.keys(),
+            if turn.on {
+                kill_switch::ON
+            } else {
+                kill_switch::OFF
+            },
+        );
         let mut at = self.link().at(&keys.kill_switch);
         let mut set = redis::cmd("SET");
         set.arg(&keys.kill_switch).arg(word);
@@ -61,7 +69,7 @@ impl RedisBoard {
             .arg(KEPT)
             .arg("*")
             .arg("halted")
-            .arg(if turn.on { "True" } else { "False" })
+            .arg(python_bool(turn.on))
             .arg("reason")
             .arg(&turn.reason)
             .arg("who")

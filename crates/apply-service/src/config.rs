@@ -5,9 +5,10 @@ mod shard;
 pub use shard::{NoShard, Shard};
 
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
+use apply_wire::{defaults, key, kill_switch};
 use exchange_client::{Credentials, Host};
 use permit_gate::WaitPolicy;
-use permit_redis::{ConfigError, KeyTemplate, PermitKeys, RedisConfig};
+use permit_redis::{ConfigError, KeyTemplate, OffWords, PermitKeys, RedisConfig};
 use permit_signature::KeyRing;
 use sha2::{Digest, Sha256};
 use std::{
@@ -135,7 +136,7 @@ impl fmt::Debug for RedisUrl {
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a receipt is kept at least.
-const RECEIPT_AT_LEAST: Duration = Duration::from_secs(21_600);
+const RECEIPT_AT_LEAST: Duration = defaults::DEDUPE_TTL;
 
 impl Config {
     /// The symbols that this instance follows.
@@ -168,13 +169,18 @@ impl Config {
     pub fn permit_store(&self) -> Result<RedisConfig, ConfigError> {
         let store = RedisConfig::new(self.redis.reveal())?
             .permits(self.permits.clone())
-            .follow_prefix(&apply_redis::Keys::default().proposal)
+            .kill_switch(key::KILL_SWITCH)
+            .off_words(OffWords::new(
+                &kill_switch::OFF_WORDS,
+                kill_switch::MAX_BYTES,
+            ))
+            .follow_prefix(key::PROPOSAL.as_str())
             .response_timeout(RESPONSE_TIMEOUT);
         let receipt = match store.is_cluster() {
-            true => "quantum:apply:inflight:{{plan}}",
-            false => "quantum:apply:inflight:{plan}",
+            true => key::RECEIPT.tagged_template(),
+            false => key::RECEIPT.template(),
         };
-        let receipt = KeyTemplate::parse(receipt).unwrap_or_else(|_| unreachable!("a template"));
+        let receipt = KeyTemplate::parse(&receipt).unwrap_or_else(|_| unreachable!("a template"));
         let keys = apply_redis::Keys::default();
         let keys = match store.is_cluster() {
             true => keys.on_a_cluster(),
@@ -216,4 +222,25 @@ pub fn journal_place(directory: &Path) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The permit store is a library of its own and has defaults of its own.
+    #[test]
+    fn the_permit_store_alone_reads_what_the_contract_says() {
+        let words = OffWords::new(&kill_switch::OFF_WORDS, kill_switch::MAX_BYTES);
+        assert_eq!(OffWords::default(), words);
+        let keys = PermitKeys::parse("governor,p33,p26").unwrap();
+        for (name, prefix) in [
+            ("governor", key::PERMIT_GOVERNOR),
+            ("p33", key::PERMIT_P33),
+            ("p26", key::PERMIT_P26),
+        ] {
+            let template = keys.template(name).unwrap();
+            assert_eq!(template.to_string(), prefix.template());
+        }
+    }
 }

@@ -82,3 +82,40 @@ pub const RESULTS_CURSOR: &str = "quantum:position:results_cursor";
 pub const GROUP_GOVERNOR: &str = "governor";
 /// The position brain's group on the stream of plans.
 pub const GROUP_P33: &str = "p33";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Other programs use these names. Written out once more, so that a slip of a finger is noticed.
+    #[test]
+    fn the_neighbours_find_what_they_look_for() {
+        let id = "67e6da21fa9fe506";
+        for (key, name) in [
+            (PROPOSAL.of("BTCUSDT"), "quantum:harvest:proposal:BTCUSDT"),
+            (DEDUPE.of(id), "quantum:apply:dedupe:67e6da21fa9fe506"),
+            (
+                STREAM_PUBLISHED.of(id),
+                "quantum:apply:stream_published:67e6da21fa9fe506",
+            ),
+            (PERMIT_GOVERNOR.of(id), "quantum:permit:67e6da21fa9fe506"),
+            (PERMIT_P33.of(id), "quantum:permit:p33:67e6da21fa9fe506"),
+            (PERMIT_P26.of(id), "quantum:permit:p26:67e6da21fa9fe506"),
+            (
+                POSITION_LEDGER.of("BTCUSDT"),
+                "quantum:position:ledger:BTCUSDT",
+            ),
+            (PLANS.into(), "quantum:stream:apply.plan"),
+            (RESULTS.into(), "quantum:stream:apply.result"),
+            (KILL_SWITCH.into(), "quantum:global:kill_switch"),
+            (
+                KILL_SWITCH_REASON.into(),
+                "quantum:global:kill_switch:reason",
+            ),
+        ] {
+            assert_eq!(key, name);
+        }
+        assert_eq!(PERMIT_P33.template(), "quantum:permit:p33:{plan}");
+        assert_eq!(PERMIT_P33.tagged_template(), "quantum:permit:p33:{{plan}}");
+    }
+}

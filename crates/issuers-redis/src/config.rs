@@ -1,6 +1,7 @@
 //! Where Redis is, what things are called there, and how patient to be.
 
 use apply_core::Symbol;
+use apply_wire::key;
 use permit_gate::PlanId;
 use std::{fmt, time::Duration};
 
@@ -81,18 +82,18 @@ pub struct Keys {
 impl Default for Keys {
     fn default() -> Self {
         Self {
-            plans: "quantum:stream:apply.plan".into(),
-            results: "quantum:stream:apply.result".into(),
-            governor_group: "governor".into(),
-            brain_group: "p33".into(),
-            governor_permit: "quantum:permit:".into(),
-            brain_permit: "quantum:permit:p33:".into(),
-            kill_switch: "quantum:global:kill_switch".into(),
-            kill_reason: "quantum:global:kill_switch:reason".into(),
-            usage: "quantum:governor:usage:".into(),
-            snapshot: "quantum:position:snapshot:".into(),
-            ledger: "quantum:position:ledger:".into(),
-            cursor: "quantum:position:results_cursor".into(),
+            plans: key::PLANS.into(),
+            results: key::RESULTS.into(),
+            governor_group: key::GROUP_GOVERNOR.into(),
+            brain_group: key::GROUP_P33.into(),
+            governor_permit: key::PERMIT_GOVERNOR.into(),
+            brain_permit: key::PERMIT_P33.into(),
+            kill_switch: key::KILL_SWITCH.into(),
+            kill_reason: key::KILL_SWITCH_REASON.into(),
+            usage: key::GOVERNOR_USAGE.into(),
+            snapshot: key::POSITION_SNAPSHOT.into(),
+            ledger: key::POSITION_LEDGER.into(),
+            cursor: key::RESULTS_CURSOR.into(),
         }
     }
 }

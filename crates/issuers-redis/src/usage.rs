@@ -6,6 +6,7 @@ use crate::{
     link::{Link, failed, moment},
 };
 use apply_core::{PortError, Symbol};
+use apply_wire::kill_switch;
 use permit_gate::PlanId;
 use permit_issuers::{
     EntryId, PERMIT_TTL_SECS,
@@ -105,7 +106,8 @@ impl UsageBook for RedisUsageBook {
             .arg(ruling.entry.to_string())
             .arg(ruling.permit)
             .arg(PERMIT_TTL_SECS)
-            .arg(trip.unwrap_or_default());
+            .arg(trip.unwrap_or_default())
+            .arg(kill_switch::ON);
         add_charge(&mut call, charge);
         codec::concluded(self.link.run(&call, "write the permit").await?)
     }

@@ -305,6 +305,33 @@ async fn a_burst_trips_the_kill_switch_with_a_reason_and_in_words_that_halt() {
 }
 
 #[tokio::test]
+async fn a_trip_replaces_whatever_lies_under_the_switch_and_no_trip_ends_half_done() {
+    for occupy in [
+        ["SET", "quantum:global:kill_switch", "1"].as_slice(),
+        &["HSET", "quantum:global:kill_switch", "a", "b"],
+    ] {
+        let mut bench = Bench::start().await;
+        bench.snapshot("0.0124").await;
+        let feed = bench.governor_plans().await;
+        let governor = Governor::new(bench.usage_book().await, Policy::Limited(roomy()));
+        for plan in ["a1", "a2", "a3"] {
+            bench.plan(plan, "PARTIAL_50", "0.5").await;
+            if plan == "a3" {
+                let () = redis::cmd(occupy[0])
+                    .arg(&occupy[1..])
+                    .exec_async(&mut bench.redis)
+                    .await
+                    .unwrap();
+            }
+            let entries = feed.next().await.unwrap();
+            governor.review(&entries[0]).await.unwrap();
+        }
+        let word = bench.text("quantum:global:kill_switch").await;
+        assert_eq!(word.as_deref(), Some("true"), "{occupy:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_plan_that_came_to_nothing_is_no_longer_counted_and_one_that_filled_still_is() {
     let mut bench = Bench::start().await;
     bench.snapshot("0.0124").await;

@@ -1,6 +1,7 @@
 //! Where the permits' Redis is and how we speak to it.
 
 use crate::keys::{KeyTemplate, PermitKeys, PermitKeysError, slot_of};
+use crate::take::{OffWords, Switch};
 use permit_gate::PlanId;
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates,
@@ -26,7 +27,7 @@ pub struct RedisConfig {
     pub(crate) keys: PermitKeys,
     pub(crate) receipt: KeyTemplate,
     pub(crate) receipt_ttl: Duration,
-    pub(crate) kill_switch: String,
+    pub(crate) kill_switch: Switch,
     pub(crate) holders: Option<(String, String)>,
     pub(crate) followed: Vec<String>,
     pub(crate) response_timeout: Duration,
@@ -95,7 +96,10 @@ impl RedisConfig {
             keys: PermitKeys::default(),
             receipt,
             receipt_ttl: Duration::from_secs(21_600),
-            kill_switch: "quantum:global:kill_switch".into(),
+            kill_switch: Switch {
+                key: "quantum:global:kill_switch".into(),
+                off: OffWords::default(),
+            },
             holders: None,
             followed: Vec::new(),
             response_timeout: Duration::from_millis(250),
@@ -129,10 +133,16 @@ impl RedisConfig {
 
     /// The key that halts everything; `quantum:global:kill_switch` by default.
     ///
-    /// `true`, `1` and `yes` are on; no key, an empty one, `false`, `0` and `no` are off. Anything
-    /// else, a key of another type included, is on: what cannot be read is no permission.
+    /// No key and the words of [`RedisConfig::off_words`] are off. Anything else, a key of another type
+    /// included, is on: what cannot be read is no permission.
     pub fn kill_switch(mut self, key: &str) -> Self {
-        self.kill_switch = key.into();
+        self.kill_switch.key = key.into();
+        self
+    }
+
+    /// Which values of the kill switch are off; `false`, `0`, `no` and nothing by default.
+    pub fn off_words(mut self, words: OffWords) -> Self {
+        self.kill_switch.off = words;
         self
     }
 
@@ -300,7 +310,7 @@ impl fmt::Debug for RedisConfig {
             .field("permits", &self.keys)
             .field("receipt", &self.receipt)
             .field("receipt_ttl", &self.receipt_ttl)
-            .field("kill_switch", &self.kill_switch)
+            .field("kill_switch", &self.kill_switch.key)
             .field("followed", &self.followed)
             .field("response_timeout", &self.response_timeout)
             .field("connect_timeout", &self.connect_timeout)

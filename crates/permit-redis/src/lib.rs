@@ -146,5 +146,5 @@ pub use keys::{KeyTemplate, KeysProblem, PermitKeys, PermitKeysError, TemplateEr
 pub use link::{LinkAt, RedisLink, ServerId};
 pub use stats::Stats;
 pub use store::{ConnectError, RedisPermitStore};
-pub use take::MAX_HOLDER_BYTES;
+pub use take::{MAX_HOLDER_BYTES, OffWords};
 pub use watch::{RedisFollow, RedisWatch, WatchMode};

@@ -10,7 +10,7 @@ use crate::{
     link::RedisLink,
     server::{Context, Server},
     stats::{Counters, Stats},
-    take::{Hold, Holder, HolderAt, Order, SWITCH_AT_MOST, is_halted},
+    take::{Hold, Holder, HolderAt, Order},
     watch::{Hub, RedisFollow, RedisWatch, Registry, WatchMode},
 };
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, StoreError, Take};
@@ -143,7 +143,7 @@ impl Inner {
     /// Connects to what the configuration names, whatever lies there.
     pub(crate) async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
         let counters = Arc::new(Counters::default());
-        let (keys, switch) = (config.keys.clone(), config.kill_switch.clone());
+        let (keys, switch) = (config.keys.clone(), config.kill_switch.key.clone());
         let followed = config.followed.clone();
         let registry = Registry::new(keys, switch, followed, Arc::clone(&counters));
         let hub = Hub::new(registry, Arc::clone(&counters));
@@ -231,7 +231,7 @@ impl Inner {
     /// more after it, so that nothing is granted that was halted or lost meanwhile.
     async fn take_in(&self, cluster: &Cluster, take: &Take) -> Result<Reply, StoreError> {
         let probe = Order::new(&self.config, take, true, HolderAt::Nowhere);
-        let switch = slot_of(&self.config.kill_switch);
+        let switch = slot_of(&self.config.kill_switch.key);
         let switch = (switch != probe.slot()).then_some(switch);
         let (mut here, mut elsewhere) = (HolderAt::Nowhere, None);
         match Holder::of(&self.config, take) {
@@ -278,8 +278,9 @@ impl Inner {
     }
 
     async fn is_halted(&self, cluster: &Cluster, slot: u16) -> Result<bool, Failure> {
-        let word = cluster.read(&self.config.kill_switch, SWITCH_AT_MOST, slot);
-        Ok(is_halted(word.await?.as_deref()))
+        let switch = &self.config.kill_switch;
+        let word = cluster.read(&switch.key, switch.off.at_most(), slot);
+        Ok(switch.halts(word.await?.as_deref()))
     }
 }
 

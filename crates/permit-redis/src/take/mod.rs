@@ -3,7 +3,9 @@
 mod order;
 mod receipt;
 pub(crate) mod script;
+mod switch;
 pub(crate) mod transaction;
 
 pub use order::MAX_HOLDER_BYTES;
-pub(crate) use order::{Answer, Hold, Holder, HolderAt, Order, SWITCH_AT_MOST, is_halted, read};
+pub(crate) use order::{Answer, Hold, Holder, HolderAt, Order, Switch, read};
+pub use switch::OffWords;

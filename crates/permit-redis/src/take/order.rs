@@ -5,14 +5,10 @@ use permit_gate::{AttemptId, Reply, Slot, StoreError, Take, rule::MAX_PERMIT_BYT
 use redis::{Cmd, Script, ScriptInvocation, cmd};
 use std::{sync::LazyLock, time::Instant};
 
-use super::receipt::Receipt;
+use super::{receipt::Receipt, switch::OffWords};
 
 /// Bytes of a permit that are worth reading: one more than any permit may have.
 pub(crate) const READ_AT_MOST: usize = MAX_PERMIT_BYTES + 1;
-
-/// Bytes of a kill switch that are worth reading: one more than any word of it may have, blanks around
-/// it included.
-pub(crate) const SWITCH_AT_MOST: usize = 17;
 
 /// Most bytes of a holder's field. A longer one is nobody's, and is not read.
 pub const MAX_HOLDER_BYTES: usize = 4096;
@@ -28,12 +24,26 @@ pub(crate) struct Order {
     pub(crate) permits: Vec<String>,
     pub(crate) receipt: String,
     /// The kill switch, where it lies in the same slot and can be read in the same step.
-    pub(crate) switch: Option<String>,
+    pub(crate) switch: Option<Switch>,
     /// Where the plan's holder stands.
     pub(crate) holder: HolderAt,
     pub(crate) attempt: AttemptId,
     pub(crate) not_after: Instant,
     pub(crate) receipt_seconds: u64,
+}
+
+/// A kill switch: where it lies, and which values say off.
+#[derive(Debug, Clone)]
+pub(crate) struct Switch {
+    pub(crate) key: String,
+    pub(crate) off: OffWords,
+}
+
+impl Switch {
+    /// Whether one that begins like this halts; `None` is a key of another type.
+    pub(crate) fn halts(&self, content: Option<&[u8]>) -> bool {
+        content.is_none_or(|content| !self.off.is_off(content))
+    }
 }
 
 /// How a take learns whether its attempt holds the plan.
@@ -142,7 +152,8 @@ impl Order {
 
     /// All strings in the order both ways of taking read them: permits, receipt, kill switch.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        let rest = [Some(&self.receipt), self.switch.as_ref()];
+        let switch = self.switch.as_ref().map(|switch| &switch.key);
+        let rest = [Some(&self.receipt), switch];
         let all = self.permits.iter().chain(rest.into_iter().flatten());
         all.map(String::as_str)
     }
@@ -163,7 +174,7 @@ impl Order {
     /// How many bytes of each of [`Order::keys`] are worth reading.
     pub(crate) fn at_most(&self) -> impl Iterator<Item = usize> {
         let permits = self.permits.iter().map(|_| READ_AT_MOST);
-        let switch = self.switch.iter().map(|_| SWITCH_AT_MOST);
+        let switch = self.switch.iter().map(|switch| switch.off.at_most());
         permits.chain([self.receipt_at_most()]).chain(switch)
     }
 
@@ -218,14 +229,4 @@ pub(crate) fn read(key: &str, at_most: usize) -> Cmd {
     let mut read = cmd("GETRANGE");
     read.arg(key).arg(0).arg(at_most - 1);
     read
-}
-
-/// Whether a kill switch that begins like this is on; `None` is a key of another type. Whatever is not
-/// plainly off is on; the script says the same.
-pub(crate) fn is_halted(content: Option<&[u8]>) -> bool {
-    let Some(content) = content else {
-        return true;
-    };
-    let word = content.trim_ascii().to_ascii_lowercase();
-    content.len() >= SWITCH_AT_MOST || !matches!(&*word, b"" | b"false" | b"0" | b"no")
 }

@@ -1,6 +1,6 @@
 //! Taking by script: one round trip, one atomic step.
 
-use super::order::{Answer, HolderAt, MAX_HOLDER_BYTES, Order, READ_AT_MOST, SWITCH_AT_MOST};
+use super::order::{Answer, HolderAt, MAX_HOLDER_BYTES, Order, READ_AT_MOST};
 use crate::failure::Failure;
 use permit_gate::{Slot, Ttl};
 use redis::{Cmd, Script, Value, cmd};
@@ -21,8 +21,10 @@ pub(crate) fn call(order: &Order, deadline: i64) -> Cmd {
     let mut call = cmd("EVALSHA");
     call.arg(SCRIPT.get_hash());
     let holder = order.holder();
-    let switch = usize::from(order.switch.is_some());
-    call.arg(order.permits.len() + 1 + switch + usize::from(holder.is_some()));
+    let switch = order.switch.as_ref();
+    call.arg(
+        order.permits.len() + 1 + usize::from(switch.is_some()) + usize::from(holder.is_some()),
+    );
     for key in order.keys() {
         call.arg(key);
     }
@@ -35,7 +37,8 @@ pub(crate) fn call(order: &Order, deadline: i64) -> Cmd {
         .arg(order.receipt_seconds)
         .arg(READ_AT_MOST)
         .arg(order.receipt_at_most())
-        .arg(switch * SWITCH_AT_MOST);
+        .arg(switch.map_or(0, |switch| switch.off.at_most()))
+        .arg(switch.map_or("", |switch| switch.off.line()));
     match &order.holder {
         HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => {}
         HolderAt::Elsewhere { ready: false } => {

@@ -3,6 +3,7 @@
 -- KEYS  the n permits, the receipt, and where they lie in the same slot the kill switch and the holders
 -- ARGV  n | attempt | last moment in server microseconds | receipt's seconds
 --       | bytes worth reading of a permit, of the receipt, of the switch, 0 where it is not among the keys
+--       | the words that say off, a blank before and after each
 --       nothing, or 'not ready', or 'look' | plan | how its holder's field begins for this attempt
 --       | how it begins once the attempt may take | most bytes of it: a longer one is nobody's
 --
@@ -44,25 +45,25 @@ local strings = n + 1 + (most.switch > 0 and 1 or 0)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- Whatever is not plainly off is on.
+-- Whatever is not plainly off is on. The blanks are those that Rust trims: Lua's %s has one more.
 local function halted()
   if not switch or #switch == most.switch then
     return true
   end
-  local word = string.lower(string.match(switch, '^%s*(.-)%s*$'))
-  return not (word == '' or word == 'false' or word == '0' or word == 'no')
+  local word = string.lower(string.match(switch, '^[ \t\r\n\f]*(.-)[ \t\r\n\f]*$'))
+  return word ~= '' and (string.find(word, '%s') or not string.find(ARGV[8], ' ' .. word .. ' ', 1, true))
 end
 
 if most.switch > 0 and halted() then
   return {0, 'halted', now}
 end
-local ready = ARGV[8] ~= 'not ready'
-if ARGV[8] == 'look' then
-  local holder = redis.call('HGET', KEYS[strings + 1], ARGV[9])
-  if not holder or #holder > tonumber(ARGV[12]) or string.sub(holder, 1, #ARGV[10]) ~= ARGV[10] then
+local ready = ARGV[9] ~= 'not ready'
+if ARGV[9] == 'look' then
+  local holder = redis.call('HGET', KEYS[strings + 1], ARGV[10])
+  if not holder or #holder > tonumber(ARGV[13]) or string.sub(holder, 1, #ARGV[11]) ~= ARGV[11] then
     return {0, 'not held', now}
   end
-  ready = string.sub(holder, 1, #ARGV[11]) == ARGV[11]
+  ready = string.sub(holder, 1, #ARGV[12]) == ARGV[12]
 end
 if taken and taken ~= '' then
   -- Who has taken was ready: a store that says otherwise has gone back.

@@ -2,7 +2,7 @@
 //! trips, and on a connection of its own: a watch belongs to its connection, not to its caller.
 
 use super::{
-    order::{Answer, Hold, HolderAt, MAX_HOLDER_BYTES, Order, is_halted, read},
+    order::{Answer, Hold, HolderAt, MAX_HOLDER_BYTES, Order, read},
     receipt::Receipt,
 };
 use crate::{failure::Failure, node::Node};
@@ -230,8 +230,8 @@ fn keys_read(reply: Vec<Value>, order: &Order, short: bool) -> RedisResult<Keys>
     let mut next = || reply.next().unwrap_or(Value::Nil);
     let permits: Vec<Value> = order.permits.iter().map(|_| next()).collect();
     let receipt = beginning(next())?;
-    let halted = match order.switch {
-        Some(_) => is_halted(beginning(next())?.as_deref()),
+    let halted = match &order.switch {
+        Some(switch) => switch.halts(beginning(next())?.as_deref()),
         None => false,
     };
     let mut contents = Vec::new();
