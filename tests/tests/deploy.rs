@@ -1,6 +1,7 @@
 //! What lies in `deploy/` is tried, not believed.
 #![allow(clippy::unwrap_used)]
 
+use apply_redis::{Keys, Right, rights};
 use apply_tests::{ServiceBuilder, Stage};
 use std::{collections::BTreeSet, path::Path};
 
@@ -186,6 +187,57 @@ async fn the_redis_user_can_do_the_service_s_work_and_cannot_write_a_permit() {
         let answer: String = stage.command(&dry_run).await;
         assert!(answer.contains("no permissions"), "{forbidden:?}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn check_names_each_right_that_is_missing_from_the_redis_user() {
+    let stage = Stage::open().await;
+    let acl = deploy("redis.acl");
+    let rule = acl
+        .lines()
+        .find_map(|line| line.strip_prefix("user apply-layer "))
+        .unwrap();
+    let url = stage.redis.url_as("apply-layer", "change-me-1");
+    let mut connection = stage.redis.connection().await;
+    let rights = rights(&Keys::default());
+    let names: Vec<&str> = rights.iter().map(|right| right.name).collect();
+    for missing in [None].into_iter().chain(names.iter().copied().map(Some)) {
+        let padded = format!("{rule} ");
+        let less = match missing {
+            Some(right) => padded.replace(&format!("{right} "), ""),
+            None => padded.clone(),
+        };
+        assert!(missing.is_none() || less != padded, "{missing:?}");
+        let mut command = redis::cmd("ACL");
+        command.arg("SETUSER").arg("apply-layer").arg("reset");
+        command.arg(selectors(less.trim_end()));
+        let () = command.query_async(&mut connection).await.unwrap();
+        let mut user = redis::Client::open(&*url)
+            .unwrap()
+            .get_multiplexed_async_connection()
+            .await
+            .unwrap();
+        let mut found = Vec::new();
+        for right in &rights {
+            let answer: Result<redis::Value, _> = right.probe.query_async(&mut user).await;
+            match answer {
+                Err(error) if Right::is_missing(&error) => found.push(right.name),
+                answer => drop(answer.unwrap()),
+            }
+        }
+        assert_eq!(found, Vec::from_iter(missing));
+    }
+    let less = rule.replace(" +pttl", "").replace(" +hstrlen", "");
+    let mut command = vec!["ACL", "SETUSER", "apply-layer", "reset"];
+    command.extend(selectors(&less));
+    let () = stage.command(&command).await;
+    let told = stage
+        .program(&["check"])
+        .env("REDIS_URL", url)
+        .ended()
+        .await;
+    let told = told.output();
+    assert!(told.contains("allow it +hstrlen +pttl, as"), "{told}");
 }
 
 /// The words of a rule; a selector in brackets is one word.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{ReadConfig, VenueKeys};
 use apply_core::{Halt, MAX_SWITCH_BYTES, Mode};
+use apply_redis::{Keys, Right};
 use apply_service::{Config, Failure};
 use exchange_client::{Client, PositionMode, RequestError, Settings};
 use permit_redis::{ConnectError, RedisPermitStore, WatchMode};
@@ -187,6 +188,7 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
             Line("redis", reachable(config, &info, took)),
             Line("persistence", persistence(config, &mut link, &info).await),
             Line("scripting", scripting(&mut link).await),
+            Line("rights", rights(&mut link).await),
             Line(
                 "permit keys",
                 slots::look(config, info.get("cluster_enabled") == "1"),
@@ -290,6 +292,28 @@ async fn scripting(link: &mut Link) -> Found {
         )),
         Err(error) => Found::Wrong(format!(
             "scripts are refused: {error}; allow the user EVALSHA and SCRIPT LOAD, as deploy/redis.acl does"
+        )),
+    }
+}
+
+/// Whether the user may do what plans need.
+async fn rights(link: &mut Link) -> Found {
+    let keys = match link.is_cluster() {
+        true => Keys::default().on_a_cluster(),
+        false => Keys::default(),
+    };
+    let mut missing = Vec::new();
+    for right in apply_redis::rights(&keys) {
+        let answer: Result<Value, _> = link.try_ask(&right.probe).await;
+        if answer.is_err_and(|error| Right::is_missing(&error)) {
+            missing.push(right.name);
+        }
+    }
+    match missing.is_empty() {
+        true => Found::Ok("the user may do what plans need".into()),
+        false => Found::Wrong(format!(
+            "the user may not do what plans need; allow it {}, as deploy/redis.acl does",
+            missing.join(" ")
         )),
     }
 }

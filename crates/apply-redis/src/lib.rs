@@ -20,6 +20,7 @@ mod generation;
 mod halt;
 mod looks;
 mod open;
+mod rights;
 mod short_pause;
 mod switch;
 #[cfg(feature = "testing")]
@@ -31,3 +32,4 @@ pub use config::{BoardConfig, Instance, Keys};
 pub use durability::{Durability, Synced};
 pub use halt::{Recorded, Turn};
 pub use open::ready_to_take;
+pub use rights::{Right, rights};
