@@ -64,6 +64,7 @@ fn hold(attempt: &AttemptId, since: Instant) -> Hold {
         generation: Generation {
             id: "the only one".into(),
             began_at: 0,
+            told_at: 0,
             clean_at: since,
         },
         server: ServerId(0),

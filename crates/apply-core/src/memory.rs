@@ -228,6 +228,7 @@ impl Inner {
                 0 => 0,
                 _ => u64::MAX,
             },
+            told_at: 0,
             clean_at: match self.forgot {
                 0 => remembers,
                 _ => remembers + CLEAN_AFTER,

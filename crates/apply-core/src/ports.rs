@@ -120,6 +120,9 @@ pub struct Generation {
     pub id: GenerationId,
     /// When it began, on the store's clock, in whole seconds since 1970.
     pub began_at: u64,
+    /// When the store said so, on the same clock. Claims expire by it, so what it says of a plan's age counts where this
+    /// machine's clock says less.
+    pub told_at: u64,
     /// From when on it is clean: everything that was allowed before it has come to its end by then, so
     /// that what the venue does not know is not there.
     pub clean_at: Instant,
@@ -131,6 +134,7 @@ impl Generation {
         Self {
             id: GenerationId::new(),
             began_at: u64::MAX,
+            told_at: 0,
             clean_at: now,
         }
     }
@@ -145,6 +149,7 @@ impl Generation {
         claim_lasts: Duration,
     ) -> bool {
         let slack = BRAINS_CLOCK.as_secs();
+        let now = now.max(self.told_at);
         self.began_at == 0
             || computed_at.is_some_and(|at| {
                 at > self.began_at.saturating_add(slack)
@@ -515,6 +520,7 @@ mod tests {
         let of = |began_at| Generation {
             id: "g".into(),
             began_at,
+            told_at: 0,
             clean_at: Instant::now(),
         };
         let ttl = Duration::from_secs(21_600);
@@ -527,6 +533,14 @@ mod tests {
         assert!(!knows(1_000, Some(2_000), 2_000 + 21_600));
         assert!(!knows(1_000, Some(2_000), 2_000 + 21_560));
         assert!(knows(1_000, Some(2_000), 2_000 + 21_500));
+        // By the store's clock, where one of the two was stepped.
+        let told_at = |told_at| Generation {
+            told_at,
+            ..of(1_000)
+        };
+        assert!(!told_at(2_000 + 21_600).knows_plan_of(Some(2_000), 3_000, ttl));
+        assert!(told_at(3_000).knows_plan_of(Some(2_000), 3_000, ttl));
+        assert!(!told_at(3_000).knows_plan_of(Some(2_000), 2_000 + 21_600, ttl));
         assert!(!knows(1_000, None, 3_000));
         assert!(knows(0, None, 3_000));
     }

@@ -1037,7 +1037,7 @@ fn refused(error: RedisError) -> Result<Told, PortError> {
     }
 }
 
-fn micros(time: Duration) -> u64 {
+pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -4,6 +4,7 @@
 //! what. It shows: the key of the generation is gone, or names another run. Whatever was allowed before has
 //! to come to its end before a plan is claimed again.
 
+use crate::board::micros;
 use apply_core::{Generation, GenerationId, Hold, ServerId};
 use permit_redis::ServerId as RunId;
 use redis::{ErrorKind, RedisError, Value, from_redis_value};
@@ -132,6 +133,7 @@ impl Remembered {
             generation: Generation {
                 id,
                 began_at: began / 1_000_000,
+                told_at: began.saturating_add(micros(age)) / 1_000_000,
                 clean_at,
             },
             // Which of two has answered is not known: none that will ever be connected.
