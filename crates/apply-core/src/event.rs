@@ -2,7 +2,7 @@
 
 use crate::{
     exchange::{ExchangeError, Fill, Settlement, StopReplacement, StopsAfterClose, Submission},
-    journal::OrderKind,
+    order::OrderKind,
     plan::{Decision, Plan},
     plan_id::client_order_id,
     proposal::ProposalError,
@@ -774,4 +774,14 @@ fn result_line(result: &ApplyResult) -> String {
         result.plan, result.symbol, result.decision
     ));
     line
+}
+
+impl From<apply_wire::Level> for Level {
+    fn from(level: apply_wire::Level) -> Self {
+        match level {
+            apply_wire::Level::Info => Self::Info,
+            apply_wire::Level::Warn => Self::Warn,
+            apply_wire::Level::Error => Self::Error,
+        }
+    }
 }

@@ -1,61 +1,16 @@
 //! The venue, as the core sees it: four endings, exact decimals, no second order.
 
+pub use crate::order::{Fill, OrderTrace, Position, Profit, QuantityRules, Side, StopPlaced};
+
 use crate::{
-    journal::OrderKind,
     last_look::{HeldBack, LastLook},
+    order::OrderKind,
     sizing::{ApprovedClose, ApprovedStop, Armed},
     symbol::Symbol,
-    text,
 };
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
-use std::{
-    fmt,
-    future::Future,
-    time::{Duration, Instant},
-};
-
-/// Which way an order trades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Side {
-    /// Closes a short position.
-    Buy,
-    /// Closes a long position.
-    Sell,
-}
-
-impl Side {
-    /// The side that reduces a signed position; `None` for a flat one.
-    pub fn closing(position: Decimal) -> Option<Self> {
-        match position {
-            p if p > Decimal::ZERO => Some(Self::Sell),
-            p if p < Decimal::ZERO => Some(Self::Buy),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Buy => "BUY",
-            Self::Sell => "SELL",
-        })
-    }
-}
-
-/// A symbol's live position, and the desk at which an order on it can be placed at once.
-#[derive(Debug)]
-pub struct Position<D> {
-    /// Signed, in base units: positive is long, zero is flat.
-    pub amount: Decimal,
-    /// The mark price as the position was read, in quote units; none where the venue gave none. A stop needs one.
-    pub mark_price: Option<Decimal>,
-    /// Everything about the coming order that is known before its permits are.
-    pub desk: D,
-}
+use std::{fmt, future::Future, time::Instant};
 
 /// What the venue has for a plan that no order of this process has left for.
 #[derive(Debug)]
@@ -65,16 +20,6 @@ pub enum Prepared<D> {
     /// It has an order of the plan already, from whomever: there must not be another. Here is what
     /// to ask with what became of it.
     Ordered(OrderTrace),
-}
-
-/// Cuts quantities to what the venue takes.
-pub trait QuantityRules: fmt::Debug + Send + Sync {
-    /// The largest quantity the venue accepts for a market order that is not above `wanted`, or
-    /// why there is none.
-    fn cut(&self, wanted: Decimal) -> Result<Decimal, String>;
-
-    /// The largest quantity of a market order, in base units; `None` where the venue sets none.
-    fn maximum(&self) -> Option<Decimal>;
 }
 
 /// How a submission ended. Exactly four ways; the fourth is not a failure but a question.
@@ -114,33 +59,6 @@ pub enum NotSent {
     Failed(String),
 }
 
-/// What is needed to ask about an order later, in this process or another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderTrace {
-    /// Which way it trades.
-    pub side: Side,
-    /// Which of the symbol's positions it closes, in the venue's word: `BOTH`, `LONG`, `SHORT`.
-    pub position_side: String,
-    /// The signed position before it, in base units.
-    #[serde(with = "text::optional")]
-    pub position_before: Option<Decimal>,
-    /// The most that was sent, in base units: the order's quantity, or the whole position while the quantity is not
-    /// decided. What the venue reports beyond it is not believed.
-    #[serde(
-        with = "text::optional",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub at_most: Option<Decimal>,
-    /// Not signed before this moment, in milliseconds since 1970 on the venue's clock.
-    pub signed_from: u64,
-    /// Not signed after this moment, on the same clock.
-    pub signed_until: u64,
-    /// How long after its signing the venue may still take it.
-    #[serde(with = "text::millis", rename = "receive_window_ms")]
-    pub receive_window: Duration,
-}
-
 /// How an unknown submission was settled by asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
@@ -178,62 +96,6 @@ impl Settlement {
             },
         }
     }
-}
-
-/// What the venue says about an accepted order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fill {
-    /// The venue's order id.
-    pub order_id: String,
-    /// Which way.
-    pub side: Side,
-    /// The quantity that was ordered, in base units.
-    pub quantity: Decimal,
-    /// The quantity that really traded, in base units.
-    pub executed_qty: Decimal,
-    /// The average price, where the venue gave one; never 0 for "unknown".
-    pub average_price: Option<Decimal>,
-    /// The venue's status word, a final one: `FILLED`.
-    pub status: String,
-}
-
-/// What an order earned, in quote units.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Profit {
-    /// Realised before commission.
-    #[serde(with = "text")]
-    pub realized: Decimal,
-    /// Realised less commission, where the commission was paid in the quote asset.
-    #[serde(with = "text::optional")]
-    pub net: Option<Decimal>,
-    /// The commission and its asset, one entry an asset.
-    #[serde(with = "text::amounts")]
-    pub commission: Vec<(String, Decimal)>,
-    /// The average price of the fills, where known.
-    #[serde(
-        with = "text::optional",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub average_price: Option<Decimal>,
-}
-
-/// A protective stop that was replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StopPlaced {
-    /// The venue's id of the new stop.
-    pub order_id: String,
-    /// Which way it will trade.
-    pub side: Side,
-    /// The trigger as placed, cut to the tick, in quote units.
-    pub trigger: Decimal,
-    /// How much it is over, in base units, where known.
-    pub quantity: Option<Decimal>,
-    /// Old stops that were cancelled after the new one was confirmed.
-    pub cancelled: Vec<String>,
-    /// Old stops that still guard beside the new one: they could not be cancelled, or the new one is over less than they
-    /// are.
-    pub left_over: Vec<String>,
 }
 
 /// How replacing a stop ended.

@@ -11,10 +11,9 @@
 //! it is told, to what the venue says later.
 
 use crate::{
-    exchange::OrderTrace,
-    plan::Step,
+    hold::{GenerationId, PortError, Teller},
+    order::{OrderKind, OrderTrace},
     plan_id::client_order_id,
-    ports::{GenerationId, PortError, Teller},
     result::ApplyResult,
     symbol::Symbol,
     text,
@@ -84,26 +83,6 @@ pub struct SwitchNote {
     /// What the store remembered then: a switch that is not there any more is off only where it still
     /// remembers that.
     pub generation: Option<GenerationId>,
-}
-
-/// The two things a plan may place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderKind {
-    /// A close at the market.
-    Close,
-    /// A protective stop.
-    Stop,
-}
-
-impl OrderKind {
-    /// What the step of this name places.
-    pub fn of_step(step: &str) -> Self {
-        match step == Step::MOVE_STOP {
-            true => Self::Stop,
-            false => Self::Close,
-        }
-    }
 }
 
 /// All that is written down about one plan.

@@ -20,17 +20,23 @@
 mod assembled;
 mod complaints;
 mod debt;
+mod debts;
 mod digest;
 pub mod event;
 pub mod exchange;
 mod fault;
+mod halt;
+mod hold;
+mod in_flight;
 pub mod journal;
 pub mod last_look;
+mod layer;
 pub mod life;
 mod live;
 pub mod memory;
 mod memory_venue;
 mod news;
+mod order;
 pub mod plan;
 pub mod plan_id;
 pub mod ports;
@@ -40,6 +46,7 @@ mod ready;
 pub mod reason;
 pub mod recovery;
 pub mod result;
+mod results;
 pub mod room;
 pub mod sizing;
 mod symbol;
@@ -57,11 +64,10 @@ pub use exchange::{
 };
 #[cfg(feature = "fault-points")]
 pub use fault::POINTS as FAULT_POINTS;
-pub use journal::{
-    ClaimNote, Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent, SwitchNote,
-};
+pub use journal::{ClaimNote, Entry, Intent, Journal, Recorded, RecordedIntent, SwitchNote};
 pub use last_look::{HeldBack, LastLook, Look};
-pub use life::{ApplyLayer, ClaimedPlan, Mode, Settings};
+pub use layer::{ApplyLayer, ClaimedPlan, Mode, Settings};
+pub use order::OrderKind;
 pub use plan::{Action, Decision, GateSettings, Plan, Share, Step};
 pub use ports::{
     Claim, Clock, Generation, GenerationId, Halt, Hold, MAX_SWITCH_BYTES, Mastership, Observed,

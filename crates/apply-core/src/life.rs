@@ -1,143 +1,37 @@
 //! The life of one plan, top to bottom: claimed, granted, sized, submitted, told.
 
 use crate::{
-    complaints::Complaints,
-    debt::{Debt, Debts},
-    event::{Abandoned, Event, KnownTo, Observer},
-    exchange::{
-        Exchange, ExchangeError, Fill, OrderTrace, Position, Prepared, Settlement, Side,
-        StopReplacement, StopsAfterClose, Submission,
-    },
+    debts::Debt,
+    event::{Event, KnownTo},
+    exchange::{Exchange, ExchangeError, OrderTrace, Position, Prepared, Submission},
     fault,
-    journal::{ClaimNote, Entry, Intent, Journal, OrderKind, Recorded, RecordedIntent},
-    last_look::Leaving,
-    live::{LiveAttempt, LiveAttempts},
+    halt::Halt,
+    hold::PortError,
+    in_flight::Leaving,
+    journal::{ClaimNote, Entry, Intent, Journal, Recorded, RecordedIntent},
+    layer::{ApplyLayer, ClaimedPlan, Mode},
     news::{Happened, News},
-    plan::{Decision, GateSettings, Plan, Share, Step},
-    ports::{
-        Claim, Clock, Generation, GenerationId, Halt, Hold, PlanLog, PortError, Ports,
-        ProposalSource, ResultLog, ServerId, Teller, Told,
-    },
+    order::OrderKind,
+    plan::{Decision, Plan, Share, Step},
+    ports::{PlanLog, Ports, ProposalSource, Told},
     ready::WhenReady,
     reason,
     result::{ApplyResult, StepResult},
-    room::Room,
-    sizing::{ApprovedClose, ApprovedStop, NoOrder, Sizing, StopLimits},
+    results::Case,
+    sizing::{ApprovedClose, ApprovedStop, NoOrder},
     symbol::Symbol,
 };
-use apply_wire::{Reason, defaults};
+use apply_wire::Reason;
 use futures_util::future::{Either, join, select};
 use permit_gate::{
-    Ask, AttemptId, Block, BlockReason, Grant, PermitStore, PlanId, Subject, Timer, WaitPolicy,
-    wait_and_take,
+    Ask, Block, BlockReason, Grant, PermitStore, Subject, Timer, WaitPolicy, wait_and_take,
 };
 use rust_decimal::Decimal;
-use sha2::{Digest, Sha256};
 use std::{
-    num::NonZeroUsize,
     pin::pin,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
-
-/// Whether orders may leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Everything but the order: plans are claimed, reviewed and granted, the venue is not asked.
-    DryRun,
-    /// Orders go to the venue's testnet.
-    Testnet,
-}
-
-impl Mode {
-    /// The mode as `APPLY_MODE` names it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DryRun => "dry_run",
-            Self::Testnet => "testnet",
-        }
-    }
-}
-
-/// What the operator decides.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The thresholds of the gates.
-    pub gates: GateSettings,
-    /// Whether orders may leave.
-    pub mode: Mode,
-    /// How long a plan waits for its permits.
-    pub wait: WaitPolicy,
-    /// Where a stop may be put.
-    pub stops: StopLimits,
-    /// How old a proposal may be by what it says itself; `None` for any age.
-    pub proposal_max_age: Option<Duration>,
-    /// How long a claim lasts.
-    pub dedupe_ttl: Duration,
-    /// The places for plans under way, from the claim to the result. More are refused until there
-    /// is room. Clones of these settings share them.
-    pub room: Room,
-    /// This process, unique among all that share the store and new at each start. Its attempts
-    /// are numbered under this name: `host-1.7`.
-    pub attempt: AttemptId,
-}
-
-impl Settings {
-    /// What the service has where nobody says otherwise: thresholds of 0.80 and 0.60, 1200 ms for the
-    /// permits, six hours for a claim, a hundred plans under way. See [`Settings::attempt`].
-    pub fn new(
-        mode: Mode,
-        allowlist: impl IntoIterator<Item = Symbol>,
-        attempt: AttemptId,
-    ) -> Self {
-        Self {
-            gates: GateSettings {
-                allowlist: allowlist.into_iter().collect(),
-                critical: defaults::BLOCK_CRITICAL,
-                warning: defaults::BLOCK_WARNING,
-            },
-            mode,
-            wait: WaitPolicy::default(),
-            stops: StopLimits::default(),
-            proposal_max_age: None,
-            dedupe_ttl: defaults::DEDUPE_TTL,
-            room: Room::of(UNDER_WAY),
-            attempt,
-        }
-    }
-}
-
-/// How many plans may be under way where nobody says otherwise.
-const UNDER_WAY: NonZeroUsize = NonZeroUsize::new(100).unwrap();
-
-/// The apply layer over its ports. One instance serves all symbols.
-pub struct ApplyLayer<P> {
-    ports: P,
-    settings: Settings,
-    observer: Box<dyn Observer>,
-    attempts: AtomicU64,
-    live: LiveAttempts,
-    debts: Debts,
-    complaints: Complaints,
-    started_at: Instant,
-    looks: Room,
-    desks: Room,
-}
-
-/// A plan one attempt of this process has claimed. Executing it takes it by value and ends in one
-/// result.
-#[derive(Debug)]
-pub struct ClaimedPlan {
-    plan: Plan,
-    step: Step,
-    hold: Hold,
-    /// Whether the store may have forgotten an earlier claim of it: then nobody knows that nothing was
-    /// executed before the venue says so.
-    in_doubt: bool,
-    /// Whether it has, asked when the answer counts.
-    asked: AtomicBool,
-    _live: LiveAttempt,
-}
 
 /// How a plan's life ended.
 #[derive(Debug)]
@@ -150,190 +44,7 @@ pub(crate) enum Ended {
     Owed,
 }
 
-impl ClaimedPlan {
-    pub(crate) fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    pub(crate) fn attempt(&self) -> &AttemptId {
-        &self.hold.attempt
-    }
-
-    pub(crate) fn hold(&self) -> &Hold {
-        &self.hold
-    }
-
-    fn order(&self) -> OrderKind {
-        match self.step {
-            Step::Close { .. } => OrderKind::Close,
-            Step::MoveStop { .. } => OrderKind::Stop,
-        }
-    }
-
-    /// The result that is owed where it is not told.
-    fn debt(&self, result: Option<ApplyResult>) -> Debt {
-        Debt {
-            plan: self.plan.id.clone(),
-            symbol: self.plan.symbol().clone(),
-            step: self.step.name().to_owned(),
-            order: self.order(),
-            from: Abandoned::Owed,
-            intent: None,
-            result,
-            teller: None,
-            open: None,
-            rehearsed: false,
-            // Whatever this attempt has sent was asked about before it came to a result.
-            settled_at: self.hold.since,
-            profit: true,
-        }
-    }
-}
-
 impl<P: Ports> ApplyLayer<P> {
-    /// An apply layer that tells `observer` everything it does.
-    pub fn new(ports: P, settings: Settings, observer: impl Observer + 'static) -> Self {
-        Self {
-            started_at: ports.clock().now(),
-            ports,
-            settings,
-            observer: Box::new(observer),
-            attempts: AtomicU64::new(0),
-            live: LiveAttempts::default(),
-            debts: Debts::default(),
-            complaints: Complaints::default(),
-            looks: Room::of(LOOKS),
-            desks: Room::of(DESKS),
-        }
-    }
-
-    /// The outside.
-    pub fn ports(&self) -> &P {
-        &self.ports
-    }
-
-    /// The operator's decisions.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// The places for plans under way.
-    pub fn room(&self) -> &Room {
-        &self.settings.room
-    }
-
-    /// Turns to look at a proposal and claim its plan.
-    pub(crate) fn looks(&self) -> &Room {
-        &self.looks
-    }
-
-    /// How many plans owe a result that is settled beside: see [`crate::recovery`].
-    pub fn owed(&self) -> usize {
-        self.debts.count()
-    }
-
-    /// The symbols of which it is not known what became of an order. Their new plans wait until it is.
-    pub fn in_doubt(&self) -> Vec<Symbol> {
-        self.debts.in_doubt()
-    }
-
-    /// How many of them this process has worked on itself.
-    pub fn owed_here(&self) -> usize {
-        self.debts.count_here()
-    }
-
-    pub(crate) fn debts(&self) -> &Debts {
-        &self.debts
-    }
-
-    /// When this process began, no later than any of its attempts.
-    pub(crate) fn started_at(&self) -> Instant {
-        self.started_at
-    }
-
-    pub(crate) fn is_live(&self, attempt: &AttemptId) -> bool {
-        self.live.contains(attempt)
-    }
-
-    /// Tells the observer; for what happens around the layer rather than in it.
-    pub fn tell(&self, event: Event<'_>) {
-        self.observer.observe(&event);
-    }
-
-    /// A new attempt, which no claim and no receipt knows yet. One name for the whole process would
-    /// not do: to a store the same attempt asking again means a lost answer, and a proposal that
-    /// comes back later would win its old claim a second time.
-    pub(crate) fn live_attempt(&self) -> LiveAttempt {
-        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}.{number}", self.settings.attempt);
-        let id = AttemptId::new(&name).unwrap_or_else(|_| digest_of(&name));
-        self.live.begin(id)
-    }
-
-    /// In whose name a result is told that anybody may tell.
-    pub(crate) fn anybody(&self) -> Teller {
-        Teller {
-            attempt: self.live_attempt().id().clone(),
-            generation: GenerationId::default(),
-        }
-    }
-
-    /// Asks for a plan that would execute, and puts it out for review. After an error it may be claimed all
-    /// the same: see [`PlanLog::find_claim`].
-    pub(crate) async fn claim(&self, plan: &Plan, attempt: &AttemptId) -> Result<Claim, PortError> {
-        let (plans, ttl) = (self.ports.plans(), self.settings.dedupe_ttl);
-        plans.claim(plan, attempt, ttl, self.timestamp()).await
-    }
-
-    /// What follows from the answer to a claim: the plan, where it is ours to execute.
-    pub(crate) fn claimed(
-        &self,
-        plan: Plan,
-        step: Step,
-        live: LiveAttempt,
-        claim: Claim,
-    ) -> Option<Box<ClaimedPlan>> {
-        let claimed = |hold: Hold, live| ClaimedPlan {
-            in_doubt: self.is_in_doubt(&plan, &hold),
-            plan: plan.clone(),
-            step: step.clone(),
-            hold,
-            asked: AtomicBool::new(false),
-            _live: live,
-        };
-        match claim {
-            Claim::Won(hold) => {
-                fault::point("after_claim");
-                Some(Box::new(claimed(hold, live)))
-            }
-            Claim::Lost => {
-                let hold = Hold {
-                    attempt: live.id().clone(),
-                    generation: Generation::unknown(self.ports.clock().now()),
-                    server: ServerId(0),
-                    epoch: 0,
-                    since: self.ports.clock().now(),
-                };
-                let claimed = claimed(hold, live);
-                self.owe(claimed.debt(None), "the store forgot the claim");
-                None
-            }
-            Claim::Taken | Claim::TooYoung { .. } => {
-                self.tell(Event::Duplicate { plan: &plan });
-                None
-            }
-        }
-    }
-
-    /// Whether the plan may have been executed before without the store knowing it.
-    fn is_in_doubt(&self, plan: &Plan, hold: &Hold) -> bool {
-        let (generation, ttl) = (&hold.generation, self.settings.dedupe_ttl);
-        let computed_at = plan.proposal.computed_at();
-        self.settings.mode == Mode::Testnet
-            && (!generation.knows_plan_of(computed_at, self.timestamp(), ttl)
-                || generation.clean_at > self.ports.clock().now())
-    }
-
     /// Takes a claimed plan to its end and publishes what came of it.
     ///
     /// Cancellation: do not drop this future. From the claim on a plan owes the world a result.
@@ -456,63 +167,6 @@ impl<P: Ports> ApplyLayer<P> {
         Ended::Owed
     }
 
-    fn owe(&self, debt: Debt, why: &'static str) {
-        self.tell(Event::Owed {
-            plan: &debt.plan,
-            symbol: &debt.symbol,
-            why,
-        });
-        self.debts.owe(debt);
-    }
-
-    /// Writes a result down; what it answers is the result that stands.
-    pub(crate) async fn write_down(
-        &self,
-        result: &ApplyResult,
-        teller: Option<&Teller>,
-    ) -> ApplyResult {
-        const DOING: &str = "write the result down";
-        let result = ApplyResult {
-            is_final: true,
-            ..result.clone()
-        };
-        match self.ports.journal().record_result(&result, teller).await {
-            Ok(standing) => {
-                self.complaints.end(&result.symbol, DOING);
-                standing
-            }
-            Err(error) => {
-                // The world learns what happened all the same. Should this process die now, the
-                // intent is still there and the venue is asked again, with the same answer.
-                self.port_failed(&result.symbol, DOING, &error);
-                result
-            }
-        }
-    }
-
-    /// Notes that a result is on the stream.
-    pub(crate) async fn note_published(&self, result: &ApplyResult) {
-        fault::point("after_publish");
-        let noted = self
-            .ports
-            .journal()
-            .record_published(&result.plan, self.timestamp());
-        if let Err(error) = noted.await {
-            self.port_failed(&result.symbol, "note a published result", &error);
-        }
-        fault::point("after_published_mark");
-    }
-
-    /// Notes that another instance has told a plan's end.
-    pub(crate) async fn note_told_by_another(&self, plan: &PlanId, symbol: &Symbol) {
-        self.tell(Event::ToldByAnother { plan, symbol });
-        let journal = self.ports.journal();
-        let noted = journal.record_told_by_another(plan, self.timestamp());
-        if let Err(error) = noted.await {
-            self.port_failed(symbol, "note a published result", &error);
-        }
-    }
-
     /// A plan that this machine dealt with before its claim was lost: no second order.
     async fn known_before(&self, claimed: &ClaimedPlan, known: Entry) -> ApplyResult {
         self.tell(Event::KnownBefore {
@@ -540,117 +194,6 @@ impl<P: Ports> ApplyLayer<P> {
         });
         let asked = (OrderKind::Close, trace);
         self.settle_trace(Case::of(plan), asked, None, true).await
-    }
-
-    /// Asks what became of something that was about to be placed, and makes a result of it.
-    pub(crate) async fn settle_intent(&self, intent: &Intent, profit: bool) -> ApplyResult {
-        let asked = (intent.order, &intent.trace);
-        self.settle_trace(Case::of_intent(intent), asked, None, profit)
-            .await
-    }
-
-    /// What became of something that may be at the venue by the word of this trace, as a result. It is asked about, never
-    /// sent again.
-    ///
-    /// `seen` is what was seen when it was submitted: where it was not executed or nobody can tell, it is the only hint
-    /// there may be.
-    pub(crate) async fn settle_trace(
-        &self,
-        case: Case<'_>,
-        (order, trace): (OrderKind, &OrderTrace),
-        seen: Option<&str>,
-        profit: bool,
-    ) -> ApplyResult {
-        let venue = self.ports.exchange();
-        let Case { plan, symbol, .. } = case;
-        match order {
-            OrderKind::Close => {
-                let settlement = venue.settle(symbol, plan, trace).await.after(seen);
-                self.tell(Event::Settled {
-                    plan,
-                    symbol,
-                    settlement: &settlement,
-                });
-                self.settled(case, settlement, profit).await
-            }
-            OrderKind::Stop => {
-                let replacement = venue.settle_stop(symbol, plan, trace).await;
-                self.tell(Event::StopSettled {
-                    plan,
-                    symbol,
-                    replacement: &replacement,
-                });
-                self.stop_replaced(case, replacement)
-            }
-        }
-    }
-
-    /// Says that a port failed; what fails again and again is said less and less often.
-    pub(crate) fn port_failed(&self, symbol: &Symbol, doing: &'static str, error: &PortError) {
-        let now = self.ports.clock().now();
-        if self.complaints.is_due(symbol, doing, now) {
-            self.tell(Event::PortFailed {
-                symbol,
-                doing,
-                error: &error.0,
-            });
-        }
-    }
-
-    /// Publishes the result of a plan that nobody claimed until it is done: a result that nobody can read is
-    /// no result.
-    pub(crate) async fn publish(&self, result: &ApplyResult) {
-        let published =
-            self.until_answered(&result.symbol, || self.ports.results().publish(result));
-        match published.await {
-            Told::Published => self.tell(Event::ResultPublished { result }),
-            Told::Refused { why } => {
-                self.port_failed(&result.symbol, PUBLISH, &PortError(why));
-            }
-            _ => {}
-        }
-    }
-
-    /// Tells how a plan ended, until there is an answer.
-    pub(crate) async fn tell_end(&self, result: &ApplyResult, teller: &Teller) -> Told {
-        let told = self.until_answered(&result.symbol, || {
-            self.ports.results().conclude(result, teller)
-        });
-        let told = told.await;
-        match &told {
-            Told::Published => self.tell(Event::ResultPublished { result }),
-            Told::Corrected => {
-                self.tell(Event::Corrected { result });
-                self.tell(Event::ResultPublished { result });
-            }
-            Told::Contradicted => self.tell(Event::Contradicted { result }),
-            Told::Refused { why } => {
-                self.port_failed(&result.symbol, PUBLISH, &PortError(why.clone()));
-            }
-            Told::Before | Told::NotHeld | Told::Forgot => {}
-        }
-        told
-    }
-
-    async fn until_answered<F>(&self, symbol: &Symbol, publish: impl Fn() -> F) -> Told
-    where
-        F: Future<Output = Result<Told, PortError>>,
-    {
-        let mut pause = PUBLISH_PAUSE;
-        loop {
-            match publish().await {
-                Ok(told) => {
-                    if !matches!(told, Told::Refused { .. }) {
-                        self.complaints.end(symbol, PUBLISH);
-                    }
-                    return told;
-                }
-                Err(error) => self.port_failed(symbol, PUBLISH, &error),
-            }
-            let clock = self.ports.clock();
-            clock.sleep_until(clock.now() + pause).await;
-            pause = (pause * 2).min(LONGEST_PUBLISH_PAUSE);
-        }
     }
 
     async fn rehearse(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
@@ -880,11 +423,6 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    fn claim_lost(&self, plan: &Plan) -> ApplyResult {
-        let details = "the store forgot the claim, or another instance took the plan over";
-        self.failed(Case::of(plan), Reason::ClaimLost, details.into())
-    }
-
     /// When the wait for a plan's permits has its answer at the latest: nothing it needs may come later.
     fn latest_answer(&self, claimed: &ClaimedPlan) -> Instant {
         let (since, wait) = (claimed.hold.since, self.settings.wait);
@@ -1013,84 +551,6 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    async fn settled(&self, case: Case<'_>, settlement: Settlement, profit: bool) -> ApplyResult {
-        match settlement {
-            Settlement::Accepted(fill) => self.filled(case, fill, profit).await,
-            Settlement::NotExecuted { why } => self.failed(case, Reason::OrderNotExecuted, why),
-            Settlement::Unresolved { why, seen } => self.unresolved(case, why, seen),
-        }
-    }
-
-    /// What filled of it for certain is told, whatever became of the rest.
-    fn unresolved(&self, case: Case<'_>, why: String, seen: Option<Fill>) -> ApplyResult {
-        let seen = seen.filter(|fill| fill.executed_qty > Decimal::ZERO);
-        let known = |fill: &Fill| case.sized(StepResult::unresolved(case.step, fill, &why), fill);
-        let steps = seen.as_ref().map(|fill| vec![known(fill)]);
-        let result = self.failed(case, Reason::OrderUnresolved, why);
-        ApplyResult {
-            executed: steps.is_some(),
-            decision: match steps {
-                Some(_) => Decision::Execute,
-                None => result.decision,
-            },
-            steps: steps.unwrap_or_else(|| result.steps.clone()),
-            ..result
-        }
-    }
-
-    async fn filled(&self, case: Case<'_>, fill: Fill, profit: bool) -> ApplyResult {
-        if fill.executed_qty <= Decimal::ZERO {
-            let why = format!(
-                "order {} ended {} without a fill",
-                fill.order_id, fill.status
-            );
-            return self.failed(case, Reason::OrderNotFilled, why);
-        }
-        // The order stands whatever comes of these questions, so their failure costs only what they would have told. Where
-        // very many orders are settled at once there is no room for them.
-        let (profit, stops) = match profit {
-            true => {
-                let venue = self.ports.exchange();
-                let profit = venue.fetch_profit(case.symbol, &fill);
-                join(profit, self.account_for_stops(case, fill.side)).await
-            }
-            false => (Ok(None), None),
-        };
-        let profit = profit.ok().flatten();
-        let mut fill = fill;
-        // The venue's answer to an order names no price; its fills do.
-        let of_fills = profit.as_ref().and_then(|profit| profit.average_price);
-        fill.average_price = fill.average_price.or(of_fills);
-        let mut step = case.sized(StepResult::closed(case.step, &fill), &fill);
-        if let Some(stops) = stops {
-            step.details.push_str(&format!("; {stops}"));
-        }
-        ApplyResult {
-            executed: true,
-            steps: vec![step],
-            profit,
-            ..case.ended(Decision::Execute, None, self.timestamp())
-        }
-    }
-
-    /// What was placed for a position is accounted for when it ends. What there is to tell of it, in a sentence.
-    async fn account_for_stops(&self, case: Case<'_>, side: Side) -> Option<String> {
-        let venue = self.ports.exchange();
-        let stops = venue.account_for_stops(case.symbol, side).await;
-        if stops.as_ref().is_ok_and(StopsAfterClose::is_nothing) {
-            return None;
-        }
-        self.tell(Event::StopsAccounted {
-            plan: case.plan,
-            symbol: case.symbol,
-            stops: stops.as_ref(),
-        });
-        Some(match stops {
-            Ok(stops) => stops.to_string(),
-            Err(error) => format!("its stops are not accounted for: {error}"),
-        })
-    }
-
     async fn move_stop(
         &self,
         claimed: &ClaimedPlan,
@@ -1126,66 +586,6 @@ impl<P: Ports> ApplyLayer<P> {
             replacement: &replacement,
         });
         self.stop_replaced(Case::of(plan), replacement)
-    }
-
-    fn stop_replaced(&self, case: Case<'_>, replacement: StopReplacement) -> ApplyResult {
-        match replacement {
-            StopReplacement::Placed(placed) => ApplyResult {
-                executed: true,
-                steps: vec![StepResult::stop_moved(case.step, &placed)],
-                ..case.ended(Decision::Execute, None, self.timestamp())
-            },
-            StopReplacement::Rejected { code, message } => {
-                self.failed(case, Reason::StopRejected(code), message)
-            }
-            StopReplacement::NotSent { why } => {
-                let reason = reason::of_not_sent(&why, OrderKind::Stop);
-                self.failed(case, reason, why.to_string())
-            }
-            StopReplacement::Unknown { why } => self.failed(case, Reason::StopUnresolved, why),
-        }
-    }
-
-    /// Whatever the gate says, it forbids the order.
-    fn blocked(&self, plan: &Plan, block: &Block) -> ApplyResult {
-        let (decision, reason) = (Decision::Blocked, reason::of_blocked_result(block));
-        let status = decision.step_status();
-        let step = StepResult::without_order(PERMIT_WAIT, status, block.to_string());
-        ApplyResult {
-            steps: vec![step],
-            ..ApplyResult::not_executed(plan, decision, Some(reason), self.timestamp())
-        }
-    }
-
-    fn no_order(&self, plan: &Plan, no: &NoOrder) -> ApplyResult {
-        self.failed(Case::of(plan), no.reason(), no.to_string())
-    }
-
-    fn venue_failed(&self, plan: &Plan, error: &ExchangeError) -> ApplyResult {
-        self.failed(Case::of(plan), error.into(), error.to_string())
-    }
-
-    fn journal_failed(&self, plan: &Plan, error: &PortError) -> ApplyResult {
-        self.port_failed(plan.symbol(), "use the journal", error);
-        self.failed(
-            Case::of(plan),
-            Reason::JournalUnavailable,
-            error.to_string(),
-        )
-    }
-
-    /// A result in which nothing was executed, for this reason; what it is decided as follows from it.
-    pub(crate) fn failed(&self, case: Case<'_>, reason: Reason, details: String) -> ApplyResult {
-        let decision = Decision::from(reason.class());
-        let step = StepResult::without_order(case.step, decision.step_status(), details);
-        ApplyResult {
-            steps: vec![step],
-            ..case.ended(decision, Some(reason), self.timestamp())
-        }
-    }
-
-    pub(crate) fn timestamp(&self) -> u64 {
-        self.ports.clock().unix_seconds()
     }
 }
 
@@ -1234,48 +634,6 @@ impl From<ExchangeError> for Unready {
     }
 }
 
-/// What a result is about, whether the plan is at hand or only what was written down of it.
-#[derive(Clone, Copy)]
-pub(crate) struct Case<'a> {
-    pub(crate) plan: &'a PlanId,
-    pub(crate) symbol: &'a Symbol,
-    pub(crate) step: &'a str,
-    /// How the quantity came about, where this process decided it.
-    pub(crate) sizing: Option<&'a Sizing>,
-}
-
-impl<'a> Case<'a> {
-    fn of(plan: &'a Plan) -> Self {
-        Self {
-            plan: &plan.id,
-            symbol: plan.symbol(),
-            step: step_name(plan),
-            sizing: None,
-        }
-    }
-
-    fn of_intent(intent: &'a Intent) -> Self {
-        Self {
-            plan: &intent.plan,
-            symbol: &intent.symbol,
-            step: &intent.step,
-            sizing: None,
-        }
-    }
-
-    /// With what is known of the quantity.
-    fn sized(self, step: StepResult, fill: &Fill) -> StepResult {
-        match self.sizing {
-            Some(sizing) => step.sized(sizing, fill.executed_qty),
-            None => step,
-        }
-    }
-
-    fn ended(self, decision: Decision, error: Option<Reason>, timestamp: u64) -> ApplyResult {
-        ApplyResult::nothing_happened(self.plan, self.symbol, decision, error, timestamp)
-    }
-}
-
 /// How long after the latest answer of the permits an order may still be signed. Enough for a busy
 /// machine to get from the grant to the signature; a process that was stopped for longer has to
 /// leave it.
@@ -1285,36 +643,9 @@ pub const SIGNING_SLACK: Duration = Duration::from_secs(1);
 /// longer than the question and its answer would themselves take on a busy day.
 const SWITCH_FRESH: Duration = Duration::from_millis(10);
 
-/// How many symbols are looked at, up to a claim, at the same time; and for how many plans at once an
-/// order is made ready. More than stores and venues work on at the same time, and few enough that what
-/// each needs meanwhile does not add up: what a burst of ten thousand leaves behind is not given back.
-const LOOKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
-const DESKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
-
 /// How much later than its claim, beside the wait for its permits, the first of a plan's figures can be
 /// from: the whole second that it is cut to, and a busy machine.
 const CLAIM_SLACK: Duration = Duration::from_secs(10);
 
 /// Between two tries to note an intent.
 const NOTE_PAUSE: Duration = Duration::from_millis(100);
-
-/// Between two tries to publish a result: at first, and at most.
-const PUBLISH_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PUBLISH_PAUSE: Duration = Duration::from_secs(2);
-
-/// The step of a plan that came no further than its permits.
-const PERMIT_WAIT: &str = "PERMIT_WAIT";
-
-/// What was to be done then.
-const PUBLISH: &str = "publish the result";
-
-/// A name too long to carry its number is told by its digest: cut short, two attempts could be one.
-fn digest_of(name: &str) -> AttemptId {
-    let digest = Sha256::digest(name.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    AttemptId::new(&hex).unwrap_or_else(|_| unreachable!("64 hex digits are an id"))
-}
-
-fn step_name(plan: &Plan) -> &'static str {
-    plan.step.as_ref().map_or("NONE", Step::name)
-}

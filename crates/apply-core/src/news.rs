@@ -1,7 +1,7 @@
 //! What happens between the permits and the order is told once the order is on its way; all but that it
 //! may leave now ([`Event::Leaving`]), which whoever has just turned the switch has to find.
 
-use crate::{event::Event, life::ApplyLayer, plan::Plan, ports::Ports};
+use crate::{event::Event, layer::ApplyLayer, plan::Plan, ports::Ports};
 use permit_gate::PermitSet;
 use rust_decimal::Decimal;
 use std::{

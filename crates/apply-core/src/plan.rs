@@ -1,7 +1,7 @@
 //! The gates on a proposal, in the order the contract gives (wire §3), and the plan they make.
 
 use crate::{
-    digest::digest_of_fields, plan_id::plan_id, ports::Halt, proposal::Proposal, symbol::Symbol,
+    digest::digest_of_fields, halt::Halt, plan_id::plan_id, proposal::Proposal, symbol::Symbol,
 };
 use apply_wire::{ActionWord, Reason, field};
 use permit_gate::{AttemptId, PlanDigest, PlanId};

@@ -3,13 +3,13 @@
 
 use crate::{
     exchange::{ExchangeError, NotSent},
-    journal::OrderKind,
     last_look::HeldBack,
+    order::OrderKind,
     plan::Decision,
     proposal::ProposalError,
     sizing::NoOrder,
 };
-use apply_wire::{Class, Level, Reason};
+use apply_wire::{Class, Reason};
 use permit_gate::{Block, BlockReason, rule::Refusal};
 
 /// Why the gate blocked a plan. The gate has names of its own for permits and refusals, which make part of a
@@ -115,16 +115,6 @@ impl From<Class> for Decision {
             Class::Skip => Self::Skip,
             Class::Blocked => Self::Blocked,
             Class::Refused | Class::Error | Class::Unresolved(_) => Self::Error,
-        }
-    }
-}
-
-impl From<Level> for crate::event::Level {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Info => Self::Info,
-            Level::Warn => Self::Warn,
-            Level::Error => Self::Error,
         }
     }
 }

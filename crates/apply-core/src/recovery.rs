@@ -9,10 +9,12 @@
 //! ```
 
 use crate::{
-    debt::{Debt, Paid, is_left_over, settle},
+    debt::{Paid, is_left_over, settle},
+    debts::Debt,
     event::Abandoned,
-    journal::{Entry, Journal, OrderKind},
-    life::{ApplyLayer, Mode},
+    journal::{Entry, Journal},
+    layer::{ApplyLayer, Mode},
+    order::OrderKind,
     ports::{OpenPlan, PlanLog, PortError, Ports, Stage},
     times::ADOPTION_WAIT,
 };
@@ -60,7 +62,7 @@ const PROFIT_UP_TO: usize = 100;
 #[derive(Debug)]
 #[must_use = "finish it: the plans owe their results"]
 pub struct Unfinished {
-    debts: Vec<(Debt, crate::debt::Owing)>,
+    debts: Vec<(Debt, crate::debts::Owing)>,
     left: usize,
 }
 

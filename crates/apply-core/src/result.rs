@@ -1,9 +1,8 @@
 //! What really happened with a plan, as the position brain reads it.
 
 use crate::{
-    exchange::{Fill, Profit, StopPlaced},
+    order::{Fill, Profit, Sizing, StopPlaced},
     plan::{Decision, Plan},
-    sizing::Sizing,
     symbol::Symbol,
     text,
 };

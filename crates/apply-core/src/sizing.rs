@@ -1,8 +1,10 @@
 //! From a grant to an order: how much, which way, or why not after all.
 
+pub use crate::order::{Limit, Sizing};
+
 use crate::{
-    exchange::{Position, QuantityRules, Side},
-    journal::{OrderKind, RecordedIntent},
+    journal::RecordedIntent,
+    order::{OrderKind, Position, QuantityRules, Side},
     plan::Share,
     plan_id::client_order_id,
     symbol::Symbol,
@@ -27,71 +29,6 @@ pub struct ApprovedClose {
     symbol: Symbol,
     side: Side,
     sizing: Sizing,
-}
-
-/// How the quantity of a close came about, in base units.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sizing {
-    /// The least of what each permit allows.
-    pub approved: Decimal,
-    /// What is sent.
-    pub sent: Decimal,
-    /// The size of the position before.
-    pub held: Decimal,
-    /// What made less of it than was approved, in the order in which it did.
-    pub limited_by: Vec<Limit>,
-}
-
-/// Why less is sent than the permits allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// The position is smaller than the reviewers saw or allowed for.
-    PositionShrank,
-    /// The plan closes no more than its share.
-    PlanShare,
-    /// The venue takes no larger market order.
-    VenueMaximum,
-    /// The venue takes multiples of its step.
-    Step,
-}
-
-impl Limit {
-    /// Every one.
-    pub const ALL: [Self; 4] = [
-        Self::PositionShrank,
-        Self::PlanShare,
-        Self::VenueMaximum,
-        Self::Step,
-    ];
-
-    /// As one word: in results and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PositionShrank => "position_shrank",
-            Self::PlanShare => "plan_share",
-            Self::VenueMaximum => "venue_maximum",
-            Self::Step => "step",
-        }
-    }
-}
-
-impl Sizing {
-    /// What is left of the position once so much of the order has filled.
-    pub fn left_open(&self, filled: Decimal) -> Decimal {
-        (self.held - filled).max(Decimal::ZERO)
-    }
-
-    /// What made less of it, as words with commas; `None` where nothing did.
-    pub fn limits(&self) -> Option<String> {
-        let words: Vec<&str> = self.limited_by.iter().map(|limit| limit.as_str()).collect();
-        (!words.is_empty()).then(|| words.join(","))
-    }
-
-    /// Whether less is sent than anybody asked for: somebody should know.
-    pub fn is_cut(&self) -> bool {
-        let cut = [Limit::PositionShrank, Limit::VenueMaximum];
-        self.limited_by.iter().any(|limit| cut.contains(limit))
-    }
 }
 
 /// A stop move that every reviewer allowed: for the side of the live position, on its own side of the

@@ -3,7 +3,8 @@
 use crate::{
     event::Event,
     journal::Journal,
-    life::{ApplyLayer, ClaimedPlan, Ended},
+    layer::{ApplyLayer, ClaimedPlan},
+    life::Ended,
     live::LiveAttempt,
     plan::{Decision, Plan, Step},
     ports::{Claim, Halt, Observed, PlanLog, PortError, Ports, ProposalSource, Settled},

@@ -373,7 +373,7 @@ impl RedisBoard {
     }
 
     /// Looks at several proposals and the kill switch in one round trip, an answer each.
-    pub(crate) async fn look_at(&self, symbols: &[Symbol]) -> Vec<Result<Observed, PortError>> {
+    async fn look_at(&self, symbols: &[Symbol]) -> Vec<Result<Observed, PortError>> {
         let before = self.known_of_switch().await;
         let looked = match self.link.is_cluster() {
             true => self.look_around(symbols).await,
@@ -521,7 +521,8 @@ const REPLICA_WAIT: Duration = Duration::from_millis(100);
 
 impl ProposalSource for RedisBoard {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
-        self.looks.look(self, symbol).await
+        let look_at = async |symbols: Vec<Symbol>| self.look_at(&symbols).await;
+        self.looks.look(symbol, look_at).await
     }
 
     async fn fetch_halt(&self, _: &Symbol) -> Result<Halt, PortError> {

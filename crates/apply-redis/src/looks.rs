@@ -4,7 +4,6 @@
 //! together with the next: a thousand symbols that are all due cost a few pipelines, and the kill
 //! switch is read once in each of them.
 
-use crate::board::RedisBoard;
 use apply_core::{Observed, PortError, Symbol};
 use std::{
     collections::VecDeque,
@@ -18,7 +17,8 @@ pub(crate) const TOGETHER: usize = 128;
 /// How many of these round trips may be out at the same time.
 const AT_ONCE: usize = 4;
 
-type Looked = Result<Observed, PortError>;
+/// What one look found.
+pub(crate) type Looked = Result<Observed, PortError>;
 
 /// Everybody who wants to look.
 pub(crate) struct Looks {
@@ -36,8 +36,16 @@ impl Default for Looks {
 }
 
 impl Looks {
-    /// Looks at one symbol, with whoever else wants to look. Whoever has a turn looks for all.
-    pub(crate) async fn look(&self, board: &RedisBoard, symbol: &Symbol) -> Looked {
+    /// Looks at one symbol, with whoever else wants to look. Whoever has a turn looks for all, by `look_at`: an
+    /// answer for each.
+    pub(crate) async fn look<F>(
+        &self,
+        symbol: &Symbol,
+        look_at: impl Fn(Vec<Symbol>) -> F,
+    ) -> Looked
+    where
+        F: Future<Output = Vec<Looked>>,
+    {
         loop {
             let (tell, mut answer) = oneshot::channel();
             self.lock().push_back((symbol.clone(), tell));
@@ -68,7 +76,7 @@ impl Looks {
                     }
                 }
                 let (symbols, tell): (Vec<Symbol>, Vec<_>) = together.into_iter().unzip();
-                let looked = Box::pin(board.look_at(&symbols)).await;
+                let looked = Box::pin(look_at(symbols)).await;
                 for (tell, looked) in tell.into_iter().zip(looked) {
                     // Whoever asked may have gone.
                     let _ = tell.send(looked);

@@ -3,17 +3,23 @@
 //! `APPLY_MUTANT` names one. Each stands in front of a port and everything else stays as it is, so
 //! that the code that is searched for mistakes is the code that runs.
 
+mod last_word;
+mod which;
+
+pub(crate) use last_word::last_word;
+
+use self::which::Mutant;
 use crate::{config::Config, exit::Failure, wiring::Outside};
 use apply_core::{
     ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, HeldBack, Intent, Journal,
     LastLook, Look, OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement,
-    Side, Submission, SwitchNote, Symbol, Teller, Told,
+    Side, Submission, SwitchNote, Symbol, Teller,
     exchange::{ExchangeError, Profit, StopReplacement, StopsAfterClose},
     sizing::ApprovedStop,
 };
 use apply_exchange::Venue;
 use apply_journal::RedbJournal;
-use apply_redis::{BoardConfig, Keys};
+use apply_redis::BoardConfig;
 use exchange_client::Client;
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Slot, StoreError, Take, Ttl, WaitPolicy};
 use permit_redis::{PermitKeys, RedisPermitStore, RedisWatch};
@@ -23,59 +29,6 @@ use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
-
-/// What is done wrongly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mutant {
-    /// Nothing is written down, and nothing known.
-    NoJournal,
-    /// An order whose outcome is unknown is sent again.
-    RetryAfterUnknown,
-    /// Permits are deleted one by one, and what was there is looked at afterwards.
-    DeleteBeforeCheck,
-    /// The result goes to the stream, and only then to the journal.
-    PublishBeforeJournal,
-    /// Permits that were taken lie there again.
-    PermitsNotDeleted,
-    /// The wait for permits lasts three seconds longer than it may.
-    WaitTooLong,
-    /// Who does not hold a plan any more says all the same that nothing was executed.
-    FinalWordByTheLoser,
-    /// Nothing is looked at between an order's timestamp and its signature.
-    NoLookAfterTheQueue,
-    /// A store that has just forgotten everything is believed at once.
-    NoFenceAfterForgetting,
-}
-
-impl Mutant {
-    const NAMED: [(&str, Self); 9] = [
-        ("no_journal", Self::NoJournal),
-        ("retry_after_unknown", Self::RetryAfterUnknown),
-        ("delete_before_check", Self::DeleteBeforeCheck),
-        ("publish_before_journal", Self::PublishBeforeJournal),
-        ("permits_not_deleted", Self::PermitsNotDeleted),
-        ("wait_too_long", Self::WaitTooLong),
-        ("final_word_by_the_loser", Self::FinalWordByTheLoser),
-        ("no_look_after_the_queue", Self::NoLookAfterTheQueue),
-        ("no_fence_after_forgetting", Self::NoFenceAfterForgetting),
-    ];
-
-    /// The one that is asked for; an unknown name is refused, since a mutant that is none would
-    /// pass every test.
-    fn asked_for() -> Result<Option<Self>, Failure> {
-        let Ok(name) = std::env::var("APPLY_MUTANT") else {
-            return Ok(None);
-        };
-        let found = Self::NAMED.into_iter().find(|(known, _)| *known == name);
-        match found {
-            Some((_, mutant)) => Ok(Some(mutant)),
-            None => Err(Failure::configuration(format!(
-                "APPLY_MUTANT={name} is none of: {}",
-                Self::NAMED.map(|(known, _)| known).join(", ")
-            ))),
-        }
-    }
-}
 
 /// The same outside with one port that is not right, or as it was where none is asked for.
 pub(crate) fn with_a_mistake<B>(
@@ -142,32 +95,6 @@ pub(crate) fn with_a_fence(board: BoardConfig) -> Result<BoardConfig, Failure> {
         clean_after,
         ..board
     })
-}
-
-/// What became of a final result; where nothing was written a loser's goes to the stream all the same.
-pub(crate) async fn last_word(result: &ApplyResult, told: Told) -> Result<Told, PortError> {
-    let loses = matches!(told, Told::NotHeld | Told::Forgot | Told::Before);
-    match Mutant::asked_for() {
-        Ok(Some(Mutant::FinalWordByTheLoser)) if loses && !result.executed => {
-            let written = write_past_the_holder(result).await;
-            written.map_err(|error| PortError(error.to_string()))?;
-            Ok(Told::Published)
-        }
-        _ => Ok(told),
-    }
-}
-
-async fn write_past_the_holder(result: &ApplyResult) -> redis::RedisResult<()> {
-    let url = std::env::var("REDIS_URL").unwrap_or_default();
-    let mut connection = redis::Client::open(url)?
-        .get_multiplexed_async_connection()
-        .await?;
-    let mut add = redis::cmd("XADD");
-    add.arg(Keys::default().results).arg("*");
-    for (field, value) in result.to_fields() {
-        add.arg(field).arg(value);
-    }
-    add.query_async(&mut connection).await
 }
 
 /// The journal, or less than it.

@@ -3,7 +3,7 @@
 //! It reads and never acts: every route answers `GET` alone. Whatever it needs is in the binary,
 //! and the browser is told to load nothing from elsewhere.
 //!
-//! [`state`] hears every event and keeps a bounded model, [`vitals`] asks the parts how they are,
+//! [`state`] hears every event and keeps a bounded model, [`watch`](mod@watch) asks the parts how they are,
 //! [`events`] passes changes on to the browsers.
 
 mod events;
@@ -11,11 +11,13 @@ mod gauges;
 mod state;
 mod view;
 mod vitals;
+mod watch;
 
 pub use gauges::FlowGauges;
 pub use state::Live;
 pub use view::Leaving;
-pub use vitals::{Parts, Vitals, watch};
+pub use vitals::Vitals;
+pub use watch::{Parts, watch};
 
 use crate::http::Shared;
 use axum::{

@@ -1,0 +1,209 @@
+//! Asks the parts how they are, once a second; nothing is guessed.
+
+use super::{
+    state::Live,
+    view::{cut, millis},
+    vitals::{Flow, Light, LightState},
+};
+use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
+use exchange_client::Client;
+use permit_redis::{RedisPermitStore, WatchMode};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A store that takes longer is away.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The browsers hear of every look that found something new, and of every fifth besides.
+const HEARTBEAT: u64 = 5;
+
+/// A clock that is further off than this is worth a look: requests carry the venue's time, so
+/// nothing fails by it, but log lines no longer match the venue's.
+const CLOCK_OFF: Duration = Duration::from_millis(500);
+
+/// The venue's clock is measured every 20 s; a reading older than this means that it was not there.
+const VENUE_SILENT: Duration = Duration::from_secs(60);
+
+/// What is asked.
+pub struct Parts<P: Ports> {
+    /// The core, for its switch, its journal and what it owes.
+    pub layer: Arc<ApplyLayer<P>>,
+    /// Whose proposal key is the way to the kill switch; any of them is.
+    pub symbol: Symbol,
+    /// None where permits, and everything else, lie in memory.
+    pub permits: Option<RedisPermitStore>,
+    /// None in a dry run.
+    pub venue: Option<Client>,
+}
+
+/// Looks once a second until `stop`, and tells `live`.
+pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToken) {
+    let mut ticks = interval(EVERY);
+    // After a long look the next one waits its turn: a slow store is not asked more often.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = 0_u64;
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let Some((flow, lights, owed)) = stop.run_until_cancelled(look(&parts)).await else {
+            return;
+        };
+        live.update_vitals(looks.is_multiple_of(HEARTBEAT), |vitals| {
+            (vitals.flow, vitals.lights, vitals.owed) = (flow, lights, owed);
+        });
+        looks += 1;
+    }
+}
+
+async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
+    let asked = Instant::now();
+    let halt = timeout(
+        PATIENCE,
+        parts.layer.ports().proposals().fetch_halt(&parts.symbol),
+    )
+    .await
+    .unwrap_or_else(|_| Err(PortError(format!("no answer for {} s", PATIENCE.as_secs()))));
+    let took = asked.elapsed();
+    let redis = match &parts.permits {
+        Some(permits) => redis(&halt, took, permits.watch_mode()),
+        None => off("Redis", "all in memory"),
+    };
+    let (venue, clock) = match &parts.venue {
+        Some(client) => (venue(client), clock(client)),
+        None => (off("Venue", "dry run"), off("Clock", "dry run")),
+    };
+    let journal = journal(parts.layer.ports().journal()).await;
+    let flow = match halt {
+        Err(error) => Flow::Stuck(format!("Redis is away: {}", cut(&error.0))),
+        Ok(Halt::On { by }) => Flow::Halted(cut(&by)),
+        Ok(Halt::Off) => match parts.layer.settings().mode {
+            Mode::DryRun => Flow::DryRun,
+            Mode::Testnet if venue.state == LightState::Bad => {
+                Flow::Stuck(format!("the venue: {}", venue.text))
+            }
+            Mode::Testnet if journal.state == LightState::Bad => {
+                Flow::Stuck(format!("the journal: {}", journal.text))
+            }
+            Mode::Testnet => Flow::Open,
+        },
+    };
+    let owed = parts.layer.owed();
+    let settling = settling(owed, &parts.layer.in_doubt());
+    let lights = vec![redis, venue, clock, journal, settling];
+    (flow, lights, owed)
+}
+
+/// Plans of former processes, and such as the store forgot, that have no result yet. They hold up the symbols of which
+/// it is not known what became of an order, and no others.
+fn settling(owed: usize, in_doubt: &[Symbol]) -> Light {
+    let plans = match owed {
+        0 => "every plan has its result".to_owned(),
+        1 => "1 plan has no result yet".to_owned(),
+        owed => format!("{owed} plans have no result yet"),
+    };
+    let named: Vec<&str> = in_doubt.iter().take(NAMED).map(Symbol::as_str).collect();
+    let more = in_doubt.len() - named.len();
+    let wait = match (named.is_empty(), more) {
+        (true, _) => String::new(),
+        (false, 0) => format!("; new plans of {} wait", named.join(", ")),
+        (false, more) => format!("; new plans of {} and {more} more wait", named.join(", ")),
+    };
+    Light {
+        name: "Settling",
+        state: match owed {
+            0 => LightState::Good,
+            _ => LightState::Fair,
+        },
+        text: plans + &wait,
+    }
+}
+
+/// How many symbols that wait are named.
+const NAMED: usize = 3;
+
+fn redis(halt: &Result<Halt, PortError>, took: Duration, mode: WatchMode) -> Light {
+    let (state, text) = match (halt, mode) {
+        (Err(error), _) => (LightState::Bad, cut(&error.0)),
+        (Ok(_), _) if took > Duration::from_millis(100) => {
+            (LightState::Fair, format!("slow: {} ms", millis(took)))
+        }
+        (Ok(_), WatchMode::Polling) => (LightState::Fair, "up, permits by polling".into()),
+        (Ok(_), WatchMode::KeyspaceNotifications) => {
+            (LightState::Good, "up, permits by notification".into())
+        }
+        (Ok(_), WatchMode::Tracking) => (LightState::Good, "up, permits by push".into()),
+    };
+    Light {
+        name: "Redis",
+        state,
+        text,
+    }
+}
+
+fn venue(client: &Client) -> Light {
+    let usage = client.usage();
+    let (state, text) = match client.clock() {
+        _ if !usage.stopped_for.is_zero() => (
+            LightState::Bad,
+            format!("no traffic allowed for {} s", usage.stopped_for.as_secs()),
+        ),
+        None => (LightState::Bad, "never answered".into()),
+        Some(reading) if reading.age > VENUE_SILENT => (
+            LightState::Bad,
+            format!("silent for {} s", reading.age.as_secs() / 10 * 10),
+        ),
+        Some(reading) => {
+            let micros = reading.round_trip.as_micros();
+            (
+                LightState::Good,
+                format!("up, {}.{} ms away", micros / 1000, micros % 1000 / 100),
+            )
+        }
+    };
+    Light {
+        name: "Venue",
+        state,
+        text,
+    }
+}
+
+fn clock(client: &Client) -> Light {
+    let (state, text) = match client.clock() {
+        None => (LightState::Fair, "not measured".into()),
+        Some(reading) if reading.offset.size() > CLOCK_OFF => {
+            (LightState::Fair, format!("{} off", reading.offset))
+        }
+        Some(reading) => (
+            LightState::Good,
+            format!("{} to the venue's", reading.offset),
+        ),
+    };
+    Light {
+        name: "Clock",
+        state,
+        text,
+    }
+}
+
+async fn journal(journal: &impl Journal) -> Light {
+    let (state, text) = match timeout(PATIENCE, journal.probe()).await {
+        Ok(Ok(())) => (LightState::Good, "readable".to_owned()),
+        Ok(Err(error)) => (LightState::Bad, cut(&error.0)),
+        Err(_) => (LightState::Bad, "does not answer".to_owned()),
+    };
+    Light {
+        name: "Journal",
+        state,
+        text,
+    }
+}
+
+fn off(name: &'static str, text: &str) -> Light {
+    Light {
+        name,
+        state: LightState::Off,
+        text: text.into(),
+    }
+}
