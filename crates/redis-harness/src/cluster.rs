@@ -22,11 +22,9 @@ impl Cluster {
         for (i, node) in nodes.iter().enumerate() {
             let mut link = node.connection().await;
             let (from, to) = (SLOTS * i / masters, SLOTS * (i + 1) / masters - 1);
-            run(
-                &mut link,
-                cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(from).arg(to),
-            )
-            .await;
+            // A range at once is for 7.0 and later.
+            let slots: Vec<usize> = (from..=to).collect();
+            run(&mut link, cmd("CLUSTER").arg("ADDSLOTS").arg(slots)).await;
             // Distinct epochs from the start: otherwise the nodes have to fight them out first.
             run(&mut link, cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(i + 1)).await;
         }
@@ -67,13 +65,15 @@ impl Cluster {
 
 async fn bus_port(node: &RedisServer) -> i64 {
     let mut link = node.connection().await;
-    let (_, port): (String, i64) = cmd("CONFIG")
+    let told: Vec<String> = cmd("CONFIG")
         .arg("GET")
         .arg("cluster-port")
         .query_async(&mut link)
         .await
         .unwrap_or_else(|error| panic!("cluster-port: {error}"));
-    port
+    let port = told.get(1).and_then(|port| port.parse().ok());
+    // Before 7.0 it cannot be chosen.
+    port.unwrap_or_else(|| i64::from(node.port()) + 10_000)
 }
 
 async fn run(link: &mut redis::aio::MultiplexedConnection, command: &redis::Cmd) {

@@ -18,6 +18,32 @@ use tokio::{
     net::TcpStream,
 };
 
+/// Names the server program that every test and benchmark starts; `redis-server` where it is not set.
+const SERVER: &str = "REDIS_SERVER";
+
+/// The program that is started where a test asks for none by name.
+pub(crate) fn server_program() -> String {
+    match std::env::var(SERVER) {
+        Ok(program) if !program.trim().is_empty() => program,
+        _ => "redis-server".into(),
+    }
+}
+
+/// Major and minor version of a program, as its `--version` tells: `Redis server v=7.0.15 …`.
+pub(crate) fn version_of(program: &str) -> (u32, u32) {
+    let output = Command::new(installed(program)).arg("--version").output();
+    let told = output.map_or_else(
+        |error| panic!("cannot ask {program} for its version: {error}"),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    );
+    let number = told.split_whitespace().find_map(|word| word.strip_prefix("v="));
+    let mut parts = number.unwrap_or_default().split('.').map(str::parse);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => panic!("{program} --version tells no version: {told}"),
+    }
+}
+
 /// How long a server may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -227,6 +253,14 @@ fn spawn(program: &str, args: &[String], log: &Path) -> Child {
 }
 
 fn installed(program: &str) -> PathBuf {
+    if program.contains('/') {
+        let file = PathBuf::from(program);
+        assert!(
+            file.is_file(),
+            "{program} is not there: correct {SERVER}, or fetch the servers with scripts/servers"
+        );
+        return file;
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|dir| dir.join(program))

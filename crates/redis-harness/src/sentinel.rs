@@ -1,7 +1,7 @@
 //! A master and a replica, watched by sentinels.
 
 use crate::{
-    process::{NotReady, OwnDir, Process, free_port},
+    process::{NotReady, OwnDir, Process, free_port, server_program},
     server::{RedisServer, connect},
 };
 use redis::cmd;
@@ -77,6 +77,36 @@ impl Sentinel {
         &mut self.replica
     }
 
+    /// A planned failover: nobody dies, the sentinels have the replica promoted. Returns once they name it. With
+    /// `coordinated` the master hands over itself, which Valkey 9 can.
+    ///
+    /// # Panics
+    ///
+    /// Where the sentinels do not do it.
+    pub async fn hand_over(&mut self, coordinated: bool) {
+        let mut ask = cmd("SENTINEL");
+        ask.arg("FAILOVER").arg(Self::MASTER);
+        if coordinated {
+            ask.arg("COORDINATED");
+        }
+        let sentinel = format!("redis://127.0.0.1:{}", self.sentinels[0].2);
+        until("a failover may begin", async || {
+            let mut link = connect(&sentinel).await;
+            ask.exec_async(&mut link).await.is_ok()
+        })
+        .await;
+        for (_, _, port) in &self.sentinels {
+            let url = format!("redis://127.0.0.1:{port}");
+            until("every sentinel names the new master", async || {
+                let mut named = cmd("SENTINEL");
+                named.arg("get-master-addr-by-name").arg(Self::MASTER);
+                let named = named.query_async(&mut connect(&url).await).await;
+                named.is_ok_and(|(_, port): (String, u16)| port == self.replica.port())
+            })
+            .await;
+        }
+    }
+
     /// The sentinels' URLs.
     pub fn urls(&self) -> Vec<String> {
         self.sentinels
@@ -116,7 +146,7 @@ async fn start_one(master_port: u16, quorum: usize) -> (Process, OwnDir, u16) {
         ];
         let file = dir.write("sentinel.conf", &(lines.join("\n") + "\n"));
         let args = [file.display().to_string(), "--sentinel".to_owned()];
-        match Process::start("redis-server", &args, port, &dir).await {
+        match Process::start(&server_program(), &args, port, &dir).await {
             Ok(process) => return (process, dir, port),
             Err(NotReady::PortTaken) => {}
             Err(NotReady::Other(why)) => panic!("the sentinel did not come up: {why}"),

@@ -2,10 +2,13 @@
 
 use crate::{
     certificates::Certificates,
-    process::{NotReady, OwnDir, Process, free_port},
+    process::{NotReady, OwnDir, Process, free_port, server_program, version_of},
 };
 use redis::aio::MultiplexedConnection;
 use std::time::{Duration, Instant};
+
+/// From this port on the bus of a cluster's node, 10000 above it, has no port.
+const NO_BUS_ABOVE: u16 = 55_536;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -26,7 +29,7 @@ struct Tls {
 }
 
 impl RedisServer {
-    /// A plain `redis-server` that keeps nothing on disk.
+    /// A plain server that keeps nothing on disk: `redis-server`, or what `REDIS_SERVER` names.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
@@ -59,6 +62,11 @@ impl RedisServer {
     /// The certificates of a server started with [`ServerBuilder::tls`].
     pub fn certificates(&self) -> &Certificates {
         &self.need_tls().certificates
+    }
+
+    /// Major and minor version of the servers that tests start, as the program tells it. Valkey tells its own.
+    pub fn version() -> (u32, u32) {
+        version_of(&server_program())
     }
 
     /// The process id.
@@ -134,7 +142,7 @@ pub struct ServerBuilder {
 impl Default for ServerBuilder {
     fn default() -> Self {
         Self {
-            program: "redis-server".into(),
+            program: server_program(),
             tls: false,
             cluster: false,
             rdb: false,
@@ -144,7 +152,7 @@ impl Default for ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Another server program, found on `PATH`: `valkey-server`.
+    /// Another server program, found on `PATH` or given by its path: `valkey-server`.
     pub fn program(mut self, name: &str) -> Self {
         self.program = name.into();
         self
@@ -197,8 +205,11 @@ impl ServerBuilder {
     /// Where the program is not installed or does not come up.
     pub async fn start(self) -> RedisServer {
         let dir = OwnDir::new();
-        for _ in 0..20 {
+        for _ in 0..200 {
             let port = free_port();
+            if self.cluster && port >= NO_BUS_ABOVE {
+                continue;
+            }
             let tls = self.tls.then(|| Tls {
                 port: free_port(),
                 certificates: Certificates::generate(&dir),
@@ -218,7 +229,7 @@ impl ServerBuilder {
                 Err(NotReady::Other(why)) => panic!("{} did not come up: {why}", self.program),
             }
         }
-        panic!("somebody took our port 20 times in a row");
+        panic!("somebody took our port 200 times in a row");
     }
 
     /// Writes the configuration file and returns the command line.
@@ -251,8 +262,10 @@ impl ServerBuilder {
         }
         if self.cluster {
             lines.push("cluster-enabled yes".into());
-            // The default bus port is the port plus 10000, which may not exist.
-            lines.push(format!("cluster-port {}", free_port()));
+            // The default bus port is the port plus 10000, which may not exist; before 7.0 there is no other.
+            if version_of(&self.program) >= (7, 0) {
+                lines.push(format!("cluster-port {}", free_port()));
+            }
             lines.push("cluster-node-timeout 2000".into());
         }
         lines.extend(self.lines.iter().cloned());
