@@ -3,6 +3,7 @@
 
 use apply_redis::{Keys, Right, rights};
 use apply_tests::{ServiceBuilder, Stage};
+use redis_harness::RedisServer;
 use std::{collections::BTreeSet, path::Path};
 
 fn deploy(file: &str) -> String {
@@ -148,7 +149,7 @@ async fn the_environment_file_starts_the_service_as_it_is() {
 #[tokio::test]
 async fn the_redis_user_can_do_the_service_s_work_and_cannot_write_a_permit() {
     let stage = Stage::open().await;
-    let acl = deploy("redis.acl");
+    let acl = deploy(acl_file());
     let user = acl
         .lines()
         .find_map(|line| line.strip_prefix("user apply-layer "))
@@ -176,23 +177,30 @@ async fn the_redis_user_can_do_the_service_s_work_and_cannot_write_a_permit() {
     assert!(refused.is_empty(), "{refused:?}");
     service.stopped_well().await;
 
-    for forbidden in [
+    let mut link = open(&stage.redis.url_as("apply-layer", "change-me-1")).await;
+    let everywhere = [&["FLUSHALL"][..], &["SET", "other", "1"]];
+    let with_selectors = [
         &["SET", "quantum:permit:x", "1"][..],
         &["DEL", "quantum:global:kill_switch"],
         &["SET", "quantum:harvest:proposal:BTCUSDT", "1"],
-        &["FLUSHALL"],
-    ] {
-        let mut dry_run = vec!["ACL", "DRYRUN", "apply-layer"];
-        dry_run.extend(forbidden);
-        let answer: String = stage.command(&dry_run).await;
-        assert!(answer.contains("no permissions"), "{forbidden:?}: {answer}");
+    ];
+    let forbidden = match RedisServer::version() < (7, 0) {
+        true => everywhere.to_vec(),
+        false => [&everywhere[..], &with_selectors].concat(),
+    };
+    for forbidden in forbidden {
+        assert_eq!(
+            run(&mut link, forbidden).await,
+            Some("NOPERM".into()),
+            "{forbidden:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn check_names_each_right_that_is_missing_from_the_redis_user() {
     let stage = Stage::open().await;
-    let acl = deploy("redis.acl");
+    let acl = deploy(acl_file());
     let rule = acl
         .lines()
         .find_map(|line| line.strip_prefix("user apply-layer "))
@@ -238,6 +246,88 @@ async fn check_names_each_right_that_is_missing_from_the_redis_user() {
         .await;
     let told = told.output();
     assert!(told.contains("allow it +hstrlen +pttl, as"), "{told}");
+}
+
+/// The ACL file for the server that is tested: selectors came with 7.0.
+fn acl_file() -> &'static str {
+    match RedisServer::version() < (7, 0) {
+        true => "redis-6.2.acl",
+        false => "redis.acl",
+    }
+}
+
+async fn open(url: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+/// The code of the refusal; `None` where it is none.
+async fn run(link: &mut redis::aio::MultiplexedConnection, words: &[&str]) -> Option<String> {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    let error = command.exec_async(link).await.err()?;
+    Some(error.code().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn the_acl_file_loads_as_it_is_and_lets_nobody_in_without_a_name() {
+    let dir = std::env::temp_dir().join(format!("apply-acl-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("users.acl");
+    std::fs::write(&file, deploy(acl_file())).unwrap();
+    let server = RedisServer::builder()
+        .config(&format!("aclfile {}", file.display()))
+        .start()
+        .await;
+    let nobody = redis::Client::open(server.url()).unwrap();
+    let mut nobody = nobody.get_multiplexed_async_connection().await.unwrap();
+    assert_eq!(run(&mut nobody, &["PING"]).await, Some("NOAUTH".into()));
+    let (plans, permit) = ("quantum:stream:apply.plan", "quantum:permit:x");
+    let switch = "quantum:global:kill_switch";
+    let refused = Some("NOPERM".to_owned());
+    for (user, password, may, may_not) in [
+        (
+            "apply-layer",
+            "change-me-1",
+            &["XADD", plans, "*", "a", "b"][..],
+            &["ACL", "SETUSER", "me", "on", "allkeys"][..],
+        ),
+        (
+            "reviewer",
+            "change-me-2",
+            &["XREAD", "COUNT", "1", "STREAMS", plans, "0"],
+            &["XADD", plans, "*", "a", "b"],
+        ),
+        (
+            "apply-review",
+            "change-me-3",
+            &["XGROUP", "CREATE", plans, "governor", "0"],
+            &["SET", "quantum:apply:dedupe:x", "1"],
+        ),
+        (
+            "operator",
+            "change-me-4",
+            &["SET", switch, "true"],
+            &["FLUSHALL"],
+        ),
+    ] {
+        let mut link = open(&server.url_as(user, password)).await;
+        assert_eq!(run(&mut link, may).await, None, "{user}: {may:?}");
+        assert_eq!(
+            run(&mut link, may_not).await,
+            refused,
+            "{user}: {may_not:?}"
+        );
+    }
+    for (user, password) in [("reviewer", "change-me-2"), ("apply-review", "change-me-3")] {
+        let mut link = open(&server.url_as(user, password)).await;
+        assert_eq!(
+            run(&mut link, &["SETEX", permit, "60", "{}"]).await,
+            None,
+            "{user}"
+        );
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 /// The words of a rule; a selector in brackets is one word.

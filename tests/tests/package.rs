@@ -25,6 +25,7 @@ fn the_package_installs_what_it_names_keeps_changed_settings_and_leaves_nothing_
         ("etc/quantum/credentials", 0o700),
         ("usr/share/doc/apply-layer/operations.md", 0o644),
         ("usr/share/doc/apply-layer/examples/redis.acl", 0o644),
+        ("usr/share/doc/apply-layer/examples/redis-6.2.acl", 0o644),
         (
             "usr/share/doc/apply-layer/examples/issuers/issuer.py",
             0o755,

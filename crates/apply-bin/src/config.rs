@@ -8,7 +8,7 @@ pub(crate) use state::{halting, state_directory};
 
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use apply_ops::review::ReviewConfig;
-use apply_service::config::{Config, LogFormat, NoShard, RedisUrl, Shard};
+use apply_service::config::{Config, LogFormat, NoShard, RedisTimes, RedisUrl, Shard};
 use apply_wire::kill_switch;
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
@@ -77,7 +77,7 @@ fn without_secrets(text: &str) -> String {
 
 /// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
 /// is not known is probably a typing error.
-const KNOWN: [&str; 31] = [
+const KNOWN: [&str; 34] = [
     "APPLY_MODE",
     "APPLY_ALLOWLIST",
     "APPLY_PERMIT_WAIT_MS",
@@ -106,6 +106,9 @@ const KNOWN: [&str; 31] = [
     "REDIS_HOST",
     "REDIS_PORT",
     "REDIS_DB",
+    "APPLY_REDIS_ANSWER_MS",
+    "APPLY_REDIS_CONNECT_MS",
+    "APPLY_REDIS_SENTINEL_MS",
     "BINANCE_TESTNET_API_KEY",
     "BINANCE_TESTNET_API_SECRET",
     "BINANCE_TESTNET_URL",
@@ -172,6 +175,11 @@ impl Settings {
             log_level: read.log_level(),
             log_format: read.log_format(),
             redis: read.redis(),
+            redis_times: RedisTimes {
+                answer: read.millis("APPLY_REDIS_ANSWER_MS", 500, 10..=10_000),
+                connect: read.millis("APPLY_REDIS_CONNECT_MS", 2000, 10..=60_000),
+                sentinel: read.millis("APPLY_REDIS_SENTINEL_MS", 300, 10..=10_000),
+            },
             permits: match &signing {
                 Some(ring) => signed(permits, ring),
                 None => permits,

@@ -13,7 +13,7 @@ use apply_core::{Halt, MAX_SWITCH_BYTES, Mode};
 use apply_redis::{Keys, Right};
 use apply_service::{Config, Failure};
 use exchange_client::{Client, PositionMode, RequestError, Settings};
-use permit_redis::{ConnectError, RedisPermitStore, WatchMode};
+use permit_redis::{ConnectError, Product, RedisPermitStore, WatchMode};
 use redis::Value;
 use serde_json::json;
 use std::{collections::HashMap, time::Duration};
@@ -181,11 +181,11 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
     let asked = tokio::time::timeout_at(until, async {
         let began = Instant::now();
         let mut link = Link::open(&config.redis).await?;
-        let info: String = link.ask(&redis::cmd("INFO"), "read INFO").await?;
+        let text: String = link.ask(&redis::cmd("INFO"), "read INFO").await?;
         let took = began.elapsed();
-        let info = Info::read(&info);
+        let info = Info::read(&text);
         Ok::<_, Failure>(vec![
-            Line("redis", reachable(config, &info, took)),
+            Line("redis", reachable(config, &text, took)),
             Line("persistence", persistence(config, &mut link, &info).await),
             Line("scripting", scripting(&mut link).await),
             Line("rights", rights(&mut link).await),
@@ -227,27 +227,19 @@ impl Info {
     fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
-
-    /// The first number of the version; 0 where it is not told.
-    fn major(&self) -> u32 {
-        let first = self.get("redis_version").split('.').next();
-        first.and_then(|n| n.parse().ok()).unwrap_or(0)
-    }
 }
 
-fn reachable(config: &Config, info: &Info, took: Duration) -> Found {
-    let version = info.get("redis_version");
-    match info.major() {
-        0 => Found::Note(format!(
+fn reachable(config: &Config, info: &str, took: Duration) -> Found {
+    let Some(product) = Product::read(info) else {
+        return Found::Note(format!(
             "{} answers and does not tell its version",
             config.redis
-        )),
-        1..=4 => Found::Wrong(format!(
-            "{} is Redis {version}, which has no streams: use 5 or later, 6 to be woken by writes",
-            config.redis
-        )),
-        _ => Found::Ok(format!(
-            "{} is Redis {version}, connected and asked within {} ms",
+        ));
+    };
+    match product.too_old() {
+        Some(why) => Found::Wrong(format!("{}: {why}", config.redis)),
+        None => Found::Ok(format!(
+            "{} is {product}, connected and asked within {} ms",
             config.redis,
             took.as_millis()
         )),
@@ -256,6 +248,9 @@ fn reachable(config: &Config, info: &Info, took: Duration) -> Found {
 
 /// What a crash of the server costs, and whether it can write at all.
 async fn persistence(config: &Config, link: &mut Link, info: &Info) -> Found {
+    if info.get("loading") == "1" {
+        return Found::Away("the server is loading its data: wait until it has".into());
+    }
     if info.get("aof_enabled") == "1" && info.get("aof_last_write_status") == "err" {
         return Found::Away("the append-only file cannot be written: make room on its disk; until then Redis refuses writes".into());
     }
@@ -347,6 +342,10 @@ async fn push(config: &Config, until: Instant) -> Found {
         Err(error) => return Found::Wrong(error.to_string()),
     };
     let connected = tokio::time::timeout_at(until, RedisPermitStore::connect(settings)).await;
+    let trouble = match &connected {
+        Ok(Ok(store)) => store.watch_trouble(),
+        _ => None,
+    };
     match connected.map(|store| store.map(|store| store.watch_mode())) {
         Ok(Ok(WatchMode::Tracking)) => {
             Found::Ok("waits and proposals are woken by writes (client tracking)".into())
@@ -355,11 +354,14 @@ async fn push(config: &Config, until: Instant) -> Found {
             Found::Ok("waits and proposals are woken by writes (keyspace notifications)".into())
         }
         Ok(Ok(WatchMode::Polling)) => Found::Note(format!(
-            "waits ask every {} ms, and proposals are looked at every {} s, instead of being woken: use Redis 6 or later and allow the user CLIENT TRACKING",
+            "waits ask every {} ms, and proposals are looked at every {} s, instead of being woken: {}; allow the user CLIENT TRACKING, as deploy/redis.acl does",
             config.wait.step.as_millis(),
-            config.poll.as_secs_f64()
+            config.poll.as_secs_f64(),
+            trouble.as_deref().unwrap_or("the server cannot push")
         )),
-        Ok(Err(ConnectError::Config(error))) => Found::Wrong(error.to_string()),
+        Ok(Err(error @ (ConnectError::Config(_) | ConnectError::Unusable { .. }))) => {
+            Found::Wrong(error.to_string())
+        }
         Ok(Err(error)) => Found::Away(error.to_string()),
         Err(_) => Found::Away(format!("not known: {} does not answer", config.redis)),
     }

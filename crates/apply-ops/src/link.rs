@@ -71,10 +71,15 @@ impl Link {
         let link = match RedisLink::connect(settings).await {
             Ok(link) => link,
             Err(ConnectError::Config(error)) => return Err(unusable(error)),
-            Err(error) => {
+            Err(error @ ConnectError::Unreachable { .. }) => {
                 let text = format!("{error}; start it, or correct REDIS_URL");
                 return Err(Failure::unavailable(text));
             }
+            Err(error @ ConnectError::Unusable { .. }) => {
+                return Err(Failure::configuration(error.to_string()));
+            }
+            // It says itself what is wrong with it.
+            Err(error) => return Err(Failure::unavailable(error.to_string())),
         };
         Ok(Self {
             connection: Connection::Linked(link),

@@ -16,7 +16,7 @@ use apply_core::{
 };
 use futures_util::future::{try_join, try_join_all};
 use permit_gate::{AttemptId, MAX_ID, PlanId};
-use permit_redis::{InCharge, LinkAt, RedisConfig, RedisLink, ServerId as RunId};
+use permit_redis::{InCharge, LinkAt, Meaning, RedisConfig, RedisLink, ServerId as RunId};
 use redis::{Pipeline, RedisError, Script, ScriptInvocation, Value};
 use std::{
     collections::HashMap,
@@ -404,7 +404,8 @@ impl RedisBoard {
             .ignore_errors();
         let mut at = self.connection();
         let (mut looks, mut switch): (Value, Value) = look.query_async(&mut at).await?;
-        if matches!(&looks, Value::ServerError(error) if error.code() == "NOSCRIPT") {
+        if matches!(&looks, Value::ServerError(error) if Meaning::of_reply(error) == Meaning::NoScript)
+        {
             call.load_async(&mut at).await?;
             (looks, switch) = look.query_async(&mut at).await?;
         }
@@ -428,7 +429,7 @@ impl RedisBoard {
         let mut at = self.link.at(&self.keys.kill_switch);
         match self.switch_of().query_async(&mut at).await {
             // A key of another type is an answer about that key; any other error is about the asking.
-            Err(error) if error.code() == Some("WRONGTYPE") => Ok(Value::Nil),
+            Err(error) if Meaning::of(&error) == Meaning::WrongType => Ok(Value::Nil),
             answer => answer,
         }
     }
@@ -1030,7 +1031,7 @@ fn told(word: &str) -> Result<Told, PortError> {
 
 /// A key of another type stays one until somebody mends it; any other error may pass.
 fn refused(error: RedisError) -> Result<Told, PortError> {
-    match error.code() == Some("WRONGTYPE") || error.to_string().contains("WRONGTYPE") {
+    match Meaning::of(&error) == Meaning::WrongType {
         true => Ok(Told::Refused {
             why: error.to_string(),
         }),
@@ -1140,5 +1141,8 @@ fn read_switch(key: &str, content: &Value) -> Halt {
 }
 
 pub(crate) fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {
-    move |error| PortError(format!("cannot {doing}: {error}"))
+    move |error| match Meaning::of(&error).advice() {
+        Some(advice) => PortError(format!("cannot {doing}: {error}; {advice}")),
+        None => PortError(format!("cannot {doing}: {error}")),
+    }
 }

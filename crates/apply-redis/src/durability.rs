@@ -110,23 +110,44 @@ pub(crate) async fn read(
         info.push_str(&text);
         info.push('\n');
     }
+    // While a server loads its append-only file INFO says that there is none.
+    let kept = match value_of(&info, "loading") {
+        Some("1") => setting(connection, "appendonly").await,
+        _ => None,
+    };
     // Managed servers forbid CONFIG; not knowing is answered like the worse case.
-    let fsync: Result<Vec<String>, RedisError> = redis::cmd("CONFIG")
-        .arg("GET")
-        .arg("appendfsync")
-        .query_async(connection)
-        .await;
-    let fsync = fsync.ok().and_then(|pair| pair.into_iter().nth(1));
-    parse(&info, fsync.as_deref())
+    let fsync = setting(connection, "appendfsync").await;
+    parse(&info, kept.as_deref(), fsync.as_deref())
 }
 
-fn parse(info: &str, fsync: Option<&str>) -> Result<Durability, PortError> {
-    let value = |name: &str| {
-        let mut lines = info.lines().map(str::trim);
-        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-    };
+/// One setting of the server; `None` where it is not told.
+async fn setting(connection: &mut (impl ConnectionLike + Send), name: &str) -> Option<String> {
+    let mut ask = redis::cmd("CONFIG");
+    ask.arg("GET").arg(name);
+    let told: Result<Vec<String>, RedisError> = ask.query_async(connection).await;
+    told.ok().and_then(|pair| pair.into_iter().nth(1))
+}
+
+fn value_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = info.lines().map(str::trim);
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+/// `kept` is whether there is an append-only file, of a server that is loading.
+fn parse(info: &str, kept: Option<&str>, fsync: Option<&str>) -> Result<Durability, PortError> {
+    let value = |name: &str| value_of(info, name);
     let append_only = match value("aof_enabled") {
         Some("1") => true,
+        Some("0") if value("loading") == Some("1") => match kept {
+            Some("yes") => true,
+            Some("no") => false,
+            _ => {
+                return Err(PortError(
+                    "the server is loading its data and does not say whether it keeps an append-only file: wait until it has loaded"
+                        .into(),
+                ));
+            }
+        },
         Some("0") => false,
         other => {
             let said = other.unwrap_or("nothing");
@@ -160,18 +181,45 @@ mod tests {
 
     #[test]
     fn snapshots_alone_are_warned_of_and_refused_by_strict() {
-        let snapshots = parse("aof_enabled:0\r\nconnected_slaves:0\r\n", Some("everysec")).unwrap();
+        let snapshots = parse(
+            "aof_enabled:0\r\nconnected_slaves:0\r\n",
+            None,
+            Some("everysec"),
+        )
+        .unwrap();
         assert!(snapshots.warnings()[0].contains("permits that were taken come back"));
         assert!(snapshots.refusal().is_some());
-        let synced = parse("aof_enabled:1\r\nconnected_slaves:0\r\n", Some("always")).unwrap();
+        let synced = parse(
+            "aof_enabled:1\r\nconnected_slaves:0\r\n",
+            None,
+            Some("always"),
+        )
+        .unwrap();
         assert_eq!((synced.warnings(), synced.refusal()), (vec![], None));
+    }
+
+    #[test]
+    fn a_server_that_loads_its_append_only_file_has_one() {
+        let loading = "loading:1\r\naof_enabled:0\r\n";
+        assert!(
+            parse(loading, Some("yes"), Some("always"))
+                .unwrap()
+                .append_only
+        );
+        assert!(
+            !parse(loading, Some("no"), Some("always"))
+                .unwrap()
+                .append_only
+        );
+        let told = parse(loading, None, None).unwrap_err().0;
+        assert!(told.contains("loading"), "{told}");
     }
 
     #[test]
     fn a_server_that_throws_keys_away_is_warned_of() {
         let evicts = |memory: &str| {
             let info = format!("aof_enabled:1\r\n{memory}\r\n");
-            parse(&info, Some("always")).unwrap().eviction()
+            parse(&info, None, Some("always")).unwrap().eviction()
         };
         let told = evicts("maxmemory:1048576\r\nmaxmemory_policy:allkeys-lru");
         assert!(told.unwrap().contains("maxmemory-policy allkeys-lru"));
@@ -182,10 +230,10 @@ mod tests {
 
     #[test]
     fn what_the_server_does_not_say_is_not_taken_for_the_better_case() {
-        assert!(parse("loading:0", None).is_err());
-        let silent = parse("aof_enabled:1\r\nconnected_slaves:2", None).unwrap();
+        assert!(parse("loading:0", None, None).is_err());
+        let silent = parse("aof_enabled:1\r\nconnected_slaves:2", None, None).unwrap();
         assert_eq!(silent.synced, Synced::NotTold);
-        let sometime = parse("aof_enabled:1\r\n", Some("no")).unwrap();
+        let sometime = parse("aof_enabled:1\r\n", None, Some("no")).unwrap();
         assert_eq!(sometime.synced, Synced::Sometime);
         assert!(!sometime.cost().contains("a second"), "{}", sometime.cost());
         assert_eq!(silent.warnings().len(), 2);

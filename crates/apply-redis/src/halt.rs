@@ -3,6 +3,7 @@
 use crate::board::{RedisBoard, failed};
 use apply_core::PortError;
 use apply_wire::{field::python_bool, kill_switch};
+use permit_redis::Meaning;
 
 /// One turn of the switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +30,10 @@ pub enum Recorded {
     },
 }
 
-/// Sets a key on a server whose memory is full: there `SET` is refused, and a script that says so is not. A few
-/// bytes over the limit cost nothing; a halt that is refused may. Redis 7.0 and later.
-const SET_WHEN_FULL: &str = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1])";
+/// Sets a key on a server whose memory is full: there `SET` is refused, also in a script, unless the script has written
+/// something before. Taking the key away costs no memory. A few bytes over the limit cost nothing; a halt that is
+/// refused may. Without declared flags, which 6.2 does not know.
+const SET_WHEN_FULL: &str = "redis.call('DEL', KEYS[1]) return redis.call('SET', KEYS[1], ARGV[1])";
 
 /// About how many turns are kept.
 const KEPT: usize = 1000;
@@ -52,11 +54,11 @@ impl RedisBoard {
         let mut set = redis::cmd("SET");
         set.arg(&keys.kill_switch).arg(word);
         let turned = match set.exec_async(&mut at).await {
-            Err(error) if error.code() == Some("OOM") => {
+            Err(error) if Meaning::of(&error) == Meaning::OutOfMemory => {
                 let mut script = redis::cmd("EVAL");
                 script.arg(SET_WHEN_FULL).arg(1);
                 script.arg(&keys.kill_switch).arg(word);
-                // What a server before 7.0 says to the script is not what is wrong with it.
+                // What it says to the script is not what is wrong with it.
                 script.exec_async(&mut at).await.map_err(|_| error)
             }
             turned => turned,

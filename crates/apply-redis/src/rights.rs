@@ -1,6 +1,7 @@
 //! What the service's user has to be allowed in Redis: the one list, which `check` tries and the docs are held to.
 
 use crate::config::Keys;
+use permit_redis::Meaning;
 use redis::{Cmd, RedisError, cmd};
 
 /// A right, as an ACL names it, and what has to be tried to find out whether it is there.
@@ -15,7 +16,7 @@ pub struct Right {
 impl Right {
     /// Whether this is the server's way of saying that the right is missing.
     pub fn is_missing(error: &RedisError) -> bool {
-        error.code() == Some("NOPERM")
+        matches!(Meaning::of(error), Meaning::Forbidden { .. })
     }
 }
 

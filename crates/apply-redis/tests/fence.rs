@@ -499,17 +499,16 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
             .await
     };
     name.send(new.server.port()).unwrap();
-    let error = conclude(true).await.unwrap_err().to_string();
-    assert!(error.contains("whether anybody will read it"), "{error}");
-    assert!(matches!(board.mastership(), Mastership::Unconfirmed { .. }));
-    assert_eq!(former.length(RESULTS).await, 1, "where nobody reads it");
-    // The connection ends, as it does once the former master is told of it.
-    let _: i64 = former
-        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
-        .await;
+    // Nobody ends the connection: that the former master is one no more is known from the sentinels alone. Whatever
+    // was written there before that is written again.
     let told = loop {
-        if let Ok(told) = conclude(true).await {
-            break told;
+        match conclude(true).await {
+            Ok(told) => break told,
+            Err(error) if error.0.contains("whether anybody will read it") => {
+                assert_eq!(former.length(RESULTS).await, 1, "where nobody reads it");
+            }
+            // Between the two there is no connection.
+            Err(_) => {}
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };

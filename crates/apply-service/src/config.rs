@@ -57,6 +57,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where proposals, plans, permits and results are.
     pub redis: RedisUrl,
+    /// How patient to be with it.
+    pub redis_times: RedisTimes,
     /// Which permits a plan needs, under which keys.
     pub permits: PermitKeys,
     /// There where permits have to be signed.
@@ -73,6 +75,17 @@ pub struct Config {
     pub commit: &'static str,
     /// What is not wrong but looks unintended; logged at start.
     pub remarks: Vec<String>,
+}
+
+/// How long Redis and those who name its master may take.
+#[derive(Debug, Clone, Copy)]
+pub struct RedisTimes {
+    /// For one answer.
+    pub answer: Duration,
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// For one sentinel to name the master.
+    pub sentinel: Duration,
 }
 
 /// Where things are kept, and how strictly.
@@ -132,9 +145,6 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// How long one answer of Redis may take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-
 /// How long a receipt is kept at least.
 const RECEIPT_AT_LEAST: Duration = defaults::DEDUPE_TTL;
 
@@ -175,7 +185,9 @@ impl Config {
                 kill_switch::MAX_BYTES,
             ))
             .follow_prefix(key::PROPOSAL.as_str())
-            .response_timeout(RESPONSE_TIMEOUT);
+            .response_timeout(self.redis_times.answer)
+            .connect_timeout(self.redis_times.connect)
+            .sentinel_timeout(self.redis_times.sentinel);
         let receipt = match store.is_cluster() {
             true => key::RECEIPT.tagged_template(),
             false => key::RECEIPT.template(),

@@ -92,10 +92,22 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         former = former_journal(&board) => former,
     };
     is_the_journal_that_was_here(former, journal.name(), &config)?;
-    info!(
-        "Permits are awaited and proposals noticed by {}",
-        permits.watch_mode()
-    );
+    if let Some(product) = permits
+        .link()
+        .product_of(&apply_redis::Keys::default().open)
+    {
+        info!("Redis at {} is {product}", config.redis);
+    }
+    match permits.watch_trouble() {
+        None => info!(
+            "Permits are awaited and proposals noticed by {}",
+            permits.watch_mode()
+        ),
+        Some(why) => info!(
+            "Permits are awaited and proposals noticed by {}: {why}",
+            permits.watch_mode()
+        ),
+    }
     keep_switch(&board, &journal).await?;
     weigh(&board, config.state.strict).await?;
     let client = venue_client(&config).await?;
@@ -458,17 +470,30 @@ async fn connect(
         let error = match tried {
             Ok(connected) => return Ok(Some(connected)),
             Err(ConnectError::Config(error)) => return Err(wrong(error)),
-            Err(error @ ConnectError::Unreachable { .. }) => error,
+            // Waiting mends nothing.
+            Err(error @ ConnectError::Unusable { .. }) => {
+                return Err(Failure::configuration(error.to_string()));
+            }
+            Err(error) => error,
+        };
+        let (is, was, mend) = match &error {
+            ConnectError::Unreachable { .. } => (
+                "is away",
+                "stayed away",
+                "; start it, correct REDIS_URL, or raise APPLY_REDIS_ANSWER_MS for one that is far away",
+            ),
+            // It says itself what is wrong with it.
+            _ => ("does not serve us", "did not serve us", ""),
         };
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Failure::unavailable(format!(
-                "Redis at {} stayed away for {:?}: {error}; start it, or correct REDIS_URL",
+                "Redis at {} {was} for {:?}: {error}{mend}",
                 config.redis, config.start_wait
             )));
         }
         warn!(
-            "Redis at {} is away, trying again for {left:.1?}: {error}",
+            "Redis at {} {is}, trying again for {left:.1?}: {error}",
             config.redis
         );
         tokio::select! {

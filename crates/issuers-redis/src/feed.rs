@@ -11,6 +11,7 @@ use permit_issuers::{
     EntryId, Fields,
     ports::{Delivery, PlanFeed},
 };
+use permit_redis::Meaning;
 use redis::{RedisError, Script};
 use std::time::Duration;
 use tokio::{sync::Mutex, time::Instant};
@@ -68,7 +69,12 @@ impl RedisFeed {
 
     /// Makes the group where there is none, and removes consumers that ended long ago. Reading does
     /// it too, whenever the group turns out to be missing.
+    ///
+    /// # Errors
+    ///
+    /// Where the server cannot be reached, refuses, or is too old for consumer groups as they are used here.
     pub async fn join(&self) -> Result<(), PortError> {
+        self.link.is_new_enough().await?;
         let made = redis::cmd("XGROUP")
             .arg("CREATE")
             .arg(&self.stream)
@@ -79,7 +85,7 @@ impl RedisFeed {
             .await;
         match made {
             Ok(()) => {}
-            Err(error) if error.code() == Some("BUSYGROUP") => {}
+            Err(error) if Meaning::of(&error) == Meaning::GroupExists => {}
             Err(error) => return Err(failed("make the consumer group")(error)),
         }
         let mut tidy = self.tidy.key(&self.stream);
@@ -163,7 +169,7 @@ impl PlanFeed for RedisFeed {
         match self.look().await {
             Ok(deliveries) => Ok(deliveries),
             // The stream or its group is not there: never was, or the server lost it.
-            Err(error) if error.code() == Some("NOGROUP") => {
+            Err(error) if Meaning::of(&error) == Meaning::NoGroup => {
                 self.join().await?;
                 Ok(Vec::new())
             }

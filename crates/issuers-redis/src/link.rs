@@ -2,6 +2,7 @@
 
 use apply_core::PortError;
 use permit_issuers::Moment;
+use permit_redis::{Meaning, Product};
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -41,6 +42,22 @@ impl Link {
             .map_err(failed("reach Redis"))
     }
 
+    /// Whether the server is new enough, as far as it says which one it is.
+    pub(crate) async fn is_new_enough(&self) -> Result<(), PortError> {
+        let mut ask = redis::cmd("INFO");
+        ask.arg("server");
+        let told: Result<String, RedisError> = ask.query_async(&mut self.connection()).await;
+        match told {
+            Ok(told) => match Product::read(&told).and_then(|product| product.too_old()) {
+                Some(why) => Err(PortError(why)),
+                None => Ok(()),
+            },
+            // Not every user may ask.
+            Err(error) if matches!(Meaning::of(&error), Meaning::Forbidden { .. }) => Ok(()),
+            Err(error) => Err(failed("ask which server it is")(error)),
+        }
+    }
+
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
         script: &ScriptInvocation<'_>,
@@ -59,7 +76,10 @@ pub(crate) fn moment((seconds, micros): (u64, u64)) -> Moment {
 }
 
 pub(crate) fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {
-    move |error| PortError(format!("cannot {doing}: {error}"))
+    move |error| match Meaning::of(&error).advice() {
+        Some(advice) => PortError(format!("cannot {doing}: {error}; {advice}")),
+        None => PortError(format!("cannot {doing}: {error}")),
+    }
 }
 
 /// The URL may carry a password: an error about it never repeats it.

@@ -69,11 +69,58 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
+    if args.iter().any(|arg| arg == "--figures") {
+        println!("{}", runtime.block_on(figures()));
+        return;
+    }
     let report = runtime.block_on(run(&sizes));
     println!("{report}");
     if real && rounds.is_none() {
         write_section(&report);
     }
+}
+
+/// Two figures for `scripts/servers --figures`: the p50 of a wake-up, in microseconds, and plans granted a second.
+async fn figures() -> String {
+    const ROUNDS: usize = 2_000;
+    const PLANS: usize = 20_000;
+    let server = RedisServer::start().await;
+    let store = store(&server, true).await;
+    let mut issuer = Issuer::start(&server).await;
+    let mut woken = Vec::with_capacity(ROUNDS);
+    for round in 0..ROUNDS + ROUNDS / 10 {
+        woken.push(
+            issuer
+                .wake(&store, &format!("wake.{round}"), 100, Duration::ZERO)
+                .await,
+        );
+    }
+    let mut woken = woken.split_off(ROUNDS / 10);
+    woken.sort_unstable();
+
+    let mut write = redis::pipe();
+    for plan in 0..PLANS {
+        for (key, content) in keys(&format!("rate.{plan}"))
+            .iter()
+            .zip([GOVERNOR, POSITION])
+        {
+            write.set_ex(key, content, 600).ignore();
+        }
+    }
+    let mut link = server.connection().await;
+    link.set_response_timeout(Duration::from_secs(60));
+    write.exec_async(&mut link).await.unwrap();
+    let began = Instant::now();
+    let mut plans = tokio::task::JoinSet::new();
+    for plan in 0..PLANS {
+        let store = store.clone();
+        plans.spawn(async move { granted(&store, ask(&format!("rate.{plan}"), 100)).await });
+    }
+    while let Some(granted) = plans.join_next().await {
+        assert!(granted.unwrap().is_some(), "granted");
+    }
+    let rate = PLANS as f64 / began.elapsed().as_secs_f64();
+    format!("{} {rate:.0}", woken[woken.len() / 2].as_micros())
 }
 
 async fn run(sizes: &Sizes) -> String {

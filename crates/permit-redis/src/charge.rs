@@ -9,14 +9,12 @@
 use crate::{
     background::Background,
     cluster::Masters,
-    endpoint::{Address, Patience, config},
+    endpoint::{Address, Patience},
+    node::Handle,
+    sentinels::{Named, Sentinels, newest},
 };
-use redis::{
-    Client, ConnectionInfo, RedisResult, Value, aio::MultiplexedConnection, cmd, from_redis_value,
-    pipe,
-};
+use redis::{Value, cmd};
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -57,18 +55,12 @@ struct Shared {
 pub(crate) enum Appointers {
     /// Each has an opinion on the one master.
     Sentinels {
-        sentinels: Vec<Arc<Sentinel>>,
-        /// What they call the master.
-        name: String,
+        sentinels: Sentinels,
+        /// The server that is used as the master: left where another one is.
+        node: Handle,
     },
     /// Each master of a cluster has an opinion on every slot.
     Masters(Masters),
-}
-
-/// One sentinel, and the connection to it.
-pub(crate) struct Sentinel {
-    info: ConnectionInfo,
-    connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
 }
 
 /// What one of them says.
@@ -85,7 +77,8 @@ pub(crate) enum Opinion {
 pub(crate) struct SlotRange {
     pub(crate) first: u16,
     pub(crate) last: u16,
-    pub(crate) at: Address,
+    /// Where it is reached; `None` where nobody says.
+    pub(crate) at: Option<Address>,
     /// The node's name, which stays the same whatever address it is known under.
     pub(crate) id: String,
 }
@@ -105,19 +98,6 @@ enum Heard {
 
 /// How often they are asked without being told to. Whoever needs a confirmation that is younger asks.
 pub(crate) const EVERY: Duration = Duration::from_millis(300);
-
-impl Appointers {
-    pub(crate) fn sentinels(all: &[ConnectionInfo], name: String) -> Self {
-        let sentinel = |info: &ConnectionInfo| Sentinel {
-            info: info.clone(),
-            connection: tokio::sync::Mutex::default(),
-        };
-        Self::Sentinels {
-            sentinels: all.iter().map(sentinel).map(Arc::new).collect(),
-            name,
-        }
-    }
-}
 
 impl Charge {
     /// Begins to ask.
@@ -171,7 +151,8 @@ impl Shared {
         {
             return;
         }
-        let round = self.round().await;
+        let (round, named) = self.round().await;
+        self.leave(&round, &named);
         let mut heard = self.heard();
         *heard = match (std::mem::replace(&mut *heard, nothing("")), round) {
             (_, round) if round.is_majority() => Heard::Round(round),
@@ -185,15 +166,52 @@ impl Shared {
         };
     }
 
-    async fn round(&self) -> Round {
+    /// Leaves a server that another one has taken the place of: it goes on answering for seconds, and nobody
+    /// reads what is written to it.
+    fn leave(&self, round: &Round, named: &[Named]) {
+        let Appointers::Sentinels { node, .. } = &self.appointers else {
+            return;
+        };
+        let Some(at) = node
+            .at()
+            .filter(|at| named.iter().any(|other| other.at != *at))
+        else {
+            return;
+        };
+        // One that is alone with its word may have been away; where it contradicts others the newest counts.
+        let counts = named.iter().any(|other| other.at == at) || round.is_majority();
+        match newest(named) {
+            Some(master) if counts && *master != at => {
+                node.leave(
+                    &at,
+                    format!("the sentinels name {} as the master", shown(master)),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// What all say, and whom each sentinel names.
+    async fn round(&self) -> (Round, Vec<Named>) {
         let asked_at = Instant::now();
         let mut answers = JoinSet::new();
         match &self.appointers {
-            Appointers::Sentinels { sentinels, name } => {
-                for sentinel in sentinels {
-                    let asked = Arc::clone(sentinel).master(name.clone(), self.patience);
-                    answers.spawn(timeout(self.patience.response, asked));
+            Appointers::Sentinels { sentinels, .. } => {
+                let mut asked = sentinels.ask(self.patience);
+                let mut named = Vec::with_capacity(sentinels.len());
+                while let Some(answer) = asked.join_next().await {
+                    named.extend(answer.ok().and_then(Result::ok).flatten());
                 }
+                let opinions = named.iter().map(|named| match named.failing_over {
+                    true => Opinion::Failover(named.at.clone()),
+                    false => Opinion::Master(named.at.clone()),
+                });
+                let round = Round {
+                    asked_at,
+                    opinions: opinions.collect(),
+                    asked: sentinels.len(),
+                };
+                return (round, named);
             }
             Appointers::Masters(masters) => {
                 for (host, server) in masters.all() {
@@ -212,43 +230,12 @@ impl Shared {
         while let Some(answer) = answers.join_next().await {
             opinions.extend(answer.ok().and_then(Result::ok).flatten());
         }
-        Round {
+        let round = Round {
             asked_at,
             opinions,
             asked,
-        }
-    }
-}
-
-impl Sentinel {
-    /// Whom it calls master; `None` where it does not answer, or knows of none.
-    async fn master(self: Arc<Self>, name: String, patience: Patience) -> Option<Opinion> {
-        let mut slot = self.connection.lock().await;
-        let mut connection = match slot.take() {
-            Some(connection) => connection,
-            None => self.connect(patience).await.ok()?,
         };
-        let mut ask = pipe();
-        // What it knows of the master first: a failover that begins in between shows in the name, or the next time.
-        ask.cmd("SENTINEL").arg("MASTER").arg(&name);
-        ask.cmd("SENTINEL")
-            .arg("get-master-addr-by-name")
-            .arg(&name);
-        let answer: RedisResult<(Value, Option<Address>)> = ask.query_async(&mut connection).await;
-        let (known, named) = answer.ok()?;
-        // Kept only where it answered: one that breaks off is made anew the next time.
-        *slot = Some(connection);
-        let failover = is_failing_over(known);
-        named.map(|at| match failover {
-            true => Opinion::Failover(at),
-            false => Opinion::Master(at),
-        })
-    }
-
-    async fn connect(&self, patience: Patience) -> RedisResult<MultiplexedConnection> {
-        Client::open(self.info.clone())?
-            .get_multiplexed_async_connection_with_config(&config(patience))
-            .await
+        (round, Vec::new())
     }
 }
 
@@ -269,15 +256,15 @@ impl Round {
             return unconfirmed("another server is about to take the place of the master");
         }
         let named = self.opinions.iter().filter_map(|said| said.names(slot));
-        let named: Vec<Named<'_>> = named.collect();
+        let named: Vec<Owner<'_>> = named.collect();
         let Some(first) = named.first() else {
             return unconfirmed("nobody says who is in charge");
         };
         if let Some(other) = named.iter().find(|other| other.id != first.id) {
             return unconfirmed(&format!(
                 "some name {}, others {}",
-                shown(first.at),
-                shown(other.at)
+                first.shown(),
+                other.shown()
             ));
         }
         if named.len() <= self.asked / 2 {
@@ -288,13 +275,13 @@ impl Round {
             ));
         }
         // A node of a cluster may be known under several addresses; one that leads to ours will do.
-        match named.iter().any(|named| named.at == at) {
+        match named.iter().any(|named| named.at == Some(at)) {
             true => InCharge::Confirmed {
                 asked_at: self.asked_at,
             },
             false => unconfirmed(&format!(
                 "{} is in charge, not {}",
-                shown(first.at),
+                first.shown(),
                 shown(at)
             )),
         }
@@ -302,9 +289,19 @@ impl Round {
 }
 
 /// Who is named, and where it is.
-struct Named<'a> {
+struct Owner<'a> {
     id: Id<'a>,
-    at: &'a Address,
+    at: Option<&'a Address>,
+}
+
+impl Owner<'_> {
+    fn shown(&self) -> String {
+        match (self.at, &self.id) {
+            (Some(at), _) => shown(at),
+            (None, Id::Address(at)) => shown(at),
+            (None, Id::Node(id)) => format!("node {id}"),
+        }
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -314,18 +311,18 @@ enum Id<'a> {
 }
 
 impl Opinion {
-    fn names(&self, slot: u16) -> Option<Named<'_>> {
+    fn names(&self, slot: u16) -> Option<Owner<'_>> {
         match self {
-            Self::Master(at) | Self::Failover(at) => Some(Named {
+            Self::Master(at) | Self::Failover(at) => Some(Owner {
                 id: Id::Address(at),
-                at,
+                at: Some(at),
             }),
             Self::Slots(ranges) => {
                 let mut ranges = ranges.iter();
                 let range = ranges.find(|range| (range.first..=range.last).contains(&slot))?;
-                Some(Named {
+                Some(Owner {
                     id: Id::Node(&range.id),
-                    at: &range.at,
+                    at: range.at.as_ref(),
                 })
             }
         }
@@ -347,18 +344,9 @@ impl Opinion {
     }
 }
 
-/// Whether a sentinel puts another server in the place of the master, or has found with others that it has to be done.
-/// `known` are the names and values that `SENTINEL MASTER` answers.
-fn is_failing_over(known: Value) -> bool {
-    let known: HashMap<String, String> = from_redis_value(known).unwrap_or_default();
-    let flags = known.get("flags").map(String::as_str).unwrap_or_default();
-    flags
-        .split(',')
-        .any(|flag| matches!(flag, "o_down" | "failover_in_progress"))
-}
-
-/// `[[first, last, [host, port, id, …], replicas …] …]`. A node that does not know its own host says nothing or nil:
-/// then it is the one we asked.
+/// `[[first, last, [host, port, id, more …], replicas …] …]`. A host that is empty or nil is the one that was asked.
+/// A node that is to be called by a name and has none is called `?`; its address is in `more`, as `ip` and what
+/// follows, and where it is not the node has no place.
 pub(crate) fn read_slots(answer: Value, asked: &str) -> Option<Vec<SlotRange>> {
     let Value::Array(ranges) = answer else {
         return None;
@@ -380,17 +368,28 @@ pub(crate) fn read_slots(answer: Value, asked: &str) -> Option<Vec<SlotRange>> {
             Some(Value::BulkString(text)) => String::from_utf8(text.clone()).ok(),
             _ => None,
         };
-        let host = text(master.first()).filter(|host| !host.is_empty());
+        let host = match text(master.first()).as_deref() {
+            None | Some("") => Some(asked.to_owned()),
+            Some("?") => match master.get(3) {
+                Some(Value::Array(more)) => {
+                    let is_ip = |word: &&Value| text(Some(*word)).as_deref() == Some("ip");
+                    let mut more = more.iter();
+                    more.find(is_ip).and_then(|_| text(more.next()))
+                }
+                _ => None,
+            },
+            Some(host) => Some(host.to_owned()),
+        };
         let Some(Value::Int(port)) = master.get(1) else {
             return None;
         };
+        let port = u16::try_from(*port).ok()?;
         Some(SlotRange {
             first: u16::try_from(*first).ok()?,
             last: u16::try_from(*last).ok()?,
-            at: (
-                host.unwrap_or_else(|| asked.into()),
-                u16::try_from(*port).ok()?,
-            ),
+            at: host
+                .filter(|host| !host.is_empty())
+                .map(|host| (host, port)),
             id: text(master.get(2)).unwrap_or_default(),
         })
     };
@@ -426,7 +425,7 @@ mod tests {
         Opinion::Slots(vec![SlotRange {
             first: 0,
             last: 99,
-            at: at(port),
+            at: Some(at(port)),
             id: id.into(),
         }])
     }
@@ -466,19 +465,6 @@ mod tests {
         ));
         let before = round(vec![master(1), master(1)], 3);
         assert!(!round(vec![failover], 3).agrees_with(&before));
-        let known = |flags: &str| {
-            let text = |s: &str| Value::BulkString(s.into());
-            is_failing_over(Value::Array(
-                ["name", "mymaster", "flags", flags].map(text).to_vec(),
-            ))
-        };
-        for flags in ["master,o_down", "master,s_down,o_down,failover_in_progress"] {
-            assert!(known(flags), "{flags}");
-        }
-        for flags in ["master", "master,s_down", "master,s_down,disconnected"] {
-            assert!(!known(flags), "{flags}");
-        }
-        assert!(!is_failing_over(Value::Okay));
     }
 
     #[test]
@@ -516,7 +502,7 @@ mod tests {
             Some(vec![SlotRange {
                 first: 0,
                 last: 99,
-                at: (host.to_owned(), 7000),
+                at: Some((host.to_owned(), 7000)),
                 id: "id".into(),
             }])
         };
@@ -536,6 +522,16 @@ mod tests {
             read_slots(Value::Array(vec![range(text("a")), i(1)]), "x"),
             None
         );
+        let nameless = |more: &[&str]| {
+            let more = more.iter().map(|word| text(word)).collect();
+            let master = Value::Array(vec![text("?"), i(7000), text("id"), Value::Array(more)]);
+            Value::Array(vec![Value::Array(vec![i(0), i(99), master])])
+        };
+        assert_eq!(read_slots(nameless(&["ip", "a"]), "x"), at("a"));
+        for more in [&[][..], &["ip"], &["hostname", "a"], &["ip", ""]] {
+            let read = read_slots(nameless(more), "x").unwrap();
+            assert_eq!(read[0].at, None, "{more:?}");
+        }
         assert_eq!(read_slots(Value::Array(vec![]), "x"), None);
         assert_eq!(read_slots(Value::Nil, "x"), None);
     }

@@ -9,14 +9,18 @@ use crate::{
     failure::Failure,
     keys::slot_of,
     link::untold,
+    meaning::{Meaning, Redirect, explain},
+    node::{Trouble, TroubleKind},
     server::{Context, Server},
     take::{Answer, Hold, Holder, Order},
 };
-use redis::{ConnectionInfo, RedisResult, Value, cmd};
+use redis::{
+    ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, cmd,
+};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Notify, watch};
 
@@ -38,15 +42,22 @@ struct Shared {
     map: RwLock<Map>,
     stale: Notify,
     /// Whether there is a map; what is wrong where there is none.
-    state: watch::Sender<Result<(), String>>,
+    state: watch::Sender<Result<(), Trouble>>,
 }
 
 #[derive(Default)]
 struct Map {
     /// First slot, last slot, owner.
     ranges: Vec<(u16, u16, Arc<Server>)>,
+    /// Slots that a node has pointed elsewhere since, which a map that was fetched may not know yet.
+    moved: HashMap<u16, (Arc<Server>, Instant)>,
     servers: HashMap<Address, Arc<Server>>,
+    /// Under which address each node was last said to be.
+    known: HashMap<String, Address>,
 }
+
+/// How long a node's word about a slot counts for more than the map.
+const WORD_COUNTS: Duration = Duration::from_secs(2);
 
 /// The masters of a cluster, as far as its map is known.
 pub(crate) struct Masters(Arc<Shared>);
@@ -67,7 +78,7 @@ impl Cluster {
             context,
             map: RwLock::default(),
             stale: Notify::new(),
-            state: watch::Sender::new(Err("the cluster was not asked yet".into())),
+            state: watch::Sender::new(Err(Trouble::away("the cluster was not asked yet"))),
         });
         Self {
             _refresher: Background::spawn(keep_fresh(Arc::clone(&shared))),
@@ -76,7 +87,7 @@ impl Cluster {
     }
 
     /// Waits until every master can be asked.
-    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), String> {
+    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
         let mut state = self.shared.state.subscribe();
         let known = tokio::time::timeout(patience, state.wait_for(Result::is_ok)).await;
         if !matches!(known, Ok(Ok(_))) {
@@ -97,13 +108,11 @@ impl Cluster {
         let mut server = self.owner(order.slot())?;
         for _ in 0..HOPS {
             match server.node.take(order).await {
-                Err(failure) => server = self.follow(failure).await?,
+                Err(failure) => server = self.follow(failure, &server).await?,
                 answer => return answer,
             }
         }
-        Err(Failure::Refused(
-            "the cluster's nodes keep pointing at each other".into(),
-        ))
+        Err(pointing_at_each_other())
     }
 
     /// The first bytes of a key in `slot`, as [`Node::read`] reads them.
@@ -116,13 +125,11 @@ impl Cluster {
         let mut server = self.owner(slot)?;
         for _ in 0..HOPS {
             match server.node.read(key, at_most).await {
-                Err(failure) => server = self.follow(failure).await?,
+                Err(failure) => server = self.follow(failure, &server).await?,
                 answer => return answer,
             }
         }
-        Err(Failure::Refused(
-            "the cluster's nodes keep pointing at each other".into(),
-        ))
+        Err(pointing_at_each_other())
     }
 
     /// What the holders say of a plan, where they lie.
@@ -130,13 +137,11 @@ impl Cluster {
         let mut server = self.owner(slot_of(&holder.hash))?;
         for _ in 0..HOPS {
             match server.node.hold(holder).await {
-                Err(failure) => server = self.follow(failure).await?,
+                Err(failure) => server = self.follow(failure, &server).await?,
                 answer => return answer,
             }
         }
-        Err(Failure::Refused(
-            "the cluster's nodes keep pointing at each other".into(),
-        ))
+        Err(pointing_at_each_other())
     }
 
     /// One command, where its slot lies.
@@ -150,7 +155,9 @@ impl Cluster {
                 Err(error) => Failure::of_write(error),
             };
             match failure {
-                Failure::Moved { .. } => server = self.follow(failure).await.map_err(untold)?,
+                Failure::Moved { .. } => {
+                    server = self.follow(failure, &server).await.map_err(untold)?;
+                }
                 failure => {
                     if failure.is_suspect() {
                         self.doubt();
@@ -159,9 +166,66 @@ impl Cluster {
                 }
             }
         }
-        Err(untold(Failure::Refused(
-            "the cluster's nodes keep pointing at each other".into(),
-        )))
+        Err(untold(pointing_at_each_other()))
+    }
+
+    /// Several commands, where their slot lies. They are sent on where nothing of them was executed; where a
+    /// part was, whoever asked sees the rest fail, and finds a newer map the next time.
+    pub(crate) async fn send_all(
+        &self,
+        slot: u16,
+        commands: &Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        let mut server = self.owner(slot).map_err(untold)?;
+        for _ in 0..HOPS {
+            let answers = server.node.send_all(commands, offset, count).await;
+            let (moved, nothing_done) = match &answers {
+                Ok(answers) => {
+                    let meanings = answers.iter().map(|answer| match answer {
+                        Value::ServerError(error) => Some(Meaning::of_reply(error)),
+                        _ => None,
+                    });
+                    let meanings: Vec<_> = meanings.collect();
+                    let is_moved =
+                        |meaning: &Option<Meaning>| matches!(meaning, Some(Meaning::Moved { .. }));
+                    if meanings.iter().any(Option::is_some) {
+                        self.doubt();
+                    }
+                    let all = meanings.iter().all(is_moved);
+                    (
+                        meanings
+                            .into_iter()
+                            .flatten()
+                            .find(|meaning| matches!(meaning, Meaning::Moved { .. })),
+                        all,
+                    )
+                }
+                Err(error) => {
+                    self.doubt();
+                    let aborted = error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort);
+                    (Some(Meaning::of(error)), aborted)
+                }
+            };
+            let Some(Meaning::Moved { slot, to }) = moved else {
+                return answers;
+            };
+            let next = self.follow(Failure::Moved { slot, to }, &server).await;
+            match (nothing_done, next) {
+                (true, Ok(next)) => server = next,
+                _ => return answers,
+            }
+        }
+        Err(untold(pointing_at_each_other()))
+    }
+
+    /// The database everything lies in.
+    pub(crate) fn db(&self) -> i64 {
+        self.shared
+            .seeds
+            .first()
+            .map_or(0, |seed| seed.redis_settings().db())
     }
 
     /// Everybody who serves slots.
@@ -189,6 +253,9 @@ impl Cluster {
 
     pub(crate) fn owner(&self, slot: u16) -> Result<Arc<Server>, Failure> {
         let owner = self.shared.read(|map| {
+            if let Some((server, _)) = map.moved.get(&slot) {
+                return Some(Arc::clone(server));
+            }
             let mut ranges = map.ranges.iter();
             let range = ranges.find(|(first, last, _)| (*first..=*last).contains(&slot));
             range.map(|(_, _, server)| Arc::clone(server))
@@ -199,25 +266,48 @@ impl Cluster {
         })
     }
 
-    /// Where a failure points; the failure itself where it points nowhere.
-    async fn follow(&self, failure: Failure) -> Result<Arc<Server>, Failure> {
-        let Failure::Moved { host, port } = failure else {
+    /// Where a failure of this server points; the failure itself where it points nowhere.
+    async fn follow(&self, failure: Failure, from: &Server) -> Result<Arc<Server>, Failure> {
+        let Failure::Moved { slot, to } = failure else {
             if failure.is_suspect() {
                 self.shared.stale.notify_one();
             }
             return Err(failure);
         };
-        self.shared.context.counters.redirects.add();
-        self.shared.stale.notify_one();
-        let server = self.shared.server((host, port));
-        let patience = self.shared.context.patience.connect;
-        server
-            .node
-            .ready(patience)
-            .await
-            .map_err(Failure::Refused)?;
+        let shared = &self.shared;
+        shared.context.counters.redirects.add();
+        let at = match to {
+            Redirect::To(host, port) => Some((host, port)),
+            Redirect::SameHost(port) => from.node.address().map(|(host, _)| (host, port)),
+            Redirect::Unknown => None,
+        };
+        let server = match at {
+            Some(at) => shared.moved(slot, at),
+            // The map may have an address for a node without a name.
+            None => {
+                let ranges = fetch(shared)
+                    .await
+                    .map_err(|why| Failure::Refused(why.why))?;
+                shared.adopt(ranges);
+                let owner = self.owner(slot)?;
+                if std::ptr::eq(&*owner, from) {
+                    return Err(Failure::Refused(format!(
+                        "the cluster does not say where slot {slot} went: give its nodes a cluster-announce-hostname, or set cluster-preferred-endpoint-type to ip"
+                    )));
+                }
+                owner
+            }
+        };
+        shared.stale.notify_one();
+        let patience = shared.context.patience.connect;
+        let ready = server.node.ready(patience).await;
+        ready.map_err(|trouble| Failure::Refused(trouble.why))?;
         Ok(server)
     }
+}
+
+fn pointing_at_each_other() -> Failure {
+    Failure::Refused("the cluster's nodes keep pointing at each other".into())
 }
 
 impl Shared {
@@ -225,10 +315,13 @@ impl Shared {
         look(&self.map.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The server at this address; a new one where we have none yet.
-    fn server(&self, address: Address) -> Arc<Server> {
+    /// The server at this address, to which a node has pointed for this slot; a new one where we have none yet.
+    fn moved(&self, slot: u16, address: Address) -> Arc<Server> {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(self.server_in(&mut map.servers, address))
+        let server = Arc::clone(self.server_in(&mut map.servers, address));
+        map.moved
+            .insert(slot, (Arc::clone(&server), Instant::now()));
+        server
     }
 
     fn server_in<'a>(
@@ -244,19 +337,46 @@ impl Shared {
         })
     }
 
-    /// Takes over a new map. Servers that own nothing any more are let go.
+    /// Takes over a new map. Servers that own nothing any more are let go. A node whose place nobody says
+    /// any more is where it was.
     fn adopt(&self, ranges: Vec<SlotRange>) {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        let mut servers = std::mem::take(&mut map.servers);
-        let mut kept = HashMap::new();
-        map.ranges = ranges
+        let placed: Vec<(u16, u16, Address, String)> = ranges
             .into_iter()
-            .map(|range| {
-                let server = Arc::clone(self.server_in(&mut servers, range.at.clone()));
-                kept.insert(range.at, Arc::clone(&server));
-                (range.first, range.last, server)
+            .filter_map(|range| {
+                let at = range.at.or_else(|| map.known.get(&range.id).cloned())?;
+                Some((range.first, range.last, at, range.id))
             })
             .collect();
+        if placed.is_empty() {
+            // Nothing that can be reached: what was known is better.
+            return;
+        }
+        map.moved.retain(|slot, (server, since)| {
+            let mut owner = placed
+                .iter()
+                .filter(|(first, last, ..)| (*first..=*last).contains(slot));
+            let agrees = owner.next().is_some_and(|(.., at, _)| server.is_at(at));
+            !agrees && since.elapsed() < WORD_COUNTS
+        });
+        let mut servers = std::mem::take(&mut map.servers);
+        let mut kept: HashMap<Address, Arc<Server>> = HashMap::new();
+        for (server, _) in map.moved.values() {
+            let at = servers.iter().find(|(_, other)| Arc::ptr_eq(other, server));
+            if let Some((at, server)) = at {
+                kept.insert(at.clone(), Arc::clone(server));
+            }
+        }
+        map.known.clear();
+        map.ranges.clear();
+        for (first, last, at, id) in placed {
+            let server = Arc::clone(self.server_in(&mut servers, at.clone()));
+            if !id.is_empty() {
+                map.known.insert(id, at.clone());
+            }
+            kept.insert(at, Arc::clone(&server));
+            map.ranges.push((first, last, server));
+        }
         map.servers = kept;
     }
 }
@@ -275,7 +395,7 @@ async fn keep_fresh(shared: Arc<Shared>) {
                 }
             }
             Err(why) => {
-                tracing::warn!(error = %why, "no node of the cluster tells its slots, trying on");
+                tracing::warn!(error = %why.why, "no node of the cluster tells its slots, trying on");
                 shared.state.send_if_modified(|state| {
                     let unknown = state.is_err();
                     if unknown {
@@ -291,7 +411,7 @@ async fn keep_fresh(shared: Arc<Shared>) {
 }
 
 /// Asks the nodes we know, then the seeds.
-async fn fetch(shared: &Arc<Shared>) -> Result<Vec<SlotRange>, String> {
+async fn fetch(shared: &Arc<Shared>) -> Result<Vec<SlotRange>, Trouble> {
     let slots = || {
         let mut slots = cmd("CLUSTER");
         slots.arg("SLOTS");
@@ -304,7 +424,7 @@ async fn fetch(shared: &Arc<Shared>) -> Result<Vec<SlotRange>, String> {
             return Ok(ranges);
         }
     }
-    let mut last = String::new();
+    let mut last = Trouble::away("no node of the cluster is known");
     for seed in &shared.seeds {
         let asked = async {
             let endpoint = Endpoint::Fixed(seed.clone());
@@ -314,16 +434,38 @@ async fn fetch(shared: &Arc<Shared>) -> Result<Vec<SlotRange>, String> {
         match asked.await {
             Ok(answer) => match read_slots(answer, &host_of(seed)) {
                 Some(ranges) => return Ok(ranges),
-                None => last = "it serves no slots".into(),
+                None => {
+                    last = unfit("it serves no slots: assign them with CLUSTER ADDSLOTS".into())
+                }
             },
-            Err(error) => last = error.to_string(),
+            Err(error) if says_no_cluster(&error) => {
+                last = unfit("the server is no cluster: write redis:// for one server".into());
+            }
+            Err(error) => last = unfit_or_away(&error),
         }
     }
     Err(last)
 }
 
-fn host_of(info: &ConnectionInfo) -> String {
-    let addr = info.addr().to_string();
-    let host = addr.rsplit_once(':').map(|(host, _)| host.to_owned());
-    host.unwrap_or(addr)
+fn unfit(why: String) -> Trouble {
+    Trouble {
+        why,
+        kind: TroubleKind::Unfit,
+    }
+}
+
+fn unfit_or_away(error: &RedisError) -> Trouble {
+    match Meaning::of(error) {
+        Meaning::TimedOut | Meaning::NoAnswer => Trouble::away(explain(error)),
+        _ => unfit(explain(error)),
+    }
+}
+
+fn says_no_cluster(error: &RedisError) -> bool {
+    error.to_string().contains("cluster support disabled")
+}
+
+fn host_of(seed: &ConnectionInfo) -> String {
+    let at = Endpoint::Fixed(seed.clone()).address();
+    at.map(|(host, _)| host).unwrap_or_default()
 }

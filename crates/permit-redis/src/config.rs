@@ -31,6 +31,7 @@ pub struct RedisConfig {
     pub(crate) holders: Option<(String, String)>,
     pub(crate) followed: Vec<String>,
     pub(crate) response_timeout: Duration,
+    pub(crate) sentinel_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) start_timeout: Option<Duration>,
     pub(crate) ping_every: Duration,
@@ -74,7 +75,7 @@ pub enum ConfigError {
 }
 
 const FORMS: &str = "write redis://[user:password@]host:port[/db], rediss:// for TLS, \
-    redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/mastername[/db]";
+    redis+cluster://host:port,host:port[/db] or redis+sentinel://host:port,host:port/mastername[/db]";
 
 impl RedisConfig {
     /// The running system's keys and permits, at this URL.
@@ -83,7 +84,7 @@ impl RedisConfig {
     /// |---|---|
     /// | `redis://[user:password@]host:port[/db]` | one server |
     /// | `rediss://…` | the same over TLS |
-    /// | `redis+cluster://[user:password@]host:port,host:port` | a cluster, found through any of these |
+    /// | `redis+cluster://[user:password@]host:port,host:port[/db]` | a cluster, found through any of these; a database other than 0 needs Valkey 9 |
     /// | `redis+sentinel://[user:password@]host:port,…/mastername[/db]` | whoever these sentinels call master |
     ///
     /// `rediss+cluster` and `rediss+sentinel` speak TLS to all of them. User and password are the
@@ -103,6 +104,7 @@ impl RedisConfig {
             holders: None,
             followed: Vec::new(),
             response_timeout: Duration::from_millis(250),
+            sentinel_timeout: Duration::from_millis(300),
             connect_timeout: Duration::from_secs(2),
             start_timeout: None,
             ping_every: Duration::from_secs(1),
@@ -182,6 +184,13 @@ impl RedisConfig {
     /// answer is asked for again, so short is safe; keep it well below the wait for permits.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
+        self
+    }
+
+    /// How long one sentinel may take to name the master, a connection to it included; 300 ms by default. All
+    /// are asked side by side, so one that is silent delays nothing while others answer.
+    pub fn sentinel_timeout(mut self, timeout: Duration) -> Self {
+        self.sentinel_timeout = timeout;
         self
     }
 
@@ -313,6 +322,7 @@ impl fmt::Debug for RedisConfig {
             .field("kill_switch", &self.kill_switch.key)
             .field("followed", &self.followed)
             .field("response_timeout", &self.response_timeout)
+            .field("sentinel_timeout", &self.sentinel_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("ping_every", &self.ping_every)
             .field("max_in_flight", &self.max_in_flight)
@@ -404,8 +414,7 @@ fn parse_url(url: &str) -> Result<Topology, ConfigError> {
     match kind {
         "single" if hosts.contains(',') => Err(wrong("several hosts need +cluster or +sentinel")),
         "single" => Ok(Topology::Single(info(&user, hosts, path)?)),
-        "cluster" if matches!(path, "" | "0") => Ok(Topology::Cluster(each(&user, "")?)),
-        "cluster" => Err(wrong("a cluster has database 0 only")),
+        "cluster" => Ok(Topology::Cluster(each(&user, path)?)),
         "sentinel" => {
             let (master, db) = path.split_once('/').unwrap_or((path, ""));
             if master.is_empty() {
@@ -435,6 +444,7 @@ mod tests {
             ("redis://h:1", "h:1"),
             ("rediss://u:p@h:1/2", "h:1"),
             ("redis+cluster://h:1,i:2", "cluster h:1,i:2"),
+            ("redis+cluster://h:1/5", "cluster h:1"),
             (
                 "redis+sentinel://u:p@h:1,i:2/mymaster/3",
                 "mymaster of sentinels h:1,i:2",
@@ -463,7 +473,7 @@ mod tests {
             "redis://u:hunter2@",
             "redis://u:hunter2@h:x",
             "redis://u:hunter2@h:1,i:2",
-            "redis+cluster://u:hunter2@h:1/5",
+            "redis+cluster://u:hunter2@h:1/five",
             "redis+sentinel://u:hunter2@h:1",
             "redis+ring://u:hunter2@h:1",
             "redis://u:hunter2@h:1/notanumber",

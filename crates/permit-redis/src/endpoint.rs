@@ -1,9 +1,9 @@
 //! Whom to connect to, and the connecting.
 
-use crate::config::at_address;
+use crate::{config::at_address, meaning::Meaning, sentinels::Sentinels};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError,
-    RedisResult, Value, aio::AsyncPushSender, aio::MultiplexedConnection, cmd,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion,
+    RedisError, RedisResult, Value, aio::AsyncPushSender, aio::MultiplexedConnection, cmd,
 };
 use std::time::Duration;
 
@@ -17,8 +17,7 @@ pub(crate) enum Endpoint {
     Fixed(ConnectionInfo),
     /// Whoever the sentinels call master, asked anew for every connection.
     Master {
-        sentinels: Vec<ConnectionInfo>,
-        name: String,
+        sentinels: Sentinels,
         server: ConnectionInfo,
     },
 }
@@ -28,6 +27,7 @@ pub(crate) enum Endpoint {
 pub(crate) struct Patience {
     pub(crate) connect: Duration,
     pub(crate) response: Duration,
+    pub(crate) sentinel: Duration,
     pub(crate) ping_every: Duration,
 }
 
@@ -65,12 +65,8 @@ impl Endpoint {
     ) -> RedisResult<(MultiplexedConnection, Option<Address>)> {
         let (info, at) = match self {
             Self::Fixed(info) => (info.clone(), None),
-            Self::Master {
-                sentinels,
-                name,
-                server,
-            } => {
-                let at = master(sentinels, name, patience).await?;
+            Self::Master { sentinels, server } => {
+                let at = sentinels.master(patience).await?;
                 (at_address(server, &at.0, at.1), Some(at))
             }
         };
@@ -92,11 +88,24 @@ impl Endpoint {
         }
     }
 
+    /// Host and port, where they are fixed.
+    pub(crate) fn address(&self) -> Option<Address> {
+        match self {
+            Self::Fixed(info) => match info.addr() {
+                ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                    Some((host.clone(), *port))
+                }
+                _ => None,
+            },
+            Self::Master { .. } => None,
+        }
+    }
+
     /// Host and port where they are fixed, for the log.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Fixed(info) => info.addr().to_string(),
-            Self::Master { name, .. } => format!("master {name}"),
+            Self::Master { sentinels, .. } => format!("master {}", sentinels.name()),
         }
     }
 }
@@ -109,40 +118,13 @@ pub(crate) fn config(patience: Patience) -> AsyncConnectionConfig {
         .set_pipeline_buffer_size(1024)
 }
 
-/// Asks one sentinel after the other.
-async fn master(
-    sentinels: &[ConnectionInfo],
-    name: &str,
-    patience: Patience,
-) -> RedisResult<Address> {
-    let mut last = failed("no sentinel is configured");
-    for sentinel in sentinels {
-        let ask = async {
-            let mut connection = Client::open(sentinel.clone())?
-                .get_multiplexed_async_connection_with_config(&config(patience))
-                .await?;
-            cmd("SENTINEL")
-                .arg("get-master-addr-by-name")
-                .arg(name)
-                .query_async::<Option<Address>>(&mut connection)
-                .await
-        };
-        match ask.await {
-            Ok(Some(address)) => return Ok(address),
-            Ok(None) => last = failed("the sentinel knows no master of this name"),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
 /// A sentinel may still name a master that has just been replaced; that one is not to be believed.
 async fn must_be_master(connection: &mut MultiplexedConnection) -> RedisResult<()> {
     match cmd("ROLE").query_async::<Value>(connection).await {
         Ok(Value::Array(role)) if is_master(&role) => Ok(()),
         Ok(_) => Err(failed("the server is not, or no longer, the master")),
         // Not every user may ask. A replica refuses the first write then, and we come back here.
-        Err(error) if error.code() == Some("NOPERM") => Ok(()),
+        Err(error) if matches!(Meaning::of(&error), Meaning::Forbidden { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }

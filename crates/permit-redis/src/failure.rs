@@ -1,7 +1,8 @@
-//! Reading the library's errors for the one thing that matters: may it have been executed?
+//! What became of a request, for the one thing that matters: may it have been executed?
 
+use crate::meaning::{Meaning, Redirect, explain};
 use permit_gate::StoreError;
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Why a request brought no answer.
 #[derive(Debug)]
@@ -9,7 +10,7 @@ pub(crate) enum Failure {
     /// The server does not know the script (any more). Not executed.
     NoScript,
     /// Another node serves this slot from now on. Not executed.
-    Moved { host: String, port: u16 },
+    Moved { slot: u16, to: Redirect },
     /// Not executed.
     Refused(String),
     /// Not executed, and this server will go on refusing: another one may be master by now, or our
@@ -21,46 +22,23 @@ pub(crate) enum Failure {
     Unreadable(String),
 }
 
-/// Servers say these before they begin: nothing was changed.
-const NOT_EXECUTED: [&str; 12] = [
-    // The slot is on its way to another node. That node would answer TRYAGAIN until it has every
-    // key, and a receipt that does not exist yet never arrives: so there is nothing to follow.
-    "ASK",
-    "OOM",
-    "LOADING",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "CROSSSLOT",
-    "BUSY",
-    "MISCONF",
-    "NOREPLICAS",
-    "WRONGPASS",
-    "EXECABORT",
-];
-
 impl Failure {
     /// Of a command that writes.
     pub(crate) fn of_write(error: &RedisError) -> Self {
-        let text = error.to_string();
-        let Some(code) = error.code() else {
-            // No answer: a time-out or a broken connection. What was sent may have arrived.
-            return match error.kind() {
-                ErrorKind::UnexpectedReturnType | ErrorKind::Parse => Self::Unreadable(text),
-                _ => Self::Lost(text),
-            };
-        };
-        match code {
-            "NOSCRIPT" => Self::NoScript,
-            "MOVED" => match error.redirect_node().and_then(|(addr, _)| split(addr)) {
-                Some((host, port)) => Self::Moved { host, port },
-                None => Self::Refused(text),
-            },
+        // Nothing of a transaction that was aborted is carried out, whatever was wrong with it.
+        let aborted = error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort);
+        match Meaning::of(error) {
+            Meaning::NoScript => Self::NoScript,
+            // Nothing to follow while a slot moves: the node it moves to would answer TRYAGAIN until it
+            // has every key, and a receipt that does not exist yet never arrives.
+            Meaning::Moved { slot, to } => Self::Moved { slot, to },
+            Meaning::ReadOnly
+            | Meaning::Unauthenticated
+            | Meaning::Forbidden { in_script: false } => Self::WrongServer(explain(error)),
+            Meaning::Unreadable => Self::Unreadable(explain(error)),
+            meaning if aborted || meaning.is_before_anything() => Self::Refused(explain(error)),
             // A right that is missing inside the script is found missing after its first write.
-            "NOPERM" if text.contains("script:") => Self::Lost(text),
-            "NOPERM" | "NOAUTH" | "READONLY" => Self::WrongServer(text),
-            code if NOT_EXECUTED.contains(&code) => Self::Refused(text),
-            _ => Self::Lost(text),
+            _ => Self::Lost(explain(error)),
         }
     }
 
@@ -82,8 +60,9 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::NoScript => Self::Unavailable("the server keeps forgetting the script".into()),
-            Failure::Moved { host, port } => Self::Unavailable(format!(
-                "the cluster keeps pointing elsewhere, last to {host}:{port}"
+            Failure::Moved { slot, to } => Self::Unavailable(format!(
+                "the cluster keeps pointing elsewhere for slot {slot}, last to {}",
+                to.shown()
             )),
             Failure::Refused(text) | Failure::WrongServer(text) => Self::Unavailable(text),
             Failure::Lost(text) => Self::Unsettled(text),
@@ -92,10 +71,14 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// `host:port`; hosts may be IPv6 addresses.
-fn split(addr: &str) -> Option<(String, u16)> {
-    let (host, port) = addr.rsplit_once(':')?;
-    Some((host.into(), port.parse().ok()?))
+impl Redirect {
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::To(host, port) => format!("{host}:{port}"),
+            Self::SameHost(port) => format!("port {port} of the same host"),
+            Self::Unknown => "a node without a name".into(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +97,7 @@ mod tests {
         for reply in [
             "-OOM command not allowed when used memory > 'maxmemory'\r\n",
             "-LOADING Redis is loading the dataset in memory\r\n",
+            "-ERR Error running script (call to f_0123456789012345678901234567890123456789): @user_script:9: @user_script: 9: -OOM command not allowed\r\n",
             "-MASTERDOWN Link with MASTER is down\r\n",
             "-BUSY Redis is busy running a script\r\n",
             "-CLUSTERDOWN The cluster is down\r\n",
@@ -124,6 +108,7 @@ mod tests {
         }
         for reply in [
             "-READONLY You can't write against a read only replica.\r\n",
+            "-ERR Error running script (call to f_0123456789012345678901234567890123456789): @user_script:9: @user_script: 9: -READONLY You can't write\r\n",
             "-NOPERM this user has no permissions to run the 'evalsha' command\r\n",
             "-NOAUTH Authentication required.\r\n",
         ] {
@@ -141,7 +126,7 @@ mod tests {
         ));
         assert!(matches!(
             of("-MOVED 7 ::1:7000\r\n"),
-            Failure::Moved { host, port: 7000 } if host == "::1"
+            Failure::Moved { slot: 7, to: Redirect::To(host, 7000) } if host == "::1"
         ));
     }
 

@@ -5,6 +5,7 @@ use crate::{
     config::RedisConfig,
     failure::Failure,
     keys::slot_of,
+    product::Product,
     store::{ConnectError, Inner, Servers},
 };
 use redis::{
@@ -120,6 +121,14 @@ impl RedisLink {
         }
     }
 
+    /// Which server answers for this key, by its own word; `None` where it does not say, or none has answered.
+    pub fn product_of(&self, key: &str) -> Option<Product> {
+        match &self.inner.servers {
+            Servers::One(server) => server.node.product(),
+            Servers::Cluster(cluster) => cluster.owner(slot_of(key)).ok()?.node.product(),
+        }
+    }
+
     /// A connection for commands about this key and others of its slot.
     pub fn at(&self, key: &str) -> LinkAt {
         LinkAt {
@@ -185,14 +194,7 @@ impl ConnectionLike for LinkAt {
             match &self.link.inner.servers {
                 Servers::One(server) => server.node.send_all(commands, offset, count).await,
                 Servers::Cluster(cluster) => {
-                    // An answer that points elsewhere is one among several: whoever asked sees it
-                    // fail, and finds a newer map the next time.
-                    let owner = cluster.owner(self.slot).map_err(untold)?;
-                    let answers = owner.node.send_all(commands, offset, count).await;
-                    if answers.is_err() || answers.iter().flatten().any(is_error) {
-                        cluster.doubt();
-                    }
-                    answers
+                    cluster.send_all(self.slot, commands, offset, count).await
                 }
             }
         })
@@ -201,13 +203,9 @@ impl ConnectionLike for LinkAt {
     fn get_db(&self) -> i64 {
         match &self.link.inner.servers {
             Servers::One(server) => server.node.db(),
-            Servers::Cluster(_) => 0,
+            Servers::Cluster(cluster) => cluster.db(),
         }
     }
-}
-
-fn is_error(answer: &Value) -> bool {
-    matches!(answer, Value::ServerError(_))
 }
 
 fn closing(_: tokio::sync::AcquireError) -> RedisError {
@@ -218,7 +216,9 @@ fn closing(_: tokio::sync::AcquireError) -> RedisError {
 pub(crate) fn untold(failure: Failure) -> RedisError {
     let why = match failure {
         Failure::NoScript => "the server does not know the script".into(),
-        Failure::Moved { host, port } => format!("the cluster points to {host}:{port}"),
+        Failure::Moved { slot, to } => {
+            format!("the cluster points to {} for slot {slot}", to.shown())
+        }
         Failure::Refused(why)
         | Failure::WrongServer(why)
         | Failure::Lost(why)

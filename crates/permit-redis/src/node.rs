@@ -6,6 +6,8 @@ use crate::{
     endpoint::{Address, Endpoint, Patience},
     failure::Failure,
     link::{ServerId, untold},
+    meaning::{Meaning, explain},
+    product::Product,
     stats::Counters,
     take::{Answer, Hold, Holder, MAX_HOLDER_BYTES, Order, read, script, transaction},
     watch::Registry,
@@ -16,10 +18,7 @@ use redis::{
     cmd,
 };
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
@@ -41,14 +40,16 @@ struct Shared {
     registry: Arc<Registry>,
     clock: ServerClock,
     live: watch::Sender<Option<Live>>,
+    /// Counts how often that changed, for whoever has no use for the connection itself.
+    connected: watch::Sender<u64>,
     /// Whom the last connection that was set up leads to.
     met: Mutex<Option<Met>>,
     /// Why there is no connection.
-    trouble: Mutex<String>,
+    trouble: Mutex<Trouble>,
     /// Somebody doubts the connection.
     doubt: Arc<Notify>,
-    /// … and knows that asking it would not help.
-    replace: AtomicBool,
+    /// … and knows why asking it would not help.
+    replace: Mutex<Option<String>>,
     exclusive: Semaphore,
     idle: Mutex<Vec<(u64, MultiplexedConnection)>>,
 }
@@ -63,10 +64,94 @@ struct Live {
     generation: u64,
 }
 
+/// Why a server is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// In a sentence.
+    pub(crate) why: String,
+    pub(crate) kind: TroubleKind,
+}
+
+/// What kind of trouble it is: whoever mends it has to look elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TroubleKind {
+    /// Nobody answers.
+    Away,
+    /// The server answers, and does not serve us as it is now.
+    Unfit,
+    /// The server will never do.
+    Unusable,
+}
+
+impl Trouble {
+    pub(crate) fn away(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            kind: TroubleKind::Away,
+        }
+    }
+
+    /// Of a connection that could not be set up.
+    fn of(error: &RedisError, patience: Patience) -> Self {
+        let meaning = Meaning::of(error);
+        Self {
+            why: match meaning {
+                Meaning::TimedOut => slow(patience),
+                _ => explain(error),
+            },
+            kind: match meaning.is_an_answer() {
+                true => TroubleKind::Unfit,
+                false => TroubleKind::Away,
+            },
+        }
+    }
+}
+
+/// Of an answer that did not come in time.
+fn slow(patience: Patience) -> String {
+    format!(
+        "no answer within the response time-out of {:?}: the server hangs, or is farther away than that allows",
+        patience.response
+    )
+}
+
+/// A node seen from beside, for whoever follows its connection or knows better where it should lead.
+#[derive(Clone)]
+pub(crate) struct Handle(Arc<Shared>);
+
+impl Handle {
+    /// Where the connection leads, of those the sentinels named; `None` without a connection.
+    pub(crate) fn at(&self) -> Option<Address> {
+        self.0.at()
+    }
+
+    /// Leaves the connection where it still leads there.
+    pub(crate) fn leave(&self, at: &Address, why: String) {
+        if self.at().as_ref() == Some(at) {
+            self.0.replace(why);
+        }
+    }
+
+    /// Changes whenever the connection is lost or made again.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.connected.subscribe()
+    }
+
+    /// Which connection there is now, counted from 1, and the run of the server it leads to, where that is told;
+    /// `None` without a connection.
+    pub(crate) fn run(&self) -> Option<(u64, Option<String>)> {
+        let generation = self.0.live.borrow().as_ref().map(|live| live.generation)?;
+        let met = self.0.met();
+        let run = met.as_ref().and_then(|met| met.run.as_ref());
+        Some((generation, run.map(|(run, _)| run.clone())))
+    }
+}
+
 /// Which server answers, and since when.
 struct Met {
     /// Its run and the history it replicates, where it says so.
     run: Option<(String, String)>,
+    product: Option<Product>,
     id: ServerId,
     since: Instant,
 }
@@ -86,10 +171,11 @@ impl Node {
             registry,
             clock: ServerClock::new(Instant::now()),
             live: watch::Sender::new(None),
+            connected: watch::Sender::new(0),
             met: Mutex::default(),
-            trouble: Mutex::new("not connected yet".into()),
+            trouble: Mutex::new(Trouble::away("not connected yet")),
             doubt: Arc::default(),
-            replace: AtomicBool::new(false),
+            replace: Mutex::default(),
             exclusive: Semaphore::new(EXCLUSIVE),
             idle: Mutex::default(),
         });
@@ -100,12 +186,30 @@ impl Node {
     }
 
     /// Waits until it is connected; what is wrong where it is not within `patience`.
-    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), String> {
+    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
         let mut live = self.shared.live.subscribe();
         match tokio::time::timeout(patience, live.wait_for(Option::is_some)).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(self.shared.trouble().clone()),
         }
+    }
+
+    /// The same node, for others.
+    pub(crate) fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared))
+    }
+
+    /// Host and port, where they are fixed.
+    pub(crate) fn address(&self) -> Option<Address> {
+        self.shared.endpoint.address()
+    }
+
+    /// Which server it is, by its own word.
+    pub(crate) fn product(&self) -> Option<Product> {
+        self.shared
+            .met()
+            .as_ref()
+            .and_then(|met| met.product.clone())
     }
 
     pub(crate) fn clock(&self) -> &ServerClock {
@@ -119,8 +223,7 @@ impl Node {
 
     /// Where the connection leads, of those the sentinels named; `None` without a connection.
     pub(crate) fn at(&self) -> Option<Address> {
-        let live = self.shared.live.borrow();
-        live.as_ref().and_then(|live| live.at.clone())
+        self.shared.at()
     }
 
     /// Which server answers here, and since when; `None` before one did. It changes when the server is
@@ -149,10 +252,10 @@ impl Node {
         if let Err(failure) = &answer
             && failure.is_suspect()
         {
-            if let Failure::WrongServer(_) = failure {
-                self.shared.replace.store(true, Ordering::Relaxed);
+            match failure {
+                Failure::WrongServer(why) => self.shared.replace(why.clone()),
+                _ => self.doubt().notify_one(),
             }
-            self.doubt().notify_one();
         }
         answer
     }
@@ -162,7 +265,7 @@ impl Node {
         let mut connection = self.live()?.connection;
         match read(key, at_most).query_async(&mut connection).await {
             Ok(content) => Ok(Some(content)),
-            Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
+            Err(error) if Meaning::of(&error) == Meaning::WrongType => Ok(None),
             Err(error) => Err(Failure::of_read(&error)),
         }
     }
@@ -239,12 +342,11 @@ impl Node {
     /// Looks after the connection where an error says that something is wrong with it. A right that
     /// is missing for one command says nothing about the others.
     fn suspect(&self, error: &RedisError) {
-        match error.code() {
-            Some("READONLY" | "NOAUTH") => self.shared.replace.store(true, Ordering::Relaxed),
-            Some(_) => return,
-            None => {}
+        match Meaning::of(error) {
+            Meaning::ReadOnly | Meaning::Unauthenticated => self.shared.replace(explain(error)),
+            meaning if meaning.is_an_answer() => {}
+            _ => self.doubt().notify_one(),
         }
-        self.doubt().notify_one();
     }
 
     /// A connection nobody else uses meanwhile.
@@ -324,7 +426,7 @@ impl Node {
 
     fn live(&self) -> Result<Live, Failure> {
         let live = self.shared.live.borrow().clone();
-        live.ok_or_else(|| Failure::Refused(self.shared.trouble().clone()))
+        live.ok_or_else(|| Failure::Refused(self.shared.trouble().why.clone()))
     }
 }
 
@@ -352,9 +454,32 @@ impl Shared {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn at(&self) -> Option<Address> {
+        let live = self.live.borrow();
+        live.as_ref().and_then(|live| live.at.clone())
+    }
+
+    /// Has the connection made again, without asking it once more.
+    fn replace(&self, why: String) {
+        *self.replace.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.doubt.notify_one();
+    }
+
+    fn to_replace(&self) -> Option<String> {
+        self.replace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn connect(&self, live: Option<Live>) {
+        self.live.send_replace(live);
+        self.connected.send_modify(|times| *times += 1);
+    }
+
     /// A connection was set up to the server that says this of itself. One that says nothing counts as
     /// another one each time.
-    fn meet(&self, run: Option<(String, String)>) {
+    fn meet(&self, Told { run, product }: Told) {
         let mut met = self.met();
         let same = met
             .as_ref()
@@ -362,13 +487,14 @@ impl Shared {
         if !same {
             *met = Some(Met {
                 run,
+                product,
                 id: ServerId::new(),
                 since: Instant::now(),
             });
         }
     }
 
-    fn trouble(&self) -> MutexGuard<'_, String> {
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -391,29 +517,28 @@ async fn supervise(shared: Arc<Shared>) {
                 }
                 announce(&name, scripting, &mut announced);
                 let since = Instant::now();
-                shared.replace.store(false, Ordering::Relaxed);
+                let _ = shared.to_replace();
                 let live = Live {
                     connection: connection.clone(),
                     at,
                     scripting,
                     generation,
                 };
-                shared.live.send_replace(Some(live));
+                shared.connect(Some(live));
                 if generation > 1 {
                     shared.registry.wake_all();
                 }
                 let why = broken(&shared, connection).await;
                 tracing::warn!(server = %name, error = %why, "lost the connection to Redis");
-                *shared.trouble() = why;
-                shared.live.send_replace(None);
+                *shared.trouble() = Trouble::away(why);
+                shared.connect(None);
                 shared.idle().clear();
                 backoff.after_life_of(since.elapsed());
             }
-            Err(error) => {
-                let why = error.to_string();
-                let before = std::mem::replace(&mut *shared.trouble(), why.clone());
-                if before != why {
-                    tracing::warn!(server = %name, error = %why, "cannot connect to Redis, trying on");
+            Err(trouble) => {
+                let before = std::mem::replace(&mut *shared.trouble(), trouble.clone());
+                if before != trouble {
+                    tracing::warn!(server = %name, error = %trouble.why, "cannot connect to Redis, trying on");
                 }
             }
         }
@@ -428,46 +553,86 @@ async fn broken(shared: &Shared, mut connection: MultiplexedConnection) -> Strin
             () = shared.doubt.notified() => {}
             () = tokio::time::sleep(shared.patience.ping_every) => {}
         }
-        if shared.replace.load(Ordering::Relaxed) {
-            return "the server refuses to serve us".into();
+        if let Some(why) = shared.to_replace() {
+            return why;
         }
-        if let Err(error) = cmd("PING").exec_async(&mut connection).await {
-            return error.to_string();
+        match cmd("PING").exec_async(&mut connection).await {
+            Ok(()) => {}
+            Err(error) if Meaning::of(&error) == Meaning::TimedOut => return slow(shared.patience),
+            Err(error) => return explain(&error),
         }
     }
 }
 
 /// A connection that works, where it leads, and whether scripts are allowed on it.
-async fn set_up(shared: &Shared) -> RedisResult<(MultiplexedConnection, Option<Address>, bool)> {
-    let (mut connection, at) = shared.endpoint.open_at(shared.patience).await?;
+async fn set_up(
+    shared: &Shared,
+) -> Result<(MultiplexedConnection, Option<Address>, bool), Trouble> {
+    let trouble = |error: RedisError| Trouble::of(&error, shared.patience);
+    let (mut connection, at) = shared
+        .endpoint
+        .open_at(shared.patience)
+        .await
+        .map_err(trouble)?;
     shared.clock.forget();
-    shared.counters.script_loads.add();
-    let loaded = script::load().exec_async(&mut connection).await;
-    let scripting = match loaded {
-        Ok(()) => may_evaluate(&mut connection).await?,
-        Err(error) if is_forbidden(&error) => false,
-        Err(error) => return Err(error),
-    };
-    shared.meet(run_of(&mut connection).await?);
+    // First: a server that is too old may fail at anything that follows.
+    let told = told_by(&mut connection).await.map_err(trouble)?;
+    if let Some(why) = told.product.as_ref().and_then(Product::too_old) {
+        return Err(Trouble {
+            why,
+            kind: TroubleKind::Unusable,
+        });
+    }
+    let scripting = load(shared, &mut connection).await.map_err(trouble)?;
+    shared.meet(told);
     let sent = Instant::now();
-    let (seconds, micros): (i64, i64) = cmd("TIME").query_async(&mut connection).await?;
+    let time: RedisResult<(i64, i64)> = cmd("TIME").query_async(&mut connection).await;
+    let (seconds, micros) = time.map_err(trouble)?;
     let server = seconds.saturating_mul(1_000_000).saturating_add(micros);
     shared.clock.learn(sent, Instant::now(), server);
     Ok((connection, at, scripting))
 }
 
-/// The server's run and the history it replicates; `None` where this user may not ask.
-async fn run_of(connection: &mut MultiplexedConnection) -> RedisResult<Option<(String, String)>> {
+/// Loads the script where this user may run scripts.
+async fn load(shared: &Shared, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    shared.counters.script_loads.add();
+    match script::load().exec_async(connection).await {
+        Ok(()) => may_evaluate(connection).await,
+        Err(error) if is_forbidden(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a server says of itself.
+struct Told {
+    /// Its run and the history it replicates; `None` where this user may not ask.
+    run: Option<(String, String)>,
+    product: Option<Product>,
+}
+
+async fn told_by(connection: &mut MultiplexedConnection) -> RedisResult<Told> {
     let mut ask = redis::pipe();
     ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");
     let told: RedisResult<(String, String)> = ask.query_async(connection).await;
     match told {
-        Ok((server, replication)) => Ok(word_of(&server, "run_id")
-            .zip(word_of(&replication, "master_replid"))
-            .map(|(run, history)| (run.to_owned(), history.to_owned()))),
-        Err(error) if error.code().is_some() => Ok(None),
+        Ok((server, replication)) => Ok(Told {
+            run: word_of(&server, "run_id")
+                .zip(word_of(&replication, "master_replid"))
+                .map(|(run, history)| (run.to_owned(), history.to_owned())),
+            product: Product::read(&server),
+        }),
+        // Not every user may ask, and some servers answer later.
+        Err(error) if Meaning::of(&error).is_an_answer() => Ok(Told {
+            run: None,
+            product: None,
+        }),
         Err(error) => Err(error),
     }
+}
+
+/// The run of the server behind a connection; `None` where this user may not ask.
+pub(crate) async fn run_of(connection: &mut MultiplexedConnection) -> RedisResult<Option<String>> {
+    Ok(told_by(connection).await?.run.map(|(run, _)| run))
 }
 
 fn word_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -482,14 +647,14 @@ async fn may_evaluate(connection: &mut MultiplexedConnection) -> RedisResult<boo
     call.arg(unknown).arg(0);
     match call.exec_async(connection).await {
         Err(error) if is_forbidden(&error) => Ok(false),
-        Err(error) if error.code() == Some("NOSCRIPT") => Ok(true),
+        Err(error) if Meaning::of(&error) == Meaning::NoScript => Ok(true),
         Err(error) => Err(error),
         Ok(()) => Ok(true),
     }
 }
 
 fn is_forbidden(error: &RedisError) -> bool {
-    error.code() == Some("NOPERM")
+    matches!(Meaning::of(error), Meaning::Forbidden { .. })
 }
 
 fn announce(name: &str, scripting: bool, announced: &mut Option<bool>) {

@@ -1,8 +1,8 @@
 //! One server with everything we hold of it: commands and watch.
 
 use crate::{
-    endpoint::{Endpoint, Patience},
-    node::Node,
+    endpoint::{Address, Endpoint, Patience},
+    node::{Node, Trouble},
     stats::Counters,
     watch::{Hub, WatchLink},
 };
@@ -25,6 +25,7 @@ pub(crate) struct Context {
 /// A server in use. Dropping it closes all connections to it.
 pub(crate) struct Server {
     pub(crate) node: Node,
+    at: Option<Address>,
     watch: Option<(WatchLink, Mutex<Option<oneshot::Receiver<()>>>)>,
 }
 
@@ -32,18 +33,23 @@ impl Server {
     pub(crate) fn start(endpoint: Endpoint, context: &Context) -> Self {
         let patience = context.patience;
         let hub = &context.hub;
+        let at = endpoint.address();
         let (counters, registry) = (Arc::clone(&context.counters), Arc::clone(hub.registry()));
         let node = Node::start(endpoint.clone(), patience, counters, registry);
         let watch = context.watching.then(|| {
-            let doubt = Arc::clone(node.doubt());
-            let (link, first) = WatchLink::start(endpoint, patience, Arc::clone(hub), doubt);
+            let (link, first) = WatchLink::start(endpoint, patience, Arc::clone(hub), &node);
             (link, Mutex::new(Some(first)))
         });
-        Self { node, watch }
+        Self { at, node, watch }
+    }
+
+    /// Whether it is reached under this address.
+    pub(crate) fn is_at(&self, at: &Address) -> bool {
+        self.at.as_ref() == Some(at)
     }
 
     /// Waits until commands can be sent and it is known whether writes are announced.
-    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), String> {
+    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
         self.node.ready(patience).await?;
         let first = self.watch.as_ref().and_then(|(_, first)| {
             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,8 @@ use crate::{
     failure::Failure,
     keys::slot_of,
     link::RedisLink,
+    node::{Trouble, TroubleKind},
+    sentinels::Sentinels,
     server::{Context, Server},
     stats::{Counters, Stats},
     take::{Hold, Holder, HolderAt, Order},
@@ -50,12 +52,29 @@ pub enum ConnectError {
     /// The configuration cannot work, now or later.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Redis could not be reached or refused us. Trying again may help.
+    /// Redis could not be reached. Trying again may help.
     #[error("cannot reach Redis at {at}: {why}")]
     Unreachable {
         /// Hosts and ports.
         at: String,
         /// What the last try ended with.
+        why: String,
+    },
+    /// Redis answers, and does not serve us as it is: it loads, is a replica, knows no such user. Trying
+    /// again helps once that is mended.
+    #[error("Redis at {at} does not serve us: {why}")]
+    Unfit {
+        /// Hosts and ports.
+        at: String,
+        /// What it said, and the mend.
+        why: String,
+    },
+    /// The server will never do.
+    #[error("Redis at {at} cannot be used: {why}")]
+    Unusable {
+        /// Hosts and ports.
+        at: String,
+        /// What it is, and what to use instead.
         why: String,
     },
 }
@@ -70,7 +89,8 @@ impl RedisPermitStore {
     ///
     /// [`ConnectError::Config`] where the keys of a plan cannot be taken in one step, as on a
     /// cluster that keeps them in different slots; [`ConnectError::Unreachable`] where Redis does
-    /// not answer within [`RedisConfig::start_timeout`].
+    /// not answer within [`RedisConfig::start_timeout`], [`ConnectError::Unfit`] where it refuses us for as
+    /// long; [`ConnectError::Unusable`] where it is too old.
     ///
     /// Cancellation: nothing is left behind.
     pub async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
@@ -90,6 +110,11 @@ impl RedisPermitStore {
     /// How waiting plans are woken at this moment.
     pub fn watch_mode(&self) -> WatchMode {
         self.inner.hub.mode()
+    }
+
+    /// Why it is polling, in a sentence; `None` where it is not.
+    pub fn watch_trouble(&self) -> Option<String> {
+        self.inner.hub.trouble()
     }
 
     /// Follows one key that begins like a prefix of [`RedisConfig::follow_prefix`]: proposals, say,
@@ -151,6 +176,7 @@ impl Inner {
             patience: Patience {
                 connect: config.connect_timeout,
                 response: config.response_timeout,
+                sentinel: config.sentinel_timeout,
                 ping_every: config.ping_every,
             },
             counters: Arc::clone(&counters),
@@ -158,22 +184,24 @@ impl Inner {
             watching: config.watching,
         };
         let in_charge_patience = context.patience;
-        let servers = Servers::start(config.topology.clone(), context);
+        let (servers, sentinels) = Servers::start(config.topology.clone(), context);
         let patience = config.start_timeout.unwrap_or(config.connect_timeout);
         let ready = servers.ready(patience).await;
-        ready.map_err(|why| ConnectError::Unreachable {
-            at: config.topology.to_string(),
-            why,
+        ready.map_err(|Trouble { why, kind }| {
+            let at = config.topology.to_string();
+            match kind {
+                TroubleKind::Away => ConnectError::Unreachable { at, why },
+                TroubleKind::Unfit => ConnectError::Unfit { at, why },
+                TroubleKind::Unusable => ConnectError::Unusable { at, why },
+            }
         })?;
-        let appointers = match (&servers, &config.topology) {
+        let appointers = match (&servers, sentinels) {
             (Servers::Cluster(cluster), _) => Some(Appointers::Masters(cluster.masters())),
-            (
-                _,
-                Topology::Sentinel {
-                    sentinels, master, ..
-                },
-            ) => Some(Appointers::sentinels(sentinels, master.clone())),
-            _ => None,
+            (Servers::One(server), Some(sentinels)) => Some(Appointers::Sentinels {
+                sentinels,
+                node: server.node.handle(),
+            }),
+            (Servers::One(_), None) => None,
         };
         let charge = appointers.map(|all| Charge::start(all, in_charge_patience));
         if let Some(charge) = &charge {
@@ -214,10 +242,26 @@ impl Inner {
             Servers::One(server) => self.take_at(server, take).await,
             Servers::Cluster(cluster) => self.take_in(cluster, take).await,
         };
+        self.look_for_pushes(&take.plan, &reply);
         if let Err(StoreError::Unsettled(_)) = reply {
             self.counters.unsettled.add();
         }
         reply
+    }
+
+    /// A permit that was not there before and is now was pushed, or the watch is blind.
+    fn look_for_pushes(&self, plan: &PlanId, reply: &Result<Reply, StoreError>) {
+        let bit = |permit: usize| 1_u32 << permit;
+        let there: u32 = match reply {
+            Ok(Reply::Missing(slots)) => {
+                let there = slots.iter().enumerate();
+                let there = there.filter(|(_, slot)| slot.content.is_some());
+                there.map(|(permit, _)| bit(permit)).sum()
+            }
+            Ok(Reply::Taken(contents)) => (0..contents.len()).map(bit).sum(),
+            _ => return,
+        };
+        self.hub.saw(plan, there, self.config.response_timeout);
     }
 
     async fn take_at(&self, server: &Server, take: &Take) -> Result<Reply, StoreError> {
@@ -285,24 +329,29 @@ impl Inner {
 }
 
 impl Servers {
-    fn start(topology: Topology, context: Context) -> Self {
-        let endpoint = match topology {
-            Topology::Cluster(seeds) => return Self::Cluster(Cluster::start(seeds, context)),
-            Topology::Single(info) => Endpoint::Fixed(info),
+    fn start(topology: Topology, context: Context) -> (Self, Option<Sentinels>) {
+        let (endpoint, sentinels) = match topology {
+            Topology::Cluster(seeds) => {
+                return (Self::Cluster(Cluster::start(seeds, context)), None);
+            }
+            Topology::Single(info) => (Endpoint::Fixed(info), None),
             Topology::Sentinel {
                 sentinels,
                 master,
                 server,
-            } => Endpoint::Master {
-                sentinels,
-                name: master,
-                server,
-            },
+            } => {
+                let sentinels = Sentinels::new(&sentinels, &master);
+                let endpoint = Endpoint::Master {
+                    sentinels: sentinels.clone(),
+                    server,
+                };
+                (endpoint, Some(sentinels))
+            }
         };
-        Self::One(Server::start(endpoint, &context))
+        (Self::One(Server::start(endpoint, &context)), sentinels)
     }
 
-    async fn ready(&self, patience: Duration) -> Result<(), String> {
+    async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
         match self {
             Self::One(server) => server.ready(patience).await,
             Self::Cluster(cluster) => cluster.ready(patience).await,

@@ -67,7 +67,7 @@ async fn a_store_that_polls_keeps_the_contract() {
 async fn a_server_with_keyspace_notifications_only_keeps_the_contract() {
     let server = RedisServer::builder()
         .config("notify-keyspace-events KA")
-        .acl("worker on >secret ~quantum:* &* +@all -client|tracking")
+        .acl("worker on >secret ~quantum:* &* +@all -client")
         .start()
         .await;
     let config = RedisConfig::new(&server.url_as("worker", "secret")).unwrap();

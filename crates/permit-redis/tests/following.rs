@@ -57,7 +57,7 @@ async fn every_write_to_a_followed_key_is_told_and_nothing_else_is() {
 #[tokio::test]
 async fn keyspace_notifications_tell_the_same() {
     let server = RedisServer::builder()
-        .acl("worker on >secret ~quantum:* &* +@all -client|tracking")
+        .acl("worker on >secret ~quantum:* &* +@all -client")
         .config("notify-keyspace-events KA")
         .start()
         .await;

@@ -258,8 +258,11 @@ async fn sentinel_naming(port: u16) -> u16 {
             );
             tokio::spawn(async move {
                 let mut question = [0; 1024];
-                while let Ok(1..) = client.read(&mut question).await {
-                    client.write_all(answer.as_bytes()).await.unwrap();
+                while let Ok(got @ 1..) = client.read(&mut question).await {
+                    let text = String::from_utf8_lossy(&question[..got]).into_owned();
+                    let commands = text.lines().filter(|line| line.starts_with('*')).count();
+                    let answers = answer.repeat(commands);
+                    client.write_all(answers.as_bytes()).await.unwrap();
                 }
             });
         }

@@ -256,9 +256,9 @@ async fn a_server_without_pushes_is_polled_at_the_step() {
         // It speaks RESP2 only, over which no push comes.
         server().acl(&user("")).config("rename-command HELLO \"\""),
         // Neither tracking nor a look at the fallback.
-        server().acl(&user("-client|tracking -config")),
+        server().acl(&user("-client -config")),
         // A fallback that is not enabled, and which we do not enable.
-        server().acl(&user("-client|tracking")),
+        server().acl(&user("-client")),
     ] {
         polled(server.start().await).await;
     }

@@ -36,7 +36,9 @@ pub(crate) fn version_of(program: &str) -> (u32, u32) {
         |error| panic!("cannot ask {program} for its version: {error}"),
         |output| String::from_utf8_lossy(&output.stdout).into_owned(),
     );
-    let number = told.split_whitespace().find_map(|word| word.strip_prefix("v="));
+    let number = told
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("v="));
     let mut parts = number.unwrap_or_default().split('.').map(str::parse);
     match (parts.next(), parts.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
@@ -129,6 +131,11 @@ impl Process {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// SIGKILL, and waits until it is gone.

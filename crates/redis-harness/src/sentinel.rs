@@ -5,7 +5,10 @@ use crate::{
     server::{RedisServer, connect},
 };
 use redis::cmd;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 /// A master, its replica and one or more sentinels that agree on both. Dropping it kills all.
 #[derive(Debug)]
@@ -102,6 +105,45 @@ impl Sentinel {
                 named.arg("get-master-addr-by-name").arg(Self::MASTER);
                 let named = named.query_async(&mut connect(&url).await).await;
                 named.is_ok_and(|(_, port): (String, u16)| port == self.replica.port())
+            })
+            .await;
+        }
+    }
+
+    /// After a failover: the former master comes back as the replica, and the two change their names. Returns once
+    /// every sentinel would promote it.
+    pub async fn rejoin(&mut self) {
+        std::mem::swap(&mut self.master, &mut self.replica);
+        if self.replica.is_over() {
+            self.replica.restart().await;
+        }
+        let mut follow = cmd("REPLICAOF");
+        follow.arg("127.0.0.1").arg(self.master.port());
+        let url = self.replica.url();
+        until("the former master follows the new one", async || {
+            // Told again: a sentinel may have told it something else meanwhile.
+            let _ = follow.exec_async(&mut connect(&url).await).await;
+            let told = info(&url, "replication").await;
+            told.contains("master_link_status:up")
+                && told.contains(&format!("master_port:{}", self.master.port()))
+        })
+        .await;
+        for (_, _, port) in &self.sentinels {
+            let url = format!("redis://127.0.0.1:{port}");
+            let port = self.replica.port().to_string();
+            until("every sentinel would promote the replica", async || {
+                let mut ask = cmd("SENTINEL");
+                ask.arg("REPLICAS").arg(Self::MASTER);
+                let told = ask.query_async(&mut connect(&url).await).await;
+                let told: Vec<HashMap<String, String>> = told.unwrap_or_default();
+                let is = |replica: &HashMap<String, String>, name: &str, word: &str| {
+                    replica.get(name).is_some_and(|told| told == word)
+                };
+                told.iter().any(|replica| {
+                    is(replica, "port", &port)
+                        && is(replica, "flags", "slave")
+                        && is(replica, "master-link-status", "ok")
+                })
             })
             .await;
         }

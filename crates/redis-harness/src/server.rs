@@ -112,6 +112,11 @@ impl RedisServer {
             };
     }
 
+    /// Whether its process has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.process.is_over()
+    }
+
     /// SIGSTOP: its sockets stay open and nobody answers.
     pub fn pause(&self) {
         self.process.signal("STOP");

@@ -43,7 +43,7 @@ async fn executed(stage: &Stage) {
 #[tokio::test]
 async fn where_nothing_is_pushed_the_poll_finds_it_and_is_counted() {
     let redis = RedisServer::builder()
-        .acl("worker on >secret ~quantum:* &* +@all -client|tracking")
+        .acl("worker on >secret ~quantum:* &* +@all -client")
         .start()
         .await;
     let url = redis.url_as("worker", "secret");

@@ -5,7 +5,7 @@ use super::{
     order::{Answer, Hold, HolderAt, MAX_HOLDER_BYTES, Order, read},
     receipt::Receipt,
 };
-use crate::{failure::Failure, node::Node};
+use crate::{failure::Failure, meaning::Meaning, node::Node};
 use permit_gate::{Slot, Ttl};
 use redis::{
     Pipeline, RedisResult, Value, aio::MultiplexedConnection, cmd, from_redis_value, pipe,
@@ -262,7 +262,7 @@ fn keys_read(reply: Vec<Value>, order: &Order, short: bool) -> RedisResult<Keys>
 /// The beginning of a string, empty where there is none; `None` where the key is of another type.
 fn beginning(value: Value) -> RedisResult<Option<Vec<u8>>> {
     match value {
-        Value::ServerError(error) if error.code() == "WRONGTYPE" => Ok(None),
+        Value::ServerError(error) if Meaning::of_reply(&error) == Meaning::WrongType => Ok(None),
         value => Ok(Some(from_redis_value(value.extract_error()?)?)),
     }
 }

@@ -1,14 +1,19 @@
 //! What a store knows of its watches: how many there should be, how many are armed.
 
-use super::{mode::WatchMode, registry::Registry};
+use super::{
+    mode::WatchMode,
+    registry::{News, Registry},
+};
 use crate::stats::Counters;
+use permit_gate::PlanId;
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// Net looks a second that all waiting plans together may cost while pushes come. The net is for
 /// pushes that are lost; one look in a hundredth of a second finds a broken watch soon enough.
@@ -24,7 +29,22 @@ pub(crate) struct Hub {
     wanted: AtomicUsize,
     tracking: AtomicUsize,
     notifications: AtomicUsize,
+    /// Why the server that was tried last is polled.
+    trouble: Mutex<Option<String>>,
+    blind: watch::Sender<Blind>,
 }
+
+/// Whether pushes are missing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Blind {
+    /// Since this many pushes had come; `None` where they are not missing.
+    since: Option<u64>,
+    /// How often that was found: each time the watches are made again.
+    pub(crate) times: u64,
+}
+
+/// What is said while pushes are missing.
+pub(crate) const UNTOLD: &str = "a permit was found by looking that no push had told of; the watch is made again, and counts for nothing until a push comes";
 
 impl Hub {
     pub(crate) fn new(registry: Arc<Registry>, counters: Arc<Counters>) -> Arc<Self> {
@@ -34,6 +54,8 @@ impl Hub {
             wanted: AtomicUsize::new(0),
             tracking: AtomicUsize::new(0),
             notifications: AtomicUsize::new(0),
+            trouble: Mutex::default(),
+            blind: watch::Sender::default(),
         })
     }
 
@@ -59,8 +81,69 @@ impl Hub {
         }
     }
 
-    /// The weakest of all watches: a permit may lie on any of the servers.
+    /// A server is polled, and why; or it is not.
+    pub(crate) fn told(&self, trouble: Option<String>) {
+        *self.lock() = trouble;
+    }
+
+    /// Why the mode is polling; `None` where it is not.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        if self.mode().pushes() {
+            return None;
+        }
+        if self.is_blind() {
+            return Some(UNTOLD.into());
+        }
+        let told = self.lock().clone();
+        Some(told.unwrap_or_else(|| "the watch is being made".into()))
+    }
+
+    /// Changes whenever pushes are found to be missing.
+    pub(crate) fn blindness(&self) -> watch::Receiver<Blind> {
+        self.blind.subscribe()
+    }
+
+    /// These permits of a plan are there. Where one is new and no push tells of it within `patience`, pushes are
+    /// missing.
+    pub(crate) fn saw(self: &Arc<Self>, plan: &PlanId, permits: u32, patience: Duration) {
+        // Nobody claims that this one would be told.
+        if !self.mode().pushes() {
+            return;
+        }
+        let mut news = self.registry.saw(plan, permits);
+        news.retain(News::is_untold);
+        if news.is_empty() {
+            return;
+        }
+        let (hub, pushes) = (Arc::clone(self), self.counters.pushes.get());
+        tokio::spawn(async move {
+            // It may be on its way.
+            tokio::time::sleep(patience).await;
+            if news.iter().any(News::is_untold) {
+                tracing::warn!(why = UNTOLD, "the watch is blind");
+                hub.blind.send_modify(|blind| {
+                    blind.since = Some(pushes);
+                    blind.times += 1;
+                });
+                hub.registry.wake_all();
+            }
+        });
+    }
+
+    fn is_blind(&self) -> bool {
+        let since = self.blind.borrow().since;
+        since.is_some_and(|pushes| self.counters.pushes.get() == pushes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The weakest of all watches: a permit may lie on any of the servers. Polling while pushes are missing.
     pub(crate) fn mode(&self) -> WatchMode {
+        if self.is_blind() {
+            return WatchMode::Polling;
+        }
         let wanted = self.wanted.load(Ordering::Relaxed);
         let tracking = self.tracking.load(Ordering::Relaxed);
         let notifications = self.notifications.load(Ordering::Relaxed);

@@ -1,11 +1,18 @@
-//! One server's watch connection: armed, asked whether it lives, made again.
+//! One server's watch connection: armed, asked whether it lives, made again. It leads to where the commands go.
 
-use super::{hub::Hub, mode::WatchMode};
+use super::{
+    hub::{Hub, UNTOLD},
+    mode::WatchMode,
+};
 use crate::{
     background::{Background, Backoff},
     endpoint::{Endpoint, Patience},
+    meaning::{Meaning, explain},
+    node::{Handle, Node, run_of},
 };
-use redis::{ErrorKind, PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection, cmd};
+use redis::{
+    ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd,
+};
 use std::{
     collections::HashMap,
     sync::{
@@ -19,84 +26,184 @@ use tokio::sync::{Notify, oneshot};
 /// A server that cannot push may be replaced by one that can; looked for this often.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
+/// What is said of a watch that leads elsewhere.
+const ELSEWHERE: &str = "the watch leads to another server than the commands";
+
 /// Watches one server for the hub until dropped.
 pub(crate) struct WatchLink {
     _task: Background,
 }
 
+/// What a watch needs to be made.
+struct Wanted {
+    endpoint: Endpoint,
+    patience: Patience,
+    hub: Arc<Hub>,
+    /// Where the commands go.
+    commands: Handle,
+    /// Rung when the connection is lost: others to the same server are likely lost too.
+    doubt: Arc<Notify>,
+}
+
+/// A watch that was made.
+struct Armed {
+    connection: MultiplexedConnection,
+    /// How it is told of writes; why not, where it is not.
+    mode: Result<WatchMode, String>,
+    /// The run of the server it leads to, where that is told.
+    run: Option<String>,
+    /// The connection for commands there was before.
+    beside: u64,
+}
+
 impl WatchLink {
-    /// Starts. The receiver resolves when the first attempt has come to a result. `doubt` is rung
-    /// when the connection is lost: others to the same server are likely lost too.
+    /// Starts. The receiver resolves when the first attempt has come to a result.
     pub(crate) fn start(
         endpoint: Endpoint,
         patience: Patience,
         hub: Arc<Hub>,
-        doubt: Arc<Notify>,
+        node: &Node,
     ) -> (Self, oneshot::Receiver<()>) {
         let (settled, first) = oneshot::channel();
-        let run = run(endpoint, patience, hub, doubt, settled);
+        let wanted = Wanted {
+            endpoint,
+            patience,
+            hub,
+            commands: node.handle(),
+            doubt: Arc::clone(node.doubt()),
+        };
         let link = Self {
-            _task: Background::spawn(run),
+            _task: Background::spawn(async move { wanted.run(settled).await }),
         };
         (link, first)
     }
 }
 
-async fn run(
-    endpoint: Endpoint,
-    patience: Patience,
-    hub: Arc<Hub>,
-    doubt: Arc<Notify>,
-    settled: oneshot::Sender<()>,
-) {
-    let name = endpoint.name();
-    let (mut backoff, mut settled, mut times) = (Backoff::new(), Some(settled), 0_u64);
-    let _wanted = hub.want();
-    let mut announced = None;
-    loop {
-        let gone = Arc::new(Gone::default());
-        let armed = arm(&endpoint, patience, &hub, &gone).await;
-        let mode = armed.as_ref().map_or(WatchMode::Polling, |(_, mode)| *mode);
-        if armed.is_ok() && announced.replace(mode) != Some(mode) {
-            match mode.pushes() {
-                true => tracing::info!(server = %name, %mode, "permits wake us when written"),
-                false => tracing::warn!(
-                    server = %name, %mode,
-                    "this server cannot tell of writes: waiting plans ask at their step"
-                ),
-            }
-        }
-        let held = hub.arm(mode);
-        if mode.pushes() {
-            // Whatever was written while nobody watched.
-            hub.registry().wake_all();
-        }
-        if let Some(settled) = settled.take() {
-            let _ = settled.send(());
-        }
-        match armed {
-            Ok((connection, mode)) if mode.pushes() => {
-                let since = Instant::now();
-                times += 1;
-                if times > 1 {
-                    hub.counters().watch_reconnects.add();
+impl Wanted {
+    async fn run(&self, settled: oneshot::Sender<()>) {
+        let hub = &self.hub;
+        let name = self.endpoint.name();
+        let (mut backoff, mut settled, mut times) = (Backoff::new(), Some(settled), 0_u64);
+        let _wanted = hub.want();
+        let mut announced = None;
+        loop {
+            let gone = Arc::new(Gone::default());
+            let mut blind = hub.blindness();
+            blind.mark_unchanged();
+            let armed = arm(self, &gone).await.map_err(|error| explain(&error));
+            let armed = match armed {
+                Ok(armed) if self.is_elsewhere(&armed) => Err(ELSEWHERE.to_owned()),
+                armed => armed,
+            };
+            let mode = match &armed {
+                Ok(Armed { mode: Ok(mode), .. }) => *mode,
+                _ => WatchMode::Polling,
+            };
+            hub.told(match &armed {
+                Ok(armed) => armed.mode.as_ref().err().cloned(),
+                Err(why) => Some(why.clone()),
+            });
+            if let Ok(armed) = &armed
+                && announced.replace(mode) != Some(mode)
+            {
+                match &armed.mode {
+                    Ok(mode) => {
+                        tracing::info!(server = %name, %mode, "permits wake us when written")
+                    }
+                    Err(why) => tracing::warn!(
+                        server = %name, %mode, %why,
+                        "this server cannot tell of writes: waiting plans ask at their step"
+                    ),
                 }
-                let why = broken(connection, patience, &gone).await;
-                tracing::warn!(server = %name, error = %why, "the watch is blind until it is made again");
-                drop(held);
-                doubt.notify_one();
-                // Their next look may have been put off for long, trusting in pushes.
-                hub.registry().wake_all();
-                backoff.after_life_of(since.elapsed());
-                tokio::time::sleep(backoff.next()).await;
             }
-            Ok(_) => tokio::time::sleep(TRY_AGAIN).await,
-            Err(error) => {
-                tracing::debug!(server = %name, %error, "cannot watch, trying on");
-                tokio::time::sleep(backoff.next()).await;
+            let held = hub.arm(mode);
+            if mode.pushes() {
+                // Whatever was written while nobody watched.
+                hub.registry().wake_all();
+            }
+            if let Some(settled) = settled.take() {
+                let _ = settled.send(());
+            }
+            match armed {
+                Ok(armed) if mode.pushes() => {
+                    let since = Instant::now();
+                    times += 1;
+                    if times > 1 {
+                        hub.counters().watch_reconnects.add();
+                    }
+                    let why = tokio::select! {
+                        why = self.broken(armed, &gone) => why,
+                        _ = blind.changed() => UNTOLD.into(),
+                    };
+                    tracing::warn!(server = %name, error = %why, "the watch is blind until it is made again");
+                    drop(held);
+                    hub.told(Some(why));
+                    self.doubt.notify_one();
+                    // Their next look may have been put off for long, trusting in pushes.
+                    hub.registry().wake_all();
+                    backoff.after_life_of(since.elapsed());
+                    tokio::time::sleep(backoff.next()).await;
+                }
+                Ok(armed) => self.polled(armed).await,
+                Err(why) => {
+                    tracing::debug!(server = %name, error = %why, "cannot watch, trying on");
+                    tokio::time::sleep(backoff.next()).await;
+                }
             }
         }
     }
+
+    /// Whether the commands go to another server. Where the runs are not told, whether they go over another
+    /// connection than when the watch was made.
+    fn is_elsewhere(&self, armed: &Armed) -> bool {
+        match (self.commands.run(), &armed.run) {
+            // Whether they go anywhere is not known.
+            (None, _) => false,
+            (Some((_, Some(theirs))), Some(ours)) => theirs != *ours,
+            (Some((generation, _)), _) => armed.beside != 0 && generation != armed.beside,
+        }
+    }
+
+    /// Resolves when it is worth trying again whether the server can push.
+    async fn polled(&self, armed: Armed) {
+        let mut changes = self.commands.changes();
+        let again =
+            async { while changes.changed().await.is_ok() && !self.is_elsewhere(&armed) {} };
+        // A server that was replaced is worth a look at once.
+        let _ = tokio::time::timeout(TRY_AGAIN, again).await;
+    }
+
+    /// Resolves with the reason when the watch is no good any more. A socket that is half open says nothing, so
+    /// it is asked.
+    async fn broken(&self, mut armed: Armed, gone: &Gone) -> String {
+        let mut changes = self.commands.changes();
+        loop {
+            if gone.said.load(Ordering::Acquire) {
+                return "the connection was closed".into();
+            }
+            if self.is_elsewhere(&armed) {
+                return ELSEWHERE.into();
+            }
+            if let (0, Some((generation, _))) = (armed.beside, self.commands.run()) {
+                armed.beside = generation;
+            }
+            tokio::select! {
+                () = gone.notify.notified() => {}
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(self.patience.ping_every) => {
+                    if let Err(error) = cmd("PING").exec_async(&mut armed.connection).await {
+                        return explain(&error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether what a server says is an answer about what it can do, and not about this moment.
+fn is_a_no(error: &RedisError) -> bool {
+    let meaning = Meaning::of(error);
+    meaning.is_an_answer() && !meaning.is_passing()
 }
 
 /// Whether the library has said that the connection is closed.
@@ -106,13 +213,16 @@ struct Gone {
     notify: Notify,
 }
 
-/// A connection over which pushes come, and which kind; polling where the server has none to give.
-async fn arm(
-    endpoint: &Endpoint,
-    patience: Patience,
-    hub: &Arc<Hub>,
-    gone: &Arc<Gone>,
-) -> RedisResult<(MultiplexedConnection, WatchMode)> {
+/// A connection over which pushes come, and which kind; why not, where the server has none to give.
+async fn arm(wanted: &Wanted, gone: &Arc<Gone>) -> RedisResult<Armed> {
+    let Wanted {
+        endpoint,
+        patience,
+        hub,
+        commands,
+        ..
+    } = wanted;
+    let beside = commands.run().map_or(0, |(generation, _)| generation);
     let (registry, said) = (Arc::clone(hub.registry()), Arc::clone(gone));
     // Called by whoever reads the socket: from here to the waiting task it is one hop.
     let sender = move |push: PushInfo| -> Result<(), ()> {
@@ -124,57 +234,79 @@ async fn arm(
         }
         Ok(())
     };
-    let mut connection = match endpoint.open_for_pushes(patience, sender).await {
-        Ok(connection) => connection,
+    let (mut connection, resp3) = match endpoint.open_for_pushes(*patience, sender).await {
+        Ok(mut connection) => {
+            let resp3 = speaks_resp3(&mut connection).await?;
+            (connection, resp3)
+        }
         Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
-            return Ok((endpoint.open(patience).await?, WatchMode::Polling));
+            (endpoint.open(*patience).await?, false)
         }
         Err(error) => return Err(error),
     };
-    if !speaks_resp3(&mut connection).await? {
-        return Ok((connection, WatchMode::Polling));
-    }
+    let run = run_of(&mut connection).await?;
+    let mode = match resp3 {
+        true => mode_of(endpoint, hub, &mut connection).await?,
+        false => Err("the server does not speak RESP3, over which pushes come".into()),
+    };
+    Ok(Armed {
+        connection,
+        mode,
+        run,
+        beside,
+    })
+}
+
+/// Which pushes the server has to give, and gives from now on.
+async fn mode_of(
+    endpoint: &Endpoint,
+    hub: &Hub,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<Result<WatchMode, String>> {
     let mut tracking = cmd("CLIENT");
     tracking.arg("TRACKING").arg("ON").arg("BCAST");
     for prefix in hub.registry().prefixes() {
         tracking.arg("PREFIX").arg(prefix);
     }
-    match tracking.exec_async(&mut connection).await {
-        Ok(()) => return Ok((connection, WatchMode::Tracking)),
+    let refused = match tracking.exec_async(connection).await {
+        Ok(()) => return Ok(Ok(WatchMode::Tracking)),
         // Refused: unknown here, or not allowed to this user.
-        Err(error) if error.code().is_some() => {
-            tracing::info!(%error, "CLIENT TRACKING is refused, looking for keyspace notifications");
-        }
+        Err(error) if is_a_no(&error) => format!("CLIENT TRACKING is refused ({error})"),
         Err(error) => return Err(error),
+    };
+    let Some(flags) = notifies(connection).await? else {
+        return Ok(Err(format!(
+            "{refused}, and keyspace notifications are off, or not told"
+        )));
+    };
+    tracing::info!(why = %refused, "looking for keyspace notifications");
+    if hub.registry().follows() && !flags.contains(['A', 'h']) {
+        tracing::warn!(
+            "this server does not tell of hashes, so followed ones have to be polled; add h to notify-keyspace-events to change that"
+        );
     }
-    if let Some(flags) = notifies(&mut connection).await? {
-        if hub.registry().follows() && !flags.contains(['A', 'h']) {
-            tracing::warn!(
-                "this server does not tell of hashes, so followed ones have to be polled; add h to notify-keyspace-events to change that"
-            );
-        }
-        let db = endpoint.db();
-        for prefix in hub.registry().prefixes() {
-            let pattern = format!("__keyspace@{db}__:{}*", escaped(prefix));
-            match connection.psubscribe(pattern).await {
-                Ok(()) => {}
-                Err(error) if error.code().is_some() => {
-                    return Ok((connection, WatchMode::Polling));
-                }
-                Err(error) => return Err(error),
+    let db = endpoint.db();
+    for prefix in hub.registry().prefixes() {
+        let pattern = format!("__keyspace@{db}__:{}*", escaped(prefix));
+        match connection.psubscribe(pattern).await {
+            Ok(()) => {}
+            Err(error) if is_a_no(&error) => {
+                return Ok(Err(format!("{refused}, and PSUBSCRIBE is ({error})")));
             }
+            Err(error) => return Err(error),
         }
-        return Ok((connection, WatchMode::KeyspaceNotifications));
     }
-    Ok((connection, WatchMode::Polling))
+    Ok(Ok(WatchMode::KeyspaceNotifications))
 }
 
-/// Over RESP2 the server accepts `CLIENT TRACKING` and never pushes, so its own word counts.
+/// Over RESP2 the server accepts `CLIENT TRACKING` and never pushes, so its own word counts. It is asked with
+/// the version: without one 6.0 says nothing.
 async fn speaks_resp3(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
-    let hello: RedisResult<HashMap<String, Value>> = cmd("HELLO").query_async(connection).await;
+    let hello: RedisResult<HashMap<String, Value>> =
+        cmd("HELLO").arg(3).query_async(connection).await;
     match hello {
         Ok(hello) => Ok(hello.get("proto") == Some(&Value::Int(3))),
-        Err(error) if error.code().is_some() => Ok(false),
+        Err(error) if is_a_no(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -187,7 +319,7 @@ async fn notifies(connection: &mut MultiplexedConnection) -> RedisResult<Option<
     let answer: RedisResult<HashMap<String, String>> = config.query_async(connection).await;
     let flags = match answer {
         Ok(mut answer) => answer.remove("notify-keyspace-events").unwrap_or_default(),
-        Err(error) if error.code().is_some() => return Ok(None),
+        Err(error) if is_a_no(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let has = |flag| flags.contains(flag);
@@ -205,24 +337,6 @@ fn escaped(prefix: &str) -> String {
         escaped.push(c);
         escaped
     })
-}
-
-/// Resolves with the reason when the connection is no good any more. A socket that is half open
-/// says nothing, so it is asked.
-async fn broken(mut connection: MultiplexedConnection, patience: Patience, gone: &Gone) -> String {
-    loop {
-        if gone.said.load(Ordering::Acquire) {
-            return "the connection was closed".into();
-        }
-        tokio::select! {
-            () = gone.notify.notified() => {}
-            () = tokio::time::sleep(patience.ping_every) => {
-                if let Err(error) = cmd("PING").exec_async(&mut connection).await {
-                    return error.to_string();
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,27 @@ struct Waiter {
     /// One bit for each permit, and [`LOOK_AGAIN`].
     pending: AtomicU32,
     notify: Notify,
+    /// All bits that ever came.
+    came: AtomicU32,
+    /// The permits that were there when the store was last looked at, and [`LOOKED`].
+    there: AtomicU32,
+}
+
+/// The store was looked at for this waiter.
+const LOOKED: u32 = 1 << 31;
+
+/// Permits that are there now and were not before, of one waiting plan.
+pub(crate) struct News {
+    waiter: Arc<Waiter>,
+    permits: u32,
+}
+
+impl News {
+    /// Whether nothing has told of them.
+    pub(crate) fn is_untold(&self) -> bool {
+        let came = self.waiter.came.load(Ordering::Acquire);
+        came & LOOK_AGAIN == 0 && self.permits & !came != 0
+    }
 }
 
 const LOOK_AGAIN: u32 = 1 << 31;
@@ -79,6 +100,21 @@ impl Registry {
     /// Begins to collect what happens to this key.
     pub(crate) fn follow(&self, key: &str) -> RedisFollow {
         self.followers.follow(key)
+    }
+
+    /// These permits of a plan are there: what is new of that since it was looked at last.
+    pub(crate) fn saw(&self, plan: &PlanId, permits: u32) -> Vec<News> {
+        let waiters = self.lock();
+        let waiters = waiters.by_plan.get(plan.as_str()).into_iter().flatten();
+        let news = waiters.filter_map(|waiter| {
+            let before = waiter.there.fetch_or(permits | LOOKED, Ordering::AcqRel);
+            let permits = permits & !before;
+            (before & LOOKED != 0 && permits != 0).then(|| News {
+                waiter: Arc::clone(waiter),
+                permits,
+            })
+        });
+        news.collect()
     }
 
     /// How many plans wait.
@@ -167,6 +203,7 @@ impl Registry {
 
 impl Waiter {
     fn add(&self, bits: u32) {
+        self.came.fetch_or(bits, Ordering::AcqRel);
         // Only the first bit since the last look has to ring.
         if self.pending.fetch_or(bits, Ordering::AcqRel) == 0 {
             self.notify.notify_one();

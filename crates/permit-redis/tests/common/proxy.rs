@@ -4,7 +4,7 @@ use std::{
     net::Ipv4Addr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
 };
 use tokio::{
@@ -34,6 +34,9 @@ struct State {
     trigger: Mutex<Option<(&'static str, Then)>>,
     holding: watch::Sender<bool>,
     refusing: AtomicBool,
+    /// Where new connections lead.
+    server: AtomicU16,
+    swallowing: AtomicBool,
 }
 
 impl Proxy {
@@ -45,6 +48,8 @@ impl Proxy {
             trigger: Mutex::default(),
             holding: watch::Sender::new(false),
             refusing: AtomicBool::new(false),
+            server: AtomicU16::new(server),
+            swallowing: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
@@ -52,6 +57,7 @@ impl Proxy {
                 if shared.refusing.load(Ordering::SeqCst) {
                     continue;
                 }
+                let server = shared.server.load(Ordering::SeqCst);
                 let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await;
                 let Ok(server) = server else { continue };
                 let (from_client, to_client) = client.into_split();
@@ -94,6 +100,16 @@ impl Proxy {
         self.state.holding.send_replace(on);
     }
 
+    /// New connections lead to this server; those there are lead where they did.
+    pub fn lead_to(&self, server: u16) {
+        self.state.server.store(server, Ordering::SeqCst);
+    }
+
+    /// Pushes do not arrive, everything else does.
+    pub fn swallow_pushes(&self, on: bool) {
+        self.state.swallowing.store(on, Ordering::SeqCst);
+    }
+
     /// New connections are closed at once.
     pub fn refuse(&self, on: bool) {
         self.state.refusing.store(on, Ordering::SeqCst);
@@ -124,6 +140,10 @@ async fn replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: Arc<Sta
     let born = *state.mutes.borrow();
     let mut buffer = vec![0; 65_536];
     while let Ok(got @ 1..) = from.read(&mut buffer).await {
+        // RESP3 begins a push with this, and nothing else that is asked for here.
+        if buffer[0] == b'>' && state.swallowing.load(Ordering::SeqCst) {
+            continue;
+        }
         if *state.mutes.borrow() == born && to.write_all(&buffer[..got]).await.is_err() {
             return;
         }

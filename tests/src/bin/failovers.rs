@@ -1,0 +1,330 @@
+//! Failovers under load: sentinels replace the master again and again while plans become orders. The venue's order log
+//! is the judge. `scripts/failovers` runs it.
+
+use apply_redis::Keys;
+use apply_tests::{
+    Entry, PLANS, RESULTS, Stage, computed_now, governor_permit, has_been_up, position_permit,
+};
+use redis::{FromRedisValue, RedisResult, aio::MultiplexedConnection, cmd};
+use redis_harness::{RedisServer, Sentinel};
+use rust_decimal::Decimal;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    process::ExitCode,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::time::{sleep, timeout};
+
+const SYMBOLS: [&str; 3] = ["BTCUSDT", "ETHUSDT", "SOLUSDT"];
+
+/// How a master is replaced.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// `SENTINEL FAILOVER`: the former master goes on answering for a while.
+    Planned,
+    /// It is killed.
+    Killed,
+    /// `SENTINEL FAILOVER … COORDINATED`, which Valkey 9 has.
+    Coordinated,
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "planned" => Ok(Self::Planned),
+            "killed" => Ok(Self::Killed),
+            "coordinated" => Ok(Self::Coordinated),
+            other => Err(format!("{other} is none of planned, killed, coordinated")),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Planned => "planned",
+            Self::Killed => "killed",
+            Self::Coordinated => "coordinated",
+        })
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Tally {
+    failovers: usize,
+    orders: usize,
+    plans_with_result: usize,
+    /// Orders whose plan has no result that says so.
+    lost: Vec<String>,
+    /// Plans with more than one order.
+    double: Vec<String>,
+    /// From the moment at which the sentinels name the new master to the first order after it.
+    back_after: Vec<Duration>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let (mut kind, mut rounds) = (Kind::Planned, 100_usize);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().unwrap_or_default();
+        let read = match &*word {
+            "--kind" => value.parse().map(|read| kind = read),
+            "--rounds" => value
+                .parse()
+                .map(|read| rounds = read)
+                .map_err(|_| "how many?".into()),
+            other => Err(format!("{other} is not known: --kind, --rounds")),
+        };
+        if let Err(why) = read {
+            eprintln!("failovers: {why}");
+            return ExitCode::from(64);
+        }
+    }
+    let tally = play(kind, rounds).await;
+    let mut back = tally.back_after.clone();
+    back.sort_unstable();
+    let (major, minor) = RedisServer::version();
+    println!(
+        "| server | failovers | orders | results | lost results | double orders | first order after, p50 | worst |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    println!(
+        "| {major}.{minor}, {kind} | {} | {} | {} | {} | {} | {:.1} s | {:.1} s |",
+        tally.failovers,
+        tally.orders,
+        tally.plans_with_result,
+        tally.lost.len(),
+        tally.double.len(),
+        back.get(back.len() / 2).map_or(0.0, Duration::as_secs_f64),
+        back.last().map_or(0.0, Duration::as_secs_f64),
+    );
+    for lost in &tally.lost {
+        println!("lost: {lost}");
+    }
+    for double in &tally.double {
+        println!("double: {double}");
+    }
+    match tally.lost.is_empty() && tally.double.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+async fn play(kind: Kind, rounds: usize) -> Tally {
+    let mut sentinel = Sentinel::start_with(3).await;
+    let urls = Arc::new(sentinel.urls());
+    for url in &*urls {
+        // A failover may follow another one soon.
+        let mut set = cmd("SENTINEL");
+        set.arg(&["SET", Sentinel::MASTER, "failover-timeout", "1000"]);
+        let mut link = open(url)
+            .await
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
+        let done = set.exec_async(&mut link).await;
+        done.unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+    let stage = Stage::open().await;
+    let mut first = sentinel.master().connection().await;
+    has_been_up(std::slice::from_mut(&mut first), &Keys::default()).await;
+    let hosts = urls.join(",").replace("redis://", "");
+    let service = stage
+        .service()
+        .env(
+            "REDIS_URL",
+            format!("redis+sentinel://{hosts}/{}", Sentinel::MASTER),
+        )
+        .env("APPLY_PERMIT_WAIT_MS", "2000")
+        .ready()
+        .await;
+    let proposals = Arc::new(AtomicU64::new(0));
+    let brains: Vec<_> = SYMBOLS
+        .into_iter()
+        .map(|symbol| tokio::spawn(brain(symbol, Arc::clone(&urls), Arc::clone(&proposals))))
+        .collect();
+
+    let mut tally = Tally::default();
+    for round in 0..rounds {
+        more_orders(&stage, 2).await;
+        // At any moment of a plan's life.
+        sleep(Duration::from_millis(37 * round as u64 % 251)).await;
+        match kind {
+            Kind::Planned => sentinel.hand_over(false).await,
+            Kind::Coordinated => sentinel.hand_over(true).await,
+            Kind::Killed => sentinel.fail_over().await,
+        }
+        let named = Instant::now();
+        more_orders(&stage, 1).await;
+        tally.back_after.push(named.elapsed());
+        sentinel.rejoin().await;
+        tally.failovers += 1;
+    }
+    for brain in brains {
+        brain.abort();
+    }
+    service
+        .metric_is("quantum_apply_plans_in_flight", "0")
+        .await;
+    service.metric_is("quantum_apply_results_owed", "0").await;
+    let mut master = sentinel.master().connection().await;
+    let results: redis::Value = ask(&mut master, &["XRANGE", RESULTS, "-", "+"])
+        .await
+        .unwrap_or_else(|error| panic!("no results: {error}"));
+    let results = Entry::of_range(results);
+    judge(&stage, &results, &mut tally);
+    service.stopped_well().await;
+    tally
+}
+
+fn judge(stage: &Stage, results: &[Entry], tally: &mut Tally) {
+    let executed: HashMap<&str, &str> = results
+        .iter()
+        .map(|result| (result.get("plan_id"), result.get("executed")))
+        .collect();
+    let mut orders: BTreeMap<String, usize> = BTreeMap::new();
+    for order in stage.orders() {
+        tally.orders += 1;
+        *orders
+            .entry(order.client_order_id.unwrap_or_default())
+            .or_default() += 1;
+    }
+    tally.plans_with_result = executed.len();
+    for (order, times) in orders {
+        if times > 1 {
+            tally.double.push(format!("{order}, {times} times"));
+        }
+        let plan = executed.iter().find(|(plan, _)| order.contains(**plan));
+        match plan {
+            Some((_, &"True")) => {}
+            Some((plan, word)) => tally.lost.push(format!("{plan}: executed={word}")),
+            None => tally.lost.push(order),
+        }
+    }
+}
+
+/// Resolves when this many more orders have been filled.
+async fn more_orders(stage: &Stage, more: usize) {
+    let filled = || {
+        let orders = stage.orders().into_iter();
+        orders
+            .filter(|order| order.executed_qty > Decimal::ZERO)
+            .count()
+    };
+    let (before, began) = (filled(), Instant::now());
+    while filled() < before + more {
+        assert!(
+            began.elapsed() < Duration::from_secs(90),
+            "no order comes any more"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Proposes one symbol over and over, and grants what becomes a plan, on whichever server a sentinel calls master.
+async fn brain(symbol: &'static str, sentinels: Arc<Vec<String>>, proposals: Arc<AtomicU64>) {
+    loop {
+        // Whatever goes wrong in a failover: it begins anew.
+        let _ = timeout(
+            Duration::from_secs(8),
+            one_plan(symbol, &sentinels, &proposals),
+        )
+        .await;
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn one_plan(symbol: &str, sentinels: &[String], proposals: &AtomicU64) -> RedisResult<()> {
+    let mut master = master(sentinels).await?;
+    let at = computed_now(proposals.fetch_add(1, Ordering::Relaxed));
+    let key = format!("quantum:harvest:proposal:{symbol}");
+    let seen: redis::Value =
+        ask(&mut master, &["XREVRANGE", PLANS, "+", "-", "COUNT", "1"]).await?;
+    let last = Entry::of_range(seen)
+        .pop()
+        .map_or("0".to_owned(), |entry| entry.id);
+    let propose = [
+        "HSET",
+        &key,
+        "harvest_action",
+        "PARTIAL_25",
+        "kill_score",
+        "0.5",
+    ];
+    let propose = [&propose[..], &["computed_at_utc", &at]].concat();
+    let _: i64 = ask(&mut master, &propose).await?;
+    let until = Instant::now() + Duration::from_secs(6);
+    let plan = loop {
+        let read = ["XREAD", "BLOCK", "100", "STREAMS", PLANS, &last];
+        let entries = Entry::of_read(ask(&mut master, &read).await?);
+        let ours =
+            |entry: &Entry| entry.get("symbol") == symbol && entry.get("decision") == "EXECUTE";
+        if let Some(plan) = entries.into_iter().rfind(ours) {
+            break plan.get("plan_id").to_owned();
+        }
+        if Instant::now() > until {
+            return Ok(());
+        }
+    };
+    for (prefix, permit) in [
+        ("quantum:permit:", governor_permit(symbol)),
+        ("quantum:permit:p33:", position_permit(symbol, "0.01")),
+    ] {
+        let _: String = ask(
+            &mut master,
+            &["SETEX", &format!("{prefix}{plan}"), "60", &permit],
+        )
+        .await?;
+    }
+    // The next one once this one is through.
+    let mark = format!("quantum:apply:result_published:{plan}");
+    while Instant::now() < until {
+        if ask::<i64>(&mut master, &["EXISTS", &mark]).await? == 1 {
+            break;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn master(sentinels: &[String]) -> RedisResult<MultiplexedConnection> {
+    let mut last = None;
+    for url in sentinels {
+        let asked = async {
+            let mut sentinel = open(url).await?;
+            let named = ["SENTINEL", "get-master-addr-by-name", Sentinel::MASTER];
+            let (host, port): (String, u16) = ask(&mut sentinel, &named).await?;
+            open(&format!("redis://{host}:{port}")).await
+        };
+        match asked.await {
+            Ok(master) => return Ok(master),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| (redis::ErrorKind::Io, "no sentinel").into()))
+}
+
+async fn open(url: &str) -> RedisResult<MultiplexedConnection> {
+    let mut link = redis::Client::open(url)?
+        .get_multiplexed_async_connection()
+        .await?;
+    link.set_response_timeout(Duration::from_secs(2));
+    Ok(link)
+}
+
+async fn ask<T: FromRedisValue>(
+    link: &mut MultiplexedConnection,
+    words: &[&str],
+) -> RedisResult<T> {
+    let mut command = redis::Cmd::new();
+    command.arg(words);
+    command.query_async(link).await
+}
