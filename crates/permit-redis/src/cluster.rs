@@ -3,15 +3,14 @@
 
 use crate::{
     background::{Background, Backoff},
-    charge::{SlotRange, read_slots},
     config::at_address,
     endpoint::{Address, Endpoint},
-    failure::Failure,
+    failure::{Failure, untold},
     keys::slot_of,
-    link::untold,
     meaning::{Meaning, Redirect, explain},
     node::{Trouble, TroubleKind},
     server::{Context, Server},
+    slots::{SlotRange, read_slots},
     take::{Answer, Hold, Holder, Order},
 };
 use redis::{

@@ -1,14 +1,12 @@
 //! Whom to connect to, and the connecting.
 
+pub(crate) use crate::patience::{Address, Patience, config};
+
 use crate::{config::at_address, meaning::Meaning, sentinels::Sentinels};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion,
     RedisError, RedisResult, Value, aio::AsyncPushSender, aio::MultiplexedConnection, cmd,
 };
-use std::time::Duration;
-
-/// Host and port.
-pub(crate) type Address = (String, u16);
 
 /// One server, however it is found.
 #[derive(Clone)]
@@ -20,15 +18,6 @@ pub(crate) enum Endpoint {
         sentinels: Sentinels,
         server: ConnectionInfo,
     },
-}
-
-/// How long to be patient.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    pub(crate) connect: Duration,
-    pub(crate) response: Duration,
-    pub(crate) sentinel: Duration,
-    pub(crate) ping_every: Duration,
 }
 
 impl Endpoint {
@@ -108,14 +97,6 @@ impl Endpoint {
             Self::Master { sentinels, .. } => format!("master {}", sentinels.name()),
         }
     }
-}
-
-pub(crate) fn config(patience: Patience) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(patience.connect))
-        .set_response_timeout(Some(patience.response))
-        // The default of 50 makes a crowd wait for the writer in small groups.
-        .set_pipeline_buffer_size(1024)
 }
 
 /// A sentinel may still name a master that has just been replaced; that one is not to be believed.

@@ -81,6 +81,21 @@ impl Redirect {
     }
 }
 
+/// Of something that was not sent.
+pub(crate) fn untold(failure: Failure) -> RedisError {
+    let why = match failure {
+        Failure::NoScript => "the server does not know the script".into(),
+        Failure::Moved { slot, to } => {
+            format!("the cluster points to {} for slot {slot}", to.shown())
+        }
+        Failure::Refused(why)
+        | Failure::WrongServer(why)
+        | Failure::Lost(why)
+        | Failure::Unreadable(why) => why,
+    };
+    RedisError::from((ErrorKind::Io, "no connection", why))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

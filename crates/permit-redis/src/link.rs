@@ -3,41 +3,17 @@
 use crate::{
     charge::InCharge,
     config::RedisConfig,
-    failure::Failure,
+    connections::{ConnectError, Connections, Servers},
+    failure::untold,
     keys::slot_of,
     product::Product,
-    store::{ConnectError, Inner, Servers},
+    server_id::ServerId,
 };
 use redis::{
     Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike,
 };
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
+use std::{fmt, sync::Arc, time::Instant};
 use tokio::sync::Semaphore;
-
-/// One server, for as long as it runs: started again it is another one, and so is the one that takes its
-/// place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ServerId(u64);
-
-impl ServerId {
-    /// One that no other server of this process has.
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// As a number.
-    pub fn get(self) -> u64 {
-        self.0
-    }
-}
 
 /// The command connections of a store, kept alive by its supervisors: to one server, to whoever the
 /// sentinels call master, or to each master of a cluster. Clones share them.
@@ -47,7 +23,7 @@ impl ServerId {
 /// answer; a connection that does not answer in time is asked whether it lives, and made again.
 #[derive(Clone)]
 pub struct RedisLink {
-    inner: Arc<Inner>,
+    inner: Arc<Connections>,
     /// Turns of its own: a crowd that writes must not keep takes waiting, nor time out in a
     /// socket's queue.
     turns: Arc<Semaphore>,
@@ -64,11 +40,11 @@ impl RedisLink {
     /// As [`crate::RedisPermitStore::connect`]. Cancellation: nothing is left behind.
     pub async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
         Ok(Self::over(Arc::new(
-            Inner::connect(config.watching(false)).await?,
+            Connections::connect(config.watching(false)).await?,
         )))
     }
 
-    pub(crate) fn over(inner: Arc<Inner>) -> Self {
+    pub(crate) fn over(inner: Arc<Connections>) -> Self {
         Self {
             inner,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
@@ -210,19 +186,4 @@ impl ConnectionLike for LinkAt {
 
 fn closing(_: tokio::sync::AcquireError) -> RedisError {
     RedisError::from((ErrorKind::Io, "the link is closing"))
-}
-
-/// Of something that was not sent.
-pub(crate) fn untold(failure: Failure) -> RedisError {
-    let why = match failure {
-        Failure::NoScript => "the server does not know the script".into(),
-        Failure::Moved { slot, to } => {
-            format!("the cluster points to {} for slot {slot}", to.shown())
-        }
-        Failure::Refused(why)
-        | Failure::WrongServer(why)
-        | Failure::Lost(why)
-        | Failure::Unreadable(why) => why,
-    };
-    RedisError::from((ErrorKind::Io, "no connection", why))
 }

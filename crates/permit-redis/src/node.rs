@@ -4,12 +4,12 @@ use crate::{
     background::{Background, Backoff},
     clock::ServerClock,
     endpoint::{Address, Endpoint, Patience},
-    failure::Failure,
-    link::{ServerId, untold},
+    failure::{Failure, untold},
     meaning::{Meaning, explain},
     product::Product,
+    server_id::ServerId,
     stats::Counters,
-    take::{Answer, Hold, Holder, MAX_HOLDER_BYTES, Order, read, script, transaction},
+    take::{Answer, Hold, Holder, MAX_HOLDER_BYTES, Order, read, script},
     watch::Registry,
 };
 use redis::{
@@ -56,11 +56,12 @@ struct Shared {
 
 /// A connection that answered when it was set up.
 #[derive(Clone)]
-struct Live {
-    connection: MultiplexedConnection,
+pub(crate) struct Live {
+    pub(crate) connection: MultiplexedConnection,
     /// Whom the sentinels named when it was set up.
     at: Option<Address>,
-    scripting: bool,
+    /// Whether scripts may be used on it.
+    pub(crate) scripting: bool,
     generation: u64,
 }
 
@@ -238,26 +239,18 @@ impl Node {
         &self.shared.doubt
     }
 
-    /// Takes the order's permits, or none. Sends nothing twice, but after `NOSCRIPT`, which says
-    /// that nothing was executed.
-    pub(crate) async fn take(&self, order: &Order) -> Result<Answer, Failure> {
-        let mut live = self.live()?;
-        let answer = match live.scripting {
-            true => self.by_script(&mut live.connection, order).await,
-            false => {
-                self.shared.counters.transactions.add();
-                transaction::take(self, &mut live.connection, order).await
-            }
-        };
-        if let Err(failure) = &answer
-            && failure.is_suspect()
-        {
-            match failure {
-                Failure::WrongServer(why) => self.shared.replace(why.clone()),
-                _ => self.doubt().notify_one(),
-            }
+    /// What it has done so far.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Looks after the connection where a take failed in a way that says that something is wrong with it.
+    pub(crate) fn look_after(&self, failure: &Failure) {
+        match failure {
+            failure if !failure.is_suspect() => {}
+            Failure::WrongServer(why) => self.shared.replace(why.clone()),
+            _ => self.doubt().notify_one(),
         }
-        answer
     }
 
     /// The first bytes of a key, empty where there is none; `None` where it is of another type.
@@ -377,7 +370,7 @@ impl Node {
         })
     }
 
-    async fn by_script(
+    pub(crate) async fn by_script(
         &self,
         connection: &mut MultiplexedConnection,
         order: &Order,
@@ -424,7 +417,7 @@ impl Node {
         self.live()
     }
 
-    fn live(&self) -> Result<Live, Failure> {
+    pub(crate) fn live(&self) -> Result<Live, Failure> {
         let live = self.shared.live.borrow().clone();
         live.ok_or_else(|| Failure::Refused(self.shared.trouble().why.clone()))
     }

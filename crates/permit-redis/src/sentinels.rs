@@ -1,7 +1,7 @@
 //! Those who say which server is master. All are asked side by side: one that is silent costs nothing while
 //! others answer.
 
-use crate::endpoint::{Address, Patience, config};
+use crate::patience::{Address, Patience, config};
 use redis::{
     Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value, aio::MultiplexedConnection,
     from_redis_value, pipe,

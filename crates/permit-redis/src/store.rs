@@ -1,23 +1,14 @@
 //! The store an embedder holds.
 
 use crate::{
-    charge::{Appointers, Charge, InCharge},
-    cluster::Cluster,
-    config::{ConfigError, RedisConfig, Topology},
-    endpoint::{Endpoint, Patience},
-    failure::Failure,
-    keys::slot_of,
+    config::RedisConfig,
+    connections::{ConnectError, Connections},
     link::RedisLink,
-    node::{Trouble, TroubleKind},
-    sentinels::Sentinels,
-    server::{Context, Server},
-    stats::{Counters, Stats},
-    take::{Hold, Holder, HolderAt, Order},
-    watch::{Hub, RedisFollow, RedisWatch, Registry, WatchMode},
+    stats::Stats,
+    watch::{RedisFollow, RedisWatch, WatchMode},
 };
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, StoreError, Take};
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
 
 /// Permits on Redis. Clones share everything; the last one dropped closes all connections.
 ///
@@ -25,58 +16,8 @@ use tokio::sync::Semaphore;
 /// any number of waiting plans.
 #[derive(Clone)]
 pub struct RedisPermitStore {
-    inner: Arc<Inner>,
+    inner: Arc<Connections>,
     link: RedisLink,
-}
-
-pub(crate) struct Inner {
-    pub(crate) config: RedisConfig,
-    pub(crate) servers: Servers,
-    /// Who says which server is in charge; `None` where there is but one.
-    charge: Option<Charge>,
-    hub: Arc<Hub>,
-    counters: Arc<Counters>,
-    /// Turns for takes, so that a crowd waits here and not in a socket's queue, where its
-    /// time-outs would already run.
-    turns: Semaphore,
-}
-
-pub(crate) enum Servers {
-    One(Server),
-    Cluster(Cluster),
-}
-
-/// Why there is no store.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The configuration cannot work, now or later.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Redis could not be reached. Trying again may help.
-    #[error("cannot reach Redis at {at}: {why}")]
-    Unreachable {
-        /// Hosts and ports.
-        at: String,
-        /// What the last try ended with.
-        why: String,
-    },
-    /// Redis answers, and does not serve us as it is: it loads, is a replica, knows no such user. Trying
-    /// again helps once that is mended.
-    #[error("Redis at {at} does not serve us: {why}")]
-    Unfit {
-        /// Hosts and ports.
-        at: String,
-        /// What it said, and the mend.
-        why: String,
-    },
-    /// The server will never do.
-    #[error("Redis at {at} cannot be used: {why}")]
-    Unusable {
-        /// Hosts and ports.
-        at: String,
-        /// What it is, and what to use instead.
-        why: String,
-    },
 }
 
 impl RedisPermitStore {
@@ -95,7 +36,7 @@ impl RedisPermitStore {
     /// Cancellation: nothing is left behind.
     pub async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
         config.check()?;
-        let inner = Arc::new(Inner::connect(config).await?);
+        let inner = Arc::new(Connections::connect(config).await?);
         Ok(Self {
             link: RedisLink::over(Arc::clone(&inner)),
             inner,
@@ -161,201 +102,6 @@ impl PermitStore for RedisPermitStore {
 
     fn net_interval(&self, step: Duration) -> Duration {
         self.inner.hub.net_interval(step)
-    }
-}
-
-impl Inner {
-    /// Connects to what the configuration names, whatever lies there.
-    pub(crate) async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
-        let counters = Arc::new(Counters::default());
-        let (keys, switch) = (config.keys.clone(), config.kill_switch.key.clone());
-        let followed = config.followed.clone();
-        let registry = Registry::new(keys, switch, followed, Arc::clone(&counters));
-        let hub = Hub::new(registry, Arc::clone(&counters));
-        let context = Context {
-            patience: Patience {
-                connect: config.connect_timeout,
-                response: config.response_timeout,
-                sentinel: config.sentinel_timeout,
-                ping_every: config.ping_every,
-            },
-            counters: Arc::clone(&counters),
-            hub: Arc::clone(&hub),
-            watching: config.watching,
-        };
-        let in_charge_patience = context.patience;
-        let (servers, sentinels) = Servers::start(config.topology.clone(), context);
-        let patience = config.start_timeout.unwrap_or(config.connect_timeout);
-        let ready = servers.ready(patience).await;
-        ready.map_err(|Trouble { why, kind }| {
-            let at = config.topology.to_string();
-            match kind {
-                TroubleKind::Away => ConnectError::Unreachable { at, why },
-                TroubleKind::Unfit => ConnectError::Unfit { at, why },
-                TroubleKind::Unusable => ConnectError::Unusable { at, why },
-            }
-        })?;
-        let appointers = match (&servers, sentinels) {
-            (Servers::Cluster(cluster), _) => Some(Appointers::Masters(cluster.masters())),
-            (Servers::One(server), Some(sentinels)) => Some(Appointers::Sentinels {
-                sentinels,
-                node: server.node.handle(),
-            }),
-            (Servers::One(_), None) => None,
-        };
-        let charge = appointers.map(|all| Charge::start(all, in_charge_patience));
-        if let Some(charge) = &charge {
-            // So that the first plan finds an answer; without one it asks itself.
-            charge.ask().await;
-        }
-        Ok(Self {
-            turns: Semaphore::new(config.max_in_flight),
-            config,
-            servers,
-            charge,
-            hub,
-            counters,
-        })
-    }
-
-    /// Whether the server of a slot is in charge, as far as was heard.
-    pub(crate) fn in_charge(&self, slot: u16) -> InCharge {
-        let Some(charge) = &self.charge else {
-            return InCharge::Always;
-        };
-        let at = match &self.servers {
-            Servers::One(server) => server.node.at(),
-            Servers::Cluster(cluster) => cluster.at(slot),
-        };
-        charge.of(slot, at.as_ref())
-    }
-
-    /// Asks those who appoint it.
-    pub(crate) async fn ask_who_is_in_charge(&self) {
-        if let Some(charge) = &self.charge {
-            charge.ask().await;
-        }
-    }
-
-    async fn take(&self, take: &Take) -> Result<Reply, StoreError> {
-        let reply = match &self.servers {
-            Servers::One(server) => self.take_at(server, take).await,
-            Servers::Cluster(cluster) => self.take_in(cluster, take).await,
-        };
-        self.look_for_pushes(&take.plan, &reply);
-        if let Err(StoreError::Unsettled(_)) = reply {
-            self.counters.unsettled.add();
-        }
-        reply
-    }
-
-    /// A permit that was not there before and is now was pushed, or the watch is blind.
-    fn look_for_pushes(&self, plan: &PlanId, reply: &Result<Reply, StoreError>) {
-        let bit = |permit: usize| 1_u32 << permit;
-        let there: u32 = match reply {
-            Ok(Reply::Missing(slots)) => {
-                let there = slots.iter().enumerate();
-                let there = there.filter(|(_, slot)| slot.content.is_some());
-                there.map(|(permit, _)| bit(permit)).sum()
-            }
-            Ok(Reply::Taken(contents)) => (0..contents.len()).map(bit).sum(),
-            _ => return,
-        };
-        self.hub.saw(plan, there, self.config.response_timeout);
-    }
-
-    async fn take_at(&self, server: &Server, take: &Take) -> Result<Reply, StoreError> {
-        let holder = Holder::of(&self.config, take).map_or(HolderAt::Nowhere, HolderAt::Here);
-        let order = Order::new(&self.config, take, false, holder);
-        server.node.take(&order).await?.into_reply(&order)
-    }
-
-    /// On a cluster the kill switch and the holders usually lie in other slots, out of the atomic step's
-    /// reach. Then they are read before the take, so that nothing is taken while it must not be, and once
-    /// more after it, so that nothing is granted that was halted or lost meanwhile.
-    async fn take_in(&self, cluster: &Cluster, take: &Take) -> Result<Reply, StoreError> {
-        let probe = Order::new(&self.config, take, true, HolderAt::Nowhere);
-        let switch = slot_of(&self.config.kill_switch.key);
-        let switch = (switch != probe.slot()).then_some(switch);
-        let (mut here, mut elsewhere) = (HolderAt::Nowhere, None);
-        match Holder::of(&self.config, take) {
-            Some(holder) if slot_of(&holder.hash) != probe.slot() => elsewhere = Some(holder),
-            Some(holder) => here = HolderAt::Here(holder),
-            None => {}
-        }
-        let look = || async {
-            let halted = async {
-                match switch {
-                    Some(slot) => self.is_halted(cluster, slot).await,
-                    None => Ok(false),
-                }
-            };
-            let hold = async {
-                match &elsewhere {
-                    Some(holder) => cluster.hold(holder).await,
-                    None => Ok(Hold::Ready),
-                }
-            };
-            tokio::try_join!(halted, hold)
-        };
-        let before = look().await?;
-        match before {
-            (true, _) => return Ok(Reply::Halted),
-            (false, Hold::Lost) => return Ok(Reply::NotHeld),
-            (false, _) => {}
-        }
-        if elsewhere.is_some() {
-            let ready = before.1 == Hold::Ready;
-            here = HolderAt::Elsewhere { ready };
-        }
-        let order = Order::new(&self.config, take, switch.is_some(), here);
-        let reply = cluster.take(&order).await?.into_reply(&order)?;
-        if !matches!(reply, Reply::Taken(_)) || (switch.is_none() && elsewhere.is_none()) {
-            return Ok(reply);
-        }
-        // The permits are gone: a switch that cannot be read now counts as on, a holder as lost.
-        Ok(match look().await {
-            Ok((false, Hold::Ready)) => reply,
-            Ok((true, _)) | Err(_) => Reply::Halted,
-            Ok((false, _)) => Reply::NotHeld,
-        })
-    }
-
-    async fn is_halted(&self, cluster: &Cluster, slot: u16) -> Result<bool, Failure> {
-        let switch = &self.config.kill_switch;
-        let word = cluster.read(&switch.key, switch.off.at_most(), slot);
-        Ok(switch.halts(word.await?.as_deref()))
-    }
-}
-
-impl Servers {
-    fn start(topology: Topology, context: Context) -> (Self, Option<Sentinels>) {
-        let (endpoint, sentinels) = match topology {
-            Topology::Cluster(seeds) => {
-                return (Self::Cluster(Cluster::start(seeds, context)), None);
-            }
-            Topology::Single(info) => (Endpoint::Fixed(info), None),
-            Topology::Sentinel {
-                sentinels,
-                master,
-                server,
-            } => {
-                let sentinels = Sentinels::new(&sentinels, &master);
-                let endpoint = Endpoint::Master {
-                    sentinels: sentinels.clone(),
-                    server,
-                };
-                (endpoint, Some(sentinels))
-            }
-        };
-        (Self::One(Server::start(endpoint, &context)), sentinels)
-    }
-
-    async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
-        match self {
-            Self::One(server) => server.ready(patience).await,
-            Self::Cluster(cluster) => cluster.ready(patience).await,
-        }
     }
 }
 

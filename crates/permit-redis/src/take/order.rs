@@ -5,7 +5,7 @@ use permit_gate::{AttemptId, Reply, Slot, StoreError, Take, rule::MAX_PERMIT_BYT
 use redis::{Cmd, Script, ScriptInvocation, cmd};
 use std::{sync::LazyLock, time::Instant};
 
-use super::{receipt::Receipt, switch::OffWords};
+use super::{receipt::Receipt, switch::Switch};
 
 /// Bytes of a permit that are worth reading: one more than any permit may have.
 pub(crate) const READ_AT_MOST: usize = MAX_PERMIT_BYTES + 1;
@@ -30,20 +30,6 @@ pub(crate) struct Order {
     pub(crate) attempt: AttemptId,
     pub(crate) not_after: Instant,
     pub(crate) receipt_seconds: u64,
-}
-
-/// A kill switch: where it lies, and which values say off.
-#[derive(Debug, Clone)]
-pub(crate) struct Switch {
-    pub(crate) key: String,
-    pub(crate) off: OffWords,
-}
-
-impl Switch {
-    /// Whether one that begins like this halts; `None` is a key of another type.
-    pub(crate) fn halts(&self, content: Option<&[u8]>) -> bool {
-        content.is_none_or(|content| !self.off.is_off(content))
-    }
 }
 
 /// How a take learns whether its attempt holds the plan.

@@ -48,3 +48,17 @@ impl OffWords {
         &self.words
     }
 }
+
+/// A kill switch: where it lies, and which values say off.
+#[derive(Debug, Clone)]
+pub(crate) struct Switch {
+    pub(crate) key: String,
+    pub(crate) off: OffWords,
+}
+
+impl Switch {
+    /// Whether one that begins like this halts; `None` is a key of another type.
+    pub(crate) fn halts(&self, content: Option<&[u8]>) -> bool {
+        content.is_none_or(|content| !self.off.is_off(content))
+    }
+}
