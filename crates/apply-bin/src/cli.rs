@@ -25,11 +25,15 @@ struct Cli {
 const EXIT_CODES: &str =
     "Exit codes: 0 fine, 1 came out wrong, 2 usage, 69 something needed is away, 78 configuration";
 
+const RUN_EXAMPLE: &str =
+    "Example: APPLY_MODE=dry_run REDIS_URL=redis://127.0.0.1:6379 apply-layer run";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the service, configured by the environment.
     #[command(
-        after_help = "Example: APPLY_MODE=dry_run REDIS_URL=redis://127.0.0.1:6379 apply-layer run"
+        after_help = RUN_EXAMPLE,
+        after_long_help = format!("{RUN_EXAMPLE}\n\n{}", apply_wire::setting::help())
     )]
     Run,
     /// Run a reviewer: reads plans from Redis and writes its permits, configured by the environment.

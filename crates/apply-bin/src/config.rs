@@ -9,12 +9,14 @@ pub(crate) use state::{halting, state_directory};
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use apply_ops::review::ReviewConfig;
 use apply_service::config::{Config, LogFormat, NoShard, RedisTimes, RedisUrl, Shard};
-use apply_wire::kill_switch;
+use apply_wire::{
+    kill_switch,
+    setting::{SETTINGS, Setting, names},
+};
 use exchange_client::{Credentials, CredentialsError, Host};
 use permit_gate::WaitPolicy;
 use permit_redis::{PermitKeys, RedisConfig};
 use permit_signature::{KeyRing, SignedRule};
-use rust_decimal::Decimal;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
@@ -75,49 +77,6 @@ fn without_secrets(text: &str) -> String {
         .collect()
 }
 
-/// Every variable there is, those of the reviewers aside. What begins with `APPLY_` or `REVIEW_` and
-/// is not known is probably a typing error.
-const KNOWN: [&str; 34] = [
-    "APPLY_MODE",
-    "APPLY_ALLOWLIST",
-    "APPLY_PERMIT_WAIT_MS",
-    "APPLY_PERMIT_STEP_MS",
-    "APPLY_POLL_SEC",
-    "APPLY_SETTLE_MS",
-    "APPLY_MAX_IN_FLIGHT",
-    "APPLY_SHARD",
-    "APPLY_DEDUPE_TTL_SEC",
-    "APPLY_PROPOSAL_MAX_AGE_SEC",
-    "APPLY_STOP_MAX_DISTANCE_PCT",
-    "APPLY_KILL_SWITCH",
-    "APPLY_METRICS_PORT",
-    "APPLY_HTTP_ADDR",
-    "APPLY_HTTP_HOSTS",
-    "APPLY_LOG_LEVEL",
-    "APPLY_LOG_FORMAT",
-    "APPLY_PERMITS",
-    "APPLY_PERMIT_KEYS",
-    "APPLY_PERMIT_KEYS_FILE",
-    "APPLY_START_WAIT_SEC",
-    "SYMBOLS",
-    "K_BLOCK_CRITICAL",
-    "K_BLOCK_WARNING",
-    "REDIS_URL",
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_DB",
-    "APPLY_REDIS_ANSWER_MS",
-    "APPLY_REDIS_CONNECT_MS",
-    "APPLY_REDIS_SENTINEL_MS",
-    "BINANCE_TESTNET_API_KEY",
-    "BINANCE_TESTNET_API_SECRET",
-    "BINANCE_TESTNET_URL",
-];
-
-fn known() -> impl Iterator<Item = &'static str> {
-    KNOWN.into_iter().chain(review::KNOWN).chain(state::KNOWN)
-}
-
 impl Settings {
     /// Reads the process's environment.
     pub(crate) fn from_environment() -> Result<Self, Mistakes> {
@@ -155,19 +114,19 @@ impl Settings {
         let permits = read.permits();
         let service = Config {
             mode,
-            symbols: read.symbols("SYMBOLS", "BTCUSDT,ETHUSDT,SOLUSDT"),
+            symbols: read.symbols("SYMBOLS"),
             shard: read.shard(),
             gates: read.gates(),
             stops: read.stops(),
             proposal_max_age: read.proposal_max_age(),
             wait: WaitPolicy {
-                wait: read.millis("APPLY_PERMIT_WAIT_MS", 1200, 0..=60_000),
-                step: read.millis("APPLY_PERMIT_STEP_MS", 100, 1..=10_000),
+                wait: read.millis("APPLY_PERMIT_WAIT_MS"),
+                step: read.millis("APPLY_PERMIT_STEP_MS"),
                 ..WaitPolicy::default()
             },
-            poll: read.seconds("APPLY_POLL_SEC", "5", 0.01..=3600.0),
-            settle: read.fine_millis("APPLY_SETTLE_MS", 0.5, 0.0..=10_000.0),
-            dedupe_ttl: read.seconds("APPLY_DEDUPE_TTL_SEC", "21600", 60.0..=31_536_000.0),
+            poll: read.seconds("APPLY_POLL_SEC"),
+            settle: read.fine_millis("APPLY_SETTLE_MS"),
+            dedupe_ttl: read.seconds("APPLY_DEDUPE_TTL_SEC"),
             max_in_flight: read.max_in_flight(),
             kill_switch: read.kill_switch(),
             http: read.http(),
@@ -176,9 +135,9 @@ impl Settings {
             log_format: read.log_format(),
             redis: read.redis(),
             redis_times: RedisTimes {
-                answer: read.millis("APPLY_REDIS_ANSWER_MS", 500, 10..=10_000),
-                connect: read.millis("APPLY_REDIS_CONNECT_MS", 2000, 10..=60_000),
-                sentinel: read.millis("APPLY_REDIS_SENTINEL_MS", 300, 10..=10_000),
+                answer: read.millis("APPLY_REDIS_ANSWER_MS"),
+                connect: read.millis("APPLY_REDIS_CONNECT_MS"),
+                sentinel: read.millis("APPLY_REDIS_SENTINEL_MS"),
             },
             permits: match &signing {
                 Some(ring) => signed(permits, ring),
@@ -187,7 +146,7 @@ impl Settings {
             signing,
             venue: read.venue(),
             credentials: read.credentials(mode),
-            start_wait: read.seconds("APPLY_START_WAIT_SEC", "30", 0.0..=86_400.0),
+            start_wait: read.seconds("APPLY_START_WAIT_SEC"),
             state: read.state(),
             commit: env!("APPLY_COMMIT"),
             remarks: remarks(vars),
@@ -227,23 +186,14 @@ fn variables(keys_wanted: bool) -> (BTreeMap<String, String>, Vec<Mistake>) {
     (vars, unreadable)
 }
 
-/// Secrets that may stand in a file, so that they need not be in the environment: `…_FILE` names it,
-/// as systemd's `LoadCredential=` lays one out.
-const SECRET_FILES: [(&str, &str); 4] = [
-    ("BINANCE_TESTNET_API_KEY", "BINANCE_TESTNET_API_KEY_FILE"),
-    (
-        "BINANCE_TESTNET_API_SECRET",
-        "BINANCE_TESTNET_API_SECRET_FILE",
-    ),
-    ("REDIS_URL", "REDIS_URL_FILE"),
-    ("APPLY_PERMIT_KEYS", "APPLY_PERMIT_KEYS_FILE"),
-];
-
 /// Puts the content of each named file in the place of its variable. A file that cannot be read, or
-/// that everybody can, is a mistake.
+/// that everybody can, is a mistake. So secrets need not be in the environment: systemd's `LoadCredential=`
+/// lays such a file out.
 fn read_secret_files(vars: &mut BTreeMap<String, String>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
-    for (variable, file_variable) in SECRET_FILES {
+    let in_files = SETTINGS.iter();
+    let in_files = in_files.filter_map(|setting| Some((setting.name, setting.file?)));
+    for (variable, file_variable) in in_files {
         let Some(path) = vars
             .get(file_variable)
             .filter(|path| !path.is_empty())
@@ -277,6 +227,17 @@ fn read_secret(path: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
+/// What is known of a setting.
+fn setting(key: &str) -> &'static Setting {
+    Setting::find(key).unwrap_or_else(|| unreachable!("{key} is in the table of settings"))
+}
+
+/// A default or a bound.
+fn of_the_table<T: FromStr>(key: &str, text: &str) -> T {
+    let read = text.parse().ok();
+    read.unwrap_or_else(|| unreachable!("{key} of the table of settings is a number: {text}"))
+}
+
 /// Reads one variable after the other and remembers what was wrong. A default is used in place of
 /// what cannot be read only so that reading can go on; with one mistake there is no configuration.
 struct Reader<'a> {
@@ -289,9 +250,14 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The variable's text without blanks around it; an empty one is as good as none.
     fn text(&self, key: &str) -> Option<&str> {
-        debug_assert!(known().any(|known| known == key), "{key} is not known");
+        debug_assert!(names().any(|known| known == key), "{key} is not known");
         let text = self.vars.get(key)?.trim();
         (!text.is_empty()).then_some(text)
+    }
+
+    /// The same, or the default.
+    fn text_or_default(&self, key: &'static str) -> &str {
+        self.text(key).unwrap_or(setting(key).default)
     }
 
     fn done<T>(self, config: T) -> Result<T, Mistakes> {
@@ -302,9 +268,7 @@ impl Reader<'_> {
     }
 
     fn wrong(&mut self, key: &'static str, mend: impl Into<String>) {
-        let secret = ["SECRET", "KEY", "REDIS_URL"]
-            .iter()
-            .any(|part| key.contains(part));
+        let secret = Setting::find(key).is_some_and(|setting| setting.secret);
         let value = match self.vars.get(key) {
             None => "(not set)".into(),
             Some(_) if secret => "(hidden)".into(),
@@ -318,15 +282,16 @@ impl Reader<'_> {
         });
     }
 
-    /// One of several words, or the first of them where the variable is not set.
+    /// One of several words.
     fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> T {
-        let default = words[0].1;
-        let Some(text) = self.text(key) else {
-            return default;
+        let read = |text: &str| {
+            let found = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(text);
+            words.iter().find(found).map(|(_, value)| *value)
         };
-        let text = text.to_ascii_lowercase();
-        match words.iter().find(|(word, _)| *word == text) {
-            Some((_, value)) => *value,
+        let default = read(setting(key).default)
+            .unwrap_or_else(|| unreachable!("the default of {key} is one of its words"));
+        match read(self.text_or_default(key)) {
+            Some(value) => value,
             None => {
                 let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 self.wrong(key, format!("use one of: {}", known.join(", ")));
@@ -335,20 +300,28 @@ impl Reader<'_> {
         }
     }
 
-    fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(
-        &mut self,
-        key: &'static str,
-        default: T,
-        range: std::ops::RangeInclusive<T>,
-        unit: &str,
-    ) -> T {
+    /// A number within the bounds of its setting.
+    fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: &'static str) -> T {
+        let Setting {
+            default,
+            range,
+            unit,
+            ..
+        } = setting(key);
+        let (low, high): (T, T) = range
+            .map(|(least, most)| (of_the_table(key, least), of_the_table(key, most)))
+            .unwrap_or_else(|| unreachable!("{key} has bounds"));
+        let default = of_the_table(key, default);
         let Some(text) = self.text(key) else {
             return default;
         };
         match text.parse::<T>() {
-            Ok(value) if range.contains(&value) => value,
+            Ok(value) if (low..=high).contains(&value) => value,
             _ => {
-                let (low, high) = (range.start(), range.end());
+                let unit = match *unit {
+                    "" => String::new(),
+                    unit => format!(" ({unit})"),
+                };
                 self.wrong(
                     key,
                     format!("use a number from {low} to {high}{unit}; the default is {default}"),
@@ -358,34 +331,17 @@ impl Reader<'_> {
         }
     }
 
-    fn millis(
-        &mut self,
-        key: &'static str,
-        default: u64,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Duration {
-        Duration::from_millis(self.number(key, default, range, " (milliseconds)"))
+    fn millis(&mut self, key: &'static str) -> Duration {
+        Duration::from_millis(self.number(key))
     }
 
     /// Milliseconds with a fraction.
-    fn fine_millis(
-        &mut self,
-        key: &'static str,
-        default: f64,
-        range: std::ops::RangeInclusive<f64>,
-    ) -> Duration {
-        let millis = self.number(key, default, range, " (milliseconds)");
-        Duration::from_secs_f64(millis) / 1000
+    fn fine_millis(&mut self, key: &'static str) -> Duration {
+        Duration::from_secs_f64(self.number(key)) / 1000
     }
 
-    fn seconds(
-        &mut self,
-        key: &'static str,
-        default: &str,
-        range: std::ops::RangeInclusive<f64>,
-    ) -> Duration {
-        let default = default.parse().unwrap_or_default();
-        Duration::from_secs_f64(self.number(key, default, range, " (seconds)"))
+    fn seconds(&mut self, key: &'static str) -> Duration {
+        Duration::from_secs_f64(self.number(key))
     }
 
     fn mode(&mut self) -> Mode {
@@ -395,12 +351,12 @@ impl Reader<'_> {
         )
     }
 
-    fn symbols(&mut self, key: &'static str, default: &str) -> Vec<Symbol> {
+    fn symbols(&mut self, key: &'static str) -> Vec<Symbol> {
         // Set but empty is an answer: no symbols.
         let text = self
             .vars
             .get(key)
-            .map_or(default, |text| text.trim())
+            .map_or(setting(key).default, |text| text.trim())
             .to_owned();
         let (mut symbols, mut known) = (Vec::new(), HashSet::new());
         for part in text
@@ -421,7 +377,7 @@ impl Reader<'_> {
     }
 
     fn shard(&mut self) -> Shard {
-        let text = self.text("APPLY_SHARD").unwrap_or("1/1").to_owned();
+        let text = self.text_or_default("APPLY_SHARD").to_owned();
         text.parse().unwrap_or_else(|error: NoShard| {
             self.wrong("APPLY_SHARD", error.to_string());
             Shard::WHOLE
@@ -429,8 +385,8 @@ impl Reader<'_> {
     }
 
     fn gates(&mut self) -> GateSettings {
-        let critical = self.number("K_BLOCK_CRITICAL", 0.80, 0.0..=1.0, "");
-        let warning = self.number("K_BLOCK_WARNING", 0.60, 0.0..=1.0, "");
+        let critical = self.number("K_BLOCK_CRITICAL");
+        let warning = self.number("K_BLOCK_WARNING");
         if warning > critical {
             self.wrong(
                 "K_BLOCK_WARNING",
@@ -439,7 +395,7 @@ impl Reader<'_> {
         }
         GateSettings {
             allowlist: self
-                .symbols("APPLY_ALLOWLIST", "BTCUSDT")
+                .symbols("APPLY_ALLOWLIST")
                 .into_iter()
                 .collect::<BTreeSet<_>>(),
             critical,
@@ -448,24 +404,25 @@ impl Reader<'_> {
     }
 
     fn stops(&mut self) -> StopLimits {
-        let (key, smallest) = ("APPLY_STOP_MAX_DISTANCE_PCT", Decimal::new(1, 2));
-        let default = StopLimits::default().max_distance_pct;
-        let range = smallest..=Decimal::ONE_HUNDRED;
         StopLimits {
-            max_distance_pct: self.number(key, default, range, " (percent of the mark price)"),
+            max_distance_pct: self.number("APPLY_STOP_MAX_DISTANCE_PCT"),
         }
     }
 
     fn proposal_max_age(&mut self) -> Option<Duration> {
         let key = "APPLY_PROPOSAL_MAX_AGE_SEC";
-        let text = self.text(key).unwrap_or("off");
+        let text = self.text_or_default(key);
         if text.eq_ignore_ascii_case("off") {
             return None;
         }
-        match text.parse::<u32>() {
-            Ok(seconds @ 1..=31_536_000) => Some(Duration::from_secs(seconds.into())),
+        let (least, most) = setting(key).range.unwrap_or_default();
+        let bounds = of_the_table(key, least)..=of_the_table::<u32>(key, most);
+        match text.parse() {
+            Ok(seconds) if bounds.contains(&seconds) => Some(Duration::from_secs(seconds.into())),
             _ => {
-                let mend = "use off, which is the default, or whole seconds from 1 to 31536000";
+                let mend = format!(
+                    "use off, which is the default, or whole seconds from {least} to {most}"
+                );
                 self.wrong(key, mend);
                 None
             }
@@ -473,7 +430,7 @@ impl Reader<'_> {
     }
 
     fn max_in_flight(&mut self) -> NonZeroUsize {
-        let limit = self.number("APPLY_MAX_IN_FLIGHT", 10_000, 1..=1_000_000, " (plans)");
+        let limit = self.number("APPLY_MAX_IN_FLIGHT");
         NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN)
     }
 
@@ -484,18 +441,15 @@ impl Reader<'_> {
     }
 
     fn http(&mut self) -> SocketAddr {
-        let ip = match self.text("APPLY_HTTP_ADDR").map(IpAddr::from_str) {
-            None => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            Some(Ok(ip)) => ip,
-            Some(Err(_)) => {
-                self.wrong(
-                    "APPLY_HTTP_ADDR",
-                    "use an IP address to listen on; 127.0.0.1 is reachable from this machine only",
-                );
-                IpAddr::V4(Ipv4Addr::LOCALHOST)
-            }
-        };
-        SocketAddr::new(ip, self.number("APPLY_METRICS_PORT", 8043, 0..=65_535, ""))
+        let ip = self.text_or_default("APPLY_HTTP_ADDR").parse();
+        if ip.is_err() {
+            self.wrong(
+                "APPLY_HTTP_ADDR",
+                "use an IP address to listen on; 127.0.0.1 is reachable from this machine only",
+            );
+        }
+        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        SocketAddr::new(ip, self.number("APPLY_METRICS_PORT"))
     }
 
     fn http_hosts(&mut self) -> Vec<String> {
@@ -545,7 +499,7 @@ impl Reader<'_> {
             }
             return RedisUrl::new(url);
         }
-        let host = self.text("REDIS_HOST").unwrap_or("localhost").to_owned();
+        let host = self.text_or_default("REDIS_HOST").to_owned();
         if !host.bytes().all(|b| {
             b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']')
         }) {
@@ -554,16 +508,13 @@ impl Reader<'_> {
                 "use a host name or an IP address; put anything else into REDIS_URL",
             );
         }
-        let port = self.number("REDIS_PORT", 6379_u16, 1..=65_535, "");
-        let db = self.number("REDIS_DB", 0_u32, 0..=65_535, "");
+        let port: u16 = self.number("REDIS_PORT");
+        let db: u32 = self.number("REDIS_DB");
         RedisUrl::new(format!("redis://{host}:{port}/{db}"))
     }
 
     fn permits(&mut self) -> PermitKeys {
-        let text = self
-            .text("APPLY_PERMITS")
-            .unwrap_or("governor,p33")
-            .to_owned();
+        let text = self.text_or_default("APPLY_PERMITS").to_owned();
         PermitKeys::parse(&text).unwrap_or_else(|error| {
             self.wrong("APPLY_PERMITS", error.to_string());
             PermitKeys::default()
@@ -577,14 +528,11 @@ impl Reader<'_> {
     }
 
     fn venue(&mut self) -> Host {
-        match self.text("BINANCE_TESTNET_URL").map(Host::from_str) {
-            None => Host::default(),
-            Some(Ok(host)) => host,
-            Some(Err(error)) => {
-                self.wrong("BINANCE_TESTNET_URL", error.to_string());
-                Host::default()
-            }
-        }
+        let host = self.text_or_default("BINANCE_TESTNET_URL").parse::<Host>();
+        host.unwrap_or_else(|error| {
+            self.wrong("BINANCE_TESTNET_URL", error.to_string());
+            Host::default()
+        })
     }
 
     fn credentials(&mut self, mode: Mode) -> Option<Credentials> {
@@ -635,11 +583,11 @@ fn sign_with(api_key: &str, secret: &str) -> Result<Credentials, CredentialsErro
 fn remarks(vars: &BTreeMap<String, String>) -> Vec<String> {
     let strangers = vars.keys().filter(|key| {
         let ours = key.starts_with("APPLY_") || key.starts_with("REVIEW_");
-        ours && !known().any(|known| known == **key)
+        ours && !names().any(|known| known == **key)
     });
     strangers
         .map(
-            |key| match known().min_by_key(|known| distance(key, known)) {
+            |key| match names().min_by_key(|known| distance(key, known)) {
                 Some(known) if distance(key, known) <= 4 => {
                     format!(
                         "{key} is no variable of this program and is ignored; is {known} meant?"
@@ -685,7 +633,7 @@ mod tests {
         let keys = format!("governor:{secret}=main");
         let listed = format!("BTCUSDT,{},{secret}", "x".repeat(50));
         let mut told = 0;
-        for key in known() {
+        for key in names() {
             for value in [&secret, &keys, &listed] {
                 let Err(mistakes) = resolve(&[(key, value)]) else {
                     continue;
@@ -719,6 +667,7 @@ mod tests {
         assert_eq!(config.http.to_string(), "127.0.0.1:8043");
         assert_eq!(config.redis.reveal(), "redis://localhost:6379/0");
         assert_eq!(config.venue, Host::default());
+        assert_eq!(config.stops, StopLimits::default());
         assert!(!config.kill_switch && config.remarks.is_empty());
     }
 

@@ -6,6 +6,7 @@ pub mod field;
 pub mod key;
 pub mod kill_switch;
 mod reason;
+pub mod setting;
 
 pub use reason::{
     ActionWord, Class, Entry, Left, Level, Missing, Part, PermitName, Reason, Section, Sent,

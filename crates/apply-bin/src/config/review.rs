@@ -6,27 +6,11 @@ use permit_issuers::{
     governor::{Limits, Policy},
     position_brain,
 };
-use rust_decimal::Decimal;
 use std::time::Duration;
-
-pub(super) const KNOWN: [&str; 10] = [
-    "REVIEW_GOVERNOR_LIMITS",
-    "REVIEW_MAX_PER_HOUR",
-    "REVIEW_MAX_PER_5MIN",
-    "REVIEW_MAX_NOTIONAL_PER_DAY",
-    "REVIEW_MAX_QTY_PER_DAY",
-    "REVIEW_KILL_SCORE_CRITICAL",
-    "REVIEW_COOLDOWN_SEC",
-    "REVIEW_SNAPSHOT_MAX_AGE_SEC",
-    "REVIEW_SNAPSHOT_POLL_SEC",
-    "REVIEW_METRICS_PORT",
-];
-
-const MOST: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 
 impl Reader<'_> {
     pub(super) fn review(&mut self) -> ReviewConfig {
-        let snapshot_max_age = self.seconds("REVIEW_SNAPSHOT_MAX_AGE_SEC", "10", 0.1..=60.0);
+        let snapshot_max_age = self.seconds("REVIEW_SNAPSHOT_MAX_AGE_SEC");
         let limits = self.limits(snapshot_max_age);
         let words = [
             ("off", false),
@@ -42,51 +26,29 @@ impl Reader<'_> {
             },
             brain: position_brain::Settings {
                 snapshot_max_age,
-                cooldown: self.seconds("REVIEW_COOLDOWN_SEC", "15", 0.0..=3600.0),
+                cooldown: self.seconds("REVIEW_COOLDOWN_SEC"),
             },
             snapshot_poll: self.snapshot_poll(snapshot_max_age),
             metrics_port: self
                 .text("REVIEW_METRICS_PORT")
                 .is_some()
-                .then(|| self.number("REVIEW_METRICS_PORT", 8044, 0..=65_535, "")),
+                .then(|| self.number("REVIEW_METRICS_PORT")),
         }
     }
 
     fn limits(&mut self, snapshot_max_age: Duration) -> Limits {
-        let usual = Limits::default();
-        let most = 1_000_000;
         Limits {
-            critical_kill_score: self.number(
-                "REVIEW_KILL_SCORE_CRITICAL",
-                usual.critical_kill_score,
-                0.0..=1.0,
-                "",
-            ),
-            per_hour: self.number("REVIEW_MAX_PER_HOUR", usual.per_hour, 0..=most, ""),
-            per_five_minutes: self.number(
-                "REVIEW_MAX_PER_5MIN",
-                usual.per_five_minutes,
-                0..=most,
-                "",
-            ),
-            notional_per_day: self.number(
-                "REVIEW_MAX_NOTIONAL_PER_DAY",
-                usual.notional_per_day,
-                Decimal::ZERO..=MOST,
-                " (quote units)",
-            ),
-            quantity_per_day: self.number(
-                "REVIEW_MAX_QTY_PER_DAY",
-                usual.quantity_per_day,
-                Decimal::ZERO..=MOST,
-                " (base units)",
-            ),
+            critical_kill_score: self.number("REVIEW_KILL_SCORE_CRITICAL"),
+            per_hour: self.number("REVIEW_MAX_PER_HOUR"),
+            per_five_minutes: self.number("REVIEW_MAX_PER_5MIN"),
+            notional_per_day: self.number("REVIEW_MAX_NOTIONAL_PER_DAY"),
+            quantity_per_day: self.number("REVIEW_MAX_QTY_PER_DAY"),
             snapshot_max_age,
         }
     }
 
     fn snapshot_poll(&mut self, max_age: Duration) -> Duration {
-        let poll = self.seconds("REVIEW_SNAPSHOT_POLL_SEC", "1.5", 0.05..=60.0);
+        let poll = self.seconds("REVIEW_SNAPSHOT_POLL_SEC");
         if poll >= max_age {
             self.wrong(
                 "REVIEW_SNAPSHOT_POLL_SEC",

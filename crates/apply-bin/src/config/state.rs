@@ -6,22 +6,6 @@ use apply_ops::halt::HaltConfig;
 use apply_service::config::StateConfig;
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
-pub(super) const KNOWN: [&str; 13] = [
-    "APPLY_STATE_DIR",
-    "APPLY_KILL_SWITCH_FILE",
-    "APPLY_LEASE_SEC",
-    "APPLY_DURABILITY",
-    "STATE_DIRECTORY",
-    "XDG_STATE_HOME",
-    "HOME",
-    "SUDO_USER",
-    "USER",
-    "LOGNAME",
-    "SSH_CONNECTION",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-];
-
 /// Reads the few variables that turning a switch needs.
 pub(crate) fn halting() -> Result<HaltConfig, Mistakes> {
     let (vars, unreadable) = super::variables(false);
@@ -73,7 +57,7 @@ impl Reader<'_> {
         StateConfig {
             halt_file: self.halt_file(&directory),
             directory,
-            lease: self.seconds("APPLY_LEASE_SEC", "15", 1.0..=600.0),
+            lease: self.seconds("APPLY_LEASE_SEC"),
             strict: self.word("APPLY_DURABILITY", &[("warn", false), ("strict", true)]),
             notify: self.text("NOTIFY_SOCKET").map(str::to_owned),
             // Half of it: one lost message must not look like a hang.
