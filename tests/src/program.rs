@@ -84,6 +84,7 @@ fn about_us(name: &OsString) -> bool {
         "CARGO_MANIFEST_",
         "CARGO_CRATE_",
         "CARGO_BIN_",
+        "OUT_DIR",
     ]
     .iter()
     .any(|prefix| name.starts_with(prefix))

@@ -13,7 +13,7 @@ use apply_core::{Halt, MAX_SWITCH_BYTES, Mode};
 use apply_redis::{Keys, Right};
 use apply_service::{Config, Failure};
 use exchange_client::{Client, PositionMode, RequestError, Settings};
-use permit_redis::{ConnectError, Product, RedisPermitStore, WatchMode};
+use permit_redis::{ConnectError, Meaning, Product, RedisPermitStore, WatchMode};
 use redis::Value;
 use serde_json::json;
 use std::{collections::HashMap, time::Duration};
@@ -186,6 +186,7 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
         let info = Info::read(&text);
         Ok::<_, Failure>(vec![
             Line("redis", reachable(config, &text, took)),
+            Line("writes", writes(config, &mut link).await),
             Line("persistence", persistence(config, &mut link, &info).await),
             Line("scripting", scripting(&mut link).await),
             Line("rights", rights(&mut link).await),
@@ -244,6 +245,32 @@ fn reachable(config: &Config, info: &str, took: Duration) -> Found {
             took.as_millis()
         )),
     }
+}
+
+/// Whether the server takes a write: a key of the check's own, which is gone after a second.
+async fn writes(config: &Config, link: &mut Link) -> Found {
+    let keys = match link.is_cluster() {
+        true => Keys::default().on_a_cluster(),
+        false => Keys::default(),
+    };
+    let key = format!("{}check-{}", keys.lease, std::process::id());
+    let mut set = redis::cmd("SET");
+    set.arg(key).arg(1).arg("PX").arg(1000);
+    let Err(error) = link.try_ask::<Value>(&set).await else {
+        return Found::Ok("taken".into());
+    };
+    let fix = match Meaning::of(&error) {
+        Meaning::ReadOnly => "it is a replica: let REDIS_URL name the master",
+        Meaning::OutOfMemory => "its memory is full: raise maxmemory, or make room in it",
+        Meaning::NoReplicas => {
+            "fewer replicas follow it than min-replicas-to-write wants: start them"
+        }
+        Meaning::DiskError => "it cannot save to its disk: make room there",
+        // The rights have a line of their own.
+        Meaning::Forbidden { .. } => "the user may not write",
+        _ => "it has to take them before orders can flow",
+    };
+    Found::Away(format!("{} takes no writes; {fix}: {error}", config.redis))
 }
 
 /// What a crash of the server costs, and whether it can write at all.

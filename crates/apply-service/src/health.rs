@@ -40,6 +40,44 @@ struct JournalHealth {
     told: Option<Instant>,
 }
 
+/// Whether Redis takes this instance's writes: what came of the last one, and when one was taken. Shared by all
+/// clones.
+#[derive(Debug, Clone, Default)]
+pub struct StoreWrites(Arc<Mutex<LastWrite>>);
+
+#[derive(Debug, Default)]
+struct LastWrite {
+    taken: Option<Instant>,
+    refused: Option<String>,
+}
+
+/// A store that has taken no write for so long takes none.
+const NO_WRITE: Duration = Duration::from_secs(3);
+
+impl StoreWrites {
+    /// What came of a write that was tried now.
+    pub fn note(&self, answer: &Result<(), PortError>) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(()) => (last.taken, last.refused) = (Some(Instant::now()), None),
+            Err(PortError(why)) => last.refused = Some(why.clone()),
+        }
+    }
+
+    /// Why no write is taken; `None` where one was a moment ago. Before the first try nothing is known.
+    pub fn trouble(&self) -> Option<String> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&last.refused, last.taken) {
+            (Some(why), _) => Some(why.clone()),
+            (None, Some(taken)) if taken.elapsed() > NO_WRITE => Some(format!(
+                "no write was taken for {} s",
+                taken.elapsed().as_secs()
+            )),
+            (None, _) => None,
+        }
+    }
+}
+
 /// Between two looks at the journal. With the time after which its disk counts as one that hangs, that is
 /// how long readiness may be wrong.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -6,7 +6,7 @@ use crate::{
     exit::Failure,
     gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
-    health::{self, Health, Manager, WithHealth},
+    health::{self, Health, Manager, StoreWrites, WithHealth},
     http,
     logging::{self, LogObserver},
     metrics::Metrics,
@@ -58,7 +58,7 @@ const SHORTEST_TRY: Duration = Duration::from_millis(100);
 const LONGEST_TRY: Duration = Duration::from_secs(2);
 
 /// How often the venue's clock is measured, which also keeps the connection warm.
-pub const KEEP_WARM: Duration = Duration::from_secs(20);
+pub const KEEP_WARM: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT; ends well once every plan that was begun has its result.
 ///
@@ -169,10 +169,12 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         live: live.clone(),
     };
     let layer = Arc::new(ApplyLayer::new(outside, settings, observer));
+    let writes = StoreWrites::default();
     let parts = page::Parts {
         layer: Arc::clone(&layer),
         symbol: symbols[0].clone(),
         permits: Some(permits),
+        writes: writes.clone(),
         venue: client,
     };
     tokio::spawn(page::watch(parts, live, page_stop.clone()));
@@ -194,6 +196,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         health: health.clone(),
         symbol: symbols[0].clone(),
         lease: config.state.lease,
+        writes,
         watchdog: config.state.watchdog,
     };
     let upkeep_stop = CancellationToken::new();

@@ -2,7 +2,7 @@
 //! the kill switch.
 
 use crate::{
-    health::{Health, Manager},
+    health::{Health, Manager, StoreWrites},
     metrics::Metrics,
 };
 use apply_core::{
@@ -20,6 +20,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+/// The lease is renewed this often, or more often where it is short: that Redis takes writes is known by
+/// writing.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+
 /// What the upkeep works with.
 pub(crate) struct Upkeep<P> {
     pub(crate) layer: Arc<ApplyLayer<P>>,
@@ -29,6 +33,7 @@ pub(crate) struct Upkeep<P> {
     pub(crate) health: Health,
     pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
+    pub(crate) writes: StoreWrites,
     pub(crate) watchdog: Option<Duration>,
 }
 
@@ -38,7 +43,8 @@ where
 {
     /// Runs until `stop`; a plan it has begun to finish is finished first.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let third = self.lease / 3;
+        let third = (self.lease / 3).min(WRITE_EVERY);
+        let mut refused = false;
         let mut tick = interval(self.watchdog.map_or(third, |often| often.min(third)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewed: Option<Instant> = None;
@@ -52,9 +58,18 @@ where
             }
             self.manager.tell("WATCHDOG=1");
             if due(renewed, third) {
-                if let Err(error) = self.board.renew_lease().await {
-                    warn!("{error}; other instances may take this one's plans over");
+                let renewal = self.board.renew_lease().await;
+                self.writes.note(&renewal);
+                // Told when it begins: the page, the metrics and readiness say how long it lasts.
+                match &renewal {
+                    Err(error) if !refused => {
+                        warn!("{error}; other instances may take this one's plans over");
+                    }
+                    Err(error) => debug!("{error}"),
+                    Ok(()) if refused => info!("Redis takes writes again"),
+                    Ok(()) => {}
                 }
+                refused = renewal.is_err();
                 renewed = Some(Instant::now());
             }
             match self.board.remember().await {

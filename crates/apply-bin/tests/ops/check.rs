@@ -108,6 +108,33 @@ async fn a_clock_that_is_off_is_told_with_the_mend() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_no_writes_is_a_mend_with_the_reason() {
+    let redis = RedisServer::builder().aof("always").start().await;
+    let sim = Sim::start(SimConfig::default().strict()).await.unwrap();
+    for (setting, broken, sound, fix) in [
+        ("maxmemory", "1", "0", "raise maxmemory"),
+        ("min-replicas-to-write", "1", "0", "min-replicas-to-write"),
+    ] {
+        let set = async |value: &str| {
+            let mut connection = redis.connection().await;
+            let () = redis::cmd("CONFIG")
+                .arg(&["SET", setting, value])
+                .query_async(&mut connection)
+                .await
+                .unwrap();
+        };
+        set(broken).await;
+        let (code, found) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
+        let (mark, text) = of(&found, "writes");
+        assert_eq!((code, mark.as_str()), (69, "MEND"), "{found}");
+        assert!(text.contains(fix), "{text}");
+        set(sound).await;
+        let (_, found) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
+        assert_eq!(of(&found, "writes").0, "ok", "{found}");
+    }
+}
+
+#[tokio::test]
 async fn claims_that_a_restart_forgets_are_a_mend_where_orders_leave_and_a_note_in_a_dry_run() {
     let redis = RedisServer::start().await;
     let sim = Sim::start(SimConfig::default().strict()).await.unwrap();

@@ -8,6 +8,7 @@ mod former;
 
 use apply_tests::{Service, Stage, governor_permit, position_permit, within};
 use browser::Browser;
+use exchange_sim::{Fault, Instead, When};
 use std::collections::HashSet;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -214,6 +215,80 @@ async fn after_a_restart_of_the_service_the_page_comes_back_by_itself() {
         .until("it is executed", &has(&row, "executed"))
         .await;
     browser.close().await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_gives_no_green_light() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    let address = address(&service).await;
+    let mut browser = Browser::open().await;
+    browser.visit(&format!("http://{address}/")).await;
+    browser
+        .until("orders can flow", &has("flow", "Orders can flow"))
+        .await;
+    // Full, and without the replicas that it is to have: reads are answered all the while.
+    for (setting, broken, sound, said) in [
+        ("maxmemory", "1", "0", "maxmemory"),
+        ("min-replicas-to-write", "1", "0", "NOREPLICAS"),
+    ] {
+        let () = stage.command(&["CONFIG", "SET", setting, broken]).await;
+        browser
+            .until("it is told", &has("flow", "Redis takes no writes"))
+            .await;
+        browser
+            .until("with what Redis says", &has("flow", said))
+            .await;
+        service
+            .metric_is("quantum_apply_orders_can_flow", "0")
+            .await;
+        service.metric_is("quantum_apply_redis_up", "0").await;
+        let () = stage.command(&["CONFIG", "SET", setting, sound]).await;
+        browser
+            .until("orders can flow again", &has("flow", "Orders can flow"))
+            .await;
+        service.metric_is("quantum_apply_redis_up", "1").await;
+    }
+    browser.close().await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_service_that_stands_still_is_lost() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    let address = address(&service).await;
+    let mut browser = Browser::open().await;
+    browser.visit(&format!("http://{address}/")).await;
+    browser.until("it is live", &has("link", "live")).await;
+    service.signal("STOP").await;
+    // Three seconds, and what a busy machine adds.
+    browser
+        .until("the loss is told", &has("link", "connection lost"))
+        .await;
+    service.signal("CONT").await;
+    browser
+        .until("it is live again", &has("link", "live"))
+        .await;
+    browser.close().await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn an_idle_service_notices_that_the_venue_is_gone_and_back() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    service.metric_is("quantum_apply_venue_up", "1").await;
+    stage
+        .venue()
+        .script(Fault::not_executed(When::request("GET", "/fapi/v1/time"), Instead::Hang).always());
+    service.metric_is("quantum_apply_venue_up", "0").await;
+    service
+        .metric_is("quantum_apply_orders_can_flow", "0")
+        .await;
+    stage.venue().clear_faults();
+    service.metric_is("quantum_apply_venue_up", "1").await;
     service.stopped_well().await;
 }
 

@@ -12,7 +12,7 @@ use crate::{say, time::iso_micros};
 use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
 use apply_service::{
     Failure, KEEP_WARM, Metrics,
-    health::{Health, WithHealth},
+    health::{Health, StoreWrites, WithHealth},
     http::{self, Hosts},
     instance,
     page::{self, FlowGauges, Live, Vitals},
@@ -267,6 +267,7 @@ impl Stage {
             layer,
             symbol: first,
             permits: None,
+            writes: StoreWrites::default(),
             venue: Some(client),
         };
         tasks.spawn(page::watch(parts, live.clone(), stop.clone()));

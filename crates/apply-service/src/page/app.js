@@ -4,8 +4,8 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const SVG = "http://www.w3.org/2000/svg";
-  // The service says something at least every five seconds or so; after this much silence the connection is dead.
-  const SILENCE = 15000;
+  // The service says something at least every two seconds; after this much silence it is lost.
+  const SILENCE = 2900;
 
   const model = { plans: new Map(), symbols: new Map(), keep: 100, instance: "" };
   const rows = new Map(); // plan id -> its <details>

@@ -22,7 +22,12 @@ impl Collector for FlowGauges {
         gauge(e, "orders_can_flow", help, open.into())?;
         let redis = vitals.lights.iter().find(|light| light.name == "Redis");
         let up = redis.is_some_and(|light| light.state != LightState::Bad);
-        gauge(e, "redis_up", "1 while Redis answers", up.into())?;
+        gauge(
+            e,
+            "redis_up",
+            "1 while Redis answers and takes writes",
+            up.into(),
+        )?;
         // A dry run asks no venue, so it has no such series and no alert on it.
         let venue = vitals.lights.iter().find(|light| light.name == "Venue");
         if let Some(venue) = venue.filter(|light| light.state != LightState::Off) {

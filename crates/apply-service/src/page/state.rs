@@ -124,15 +124,12 @@ impl Live {
         self.lock().vitals.clone()
     }
 
-    /// Changes the vitals; `again` tells the browsers even where nothing changed, so that they
-    /// know a silent connection from a dead one.
-    pub(super) fn update_vitals(&self, again: bool, change: impl FnOnce(&mut Vitals)) {
+    /// Changes the vitals, and tells the browsers even where nothing changed: they know a service that is silent
+    /// from one that is lost by it.
+    pub(super) fn update_vitals(&self, change: impl FnOnce(&mut Vitals)) {
         let mut model = self.lock();
-        let before = model.vitals.clone();
         change(&mut model.vitals);
-        if again || model.vitals != before {
-            self.tell("vitals", || &model.vitals);
-        }
+        self.tell("vitals", || &model.vitals);
     }
 
     /// Every plan that is remembered, the oldest first, as JSON.

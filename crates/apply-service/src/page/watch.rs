@@ -5,8 +5,10 @@ use super::{
     view::{cut, millis},
     vitals::{Flow, Light, LightState},
 };
+use crate::health::StoreWrites;
 use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
 use exchange_client::Client;
+use futures_util::future::join;
 use permit_redis::{RedisPermitStore, WatchMode};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -15,18 +17,18 @@ use tokio_util::sync::CancellationToken;
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A store that takes longer is away.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The browsers hear of every look that found something new, and of every fifth besides.
-const HEARTBEAT: u64 = 5;
+/// A store that takes longer is away. The browsers hear of every look, and take a service for lost of which they
+/// hear nothing for three seconds: a look and the pause before it have to take less.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A clock that is further off than this is worth a look: requests carry the venue's time, so
 /// nothing fails by it, but log lines no longer match the venue's.
 const CLOCK_OFF: Duration = Duration::from_millis(500);
 
-/// The venue's clock is measured every 20 s; a reading older than this means that it was not there.
-const VENUE_SILENT: Duration = Duration::from_secs(60);
+/// The venue is asked for its time every [`KEEP_WARM`](crate::KEEP_WARM), whatever else goes on; with an answer
+/// older than this it is away. One question may fail.
+const VENUE_SILENT: Duration = Duration::from_secs(5);
+const _: () = assert!(VENUE_SILENT.as_millis() > 2 * crate::KEEP_WARM.as_millis());
 
 /// What is asked.
 pub struct Parts<P: Ports> {
@@ -36,6 +38,8 @@ pub struct Parts<P: Ports> {
     pub symbol: Symbol,
     /// None where permits, and everything else, lie in memory.
     pub permits: Option<RedisPermitStore>,
+    /// Whether Redis takes writes; nothing is noted there where everything lies in memory.
+    pub writes: StoreWrites,
     /// None in a dry run.
     pub venue: Option<Client>,
 }
@@ -45,40 +49,40 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToke
     let mut ticks = interval(EVERY);
     // After a long look the next one waits its turn: a slow store is not asked more often.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut looks = 0_u64;
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let Some((flow, lights, owed)) = stop.run_until_cancelled(look(&parts)).await else {
             return;
         };
-        live.update_vitals(looks.is_multiple_of(HEARTBEAT), |vitals| {
+        live.update_vitals(|vitals| {
             (vitals.flow, vitals.lights, vitals.owed) = (flow, lights, owed);
         });
-        looks += 1;
     }
 }
 
 async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
     let asked = Instant::now();
-    let halt = timeout(
-        PATIENCE,
-        parts.layer.ports().proposals().fetch_halt(&parts.symbol),
-    )
-    .await
-    .unwrap_or_else(|_| Err(PortError(format!("no answer for {} s", PATIENCE.as_secs()))));
-    let took = asked.elapsed();
+    let halt = async {
+        let halt = parts.layer.ports().proposals().fetch_halt(&parts.symbol);
+        let halt = timeout(PATIENCE, halt).await;
+        let silent = || PortError(format!("no answer for {} s", PATIENCE.as_secs()));
+        (halt.unwrap_or_else(|_| Err(silent())), asked.elapsed())
+    };
+    let journal = journal(parts.layer.ports().journal());
+    let ((halt, took), journal) = join(halt, journal).await;
+    let refused = parts.writes.trouble();
     let redis = match &parts.permits {
-        Some(permits) => redis(&halt, took, permits.watch_mode()),
+        Some(permits) => redis(&halt, refused.as_deref(), took, permits.watch_mode()),
         None => off("Redis", "all in memory"),
     };
     let (venue, clock) = match &parts.venue {
         Some(client) => (venue(client), clock(client)),
         None => (off("Venue", "dry run"), off("Clock", "dry run")),
     };
-    let journal = journal(parts.layer.ports().journal()).await;
-    let flow = match halt {
-        Err(error) => Flow::Stuck(format!("Redis is away: {}", cut(&error.0))),
-        Ok(Halt::On { by }) => Flow::Halted(cut(&by)),
-        Ok(Halt::Off) => match parts.layer.settings().mode {
+    let flow = match (halt, refused) {
+        (Err(error), _) => Flow::Stuck(format!("Redis is away: {}", cut(&error.0))),
+        (Ok(Halt::On { by }), _) => Flow::Halted(cut(&by)),
+        (Ok(Halt::Off), Some(why)) => Flow::Stuck(format!("Redis takes no writes: {}", cut(&why))),
+        (Ok(Halt::Off), None) => match parts.layer.settings().mode {
             Mode::DryRun => Flow::DryRun,
             Mode::Testnet if venue.state == LightState::Bad => {
                 Flow::Stuck(format!("the venue: {}", venue.text))
@@ -123,17 +127,23 @@ fn settling(owed: usize, in_doubt: &[Symbol]) -> Light {
 /// How many symbols that wait are named.
 const NAMED: usize = 3;
 
-fn redis(halt: &Result<Halt, PortError>, took: Duration, mode: WatchMode) -> Light {
-    let (state, text) = match (halt, mode) {
-        (Err(error), _) => (LightState::Bad, cut(&error.0)),
-        (Ok(_), _) if took > Duration::from_millis(100) => {
+fn redis(
+    halt: &Result<Halt, PortError>,
+    refused: Option<&str>,
+    took: Duration,
+    mode: WatchMode,
+) -> Light {
+    let (state, text) = match (halt, refused, mode) {
+        (Err(error), ..) => (LightState::Bad, cut(&error.0)),
+        (Ok(_), Some(why), _) => (LightState::Bad, format!("takes no writes: {}", cut(why))),
+        (Ok(_), None, _) if took > Duration::from_millis(100) => {
             (LightState::Fair, format!("slow: {} ms", millis(took)))
         }
-        (Ok(_), WatchMode::Polling) => (LightState::Fair, "up, permits by polling".into()),
-        (Ok(_), WatchMode::KeyspaceNotifications) => {
+        (Ok(_), None, WatchMode::Polling) => (LightState::Fair, "up, permits by polling".into()),
+        (Ok(_), None, WatchMode::KeyspaceNotifications) => {
             (LightState::Good, "up, permits by notification".into())
         }
-        (Ok(_), WatchMode::Tracking) => (LightState::Good, "up, permits by push".into()),
+        (Ok(_), None, WatchMode::Tracking) => (LightState::Good, "up, permits by push".into()),
     };
     Light {
         name: "Redis",
