@@ -172,7 +172,10 @@ async fn one_turn(program: &Path, turns: &Turns, wanted: impl Fn(&str) -> bool) 
     figures
 }
 
-fn table(pairs: &[(Vec<Figure>, Vec<Figure>)]) -> String {
+/// What ours and the reference came to in one turn.
+type Pair = (Vec<Figure>, Vec<Figure>);
+
+fn table(pairs: &[Pair]) -> String {
     let mut text = format!(
         "\n**Against a reference**, {} turns each, one after the other; each figure is the middle one of its turns, a \
          ratio that of the two programs in one turn.\n\n| | ours | reference | ratio | of all turns |\n|---|--:|--:|--:|--:|\n",
@@ -182,7 +185,7 @@ fn table(pairs: &[(Vec<Figure>, Vec<Figure>)]) -> String {
         return text;
     };
     for (number, figure) in first.iter().enumerate() {
-        let each = |of: fn(&(Vec<Figure>, Vec<Figure>)) -> &Vec<Figure>| -> Vec<f64> {
+        let each = |of: fn(&Pair) -> &Vec<Figure>| -> Vec<f64> {
             pairs.iter().map(|pair| of(pair)[number].value).collect()
         };
         let (ours, reference) = (each(|pair| &pair.0), each(|pair| &pair.1));
