@@ -155,6 +155,11 @@ impl Stage {
             .env("APPLY_PERMIT_STEP_MS", "20")
     }
 
+    /// The loopback port on which the venue listens.
+    pub fn venue_port(&self) -> u16 {
+        self.sim.address().port()
+    }
+
     /// The same, started and ready.
     pub async fn ready(&self) -> Service {
         self.service().ready().await

@@ -2,13 +2,14 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// 1 to 32 characters out of `A-Z 0-9 _`: `BTCUSDT`. Cheap to clone.
+/// 1 to 32 capital letters, digits and underscores: `BTCUSDT`. Letters may be of any script, since the venue lists
+/// `币安人生USDT`, too. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(Arc<str>);
 
 /// The text is no symbol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no symbol: 1 to 32 characters out of A-Z 0-9 _ are needed, as in BTCUSDT")]
+#[error("{0:?} is no symbol: 1 to 32 capital letters, digits and _ are needed, as in BTCUSDT")]
 pub struct SymbolError(String);
 
 impl Symbol {
@@ -22,8 +23,9 @@ impl FromStr for Symbol {
     type Err = SymbolError;
 
     fn from_str(text: &str) -> Result<Self, SymbolError> {
-        let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-        if text.is_empty() || text.len() > 32 || !text.bytes().all(plain) {
+        let plain = |c: char| (c.is_alphanumeric() && !c.is_lowercase()) || c == '_';
+        let fits = text.chars().nth(32).is_none() && text.chars().all(plain);
+        if text.is_empty() || !fits {
             return Err(SymbolError(text.chars().take(40).collect()));
         }
         Ok(Self(text.into()))

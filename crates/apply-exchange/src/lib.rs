@@ -8,4 +8,4 @@
 
 mod venue;
 
-pub use venue::{Desk, Venue};
+pub use venue::{Desk, StopsInPlace, Venue};

@@ -14,7 +14,7 @@ use exchange_client::{
     StopStatus, StopTrace, SymbolRules, Unconfirmed, VenueTime,
 };
 use futures_util::{
-    future::{Either, join, select},
+    future::{Either, join3, select},
     stream::{FuturesUnordered, StreamExt as _},
 };
 use permit_gate::PlanId;
@@ -106,19 +106,31 @@ impl Exchange for Venue {
         let until = sign_by
             .checked_sub(SIGNING_SLACK + LAST_ANSWER)
             .unwrap_or(sign_by);
-        let listed = persist(until, || client.fetch_rules(&symbol)).await;
+        let named = &symbol;
+        let listed = persist(client, until, |client: Client| async move {
+            client.fetch_rules(named).await
+        })
+        .await;
         let rules = listed.map_err(|error| match error {
             RequestError::NotListed(_) => ExchangeError::NotListed(asked.clone()),
             other => unavailable(other),
         })?;
         // From here on the one that the rules have: thousands of desks share it.
         let symbol = rules.symbol.clone();
-        let mode = persist(until, || client.fetch_position_mode())
-            .await
-            .map_err(unavailable)?;
-        let (ordered, held) = join(
-            persist(until, || client.fetch_order(&symbol, &id)),
-            persist(until, || client.fetch_positions(Some(&symbol))),
+        let mode = persist(client, until, |client: Client| async move {
+            client.fetch_position_mode().await
+        })
+        .await
+        .map_err(unavailable)?;
+        let (named, ours) = (&symbol, &id);
+        let (ordered, held, _) = join3(
+            persist(client, until, |client: Client| async move {
+                client.fetch_order(named, ours).await
+            }),
+            persist(client, until, |client: Client| async move {
+                client.fetch_positions(Some(named)).await
+            }),
+            client.check_order_connection(SILENT),
         )
         .await;
         if let Some(report) = ordered.map_err(unanswered)? {
@@ -287,7 +299,11 @@ impl Exchange for Venue {
                     .parse::<ClientOrderId>()
                     .map_err(|error| unfit(&error))?;
                 let symbol = venue_symbol(symbol)?;
-                let ordered = persist(until, || client.fetch_order(&symbol, &id)).await;
+                let (named, ours) = (&symbol, &id);
+                let ordered = persist(client, until, |client: Client| async move {
+                    client.fetch_order(named, ours).await
+                })
+                .await;
                 let ordered = ordered.map_err(unanswered)?;
                 Ok(ordered.map(|report| trace_of(&report, client.server_time())))
             }
@@ -295,9 +311,12 @@ impl Exchange for Venue {
                 let id = client_order_id(plan)
                     .parse::<ClientAlgoId>()
                     .map_err(|error| unfit(&error))?;
-                let placed = persist(until, || client.fetch_stop(&id))
-                    .await
-                    .map_err(unanswered)?;
+                let ours = &id;
+                let placed = persist(client, until, |client: Client| async move {
+                    client.fetch_stop(ours).await
+                })
+                .await
+                .map_err(unanswered)?;
                 Ok(placed.map(|stop| {
                     let position_side = stop.position_side.unwrap_or(PositionSide::Both);
                     placed_trace(stop.side, position_side, client.server_time())
@@ -341,13 +360,20 @@ impl Exchange for Venue {
         let symbol = venue_symbol(symbol)?;
         let until = Instant::now() + ACCOUNT;
         // The stops first: what stands there when the position is gone guards nothing, also where a new one is opened next.
-        let stops = persist(until, || client.fetch_open_stops(&symbol)).await;
+        let named = &symbol;
+        let stops = persist(client, until, |client: Client| async move {
+            client.fetch_open_stops(named).await
+        })
+        .await;
         let mut ours = stops.map_err(unavailable)?;
         ours.retain(|stop| is_ours(stop) && side_of(stop.side) == side);
         if ours.is_empty() {
             return Ok(StopsAfterClose::default());
         }
-        let held = persist(until, || client.fetch_positions(Some(&symbol))).await;
+        let held = persist(client, until, |client: Client| async move {
+            client.fetch_positions(Some(named)).await
+        })
+        .await;
         let held = held.map_err(unavailable)?;
         let guarded = held
             .iter()
@@ -358,9 +384,14 @@ impl Exchange for Venue {
             ..StopsAfterClose::default()
         };
         for stop in ours {
-            let id = stop.algo_id.to_string();
+            let number = stop.algo_id;
+            let id = number.to_string();
             if open.is_zero() {
-                match persist(until, || client.cancel_stop(stop.algo_id)).await {
+                match persist(client, until, |client: Client| async move {
+                    client.cancel_stop(number).await
+                })
+                .await
+                {
                     Ok(()) => after.cancelled.push(id),
                     Err(error) => after.not_cancelled.push((id, error.to_string())),
                 }
@@ -471,16 +502,23 @@ impl Exchange for Venue {
 
 /// Asks a question until it has an answer, or `until`: one passing fault costs no close. One that stays without an answer
 /// is asked again beside it: the connection may have been dropped without a word.
-async fn persist<T, F>(until: Instant, ask: impl Fn() -> F) -> Result<T, RequestError>
+async fn persist<T, F>(
+    client: &Client,
+    until: Instant,
+    ask: impl Fn(Client) -> F,
+) -> Result<T, RequestError>
 where
     F: Future<Output = Result<T, RequestError>>,
 {
-    let mut pause = FIRST_PAUSE;
+    // A repeat goes over a connection of its own: those that wait may all have been dropped.
+    let fresh = client.freshly();
+    let (mut first, mut pause) = (client, FIRST_PAUSE);
     loop {
-        let error = match doubled(&ask).await {
+        let error = match doubled(&ask, first, &fresh).await {
             Err(error) if error.may_pass() => error,
             answer => return answer,
         };
+        first = &fresh;
         if Instant::now() + pause >= until {
             return Err(error);
         }
@@ -490,12 +528,16 @@ where
 }
 
 /// Asks, and asks again while nothing comes. The first answer counts, and the last failure where none comes.
-async fn doubled<T, F>(ask: impl Fn() -> F) -> Result<T, RequestError>
+async fn doubled<T, F>(
+    ask: &impl Fn(Client) -> F,
+    first: &Client,
+    fresh: &Client,
+) -> Result<T, RequestError>
 where
     F: Future<Output = Result<T, RequestError>>,
 {
     let mut asked = FuturesUnordered::new();
-    asked.push(ask());
+    asked.push(ask(first.clone()));
     loop {
         let silent = pin!(sleep(SILENT));
         let answered = match select(asked.next(), silent).await {
@@ -505,7 +547,7 @@ where
         match answered {
             Some(Err(error)) if !asked.is_empty() && error.may_pass() => {}
             Some(answer) => return answer,
-            None if asked.len() < MOST_BESIDE => asked.push(ask()),
+            None if asked.len() < MOST_BESIDE => asked.push(ask(fresh.clone())),
             None => {}
         }
     }
@@ -837,4 +879,63 @@ fn untrace(
         recv_window: trace.receive_window,
     };
     Ok((intent, window))
+}
+
+/// The stops of this program that wait at the venue, whatever their symbol.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StopsInPlace {
+    /// How many guard a position.
+    pub guarding: usize,
+    /// Symbol and the venue's number of those that have none: they would trade in whatever is opened next.
+    pub without_position: Vec<(String, u64)>,
+}
+
+impl StopsInPlace {
+    /// Asks the venue, weight 45.
+    pub async fn fetch(client: &Client) -> Result<Self, RequestError> {
+        // The stops first: what stands there once the position is gone guards nothing.
+        let stops = client.fetch_all_open_stops().await?;
+        let ours: Vec<&StopReport> = stops.iter().filter(|stop| is_ours(stop)).collect();
+        if ours.is_empty() {
+            return Ok(Self::default());
+        }
+        let held = client.fetch_positions(None).await?;
+        let guarded = |stop: &StopReport| {
+            let side = Some(side_of(stop.side));
+            let guards = |position: &client::Position| {
+                position.symbol == stop.symbol && Side::closing(position.amount) == side
+            };
+            held.iter().any(guards)
+        };
+        let (guarding, bare): (Vec<_>, Vec<_>) = ours.into_iter().partition(|stop| guarded(stop));
+        let named = |stop: &StopReport| (stop.symbol.to_string(), stop.algo_id);
+        Ok(Self {
+            guarding: guarding.len(),
+            without_position: bare.into_iter().map(named).collect(),
+        })
+    }
+}
+
+/// In one sentence, with what to do.
+impl fmt::Display for StopsInPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.guarding {
+            0 => f.write_str("none guards a position")?,
+            1 => f.write_str("1 guards a position")?,
+            many => write!(f, "{many} guard positions")?,
+        }
+        if !self.without_position.is_empty() {
+            let named: Vec<String> = self
+                .without_position
+                .iter()
+                .map(|(symbol, id)| format!("{id} of {symbol}"))
+                .collect();
+            write!(
+                f,
+                "; without a position: {}, cancel them at the venue",
+                named.join(", ")
+            )?;
+        }
+        Ok(())
+    }
 }

@@ -10,14 +10,15 @@ use super::{
 };
 use crate::{ReadConfig, VenueKeys};
 use apply_core::{Halt, MAX_SWITCH_BYTES, Mode};
+use apply_exchange::StopsInPlace;
 use apply_redis::{Keys, Right};
 use apply_service::{Config, Failure};
-use exchange_client::{Client, PositionMode, RequestError, Settings};
+use exchange_client::{Client, ExchangeInfo, PositionMode, RequestError, Settings};
 use permit_redis::{ConnectError, Meaning, Product, RedisPermitStore, WatchMode};
 use redis::Value;
 use serde_json::json;
-use std::{collections::HashMap, time::Duration};
-use tokio::time::{Instant, timeout};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::{Instant, error::Elapsed, timeout};
 
 /// How long everything may take together: below 5 s, with room for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -395,7 +396,14 @@ async fn push(config: &Config, until: Instant) -> Found {
 }
 
 async fn venue(config: &Config, until: Instant) -> Vec<Line> {
-    const NAMES: [&str; 4] = ["venue", "clock", "keys", "position mode"];
+    const NAMES: [&str; 6] = [
+        "venue",
+        "clock",
+        "symbols",
+        "keys",
+        "position mode",
+        "stops",
+    ];
     let (Mode::Testnet, Some(credentials)) = (config.mode, config.credentials.clone()) else {
         let why = "a dry run asks the venue nothing and needs no keys";
         return NAMES
@@ -431,6 +439,9 @@ async fn venue(config: &Config, until: Instant) -> Vec<Line> {
     };
     let mut lines = vec![Line("venue", Found::Ok(answered)), Line("clock", clock)];
     let left = until.saturating_duration_since(Instant::now());
+    let listed = timeout(left, client.fetch_exchange_info()).await;
+    lines.push(Line("symbols", symbols(config, listed)));
+    let left = until.saturating_duration_since(Instant::now());
     let (keys, position) = match timeout(left, client.fetch_position_mode()).await {
         Ok(Ok(mode)) => (
             Found::Ok("accepted".into()),
@@ -454,9 +465,79 @@ async fn venue(config: &Config, until: Instant) -> Vec<Line> {
             Found::Skipped("not known".into()),
         ),
     };
+    let stops = match &keys {
+        Found::Ok(_) => {
+            let left = until.saturating_duration_since(Instant::now());
+            stops(timeout(left, StopsInPlace::fetch(&client)).await)
+        }
+        _ => Found::Skipped("not told without keys".into()),
+    };
     lines.push(Line("keys", keys));
     lines.push(Line("position mode", position));
+    lines.push(Line("stops", stops));
     lines
+}
+
+/// Whether the host trades what is followed here.
+fn symbols(
+    config: &Config,
+    listed: Result<Result<Arc<ExchangeInfo>, RequestError>, Elapsed>,
+) -> Found {
+    let info = match listed {
+        Ok(Ok(info)) => info,
+        Ok(Err(error)) => return Found::Away(format!("not known: {error}")),
+        Err(_) => return Found::Away("not known: no answer".into()),
+    };
+    let (mut unlisted, mut closed, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+    for symbol in config.followed() {
+        let rules = match symbol.as_str().parse() {
+            Ok(symbol) if info.lists(&symbol) => info.rules(&symbol),
+            _ => {
+                unlisted.push(symbol.to_string());
+                continue;
+            }
+        };
+        match rules {
+            Ok(rules) if rules.is_trading() => {}
+            Ok(rules) => closed.push(format!("{symbol} is {}", rules.status)),
+            Err(error) => unreadable.push(format!("{symbol}: {error}")),
+        }
+    }
+    if !unlisted.is_empty() {
+        return Found::Wrong(format!(
+            "{} does not list {}: correct SYMBOLS, its plans end as symbol_not_listed",
+            config.venue,
+            few(&unlisted)
+        ));
+    }
+    if !closed.is_empty() || !unreadable.is_empty() {
+        closed.append(&mut unreadable);
+        return Found::Note(format!(
+            "not open for trading, nothing of them is executed: {}",
+            few(&closed)
+        ));
+    }
+    Found::Ok("every symbol of SYMBOLS is listed and open for trading".into())
+}
+
+/// The first few by name, the others by number.
+fn few(names: &[impl AsRef<str>]) -> String {
+    const NAMED: usize = 5;
+    let named: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+/// Stops of this program, with and without a position.
+fn stops(asked: Result<Result<StopsInPlace, RequestError>, Elapsed>) -> Found {
+    match asked {
+        Ok(Ok(stops)) if stops.without_position.is_empty() => Found::Ok(stops.to_string()),
+        Ok(Ok(stops)) => Found::Note(stops.to_string()),
+        Ok(Err(error)) => Found::Note(format!("not known: {error}")),
+        Err(_) => Found::Note("not known: no answer".into()),
+    }
 }
 
 fn position_mode(mode: PositionMode) -> &'static str {

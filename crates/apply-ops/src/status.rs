@@ -22,15 +22,19 @@ const REDRAW: Duration = Duration::from_millis(500);
 pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
     let mut desk = Desk::open(read).await?;
     let snapshot = Snapshot::take(&mut desk).await?;
-    let service = Service::ask(desk.config.http).await;
+    let (service, stops) = Service::ask(desk.config.http).await;
     if as_json {
         let mut object = snapshot.to_json(&desk);
         object["service"] = service.word().into();
+        if let Some(stops) = stops {
+            object["stops"] = stops.into();
+        }
         return print_json(&object.to_string());
     }
     let page = snapshot.to_text(&desk);
+    let stops = stops.map_or_else(String::new, |stops| format!("stops        {stops}\n"));
     print(&format!(
-        "service      {}\n{page}",
+        "service      {}\n{stops}{page}",
         service.sentence(desk.config.http)
     ))
 }
@@ -63,11 +67,17 @@ enum Service {
 }
 
 impl Service {
-    /// Asks `/readyz` on the metrics port.
-    async fn ask(at: SocketAddr) -> Self {
+    /// Asks `/readyz` on the metrics port. Beside the service's state: what it says of stops in place, where it does.
+    async fn ask(at: SocketAddr) -> (Self, Option<String>) {
         match timeout(PATIENCE, get(reachable(at), "/readyz?verbose")).await {
-            Ok(Some(answer)) => Self::read(&answer),
-            Ok(None) | Err(_) => Self::Away,
+            Ok(Some(answer)) => {
+                let stops = answer
+                    .lines()
+                    .find_map(|line| line.split_once("] Stops: "))
+                    .map(|(_, stops)| tame(stops));
+                (Self::read(&answer), stops)
+            }
+            Ok(None) | Err(_) => (Self::Away, None),
         }
     }
 

@@ -37,8 +37,9 @@ macro_rules! name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                let allowed: fn(u8) -> bool = $allowed;
-                if text.is_empty() || text.len() > $longest || !text.bytes().all(allowed) {
+                let allowed: fn(char) -> bool = $allowed;
+                let fits = text.chars().nth($longest).is_none() && text.chars().all(allowed);
+                if text.is_empty() || !fits {
                     return Err(refuse(text, $expected));
                 }
                 Ok(Self(Arc::from(text)))
@@ -60,11 +61,12 @@ macro_rules! name {
 }
 
 name!(
-    /// A contract, `BTCUSDT` for instance: 1 to 32 capital letters, digits and underscores. Cheap to clone.
+    /// A contract, `BTCUSDT` for instance: 1 to 32 capital letters, digits and underscores, of any script: the venue lists
+    /// `币安人生USDT`, too. Cheap to clone.
     Symbol,
     "a symbol of capital letters, digits and underscores",
     32,
-    |b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'
+    |c| (c.is_alphanumeric() && !c.is_lowercase()) || c == '_'
 );
 
 name!(
@@ -76,7 +78,7 @@ name!(
     ClientOrderId,
     "a client order id of 1 to 36 characters out of .A-Z:/a-z0-9_-",
     36,
-    is_id_byte
+    is_id_char
 );
 
 name!(
@@ -84,11 +86,11 @@ name!(
     ClientAlgoId,
     "a client algo id of 1 to 36 characters out of .A-Z:/a-z0-9_-",
     36,
-    is_id_byte
+    is_id_char
 );
 
-fn is_id_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'/' | b'_' | b'-')
+fn is_id_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '/' | '_' | '-')
 }
 
 macro_rules! words {
@@ -239,12 +241,14 @@ mod tests {
     fn names_keep_to_the_venues_alphabets() {
         assert_eq!("BTCUSDT".parse::<Symbol>().unwrap().as_str(), "BTCUSDT");
         assert!("BTCUSDT_251226".parse::<Symbol>().is_ok());
+        assert!("币安人生USDT".parse::<Symbol>().is_ok());
         for bad in [
             "",
             "btcusdt",
             "BTC USDT",
             "BTC&side=BUY",
-            "Ｂ",
+            "币安usdt",
+            "币安\u{202e}USDT",
             &"A".repeat(33),
         ] {
             assert!(bad.parse::<Symbol>().is_err(), "{bad}");

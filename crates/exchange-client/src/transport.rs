@@ -26,9 +26,14 @@ const LARGEST_BODY: usize = 32 * 1024 * 1024;
 /// with its buffers and its handshake; the venue's weight allows far fewer at its usual answer times.
 const AT_ONCE: usize = 16;
 
+/// An idle connection that was not used for so long is not used any more. Longer than
+/// [`keep_warm`](crate::Client::keep_warm) waits.
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
+
 pub(crate) struct Transport {
     questions: Connections,
     orders: Connections,
+    fresh: Connections,
     host: Host,
     base: Url,
     api_key: HeaderValue,
@@ -62,6 +67,8 @@ pub(crate) struct HttpReply {
 pub(crate) enum Lane {
     Questions,
     Orders,
+    /// A connection that is made for this question alone: one that waits in the pool may be dead already.
+    Fresh,
 }
 
 /// What goes out.
@@ -81,9 +88,10 @@ pub(crate) enum SendError {
 }
 
 impl Connections {
-    fn new(host: &Host, connect_timeout: Duration) -> Result<Self, String> {
+    /// `kept` is how many connections wait for their next request.
+    fn new(host: &Host, connect_timeout: Duration, kept: usize) -> Result<Self, String> {
         Ok(Self {
-            http: http_client(host, connect_timeout)?,
+            http: http_client(host, connect_timeout, kept)?,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
@@ -101,8 +109,9 @@ impl Transport {
         api_key.set_sensitive(true);
         let base = Url::parse(&host.to_string()).map_err(|error| error.to_string())?;
         Ok(Self {
-            questions: Connections::new(&host, connect_timeout)?,
-            orders: Connections::new(&host, connect_timeout)?,
+            questions: Connections::new(&host, connect_timeout, AT_ONCE)?,
+            orders: Connections::new(&host, connect_timeout, AT_ONCE)?,
+            fresh: Connections::new(&host, connect_timeout, 0)?,
             host,
             base,
             api_key,
@@ -125,6 +134,7 @@ impl Transport {
         match lane {
             Lane::Questions => &self.questions,
             Lane::Orders => &self.orders,
+            Lane::Fresh => &self.fresh,
         }
     }
 
@@ -255,7 +265,11 @@ impl Body for WatchedBody {
     }
 }
 
-fn http_client(host: &Host, connect_timeout: Duration) -> Result<reqwest::Client, String> {
+fn http_client(
+    host: &Host,
+    connect_timeout: Duration,
+    kept: usize,
+) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls(host)?)
         // A redirect would carry the API key to whoever it names.
@@ -267,10 +281,10 @@ fn http_client(host: &Host, connect_timeout: Duration) -> Result<reqwest::Client
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(15))
         .connect_timeout(connect_timeout)
-        // The server closes idle connections when it likes and the pool notices; closing them ourselves would only
-        // make the next order wait for a handshake.
-        .pool_idle_timeout(None)
-        .pool_max_idle_per_host(AT_ONCE);
+        // One connection of each lane is kept warm. What a burst left behind beside it is thrown away: a network may drop
+        // an idle connection without a word, and that is found out only by waiting.
+        .pool_idle_timeout(LONGEST_IDLE)
+        .pool_max_idle_per_host(kept);
     if let Some((name, port)) = host.pinned() {
         builder = builder.resolve(name, ([127, 0, 0, 1], port).into());
     }

@@ -224,7 +224,7 @@ impl SimConfig {
     /// Wallet balance of an account in USDT, unless told otherwise.
     pub const WALLET: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
     /// How many entries each history (order log, orders with their trades, conditional orders) holds unless told
-    /// otherwise. A venue whose order log and orders are full holds about 160 MB.
+    /// otherwise. A venue whose order log and orders are full holds about 170 MB.
     pub const CAPACITY: usize = 100_000;
 
     /// Listen on this loopback port; 0, the default, takes any free one.

@@ -21,6 +21,8 @@ pub struct Road {
     closed: Arc<AtomicBool>,
     /// Changes whenever all connections are to end.
     cut: watch::Sender<u64>,
+    /// Changes whenever all connections are to lead nowhere.
+    silenced: watch::Sender<u64>,
     listening: JoinHandle<()>,
 }
 
@@ -40,13 +42,14 @@ impl Road {
             .port();
         let closed = Arc::new(AtomicBool::new(false));
         let cut = watch::Sender::new(0);
-        let (shared, cuts) = (Arc::clone(&closed), cut.clone());
+        let silenced = watch::Sender::new(0);
+        let (shared, cuts, silences) = (Arc::clone(&closed), cut.clone(), silenced.clone());
         let listening = tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 if shared.load(Ordering::SeqCst) {
                     continue;
                 }
-                let mut cut = cuts.subscribe();
+                let (mut cut, mut silenced) = (cuts.subscribe(), silences.subscribe());
                 tokio::spawn(async move {
                     let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await
                     else {
@@ -55,6 +58,8 @@ impl Road {
                     tokio::select! {
                         _ = copy_bidirectional(&mut client, &mut server) => {}
                         _ = cut.changed() => {}
+                        // Both ends stay open and hear nothing more.
+                        _ = silenced.changed() => drop(cut.changed().await),
                     }
                 });
             }
@@ -63,6 +68,7 @@ impl Road {
             port,
             closed,
             cut,
+            silenced,
             listening,
         }
     }
@@ -70,6 +76,12 @@ impl Road {
     /// Where it begins, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Connections that are there lead nowhere from now on and stay open, as when a network drops them without a word. New
+    /// ones are let through.
+    pub fn silence(&self) {
+        self.silenced.send_modify(|silenced| *silenced += 1);
     }
 
     /// Connections end, and no new one is let through.

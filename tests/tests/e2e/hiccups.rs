@@ -2,10 +2,13 @@
 
 use crate::d;
 use apply_tests::Stage;
-use exchange_sim::{Canned, Fault, Instead, OrderOutcome, When};
-use std::collections::HashSet;
+use exchange_sim::{Canned, Delivery, Fault, Instead, OrderOutcome, When};
+use redis_harness::Road;
+use std::{collections::HashSet, time::Duration};
 
 const QUESTIONS: [&str; 2] = ["/fapi/v1/order", "/fapi/v3/positionRisk"];
+/// Longer than a question waits before it is asked again beside.
+const DELAY: Duration = Duration::from_millis(400);
 
 fn plans() -> usize {
     let given = std::env::var("APPLY_TEST_HICCUP_PLANS").ok();
@@ -35,9 +38,11 @@ async fn every_granted_plan_has_its_order_though_one_question_in_three_fails() {
         let path = QUESTIONS[n % QUESTIONS.len()];
         let instead = faults[n / QUESTIONS.len() % faults.len()].clone();
         let what = format!("{path}: {instead:?}");
-        let fault = stage
-            .venue()
-            .script(Fault::not_executed(When::request("GET", path), instead));
+        let fault = match n % 4 {
+            3 => Fault::executed(When::request("GET", path), Delivery::Whole).delay_after(DELAY),
+            _ => Fault::not_executed(When::request("GET", path), instead),
+        };
+        let fault = stage.venue().script(fault);
         stage.propose("BTCUSDT", "PARTIAL_75").await;
         let plan = stage.plan("BTCUSDT", &known).await;
         let id = plan.get("plan_id").to_owned();
@@ -90,4 +95,33 @@ async fn a_venue_that_stays_away_is_told_before_the_wait_is_over() {
     // Doubling pauses: a few questions, not a flood.
     let asked = stage.venue().request_count("GET", QUESTIONS[1]);
     assert!((3..20).contains(&asked), "{asked} questions");
+}
+
+/// Every connection that is kept to the venue is dropped without a word, and the next plan comes at once.
+#[tokio::test]
+async fn connections_that_were_dropped_without_a_word_cost_no_close() {
+    let stage = Stage::open().await;
+    let road = Road::to(stage.venue_port()).await;
+    let service = stage
+        .service()
+        .env(
+            "BINANCE_TESTNET_URL",
+            format!("http://127.0.0.1:{}", road.port()),
+        )
+        .env("APPLY_PERMIT_WAIT_MS", "1200")
+        .ready()
+        .await;
+    let mut known = HashSet::new();
+    for _ in 0..3 {
+        road.silence();
+        stage.propose("BTCUSDT", "PARTIAL_75").await;
+        let plan = stage.plan("BTCUSDT", &known).await;
+        let id = plan.get("plan_id").to_owned();
+        stage.approve(&plan, "0.009").await;
+        let result = stage.result_of(&id).await;
+        assert_eq!((result.get("executed"), result.get("error")), ("True", ""));
+        known.insert(id);
+    }
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 3, "one POST a plan");
 }

@@ -140,6 +140,12 @@ async fn a_stop_that_cannot_be_cancelled_is_named_with_a_warning() {
     let line = service.line_with(&["After the close:", &named]).await;
     assert!(line.contains("WARN") && line.contains("-4192"), "{line}");
     service.stopped_well().await;
+
+    // It stays in sight: on the page, in readyz and in `status`.
+    let service = stage.ready().await;
+    let text = format!("[+] Stops: none guards a position; without a position: {stop} of BTCUSDT");
+    service.readiness("200", &text).await;
+    service.stopped_well().await;
 }
 
 #[tokio::test]
@@ -176,4 +182,50 @@ async fn a_symbol_that_cannot_be_traded_takes_no_permits() {
     }
     service.stopped_well().await;
     assert_eq!(stage.orders(), []);
+}
+
+/// A contract as the venue lists it since 2025-10.
+const CJK: &str = "币安人生USDT";
+
+#[tokio::test]
+async fn a_symbol_whose_name_is_not_ascii_is_traded_like_any_other() {
+    let stage = Stage::open().await;
+    stage.venue().set_symbol(SymbolSpec::btcusdt().named(CJK));
+    stage.venue().set_position(CJK, d("12.4"));
+    let service = stage
+        .service()
+        .env("APPLY_ALLOWLIST", format!("BTCUSDT,{CJK}"))
+        .env("SYMBOLS", format!("BTCUSDT,{CJK}"))
+        .ready()
+        .await;
+    let mut known = HashSet::new();
+    for (action, fields) in [STOP, FULL] {
+        stage.propose_with(CJK, action, fields).await;
+        let plan = stage.plan(CJK, &known).await;
+        let id = plan.get("plan_id").to_owned();
+        let governor = governor_permit(CJK).replace("\"computed_qty\":0.0", "\"computed_qty\":50");
+        stage.govern(&id, &governor).await;
+        stage.allow(&id, &position_permit(CJK, "12.4")).await;
+        let result = stage.result_of(&id).await;
+        assert_eq!(
+            (
+                result.get("executed"),
+                result.get("error"),
+                result.get("symbol")
+            ),
+            ("True", "", CJK)
+        );
+        known.insert(id);
+    }
+    assert_eq!(stage.venue().position(CJK), d("0"));
+    assert_eq!(stage.venue().open_stops(CJK).len(), 0);
+    let order = stage.only_order();
+    assert!(
+        order
+            .params
+            .starts_with("symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT&"),
+        "{}",
+        order.params
+    );
+    service.stopped_well().await;
 }

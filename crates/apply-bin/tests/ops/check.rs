@@ -2,7 +2,8 @@
 
 use crate::{Ended, StateDir, apply_layer, ops};
 use apply_tests::Stage;
-use exchange_sim::{Sim, SimConfig};
+use exchange_client::{Client, Credentials, PositionMode, StopIntent};
+use exchange_sim::{Sim, SimConfig, SymbolSpec};
 use redis_harness::RedisServer;
 use serde_json::Value;
 use tokio::process::Command;
@@ -236,4 +237,66 @@ async fn a_node_of_a_cluster_is_refused_with_the_slots_of_the_keys() {
         let slot: u16 = crate::redis(connection, &words).await;
         assert!(text.contains(&format!("{name} {slot}")), "{slot} in {text}");
     }
+}
+
+#[tokio::test]
+async fn symbols_that_the_host_does_not_trade_and_stops_without_a_position_are_told() {
+    let redis = RedisServer::builder().aof("everysec").start().await;
+    let mut settling = SymbolSpec::ethusdt();
+    settling.status = "SETTLING".into();
+    let config = SimConfig::default().strict().symbol(settling);
+    let sim = Sim::start(config.position("BTCUSDT", "0.5".parse().unwrap()))
+        .await
+        .unwrap();
+    // A stop of this program, and one of somebody else.
+    let client = Client::new(
+        sim.url().parse().unwrap(),
+        Credentials::hmac(SimConfig::API_KEY, SimConfig::API_SECRET).unwrap(),
+        exchange_client::Settings::default(),
+    )
+    .unwrap();
+    client.warm_up().await.unwrap();
+    let btc = "BTCUSDT".parse().unwrap();
+    let rules = client.fetch_rules(&btc).await.unwrap();
+    let held = client.fetch_positions(Some(&btc)).await.unwrap().remove(0);
+    for id in ["apply-0123456789abcdef", "by-hand-1"] {
+        let stop = StopIntent::for_position(
+            &held,
+            PositionMode::OneWay,
+            &rules,
+            "60000".parse().unwrap(),
+            id.parse().unwrap(),
+        );
+        let placed = client.submit_stop(&stop.unwrap()).await;
+        assert!(placed.accepted().is_some());
+    }
+    let ask = |symbols: &str| {
+        let mut command = testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET);
+        command.env("SYMBOLS", symbols);
+        report(command)
+    };
+    let (_, told) = ask("BTCUSDT,ETHUSDT").await;
+    let (mark, text) = of(&told, "symbols");
+    assert!(
+        mark == "note" && text.contains("ETHUSDT is SETTLING"),
+        "{text}"
+    );
+    assert_eq!(
+        of(&told, "stops"),
+        ("ok".to_owned(), "1 guards a position".to_owned())
+    );
+    // The venue takes stops away with the position only where it is told to.
+    sim.handle().set_position("BTCUSDT", "0".parse().unwrap());
+    let (code, told) = ask("BTCUSDT,GONEUSDT").await;
+    let (mark, text) = of(&told, "symbols");
+    assert!(
+        mark == "MEND" && text.contains("does not list GONEUSDT"),
+        "{text}"
+    );
+    assert_eq!(code, 78, "{told}");
+    let (mark, text) = of(&told, "stops");
+    assert!(
+        mark == "note" && text.contains("without a position: ") && text.contains(" of BTCUSDT"),
+        "{text}"
+    );
 }

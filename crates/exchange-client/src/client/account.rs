@@ -60,7 +60,11 @@ impl Client {
             return Ok(info);
         }
         let cache = &self.inner.account;
-        let _alone = cache.loading.lock().await;
+        // Who asks again does not wait behind a question that has no answer.
+        let _alone = match self.fresh {
+            true => None,
+            false => Some(cache.loading.lock().await),
+        };
         if let Some(info) = self.fresh_info() {
             return Ok(info);
         }

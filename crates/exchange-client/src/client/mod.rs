@@ -46,6 +46,8 @@ use crate::transport::{HttpReply, Lane, Outgoing, SendError, Transport, Turn};
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// Its questions go over connections of their own.
+    fresh: bool,
 }
 
 struct Inner {
@@ -102,6 +104,7 @@ impl Client {
         )
         .map_err(SetupError::Transport)?;
         Ok(Self {
+            fresh: false,
             inner: Arc::new(Inner {
                 transport,
                 credentials,
@@ -143,6 +146,39 @@ impl Client {
                 tracing::debug!(%error, "the venue's time could not be measured");
             }
         }
+    }
+
+    /// The same client, whose questions go over a new connection each: for asking again what was not answered. Connections
+    /// that wait in the pool may have been dropped without a word, all of them at once.
+    #[must_use]
+    pub fn freshly(&self) -> Self {
+        Self {
+            fresh: true,
+            ..self.clone()
+        }
+    }
+
+    /// Makes sure that the next order has a connection that is alive: asks for the venue's time over the one that it would
+    /// take, for `patience` at most, and over the next one where nothing comes. Connections that do not answer are thrown
+    /// away. Weight 1 a question. Whether it worked; it is no reason not to send the order.
+    pub async fn check_order_connection(&self, patience: Duration) -> bool {
+        for _ in 0..MOST_CHECKED {
+            let question = Question {
+                lane: Lane::Orders,
+                ..Question::open(
+                    crate::endpoint::clock::PATH,
+                    crate::endpoint::clock::WEIGHT,
+                    Form::new(),
+                )
+            };
+            let asked = self.exchange(&question, &crate::endpoint::clock::decode);
+            match tokio::time::timeout(patience, asked).await {
+                Ok(Ok(_)) => return true,
+                Ok(Err(RequestError::Failed(_) | RequestError::Timeout(_))) | Err(_) => {}
+                Ok(Err(_)) => return false,
+            }
+        }
+        false
     }
 
     /// How much of the venue's limits is used, as of the last reply.
@@ -235,7 +271,7 @@ impl Client {
             .send(
                 question.path,
                 outgoing,
-                question.lane,
+                self.lane_of(question),
                 question.signed,
                 left,
             )
@@ -273,6 +309,13 @@ impl Client {
         })
     }
 
+    fn lane_of(&self, question: &Question) -> Lane {
+        match question.lane {
+            Lane::Questions if self.fresh => Lane::Fresh,
+            lane => lane,
+        }
+    }
+
     /// Appends the venue's time at `now` and returns it.
     fn stamp(&self, text: &mut String, now: Instant) -> VenueTime {
         let time = self.server_time_at(now);
@@ -302,7 +345,7 @@ impl Client {
     async fn wait_for_room(&self, question: &Question) -> Result<Turn, RequestError> {
         let give_up = Instant::now() + self.inner.settings.max_limit_wait;
         loop {
-            let turn = self.inner.transport.turn(question.lane).await;
+            let turn = self.inner.transport.turn(self.lane_of(question)).await;
             let now = self.now();
             let admitted = self.limits().admit(question.purpose, question.weight, now);
             let left = match admitted {
@@ -347,6 +390,9 @@ impl Client {
 }
 
 const QUESTION: &str = "question";
+
+/// How many connections are looked at for one that is alive.
+const MOST_CHECKED: usize = 3;
 
 /// A question as it will be sent, but for timestamp and signature.
 struct Question {

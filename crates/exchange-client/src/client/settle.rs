@@ -152,7 +152,7 @@ impl Unresolved {
     }
 
     /// The answer that was none.
-    fn answer(&self) -> Option<&RequestError> {
+    pub(super) fn answer(&self) -> Option<&RequestError> {
         match self {
             Self::NoAnswer(error) => Some(error),
             Self::LostSight { error, .. } => Some(error),
@@ -272,10 +272,15 @@ impl Client {
             seen: None,
         };
         let mut rounds = self.rounds(window, patience.into());
+        let mut asker = self.clone();
         let settlement = loop {
-            match self.inquire(&mut inquiry).await {
+            match asker.inquire(&mut inquiry).await {
                 Ok(settlement) => break settlement,
-                Err(why) if rounds.next(&why).await => {}
+                Err(why) if rounds.next(&why).await => {
+                    if why.answer().is_some() {
+                        asker = self.freshly();
+                    }
+                }
                 Err(why) => break Settlement::Unresolved(why),
             }
         };

@@ -40,8 +40,9 @@ impl Client {
         patience: impl Into<Patience>,
     ) -> StopSettlement {
         let (mut absent, mut rounds) = (Absence::default(), self.rounds(window, patience.into()));
+        let mut asker = self.clone();
         let found = loop {
-            let why = match self.find_stop(stop, window, &mut absent).await {
+            let why = match asker.find_stop(stop, window, &mut absent).await {
                 Ok(None) if shown => Unresolved::ShownAndDenied,
                 Ok(Some(report)) if report.status == StopStatus::Other => {
                     Unresolved::StopNotUnderstood(Box::new(report))
@@ -52,6 +53,9 @@ impl Client {
             if !rounds.next(&why).await {
                 tracing::debug!(stop = %stop.id, %why, "stop unresolved");
                 return StopSettlement::Unresolved(why);
+            }
+            if why.answer().is_some() {
+                asker = self.freshly();
             }
         };
         self.inner.ledger.end_stop(&stop.id, true);

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use super::account::absent_on;
 use super::post::{Post, Recorded};
 use super::{Client, Question, Verb};
+use crate::endpoint::Form;
 use crate::endpoint::stop::{self, StopReport};
 use crate::error::RequestError;
 use crate::last_look::{LastLook, Unasked};
@@ -229,6 +230,9 @@ impl fmt::Display for StopReplacement {
 /// How often a new stop is looked for before it counts as unconfirmed.
 const LOOKS: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// How long the question about open stops stays without an answer before it is asked again.
+const BEFORE_ASKING_AGAIN: [Duration; 2] = [FIRST, Duration::from_millis(600)];
+const FIRST: Duration = Duration::from_millis(300);
 
 impl Client {
     /// Replaces the stops that guard a position by a new one: places the new one, waits until the venue confirms it, and
@@ -256,7 +260,7 @@ impl Client {
         stop: &StopIntent,
         look: &impl LastLook,
     ) -> StopReplacement {
-        let open = match self.fetch_open_stops(&stop.symbol).await {
+        let open = match self.fetch_open_stops_again(&stop.symbol).await {
             Ok(open) => open,
             Err(error) => return StopReplacement::NotRead(error),
         };
@@ -395,8 +399,37 @@ impl Client {
     /// [`RequestError`] where the venue cannot be asked or an entry cannot be read.
     pub async fn fetch_open_stops(&self, symbol: &Symbol) -> Result<Vec<StopReport>, RequestError> {
         let question = Question::signed(stop::OPEN_PATH, stop::WEIGHT, stop::open(symbol));
-        self.ask(question, |body| stop::decode_open(symbol, body))
+        self.ask(question, |body| stop::decode_open(Some(symbol), body))
             .await
+    }
+
+    /// The conditional orders of every symbol that are waiting, as far as they can be read. Weight 40.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or its answer is no list.
+    pub async fn fetch_all_open_stops(&self) -> Result<Vec<StopReport>, RequestError> {
+        let question = Question::signed(stop::OPEN_PATH, stop::ALL_WEIGHT, Form::new());
+        self.ask(question, |body| stop::decode_open(None, body))
+            .await
+    }
+
+    /// The same, asked again over a new connection where it fails or stays silent: a passing fault costs no move.
+    async fn fetch_open_stops_again(
+        &self,
+        symbol: &Symbol,
+    ) -> Result<Vec<StopReport>, RequestError> {
+        for patience in BEFORE_ASKING_AGAIN {
+            let asked = match patience {
+                FIRST => self.clone(),
+                _ => self.freshly(),
+            };
+            match tokio::time::timeout(patience, asked.fetch_open_stops(symbol)).await {
+                Ok(Err(error)) if error.may_pass() => {}
+                Ok(answer) => return answer,
+                Err(_) => {}
+            }
+        }
+        self.freshly().fetch_open_stops(symbol).await
     }
 
     /// Cancels a conditional order by the venue's number. One that is gone already counts as cancelled, so this may be

@@ -97,8 +97,7 @@ impl ExchangeInfo {
                 #[serde(borrow)]
                 symbol: Field<'a>,
             }
-            // Test hosts list symbols with letters outside our alphabet; nobody can ask for those, so they are left out.
-            // A row that is none at all is passed over: the others are not affected by it.
+            // A row that is none at all, or without a name, is passed over: the others are not affected by it.
             let Ok(named) = fields::read::<Named<'_>>("symbols", entry.get().as_bytes()) else {
                 continue;
             };

@@ -28,7 +28,7 @@ fn decode_all(body: &[u8]) {
     let _ = trades::decode(&symbol, body)
         .map(|all| trades::profit(&all, 7, rust_decimal::Decimal::ONE, Some("USDT")));
     let _ = stop::decode(body);
-    let _ = stop::decode_open(&symbol, body);
+    let _ = stop::decode_open(Some(&symbol), body);
     if let Ok(info) = ExchangeInfo::decode(body)
         && let Ok(rules) = info.rules(&symbol)
     {

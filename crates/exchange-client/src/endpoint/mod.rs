@@ -15,8 +15,9 @@ use std::fmt::Display;
 
 /// Parameters in the order they are sent, which is the order they are signed in.
 ///
-/// Every value is one of our own types whose alphabet needs no percent encoding in a form: names, decimals, integers and
-/// fixed words. Free text has no way in.
+/// Every value is one of our own types: names, decimals, integers and fixed words. Of their alphabets only the letters of a
+/// symbol that are not ASCII need percent encoding in a form, and what is encoded is what is signed. Free text has no way
+/// in.
 pub(crate) struct Form {
     text: String,
 }
@@ -34,7 +35,18 @@ impl Form {
             self.text.push('&');
         }
         // Writing into a String cannot fail.
-        let _ = write!(self.text, "{key}={value}");
+        let _ = write!(self.text, "{key}=");
+        let start = self.text.len();
+        let _ = write!(self.text, "{value}");
+        if !self.text[start..].is_ascii() {
+            let plain = self.text.split_off(start);
+            for byte in plain.bytes() {
+                let _ = match byte.is_ascii() {
+                    true => write!(self.text, "{}", char::from(byte)),
+                    false => write!(self.text, "%{byte:02X}"),
+                };
+            }
+        }
         self
     }
 
@@ -46,6 +58,12 @@ impl Form {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_that_are_not_ascii_are_percent_encoded() {
+        let form = Form::new().with("symbol", "币安USDT").with("limit", 5);
+        assert_eq!(form.into_text(), "symbol=%E5%B8%81%E5%AE%89USDT&limit=5");
+    }
 
     #[test]
     fn parameters_keep_their_order() {

@@ -15,6 +15,8 @@ use crate::rules::{Quantity, TriggerPrice};
 pub(crate) const PATH: &str = "/fapi/v1/algoOrder";
 pub(crate) const OPEN_PATH: &str = "/fapi/v1/openAlgoOrders";
 pub(crate) const WEIGHT: u32 = 1;
+/// Of every symbol's open ones.
+pub(crate) const ALL_WEIGHT: u32 = 40;
 /// The type of a protective stop.
 pub(crate) const STOP_MARKET: &str = "STOP_MARKET";
 
@@ -144,18 +146,24 @@ pub(crate) fn decode(body: &[u8]) -> Result<StopReport, DecodeError> {
     from_raw(&raw)
 }
 
-pub(crate) fn decode_open(symbol: &Symbol, body: &[u8]) -> Result<Vec<StopReport>, DecodeError> {
+/// The entries of a symbol, of which one that may guard has to be readable; of all symbols those that can be read.
+pub(crate) fn decode_open(
+    symbol: Option<&Symbol>,
+    body: &[u8],
+) -> Result<Vec<StopReport>, DecodeError> {
     let entries: Vec<Option<Raw<'_>>> = fields::read("openAlgoOrders", body)?;
     let mut reports = Vec::with_capacity(entries.len());
     for raw in entries.iter().flatten() {
-        if fields::text("symbol", raw.symbol)? != symbol.as_str() {
+        if let Some(wanted) = symbol
+            && fields::text("symbol", raw.symbol)? != wanted.as_str()
+        {
             continue;
         }
         match from_raw(raw) {
             Ok(report) => reports.push(report),
             // Of another kind than a protective stop: nothing here asks about it.
-            Err(error) if is_other_kind(raw) => {
-                tracing::debug!(%error, "a conditional order of another kind is passed over");
+            Err(error) if symbol.is_none() || is_other_kind(raw) => {
+                tracing::debug!(%error, "a conditional order is passed over");
             }
             Err(error) => return Err(error),
         }
@@ -250,26 +258,27 @@ mod tests {
         let btc: Symbol = "BTCUSDT".parse().unwrap();
         let eth = STOP.replace("BTCUSDT", "ETHUSDT");
         assert_eq!(
-            decode_open(&btc, format!("[{STOP},{eth}]").as_bytes())
+            decode_open(Some(&btc), format!("[{STOP},{eth}]").as_bytes())
                 .unwrap()
                 .len(),
             1
         );
         let strange = STOP
             .replace("\"STOP_MARKET\"", "\"MOON_SHOT\"")
-            .replace("\"NEW\"", "\"DREAMING\"");
-        let listed = decode_open(&btc, format!("[null,{strange},{STOP}]").as_bytes()).unwrap();
+            .replace("\"SELL\"", "\"UP\"");
+        let listed =
+            decode_open(Some(&btc), format!("[null,{strange},{STOP}]").as_bytes()).unwrap();
         assert_eq!(listed.len(), 1);
         let broken = STOP.replace("2146760", "\"?\"");
         assert_eq!(
-            decode_open(&btc, format!("[{broken}]").as_bytes())
+            decode_open(Some(&btc), format!("[{broken}]").as_bytes())
                 .unwrap_err()
                 .place(),
             "algoId"
         );
         let trailing = STOP.replace("\"60000.0\"", "\"\"");
         assert_eq!(
-            decode_open(&btc, format!("[{trailing}]").as_bytes()).unwrap()[0].trigger_price,
+            decode_open(Some(&btc), format!("[{trailing}]").as_bytes()).unwrap()[0].trigger_price,
             None
         );
     }

@@ -175,13 +175,25 @@ async fn stops_that_cannot_be_read_are_not_touched() {
     let open = When::request("GET", "/fapi/v1/openAlgoOrders");
     desk.sim
         .handle()
-        .script(Fault::reply(open, false, Canned::garbage_200()));
+        .script(Fault::reply(open, false, Canned::garbage_200()).always());
     let replacement = replace(&desk, "blind-1", "60000").await;
     assert!(
         matches!(replacement, StopReplacement::NotRead(_)),
         "{replacement:?}"
     );
     assert_eq!(desk.sim.handle().request_count("POST", ALGO), 0);
+}
+
+#[tokio::test]
+async fn the_question_about_open_stops_is_asked_again_where_it_fails_or_stays_silent() {
+    let desk = Desk::open().await;
+    let open = || When::request("GET", "/fapi/v1/openAlgoOrders");
+    let venue = desk.sim.handle();
+    venue.script(Fault::not_executed(open(), Instead::Hang));
+    venue.script(Fault::reply(open(), false, Canned::gateway_html(502)));
+    let (_, removed, left_over) = replaced(replace(&desk, "again-1", "60000").await);
+    assert_eq!((removed, left_over), (0, 0));
+    assert_eq!(venue.request_count("GET", "/fapi/v1/openAlgoOrders"), 3);
 }
 
 #[tokio::test]
