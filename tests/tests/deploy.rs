@@ -3,6 +3,7 @@
 
 use apply_redis::{Keys, Right, rights};
 use apply_tests::{ServiceBuilder, Stage};
+use apply_wire::metric::{METRICS, Of};
 use redis_harness::RedisServer;
 use std::{collections::BTreeSet, path::Path};
 
@@ -31,6 +32,8 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 async fn every_metric_that_alerts_and_dashboard_name_is_on_the_page_from_the_start() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
+    // The venue has a series once it was asked.
+    service.metric_is("quantum_apply_venue_up", "1").await;
     let page = service.metrics().await;
     let there = metrics_in(&page);
     for file in ["alerts.yml", "grafana-dashboard.json"] {
@@ -42,6 +45,35 @@ async fn every_metric_that_alerts_and_dashboard_name_is_on_the_page_from_the_sta
             "{file} names what is not on the page: {missing:?}"
         );
     }
+    service.stopped_well().await;
+}
+
+/// Every metric with its type, its unit and its sentence, as a page says them.
+fn described(page: &str) -> BTreeSet<String> {
+    let lines = page.lines();
+    let described = lines.filter(|line| line.starts_with("# ") && *line != "# EOF");
+    described
+        .map(|line| line.trim_end_matches('.').to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_page_of_metrics_says_what_the_table_says() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    service.metric_is("quantum_apply_venue_up", "1").await;
+    let mut table = BTreeSet::new();
+    for metric in METRICS.iter().filter(|metric| metric.of == Of::Service) {
+        let (name, kind) = (metric.full_name(), metric.kind.as_str());
+        table.insert(format!("# HELP {name} {}", metric.help));
+        table.insert(format!("# TYPE {name} {kind}"));
+        if !metric.unit.is_empty() {
+            table.insert(format!("# UNIT {name} {}", metric.unit));
+        }
+    }
+    let page = described(&service.metrics().await);
+    let differ: Vec<&String> = page.symmetric_difference(&table).collect();
+    assert!(differ.is_empty(), "page and table differ: {differ:#?}");
     service.stopped_well().await;
 }
 

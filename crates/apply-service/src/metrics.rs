@@ -9,6 +9,7 @@ use apply_core::{
     exchange::{ExchangeError, StopReplacement, StopsAfterClose},
     sizing::Limit,
 };
+use apply_wire::metric;
 use permit_gate::PermitSet;
 use prometheus_client::{
     collector::Collector,
@@ -114,119 +115,34 @@ impl Metrics {
         permits: &[&str],
         gauges: Vec<Box<dyn Collector>>,
     ) -> Self {
-        let mut registry = Registry::with_prefix("quantum_apply");
+        let mut registry = Registry::with_prefix(metric::PREFIX);
         let r = &mut registry;
         let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", commit)]);
-        r.register("build", "Which program this is; always 1", build);
-        let dedupe_hits = registered(
-            r,
-            "dedupe_hits",
-            "EXECUTE plans that were claimed before",
-            Counter::default(),
-        );
-        let refused = registered(
-            r,
-            "proposals_refused",
-            "Proposals that could not be read",
-            Family::default(),
-        );
-        let proposals = registered(
-            r,
-            "proposals_found",
-            "Proposals that were new, by what noticed them",
-            Family::default(),
-        );
-        let no_room = registered(
-            r,
-            "plans_refused",
-            "Plans that were refused for now, by reason; each is looked at again when there is room",
-            Family::default(),
-        );
-        let blocks = registered(
-            r,
-            "blocks",
-            "Plans the permit gate blocked, by reason",
-            Family::default(),
-        );
-        let found = registered(
-            r,
-            "permits_found",
-            "Permits, by what noticed them",
-            Family::default(),
-        );
-        let orders = registered(
-            r,
-            "orders",
-            "Submissions, by how they ended",
-            Family::default(),
-        );
-        let ends = registered(
-            r,
-            "results",
-            "Final results of claimed plans, by what came of telling them",
-            Family::default(),
-        );
-        let recovered = registered(
-            r,
-            "plans_recovered",
-            "Plans that were finished for a process that did not live to, by how far they had come",
-            Family::default(),
-        );
-        let known_before = registered(
-            r,
-            "plans_known_before",
-            "Plans the journal or the venue knew though the store had lost their claim: no second order",
-            Counter::default(),
-        );
-        let halted = registered(
-            r,
-            "halted",
-            "1 while a kill switch is on, or cannot be read",
-            Gauge::default(),
-        );
-        let unresolved = registered(
-            r,
-            "orders_unresolved",
-            "Orders whose outcome nobody could find out",
-            Counter::default(),
-        );
-        let stops_unresolved = registered(
-            r,
-            "stops_unresolved",
-            "Stops whose outcome could not be determined",
-            Counter::default(),
-        );
-        let settled = registered(
-            r,
-            "settled",
-            "Orders and stops that the venue was asked about, by what came of it",
-            Family::default(),
-        );
-        let limited = registered(
-            r,
-            "orders_limited",
-            "Closes that sent less than was approved, by what limited them",
-            Family::default(),
-        );
-        let stops_after = registered(
-            r,
-            "stops_after_close",
-            "Stops of this program that were accounted for after a close, by what became of them",
-            Family::default(),
-        );
-        let trouble = registered(
-            r,
-            "port_failures",
-            "Failed calls to Redis or the venue that were tried again",
-            Counter::default(),
-        );
+        r.register("build", metric::help("build"), build);
+        let dedupe_hits = registered(r, "dedupe_hits", Counter::default());
+        let refused = registered(r, "proposals_refused", Family::default());
+        let proposals = registered(r, "proposals_found", Family::default());
+        let no_room = registered(r, "plans_refused", Family::default());
+        let blocks = registered(r, "blocks", Family::default());
+        let found = registered(r, "permits_found", Family::default());
+        let orders = registered(r, "orders", Family::default());
+        let ends = registered(r, "results", Family::default());
+        let recovered = registered(r, "plans_recovered", Family::default());
+        let known_before = registered(r, "plans_known_before", Counter::default());
+        let halted = registered(r, "halted", Gauge::default());
+        let unresolved = registered(r, "orders_unresolved", Counter::default());
+        let stops_unresolved = registered(r, "stops_unresolved", Counter::default());
+        let settled = registered(r, "settled", Family::default());
+        let limited = registered(r, "orders_limited", Family::default());
+        let stops_after = registered(r, "stops_after_close", Family::default());
+        let trouble = registered(r, "port_failures", Counter::default());
         let buckets = [
             0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5,
         ];
         let wait = Histogram::new(buckets);
         r.register_with_unit(
             "permit_wait",
-            "From the first try to the grant or the block",
+            metric::help("permit_wait"),
             Unit::Seconds,
             wait.clone(),
         );
@@ -236,7 +152,7 @@ impl Metrics {
         let roundtrip = Histogram::new(buckets);
         r.register_with_unit(
             "order_roundtrip",
-            "From the grant to the venue's answer",
+            metric::help("order_roundtrip"),
             Unit::Seconds,
             roundtrip.clone(),
         );
@@ -485,9 +401,8 @@ fn stop_came_of(replacement: &StopReplacement) -> &'static str {
 fn registered<M: prometheus_client::registry::Metric + Clone>(
     registry: &mut Registry,
     name: &str,
-    help: &str,
     metric: M,
 ) -> M {
-    registry.register(name, help, metric.clone());
+    registry.register(name, metric::help(name), metric.clone());
     metric
 }

@@ -5,6 +5,7 @@ pub mod defaults;
 pub mod field;
 pub mod key;
 pub mod kill_switch;
+pub mod metric;
 mod reason;
 pub mod setting;
 

@@ -1,6 +1,7 @@
 //! What Prometheus reads of reviewers.
 
 use apply_service::http::Page;
+use apply_wire::metric::{Of, help_of};
 use permit_issuers::{Outcome, Ruled};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -53,43 +54,36 @@ const UNREVIEWED: [&str; 4] = ["not_execute", "unreadable", "too_old", "done_by_
 impl ReviewMetrics {
     /// Metrics of these reviewers, at 0.
     pub(crate) fn new(reviewers: &[&'static str]) -> Self {
+        let help = |name| help_of(Of::Reviewers, name);
         let mut registry = Registry::with_prefix("quantum_apply_review");
         let r = &mut registry;
         let permits = Family::default();
-        r.register(
-            "permits",
-            "Permits written, by verdict and reason",
-            Family::clone(&permits),
-        );
+        r.register("permits", help("permits"), Family::clone(&permits));
         let unreviewed = Family::default();
         r.register(
             "plans_without_permit",
-            "Entries of the plan stream that got no permit, by why",
+            help("plans_without_permit"),
             Family::clone(&unreviewed),
         );
         let latency = Family::new_with_constructor(histogram as fn() -> Histogram);
         r.register_with_unit(
             "plan_to_permit",
-            "From the plan's entry to its permit, on the clock of Redis",
+            help("plan_to_permit"),
             Unit::Seconds,
             Family::clone(&latency),
         );
         let trips = Counter::default();
         r.register(
             "kill_switch_trips",
-            "How often a burst tripped the kill switch",
+            help("kill_switch_trips"),
             trips.clone(),
         );
         let polls = Family::default();
-        r.register(
-            "venue_polls",
-            "Questions for positions, by how they ended",
-            Family::clone(&polls),
-        );
+        r.register("venue_polls", help("venue_polls"), Family::clone(&polls));
         let failures = Family::default();
         r.register(
             "port_failures",
-            "Failed calls to Redis or the venue",
+            help("port_failures"),
             Family::clone(&failures),
         );
         let inner = Inner {

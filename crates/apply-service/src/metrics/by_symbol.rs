@@ -2,6 +2,7 @@
 //! label set: they are all there from the start, and of ten thousand symbols that is 130,000 series.
 
 use apply_core::{ApplyResult, Decision, Symbol};
+use apply_wire::metric::help;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -83,16 +84,16 @@ impl Collector for BySymbol {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         // Copied: whoever counts must not wait until ten thousand symbols are written out.
         let rows = self.lock().clone();
-        let help = "Plans, by decision";
-        let mut plans = encoder.encode_descriptor("plan", help, None, MetricType::Counter)?;
+        let mut plans =
+            encoder.encode_descriptor("plan", help("plan"), None, MetricType::Counter)?;
         for (symbol, row) in rows.iter() {
             for (decision, count) in DECISIONS.into_iter().zip(row.plans) {
                 let labels = [("symbol", symbol.as_str()), ("decision", decision.as_str())];
                 ConstCounter::new(count).encode(plans.encode_family(&labels)?)?;
             }
         }
-        let help = "Steps that were executed, by how they ended";
-        let mut executes = encoder.encode_descriptor("execute", help, None, MetricType::Counter)?;
+        let mut executes =
+            encoder.encode_descriptor("execute", help("execute"), None, MetricType::Counter)?;
         for (symbol, row) in rows.iter() {
             for (step, counts) in STEPS.into_iter().zip(row.executes) {
                 for (status, count) in STATUSES.into_iter().zip(counts) {
@@ -105,9 +106,8 @@ impl Collector for BySymbol {
                 }
             }
         }
-        let help = "When a step last succeeded, in seconds since 1970";
         let name = "last_success_epoch";
-        let mut last = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut last = encoder.encode_descriptor(name, help(name), None, MetricType::Gauge)?;
         for (symbol, row) in rows.iter() {
             let at = i64::try_from(row.last_success).unwrap_or(i64::MAX);
             ConstGauge::new(at).encode(last.encode_family(&[("symbol", symbol.as_str())])?)?;
