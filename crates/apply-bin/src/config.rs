@@ -27,6 +27,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use strsim::levenshtein;
 
 /// What the operator wants of every part of the program, checked.
 #[derive(Debug)]
@@ -587,8 +588,8 @@ fn remarks(vars: &BTreeMap<String, String>) -> Vec<String> {
     });
     strangers
         .map(
-            |key| match names().min_by_key(|known| distance(key, known)) {
-                Some(known) if distance(key, known) <= 4 => {
+            |key| match names().min_by_key(|known| levenshtein(key, known)) {
+                Some(known) if levenshtein(key, known) <= 4 => {
                     format!(
                         "{key} is no variable of this program and is ignored; is {known} meant?"
                     )
@@ -597,22 +598,6 @@ fn remarks(vars: &BTreeMap<String, String>) -> Vec<String> {
             },
         )
         .collect()
-}
-
-/// How many letters to change, add or drop to get from one word to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let change = corner + usize::from(a != *b);
-            corner = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::{
     config::{BoardConfig, Keys},
     durability::{self, Durability},
-    generation::{Answer, Remembered},
+    generation::{Answer, Remembered, micros},
     looks::Looks,
     open::{self, Gone},
     switch::SwitchMemory,
@@ -1037,10 +1037,6 @@ fn refused(error: RedisError) -> Result<Told, PortError> {
         }),
         false => Err(failed("publish the result")(error)),
     }
-}
-
-pub(crate) fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What takes further steps on a cluster when a plan is claimed. Each may be repeated, and is where the one

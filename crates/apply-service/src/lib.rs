@@ -32,4 +32,5 @@ pub use config::Config;
 pub use exit::{Failure, complain};
 pub use halt::HaltFile;
 pub use metrics::Metrics;
-pub use run::{KEEP_WARM, instance, run, stop_on_signals};
+pub use run::{instance, run, stop_on_signals};
+pub use wiring::KEEP_WARM;

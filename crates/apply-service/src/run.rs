@@ -12,7 +12,7 @@ use crate::{
     metrics::Metrics,
     page::{self, Live, Vitals},
     upkeep::{Upkeep, told},
-    wiring::{Outside, Switched, serve},
+    wiring::{KEEP_WARM, Outside, Switched, serve},
 };
 use apply_core::{
     ApplyLayer, Event, Generation, Journal, Mode, Observer, Ports, Room, Settings, Symbol,
@@ -56,9 +56,6 @@ const START_PAUSE: Duration = Duration::from_millis(500);
 /// How long one of these tries may take.
 const SHORTEST_TRY: Duration = Duration::from_millis(100);
 const LONGEST_TRY: Duration = Duration::from_secs(2);
-
-/// How often the venue's clock is measured, which also keeps the connection warm.
-pub const KEEP_WARM: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT; ends well once every plan that was begun has its result.
 ///

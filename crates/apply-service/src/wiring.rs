@@ -236,6 +236,9 @@ pub fn serve<P: Ports>(
     tasks
 }
 
+/// How often the venue's clock is measured, which also keeps the connection warm.
+pub const KEEP_WARM: Duration = Duration::from_secs(2);
+
 /// After a failed look, however long the poll.
 const RETRY: Duration = Duration::from_secs(1);
 

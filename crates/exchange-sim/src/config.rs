@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     limits::{Keeping, Limits},
     symbol::{MAX_AMOUNT, SymbolSpec, is_price},
-    venue::{Manners, ed25519_public_key, rsa_public_key},
+    venue::{ed25519_public_key, rsa_public_key},
 };
 
 /// How a key proves itself.
@@ -460,6 +460,19 @@ impl SimConfig {
 /// Whether a position can be worked with.
 pub(crate) fn is_position(amount: Decimal, entry_price: Option<Decimal>) -> bool {
     amount.abs() <= MAX_AMOUNT && entry_price.is_none_or(is_price)
+}
+
+/// The shape of replies and how requests are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Manners {
+    /// Refuse what the venue reads past.
+    pub(crate) strict: bool,
+    /// Order replies with `avgPrice` and `cumQuote`, as before 2026-07.
+    pub(crate) old_replies: bool,
+    /// Queries without `avgPrice` and `cumQuote` too.
+    pub(crate) terse_results: bool,
+    /// A filter in `exchangeInfo` that no client knows.
+    pub(crate) unknown_filter: bool,
 }
 
 #[cfg(test)]

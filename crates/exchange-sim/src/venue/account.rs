@@ -6,10 +6,10 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::{
-    algo::Algos,
+    algos::Algos,
     book::Book,
     exchange::Exchange,
-    history::Incomes,
+    incomes::Incomes,
     position::{Position, Positions},
     view::fixed,
 };

@@ -7,6 +7,10 @@ use serde::Serialize;
 
 use crate::{config::PositionSide, fault::Veil};
 
+/// Share of the notional taken as commission, by the side of the book: 0.05 % and 0.02 %.
+pub(super) const TAKER_FEE: Decimal = Decimal::from_parts(5, 0, 0, false, 4);
+pub(super) const MAKER_FEE: Decimal = Decimal::from_parts(2, 0, 0, false, 4);
+
 /// How long the venue answers for an order that ended without a fill, and for any other.
 const UNFILLED_KNOWN_MS: i64 = 3 * 86_400_000;
 const KNOWN_MS: i64 = 90 * 86_400_000;

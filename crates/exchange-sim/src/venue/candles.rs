@@ -3,21 +3,18 @@
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::{market::Market, view::fixed};
+use super::view::fixed;
 use crate::symbol::SymbolSpec;
 
 /// Milliseconds of a minute.
 pub(super) const MINUTE: i64 = 60_000;
-/// The made-up past stays within this many ticks of the price that the symbol opened with.
-const REACH: u64 = 20;
-
 /// What a minute saw.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Minute {
-    open: Decimal,
-    high: Decimal,
-    low: Decimal,
-    close: Decimal,
+    pub(super) open: Decimal,
+    pub(super) high: Decimal,
+    pub(super) low: Decimal,
+    pub(super) close: Decimal,
 }
 
 impl Minute {
@@ -158,54 +155,6 @@ impl Candle {
     }
 }
 
-impl Market {
-    /// The mark price at a moment: what it was while the venue ran, and made up before.
-    pub(super) fn past_price(&self, time: i64) -> Decimal {
-        let known = self.minutes.range(..time).next_back();
-        if let Some((_, minute)) = known {
-            return minute.close;
-        }
-        let minute = time.div_euclid(MINUTE);
-        let shift = Decimal::from(noise(&self.spec.symbol, minute) % (2 * REACH + 1))
-            - Decimal::from(REACH);
-        let price = self.spec.mark_price + self.spec.tick * shift;
-        price.max(self.spec.tick).max(Decimal::new(1, 8))
-    }
-
-    /// The candle that began at `start`, as far as it has come at `now`.
-    pub(super) fn candle(&self, start: i64, interval: Interval, now: i64) -> Candle {
-        let end = interval.next(start);
-        let open = self.past_price(start);
-        let close = if end > now {
-            self.mark_price
-        } else {
-            self.past_price(end)
-        };
-        let wick = self.spec.tick * Decimal::from(noise(&self.spec.symbol, start) % 10);
-        let (mut high, mut low) = (open.max(close), open.min(close));
-        let mut seen = self.minutes.range(start..end).peekable();
-        if seen.peek().is_none() {
-            high += wick;
-            low = (low - wick).max(Decimal::new(1, 8));
-        }
-        for (_, minute) in seen {
-            high = high.max(minute.high).max(minute.open);
-            low = low.min(minute.low);
-        }
-        let minutes = (interval.millis() / MINUTE).max(1);
-        let volume = self.spec.lot.step
-            * Decimal::from(1 + noise(&self.spec.symbol, start / 7) % 1_000)
-            * Decimal::from(minutes);
-        Candle {
-            open,
-            high,
-            low,
-            close,
-            volume,
-        }
-    }
-}
-
 /// The same number for the same symbol and moment (FNV-1a, then xorshift).
 pub(super) fn noise(symbol: &str, at: i64) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
@@ -221,6 +170,7 @@ pub(super) fn noise(symbol: &str, at: i64) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::venue::market::Market;
 
     const NOW: i64 = 1_700_000_040_000;
 

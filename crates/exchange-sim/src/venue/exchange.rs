@@ -4,23 +4,10 @@ use std::collections::BTreeMap;
 
 use super::market::Market;
 use crate::{
-    config::SimConfig,
+    config::{Manners, SimConfig},
     error::VenueError,
     symbol::{SymbolSpec, is_price},
 };
-
-/// The shape of replies and how requests are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Manners {
-    /// Refuse what the venue reads past.
-    pub(crate) strict: bool,
-    /// Order replies with `avgPrice` and `cumQuote`, as before 2026-07.
-    pub(crate) old_replies: bool,
-    /// Queries without `avgPrice` and `cumQuote` too.
-    pub(crate) terse_results: bool,
-    /// A filter in `exchangeInfo` that no client knows.
-    pub(crate) unknown_filter: bool,
-}
 
 #[derive(Debug)]
 pub(crate) struct Exchange {

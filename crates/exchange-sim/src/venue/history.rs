@@ -1,72 +1,12 @@
 //! What an account traded, and what that did to its wallet: `userTrades` and `income`.
 
-use std::collections::VecDeque;
-
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::{account::Account, exchange::Exchange, view};
+use super::{account::Account, exchange::Exchange, incomes::Income, view};
 use crate::{error::VenueError, params::Params};
 
 /// The trades of how long ago are still told: three months.
 const TRADES_KNOWN_MS: i64 = 90 * 86_400_000;
-
-#[derive(Debug)]
-struct Income {
-    symbol: String,
-    kind: &'static str,
-    amount: Decimal,
-    time: i64,
-    id: u64,
-    trade: Option<u64>,
-}
-
-/// The newest changes of the wallet balance.
-#[derive(Debug)]
-pub(super) struct Incomes {
-    capacity: usize,
-    next: u64,
-    all: VecDeque<Income>,
-}
-
-impl Incomes {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            next: 9_689_322_392,
-            all: VecDeque::new(),
-        }
-    }
-
-    /// What was moved into the wallet, or out of it.
-    pub(super) fn transfer(&mut self, amount: Decimal, now: i64) {
-        if !amount.is_zero() {
-            self.add("", "TRANSFER", amount, None, now);
-        }
-    }
-
-    pub(super) fn add(
-        &mut self,
-        symbol: &str,
-        kind: &'static str,
-        amount: Decimal,
-        trade: Option<u64>,
-        time: i64,
-    ) {
-        if self.all.len() >= self.capacity {
-            self.all.pop_front();
-        }
-        self.next += 1;
-        self.all.push_back(Income {
-            symbol: symbol.to_owned(),
-            kind,
-            amount,
-            time,
-            id: self.next,
-            trade,
-        });
-    }
-}
 
 impl Account {
     /// Trades of a symbol, oldest first. From `fromId` or `startTime` on it is the first ones, otherwise the newest;

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 
 use super::{
     account::{Account, all_cancelled},
-    book::{ActiveVeil, Kind, Order, Side, Status, TimeInForce, Trade},
+    book::{ActiveVeil, Kind, MAKER_FEE, Order, Side, Status, TAKER_FEE, TimeInForce, Trade},
     exchange::Exchange,
     market::Market,
     view::{self, Shown},
@@ -22,9 +22,6 @@ use crate::{
     symbol::MAX_OPEN,
 };
 
-/// Share of the notional taken as commission, by the side of the book: 0.05 % and 0.02 %.
-pub(super) const TAKER_FEE: Decimal = Decimal::from_parts(5, 0, 0, false, 4);
-pub(super) const MAKER_FEE: Decimal = Decimal::from_parts(2, 0, 0, false, 4);
 /// A scripted fill is cut into this many trades at most.
 const MAX_TRADES: u32 = 100;
 /// How far ahead the end of a GTD order has to lie, and its latest moment, in milliseconds.

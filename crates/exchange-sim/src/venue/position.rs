@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
-use super::book::{ActiveVeil, Side};
+use super::book::{ActiveVeil, Side, TAKER_FEE};
 use crate::config::PositionSide;
 
 /// Decimal places of an entry price and of a realised profit.
@@ -65,7 +65,7 @@ impl Position {
 
     /// The price at which the fee of the entry is earned back.
     pub(super) fn break_even_price(&self) -> Decimal {
-        let fee = self.entry_price * super::order::TAKER_FEE;
+        let fee = self.entry_price * TAKER_FEE;
         let price = if self.amount.is_sign_negative() {
             self.entry_price - fee
         } else {

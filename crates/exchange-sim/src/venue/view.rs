@@ -4,11 +4,11 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{
-    book::{Kind, Order, Side, Status, TimeInForce, Trade},
-    exchange::Manners,
+use super::book::{Kind, Order, Side, Status, TimeInForce, Trade};
+use crate::{
+    config::{Manners, PositionSide},
+    symbol::SymbolSpec,
 };
-use crate::{config::PositionSide, symbol::SymbolSpec};
 
 /// A decimal with at least this many places, as the venue pads its figures; no digit is lost.
 pub(super) fn fixed(value: Decimal, places: u32) -> String {

@@ -19,9 +19,8 @@ use serde_json::{Value, json};
 
 use super::{
     account::{Account, Settings, success},
-    book::Side,
+    book::{MAKER_FEE, Side, TAKER_FEE},
     exchange::Exchange,
-    order::{MAKER_FEE, TAKER_FEE},
     position::Position,
     view::fixed,
 };
