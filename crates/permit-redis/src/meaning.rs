@@ -261,13 +261,18 @@ fn in_script(text: &str) -> Option<(&str, &str)> {
     if sha.len() != 40 {
         return None;
     }
-    // `@user_script:9: @user_script: 9: -READONLY You can't …`
+    // `@user_script:9: @user_script: 9: -READONLY You can't …`, `@user_script:9: WRONGTYPE Operation …`
     let place = place.strip_prefix("@user_script:")?;
     let (line, rest) = place.split_once(": ")?;
-    let rest = rest.strip_prefix("@user_script: ")?.strip_prefix(line)?;
-    let error = rest.strip_prefix(": ")?;
+    // A command's own error follows at once, one about whether it may run names the place again.
+    let error = match rest.strip_prefix("@user_script: ") {
+        Some(again) => again.strip_prefix(line)?.strip_prefix(": ")?,
+        None => rest,
+    };
     let error = error.strip_prefix('-').unwrap_or(error);
-    error.split_once(' ').or(Some((error, "")))
+    let (code, text) = error.split_once(' ').unwrap_or((error, ""));
+    let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_code.then_some((code, text))
 }
 
 /// `3999 127.0.0.1:6381`, `3999 :6381`, `3999 ?:6381`; hosts may be IPv6 addresses.
@@ -330,6 +335,10 @@ mod tests {
             );
             assert_eq!(in_a_script_of_6_2(&format!("-{error}")), meaning);
             assert_eq!(in_a_script_of_6_2(error), meaning);
+            let sha = "a".repeat(40);
+            let own =
+                format!("ERR Error running script (call to f_{sha}): @user_script:86: {error}");
+            assert_eq!(of(&own), meaning);
         }
     }
 
