@@ -20,6 +20,9 @@ pub struct Sentinel {
 
 const WITHIN: Duration = Duration::from_secs(30);
 
+/// A failover that has not come to its end after this was given up.
+const GIVEN_UP: Duration = Duration::from_secs(8);
+
 impl Sentinel {
     /// The name the master is known under.
     pub const MASTER: &'static str = "mymaster";
@@ -93,18 +96,27 @@ impl Sentinel {
             ask.arg("COORDINATED");
         }
         let sentinel = format!("redis://127.0.0.1:{}", self.sentinels[0].2);
-        until("a failover may begin", async || {
-            let mut link = connect(&sentinel).await;
-            ask.exec_async(&mut link).await.is_ok()
+        let mut begun: Option<Instant> = None;
+        until("the sentinel names the new master", async || {
+            if names(&sentinel).await == Some(self.replica.port()) {
+                return true;
+            }
+            // One that was given up is begun again, and none that is under way.
+            if begun.is_none_or(|begun| begun.elapsed() > GIVEN_UP) {
+                let mut link = connect(&sentinel).await;
+                begun = ask
+                    .exec_async(&mut link)
+                    .await
+                    .ok()
+                    .map(|()| Instant::now());
+            }
+            false
         })
         .await;
         for (_, _, port) in &self.sentinels {
             let url = format!("redis://127.0.0.1:{port}");
             until("every sentinel names the new master", async || {
-                let mut named = cmd("SENTINEL");
-                named.arg("get-master-addr-by-name").arg(Self::MASTER);
-                let named = named.query_async(&mut connect(&url).await).await;
-                named.is_ok_and(|(_, port): (String, u16)| port == self.replica.port())
+                names(&url).await == Some(self.replica.port())
             })
             .await;
         }
@@ -195,6 +207,14 @@ async fn start_one(master_port: u16, quorum: usize) -> (Process, OwnDir, u16) {
         }
     }
     panic!("somebody took our port 20 times in a row");
+}
+
+/// The port of whom a sentinel calls master.
+async fn names(sentinel: &str) -> Option<u16> {
+    let mut ask = cmd("SENTINEL");
+    ask.arg("get-master-addr-by-name").arg(Sentinel::MASTER);
+    let named = ask.query_async(&mut connect(sentinel).await).await;
+    named.ok().map(|(_, port): (String, u16)| port)
 }
 
 /// One section of INFO; empty where the server has just closed the connection.
