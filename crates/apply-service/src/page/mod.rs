@@ -3,8 +3,8 @@
 //! It reads and never acts: every route answers `GET` alone. Whatever it needs is in the binary,
 //! and the browser is told to load nothing from elsewhere.
 //!
-//! [`state`] hears every event and keeps a bounded model, [`watch`](mod@watch) asks the parts how they are,
-//! [`events`] passes changes on to the browsers.
+//! `state` hears every event and keeps a bounded model, `watch` asks the parts how they are,
+//! `events` passes changes on to the browsers.
 
 mod events;
 mod gauges;
