@@ -11,6 +11,7 @@
 
 mod entry;
 mod moment;
+mod neighbours;
 mod program;
 mod reviewer;
 mod service;
@@ -19,6 +20,7 @@ mod wait;
 
 pub use entry::Entry;
 pub use moment::{computed_in_this_run, computed_now};
+pub use neighbours::{DisarmingGovernor, Habits, RebookingBrain, SecondExecutor, disarm_of_today};
 pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};
 pub use service::{Ended, Service, ServiceBuilder};

@@ -86,6 +86,11 @@ impl Stage {
         }
     }
 
+    /// Where everybody reads and writes.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Brings a server that was killed back, on the same port and with what it kept on disk.
     pub async fn restart_redis(&mut self) {
         self.redis.restart().await;

@@ -8,7 +8,10 @@ pub(crate) use state::{halting, state_directory};
 
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use apply_ops::review::ReviewConfig;
-use apply_service::config::{Config, LogFormat, NoShard, RedisTimes, RedisUrl, Shard};
+use apply_service::{
+    Ledger,
+    config::{Config, LogFormat, NoShard, RedisTimes, RedisUrl, Shard},
+};
 use apply_wire::{
     kill_switch,
     setting::{SETTINGS, Setting, names},
@@ -133,6 +136,7 @@ impl Settings {
             http: read.http(),
             http_hosts: read.http_hosts(),
             log_level: read.log_level(),
+            ledger: read.ledger(),
             log_format: read.log_format(),
             redis: read.redis(),
             redis_times: RedisTimes {
@@ -483,6 +487,14 @@ impl Reader<'_> {
             ("error", Level::ERROR),
         ];
         self.word("APPLY_LOG_LEVEL", &words)
+    }
+
+    fn ledger(&mut self) -> Ledger {
+        let words = [Ledger::Auto, Ledger::BookOnce, Ledger::Off];
+        self.word(
+            "APPLY_LEDGER",
+            &words.map(|ledger| (ledger.as_str(), ledger)),
+        )
     }
 
     fn log_format(&mut self) -> LogFormat {

@@ -19,6 +19,7 @@
 
 mod assembled;
 mod complaints;
+mod days;
 mod debt;
 mod debts;
 mod digest;
@@ -56,6 +57,7 @@ pub mod worker;
 
 pub use apply_wire::Reason;
 pub use assembled::{Assembled, InMemory};
+pub use days::days_around;
 pub use digest::digest_of_fields;
 pub use event::{Event, KnownTo, Observer};
 pub use exchange::{

@@ -255,7 +255,9 @@ async fn look(desk: &mut Desk, plan: &PlanId, names: &Names) -> Result<Seen, Fai
         .iter()
         .filter(|entry| !entry.text("executed").eq_ignore_ascii_case("false"))
         .find_map(Entry::foreign);
-    let ours = results.iter().filter(|entry| entry.foreign().is_none());
+    let ours = results
+        .iter()
+        .filter(|entry| entry.foreign().is_none() && !entry.is_filler());
     let results = ours.map(Told::of).collect();
     // The claim last: what is cleared is what was held when everything else had been looked at.
     let mut all = redis::pipe();

@@ -1,7 +1,7 @@
 //! The two commands that turn the kill switch: the file on this machine together with the one in Redis.
 
 use crate::{leaving, say};
-use apply_redis::{BoardConfig, Recorded, RedisBoard, Turn};
+use apply_redis::{BoardConfig, Lifted, Recorded, RedisBoard, Turn};
 use apply_service::{Failure, HaltFile, complain, config::RedisUrl};
 use serde_json::json;
 use std::{
@@ -62,7 +62,15 @@ pub async fn turn(
     }
     if !file_only {
         match in_redis(&config, &turn).await {
-            Ok(recorded) => {
+            Ok((recorded, lifted)) => {
+                match lifted {
+                    Lifted::Keys(keys) => done.extend(
+                        keys.iter().map(|key| format!("disarm lifted: {key} is deleted")),
+                    ),
+                    Lifted::NotSeen { why } => remarks.push(format!(
+                        "whether the governor has disarmed cannot be seen ({why}); apply-layer status tells"
+                    )),
+                }
                 done.push(format!("{word} in Redis at {}", config.redis));
                 if let Recorded::No { why } = recorded {
                     remarks.push(format!(
@@ -98,12 +106,17 @@ pub async fn turn(
     }
 }
 
-async fn in_redis(config: &HaltConfig, turn: &Turn) -> Result<Recorded, String> {
+async fn in_redis(config: &HaltConfig, turn: &Turn) -> Result<(Recorded, Lifted), String> {
     let told = |error: apply_core::PortError| error.to_string();
     let board = RedisBoard::connect(BoardConfig::new(config.redis.reveal()))
         .await
         .map_err(told)?;
-    board.turn_switch(turn).await.map_err(told)
+    // The switch last: what it says counts from then on.
+    let lifted = match turn.on {
+        true => Lifted::Keys(Vec::new()),
+        false => board.lift_disarm().await.map_err(told)?,
+    };
+    Ok((board.turn_switch(turn).await.map_err(told)?, lifted))
 }
 
 /// One JSON object a line, beside the journal.

@@ -3,7 +3,7 @@
 use crate::{ReadConfig, VenueKeys};
 use apply_core::{PortError, digest_of_fields};
 use apply_service::{Config, Failure, config::RedisUrl};
-use apply_wire::field::{SOURCE, is_foreign};
+use apply_wire::field::{FILLER, SOURCE, is_foreign};
 use issuers_redis::{Entries, EntryReader};
 use permit_gate::PlanDigest;
 use permit_redis::{ConnectError, RedisConfig, RedisLink};
@@ -391,6 +391,11 @@ impl Entry {
     pub(super) fn foreign(&self) -> Option<String> {
         let source = self.text(SOURCE);
         is_foreign(&source).then_some(source)
+    }
+
+    /// Whether it is no result, and stands there for the position brain alone.
+    pub(super) fn is_filler(&self) -> bool {
+        !self.text(FILLER).is_empty()
     }
 
     /// What a permit for the plan of this entry is bound to.

@@ -12,7 +12,10 @@ use apply_service::{Config, Failure, HaltFile};
 use permit_gate::PlanId;
 use redis::Value;
 use serde_json::json;
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::SystemTime,
+};
 
 /// How many entries of each stream are looked through.
 const NEWEST: usize = 500;
@@ -48,6 +51,7 @@ impl Snapshot {
         let (mut results, mut foreign) = (Vec::new(), BTreeMap::new());
         for entry in all {
             match entry.foreign() {
+                _ if entry.is_filler() => {}
                 None => results.push(entry),
                 Some(source) => {
                     let of_it = foreign.entry(source).or_insert((0, entry.clone()));
@@ -204,11 +208,43 @@ pub(super) async fn read_switch(desk: &mut Desk) -> Result<Halt, Failure> {
         .arg(MAX_SWITCH_BYTES)
         .ignore_errors();
     let (word,): (Value,) = desk.link.ask_all(&get, "read the kill switch").await?;
+    if let Some(by) = read_disarm(desk).await? {
+        return Ok(Halt::On { by });
+    }
     Ok(match word {
         Value::BulkString(word) => Halt::from_switch(&key, &word),
         _ => Halt::unreadable(&key),
     })
 }
+
+/// The governor's disarm, where there is one that nobody has resumed from, with its reason.
+async fn read_disarm(desk: &mut Desk) -> Result<Option<String>, Failure> {
+    for key in desk.keys.halting(SystemTime::now()) {
+        let mut read = redis::pipe();
+        read.cmd("EXISTS").arg(&key);
+        read.cmd("GETRANGE")
+            .arg(&key)
+            .arg(0)
+            .arg(MOST_OF_A_REASON)
+            .ignore_errors();
+        let (there, reason): (Value, Value) = desk
+            .link
+            .ask_all(&read, "read the governor's disarm")
+            .await?;
+        if matches!(there, Value::Int(0)) {
+            continue;
+        }
+        let reason = match reason {
+            Value::BulkString(text) => String::from_utf8_lossy(&text).into_owned(),
+            _ => "unreadable".into(),
+        };
+        return Ok(Some(format!("{key} ({reason})")));
+    }
+    Ok(None)
+}
+
+/// Most bytes of a disarm's reason that are read.
+const MOST_OF_A_REASON: usize = 160;
 
 async fn waits(desk: &mut Desk, plans: &[Entry], results: &[Entry]) -> Result<Vec<Wait>, Failure> {
     let now = desk.link.micros().await? / 1000;

@@ -60,6 +60,9 @@ impl Stats {
             }
         }
         for result in results {
+            if result.is_filler() {
+                continue;
+            }
             if let Some(source) = result.foreign() {
                 let what = format!("{source} executed={}", result.text("executed"));
                 *stats.foreign.entry(tame(&what)).or_default() += 1;

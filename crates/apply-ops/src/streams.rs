@@ -64,8 +64,11 @@ impl Results {
 
 impl Tail {
     async fn run(&self, link: &mut Link, stream: &str, line: fn(&Entry) -> String) -> Done {
-        let mut entries = link.newest(stream, usize::from(self.number)).await?;
-        let mut last = EntryId::START;
+        let number = usize::from(self.number);
+        let mut entries = link.newest(stream, number * MOST_FILLERS).await?;
+        let mut last = entries.last().map_or(EntryId::START, |entry| entry.id);
+        entries.retain(|entry| !entry.is_filler());
+        entries.drain(..entries.len().saturating_sub(number));
         if entries.is_empty() && !self.follow && !self.json {
             return print(&format!(
                 "{stream} is empty: nothing was written to it yet\n"
@@ -79,7 +82,6 @@ impl Tail {
                     false => print(&(shown(entry, line) + "\n"))?,
                 }
             }
-            last = entries.last().map_or(last, |entry| entry.id);
             if !self.follow {
                 return Ok(());
             }
@@ -87,9 +89,14 @@ impl Tail {
                 _ = &mut stop => return Ok(()),
                 new = link.after(stream, last) => new?,
             };
+            last = entries.last().map_or(last, |entry| entry.id);
+            entries.retain(|entry| !entry.is_filler());
         }
     }
 }
+
+/// Most entries on the stream of results for each result: the fillers that follow one that was booked.
+const MOST_FILLERS: usize = 11;
 
 /// One entry on one line.
 fn shown(entry: &Entry, line: fn(&Entry) -> String) -> String {

@@ -24,7 +24,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Proposals, plans and results on Redis. Clones share the connections, which come back by
@@ -45,7 +45,9 @@ pub struct RedisBoard {
     claims: Arc<Mutex<HashMap<AttemptId, i64>>>,
 }
 
-struct Scripts {
+pub(crate) struct Scripts {
+    pub(crate) window: Script,
+    pub(crate) pad: Script,
     holds: Script,
     look: Script,
     scan: Script,
@@ -57,6 +59,7 @@ struct Scripts {
     adopt: Script,
     reclaim: Script,
     stand: Script,
+    mark: Script,
     conclude: Script,
     hold: Script,
     tell: Script,
@@ -118,6 +121,9 @@ impl RedisBoard {
                 adopt: with_prelude!("adopt.lua"),
                 reclaim: with_prelude!("reclaim.lua"),
                 stand: Script::new(include_str!("stand.lua")),
+                window: Script::new(include_str!("window.lua")),
+                pad: Script::new(include_str!("pad.lua")),
+                mark: Script::new(include_str!("mark.lua")),
                 conclude: with_prelude!("conclude.lua"),
                 hold: with_prelude!("hold.lua"),
                 tell: with_prelude!("tell.lua"),
@@ -221,10 +227,16 @@ impl RedisBoard {
     }
 
     /// Whether trading is halted, where the switch was read like this and the server remembered this `before`.
-    async fn halt_of(&self, read: &Value, before: Option<GenerationId>) -> Halt {
+    async fn halt_of(&self, read: &Switches, before: Option<GenerationId>) -> Halt {
+        if !matches!(read.there, Value::Int(0)) {
+            return Box::pin(self.disarmed(before)).await;
+        }
         let key = &self.keys.kill_switch;
-        let halt = read_switch(key, read);
-        let gone = matches!(read, Value::BulkString(word) if word.is_empty());
+        if let Some(by) = self.switch.unmarked() {
+            return Halt::On { by };
+        }
+        let halt = read_switch(key, &read.word);
+        let gone = matches!(&read.word, Value::BulkString(word) if word.is_empty());
         match (&halt, self.switch.is_on()) {
             (Halt::Off, false) => halt,
             (Halt::On { .. }, _) => {
@@ -251,6 +263,56 @@ impl RedisBoard {
                 halt
             }
         }
+    }
+
+    /// The governor has disarmed, or had, and nobody resumed since: by what, and why. What its key says counts only
+    /// as a reason. The key ends with its day, so that it is marked beside.
+    async fn disarmed(&self, before: Option<GenerationId>) -> Halt {
+        let keys = self.keys.halting(SystemTime::now());
+        let reads = keys.iter().map(|key| async move {
+            let mut read = redis::cmd("GETRANGE");
+            read.arg(key).arg(0).arg(MOST_OF_A_REASON - 1);
+            match read.query_async::<Vec<u8>>(&mut self.link.at(key)).await {
+                Ok(text) => Ok((!text.is_empty()).then(|| told_reason(&text))),
+                Err(error) if error.code() == Some("WRONGTYPE") => Ok(Some("no text".into())),
+                Err(error) => Err(error),
+            }
+        });
+        let found = match try_join_all(reads).await {
+            Ok(found) => found,
+            Err(error) => {
+                let by = format!("{}* (unreadable: {error})", self.keys.disarm);
+                return Halt::On { by };
+            }
+        };
+        let mut there = keys.iter().zip(&found);
+        let named = there.find_map(|(key, reason)| Some((key, reason.as_ref()?)));
+        let by = match named {
+            Some((key, reason)) => format!("{key} ({reason}); it ends by apply-layer resume"),
+            // It is there and empty, or ended a moment ago.
+            None => format!("{}*; it ends by apply-layer resume", self.keys.disarm),
+        };
+        self.switch.saw(true, before);
+        let marked = self.mark(&keys, &by).await;
+        self.switch.set_unmarked((!marked).then(|| by.clone()));
+        Halt::On { by }
+    }
+
+    /// Marks that a disarm was seen; says whether it stands there.
+    async fn mark(&self, keys: &[String], text: &str) -> bool {
+        let mark = &self.keys.disarmed;
+        if self.link.is_cluster() {
+            let mut set = redis::cmd("SET");
+            set.arg(mark).arg(text).arg("NX");
+            return set.exec_async(&mut self.link.at(mark)).await.is_ok();
+        }
+        let mut call = self.scripts.mark.arg(text);
+        for key in keys {
+            call.key(key);
+        }
+        let marked = call.invoke_async::<i64>(&mut self.link.at(mark)).await;
+        // It was resumed from meanwhile where the mark is not there.
+        marked.is_ok()
     }
 
     /// Since when the server remembers what it was told. To be asked once at start and every few seconds,
@@ -363,6 +425,15 @@ impl RedisBoard {
         &self.keys
     }
 
+    pub(crate) fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
+    /// About how many entries the two streams keep.
+    pub(crate) fn stream_length(&self) -> usize {
+        self.config.stream_length
+    }
+
     pub(crate) fn link(&self) -> &RedisLink {
         &self.link
     }
@@ -395,26 +466,29 @@ impl RedisBoard {
         }
     }
 
-    async fn look_here(&self, symbols: &[Symbol]) -> Result<(Vec<Value>, Value), RedisError> {
+    async fn look_here(&self, symbols: &[Symbol]) -> Result<(Vec<Value>, Switches), RedisError> {
         let call = self.look_of(symbols);
         let mut look = redis::pipe();
         look.invoke_script(&call)
             .add_command(self.switch_of())
+            .add_command(count(&self.keys.halting(SystemTime::now())))
             // A switch that cannot be read says nothing about the proposals.
             .ignore_errors();
         let mut at = self.connection();
-        let (mut looks, mut switch): (Value, Value) = look.query_async(&mut at).await?;
+        let (mut looks, mut word, mut there): (Value, Value, Value) =
+            look.query_async(&mut at).await?;
         if matches!(&looks, Value::ServerError(error) if Meaning::of_reply(error) == Meaning::NoScript)
         {
             call.load_async(&mut at).await?;
-            (looks, switch) = look.query_async(&mut at).await?;
+            (looks, word, there) = look.query_async(&mut at).await?;
         }
-        Ok((redis::from_redis_value(looks.extract_error()?)?, switch))
+        let looks = redis::from_redis_value(looks.extract_error()?)?;
+        Ok((looks, Switches { word, there }))
     }
 
     /// On a cluster each of them lies somewhere else. The switch is read last: what is off then was
     /// off when the proposals were read, or was turned on before and off again.
-    async fn look_around(&self, symbols: &[Symbol]) -> Result<(Vec<Value>, Value), RedisError> {
+    async fn look_around(&self, symbols: &[Symbol]) -> Result<(Vec<Value>, Switches), RedisError> {
         let looks = symbols.iter().map(|symbol| async {
             let mut at = self.link.at(&self.proposal_of(symbol));
             let call = self.look_of(std::slice::from_ref(symbol));
@@ -425,13 +499,30 @@ impl RedisBoard {
         Ok((proposals, self.read_switch().await?))
     }
 
-    async fn read_switch(&self) -> Result<Value, RedisError> {
-        let mut at = self.link.at(&self.keys.kill_switch);
-        match self.switch_of().query_async(&mut at).await {
-            // A key of another type is an answer about that key; any other error is about the asking.
-            Err(error) if Meaning::of(&error) == Meaning::WrongType => Ok(Value::Nil),
-            answer => answer,
-        }
+    async fn read_switch(&self) -> Result<Switches, RedisError> {
+        let keys = self.keys.halting(SystemTime::now());
+        let word = async {
+            let mut at = self.link.at(&self.keys.kill_switch);
+            match self.switch_of().query_async(&mut at).await {
+                // A key of another type is an answer about that key; any other error is about the asking.
+                Err(error) if Meaning::of(&error) == Meaning::WrongType => Ok(Value::Nil),
+                answer => answer,
+            }
+        };
+        let there = async {
+            let together: Vec<&[String]> = match self.link.is_cluster() {
+                true => keys.chunks(1).collect(),
+                false => vec![&keys],
+            };
+            let counts = together.into_iter().map(|keys| async move {
+                let mut at = self.link.at(keys.first().map_or("", String::as_str));
+                count(keys).query_async::<i64>(&mut at).await
+            });
+            let counts = try_join_all(counts).await?;
+            Ok(Value::Int(counts.into_iter().sum()))
+        };
+        let (word, there) = try_join(word, there).await?;
+        Ok(Switches { word, there })
     }
 
     fn proposal_of(&self, symbol: &Symbol) -> String {
@@ -769,6 +860,9 @@ impl PlanLog for RedisBoard {
         let mut call = self.scripts.stand.key(&keys.open);
         if together {
             call.key(&keys.kill_switch);
+            for key in keys.halting(SystemTime::now()) {
+                call.key(key);
+            }
         }
         call.arg(plan.as_str())
             .arg(open::noted_by(attempt))
@@ -780,19 +874,25 @@ impl PlanLog for RedisBoard {
         };
         let (stands, switch) = match together {
             true => {
-                let mut stands = stands.await?;
-                let switch = (stands.len() > 1).then(|| stands.remove(1));
-                (stands, switch.unwrap_or(Value::Nil))
+                let mut stands = stands.await?.into_iter();
+                let stood = stands.next();
+                let (word, there) = (stands.next(), stands.next());
+                let switches = Switches {
+                    word: word.unwrap_or(Value::Nil),
+                    there: there.unwrap_or(Value::Nil),
+                };
+                (stood, switches)
             }
             false => {
                 let switch = async {
                     let switch = self.read_switch().await;
                     switch.map_err(failed("read the kill switch"))
                 };
-                try_join(stands, switch).await?
+                let (stands, switches) = try_join(stands, switch).await?;
+                (stands.into_iter().next(), switches)
             }
         };
-        Ok(match stands.first() {
+        Ok(match stands {
             Some(Value::Int(1)) => match self.halt_of(&switch, before).await {
                 Halt::Off => Standing::Holds { asked_at },
                 Halt::On { by } => Standing::Halted { by },
@@ -1127,6 +1227,34 @@ fn too_long(symbol: &Symbol, look: &[Value]) -> Option<ProposalError> {
         field,
         size: u64::try_from(*size).unwrap_or(u64::MAX),
     })
+}
+
+/// What was read at one moment of what halts.
+struct Switches {
+    /// The kill switch.
+    word: Value,
+    /// How many of the keys are there that halt by being there; anything but a number is an answer that says
+    /// nothing.
+    there: Value,
+}
+
+/// The command that says how many of these keys are there.
+fn count(keys: &[String]) -> redis::Cmd {
+    let mut count = redis::cmd("EXISTS");
+    count.arg(keys);
+    count
+}
+
+/// Most bytes of a disarm's reason that are read.
+const MOST_OF_A_REASON: usize = 160;
+
+/// A reason as it may stand in a log: foreign text, of which only what shows and turns nothing is kept.
+fn told_reason(text: &[u8]) -> String {
+    let shown = |byte: &&u8| byte.is_ascii_graphic() || **byte == b' ';
+    text.iter()
+        .filter(shown)
+        .map(|byte| char::from(*byte))
+        .collect()
 }
 
 fn read_switch(key: &str, content: &Value) -> Halt {

@@ -1,11 +1,12 @@
 //! Where Redis is, and what things are called there.
 
+use apply_core::days_around;
 use apply_wire::{defaults, key};
 use permit_gate::PlanId;
 use std::{
     fmt,
     hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// How to reach Redis, and how patient to be.
@@ -109,6 +110,12 @@ pub struct Keys {
     pub results: String,
     /// The kill switch.
     pub kill_switch: String,
+    /// Before the symbol of the position brain's ledger.
+    pub ledger: String,
+    /// Before the day of the governor's disarm, whose text is the reason.
+    pub disarm: String,
+    /// That a disarm was seen, until it is resumed from: the governor's own key ends with its day.
+    pub disarmed: String,
     /// The hash of claimed plans without a final result.
     pub open: String,
     /// What the server remembers, since when.
@@ -134,6 +141,9 @@ impl Default for Keys {
             plans: key::PLANS.into(),
             results: key::RESULTS.into(),
             kill_switch: key::KILL_SWITCH.into(),
+            ledger: key::POSITION_LEDGER.into(),
+            disarm: key::GOVERNOR_DISARM.into(),
+            disarmed: key::DISARMED.into(),
             open: key::OPEN.into(),
             generation: key::GENERATION.into(),
             lease: key::LEASE.into(),
@@ -160,6 +170,15 @@ impl Keys {
             tag_receipts: true,
             ..self
         }
+    }
+
+    /// The keys that halt by being there, whatever they hold, at this moment: the governor's disarm of the days
+    /// around it, and the mark that one was seen, which is the last of them.
+    pub fn halting(&self, now: SystemTime) -> Vec<String> {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        let days = days_around(since.unwrap_or_default());
+        let of_days = days.iter().map(|day| format!("{}{day}", self.disarm));
+        of_days.chain([self.disarmed.clone()]).collect()
     }
 
     /// The permit store's receipt of this plan.

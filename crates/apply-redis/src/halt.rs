@@ -4,6 +4,7 @@ use crate::board::{RedisBoard, failed};
 use apply_core::PortError;
 use apply_wire::{field::python_bool, kill_switch};
 use permit_redis::Meaning;
+use std::time::SystemTime;
 
 /// One turn of the switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,18 @@ pub enum Recorded {
     },
 }
 
+/// What became of a disarm that was to be lifted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lifted {
+    /// These keys are gone; none where nothing was disarmed.
+    Keys(Vec<String>),
+    /// This user may not look: a disarm goes on where there is one.
+    NotSeen {
+        /// What Redis answered.
+        why: String,
+    },
+}
+
 /// Sets a key on a server whose memory is full: there `SET` is refused, also in a script, unless the script has written
 /// something before. Taking the key away costs no memory. A few bytes over the limit cost nothing; a halt that is
 /// refused may. Without declared flags, which 6.2 does not know.
@@ -39,6 +52,32 @@ const SET_WHEN_FULL: &str = "redis.call('DEL', KEYS[1]) return redis.call('SET',
 const KEPT: usize = 1000;
 
 impl RedisBoard {
+    /// Takes the governor's disarm away, and the mark that it was seen, where they are there. The governor may
+    /// disarm again, also today. An error where one is there and stays.
+    pub async fn lift_disarm(&self) -> Result<Lifted, PortError> {
+        let mut lifted = Vec::new();
+        // The governor's own before the mark: who sees them meanwhile marks them anew.
+        for key in self.keys().halting(SystemTime::now()) {
+            let mut at = self.link().at(&key);
+            let exists = redis::cmd("EXISTS").arg(&key).to_owned();
+            match exists.query_async::<bool>(&mut at).await {
+                Ok(false) => continue,
+                Ok(true) => {}
+                Err(error) if error.code() == Some("NOPERM") => {
+                    return Ok(Lifted::NotSeen {
+                        why: error.to_string(),
+                    });
+                }
+                Err(error) => return Err(failed("look whether the governor has disarmed")(error)),
+            }
+            let del = redis::cmd("DEL").arg(&key).to_owned();
+            let gone = del.exec_async(&mut at).await;
+            gone.map_err(failed("lift the governor's disarm"))?;
+            lifted.push(key);
+        }
+        Ok(Lifted::Keys(lifted))
+    }
+
     /// Turns the kill switch, on a server whose memory is full as well, and then records the turn. It needs the
     /// right to `SET` the switch; without a right to the record the switch is turned all the same.
     pub async fn turn_switch(&self, turn: &Turn) -> Result<Recorded, PortError> {

@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod board;
+mod booking;
 mod changes;
 mod config;
 mod durability;
@@ -27,9 +28,10 @@ mod switch;
 pub mod testing;
 
 pub use board::RedisBoard;
+pub use booking::{Booked, Bookkeeper, PATIENCE as BOOKING_PATIENCE};
 pub use changes::{ChangeFeed, FollowedBoard};
 pub use config::{BoardConfig, Instance, Keys};
 pub use durability::{Durability, Synced};
-pub use halt::{Recorded, Turn};
+pub use halt::{Lifted, Recorded, Turn};
 pub use open::ready_to_take;
 pub use rights::{Right, rights};

@@ -15,6 +15,8 @@ pub(crate) struct SwitchMemory(Mutex<Memory>);
 struct Memory {
     note: Option<SwitchNote>,
     keep: Option<Box<dyn Fn(SwitchNote) + Send + Sync>>,
+    /// What disarmed, where that could not be marked in the store: its key ends by itself, and nobody has resumed.
+    unmarked: Option<String>,
 }
 
 impl SwitchMemory {
@@ -43,6 +45,16 @@ impl SwitchMemory {
             .note
             .as_ref()
             .and_then(|note| note.generation.clone())
+    }
+
+    /// What disarmed and could not be marked in the store, if anything.
+    pub(crate) fn unmarked(&self) -> Option<String> {
+        self.lock().unmarked.clone()
+    }
+
+    /// A disarm was seen: `None` where it is marked in the store.
+    pub(crate) fn set_unmarked(&self, by: Option<String>) {
+        self.lock().unmarked = by;
     }
 
     /// It is seen now.

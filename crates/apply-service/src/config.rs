@@ -4,6 +4,7 @@ mod shard;
 
 pub use shard::{NoShard, Shard};
 
+use crate::ledger::Ledger;
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use apply_wire::{defaults, key, kill_switch};
 use exchange_client::{Credentials, Host};
@@ -17,7 +18,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// What the operator wants, checked.
@@ -43,6 +44,8 @@ pub struct Config {
     pub settle: Duration,
     /// How long a claim keeps the same plan from being claimed again.
     pub dedupe_ttl: Duration,
+    /// What is done about the position brain's ledger.
+    pub ledger: Ledger,
     /// How many plans may be under way.
     pub max_in_flight: NonZeroUsize,
     /// Whether this process blocks every plan, whatever the other switches say.
@@ -199,6 +202,8 @@ impl Config {
             false => keys,
         };
         let orders = self.mode == Mode::Testnet;
+        let halting = keys.clone();
+        let store = store.halted_while_there(move || halting.halting(SystemTime::now()));
         let store = store.holders(&keys.open, apply_redis::ready_to_take(orders));
         // As long as a claim: an attempt that asks again later finds its receipt.
         Ok(store.receipt(receipt, self.dedupe_ttl.max(RECEIPT_AT_LEAST)))

@@ -17,6 +17,7 @@ mod gauges;
 mod halt;
 pub mod health;
 pub mod http;
+mod ledger;
 pub mod logging;
 mod metrics;
 #[cfg(feature = "mutants")]
@@ -31,6 +32,7 @@ pub use clock::SystemClock;
 pub use config::Config;
 pub use exit::{Failure, complain};
 pub use halt::HaltFile;
+pub use ledger::Ledger;
 pub use metrics::Metrics;
 pub use run::{instance, run, stop_on_signals};
 pub use wiring::KEEP_WARM;

@@ -49,6 +49,7 @@ struct Inner {
     halted: Gauge,
     roundtrip: Histogram,
     trouble: Counter,
+    ledger: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,11 +98,28 @@ const AFTER_CLOSE: [&str; 4] = [
     "larger_than_position",
     "not_known",
 ];
+const PUSHED_OUT: &str = "pushed_out";
+const NOT_BOOKED: &str = "not_booked";
 const UNRESOLVED: &str = "unresolved";
 const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
 const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
 impl Metrics {
+    /// A result was booked and is out of the position brain's sight.
+    pub fn ledger_pushed_out(&self) {
+        self.ledger(PUSHED_OUT);
+    }
+
+    /// A result was not booked in time.
+    pub fn ledger_not_booked(&self) {
+        self.ledger(NOT_BOOKED);
+    }
+
+    fn ledger(&self, outcome: &'static str) {
+        let labels = OutcomeLabels { outcome };
+        self.0.ledger.get_or_create(&labels).inc();
+    }
+
     /// Whether a kill switch is on.
     pub fn set_halted(&self, halted: bool) {
         self.0.halted.set(halted.into());
@@ -136,6 +154,7 @@ impl Metrics {
         let limited = registered(r, "orders_limited", Family::default());
         let stops_after = registered(r, "stops_after_close", Family::default());
         let trouble = registered(r, "port_failures", Counter::default());
+        let ledger = registered(r, "ledger_results", Family::default());
         let buckets = [
             0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5,
         ];
@@ -181,6 +200,7 @@ impl Metrics {
             ends,
             known_before,
             halted,
+            ledger,
             roundtrip,
             trouble,
         };
@@ -265,6 +285,9 @@ impl Inner {
         for limit in Limit::ALL {
             let reason = limit.as_str().into();
             drop(self.limited.get_or_create(&ReasonLabels { reason }));
+        }
+        for outcome in [PUSHED_OUT, NOT_BOOKED] {
+            drop(self.ledger.get_or_create(&OutcomeLabels { outcome }));
         }
         for outcome in AFTER_CLOSE {
             drop(self.stops_after.get_or_create(&OutcomeLabels { outcome }));

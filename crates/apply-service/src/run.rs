@@ -7,7 +7,7 @@ use crate::{
     gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
     health::{self, Health, Manager, StoreWrites, WithHealth},
-    http,
+    http, ledger,
     logging::{self, LogObserver},
     metrics::Metrics,
     page::{self, Live, Vitals},
@@ -185,6 +185,15 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         let layer = Arc::clone(&layer);
         async move { keep_settling(&layer).await }
     });
+    let upkeep_stop = CancellationToken::new();
+    let keeping = ledger::keep(
+        config.ledger,
+        board.clone(),
+        metrics.clone(),
+        SystemClock,
+        upkeep_stop.clone(),
+    );
+    tokio::spawn(keeping);
     let upkeep = Upkeep {
         layer: Arc::clone(&layer),
         board,
@@ -196,7 +205,6 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         writes,
         watchdog: config.state.watchdog,
     };
-    let upkeep_stop = CancellationToken::new();
     let upkeep = tokio::spawn(upkeep.run(upkeep_stop.clone()));
     let mut tasks = serve(&layer, &symbols, config.poll, &stop);
     health.set_ready(true);

@@ -67,6 +67,11 @@ pub const PROFIT_NET: &str = "profit_net";
 /// Of a result: what the venue charged. An addition to the contract.
 pub const COMMISSION: &str = "commission";
 
+/// Of a result: that it is none, and stands there to push one that was booked out of the sight of a position brain
+/// that books what it sees again and again. An addition to the contract.
+pub const FILLER: &str = "filler";
+/// What stands in [`FILLER`].
+pub const FILLER_BOOKED: &str = "booked";
 /// Of a result: the program that wrote it. Absent in results of this service and of the one before it.
 pub const SOURCE: &str = "source";
 /// What the service before this one wrote into [`SOURCE`] since February.

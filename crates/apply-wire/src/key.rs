@@ -69,6 +69,10 @@ pub const RESULTS: &str = "quantum:stream:apply.result";
 pub const KILL_SWITCH: &str = "quantum:global:kill_switch";
 /// Why the kill switch was turned on, where a program did it.
 pub const KILL_SWITCH_REASON: &str = "quantum:global:kill_switch:reason";
+/// Of the governor's disarm; a day follows. Its text is the reason.
+pub const GOVERNOR_DISARM: Prefix = Prefix("quantum:governor:disarm:");
+/// That a disarm of the governor was seen, until it is resumed from: the governor's own key ends with its day.
+pub const DISARMED: &str = "quantum:apply:disarmed";
 /// The hash of claimed plans without a final result.
 pub const OPEN: &str = "quantum:apply:open";
 /// What the server remembers, since when.

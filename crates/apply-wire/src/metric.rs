@@ -202,6 +202,14 @@ pub const METRICS: &[Metric] = &[
         help: "Orders and stops that the venue was asked about, by what came of it",
     },
     Metric {
+        name: "ledger_results",
+        kind: Kind::Counter,
+        unit: "",
+        labels: &["outcome"],
+        of: Of::Service,
+        help: "Executed results by what became of them in the position brain's ledger: pushed out of its sight once booked, or not booked in time",
+    },
+    Metric {
         name: "orders_limited",
         kind: Kind::Counter,
         unit: "",

@@ -364,7 +364,7 @@ reasons! {
     /// The key is no hash, or holds bytes that are no text. Find out who else writes under it.
     ProposalUnreadable = "proposal_unreadable": Proposals, Refused, Warn, Nothing;
 
-    /// A kill switch is on: `apply-layer status` says which. As a result's error it means that the switch was found on during
+    /// A kill switch is on, or the governor has disarmed: `apply-layer status` says which, and the disarm's reason. As a result's error it means that the switch was found on during
     /// the wait or after the order's timestamp, before its signature; nothing was placed.
     KillSwitchActive = "kill_switch_active": Plans, Blocked, Warn, Nothing;
 

@@ -156,6 +156,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::of_service("APPLY_HTTP_ADDR", "127.0.0.1", "the address it listens on"),
     Setting::of_service("APPLY_HTTP_HOSTS", "", "names under which the port is asked for, parted by commas, besides every address and `localhost`; see [page.md](page.md)"),
     Setting::of_service("APPLY_LOG_LEVEL", "INFO", "`debug`, `info`, `warning`, `error`"),
+    Setting::of_service("APPLY_LEDGER", "auto", "what is done about the position brain's ledger, which books a result again at each of its polls while it stands among the newest ten: `book-once` pushes a result out of these once it is booked, and tells where it is not booked within 30 s; `auto` does the same where a ledger names the plan that it booked last (`last_result_plan_id`), and says nothing of the others; `off` leaves results where they are, for reviewers of one's own"),
     Setting::of_service("APPLY_LOG_FORMAT", "text", "`text` for grep and awk, `json` for machines"),
     Setting::of_service("APPLY_REDIS_ANSWER_MS", "500", "how long one answer of Redis may take until it counts as lost and is asked for again; at least twice the way there and back. A plan needs five answers one after the other").range("10", "10000").unit("milliseconds"),
     Setting::of_service("APPLY_REDIS_CONNECT_MS", "2000", "how long a connection to Redis may take to be made").range("10", "60000").unit("milliseconds"),

@@ -7,7 +7,7 @@ use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates,
     io::tcp::TcpSettings,
 };
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Everything a [`crate::RedisPermitStore`] needs to know.
 ///
@@ -28,6 +28,7 @@ pub struct RedisConfig {
     pub(crate) receipt: KeyTemplate,
     pub(crate) receipt_ttl: Duration,
     pub(crate) kill_switch: Switch,
+    pub(crate) halting: Option<HaltingKeys>,
     pub(crate) holders: Option<(String, String)>,
     pub(crate) followed: Vec<String>,
     pub(crate) response_timeout: Duration,
@@ -38,6 +39,10 @@ pub struct RedisConfig {
     pub(crate) max_in_flight: usize,
     pub(crate) watching: bool,
 }
+
+/// What names the keys that halt by being there.
+#[derive(Clone)]
+pub(crate) struct HaltingKeys(Arc<dyn Fn() -> Vec<String> + Send + Sync>);
 
 /// How the servers are arranged.
 #[derive(Clone)]
@@ -101,6 +106,7 @@ impl RedisConfig {
                 key: "quantum:global:kill_switch".into(),
                 off: OffWords::default(),
             },
+            halting: None,
             holders: None,
             followed: Vec::new(),
             response_timeout: Duration::from_millis(250),
@@ -146,6 +152,22 @@ impl RedisConfig {
     pub fn off_words(mut self, words: OffWords) -> Self {
         self.kill_switch.off = words;
         self
+    }
+
+    /// Keys that halt everything by being there, whatever they hold: they are asked for at each take, since
+    /// their names may change with the day. Looked at where and when the kill switch is.
+    pub fn halted_while_there(
+        mut self,
+        keys: impl Fn() -> Vec<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.halting = Some(HaltingKeys(Arc::new(keys)));
+        self
+    }
+
+    /// The names of [`RedisConfig::halted_while_there`] at this moment.
+    pub(crate) fn halting_keys(&self) -> Vec<String> {
+        let keys = self.halting.as_ref();
+        keys.map(|keys| (keys.0)()).unwrap_or_default()
     }
 
     /// Lets a plan's permits be taken only by the attempt that holds the plan. `hash` has a field for
@@ -320,6 +342,7 @@ impl fmt::Debug for RedisConfig {
             .field("receipt", &self.receipt)
             .field("receipt_ttl", &self.receipt_ttl)
             .field("kill_switch", &self.kill_switch.key)
+            .field("halting", &self.halting_keys())
             .field("followed", &self.followed)
             .field("response_timeout", &self.response_timeout)
             .field("sentinel_timeout", &self.sentinel_timeout)

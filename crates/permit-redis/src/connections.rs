@@ -11,10 +11,11 @@ use crate::{
     sentinels::Sentinels,
     server::{Context, Server},
     stats::Counters,
-    take::{Hold, Holder, HolderAt, Order},
+    take::{Hold, Holder, HolderAt, Order, count},
     watch::{Hub, Registry},
 };
 use permit_gate::{PlanId, Reply, StoreError, Take};
+use redis::from_redis_value;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -188,12 +189,17 @@ impl Connections {
             Some(holder) => here = HolderAt::Here(holder),
             None => {}
         }
+        let halting = self.config.halting_keys();
         let look = || async {
             let halted = async {
-                match switch {
-                    Some(slot) => self.is_halted(cluster, slot).await,
-                    None => Ok(false),
-                }
+                let switch = async {
+                    match switch {
+                        Some(slot) => self.is_halted(cluster, slot).await,
+                        None => Ok(false),
+                    }
+                };
+                let (switch, there) = tokio::try_join!(switch, is_any_there(cluster, &halting))?;
+                Ok(switch || there)
             };
             let hold = async {
                 match &elsewhere {
@@ -215,7 +221,8 @@ impl Connections {
         }
         let order = Order::new(&self.config, take, switch.is_some(), here);
         let reply = cluster.take(&order).await?.into_reply(&order)?;
-        if !matches!(reply, Reply::Taken(_)) || (switch.is_none() && elsewhere.is_none()) {
+        let looked_at_here = switch.is_none() && elsewhere.is_none() && halting.is_empty();
+        if !matches!(reply, Reply::Taken(_)) || looked_at_here {
             return Ok(reply);
         }
         // The permits are gone: a switch that cannot be read now counts as on, a holder as lost.
@@ -231,6 +238,19 @@ impl Connections {
         let word = cluster.read(&switch.key, switch.off.at_most(), slot);
         Ok(switch.halts(word.await?.as_deref()))
     }
+}
+
+/// Whether one of the keys is there that halt by being there.
+async fn is_any_there(cluster: &Cluster, keys: &[String]) -> Result<bool, Failure> {
+    for key in keys {
+        let ask = count(std::slice::from_ref(key));
+        let answer = cluster.send(slot_of(key), &ask).await;
+        let there = answer.and_then(|there| Ok(from_redis_value::<i64>(there.extract_error()?)?));
+        if there.map_err(|error| Failure::of_read(&error))? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Servers {

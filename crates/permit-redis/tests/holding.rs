@@ -18,6 +18,11 @@ fn both() -> Reply {
     Reply::Taken(vec![b"g".to_vec(), b"p".to_vec()])
 }
 
+/// What halts by being there; on the cluster each in a slot of its own.
+fn halting() -> Vec<String> {
+    vec!["quantum:stop:yesterday".into(), "quantum:stop:today".into()]
+}
+
 async fn put_both(bench: &RedisBench, plan: &PlanId) {
     bench.write(plan, "governor", b"g", TTL).await;
     bench.write(plan, "p33", b"p", TTL).await;
@@ -54,7 +59,8 @@ async fn every_way() -> Vec<(RedisBench, Box<dyn std::any::Any>)> {
         let user = format!("worker on >secret ~quantum:* &* +@all {scripting}");
         let server = RedisServer::builder().acl(&user).start().await;
         let config = RedisConfig::new(&server.url_as("worker", "secret")).unwrap();
-        let bench = RedisBench::new(config.holders(HOLDERS, "ready"), &server).await;
+        let config = config.holders(HOLDERS, "ready").halted_while_there(halting);
+        let bench = RedisBench::new(config, &server).await;
         benches.push((bench, Box::new(server)));
     }
     let cluster = Cluster::start(3).await;
@@ -64,7 +70,8 @@ async fn every_way() -> Vec<(RedisBench, Box<dyn std::any::Any>)> {
     let config = RedisConfig::new(&format!("redis+cluster://{hosts}")).unwrap();
     let config = config
         .receipt(receipt, Duration::from_secs(60))
-        .holders(HOLDERS, "ready");
+        .holders(HOLDERS, "ready")
+        .halted_while_there(halting);
     let mut nodes = Vec::new();
     for node in cluster.nodes() {
         nodes.push(node.connection().await);
@@ -100,6 +107,29 @@ async fn permits_are_taken_by_the_attempt_that_holds_the_plan_and_is_ready() {
         assert_eq!(ask("a").await, both());
         assert_eq!(ask("a").await, both(), "the same answer again");
         assert!(!bench.holds(&plan, "governor").await && !bench.holds(&plan, "p33").await);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_while_a_key_is_there_that_halts_whatever_it_holds() {
+    for (bench, _server) in every_way().await {
+        let plan = plan("p");
+        put_both(&bench, &plan).await;
+        hold(&bench, &plan, "a ready x").await;
+        let ask = async || bench.store.take_all(&take(&plan, "a")).await.unwrap();
+        for key in halting() {
+            for (command, value) in [("SET", ""), ("SET", "false"), ("SADD", "burst")] {
+                let mut halt = cmd(command);
+                halt.arg(&key).arg(value);
+                bench.issue::<redis::Value>(&halt).await;
+                assert_eq!(ask().await, Reply::Halted, "{key} {command} {value:?}");
+                assert!(holds_both(&bench, &plan).await);
+                let mut end = cmd("DEL");
+                end.arg(&key);
+                bench.issue::<i64>(&end).await;
+            }
+        }
+        assert_eq!(ask().await, both());
     }
 }
 

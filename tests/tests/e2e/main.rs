@@ -13,6 +13,7 @@ mod foreign;
 mod forgetting;
 mod hiccups;
 mod memory;
+mod neighbours;
 mod noticing;
 mod permits;
 mod proposals;

@@ -8,6 +8,6 @@ mod switch;
 mod transaction;
 
 pub use order::MAX_HOLDER_BYTES;
-pub(crate) use order::{Answer, Hold, Holder, HolderAt, Order, read};
+pub(crate) use order::{Answer, Hold, Holder, HolderAt, Order, count, read};
 pub use switch::OffWords;
 pub(crate) use switch::Switch;

@@ -25,6 +25,8 @@ pub(crate) struct Order {
     pub(crate) receipt: String,
     /// The kill switch, where it lies in the same slot and can be read in the same step.
     pub(crate) switch: Option<Switch>,
+    /// The keys that halt by being there, where they can be looked at in the same step.
+    pub(crate) halting: Vec<String>,
     /// Where the plan's holder stands.
     pub(crate) holder: HolderAt,
     pub(crate) attempt: AttemptId,
@@ -129,6 +131,11 @@ impl Order {
             permits: config.keys.keys(&take.plan),
             receipt: config.receipt.key(&take.plan),
             switch: (!switch_elsewhere).then(|| config.kill_switch.clone()),
+            halting: match config.is_cluster() {
+                // Each of them lies in a slot of its own.
+                true => Vec::new(),
+                false => config.halting_keys(),
+            },
             holder,
             attempt: take.attempt.clone(),
             not_after: take.not_after,
@@ -215,4 +222,11 @@ pub(crate) fn read(key: &str, at_most: usize) -> Cmd {
     let mut read = cmd("GETRANGE");
     read.arg(key).arg(0).arg(at_most - 1);
     read
+}
+
+/// The command that says how many of these keys are there.
+pub(crate) fn count(keys: &[String]) -> Cmd {
+    let mut count = cmd("EXISTS");
+    count.arg(keys);
+    count
 }

@@ -22,15 +22,15 @@ pub(crate) fn call(order: &Order, deadline: i64) -> Cmd {
     call.arg(SCRIPT.get_hash());
     let holder = order.holder();
     let switch = order.switch.as_ref();
-    call.arg(
-        order.permits.len() + 1 + usize::from(switch.is_some()) + usize::from(holder.is_some()),
-    );
+    let beside = usize::from(switch.is_some()) + usize::from(holder.is_some());
+    call.arg(order.permits.len() + 1 + beside + order.halting.len());
     for key in order.keys() {
         call.arg(key);
     }
     if let Some(holder) = holder {
         call.arg(&holder.hash);
     }
+    call.arg(&order.halting);
     call.arg(order.permits.len())
         .arg(order.attempt.as_str())
         .arg(deadline)

@@ -1,6 +1,7 @@
 -- Takes every permit of one plan, or none.
 --
--- KEYS  the n permits, the receipt, and where they lie in the same slot the kill switch and the holders
+-- KEYS  the n permits, the receipt, and where they lie in the same slot the kill switch, the holders, and the
+--       keys that halt by being there
 -- ARGV  n | attempt | last moment in server microseconds | receipt's seconds
 --       | bytes worth reading of a permit, of the receipt, of the switch, 0 where it is not among the keys
 --       | the words that say off, a blank before and after each
@@ -42,6 +43,8 @@ local receipt = KEYS[n + 1]
 local taken = read(receipt, most.receipt)
 local switch = most.switch > 0 and read(KEYS[n + 2], most.switch)
 local strings = n + 1 + (most.switch > 0 and 1 or 0)
+local halting = strings + (ARGV[9] == 'look' and 1 or 0) + 1
+local disarmed = KEYS[halting] and redis.call('EXISTS', unpack(KEYS, halting)) > 0
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -54,7 +57,7 @@ local function halted()
   return word ~= '' and (string.find(word, '%s') or not string.find(ARGV[8], ' ' .. word .. ' ', 1, true))
 end
 
-if most.switch > 0 and halted() then
+if disarmed or (most.switch > 0 and halted()) then
   return {0, 'halted', now}
 end
 local ready = ARGV[9] ~= 'not ready'

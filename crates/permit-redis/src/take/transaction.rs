@@ -2,7 +2,7 @@
 //! trips, and on a connection of its own: a watch belongs to its connection, not to its caller.
 
 use super::{
-    order::{Answer, Hold, HolderAt, MAX_HOLDER_BYTES, Order, read},
+    order::{Answer, Hold, HolderAt, MAX_HOLDER_BYTES, Order, count, read},
     receipt::Receipt,
 };
 use crate::{failure::Failure, meaning::Meaning, node::Node};
@@ -142,7 +142,8 @@ async fn attempt(
         .ignore();
     prepare.cmd("WATCH").arg(&guard).ignore();
     let holders = order.holder().map(|holder| holder.hash.as_str());
-    for key in order.keys().chain(holders) {
+    let halting = order.halting.iter().map(String::as_str);
+    for key in order.keys().chain(holders).chain(halting) {
         prepare.cmd("WATCH").arg(key).ignore();
     }
     prepare.cmd("GET").arg(&guard);
@@ -207,6 +208,9 @@ fn read_keys(pipeline: &mut Pipeline, order: &Order, short: bool) {
     for key in order.permits.iter().chain([&order.receipt]) {
         pipeline.cmd("EXISTS").arg(key);
     }
+    if !order.halting.is_empty() {
+        pipeline.add_command(count(&order.halting));
+    }
     if let Some(holder) = order.holder()
         && short
     {
@@ -240,6 +244,10 @@ fn keys_read(reply: Vec<Value>, order: &Order, short: bool) -> RedisResult<Keys>
         contents.push(beginning(permit)?.filter(|_| there));
     }
     let receipt_exists: bool = from_redis_value(next().extract_error()?)?;
+    let halted = match order.halting.is_empty() {
+        true => halted,
+        false => halted | (from_redis_value::<i64>(next().extract_error()?)? > 0),
+    };
     let receipt = receipt.filter(|text| !text.is_empty() && text.len() < order.receipt_at_most());
     let hold = match &order.holder {
         HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => Hold::Ready,

@@ -1,0 +1,238 @@
+//! The neighbours' ledger: a position brain of January books the newest executed result of a symbol at each of its
+//! polls, whether it has booked it before or not, as long as it stands among the newest ten results. So a result that
+//! it has booked once is pushed out of these by entries that it books nothing for.
+
+use crate::board::{RedisBoard, failed};
+use apply_core::{ApplyResult, Decision, PortError, Symbol};
+use apply_wire::field::{FILLER, FILLER_BOOKED};
+use permit_gate::PlanId;
+use redis::Value;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    time::{Duration, Instant},
+};
+
+/// How many results the brain looks at.
+const WINDOW: usize = 10;
+/// Most bytes of a field that are read: more than a plan id or a symbol may have.
+const MOST: usize = 64;
+
+/// How long a result may stand there without being booked before it holds up no other one: six of the brain's
+/// polls.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Watches over the ledger of a brain that books again and again. What it knows is the store's, so that a process that
+/// dies in the middle leaves nothing undone: the next one looks at the same entries.
+pub struct Bookkeeper {
+    board: RedisBoard,
+    patience: Duration,
+    /// Executed results that are not booked, and since when that is known.
+    waiting: HashMap<PlanId, Instant>,
+    /// Those that were not booked in time, and told.
+    overdue: HashSet<PlanId>,
+}
+
+impl fmt::Debug for Bookkeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bookkeeper")
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one look came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Booked {
+    /// These were booked, and are out of the brain's sight now.
+    pub pushed_out: Vec<(PlanId, Symbol)>,
+    /// These were not booked within [`PATIENCE`]: nobody keeps a ledger here that names its last plan, or its brain stands
+    /// still. Each is told once.
+    pub overdue: Vec<(PlanId, Symbol)>,
+}
+
+/// One result as the brain sees it.
+struct Seen {
+    id: String,
+    executed: Option<(PlanId, Symbol)>,
+}
+
+impl RedisBoard {
+    /// Somebody who keeps results from being booked twice.
+    pub fn bookkeeper(&self, patience: Duration) -> Bookkeeper {
+        Bookkeeper {
+            board: self.clone(),
+            patience,
+            waiting: HashMap::new(),
+            overdue: HashSet::new(),
+        }
+    }
+
+    /// Which plan's result the ledger of a symbol holds last; `None` where there is no such ledger, or one of another
+    /// kind.
+    async fn last_booked(&self, symbol: &Symbol) -> Result<Option<String>, PortError> {
+        let ledger = format!("{}{symbol}", self.keys().ledger);
+        let mut read = redis::cmd("HGET");
+        read.arg(&ledger).arg(LAST_BOOKED);
+        match read.query_async(&mut self.link().at(&ledger)).await {
+            Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
+            answer => answer.map_err(failed("read the position ledger")),
+        }
+    }
+}
+
+/// The ledger's field that names the plan it has booked last.
+const LAST_BOOKED: &str = "last_result_plan_id";
+
+impl Bookkeeper {
+    /// Looks once, and pushes out what was booked. Asks for the newest results, and for the ledger of each symbol with an
+    /// executed one among them.
+    ///
+    /// Cancellation: safe, and so is calling it from several processes.
+    pub async fn look(&mut self, now: Instant, timestamp: u64) -> Result<Booked, PortError> {
+        let seen = self.window().await?;
+        let mut booked = Booked::default();
+        let (mut symbols, mut states) = (HashSet::new(), Vec::new());
+        for entry in &seen {
+            states.push(match &entry.executed {
+                // Of a symbol it books the newest one and no other.
+                Some((plan, symbol)) if symbols.insert(symbol.clone()) => {
+                    match self.board.last_booked(symbol).await? {
+                        Some(last) if last == plan.as_str() => State::Booked,
+                        _ if self.is_overdue(plan, symbol, now, &mut booked) => State::Nothing,
+                        _ => State::Waits,
+                    }
+                }
+                Some(_) | None => State::Nothing,
+            });
+        }
+        let executed = || seen.iter().filter_map(|entry| entry.executed.as_ref());
+        self.waiting
+            .retain(|plan, _| executed().any(|(of, _)| of == plan));
+        self.overdue
+            .retain(|plan| executed().any(|(of, _)| of == plan));
+        let last = last_to_push_out(&states);
+        let entry = last.and_then(|last| Some((last, seen.get(last)?.executed.as_ref()?)));
+        let (Some(newest), Some((last, (plan, symbol)))) = (seen.first(), entry) else {
+            return Ok(booked);
+        };
+        let filler = filler(plan, symbol, timestamp);
+        if self.pad(&newest.id, WINDOW - last, filler).await? {
+            let gone = seen.iter().zip(&states).skip(last);
+            let gone = gone.filter(|(_, state)| **state == State::Booked);
+            booked.pushed_out = gone
+                .filter_map(|(entry, _)| entry.executed.clone())
+                .collect();
+        }
+        Ok(booked)
+    }
+
+    /// Whether a result was waited for long enough; it is told the first time.
+    fn is_overdue(
+        &mut self,
+        plan: &PlanId,
+        symbol: &Symbol,
+        now: Instant,
+        booked: &mut Booked,
+    ) -> bool {
+        let since = *self.waiting.entry(plan.clone()).or_insert(now);
+        let overdue = now.saturating_duration_since(since) >= self.patience;
+        if overdue && self.overdue.insert(plan.clone()) {
+            booked.overdue.push((plan.clone(), symbol.clone()));
+        }
+        overdue
+    }
+
+    async fn window(&self) -> Result<Vec<Seen>, PortError> {
+        let results = &self.board.keys().results;
+        let mut call = self.board.scripts().window.key(results);
+        call.arg(WINDOW).arg(MOST);
+        let mut at = self.board.link().at(results);
+        let entries = call.invoke_async::<Vec<(String, Vec<u8>, Vec<u8>, Value)>>(&mut at);
+        let entries = entries.await.map_err(failed("read the newest results"))?;
+        let read = |plan: Vec<u8>, symbol: Vec<u8>| {
+            let plan = String::from_utf8(plan).ok()?.parse().ok()?;
+            Some((plan, String::from_utf8(symbol).ok()?.parse().ok()?))
+        };
+        let seen = entries
+            .into_iter()
+            .map(|(id, plan, symbol, executed)| Seen {
+                id,
+                executed: match executed {
+                    Value::Int(1) => read(plan, symbol),
+                    _ => None,
+                },
+            });
+        Ok(seen.collect())
+    }
+
+    async fn pad(
+        &self,
+        newest: &str,
+        count: usize,
+        filler: Vec<(&'static str, String)>,
+    ) -> Result<bool, PortError> {
+        let results = &self.board.keys().results;
+        let mut call = self.board.scripts().pad.key(results);
+        call.arg(newest).arg(count).arg(self.board.stream_length());
+        for (field, value) in filler {
+            call.arg(field).arg(value);
+        }
+        let mut at = self.board.link().at(results);
+        let padded = call.invoke_async::<i64>(&mut at);
+        let padded = padded.await.map_err(failed("push booked results out"))?;
+        Ok(padded == 1)
+    }
+}
+
+/// What an entry is to the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing was executed, or a newer one of its symbol counts, or it was waited for long enough.
+    Nothing,
+    /// It will be booked at the next poll, and must stay.
+    Waits,
+    /// It was booked, and would be booked again.
+    Booked,
+}
+
+/// The newest entry that is to leave the brain's sight, with all that are older: the newest one that was booked
+/// without an older one that waits. `states` begin with the newest entry.
+fn last_to_push_out(states: &[State]) -> Option<usize> {
+    let oldest_first = states.iter().enumerate().rev();
+    let settled = oldest_first.take_while(|(_, state)| **state != State::Waits);
+    let booked = settled.filter(|(_, state)| **state == State::Booked);
+    booked.map(|(index, _)| index).last()
+}
+
+/// A result that books nothing: what the service before this one wrote once a cycle.
+fn filler(plan: &PlanId, symbol: &Symbol, timestamp: u64) -> Vec<(&'static str, String)> {
+    let error = Some(apply_core::Reason::DuplicatePlan);
+    let result = ApplyResult::nothing_happened(plan, symbol, Decision::Skip, error, timestamp);
+    let mut fields = result.to_fields();
+    fields.push((FILLER, FILLER_BOOKED.to_owned()));
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{State::*, *};
+
+    #[test]
+    fn what_was_booked_leaves_and_what_waits_to_be_booked_stays() {
+        for (states, last) in [
+            (&[][..], None),
+            (&[Nothing, Nothing], None),
+            (&[Booked], Some(0)),
+            (&[Waits], None),
+            // Newest first: one that came meanwhile stays within sight.
+            (&[Waits, Booked], Some(1)),
+            (&[Waits, Nothing, Booked, Nothing, Booked], Some(2)),
+            // An older one that waits would be pushed out with it.
+            (&[Booked, Waits], None),
+            (&[Booked, Waits, Nothing, Booked], Some(3)),
+        ] {
+            assert_eq!(last_to_push_out(states), last, "{states:?}");
+        }
+    }
+}

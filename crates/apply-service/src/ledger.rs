@@ -1,0 +1,95 @@
+//! The protocol with the neighbours' position ledger: see [`apply_redis::Bookkeeper`].
+
+use crate::metrics::Metrics;
+use apply_core::Clock;
+use apply_redis::{BOOKING_PATIENCE, RedisBoard};
+use std::time::{Duration, Instant};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// Between two looks: a twentieth of the position brain's poll, at which it would book a result again.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// A ledger that cannot be looked at is told of once in so many looks: once a minute.
+const COMPLAIN_EVERY: u32 = 240;
+
+/// What is done about the ledger that a neighbour keeps from the results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ledger {
+    /// As [`Ledger::BookOnce`] where a ledger names the plan that it booked last; else nothing is written, and nothing
+    /// is said of results that nobody books.
+    Auto,
+    /// A result that was booked is pushed out of the position brain's sight, so that it is booked once; one that is not
+    /// booked in time is told.
+    BookOnce,
+    /// Nothing.
+    Off,
+}
+
+impl Ledger {
+    /// The word in `APPLY_LEDGER`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::BookOnce => "book-once",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Keeps results from being booked twice until `stop`. It holds up no plan.
+pub(crate) async fn keep(
+    ledger: Ledger,
+    board: RedisBoard,
+    metrics: Metrics,
+    clock: impl Clock,
+    stop: CancellationToken,
+) {
+    if ledger == Ledger::Off {
+        info!("Ledger: off, results stay where they are");
+        return;
+    }
+    info!(
+        "Ledger: {}, a result that the position brain has booked is pushed out of its sight",
+        ledger.as_str()
+    );
+    let mut keeper = board.bookkeeper(BOOKING_PATIENCE);
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failed: u32 = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let booked = match keeper.look(Instant::now(), clock.unix_seconds()).await {
+            Ok(booked) => booked,
+            Err(error) => {
+                match failed.is_multiple_of(COMPLAIN_EVERY) {
+                    true => warn!("{error}; a result may be booked twice"),
+                    false => debug!("{error}"),
+                }
+                failed = failed.saturating_add(1);
+                continue;
+            }
+        };
+        failed = 0;
+        for (plan, symbol) in booked.pushed_out {
+            metrics.ledger_pushed_out();
+            info!("Ledger: plan {plan} of {symbol} is booked, and pushed out of the brain's sight");
+        }
+        for (plan, symbol) in booked.overdue {
+            metrics.ledger_not_booked();
+            let secs = BOOKING_PATIENCE.as_secs();
+            match ledger {
+                Ledger::BookOnce => warn!(
+                    "Ledger: plan {plan} of {symbol} was not booked within {secs} s; look whether the position brain runs"
+                ),
+                Ledger::Auto | Ledger::Off => {
+                    debug!("plan {plan} of {symbol} is booked by no ledger")
+                }
+            }
+        }
+    }
+}

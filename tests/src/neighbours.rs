@@ -1,0 +1,401 @@
+//! Neighbours that misbehave as the real ones were measured to do. Reviewers that behave are in
+//! [`Reviewer`](crate::Reviewer).
+
+use crate::{
+    entry::Entry,
+    reviewer::{governor_permit, position_permit},
+    stage::{GOVERNOR, P33, PLANS, RESULTS, Stage, connect},
+};
+use apply_redis::Keys;
+use exchange_sim::SimHandle;
+use redis::{AsyncCommands, FromRedisValue, aio::MultiplexedConnection};
+use rust_decimal::Decimal;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+
+/// How often a neighbour looks for plans.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The key of the governor's disarm of today, in UTC.
+pub fn disarm_of_today() -> String {
+    Keys::default().halting(SystemTime::now()).swap_remove(1)
+}
+
+/// A position brain of January: at each poll it books the newest executed result of each symbol among the newest ten,
+/// whether it has booked it before or not, and grants the whole position, whatever the plan asks for. It denies where
+/// ledger and venue differ, and for a while after each booking. Gone with its handle.
+#[derive(Debug)]
+pub struct RebookingBrain {
+    task: JoinHandle<()>,
+    habits: Habits,
+    said: Arc<Mutex<HashMap<String, String>>>,
+    bookings: Bookings,
+}
+
+/// When each symbol was booked last, and how often.
+type Bookings = Arc<Mutex<HashMap<String, (Instant, usize)>>>;
+
+/// What the brain goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Habits {
+    /// How often it books.
+    pub poll: Duration,
+    /// How long after a booking it denies.
+    pub cooldown: Duration,
+}
+
+impl RebookingBrain {
+    /// Watches the venue's positions of these symbols, which its ledger knows from the start.
+    pub async fn start(stage: &Stage, symbols: &[&str], habits: Habits) -> Self {
+        let mut brain = Brain {
+            redis: connect(stage.url()).await,
+            venue: stage.venue().clone(),
+            habits,
+            bookings: Arc::default(),
+        };
+        let bookings = Arc::clone(&brain.bookings);
+        for symbol in symbols {
+            let amount = brain.venue.position(symbol).to_string();
+            brain.write(symbol, &[("last_known_amt", &amount)]).await;
+        }
+        let _: redis::Value = brain
+            .ask(&["XGROUP", "CREATE", PLANS, "p33", "0", "MKSTREAM"])
+            .await;
+        let said: Arc<Mutex<HashMap<String, String>>> = Arc::default();
+        let log = Arc::clone(&said);
+        let task = tokio::spawn(async move {
+            let (mut look, mut poll) = (interval(LOOK), interval(habits.poll));
+            for tick in [&mut look, &mut poll] {
+                tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            }
+            loop {
+                tokio::select! {
+                    _ = poll.tick() => brain.book().await,
+                    _ = look.tick() => {
+                        for (plan, word) in brain.review().await {
+                            locked(&log).insert(plan, word);
+                        }
+                    }
+                }
+            }
+        });
+        Self {
+            task,
+            habits,
+            said,
+            bookings,
+        }
+    }
+
+    /// How often it has booked a result of this symbol.
+    pub fn bookings(&self, symbol: &str) -> usize {
+        locked(&self.bookings)
+            .get(symbol)
+            .map_or(0, |(_, times)| *times)
+    }
+
+    /// Whether it would say yes again after what it has booked.
+    pub fn has_rested(&self, symbol: &str) -> bool {
+        let bookings = locked(&self.bookings);
+        let last = bookings.get(symbol);
+        last.is_none_or(|(at, _)| at.elapsed() >= self.habits.cooldown)
+    }
+
+    /// What it said to a plan: `yes`, or its reason.
+    pub fn said_to(&self, plan: &str) -> Option<String> {
+        locked(&self.said).get(plan).cloned()
+    }
+}
+
+impl Drop for RebookingBrain {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Brain {
+    redis: MultiplexedConnection,
+    venue: SimHandle,
+    habits: Habits,
+    bookings: Bookings,
+}
+
+impl Brain {
+    async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        command
+            .query_async(&mut self.redis)
+            .await
+            .unwrap_or_else(|error| panic!("the brain cannot {words:?}: {error}"))
+    }
+
+    async fn write(&mut self, symbol: &str, fields: &[(&str, &str)]) {
+        let () = self
+            .redis
+            .hset_multiple(ledger_of(symbol), fields)
+            .await
+            .unwrap_or_else(|error| panic!("the brain cannot write its ledger: {error}"));
+    }
+
+    async fn amount(&mut self, symbol: &str) -> Decimal {
+        let amount: String = self
+            .ask(&["HGET", &ledger_of(symbol), "last_known_amt"])
+            .await;
+        decimal(&amount)
+    }
+
+    /// One poll.
+    async fn book(&mut self) {
+        let newest = self
+            .ask(&["XREVRANGE", RESULTS, "+", "-", "COUNT", "10"])
+            .await;
+        let mut seen = Vec::new();
+        for result in Entry::of_range(newest) {
+            let symbol = result.get("symbol").to_owned();
+            if result.get("executed") != "True" || seen.contains(&symbol) {
+                continue;
+            }
+            let step = result.last_step();
+            let quantity = decimal(step["executed_qty"].as_str().unwrap_or("0"));
+            let signed = match step["side"].as_str() {
+                Some("BUY") => quantity,
+                _ => -quantity,
+            };
+            let amount = (self.amount(&symbol).await + signed)
+                .normalize()
+                .to_string();
+            let plan = result.get("plan_id");
+            self.write(
+                &symbol,
+                &[
+                    ("last_known_amt", &amount),
+                    ("last_result_plan_id", plan),
+                    ("updated_at", "now"),
+                ],
+            )
+            .await;
+            let mut bookings = locked(&self.bookings);
+            let times = bookings.get(&symbol).map_or(0, |(_, times)| *times);
+            bookings.insert(symbol.clone(), (Instant::now(), times + 1));
+            drop(bookings);
+            seen.push(symbol);
+        }
+    }
+
+    /// Plans that came, and what it said.
+    async fn review(&mut self) -> Vec<(String, String)> {
+        let read = [
+            "XREADGROUP",
+            "GROUP",
+            "p33",
+            "one",
+            "NOACK",
+            "STREAMS",
+            PLANS,
+            ">",
+        ];
+        let plans = Entry::of_read(self.ask(&read).await);
+        let mut said = Vec::new();
+        for plan in plans {
+            if plan.get("decision") != "EXECUTE" {
+                continue;
+            }
+            let (id, symbol) = (plan.get("plan_id"), plan.get("symbol"));
+            let (live, ledger) = (self.venue.position(symbol), self.amount(symbol).await);
+            let rests = locked(&self.bookings).get(symbol).copied();
+            let word = match rests {
+                Some((at, _)) if at.elapsed() < self.habits.cooldown => "cooldown_in_flight",
+                _ if live != ledger => "reconcile_required_qty_mismatch",
+                _ => "yes",
+            };
+            let permit = match word {
+                // All there is, also where half is asked for.
+                "yes" => position_permit(symbol, &live.abs().to_string()),
+                reason => format!(
+                    r#"{{"allow":false,"symbol":"{symbol}","reason":"{reason}","context":{{}},"created_at":1769301009.1}}"#
+                ),
+            };
+            let key = format!("{P33}{id}");
+            let _: redis::Value = self.ask(&["SET", &key, &permit, "EX", "60"]).await;
+            said.push((id.to_owned(), word.to_owned()));
+        }
+        said
+    }
+}
+
+fn ledger_of(symbol: &str) -> String {
+    format!("quantum:position:ledger:{symbol}")
+}
+
+fn decimal(text: &str) -> Decimal {
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text:?} is no amount: {error}"))
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A governor that approves so many plans and disarms at the next one: it writes no permit for it, but the reason
+/// under the plan's block key and under the disarm of today. (It also rewrites an environment file and restarts a unit by
+/// the name of the former service, of which a test sees nothing.) Gone with its handle.
+#[derive(Debug)]
+pub struct DisarmingGovernor(JoinHandle<()>);
+
+impl DisarmingGovernor {
+    /// One that has had enough after so many plans.
+    pub async fn start(stage: &Stage, approves: usize) -> Self {
+        let mut redis = connect(stage.url()).await;
+        let _: redis::Value = command(
+            &mut redis,
+            &["XGROUP", "CREATE", PLANS, "governor", "0", "MKSTREAM"],
+        )
+        .await;
+        Self(tokio::spawn(async move {
+            let mut left = approves;
+            let mut look = interval(LOOK);
+            loop {
+                look.tick().await;
+                let read = [
+                    "XREADGROUP",
+                    "GROUP",
+                    "governor",
+                    "one",
+                    "NOACK",
+                    "STREAMS",
+                    PLANS,
+                    ">",
+                ];
+                for plan in Entry::of_read(command(&mut redis, &read).await) {
+                    if plan.get("decision") != "EXECUTE" {
+                        continue;
+                    }
+                    let id = plan.get("plan_id");
+                    if left > 0 {
+                        left -= 1;
+                        let (key, permit) = (
+                            format!("{GOVERNOR}{id}"),
+                            governor_permit(plan.get("symbol")),
+                        );
+                        let _: redis::Value =
+                            command(&mut redis, &["SET", &key, &permit, "EX", "60"]).await;
+                        continue;
+                    }
+                    let block = format!("quantum:governor:block:{id}");
+                    let _: redis::Value =
+                        command(&mut redis, &["SET", &block, REASON, "EX", "3600"]).await;
+                    let disarm = disarm_of_today();
+                    let _: redis::Value =
+                        command(&mut redis, &["SET", &disarm, REASON, "EX", "86400"]).await;
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for DisarmingGovernor {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Why the governor disarms.
+const REASON: &str = "burst_limit_exceeded";
+
+async fn command<T: FromRedisValue>(redis: &mut MultiplexedConnection, words: &[&str]) -> T {
+    let mut command = redis::Cmd::new();
+    command.arg(words);
+    command
+        .query_async(redis)
+        .await
+        .unwrap_or_else(|error| panic!("a neighbour cannot {words:?}: {error}"))
+}
+
+/// Another executor: it answers every plan on the stream of results with its own failure, and would place the order as
+/// well where a plan carries a side, a quantity and the name of the service before this one. Gone with its handle.
+#[derive(Debug)]
+pub struct SecondExecutor {
+    task: JoinHandle<()>,
+    would_place: Arc<Mutex<Vec<String>>>,
+}
+
+impl SecondExecutor {
+    /// Reads plans from now on.
+    pub async fn start(stage: &Stage) -> Self {
+        let mut redis = connect(stage.url()).await;
+        let _: redis::Value = command(
+            &mut redis,
+            &[
+                "XGROUP",
+                "CREATE",
+                PLANS,
+                "intent_executor",
+                "0",
+                "MKSTREAM",
+            ],
+        )
+        .await;
+        let would_place: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&would_place);
+        let task = tokio::spawn(async move {
+            let mut look = interval(LOOK);
+            loop {
+                look.tick().await;
+                let read = [
+                    "XREADGROUP",
+                    "GROUP",
+                    "intent_executor",
+                    "one",
+                    "NOACK",
+                    "STREAMS",
+                    PLANS,
+                    ">",
+                ];
+                for plan in Entry::of_read(command(&mut redis, &read).await) {
+                    let id = plan.get("plan_id");
+                    let has =
+                        |field: &str| plan.names().contains(&field) && !plan.get(field).is_empty();
+                    if has("side") && has("qty") && has("source") {
+                        locked(&log).push(id.to_owned());
+                    }
+                    let answer = [
+                        "XADD",
+                        RESULTS,
+                        "*",
+                        "plan_id",
+                        id,
+                        "symbol",
+                        plan.get("symbol"),
+                        "executed",
+                        "false",
+                        "source",
+                        "intent_executor",
+                        "details",
+                        r#"{"error":"missing_required_fields"}"#,
+                    ];
+                    let _: redis::Value = command(&mut redis, &answer).await;
+                }
+            }
+        });
+        Self { task, would_place }
+    }
+
+    /// Plans for which it would have placed an order.
+    pub fn would_place(&self) -> Vec<String> {
+        locked(&self.would_place).clone()
+    }
+}
+
+impl Drop for SecondExecutor {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,247 @@
+//! With neighbours that misbehave as the real ones were measured to do.
+
+use crate::{d, sent};
+use apply_tests::{
+    DisarmingGovernor, Habits, PLANS, RESULTS, RebookingBrain, SecondExecutor, Stage,
+    disarm_of_today, eventually,
+};
+use rust_decimal::Decimal;
+use std::{collections::HashSet, time::Duration};
+
+const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
+
+/// A tenth of the real one's times, with which the proportions stay.
+const HABITS: Habits = Habits {
+    poll: Duration::from_millis(1500),
+    cooldown: Duration::from_millis(300),
+};
+
+async fn ledger(stage: &Stage, symbol: &str) -> Decimal {
+    let key = format!("quantum:position:ledger:{symbol}");
+    let amount: String = stage.command(&["HGET", &key, "last_known_amt"]).await;
+    d(&amount)
+}
+
+#[tokio::test]
+async fn closes_one_after_another_all_execute_beside_a_brain_that_books_again_and_again() {
+    let stage = Stage::open().await;
+    let _governor = stage.governor(Duration::ZERO).await;
+    let brain = RebookingBrain::start(&stage, &SYMBOLS, HABITS).await;
+    let service = stage.ready().await;
+    let mut known = HashSet::new();
+    for _ in 0..3 {
+        for symbol in SYMBOLS {
+            let before = stage.venue().position(symbol);
+            stage.propose(symbol, "PARTIAL_25").await;
+            let plan = stage.plan(symbol, &known).await.get("plan_id").to_owned();
+            let result = stage.result_of(&plan).await;
+            let said = brain.said_to(&plan);
+            assert_eq!(result.get("executed"), "True", "{said:?} {result:?}");
+            // It granted all of it.
+            let left = stage.venue().position(symbol);
+            assert!(
+                left * d("4") >= before * d("3") && left < before,
+                "{before} -> {left}"
+            );
+            service
+                .line_with(&["Ledger: plan", &plan, "is booked"])
+                .await;
+            assert_eq!(ledger(&stage, symbol).await, left, "it is booked once");
+            eventually("its cooldown ends", || brain.has_rested(symbol)).await;
+            known.insert(plan);
+        }
+    }
+    for symbol in SYMBOLS {
+        assert_eq!(brain.bookings(symbol), 3, "once a close");
+        assert_eq!(ledger(&stage, symbol).await, stage.venue().position(symbol));
+    }
+    let counted = service.metric("quantum_apply_ledger_results_total{outcome=\"pushed_out\"}");
+    assert_eq!(counted.await.as_deref(), Some("6"));
+    // What stands there for the brain is no result to anybody else.
+    let stats = stage.program(&["stats", "--json"]).ended().await;
+    let stats: serde_json::Value = serde_json::from_str(&stats.log.join("")).unwrap();
+    assert_eq!(
+        (&stats["executed"], &stats["not_executed"]),
+        (&6.into(), &serde_json::json!({}))
+    );
+    let tail = stage.program(&["results", "tail", "-n", "6"]).ended().await;
+    assert!(
+        tail.log.iter().all(|line| line.contains("executed=True")),
+        "{:?}",
+        tail.log
+    );
+    assert_eq!(tail.log.len(), 6);
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn what_was_booked_before_a_crash_is_pushed_out_by_the_next_start() {
+    let stage = Stage::open().await;
+    let _governor = stage.governor(Duration::ZERO).await;
+    let brain = RebookingBrain::start(&stage, &SYMBOLS, HABITS).await;
+    let how = stage.service().env("APPLY_LEDGER", "off");
+    let service = how.clone().ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_25").await;
+    let result = stage.result_for("BTCUSDT").await;
+    service.stopped_well().await;
+    eventually("it is booked", || brain.bookings("BTCUSDT") > 0).await;
+    let service = how.env("APPLY_LEDGER", "book-once").ready().await;
+    service
+        .line_with(&["Ledger: plan", result.get("plan_id"), "is booked"])
+        .await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn where_results_stay_in_sight_they_are_booked_again_and_the_next_plan_is_denied() {
+    let stage = Stage::open().await;
+    let _governor = stage.governor(Duration::ZERO).await;
+    let brain = RebookingBrain::start(&stage, &SYMBOLS, HABITS).await;
+    let service = stage.service().env("APPLY_LEDGER", "off").ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_25").await;
+    let first = stage.result_for("BTCUSDT").await;
+    eventually("it is booked twice", || brain.bookings("BTCUSDT") > 1).await;
+    assert_ne!(
+        ledger(&stage, "BTCUSDT").await,
+        stage.venue().position("BTCUSDT")
+    );
+    stage.propose("BTCUSDT", "PARTIAL_25").await;
+    let known = HashSet::from([first.get("plan_id").to_owned()]);
+    let plan = stage.plan("BTCUSDT", &known).await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("error"), "p33_permit_denied");
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_governor_that_disarms_halts_new_orders_until_resume() {
+    let stage = Stage::open().await;
+    let governor = DisarmingGovernor::start(&stage, 1).await;
+    let _brain = stage.position_brain(Duration::ZERO, "0.004").await;
+    let service = stage.ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    assert_eq!(stage.result_for("BTCUSDT").await.get("executed"), "True");
+    // It waits for its permits when the governor has had enough.
+    stage.propose("ETHUSDT", "PARTIAL_75").await;
+    let result = stage.result_for("ETHUSDT").await;
+    assert_eq!(
+        (result.get("decision"), result.get("error")),
+        ("BLOCKED", "kill_switch_active")
+    );
+    drop(governor);
+    // The key may end; what it said does not.
+    let _: i64 = stage.command(&["DEL", &disarm_of_today()]).await;
+    stage.propose("SOLUSDT", "PARTIAL_75").await;
+    let result = stage.result_for("SOLUSDT").await;
+    assert_eq!(result.get("error"), "kill_switch_active");
+    let status = stage.program(&["status"]).ended().await;
+    let output = status.output();
+    assert!(output.contains("ON, by quantum:apply:disarmed"), "{output}");
+    assert!(output.contains("burst_limit_exceeded"), "{output}");
+    assert_eq!(stage.orders().len(), 1);
+
+    let resumed = stage
+        .program(&["resume", "--reason", "looked at"])
+        .ended()
+        .await;
+    assert_eq!(resumed.code, Some(0), "{}", resumed.output());
+    assert!(
+        resumed.output().contains("disarm lifted"),
+        "{}",
+        resumed.output()
+    );
+    let known: HashSet<String> = stage
+        .entries(PLANS)
+        .await
+        .iter()
+        .map(|plan| plan.get("plan_id").to_owned())
+        .collect();
+    stage.propose("BTCUSDT", "PARTIAL_50").await;
+    let plan = stage.plan("BTCUSDT", &known).await;
+    stage.approve(&plan, "0.004").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "True");
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_heat_gate_that_calibrates_a_close_to_hold_has_nothing_placed() {
+    let stage = Stage::open().await;
+    let service = stage.ready().await;
+    let calibrated = |action| {
+        [
+            ("calibrated", "1"),
+            ("original_action", "FULL_CLOSE_PROPOSED"),
+            ("action", action),
+        ]
+    };
+    stage
+        .propose_with("BTCUSDT", "FULL_CLOSE_PROPOSED", &calibrated("HOLD"))
+        .await;
+    let plan = stage
+        .wait_for_entry(PLANS, "a plan", |plan| plan.get("symbol") == "BTCUSDT")
+        .await;
+    assert_eq!(
+        (plan.get("decision"), plan.get("reason_codes")),
+        ("SKIP", "action_hold")
+    );
+    stage
+        .propose_with("ETHUSDT", "FULL_CLOSE_PROPOSED", &calibrated("partial_25"))
+        .await;
+    let plan = stage.only_plan("ETHUSDT").await;
+    assert_eq!(plan.get("action"), "PARTIAL_25");
+    // A reviewer that allows all there is.
+    stage.approve(&plan, "124").await;
+    assert_eq!(
+        stage.result_of(plan.get("plan_id")).await.get("executed"),
+        "True"
+    );
+    let order = stage.only_order();
+    assert_eq!(sent(&order, "quantity"), "31");
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_second_executor_places_nothing_and_its_answers_are_nobodys_results() {
+    let stage = Stage::open().await;
+    let executor = SecondExecutor::start(&stage).await;
+    let service = stage.ready().await;
+    // A reconcile engine asks for a close of its own, which is not this service's to follow.
+    let asks: [&[&str]; 2] = [
+        &[
+            "XADD",
+            "quantum:stream:reconcile.close",
+            "*",
+            "symbol",
+            "BTCUSDT",
+            "side",
+            "SELL",
+            "qty",
+            "12.4",
+            "signature",
+            "00",
+        ],
+        &["SET", "quantum:reconcile:hold:BTCUSDT", "1"],
+    ];
+    for words in asks {
+        let _: redis::Value = stage.command(words).await;
+    }
+    stage.propose("BTCUSDT", "FULL_CLOSE_PROPOSED").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.008").await;
+    let id = plan.get("plan_id");
+    let result = stage
+        .wait_for_entry(RESULTS, "our result", |entry| {
+            entry.get("plan_id") == id && entry.find("source").is_none()
+        })
+        .await;
+    assert_eq!(result.get("executed"), "True");
+    stage
+        .wait_for_entry(RESULTS, "the other's answer", |entry| {
+            entry.get("plan_id") == id && entry.find("source") == Some("intent_executor")
+        })
+        .await;
+    assert_eq!(executor.would_place(), Vec::<String>::new());
+    assert_eq!(sent(&stage.only_order(), "quantity"), "0.008");
+    service.stopped_well().await;
+}
