@@ -562,7 +562,11 @@ impl Reader<'_> {
             (Some(api_key), Some(api_secret)) => match sign_with(&api_key, &api_secret) {
                 Ok(credentials) => Some(credentials),
                 Err(error) => {
-                    self.wrong(key, error.to_string());
+                    let whose = match error {
+                        CredentialsError::ApiKey => key,
+                        _ => secret,
+                    };
+                    self.wrong(whose, error.to_string());
                     None
                 }
             },

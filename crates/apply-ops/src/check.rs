@@ -448,9 +448,17 @@ async fn venue(config: &Config, until: Instant) -> Vec<Line> {
             Found::Ok(position_mode(mode).into()),
         ),
         Ok(Err(RequestError::Refused(reply))) => {
-            let text = format!(
-                "refused by the venue ({reply}); set BINANCE_TESTNET_API_KEY and BINANCE_TESTNET_API_SECRET to a pair made for {host}"
-            );
+            let mend = match reply.code {
+                // The key is known, and what was signed with the secret does not fit it.
+                Some(-1022) => {
+                    "BINANCE_TESTNET_API_SECRET does not belong to BINANCE_TESTNET_API_KEY: set it to the secret of this key"
+                        .to_owned()
+                }
+                _ => format!(
+                    "set BINANCE_TESTNET_API_KEY and BINANCE_TESTNET_API_SECRET to a pair made for {host}"
+                ),
+            };
+            let text = format!("refused by the venue ({reply}); {mend}");
             (
                 Found::Wrong(text),
                 Found::Skipped("not told without keys".into()),

@@ -87,11 +87,23 @@ async fn a_server_that_hangs_is_given_up() {
 async fn keys_the_venue_does_not_know_are_a_matter_of_configuration() {
     let redis = RedisServer::builder().aof("everysec").start().await;
     let sim = Sim::start(SimConfig::default().strict()).await.unwrap();
+    let again = report;
     let (code, report) = report(testnet(&redis.url(), &sim.url(), "another-secret")).await;
     let (mark, text) = of(&report, "keys");
     assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
     assert!(
-        text.contains("BINANCE_TESTNET_API_SECRET") && !text.contains("another-secret"),
+        text.contains("BINANCE_TESTNET_API_SECRET does not belong to")
+            && !text.contains("another-secret"),
+        "{text}"
+    );
+    // One that cannot be a secret is told under its own name.
+    let (code, told) = again(testnet(&redis.url(), &sim.url(), "a “smart” one")).await;
+    let (_, text) = of(&told, "configuration");
+    assert_eq!(code, 78, "{told}");
+    assert!(
+        text.contains("BINANCE_TESTNET_API_SECRET")
+            && !text.contains("BINANCE_TESTNET_API_KEY")
+            && !text.contains("smart"),
         "{text}"
     );
 }
