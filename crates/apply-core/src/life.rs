@@ -265,11 +265,11 @@ impl<P: Ports> ApplyLayer<P> {
         }
         let sign_by = latest.checked_add(SIGNING_SLACK).unwrap_or(latest);
         // Everything slow happens while the permits are awaited. Where it turns out first that
-        // there is nothing to do, the wait is dropped: permits it may just be taking buy nothing.
+        // there is nothing to do, the wait is cancelled; permits taken by a script in flight are discarded.
         let ready = AtomicBool::new(false);
         let permits = pin!(self.wait_for_permits(claimed, news, &ready));
         let desk = Box::pin(async {
-            // Ten thousand may begin at once: whoever has to queue has no need of memory yet.
+            // Acquire the slot before boxing `make_ready`, so that queued plans hold no such state.
             let _turn = self.desks.enter().await;
             Box::pin(self.make_ready(claimed, sign_by)).await
         });

@@ -60,7 +60,7 @@ pub struct Proposal {
     /// The action that counts: a calibrated `action`, else `harvest_action`. Any text: unknown actions are named in
     /// a plan of their own.
     pub action: String,
-    /// 0 calm, 1 get out. At least 0.
+    /// From 0 (normal) to 1 (close now). At least 0.
     pub kill_score: Number,
     /// The parts of the kill score; 0.0 where absent.
     pub k_regime_flip: Number,

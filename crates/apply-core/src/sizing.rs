@@ -165,7 +165,7 @@ pub enum NoOrder {
     #[error("the venue gave no mark price to hold the stop against")]
     NoMarkPrice,
     /// The permits were taken, and the position and the kill switch not known in time.
-    #[error("position and kill switch were not known by the end of the wait for permits")]
+    #[error("position or kill switch not available before the permit deadline")]
     TooLate,
     /// Trading was halted between the grant and the order.
     #[error("trading was halted after the permits were taken: {by}")]

@@ -50,7 +50,7 @@ pub type ReadConfig = fn(VenueKeys) -> Result<Config, Failure>;
 /// What an operator can ask for beside running the service.
 #[derive(Subcommand)]
 pub enum Ops {
-    /// Look at everything the service needs, one line each: passed, or the mend.
+    /// Check configuration, Redis, kill switch and venue; print a fix for each failure.
     ///
     /// Configuration, Redis with its persistence, scripting and pushes, the kill switch, the venue with its
     /// clock, keys and position mode.

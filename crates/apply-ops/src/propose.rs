@@ -20,7 +20,7 @@ pub struct Propose {
     /// What the brain would propose.
     #[arg(value_parser = PossibleValuesParser::new(ACTIONS))]
     action: String,
-    /// From 0, calm, to 1, get out.
+    /// Kill score from 0 (normal) to 1 (close now).
     #[arg(long, default_value = "0.1", value_parser = score)]
     kill_score: String,
     /// The new stop price, for UPDATE_SL.

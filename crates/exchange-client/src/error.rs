@@ -38,7 +38,7 @@ pub enum SetupError {
 #[non_exhaustive]
 pub enum RequestError {
     /// The venue's limits leave no room; nothing was sent. Says how long until there may be some.
-    #[error("the venue's limits leave no room for {0:?}")]
+    #[error("rate limited by the venue; retry after {0:?}")]
     Limited(Duration),
     /// The venue answered that this address or account has to stop (429, 418, -1003, -1015, the firewall's 403). Says for how
     /// long nothing is sent now.

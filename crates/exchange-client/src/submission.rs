@@ -101,7 +101,7 @@ pub enum NotSentReason {
     #[error("the venue refused the timestamp")]
     TimestampRefused,
     /// The venue told this address to stop (429 or 418, or the order-count limit is used up).
-    #[error("the venue's limits leave no room for {0:?}")]
+    #[error("rate limited by the venue; retry after {0:?}")]
     Limited(Duration),
     /// The firewall in front of the venue turned it away with a page (403). Nothing is asked for so long.
     #[error("the venue's firewall turned it away; nothing is sent for {0:?}")]
@@ -144,7 +144,7 @@ pub enum UnknownCause {
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
     /// The venue itself says it does not know (408, -1000, -1006, -1007, the 503 "Unknown error", -4116).
-    #[error("the venue does not know itself")]
+    #[error("the venue reported an unknown execution status")]
     VenueUnsure,
     /// An answer that no document explains. It is not taken for a no.
     #[error("the answer is not a documented one")]

@@ -11,7 +11,7 @@ pub struct Reviewed {
     pub id: PlanId,
     /// Its symbol.
     pub symbol: Symbol,
-    /// 0 calm, 1 get out. Finite and at least 0.
+    /// From 0 (normal) to 1 (close now). Finite and at least 0.
     pub kill_score: f64,
     /// What it does.
     pub task: Task,
