@@ -14,7 +14,10 @@ use crate::{
     ruling::{Outcome, Ruled},
 };
 use apply_core::{PortError, Symbol};
-use apply_wire::field::{SOURCE, is_foreign};
+use apply_wire::{
+    Reason,
+    field::{SOURCE, is_foreign},
+};
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
 use std::{sync::Arc, time::Duration};
@@ -330,7 +333,7 @@ fn nothing_executed(fields: &Fields) -> Option<(Symbol, PlanId)> {
         && text("executed") == "False"
         && text("would_execute") == "False"
         && matches!(text("decision"), "BLOCKED" | "ERROR")
-        && !text("error").ends_with("_unresolved");
+        && !Reason::parse(text("error")).is_unresolved();
     if !nothing {
         return None;
     }
