@@ -3,7 +3,7 @@
 use crate::{d, sent};
 use apply_tests::{
     DisarmingGovernor, Habits, PLANS, RESULTS, RebookingBrain, SecondExecutor, Stage,
-    disarm_of_today, eventually,
+    disarm_of_today, eventually, within,
 };
 use rust_decimal::Decimal;
 use std::{collections::HashSet, time::Duration};
@@ -129,7 +129,19 @@ async fn a_governor_that_disarms_halts_new_orders_until_resume() {
         ("BLOCKED", "kill_switch_active")
     );
     drop(governor);
-    // The key may end; what it said does not.
+    // The key may end once the next look has marked it; what it said does not.
+    let marked = async || {
+        stage
+            .command::<i64>(&["EXISTS", "quantum:apply:disarmed"])
+            .await
+            == 1
+    };
+    within("the disarm is marked", async {
+        while !marked().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let _: i64 = stage.command(&["DEL", &disarm_of_today()]).await;
     stage.propose("SOLUSDT", "PARTIAL_75").await;
     let result = stage.result_for("SOLUSDT").await;
