@@ -154,8 +154,9 @@ async fn a_quantity_with_a_floats_tail_is_cut_to_the_step_it_stands_for() {
         // More than is held: what is held after the orders before.
         ("500", "11.8731"),
     ];
+    // A full close: a partial one would be bounded by its share as well.
     for (permitted, _) in wanted {
-        stage.propose("BTCUSDT", "PARTIAL_75").await;
+        stage.propose("BTCUSDT", "FULL_CLOSE_PROPOSED").await;
         let plan = stage.plan("BTCUSDT", &known).await;
         stage.approve(&plan, permitted).await;
         let result = stage.result_of(plan.get("plan_id")).await;
