@@ -6,10 +6,11 @@ mod slots;
 use super::{
     link::Link,
     output::{Done, End, print, print_json},
-    snapshot::{list, switch_here},
+    snapshot::list,
+    switches::Switches,
 };
 use crate::{ReadConfig, VenueKeys};
-use apply_core::{Halt, MAX_SWITCH_BYTES, Mode};
+use apply_core::Mode;
 use apply_exchange::StopsInPlace;
 use apply_redis::{Keys, Right};
 use apply_service::{Config, Failure};
@@ -119,8 +120,12 @@ async fn look(config: &Config) -> Vec<Line> {
     );
     let mut lines = settings(config);
     lines.append(&mut redis);
-    if let (Halt::On { by }, false) = (switch_here(config), has(&lines, SWITCH)) {
-        lines.push(Line(SWITCH, halted(&by)));
+    if !has(&lines, SWITCH) {
+        // The one in Redis could not be asked for.
+        let here = Switches::here(config);
+        if here.is_on() != Some(false) {
+            lines.push(Line(SWITCH, switches(&here)));
+        }
     }
     lines.push(Line("push", push));
     lines.extend(venue);
@@ -185,6 +190,10 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
         let text: String = link.ask(&redis::cmd("INFO"), "read INFO").await?;
         let took = began.elapsed();
         let info = Info::read(&text);
+        let keys = match link.is_cluster() {
+            true => Keys::default().on_a_cluster(),
+            false => Keys::default(),
+        };
         Ok::<_, Failure>(vec![
             Line("redis", reachable(config, &text, took)),
             Line("writes", writes(config, &mut link).await),
@@ -195,7 +204,10 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
                 "permit keys",
                 slots::look(config, info.get("cluster_enabled") == "1"),
             ),
-            Line(SWITCH, switch(config, &mut link).await),
+            Line(
+                SWITCH,
+                switches(&Switches::read(config, &keys, &mut link).await),
+            ),
         ])
     });
     match asked.await {
@@ -341,26 +353,16 @@ async fn rights(link: &mut Link) -> Found {
     }
 }
 
-async fn switch(config: &Config, link: &mut Link) -> Found {
-    if let Halt::On { by } = switch_here(config) {
-        return halted(&by);
+/// What halts the service.
+fn switches(found: &Switches) -> Found {
+    match found.is_on() {
+        Some(false) => Found::Ok("off".into()),
+        Some(true) => Found::Note(format!(
+            "on, by {}: nothing is executed; to end it: apply-layer resume",
+            found.named()
+        )),
+        None => Found::Note(found.line()),
     }
-    let key = apply_redis::Keys::default().kill_switch;
-    let mut read = redis::cmd("GETRANGE");
-    read.arg(&key).arg(0).arg(MAX_SWITCH_BYTES);
-    let word: Result<Value, _> = link.try_ask(&read).await;
-    let halt = match &word {
-        Ok(Value::BulkString(word)) => Halt::from_switch(&key, word),
-        Ok(_) | Err(_) => Halt::unreadable(&key),
-    };
-    match halt {
-        Halt::Off => Found::Ok("off".into()),
-        Halt::On { by } => halted(&by),
-    }
-}
-
-fn halted(by: &str) -> Found {
-    Found::Note(format!("on, by {by}: nothing is executed"))
 }
 
 /// Whether waits are woken by writes.

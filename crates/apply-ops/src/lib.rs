@@ -29,6 +29,7 @@ mod snapshot;
 mod stats;
 mod status;
 mod streams;
+mod switches;
 mod time;
 
 use apply_service::{Config, Failure};

@@ -4,7 +4,7 @@ use super::{
     ReadConfig,
     link::Desk,
     output::{Done, print, print_json},
-    snapshot::read_switch,
+    switches::Switches,
     time::iso_micros,
 };
 use apply_core::{Plan, Proposal, RawProposal, Symbol};
@@ -47,8 +47,8 @@ impl Propose {
         let raw = self.raw(micros);
         let proposal = Proposal::parse(&self.symbol, &raw)
             .map_err(|error| Failure::mismatch(error.to_string()))?;
-        let halt = read_switch(&mut desk).await?;
-        let plan = Plan::decide(proposal, &desk.config.gates, &halt);
+        let switches = Switches::read(&desk.config, &desk.keys, &mut desk.link).await;
+        let plan = Plan::decide(proposal, &desk.config.gates, &switches.halt());
         self.write(&mut desk, &raw).await?;
         let followed = desk.config.symbols.contains(&self.symbol);
         if self.json {
@@ -69,6 +69,9 @@ impl Propose {
             "plan {}, to be decided as {}{why}\n",
             plan.id, plan.decision
         );
+        if switches.is_on().is_none() {
+            page += &format!("kill switch {}\n", switches.line());
+        }
         if !followed {
             page += &format!("{} is not in SYMBOLS: nobody looks at it\n", self.symbol);
         } else if !desk.config.shard.holds(&self.symbol) {

@@ -5,17 +5,14 @@ use super::{
     output::tame,
     permits::{self, Seen},
     streams::{plan_line, result_line},
+    switches::Switches,
     time::ago,
 };
-use apply_core::{Halt, MAX_SWITCH_BYTES, Symbol};
-use apply_service::{Config, Failure, HaltFile};
+use apply_core::{Halt, Symbol};
+use apply_service::Failure;
 use permit_gate::PlanId;
-use redis::Value;
 use serde_json::json;
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::SystemTime,
-};
+use std::collections::{BTreeMap, HashSet};
 
 /// How many entries of each stream are looked through.
 const NEWEST: usize = 500;
@@ -25,7 +22,7 @@ const WAITS: usize = 20;
 
 /// One look.
 pub(super) struct Snapshot {
-    pub(super) halt: Halt,
+    switches: Switches,
     /// Each followed symbol with its last plan and its last result.
     symbols: Vec<(Symbol, Option<Entry>, Option<Entry>)>,
     waits: Vec<Wait>,
@@ -45,7 +42,7 @@ struct Wait {
 
 impl Snapshot {
     pub(super) async fn take(desk: &mut Desk) -> Result<Self, Failure> {
-        let halt = read_switch(desk).await?;
+        let switches = Switches::read(&desk.config, &desk.keys, &mut desk.link).await;
         let plans = desk.link.newest(&desk.keys.plans, NEWEST).await?;
         let all = desk.link.newest(&desk.keys.results, NEWEST).await?;
         let (mut results, mut foreign) = (Vec::new(), BTreeMap::new());
@@ -70,7 +67,7 @@ impl Snapshot {
         let symbols = symbols.collect();
         let waits = waits(desk, &plans, &results).await?;
         Ok(Self {
-            halt,
+            switches,
             symbols,
             waits,
             results,
@@ -82,7 +79,7 @@ impl Snapshot {
         let mut page = format!(
             "mode         {}\nkill switch  {}\nmay execute  {}\n",
             desk.config.mode.as_str(),
-            halt(&self.halt),
+            self.switches.line(),
             list(desk.config.gates.allowlist.iter()),
         );
         // What follows is everybody's: it lies in Redis.
@@ -173,78 +170,18 @@ impl Snapshot {
         json!({
             "mode": desk.config.mode.as_str(),
             "shard": desk.config.shard.to_string(),
-            "halted": self.halt.is_on(),
-            "halted_by": match &self.halt {
+            "halted": self.switches.is_on(),
+            "halted_by": match self.switches.halt() {
                 Halt::Off => None,
                 Halt::On { by } => Some(by),
             },
+            "switches": self.switches.to_json(),
             "symbols": symbols,
             "foreign_results": foreign,
             "waits": waits,
         })
     }
 }
-
-/// This machine's kill switches, in the order in which the service looks at them.
-pub(super) fn switch_here(config: &Config) -> Halt {
-    match config.kill_switch {
-        true => Halt::On {
-            by: "APPLY_KILL_SWITCH".into(),
-        },
-        false => HaltFile::at(config.state.halt_file.clone()).look(),
-    }
-}
-
-/// The kill switch: this machine's, then the one in Redis. What is neither on nor off is on.
-pub(super) async fn read_switch(desk: &mut Desk) -> Result<Halt, Failure> {
-    if let on @ Halt::On { .. } = switch_here(&desk.config) {
-        return Ok(on);
-    }
-    let key = desk.keys.kill_switch.clone();
-    let mut get = redis::pipe();
-    get.cmd("GETRANGE")
-        .arg(&key)
-        .arg(0)
-        .arg(MAX_SWITCH_BYTES)
-        .ignore_errors();
-    let (word,): (Value,) = desk.link.ask_all(&get, "read the kill switch").await?;
-    if let Some(by) = read_disarm(desk).await? {
-        return Ok(Halt::On { by });
-    }
-    Ok(match word {
-        Value::BulkString(word) => Halt::from_switch(&key, &word),
-        _ => Halt::unreadable(&key),
-    })
-}
-
-/// The governor's disarm, where there is one that nobody has resumed from, with its reason.
-async fn read_disarm(desk: &mut Desk) -> Result<Option<String>, Failure> {
-    for key in desk.keys.halting(SystemTime::now()) {
-        let mut read = redis::pipe();
-        read.cmd("EXISTS").arg(&key);
-        read.cmd("GETRANGE")
-            .arg(&key)
-            .arg(0)
-            .arg(MOST_OF_A_REASON)
-            .ignore_errors();
-        let (there, reason): (Value, Value) = desk
-            .link
-            .ask_all(&read, "read the governor's disarm")
-            .await?;
-        if matches!(there, Value::Int(0)) {
-            continue;
-        }
-        let reason = match reason {
-            Value::BulkString(text) => String::from_utf8_lossy(&text).into_owned(),
-            _ => "unreadable".into(),
-        };
-        return Ok(Some(format!("{key} ({reason})")));
-    }
-    Ok(None)
-}
-
-/// Most bytes of a disarm's reason that are read.
-const MOST_OF_A_REASON: usize = 160;
 
 async fn waits(desk: &mut Desk, plans: &[Entry], results: &[Entry]) -> Result<Vec<Wait>, Failure> {
     let now = desk.link.micros().await? / 1000;
@@ -273,14 +210,6 @@ async fn waits(desk: &mut Desk, plans: &[Entry], results: &[Entry]) -> Result<Ve
         });
     }
     Ok(waits)
-}
-
-/// Off, or on by whom.
-pub(super) fn halt(halt: &Halt) -> String {
-    match halt {
-        Halt::Off => "off".into(),
-        Halt::On { by } => format!("ON, by {}: nothing is executed", tame(by)),
-    }
 }
 
 /// Names parted by commas.

@@ -23,12 +23,25 @@ impl HaltFile {
     /// such as a directory that may not be searched: on. One call to the kernel, which answers from
     /// memory; that is why it may be asked just before an order.
     pub fn look(&self) -> Halt {
-        let by = match fs::symlink_metadata(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Halt::Off,
-            Ok(_) => self.0.display().to_string(),
+        let by = match self.is_there() {
+            Ok(false) => return Halt::Off,
+            Ok(true) => self.0.display().to_string(),
             Err(error) => format!("{} ({error})", self.0.display()),
         };
         Halt::On { by }
+    }
+
+    /// Whether the file is there, for somebody who only tells of it.
+    ///
+    /// # Errors
+    ///
+    /// Where this user cannot see it: the service may see that it is not there.
+    pub fn is_there(&self) -> io::Result<bool> {
+        match fs::symlink_metadata(&self.0) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Turns it; and what became of the words in it, without which it halts as well.

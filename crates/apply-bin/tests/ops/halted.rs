@@ -56,6 +56,86 @@ async fn a_halt_by_this_machines_file_is_told_by_every_command_that_tells_of_the
     );
 }
 
+#[tokio::test]
+async fn a_halt_file_that_cannot_be_looked_at_is_unknown_and_neither_on_nor_off() {
+    let server = RedisServer::start().await;
+    let state = StateDir::new();
+    // Nobody, root included, can look below a plain file: as a user who may not enter the directory.
+    let closed = format!("{}/plain", state.path());
+    std::fs::write(&closed, "").unwrap();
+    let run = async |args: &[&str]| -> Ended {
+        let mut command = apply_layer(&server.url(), args);
+        command.env("APPLY_STATE_DIR", &closed);
+        command.output().await.unwrap().into()
+    };
+    let file = format!("{closed}/HALT");
+    let page = run(&["status"]).await.out;
+    let line = page.lines().find(|line| line.starts_with("kill switch"));
+    let line = line.unwrap();
+    assert!(line.contains(&format!("unknown: {file}")), "{page}");
+    assert!(line.contains("ask as root"), "{page}");
+    let json = run(&["status", "--json"]).await.json();
+    assert_eq!(
+        (&json["halted"], &json["halted_by"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    let check = run(&["check"]).await.out;
+    assert!(check.contains(&format!("unknown: {file}")), "{check}");
+    let proposed = run(&["propose", "BTCUSDT", "PARTIAL_75"]).await.out;
+    assert!(!proposed.contains("kill_switch_active"), "{proposed}");
+    assert!(proposed.contains("kill switch unknown"), "{proposed}");
+
+    // One that can be looked at and is on is on, whatever the other is.
+    let () = command(&server, &["SET", "quantum:global:kill_switch", "true"]).await;
+    let json = run(&["status", "--json"]).await.json();
+    assert_eq!(json["halted"], true);
+}
+
+#[tokio::test]
+async fn every_switch_that_is_on_is_told_with_who_when_and_why() {
+    let server = RedisServer::start().await;
+    let state = StateDir::new();
+    let run = async |args: &[&str]| -> Ended {
+        let mut command = apply_layer(&server.url(), args);
+        command.env("APPLY_STATE_DIR", state.path());
+        command.output().await.unwrap().into()
+    };
+    assert_eq!(run(&["halt", "--reason", "venue misbehaves"]).await.code, 0);
+    for page in [run(&["status"]).await.out, run(&["check"]).await.out] {
+        let line = page.lines().find(|line| line.contains("kill switch"));
+        let line = line.unwrap();
+        assert!(
+            line.contains(&format!("{}/HALT (20", state.path())),
+            "{line}"
+        );
+        assert!(line.contains("quantum:global:kill_switch (20"), "{line}");
+        assert_eq!(line.matches("venue misbehaves").count(), 2, "{line}");
+        assert!(line.contains("apply-layer resume"), "{line}");
+    }
+    let json = run(&["status", "--json"]).await.json();
+    let switches = json["switches"].as_array().unwrap();
+    let on = switches.iter().filter(|switch| switch["state"] == "on");
+    assert_eq!(on.count(), 2, "{json}");
+    assert_eq!(run(&["resume"]).await.code, 0);
+
+    // Another program's switch, with the reason that it left.
+    let () = command(&server, &["SET", "quantum:global:kill_switch", "1"]).await;
+    let reason = ["SET", "quantum:global:kill_switch:reason", "drawdown 12 %"];
+    let () = command(&server, &reason).await;
+    let page = run(&["status"]).await.out;
+    assert!(
+        page.contains("ON, by quantum:global:kill_switch (drawdown 12 %)"),
+        "{page}"
+    );
+}
+
+async fn command(server: &RedisServer, words: &[&str]) {
+    let mut connection = server.connection().await;
+    let mut command = redis::Cmd::new();
+    command.arg(words);
+    let () = command.query_async(&mut connection).await.unwrap();
+}
+
 /// What the switch in Redis says.
 async fn switch(server: &RedisServer) -> Option<String> {
     let mut redis = server.connection().await;
