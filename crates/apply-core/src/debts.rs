@@ -22,13 +22,13 @@ pub(crate) struct Debt {
     pub(crate) order: OrderKind,
     /// How far it had come.
     pub(crate) from: Abandoned,
-    /// What this machine, or whoever held it, was about to do, where it may have done it.
+    /// The order that this machine or the plan's former holder was about to place, where it may have been placed.
     pub(crate) intent: Option<Intent>,
     /// What was found out.
     pub(crate) result: Option<ApplyResult>,
     /// In whose name that may be told as it stands.
     pub(crate) teller: Option<Teller>,
-    /// A plan of another instance that is gone, to be taken over. Whoever is not quick enough owes nothing.
+    /// The open plan of another instance that has ended. If a third instance takes it over first, this debt ends.
     pub(crate) open: Option<OpenPlan>,
     /// It was only rehearsed: there is nothing to ask the venue.
     pub(crate) rehearsed: bool,

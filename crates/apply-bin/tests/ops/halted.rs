@@ -60,7 +60,8 @@ async fn a_halt_by_this_machines_file_is_told_by_every_command_that_tells_of_the
 async fn a_halt_file_that_cannot_be_looked_at_is_unknown_and_neither_on_nor_off() {
     let server = RedisServer::start().await;
     let state = StateDir::new();
-    // Nobody, root included, can look below a plain file: as a user who may not enter the directory.
+    // A path below a plain file cannot be read by any user, root included. An operator without rights on the
+    // state directory meets the same error.
     let closed = format!("{}/plain", state.path());
     std::fs::write(&closed, "").unwrap();
     let run = async |args: &[&str]| -> Ended {
