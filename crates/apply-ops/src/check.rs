@@ -12,7 +12,7 @@ use super::{
 use crate::{ReadConfig, VenueKeys};
 use apply_core::Mode;
 use apply_exchange::StopsInPlace;
-use apply_redis::{Keys, Right};
+use apply_redis::Right;
 use apply_service::{Config, Failure};
 use exchange_client::{Client, ExchangeInfo, PositionMode, RequestError, Settings};
 use permit_redis::{ConnectError, Meaning, Product, RedisPermitStore, WatchMode};
@@ -190,10 +190,7 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
         let text: String = link.ask(&redis::cmd("INFO"), "read INFO").await?;
         let took = began.elapsed();
         let info = Info::read(&text);
-        let keys = match link.is_cluster() {
-            true => Keys::default().on_a_cluster(),
-            false => Keys::default(),
-        };
+        let keys = link.keys();
         Ok::<_, Failure>(vec![
             Line("redis", reachable(config, &text, took)),
             Line("writes", writes(config, &mut link).await),
@@ -262,10 +259,7 @@ fn reachable(config: &Config, info: &str, took: Duration) -> Found {
 
 /// Whether the server takes a write: a key of the check's own, which is gone after a second.
 async fn writes(config: &Config, link: &mut Link) -> Found {
-    let keys = match link.is_cluster() {
-        true => Keys::default().on_a_cluster(),
-        false => Keys::default(),
-    };
+    let keys = link.keys();
     let key = format!("{}check-{}", keys.lease, std::process::id());
     let mut set = redis::cmd("SET");
     set.arg(key).arg(1).arg("PX").arg(1000);
@@ -333,10 +327,7 @@ async fn scripting(link: &mut Link) -> Found {
 
 /// Whether the user may do what plans need.
 async fn rights(link: &mut Link) -> Found {
-    let keys = match link.is_cluster() {
-        true => Keys::default().on_a_cluster(),
-        false => Keys::default(),
-    };
+    let keys = link.keys();
     let mut missing = Vec::new();
     for right in apply_redis::rights(&keys) {
         let answer: Result<Value, _> = link.try_ask(&right.probe).await;

@@ -2,6 +2,7 @@
 
 use crate::{ReadConfig, VenueKeys};
 use apply_core::{PortError, digest_of_fields};
+use apply_redis::{Durability, Keys};
 use apply_service::{Config, Failure, config::RedisUrl};
 use apply_wire::field::{FILLER, SOURCE, is_foreign};
 use issuers_redis::{Entries, EntryReader};
@@ -37,7 +38,7 @@ enum Connection {
 pub(super) struct Desk {
     pub(super) config: Config,
     pub(super) link: Link,
-    pub(super) keys: apply_redis::Keys,
+    pub(super) keys: Keys,
 }
 
 impl Desk {
@@ -45,10 +46,7 @@ impl Desk {
     pub(super) async fn open(read: ReadConfig) -> Result<Self, Failure> {
         let config = read(VenueKeys::Unused)?;
         let link = Link::open(&config.redis).await?;
-        let keys = match link.is_cluster() {
-            true => apply_redis::Keys::default().on_a_cluster(),
-            false => apply_redis::Keys::default(),
-        };
+        let keys = link.keys();
         Ok(Self { config, link, keys })
     }
 }
@@ -90,6 +88,14 @@ impl Link {
     /// Whether it is a cluster, where a key may lie on any node.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(&self.connection, Connection::Linked(link) if link.is_cluster())
+    }
+
+    /// The contract's keys as they are named on this server.
+    pub(super) fn keys(&self) -> Keys {
+        match self.is_cluster() {
+            true => Keys::default().on_a_cluster(),
+            false => Keys::default(),
+        }
     }
 
     async fn direct(at: &RedisUrl) -> Result<Self, Failure> {
@@ -141,10 +147,10 @@ impl Link {
     }
 
     /// How the server keeps what it was told.
-    pub(super) async fn durability(&mut self) -> Result<apply_redis::Durability, PortError> {
+    pub(super) async fn durability(&mut self) -> Result<Durability, PortError> {
         match &mut self.connection {
-            Connection::Direct(connection) => apply_redis::Durability::ask(connection).await,
-            Connection::Linked(link) => apply_redis::Durability::ask(&mut link.at("")).await,
+            Connection::Direct(connection) => Durability::ask(connection).await,
+            Connection::Linked(link) => Durability::ask(&mut link.at("")).await,
         }
     }
 
