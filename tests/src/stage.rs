@@ -154,6 +154,7 @@ impl Stage {
             .env("BINANCE_TESTNET_API_KEY", SimConfig::API_KEY)
             .env("BINANCE_TESTNET_API_SECRET", SimConfig::API_SECRET)
             .env("APPLY_ALLOWLIST", "BTCUSDT,ETHUSDT,SOLUSDT")
+            .env("APPLY_STOPS", "on")
             .env("APPLY_METRICS_PORT", "0")
             .env("APPLY_POLL_SEC", "0.02")
             .env("APPLY_PERMIT_WAIT_MS", "20000")

@@ -305,8 +305,18 @@ impl Reader<'_> {
         }
     }
 
-    /// A number within the bounds of its setting.
+    /// A number within the bounds of its setting, or its default.
     fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: &'static str) -> T {
+        let default = setting(key).default;
+        let set = self.number_if_set(key);
+        set.unwrap_or_else(|| of_the_table(key, default))
+    }
+
+    /// The same where it is set; one that cannot be read is a mistake, and `None`.
+    fn number_if_set<T: FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        key: &'static str,
+    ) -> Option<T> {
         let Setting {
             default,
             range,
@@ -316,22 +326,22 @@ impl Reader<'_> {
         let (low, high): (T, T) = range
             .map(|(least, most)| (of_the_table(key, least), of_the_table(key, most)))
             .unwrap_or_else(|| unreachable!("{key} has bounds"));
-        let default = of_the_table(key, default);
-        let Some(text) = self.text(key) else {
-            return default;
-        };
-        match text.parse::<T>() {
-            Ok(value) if (low..=high).contains(&value) => value,
+        match self.text(key)?.parse::<T>() {
+            Ok(value) if (low..=high).contains(&value) => Some(value),
             _ => {
                 let unit = match *unit {
                     "" => String::new(),
                     unit => format!(" ({unit})"),
                 };
+                let default = match *default {
+                    "" => "it need not be set".to_owned(),
+                    default => format!("the default is {}", of_the_table::<T>(key, default)),
+                };
                 self.wrong(
                     key,
-                    format!("use a number from {low} to {high}{unit}; the default is {default}"),
+                    format!("use a number from {low} to {high}{unit}; {default}"),
                 );
-                default
+                None
             }
         }
     }
@@ -405,6 +415,8 @@ impl Reader<'_> {
                 .collect::<BTreeSet<_>>(),
             critical,
             warning,
+            close: self.number_if_set("K_CLOSE_THRESHOLD"),
+            stops: self.word("APPLY_STOPS", &[("on", true), ("off", false)]),
         }
     }
 
@@ -655,6 +667,7 @@ mod tests {
         assert_eq!(config.symbols.len(), 3);
         assert_eq!(config.gates.allowlist.len(), 1);
         assert_eq!((config.gates.critical, config.gates.warning), (0.80, 0.60));
+        assert_eq!((config.gates.close, config.gates.stops), (None, false));
         assert_eq!(
             (config.wait.wait.as_millis(), config.wait.step.as_millis()),
             (1200, 100)
@@ -686,6 +699,8 @@ mod tests {
             ("APPLY_PROPOSAL_MAX_AGE_SEC", "0"),
             ("K_BLOCK_CRITICAL", "0.5"),
             ("K_BLOCK_WARNING", "0.9"),
+            ("K_CLOSE_THRESHOLD", "1.5"),
+            ("APPLY_STOPS", "maybe"),
             ("APPLY_KILL_SWITCH", "maybe"),
             ("APPLY_METRICS_PORT", "99999"),
             ("APPLY_LOG_FORMAT", "xml"),
@@ -707,6 +722,8 @@ mod tests {
             "APPLY_STOP_MAX_DISTANCE_PCT",
             "APPLY_PROPOSAL_MAX_AGE_SEC",
             "K_BLOCK_WARNING",
+            "K_CLOSE_THRESHOLD",
+            "APPLY_STOPS",
             "APPLY_KILL_SWITCH",
             "APPLY_METRICS_PORT",
             "APPLY_LOG_FORMAT",

@@ -67,7 +67,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the service has where nobody says otherwise: thresholds of 0.80 and 0.60, 1200 ms for the
+    /// What the service has where nobody says otherwise: thresholds of 0.80 and 0.60, stops off, 1200 ms for the
     /// permits, six hours for a claim, a hundred plans under way. See [`Settings::attempt`].
     pub fn new(
         mode: Mode,
@@ -79,6 +79,8 @@ impl Settings {
                 allowlist: allowlist.into_iter().collect(),
                 critical: defaults::BLOCK_CRITICAL,
                 warning: defaults::BLOCK_WARNING,
+                close: None,
+                stops: false,
             },
             mode,
             wait: WaitPolicy::default(),

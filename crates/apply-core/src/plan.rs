@@ -195,6 +195,10 @@ pub struct GateSettings {
     pub critical: f64,
     /// From this kill score on only closes execute.
     pub warning: f64,
+    /// From this kill score on closes do not execute either; `None`: from [`GateSettings::critical`] on.
+    pub close: Option<f64>,
+    /// Whether stops are moved. Where they are not, what asks for one is skipped.
+    pub stops: bool,
 }
 
 impl Plan {
@@ -338,11 +342,18 @@ fn decide(proposal: &Proposal, gates: &GateSettings, halt: &Halt) -> Decided {
     let action = Action::from_wire(&proposal.action);
     let score = proposal.kill_score.get();
     let mut reasons = Vec::new();
-    if reaches(score, gates.critical) {
-        return no(Reason::KillScoreCritical);
+    let is_close = action.is_some_and(Action::is_close);
+    match gates.close {
+        Some(threshold) if is_close => {
+            if reaches(score, threshold) {
+                return no(Reason::KillScoreCloseThreshold);
+            }
+        }
+        Some(_) | None if reaches(score, gates.critical) => return no(Reason::KillScoreCritical),
+        Some(_) | None => {}
     }
     if reaches(score, gates.warning) {
-        if !action.is_some_and(Action::is_close) {
+        if !is_close {
             return no(Reason::KillScoreWarningRiskIncrease);
         }
         reasons.push(Reason::KillScoreWarningCloseOk);
@@ -350,6 +361,7 @@ fn decide(proposal: &Proposal, gates: &GateSettings, halt: &Halt) -> Decided {
     let step = match action {
         Some(Action::Close(share)) => Step::Close { share },
         Some(Action::Hold) => return no(Reason::ActionHold),
+        Some(Action::UpdateStop) if !gates.stops => return no(Reason::StopsOff),
         Some(Action::UpdateStop) => match proposal.new_sl.map(|n| stop_price(&n.to_wire())) {
             None => return no(Reason::MissingNewSl),
             Some(None) => return no(Reason::InvalidNewSl),
@@ -393,6 +405,8 @@ mod tests {
             allowlist: ["BTCUSDT".parse().unwrap()].into(),
             critical: 0.80,
             warning: 0.60,
+            close: None,
+            stops: true,
         };
         Plan::decide(proposal, &gates, &halt)
     }
@@ -489,6 +503,8 @@ mod tests {
             allowlist: ["BTCUSDT".parse().unwrap()].into(),
             critical,
             warning,
+            close: None,
+            stops: true,
         };
         let raw = [("harvest_action", "UPDATE_SL"), ("kill_score", "0.0")]
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -504,6 +520,113 @@ mod tests {
                 (Decision::Blocked, reason)
             );
         }
+    }
+
+    #[test]
+    fn closes_are_blocked_from_a_threshold_of_their_own_where_there_is_one() {
+        let of = |threshold: f64, action: &str, score: &str| {
+            let gates = GateSettings {
+                allowlist: ["BTCUSDT".parse().unwrap()].into(),
+                critical: 0.80,
+                warning: 0.60,
+                close: Some(threshold),
+                stops: true,
+            };
+            let raw = [("harvest_action", action), ("kill_score", score)]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into();
+            let proposal = Proposal::parse(&"BTCUSDT".parse().unwrap(), &raw).unwrap();
+            Plan::decide(proposal, &gates, &Halt::Off)
+        };
+        let close = "FULL_CLOSE_PROPOSED";
+        for (threshold, action, score, decision, reason) in [
+            (
+                0.65,
+                close,
+                "0.64",
+                Decision::Execute,
+                "kill_score_warning_close_ok",
+            ),
+            (
+                0.65,
+                close,
+                "0.65",
+                Decision::Blocked,
+                "kill_score_close_threshold",
+            ),
+            // The threshold of closes stands in the place of the critical one.
+            (
+                0.85,
+                close,
+                "0.84",
+                Decision::Execute,
+                "kill_score_warning_close_ok",
+            ),
+            (
+                0.85,
+                close,
+                "0.85",
+                Decision::Blocked,
+                "kill_score_close_threshold",
+            ),
+            // For closes alone.
+            (
+                0.95,
+                "HOLD",
+                "0.84",
+                Decision::Blocked,
+                "kill_score_critical",
+            ),
+            (
+                0.95,
+                "BUY",
+                "0.84",
+                Decision::Blocked,
+                "kill_score_critical",
+            ),
+            (0.10, "HOLD", "0.50", Decision::Skip, "action_hold"),
+            (
+                f64::NAN,
+                close,
+                "0.0",
+                Decision::Blocked,
+                "kill_score_close_threshold",
+            ),
+        ] {
+            let plan = of(threshold, action, score);
+            assert_eq!(
+                (plan.decision, plan.reason_codes().as_str()),
+                (decision, reason),
+                "{action} at {score}, closes from {threshold}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_stops_are_off_what_asks_for_one_is_skipped_and_all_else_is_as_ever() {
+        let of = |fields: &[(&str, &str)]| {
+            let raw = fields.iter();
+            let raw = raw
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect();
+            let gates = GateSettings {
+                allowlist: ["BTCUSDT".parse().unwrap()].into(),
+                critical: 0.80,
+                warning: 0.60,
+                close: None,
+                stops: false,
+            };
+            let proposal = Proposal::parse(&"BTCUSDT".parse().unwrap(), &raw).unwrap();
+            Plan::decide(proposal, &gates, &Halt::Off)
+        };
+        for price in [&[("new_sl_proposed", "64000")][..], &[]] {
+            let fields = [("harvest_action", "update_sl"), ("kill_score", "0.1")];
+            let plan = of(&[&fields[..], price].concat());
+            assert_eq!(plan.reason_codes(), "stops_off");
+            assert_eq!((plan.decision, plan.step), (Decision::Skip, None));
+        }
+        let close = of(&[("harvest_action", "PARTIAL_50"), ("kill_score", "0.1")]);
+        assert_eq!(close.decision, Decision::Execute);
     }
 
     #[test]

@@ -335,6 +335,8 @@ fn layer(
             allowlist: symbols.iter().cloned().collect(),
             critical: 0.80,
             warning: 0.60,
+            close: None,
+            stops: true,
         },
         mode: Mode::Testnet,
         wait,

@@ -61,6 +61,8 @@ impl Bench {
             allowlist: [btc()].into(),
             critical: 0.8,
             warning: 0.6,
+            close: None,
+            stops: true,
         };
         Plan::decide(Proposal::parse(&btc(), &raw).unwrap(), &gates, &Halt::Off)
     }

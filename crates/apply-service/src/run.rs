@@ -446,6 +446,13 @@ fn announce(config: &Config) -> Result<(), Failure> {
     if config.signing.is_some() {
         info!("Permits have to be signed");
     }
+    match config.gates.stops {
+        true => info!("Stops: on, UPDATE_SL moves the stop at the venue"),
+        false => info!("Stops: off (APPLY_STOPS), UPDATE_SL is skipped as stops_off"),
+    }
+    if let Some(threshold) = config.gates.close {
+        info!("Closes are blocked from a kill score of {threshold} (K_CLOSE_THRESHOLD)");
+    }
     match config.permits_without_key().as_slice() {
         [] => Ok(()),
         without => Err(Failure::configuration(format!(

@@ -371,8 +371,11 @@ reasons! {
     /// The symbol is not in `APPLY_ALLOWLIST`. Add it there and restart, or leave it.
     NotInAllowlist = "not_in_allowlist": Plans, Skip, Info, Nothing;
 
-    /// The score is at or above `K_BLOCK_CRITICAL`. A person decides.
+    /// The score is at or above `K_BLOCK_CRITICAL`, and the action is no close that `K_CLOSE_THRESHOLD` decides about. A person decides.
     KillScoreCritical = "kill_score_critical": Plans, Blocked, Warn, Nothing;
+
+    /// The score is at or above `K_CLOSE_THRESHOLD`, from which closes are blocked where it is set. A person decides.
+    KillScoreCloseThreshold = "kill_score_close_threshold": Plans, Blocked, Warn, Nothing;
 
     /// The score is at or above `K_BLOCK_WARNING`, and the action is no close.
     KillScoreWarningRiskIncrease = "kill_score_warning_risk_increase": Plans, Blocked, Warn, Nothing;
@@ -382,6 +385,10 @@ reasons! {
 
     /// The brain says: leave things as they are.
     ActionHold = "action_hold": Plans, Skip, Info, Nothing;
+
+    /// The brain asks for a stop, and `APPLY_STOPS` is `off`: no stop was placed, and none was cancelled. No permits were awaited.
+    /// Where this service is to move stops, set `APPLY_STOPS=on` and restart; else nothing has to be done.
+    StopsOff = "stops_off": Plans, Skip, Info, Nothing;
 
     /// `UPDATE_SL` without `new_sl_proposed`. Fix the brain.
     MissingNewSl = "missing_new_sl": Plans, Error, Warn, Nothing;

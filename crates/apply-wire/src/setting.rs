@@ -146,6 +146,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::of_service("APPLY_DEDUPE_TTL_SEC", "21600", "how long a claim lasts").range("60", "31536000").unit("seconds"),
     Setting::of_service("K_BLOCK_CRITICAL", "0.80", "from this kill score on nothing executes").range("0", "1"),
     Setting::of_service("K_BLOCK_WARNING", "0.60", "from this kill score on only closes execute").range("0", "1"),
+    Setting::of_service("K_CLOSE_THRESHOLD", "", "from this kill score on closes do not execute; set, it stands for closes in the place of `K_BLOCK_CRITICAL`, below or above it").range("0", "1"),
+    Setting::of_service("APPLY_STOPS", "off", "`on`: `UPDATE_SL` moves the protective stop at the venue. `off`: it is skipped as `stops_off`, and no stop is placed, as with the service before this one; see [migration.md](migration.md#stops)"),
     Setting::of_service("APPLY_STOP_MAX_DISTANCE_PCT", "20", "how far from the mark price a stop may be put; a stop further away is refused and the old one stays").range("0.01", "100").unit("percent of the mark price"),
     Setting::of_service("APPLY_KILL_SWITCH", "false", "the static kill switch: every plan is blocked"),
     Setting::of_service("APPLY_KILL_SWITCH_FILE", "", "a file that halts this machine by being there").shown("`<state directory>/HALT`"),
@@ -322,7 +324,7 @@ mod tests {
             let within = number(least)..=number(most);
             let default = setting.default;
             assert!(
-                default == "off" || within.contains(&number(default)),
+                ["", "off"].contains(&default) || within.contains(&number(default)),
                 "{}",
                 setting.name
             );

@@ -1,7 +1,7 @@
 //! Stops: over no more than was allowed, and only where they guard. The judge is what waits at the venue.
 
 use crate::d;
-use apply_tests::{Entry, Stage, governor_permit};
+use apply_tests::{Entry, PLANS, Stage, governor_permit};
 use std::collections::HashSet;
 
 const ALGO: &str = "/fapi/v1/algoOrder";
@@ -54,6 +54,30 @@ async fn a_stop_is_over_no_more_than_its_permits_allow() {
     }
     service.stopped_well().await;
     assert_eq!(stage.venue().position("BTCUSDT"), d("12.4"));
+}
+
+#[tokio::test]
+async fn where_stops_are_off_none_is_asked_for_and_no_permit_is_awaited() {
+    let stage = Stage::open().await;
+    let service = stage.service().env("APPLY_STOPS", "off").ready().await;
+    stage
+        .propose_with("BTCUSDT", "UPDATE_SL", &[("new_sl_proposed", "61000")])
+        .await;
+    let result = stage.result_for("BTCUSDT").await;
+    assert_eq!(
+        (result.get("decision"), result.get("error")),
+        ("SKIP", "stops_off")
+    );
+    let plans = stage.entries(PLANS).await;
+    assert_eq!(plans.len(), 1);
+    assert_eq!(
+        (plans[0].get("decision"), plans[0].get("steps")),
+        ("SKIP", "[]")
+    );
+    let log = service.stopped_well().await.output();
+    assert!(log.contains("Stops: off (APPLY_STOPS)"), "{log}");
+    assert!(!log.contains("[PERMIT_WAIT]"), "{log}");
+    assert_eq!(stage.venue().request_count("POST", ALGO), 0);
 }
 
 #[tokio::test]

@@ -361,6 +361,8 @@ fn settings(instance: &str, mode: Mode) -> Settings {
             allowlist: [btc(), eth()].into(),
             critical: 0.80,
             warning: 0.60,
+            close: None,
+            stops: true,
         },
         mode,
         wait: WaitPolicy::default(),

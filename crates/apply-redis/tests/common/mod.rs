@@ -26,6 +26,8 @@ pub(crate) fn plan(action: &str) -> Plan {
         allowlist: [btc.clone()].into(),
         critical: 0.8,
         warning: 0.6,
+        close: None,
+        stops: true,
     };
     Plan::decide(Proposal::parse(&btc, &raw).unwrap(), &gates, &Halt::Off)
 }

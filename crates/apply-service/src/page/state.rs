@@ -456,6 +456,8 @@ mod tests {
             allowlist: [symbol.clone()].into(),
             critical: 0.8,
             warning: 0.6,
+            close: None,
+            stops: true,
         };
         Plan::decide(Proposal::parse(&symbol, &raw).unwrap(), &gates, &Halt::Off)
     }
