@@ -207,9 +207,13 @@ impl<P: Ports> ApplyLayer<P> {
             Some(quantity) => format!("dry run: granted for at most {quantity}, no order placed"),
             None => "dry run: granted, no order placed".into(),
         };
+        let rehearsed = StepResult {
+            approved_qty: grant.limit().map(|most| most.normalize().to_string()),
+            ..StepResult::without_order(step.name(), "dry_run", details)
+        };
         ApplyResult {
             would_execute: true,
-            steps: vec![StepResult::without_order(step.name(), "dry_run", details)],
+            steps: vec![rehearsed],
             ..ApplyResult::not_executed(plan, Decision::Execute, None, self.timestamp())
         }
     }

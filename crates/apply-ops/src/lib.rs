@@ -12,6 +12,7 @@
 mod ask;
 mod check;
 mod completions;
+mod cycles;
 pub mod demo;
 mod forget;
 pub mod halt;
@@ -23,6 +24,7 @@ mod permits;
 pub mod plan;
 mod propose;
 pub mod review;
+mod reviewers;
 mod signing;
 pub mod sim;
 mod snapshot;
@@ -105,6 +107,25 @@ pub enum Ops {
         #[arg(long)]
         json: bool,
     },
+    /// Judge the newest plans by the checklist of a deployment: each criterion passed or not, with what shows it.
+    ///
+    /// A cycle is a plan of this service that was put out for review, with its result. Criteria: permits granted,
+    /// longest wait, quantities, orders executed, good cycles in a row, plans in doubt, executions of other
+    /// programs, the reviewers' lag.
+    #[command(
+        after_help = "Example: apply-layer cycles --goal promote --since 6h\n\nExit codes: 0 all criteria hold, 1 one does not, 2 usage, 69 Redis is away, 78 configuration"
+    )]
+    Cycles {
+        /// What the cycles have to be good enough for.
+        #[arg(long, value_enum, default_value = "testnet")]
+        goal: cycles::Goal,
+        /// How far back, as 90s, 30m, 6h or 2d.
+        #[arg(long, default_value = "24h", value_parser = time::span)]
+        since: std::time::Duration,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a fresh proposal, so that a fresh plan comes of it, and say which.
     ///
     /// It replaces the brain's proposal for the symbol until the brain writes its next one.
@@ -154,6 +175,7 @@ impl Ops {
             Self::Plans(command) => command.run(read).await,
             Self::Results(command) => command.run(read).await,
             Self::Stats { since, json } => stats::stats(read, since, json).await,
+            Self::Cycles { goal, since, json } => cycles::cycles(read, goal, since, json).await,
             Self::Propose(command) => command.run(read).await,
             Self::Forget(command) => command.run(read).await,
             Self::NewJournal(command) => command.run(read).await,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod check;
+mod cycles;
 mod halted;
 mod journald;
 mod neighbours;
