@@ -289,7 +289,7 @@ async fn a_result_without_an_order_names_no_order() {
             "decision=EXECUTE",
             "executed=False",
             "would_execute=True",
-            r#"steps_results=[{"step":"CLOSE_PARTIAL_75","status":"dry_run","details":"dry run: granted for at most 0.008, no order placed"}]"#,
+            r#"steps_results=[{"step":"CLOSE_PARTIAL_75","status":"dry_run","details":"dry run: granted for at most 0.008, no order placed","approved_qty":"0.008"}]"#,
             "error=",
         ]
     );
