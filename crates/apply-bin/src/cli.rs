@@ -125,8 +125,7 @@ pub(crate) async fn dispatch() -> ExitCode {
 }
 
 async fn turned(on: bool, reason: String, file_only: bool) -> Result<(), Failure> {
-    let config = config::halting().map_err(failure)?;
-    halt::turn(config, on, reason, file_only).await
+    halt::turn(config::halting(), on, reason, file_only).await
 }
 
 fn configured() -> Result<Settings, Failure> {

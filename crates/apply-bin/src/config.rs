@@ -1,6 +1,7 @@
 //! The one place that reads the environment. Everything that is wrong is reported at once, each
 //! mistake with its key, its value and the mend.
 
+mod misread;
 mod review;
 mod state;
 
@@ -94,12 +95,8 @@ impl Settings {
     }
 
     fn from_process(keys_wanted: bool) -> Result<Self, Mistakes> {
-        let (vars, unreadable) = variables(keys_wanted);
-        match Self::resolve_for(&vars, keys_wanted) {
-            Ok(config) if unreadable.is_empty() => Ok(config),
-            Ok(_) => Err(Mistakes(unreadable)),
-            Err(Mistakes(others)) => Err(Mistakes(unreadable.into_iter().chain(others).collect())),
-        }
+        let (vars, unreadable) = variables(keys_wanted, |_| true);
+        joined(unreadable, Self::resolve_for(&vars, keys_wanted))
     }
 
     #[cfg(test)]
@@ -172,8 +169,25 @@ impl Settings {
     }
 }
 
-/// The environment, and which of the files it names for secrets cannot be read.
-fn variables(keys_wanted: bool) -> (BTreeMap<String, String>, Vec<Mistake>) {
+/// What was read, or every mistake; of a variable whose value cannot be relied on nothing more is said.
+fn joined<T>(unreadable: Vec<Mistake>, read: Result<T, Mistakes>) -> Result<T, Mistakes> {
+    let others = match read {
+        Ok(read) if unreadable.is_empty() => return Ok(read),
+        Ok(_) => Vec::new(),
+        Err(Mistakes(others)) => others,
+    };
+    let known: Vec<&str> = unreadable.iter().map(|mistake| mistake.key).collect();
+    let more = others.into_iter().filter(|m| !known.contains(&m.key));
+    let more: Vec<Mistake> = more.collect();
+    Err(Mistakes(unreadable.into_iter().chain(more).collect()))
+}
+
+/// The environment, and what in it cannot be relied on: values of the `wanted` variables that another reader of the
+/// same file would read differently, and files named for secrets that cannot be read.
+fn variables(
+    keys_wanted: bool,
+    wanted: impl Fn(&str) -> bool,
+) -> (BTreeMap<String, String>, Vec<Mistake>) {
     // Variables that are not UTF-8 cannot be ours; those of ours that are not become unreadable
     // text, which is refused when it is read.
     let mut vars: BTreeMap<String, String> = std::env::vars_os()
@@ -187,8 +201,9 @@ fn variables(keys_wanted: bool) -> (BTreeMap<String, String>, Vec<Mistake>) {
     if !keys_wanted {
         vars.retain(|key, _| !key.starts_with("BINANCE_TESTNET_API_"));
     }
-    let unreadable = read_secret_files(&mut vars);
-    (vars, unreadable)
+    let mut unreliable = misread::misread(&vars, wanted);
+    unreliable.extend(read_secret_files(&mut vars));
+    (vars, unreliable)
 }
 
 /// Puts the content of each named file in the place of its variable. A file that cannot be read, or
@@ -609,23 +624,44 @@ fn sign_with(api_key: &str, secret: &str) -> Result<Credentials, CredentialsErro
     }
 }
 
+/// How names of settings begin. A variable that begins so and is none of ours is told of.
+const FAMILIES: [&str; 7] = [
+    "APPLY_", "REVIEW_", "K_", "SYMBOL", "BINANCE_", "REDIS_", "QUANTUM_",
+];
+
+/// From this many slips on, a name in a family is another name.
+const SLIPS: usize = 4;
+
+/// The same for a name that is in no family: it may be anybody's.
+const SLIPS_OF_A_STRANGER: usize = 2;
+
+/// The variables that look as if they were meant for this program and are not known.
 fn remarks(vars: &BTreeMap<String, String>) -> Vec<String> {
-    let strangers = vars.keys().filter(|key| {
-        let ours = key.starts_with("APPLY_") || key.starts_with("REVIEW_");
-        ours && !names().any(|known| known == **key)
-    });
-    strangers
-        .map(
-            |key| match names().min_by_key(|known| levenshtein(key, known)) {
-                Some(known) if levenshtein(key, known) <= 4 => {
-                    format!(
-                        "{key} is no variable of this program and is ignored; is {known} meant?"
-                    )
-                }
-                _ => format!("{key} is no variable of this program and is ignored"),
-            },
-        )
-        .collect()
+    vars.keys().filter_map(|key| remark(key)).collect()
+}
+
+fn remark(key: &str) -> Option<String> {
+    if names().any(|known| known == key) {
+        return None;
+    }
+    let upper = key.to_ascii_uppercase();
+    let ours = SETTINGS
+        .iter()
+        .flat_map(|setting| [Some(setting.name), setting.file])
+        .flatten();
+    let nearest = ours
+        .map(|known| (levenshtein(&upper, known), known))
+        .min_by_key(|(slips, _)| *slips);
+    let in_family = FAMILIES.iter().any(|family| upper.starts_with(family));
+    let most = match in_family {
+        true => SLIPS,
+        false => SLIPS_OF_A_STRANGER,
+    };
+    let is_none = format!("{key} is no variable of this program and is ignored");
+    match nearest {
+        Some((slips, known)) if slips <= most => Some(format!("{is_none}; is {known} meant?")),
+        _ => in_family.then_some(is_none),
+    }
 }
 
 #[cfg(test)]
@@ -886,5 +922,39 @@ mod tests {
             config.remarks
         );
         assert!(!config.remarks[1].contains("meant"), "{:?}", config.remarks);
+    }
+
+    #[test]
+    fn a_misspelt_name_is_found_in_every_family_and_with_a_misspelt_family() {
+        for (misspelt, meant) in [
+            ("APPLY_MOD", "APPLY_MODE"),
+            ("REVIEW_MAX_PER_HOURS", "REVIEW_MAX_PER_HOUR"),
+            ("K_BLOK_CRITICAL", "K_BLOCK_CRITICAL"),
+            ("SYMBOL", "SYMBOLS"),
+            ("BINANCE_TESTNET_API_KEYS", "BINANCE_TESTNET_API_KEY"),
+            ("REDIS_URI", "REDIS_URL"),
+            ("REDIS_URL_FIL", "REDIS_URL_FILE"),
+            ("APLY_KILL_SWITCH", "APPLY_KILL_SWITCH"),
+            ("apply_mode", "APPLY_MODE"),
+            ("SIMBOLS", "SYMBOLS"),
+        ] {
+            let remarks = resolve(&[(misspelt, "x")]).unwrap().remarks;
+            let told = format!(
+                "{misspelt} is no variable of this program and is ignored; is {meant} meant?"
+            );
+            assert_eq!(remarks, [told]);
+        }
+        for unknown in ["REDIS_PASSWORD", "QUANTUM_ENVIRONMENT", "BINANCE_MODE"] {
+            let remarks = resolve(&[(unknown, "x")]).unwrap().remarks;
+            assert_eq!(
+                remarks,
+                [format!(
+                    "{unknown} is no variable of this program and is ignored"
+                )]
+            );
+        }
+        for others in ["PATH", "LANG", "INVOCATION_ID", "TERM", "SHELL"] {
+            assert_eq!(resolve(&[(others, "x")]).unwrap().remarks, [""; 0]);
+        }
     }
 }

@@ -12,22 +12,41 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// What `halt` and `resume` need; nothing else may keep them from halting.
+/// What `halt` and `resume` need; nothing else may keep them from halting. Where one of the two switches cannot be
+/// found the other one is turned all the same.
 #[derive(Debug, Clone)]
 pub struct HaltConfig {
+    /// The switch on this machine, or what is wrong with the settings that say where it is.
+    pub place: Result<Place, String>,
+    /// Where the service is asked; none where that is not to be read, which keeps nobody from halting.
+    pub service: Option<SocketAddr>,
+    /// Where the switch of all machines is, or what is wrong with the settings that say so.
+    pub redis: Result<RedisUrl, String>,
+    /// As the system knows the operator: who called `sudo`, or else whose session it is, or else the number of the
+    /// user; and from where, where the session came over the network.
+    pub who: String,
+}
+
+/// Where this machine's switch is, and what is kept beside it.
+#[derive(Debug, Clone)]
+pub struct Place {
     /// The switch on this machine.
     pub file: PathBuf,
     /// Where turns are recorded, a JSON object a line.
     pub log: PathBuf,
     /// Where the journal lies.
     pub state: PathBuf,
-    /// Where the service is asked; none where that is not to be read, which keeps nobody from halting.
-    pub service: Option<SocketAddr>,
-    /// Where the switch of all machines is.
-    pub redis: RedisUrl,
-    /// As the system knows the operator: who called `sudo`, or else whose session it is, or else the number of the
-    /// user; and from where, where the session came over the network.
-    pub who: String,
+}
+
+/// What became of the parts of a turn.
+#[derive(Default)]
+struct Outcome {
+    done: Vec<String>,
+    remarks: Vec<String>,
+    failed: Vec<String>,
+    unrecorded: Vec<String>,
+    /// Whether a setting has to change before it can be done whole.
+    misset: bool,
 }
 
 /// `apply-layer halt` and `resume`: the file first, because it needs no other program; then Redis; both turns
@@ -49,66 +68,120 @@ pub async fn turn(
             .map_or(0, |since| since.as_secs()),
     };
     let word = if on { "halted" } else { "resumed" };
-    let (mut done, mut remarks) = (Vec::new(), Vec::new());
-    let (mut failed, mut unrecorded) = (Vec::new(), Vec::new());
-    match HaltFile::at(config.file.clone()).turn(&turn) {
-        Ok(words) => {
-            done.push(format!("{word} by {}", config.file.display()));
-            if let Err(error) = words {
-                unrecorded.push(format!("{}: {error}", config.file.display()));
-            }
-        }
-        Err(error) => failed.push(format!("{}: {error}", config.file.display())),
-    }
-    if !file_only {
-        match in_redis(&config, &turn).await {
-            Ok((recorded, lifted)) => {
-                match lifted {
-                    Lifted::Keys(keys) => done.extend(
-                        keys.iter().map(|key| format!("disarm lifted: {key} is deleted")),
-                    ),
-                    Lifted::NotSeen { why } => remarks.push(format!(
-                        "whether the governor has disarmed cannot be seen ({why}); apply-layer status tells"
-                    )),
-                }
-                done.push(format!("{word} in Redis at {}", config.redis));
-                if let Recorded::No { why } = recorded {
-                    remarks.push(format!(
-                        "Redis keeps no record of it ({why}); the one in {} counts",
-                        config.log.display()
-                    ));
-                }
-            }
-            Err(error) => failed.push(error),
+    let mut outcome = Outcome::default();
+    match &config.place {
+        Ok(place) => by_file(place, &turn, word, &mut outcome),
+        Err(mistakes) => {
+            outcome.misset = true;
+            outcome
+                .failed
+                .push(format!("this machine's file: {mistakes}"));
         }
     }
-    if let Err(error) = note(&config.log, &turn) {
-        unrecorded.push(format!("{}: {error}", config.log.display()));
+    match &config.redis {
+        _ if file_only => {}
+        Ok(redis) => by_redis(&config, redis, &turn, word, &mut outcome).await,
+        Err(mistakes) => {
+            outcome.misset = true;
+            outcome.failed.push(format!("Redis: {mistakes}"));
+        }
     }
-    done.iter().for_each(|line| say(line));
-    remarks.iter().for_each(|line| complain("", line));
-    if on && HaltFile::at(config.file.clone()).look().is_on() {
-        leaving::tell(config.service, &config.state).await;
+    if let Ok(place) = &config.place
+        && let Err(error) = note(&place.log, &turn)
+    {
+        let text = format!("{}: {error}", place.log.display());
+        outcome.unrecorded.push(text);
     }
-    match (failed.is_empty(), unrecorded.is_empty()) {
-        (true, true) => Ok(()),
-        (true, false) => Err(Failure::unavailable(format!(
-            "{word}, but not recorded: {}; make room on the disk",
-            unrecorded.join("; ")
-        ))),
-        (false, _) => {
-            failed.extend(unrecorded);
-            Err(Failure::unavailable(format!(
-                "not everything was {word}: {}; do it again, or use --file-only where Redis is away",
-                failed.join("; ")
-            )))
+    outcome.done.iter().for_each(|line| say(line));
+    outcome.remarks.iter().for_each(|line| complain("", line));
+    if let Ok(place) = &config.place
+        && on
+        && HaltFile::at(place.file.clone()).look().is_on()
+    {
+        leaving::tell(config.service, &place.state).await;
+    }
+    outcome.ended(word)
+}
+
+impl Outcome {
+    fn ended(self, word: &str) -> Result<(), Failure> {
+        let Self {
+            mut failed,
+            unrecorded,
+            misset,
+            ..
+        } = self;
+        match (failed.is_empty(), unrecorded.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Failure::unavailable(format!(
+                "{word}, but not recorded: {}; make room on the disk",
+                unrecorded.join("; ")
+            ))),
+            (false, _) => {
+                failed.extend(unrecorded);
+                let failed = failed.join("; ");
+                match misset {
+                    true => Err(Failure::configuration(format!(
+                        "not everything was {word}: {failed}; correct the settings and do it again"
+                    ))),
+                    false => Err(Failure::unavailable(format!(
+                        "not everything was {word}: {failed}; do it again, or use --file-only where Redis is away"
+                    ))),
+                }
+            }
         }
     }
 }
 
-async fn in_redis(config: &HaltConfig, turn: &Turn) -> Result<(Recorded, Lifted), String> {
+fn by_file(place: &Place, turn: &Turn, word: &str, outcome: &mut Outcome) {
+    let file = place.file.display();
+    match HaltFile::at(place.file.clone()).turn(turn) {
+        Ok(words) => {
+            outcome.done.push(format!("{word} by {file}"));
+            if let Err(error) = words {
+                outcome.unrecorded.push(format!("{file}: {error}"));
+            }
+        }
+        Err(error) => outcome.failed.push(format!("{file}: {error}")),
+    }
+}
+
+async fn by_redis(
+    config: &HaltConfig,
+    redis: &RedisUrl,
+    turn: &Turn,
+    word: &str,
+    outcome: &mut Outcome,
+) {
+    let (recorded, lifted) = match in_redis(redis, turn).await {
+        Ok(turned) => turned,
+        Err(error) => return outcome.failed.push(error),
+    };
+    match lifted {
+        Lifted::Keys(keys) => {
+            let lifted = keys.iter();
+            let lifted = lifted.map(|key| format!("disarm lifted: {key} is deleted"));
+            outcome.done.extend(lifted);
+        }
+        Lifted::NotSeen { why } => outcome.remarks.push(format!(
+            "whether the governor has disarmed cannot be seen ({why}); apply-layer status tells"
+        )),
+    }
+    outcome.done.push(format!("{word} in Redis at {redis}"));
+    if let Recorded::No { why } = recorded {
+        let counts = match &config.place {
+            Ok(place) => format!("the one in {} counts", place.log.display()),
+            Err(_) => "there is none on this machine either".to_owned(),
+        };
+        outcome
+            .remarks
+            .push(format!("Redis keeps no record of it ({why}); {counts}"));
+    }
+}
+
+async fn in_redis(redis: &RedisUrl, turn: &Turn) -> Result<(Recorded, Lifted), String> {
     let told = |error: apply_core::PortError| error.to_string();
-    let board = RedisBoard::connect(BoardConfig::new(config.redis.reveal()))
+    let board = RedisBoard::connect(BoardConfig::new(redis.reveal()))
         .await
         .map_err(told)?;
     // The switch last: what it says counts from then on.

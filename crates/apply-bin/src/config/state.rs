@@ -1,54 +1,70 @@
 //! What this machine keeps: the state directory, the local kill switch, the lease; and what the
 //! service manager tells.
 
-use super::{Mistakes, Reader};
-use apply_ops::halt::HaltConfig;
+use super::{Mistake, Mistakes, Reader, joined, misread::OF_PLACE};
+use apply_ops::halt::{HaltConfig, Place};
 use apply_service::config::StateConfig;
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
-/// Reads the few variables that turning a switch needs.
-pub(crate) fn halting() -> Result<HaltConfig, Mistakes> {
-    let (vars, unreadable) = super::variables(false);
-    match unreadable.is_empty() {
-        true => resolve(&vars),
-        false => Err(Mistakes(unreadable)),
-    }
+/// Reads the few variables that turning a switch needs. What is wrong with those of one switch keeps nobody from
+/// turning the other one.
+pub(crate) fn halting() -> HaltConfig {
+    let (vars, unreadable) = of_place();
+    resolve(&vars, unreadable)
 }
 
-fn resolve(vars: &BTreeMap<String, String>) -> Result<HaltConfig, Mistakes> {
-    let mut read = Reader {
+fn resolve(vars: &BTreeMap<String, String>, unreliable: Vec<Mistake>) -> HaltConfig {
+    let reader = || Reader {
         vars,
         keys_wanted: false,
         mistakes: Vec::new(),
     };
-    let directory = read.state_directory();
-    let mut aside = Reader {
-        vars,
-        keys_wanted: false,
-        mistakes: Vec::new(),
+    let (of_redis, of_file): (Vec<_>, Vec<_>) = unreliable
+        .into_iter()
+        .partition(|mistake| mistake.key.starts_with("REDIS_"));
+    let mut read = reader();
+    let state = read.state_directory();
+    let place = Place {
+        file: read.halt_file(&state),
+        log: state.join("halt.log"),
+        state,
     };
-    let service = aside.http();
-    let config = HaltConfig {
-        file: read.halt_file(&directory),
-        log: directory.join("halt.log"),
-        state: directory,
-        service: aside.mistakes.is_empty().then_some(service),
-        redis: read.redis(),
+    let place = joined(of_file, read.done(place));
+    let mut read = reader();
+    let redis = read.redis();
+    let redis = joined(of_redis, read.done(redis));
+    let mut read = reader();
+    let service = read.http();
+    HaltConfig {
         who: read.who(),
-    };
-    read.done(config)
+        service: read.mistakes.is_empty().then_some(service),
+        place: place.map_err(|mistakes| mistakes.to_string()),
+        redis: redis.map_err(|mistakes| mistakes.to_string()),
+    }
 }
 
 /// The state directory alone, for looking into the journal.
 pub(crate) fn state_directory() -> Result<PathBuf, Mistakes> {
-    let (vars, _) = super::variables(false);
+    let (vars, unreadable) = of_place();
+    let unreadable = unreadable.into_iter().filter(|m| is_of_directory(m.key));
     let mut read = Reader {
         vars: &vars,
         keys_wanted: false,
         mistakes: Vec::new(),
     };
     let directory = read.state_directory();
-    read.done(directory)
+    joined(unreadable.collect(), read.done(directory))
+}
+
+/// The environment, and what cannot be relied on of what says where things are. Other settings keep nobody from
+/// halting.
+fn of_place() -> (BTreeMap<String, String>, Vec<Mistake>) {
+    super::variables(false, |key| OF_PLACE.contains(&key))
+}
+
+/// Whether the state directory may come from this variable.
+fn is_of_directory(key: &str) -> bool {
+    OF_PLACE.contains(&key) && !key.starts_with("REDIS_") && key != "APPLY_KILL_SWITCH_FILE"
 }
 
 impl Reader<'_> {
@@ -150,22 +166,23 @@ mod tests {
             (3, "/home/me/.local/state/apply-layer"),
             (4, "/var/lib/apply-layer"),
         ] {
-            let config = resolve(&vars(&all[from..])).unwrap();
-            assert_eq!(config.file, PathBuf::from(directory).join("HALT"));
+            let place = resolve(&vars(&all[from..]), Vec::new()).place.unwrap();
+            assert_eq!(place.file, PathBuf::from(directory).join("HALT"));
         }
     }
 
     #[test]
     fn a_relative_state_directory_is_a_mistake() {
-        let text = resolve(&vars(&[("APPLY_STATE_DIR", "state")]))
-            .unwrap_err()
-            .to_string();
+        let config = resolve(&vars(&[("APPLY_STATE_DIR", "state")]), Vec::new());
+        let text = config.place.unwrap_err();
         assert!(text.contains("APPLY_STATE_DIR=state"), "{text}");
+        assert!(config.redis.is_ok(), "the other switch can be turned");
     }
 
     #[test]
     fn halting_needs_no_other_configuration_to_be_right() {
         let wrong = vars(&[("APPLY_MODE", "live"), ("SYMBOLS", "??"), ("HOME", "/h")]);
-        assert!(resolve(&wrong).is_ok());
+        let config = resolve(&wrong, Vec::new());
+        assert!(config.place.is_ok() && config.redis.is_ok());
     }
 }

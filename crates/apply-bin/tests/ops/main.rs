@@ -10,6 +10,7 @@ mod journald;
 mod neighbours;
 mod permits;
 mod plans;
+mod settings;
 mod shell;
 mod watch;
 
