@@ -1,7 +1,9 @@
 //! What happens, as it happens: one event for one decision, and the line operators know it by.
 
 use crate::{
-    exchange::{ExchangeError, Fill, Settlement, StopReplacement, StopsAfterClose, Submission},
+    exchange::{
+        ExchangeError, Fill, Omission, Settlement, StopReplacement, StopsAfterClose, Submission,
+    },
     order::OrderKind,
     plan::{Decision, Plan},
     plan_id::client_order_id,
@@ -211,6 +213,11 @@ pub enum Event<'a> {
         /// What came of it.
         replacement: &'a StopReplacement,
     },
+    /// A part of the venue's answers was left out for the first time; nothing is decided by it.
+    AnswerIncomplete {
+        /// Which part.
+        omission: &'a Omission,
+    },
     /// A result is on the stream.
     ResultPublished {
         /// The result.
@@ -333,6 +340,7 @@ impl Event<'_> {
             Self::StopSettled { .. } => "stop_settled",
             Self::StopReplaced { .. } => "stop_replaced",
             Self::ResultPublished { .. } => "result_published",
+            Self::AnswerIncomplete { .. } => "answer_incomplete",
             Self::PortFailed { .. } => "port_failed",
         }
     }
@@ -342,13 +350,14 @@ impl Event<'_> {
         self.about().0
     }
 
-    /// The symbol it is about.
-    pub fn symbol(&self) -> &Symbol {
+    /// The symbol it is about, where it is about one.
+    pub fn symbol(&self) -> Option<&Symbol> {
         self.about().1
     }
 
-    fn about(&self) -> (Option<&PlanId>, &Symbol) {
-        match self {
+    fn about(&self) -> (Option<&PlanId>, Option<&Symbol>) {
+        let (plan, symbol): (Option<&PlanId>, &Symbol) = match self {
+            Self::AnswerIncomplete { omission } => return (None, omission.symbol.as_ref()),
             Self::ProposalRefused { error } => (None, error.symbol()),
             Self::PortFailed { symbol, .. } | Self::ProposalFound { symbol, .. } => (None, symbol),
             Self::ResultPublished { result }
@@ -375,7 +384,8 @@ impl Event<'_> {
             | Self::Limited { plan, .. }
             | Self::Submitted { plan, .. }
             | Self::StopReplaced { plan, .. } => (Some(&plan.id), plan.symbol()),
-        }
+        };
+        (plan, Some(symbol))
     }
 
     /// The line for the log, as operators grep for it (wire §8), and its level. Always one line:
@@ -643,6 +653,14 @@ impl Event<'_> {
                 symbol,
                 replacement,
             } => stop_replaced(plan, symbol, replacement),
+            Self::AnswerIncomplete { omission } => {
+                let of = omission.symbol.as_ref().map_or("none", Symbol::as_str);
+                let line = format!(
+                    "Answer of the venue is incomplete, told once: {} symbol={of}",
+                    omission.what
+                );
+                (Level::Warn, line)
+            }
             Self::ResultPublished { result } => (Level::Info, result_line(result)),
             Self::PortFailed {
                 symbol,

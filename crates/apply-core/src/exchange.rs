@@ -268,6 +268,21 @@ pub trait Exchange: Send + Sync {
         plan: &PlanId,
         trace: &OrderTrace,
     ) -> impl Future<Output = StopReplacement> + Send;
+
+    /// What was left out of the venue's answers and not handed out yet: each kind once a symbol, however often it comes.
+    fn take_omissions(&self) -> Vec<Omission> {
+        Vec::new()
+    }
+}
+
+/// A part of an answer of the venue that was left out: it cannot be read or is about something else, and nothing is
+/// decided by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Omission {
+    /// Whose part it is, where it belongs to a symbol that was asked about.
+    pub symbol: Option<Symbol>,
+    /// Which answer, which part, and what is wrong with it: half a sentence with the venue's words in it.
+    pub what: String,
 }
 
 /// The venue could not be asked, or its answer not be read.

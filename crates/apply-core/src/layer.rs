@@ -4,6 +4,7 @@ use crate::{
     complaints::Complaints,
     debts::{Debt, Debts},
     event::{Abandoned, Event, Observer},
+    exchange::Exchange as _,
     fault,
     hold::{Generation, GenerationId, Hold, PortError, ServerId, Teller},
     live::{LiveAttempt, LiveAttempts},
@@ -233,6 +234,15 @@ impl<P: Ports> ApplyLayer<P> {
     /// Tells the observer; for what happens around the layer rather than in it.
     pub fn tell(&self, event: Event<'_>) {
         self.observer.observe(&event);
+    }
+
+    /// Tells what was left out of the venue's answers and was not told yet. Each plan does so at its end; whoever runs
+    /// this does it now and then for questions that belong to no plan.
+    pub fn tell_omissions(&self) {
+        for omission in self.ports.exchange().take_omissions() {
+            let omission = &omission;
+            self.tell(Event::AnswerIncomplete { omission });
+        }
     }
 
     /// A new attempt, which no claim and no receipt knows yet. One name for the whole process would

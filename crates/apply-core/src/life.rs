@@ -63,7 +63,9 @@ impl<P: Ports> ApplyLayer<P> {
         });
         async {
             let (claimed, result) = life.await;
-            Box::pin(self.conclude(&claimed, result)).await
+            let ended = Box::pin(self.conclude(&claimed, result)).await;
+            self.tell_omissions();
+            ended
         }
     }
 

@@ -3,7 +3,7 @@
 use apply_core::{
     ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, NotSent,
     OrderKind, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
-    exchange::{ExchangeError, Profit, StopPlaced, StopReplacement, StopsAfterClose},
+    exchange::{ExchangeError, Omission, Profit, StopPlaced, StopReplacement, StopsAfterClose},
     life::SIGNING_SLACK,
     plan_id::{client_order_id, is_client_order_id},
     times,
@@ -497,6 +497,17 @@ impl Exchange for Venue {
                 why: error.to_string(),
             },
         }
+    }
+
+    fn take_omissions(&self) -> Vec<Omission> {
+        let new = self.0.iter().flat_map(Client::take_new_omissions);
+        new.map(|omission| Omission {
+            what: omission.to_string(),
+            symbol: omission
+                .symbol
+                .and_then(|symbol| symbol.as_str().parse().ok()),
+        })
+        .collect()
     }
 }
 

@@ -136,6 +136,16 @@ impl Collector for VenueGauges {
             let labels = [("to", count.to), ("code", code.as_str())];
             ConstCounter::new(count.times).encode(refusals.encode_family(&labels)?)?;
         }
+        let mut omissions = e.encode_descriptor(
+            "venue_omissions",
+            help("venue_omissions"),
+            None,
+            MetricType::Counter,
+        )?;
+        for count in self.0.omissions() {
+            let labels = [("answer", count.answer), ("part", count.part)];
+            ConstCounter::new(count.times).encode(omissions.encode_family(&labels)?)?;
+        }
         Ok(())
     }
 }

@@ -141,7 +141,7 @@ impl LogObserver {
                         tracing::Level::$level,
                         event = event.name(),
                         plan = event.plan_id().map(tracing::field::display),
-                        symbol = %event.symbol(),
+                        symbol = event.symbol().map(tracing::field::display),
                         "{line}"
                     ),
                 }

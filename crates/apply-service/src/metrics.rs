@@ -399,6 +399,8 @@ impl Observer for Metrics {
                 }
             }
             Event::StopsAccounted { stops, .. } => m.stops_accounted(stops),
+            // The client counts every one, also those that are not told.
+            Event::AnswerIncomplete { .. } => {}
             // Counted with what comes of them.
             Event::WaitStarted { .. } | Event::StepStarted { .. } | Event::Leaving { .. } => {}
         }

@@ -14,7 +14,7 @@ use apply_core::{
     ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, HeldBack, Intent, Journal,
     LastLook, Look, OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement,
     Side, Submission, SwitchNote, Symbol, Teller,
-    exchange::{ExchangeError, Profit, StopReplacement, StopsAfterClose},
+    exchange::{ExchangeError, Omission, Profit, StopReplacement, StopsAfterClose},
     sizing::ApprovedStop,
 };
 use apply_exchange::Venue;
@@ -376,6 +376,10 @@ impl Exchange for Desks {
         trace: &OrderTrace,
     ) -> StopReplacement {
         self.venue.settle_stop(symbol, plan, trace).await
+    }
+
+    fn take_omissions(&self) -> Vec<Omission> {
+        self.venue.take_omissions()
     }
 }
 

@@ -72,6 +72,7 @@ where
                 refused = renewal.is_err();
                 renewed = Some(Instant::now());
             }
+            self.layer.tell_omissions();
             match self.board.remember().await {
                 Ok(generation) => self.health.set_generation(&generation),
                 Err(error) => debug!("{error}"),

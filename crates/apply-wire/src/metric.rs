@@ -498,6 +498,14 @@ pub const METRICS: &[Metric] = &[
         help: "Answers of the venue that are errors, by request and code; other: a code of no document, or none",
     },
     Metric {
+        name: "venue_omissions",
+        kind: Kind::Counter,
+        unit: "",
+        labels: &["answer", "part"],
+        of: Of::Service,
+        help: "Parts of the venue's answers that were left out: fields nothing is decided by that cannot be read, and rows of others",
+    },
+    Metric {
         name: "permits",
         kind: Kind::Counter,
         unit: "",

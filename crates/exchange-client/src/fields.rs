@@ -7,6 +7,7 @@ use rust_decimal::prelude::ToPrimitive as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::omissions::Place;
 use crate::time::VenueTime;
 
 /// A reply that does not hold what its endpoint promises.
@@ -135,8 +136,9 @@ pub(crate) fn integer(name: &'static str, field: Field<'_>) -> Result<u64, Decod
         .ok_or_else(|| unreadable(name, &written, "a whole number"))
 }
 
-/// A field that nothing is decided by: what cannot be read counts as absent.
+/// A field that nothing is decided by: what cannot be read counts as absent, and is noted.
 pub(crate) fn informational<'a, T>(
+    place: &mut Place<'_>,
     name: &'static str,
     field: Field<'a>,
     read: impl FnOnce(&'static str, Field<'a>) -> Result<T, DecodeError>,
@@ -144,7 +146,7 @@ pub(crate) fn informational<'a, T>(
     match optional(name, field, read) {
         Ok(value) => value,
         Err(error) => {
-            tracing::debug!(%error, "a field that nothing depends on is left out");
+            place.without(name, &error.problem);
             None
         }
     }

@@ -78,6 +78,7 @@ mod last_look;
 mod ledger;
 mod limits;
 mod names;
+mod omissions;
 mod outcome;
 mod position;
 mod reply;
@@ -108,6 +109,7 @@ pub use names::{
     ClientAlgoId, ClientOrderId, NameError, OrderStatus, PositionMode, PositionSide, Side,
     StopStatus, Symbol, WorkingType,
 };
+pub use omissions::{Omission, OmissionCount};
 pub use position::{CloseError, Position};
 pub use reply::Reply;
 pub use rules::{Grid, Quantity, RuleError, SymbolRules, TriggerPrice};

@@ -21,6 +21,7 @@ use crate::fields::{self, DecodeError};
 use crate::names::{
     ClientAlgoId, ClientOrderId, OrderStatus, PositionSide, Side, Symbol, WorkingType,
 };
+use crate::omissions::Notes;
 
 /// What a closing order is about. Write it down before submitting: it is what [`Client::settle`](crate::Client::settle)
 /// needs to find out what became of the order, also in a later life of the program.
@@ -64,8 +65,12 @@ pub struct StopTrace {
 }
 
 /// Reads an answer about a closing order that was sent.
-pub(crate) fn read_close(intent: &CloseIntent, body: &[u8]) -> Result<OrderReport, DecodeError> {
-    let report = read_order(body)?;
+pub(crate) fn read_close(
+    intent: &CloseIntent,
+    body: &[u8],
+    notes: &mut Notes,
+) -> Result<OrderReport, DecodeError> {
+    let report = read_order(body, notes)?;
     agrees_with_close(intent, &report)?;
     Ok(report)
 }
@@ -75,8 +80,9 @@ pub(crate) fn read_by_id(
     symbol: &Symbol,
     id: &ClientOrderId,
     body: &[u8],
+    notes: &mut Notes,
 ) -> Result<OrderReport, DecodeError> {
-    let report = read_order(body)?;
+    let report = read_order(body, notes)?;
     fields::same("symbol", symbol, &report.symbol)?;
     fields::same("clientOrderId", id, &report.client_order_id)?;
     Ok(report)
@@ -87,8 +93,9 @@ pub(crate) fn read_by_number(
     symbol: &Symbol,
     order_id: u64,
     body: &[u8],
+    notes: &mut Notes,
 ) -> Result<OrderReport, DecodeError> {
-    let report = read_order(body)?;
+    let report = read_order(body, notes)?;
     fields::same("symbol", symbol, &report.symbol)?;
     fields::same("orderId", order_id, report.order_id)?;
     Ok(report)
@@ -113,8 +120,9 @@ pub(crate) fn read_fills(
     symbol: &Symbol,
     order_id: u64,
     body: &[u8],
+    notes: &mut Notes,
 ) -> Result<Vec<Trade>, DecodeError> {
-    let trades = trades::decode(symbol, body)?;
+    let trades = trades::decode(symbol, body, notes)?;
     for trade in &trades {
         fields::same("orderId", order_id, trade.order_id)?;
     }
@@ -127,8 +135,9 @@ pub(crate) fn read_fills_of(
     order_id: u64,
     (side, executed): (Side, Decimal),
     body: &[u8],
+    notes: &mut Notes,
 ) -> Result<Vec<Trade>, DecodeError> {
-    let trades = read_fills(symbol, order_id, body)?;
+    let trades = read_fills(symbol, order_id, body, notes)?;
     let (mut filled, mut seen) = (Decimal::ZERO, HashSet::new());
     for trade in &trades {
         fields::same("side", side, trade.side)?;
@@ -140,8 +149,8 @@ pub(crate) fn read_fills_of(
     Ok(trades)
 }
 
-fn read_order(body: &[u8]) -> Result<OrderReport, DecodeError> {
-    let report = order::decode(body)?;
+fn read_order(body: &[u8], notes: &mut Notes) -> Result<OrderReport, DecodeError> {
+    let report = order::decode(body, notes)?;
     agrees_with_itself(&report)?;
     Ok(report)
 }
@@ -430,7 +439,7 @@ mod tests {
             lied in prop_oneof![Just(0u16), (0u32..12, 0u16..1 << 7).prop_map(|(one, more)| 1 << one | more)],
         ) {
             let (body, lies) = bent(&order_told(), &ORDER_SPARE, &ORDER_LIES, left_out, lied);
-            match read_close(&close(), body.as_bytes()) {
+            match read_close(&close(), body.as_bytes(), &mut Notes::default()) {
                 Ok(report) => prop_assert!(!lies && report.executed_quantity == d("0.009"), "{body}"),
                 Err(error) => prop_assert!(lies && error.is_contradiction(), "{body}: {error}"),
             }
@@ -455,7 +464,7 @@ mod tests {
             told["status"] = json!("CANCELED");
             told["origQty"] = json!(amount(original).to_string());
             told["executedQty"] = json!(amount(executed).to_string());
-            let read = read_close(&intent, told.to_string().as_bytes());
+            let read = read_close(&intent, told.to_string().as_bytes(), &mut Notes::default());
             prop_assert_eq!(read.is_ok(), original <= sent && executed <= original, "{}", told);
         }
     }
@@ -464,7 +473,13 @@ mod tests {
     fn each_lie_about_fills_makes_all_of_them_unreadable() {
         let read = |fills: &[Value]| {
             let body = Value::from(fills.to_vec()).to_string();
-            read_fills_of(&btc(), 7, (Side::Sell, d("0.009")), body.as_bytes())
+            read_fills_of(
+                &btc(),
+                7,
+                (Side::Sell, d("0.009")),
+                body.as_bytes(),
+                &mut Notes::default(),
+            )
         };
         assert_eq!(read(&fills_told()).unwrap().len(), 3);
         assert_eq!(read(&fills_told()[..1]).unwrap().len(), 1);
@@ -492,9 +507,10 @@ mod tests {
         let mut told = order_told();
         told["positionSide"] = json!("LONG");
         told["reduceOnly"] = json!(false);
-        assert!(read_close(&intent, told.to_string().as_bytes()).is_ok());
+        assert!(read_close(&intent, told.to_string().as_bytes(), &mut Notes::default()).is_ok());
         told["positionSide"] = json!("BOTH");
-        let error = read_close(&intent, told.to_string().as_bytes()).unwrap_err();
+        let error =
+            read_close(&intent, told.to_string().as_bytes(), &mut Notes::default()).unwrap_err();
         assert_eq!(error.place(), "positionSide");
     }
 
@@ -504,7 +520,14 @@ mod tests {
             at_most: None,
             ..close()
         };
-        assert!(read_close(&intent, order_told().to_string().as_bytes()).is_ok());
+        assert!(
+            read_close(
+                &intent,
+                order_told().to_string().as_bytes(),
+                &mut Notes::default()
+            )
+            .is_ok()
+        );
         let former = StopTrace {
             quantity: None,
             at_most: Some(d("0.0124")),
@@ -524,8 +547,9 @@ mod tests {
         let body = order_told().to_string();
         let (btc, eth) = (btc(), "ETHUSDT".parse().unwrap());
         let id = "al-1".parse().unwrap();
-        let by_id = |symbol, id| read_by_id(symbol, id, body.as_bytes());
-        let by_number = |symbol, number| read_by_number(symbol, number, body.as_bytes());
+        let by_id = |symbol, id| read_by_id(symbol, id, body.as_bytes(), &mut Notes::default());
+        let by_number =
+            |symbol, number| read_by_number(symbol, number, body.as_bytes(), &mut Notes::default());
         assert!(by_id(&btc, &id).is_ok() && by_number(&btc, 7).is_ok());
         assert_eq!(by_id(&eth, &id).unwrap_err().place(), "symbol");
         assert_eq!(

@@ -15,6 +15,7 @@ mod hiccups;
 mod memory;
 mod neighbours;
 mod noticing;
+mod omissions;
 mod permits;
 mod proposals;
 mod scenarios;

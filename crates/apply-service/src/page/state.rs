@@ -356,6 +356,7 @@ impl Observer for Live {
             | Event::StepStarted { .. }
             | Event::Limited { .. }
             | Event::StopsAccounted { .. }
+            | Event::AnswerIncomplete { .. }
             | Event::PortFailed { .. } => {}
         }
     }

@@ -70,7 +70,7 @@ impl Client {
         }
         let outdated = flag_taken(&cache.info_outdated);
         let question = Question::open(exchange_info::PATH, exchange_info::WEIGHT, Form::new());
-        match self.ask(question, ExchangeInfo::decode).await {
+        match self.ask(question, ExchangeInfo::read).await {
             Ok(info) => {
                 let info = Arc::new(info);
                 if let Some(stated) = &info.limits {
@@ -114,7 +114,9 @@ impl Client {
             return Ok(mode);
         }
         let question = Question::signed(position::MODE_PATH, position::MODE_WEIGHT, Form::new());
-        let mode = self.ask(question, position::decode_mode).await?;
+        let mode = self
+            .ask(question, |body, _| position::decode_mode(body))
+            .await?;
         *lock(&self.inner.account.mode) = Some((mode, Instant::now()));
         Ok(mode)
     }
@@ -132,8 +134,8 @@ impl Client {
         &self,
         symbol: Option<&Symbol>,
     ) -> Result<Vec<Position>, RequestError> {
-        self.ask(self.positions_question(symbol), |body| {
-            position::decode(symbol, body)
+        self.ask(self.positions_question(symbol), |body, notes| {
+            position::decode(symbol, body, notes)
         })
         .await
     }
@@ -177,8 +179,10 @@ impl Client {
 
     async fn ask_positions(&self, symbol: Option<&Symbol>) -> Result<Vec<Position>, RequestError> {
         let question = self.positions_question(symbol).with_last_weight();
-        self.ask(question, |body| position::decode(symbol, body))
-            .await
+        self.ask(question, |body, notes| {
+            position::decode(symbol, body, notes)
+        })
+        .await
     }
 
     fn positions_question(&self, symbol: Option<&Symbol>) -> Question {
@@ -191,7 +195,7 @@ impl Client {
     /// [`RequestError`] where the venue cannot be asked or its answer cannot be read.
     pub async fn fetch_mark_price(&self, symbol: &Symbol) -> Result<Decimal, RequestError> {
         let question = Question::open(premium::PATH, premium::WEIGHT, premium::request(symbol));
-        self.ask(question, |body| premium::decode(symbol, body))
+        self.ask(question, |body, _| premium::decode(symbol, body))
             .await
     }
 
@@ -209,8 +213,10 @@ impl Client {
             .with_last_weight();
         absent_on(
             -2013,
-            self.ask(question, |body| sent::read_by_id(symbol, id, body))
-                .await,
+            self.ask(question, |body, notes| {
+                sent::read_by_id(symbol, id, body, notes)
+            })
+            .await,
         )
     }
 
@@ -221,7 +227,9 @@ impl Client {
     ) -> Result<Option<OrderReport>, RequestError> {
         let form = order::query(&intent.symbol, &intent.client_order_id);
         let question = Question::signed(order::PATH, order::QUERY_WEIGHT, form).with_last_weight();
-        let asked = self.ask(question, |body| sent::read_close(intent, body));
+        let asked = self.ask(question, |body, notes| {
+            sent::read_close(intent, body, notes)
+        });
         absent_on(-2013, asked.await)
     }
 
@@ -232,8 +240,8 @@ impl Client {
     ) -> Result<Option<OrderReport>, RequestError> {
         let form = order::query_by_number(symbol, order_id);
         let question = Question::signed(order::PATH, order::QUERY_WEIGHT, form).with_last_weight();
-        let asked = self.ask(question, |body| {
-            sent::read_by_number(symbol, order_id, body)
+        let asked = self.ask(question, |body, notes| {
+            sent::read_by_number(symbol, order_id, body, notes)
         });
         absent_on(-2013, asked.await)
     }
@@ -252,8 +260,10 @@ impl Client {
             trades::WEIGHT,
             trades::of_order(symbol, order_id),
         );
-        self.ask(question, |body| sent::read_fills(symbol, order_id, body))
-            .await
+        self.ask(question, |body, notes| {
+            sent::read_fills(symbol, order_id, body, notes)
+        })
+        .await
     }
 
     pub(super) async fn fetch_trades_since(
@@ -263,7 +273,7 @@ impl Client {
     ) -> Result<Vec<Trade>, RequestError> {
         let question = Question::signed(trades::PATH, trades::WEIGHT, trades::since(symbol, start))
             .with_last_weight();
-        self.ask(question, |body| trades::decode(symbol, body))
+        self.ask(question, |body, notes| trades::decode(symbol, body, notes))
             .await
     }
 
@@ -295,8 +305,8 @@ impl Client {
         let form = trades::of_order(symbol, order_id);
         let question = Question::signed(trades::PATH, trades::WEIGHT, form);
         let trades = self
-            .ask(question, |body| {
-                sent::read_fills_of(symbol, order_id, filled, body)
+            .ask(question, |body, notes| {
+                sent::read_fills_of(symbol, order_id, filled, body, notes)
             })
             .await?;
         // Without the rules the asset of the profit is not known; the net is then absent, the rest still stands.

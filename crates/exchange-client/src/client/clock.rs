@@ -130,7 +130,9 @@ impl Client {
             lane,
             ..Question::open(clock::PATH, clock::WEIGHT, Form::new()).with_last_weight()
         };
-        let server = self.exchange(&question, &clock::decode).await?;
+        let server = self
+            .exchange(&question, &|body, _| clock::decode(body))
+            .await?;
         Ok(Sample {
             asked,
             answered: Instant::now(),

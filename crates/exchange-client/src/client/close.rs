@@ -189,7 +189,7 @@ impl Client {
     ) -> Submission {
         let (symbol, id) = (&intent.symbol, &intent.client_order_id);
         let ending = signed
-            .send(left, |body| sent::read_close(&intent, body))
+            .send(left, |body, notes| sent::read_close(&intent, body, notes))
             .await;
         self.learn_from(&ending);
         tracing::debug!(order = %id, %symbol, %ending, "submitted");

@@ -30,6 +30,7 @@ use crate::fields::DecodeError;
 use crate::host::Host;
 use crate::ledger::Ledger;
 use crate::limits::{Counts, Limits, Now, Purpose, Usage};
+use crate::omissions::{Notes, Omission, OmissionCount, Omissions};
 use crate::outcome::Failure;
 use crate::reply::Reply;
 use crate::settings::Settings;
@@ -59,6 +60,7 @@ struct Inner {
     clock: clock::Clock,
     account: account::Cache,
     refusals: Mutex<Refusals>,
+    omissions: Mutex<Omissions>,
 }
 
 /// How often the venue answered with which code.
@@ -114,6 +116,7 @@ impl Client {
                 clock: clock::Clock::default(),
                 account: account::Cache::default(),
                 refusals: Mutex::default(),
+                omissions: Mutex::default(),
             }),
         })
     }
@@ -171,7 +174,7 @@ impl Client {
                     Form::new(),
                 )
             };
-            let asked = self.exchange(&question, &crate::endpoint::clock::decode);
+            let asked = self.exchange(&question, &|body, _| crate::endpoint::clock::decode(body));
             match tokio::time::timeout(patience, asked).await {
                 Ok(Ok(_)) => return true,
                 Ok(Err(RequestError::Failed(_) | RequestError::Timeout(_))) | Err(_) => {}
@@ -199,6 +202,26 @@ impl Client {
         counts.collect()
     }
 
+    /// How often a part of an answer was left out, by endpoint and part: it cannot be read or is about something else, and
+    /// nothing is decided by it.
+    #[must_use]
+    pub fn omissions(&self) -> Vec<OmissionCount> {
+        lock(&self.inner.omissions).counts()
+    }
+
+    /// What was left out of an answer for the first time, by endpoint, part and symbol, since this was last called. For a
+    /// log: each is in one call's answer only, and repeats are only counted.
+    #[must_use]
+    pub fn take_new_omissions(&self) -> Vec<Omission> {
+        lock(&self.inner.omissions).take_new()
+    }
+
+    fn note_omissions(&self, notes: Notes) {
+        if !notes.is_empty() {
+            lock(&self.inner.omissions).add(notes);
+        }
+    }
+
     /// Counts an answer that is no success.
     fn count_refusal(&self, to: &'static str, reply: &HttpReply) {
         if (200..300).contains(&reply.status) {
@@ -217,7 +240,7 @@ impl Client {
     async fn ask<T>(
         &self,
         question: Question,
-        decode: impl Fn(&[u8]) -> Result<T, DecodeError>,
+        decode: impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
     ) -> Result<T, RequestError> {
         let first = self.ask_once(&question, &decode).await;
         match &first {
@@ -232,7 +255,7 @@ impl Client {
     async fn ask_once<T>(
         &self,
         question: &Question,
-        decode: &impl Fn(&[u8]) -> Result<T, DecodeError>,
+        decode: &impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
     ) -> Result<T, RequestError> {
         if question.signed {
             self.ensure_clock().await?;
@@ -244,7 +267,7 @@ impl Client {
     async fn exchange<T>(
         &self,
         question: &Question,
-        decode: &impl Fn(&[u8]) -> Result<T, DecodeError>,
+        decode: &impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
     ) -> Result<T, RequestError> {
         let _turn = self.wait_for_room(question).await?;
         let room = Room::taken(self, question.purpose, question.weight);
@@ -303,7 +326,10 @@ impl Client {
         if !(200..300).contains(&reply.status) {
             return Err(RequestError::Refused(kept()));
         }
-        decode(&reply.body).map_err(|error| RequestError::Unreadable {
+        let mut notes = Notes::default();
+        let read = decode(&reply.body, &mut notes);
+        self.note_omissions(notes);
+        read.map_err(|error| RequestError::Unreadable {
             error,
             reply: kept(),
         })

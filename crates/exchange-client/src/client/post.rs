@@ -12,6 +12,7 @@ use crate::fields::DecodeError;
 use crate::last_look::{LastLook, Look};
 use crate::ledger::Key;
 use crate::limits::Purpose;
+use crate::omissions::Notes;
 use crate::outcome::{self, Answer};
 use crate::submission::{NotSentReason, SendWindow, Submission, Unknown, UnknownCause};
 use crate::time::VenueTime;
@@ -118,7 +119,7 @@ impl Signed {
     pub(super) async fn send<R>(
         self,
         left: Arc<AtomicBool>,
-        decode: impl FnOnce(&[u8]) -> Result<R, DecodeError>,
+        decode: impl FnOnce(&[u8], &mut Notes) -> Result<R, DecodeError>,
     ) -> Submission<R>
     where
         Submission<R>: Recorded,
@@ -155,7 +156,11 @@ impl Signed {
                 };
                 let stop = || client.note_stop(&reply).unwrap_or_default();
                 let secrets = || client.secrets(&signed_from);
-                outcome::judge(&answer, window, secrets, stop, decode)
+                let mut notes = Notes::default();
+                let decode = |body: &[u8]| decode(body, &mut notes);
+                let ending = outcome::judge(&answer, window, secrets, stop, decode);
+                client.note_omissions(notes);
+                ending
             }
         };
         entry.ended = true;

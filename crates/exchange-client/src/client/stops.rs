@@ -362,7 +362,7 @@ impl Client {
         let left = Arc::new(AtomicBool::new(false));
         let trace = stop.trace();
         let ending = signed
-            .send(left, |body| sent::read_stop(&trace, body))
+            .send(left, |body, _| sent::read_stop(&trace, body))
             .await;
         self.learn_from(&ending);
         ending
@@ -377,7 +377,7 @@ impl Client {
             Question::signed(stop::PATH, stop::WEIGHT, stop::query(id)).with_last_weight();
         absent_on(
             -2013,
-            self.ask(question, |body| sent::read_stop_by_id(id, body))
+            self.ask(question, |body, _| sent::read_stop_by_id(id, body))
                 .await,
         )
     }
@@ -389,7 +389,7 @@ impl Client {
     ) -> Result<Option<StopReport>, RequestError> {
         let form = stop::query(&stop.id);
         let question = Question::signed(stop::PATH, stop::WEIGHT, form).with_last_weight();
-        let asked = self.ask(question, |body| sent::read_stop(stop, body));
+        let asked = self.ask(question, |body, _| sent::read_stop(stop, body));
         absent_on(-2013, asked.await)
     }
 
@@ -399,8 +399,10 @@ impl Client {
     /// [`RequestError`] where the venue cannot be asked or an entry cannot be read.
     pub async fn fetch_open_stops(&self, symbol: &Symbol) -> Result<Vec<StopReport>, RequestError> {
         let question = Question::signed(stop::OPEN_PATH, stop::WEIGHT, stop::open(symbol));
-        self.ask(question, |body| stop::decode_open(Some(symbol), body))
-            .await
+        self.ask(question, |body, notes| {
+            stop::decode_open(Some(symbol), body, notes)
+        })
+        .await
     }
 
     /// The conditional orders of every symbol that are waiting, as far as they can be read. Weight 40.
@@ -409,7 +411,7 @@ impl Client {
     /// [`RequestError`] where the venue cannot be asked or its answer is no list.
     pub async fn fetch_all_open_stops(&self) -> Result<Vec<StopReport>, RequestError> {
         let question = Question::signed(stop::OPEN_PATH, stop::ALL_WEIGHT, Form::new());
-        self.ask(question, |body| stop::decode_open(None, body))
+        self.ask(question, |body, notes| stop::decode_open(None, body, notes))
             .await
     }
 
@@ -443,7 +445,7 @@ impl Client {
             purpose: Purpose::Settle,
             ..Question::signed(stop::PATH, stop::WEIGHT, stop::cancel(algo_id))
         };
-        match self.ask(question, |_| Ok(())).await {
+        match self.ask(question, |_, _| Ok(())).await {
             // Both are the venue's words for an order that is not there to be cancelled.
             Err(error) if matches!(error.code(), Some(-2011 | -2013)) => Ok(()),
             other => other,

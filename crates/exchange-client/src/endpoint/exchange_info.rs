@@ -1,5 +1,6 @@
 //! `GET /fapi/v1/exchangeInfo`, weight 1, not signed: filters of every symbol and the rate limits. About 1 MB.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,10 +10,12 @@ use serde_json::value::RawValue;
 
 use crate::fields::{self, DecodeError, Field};
 use crate::names::Symbol;
+use crate::omissions::{Notes, Place};
 use crate::rules::{Grid, SymbolRules, multiple_below};
 
 pub(crate) const PATH: &str = "/fapi/v1/exchangeInfo";
 pub(crate) const WEIGHT: u32 = 1;
+const ANSWER: &str = "exchangeInfo";
 
 /// The rules of every symbol of a host, read once and asked often.
 ///
@@ -57,7 +60,7 @@ struct RawSymbol<'a> {
     #[serde(borrow, rename = "pricePrecision")]
     price_precision: Field<'a>,
     #[serde(borrow)]
-    filters: Option<Vec<Option<RawFilter<'a>>>>,
+    filters: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +89,11 @@ impl ExchangeInfo {
     /// # Errors
     /// [`DecodeError`] where the reply as a whole is not of the known form.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        let raw: Raw<'_> = fields::read("exchangeInfo", body)?;
+        Self::read(body, &mut Notes::default())
+    }
+
+    pub(crate) fn read(body: &[u8], notes: &mut Notes) -> Result<Self, DecodeError> {
+        let raw: Raw<'_> = fields::read(ANSWER, body)?;
         let entries = raw
             .symbols
             .ok_or_else(|| DecodeError::new("symbols", "missing"))?;
@@ -98,13 +105,23 @@ impl ExchangeInfo {
                 symbol: Field<'a>,
             }
             // A row that is none at all, or without a name, is passed over: the others are not affected by it.
-            let Ok(named) = fields::read::<Named<'_>>("symbols", entry.get().as_bytes()) else {
-                continue;
+            let row = entry.get().as_bytes();
+            let named = fields::read::<Named<'_>>("symbols", row)
+                .and_then(|named| fields::name::<Symbol>("symbol", named.symbol));
+            let symbol = match named {
+                Ok(symbol) => symbol,
+                Err(error) => {
+                    notes.of(ANSWER, None).without_row(&error);
+                    continue;
+                }
             };
-            if let Ok(symbol) = fields::name::<Symbol>("symbol", named.symbol) {
-                let rules = decode_symbol(&symbol, entry.get().as_bytes()).map(Arc::new);
-                symbols.insert(symbol, rules);
+            // Whose rules they are stands in what is wrong with them: a host with a thousand such rows gets one warning.
+            let rules = decode_symbol(&symbol, row, &mut notes.of(ANSWER, None));
+            if let Err(error) = &rules {
+                let mut place = notes.of(ANSWER, None);
+                place.without_row(&format_args!("{symbol}: {error}"));
             }
+            symbols.insert(symbol, rules.map(Arc::new));
         }
         // A limit of a kind or interval we do not know cannot be kept and is left to the venue's own 429.
         let read_all = |lines: Vec<&RawValue>| {
@@ -138,22 +155,50 @@ impl ExchangeInfo {
     }
 }
 
-fn decode_symbol(symbol: &Symbol, entry: &[u8]) -> Result<SymbolRules, DecodeError> {
+fn decode_symbol(
+    symbol: &Symbol,
+    entry: &[u8],
+    place: &mut Place<'_>,
+) -> Result<SymbolRules, DecodeError> {
     let raw: RawSymbol<'_> = fields::read("symbols", entry)?;
     let filters = raw
         .filters
         .ok_or_else(|| DecodeError::new("filters", "missing"))?;
     let (mut lot, mut market_lot, mut price, mut min_notional) = (None, None, None, None);
-    for filter in filters.iter().flatten() {
-        match &*fields::text("filterType", filter.filter_type)? {
-            "LOT_SIZE" => lot = Some(lot_grid(filter)?),
-            "MARKET_LOT_SIZE" => market_lot = Some(lot_grid(filter)?),
-            "PRICE_FILTER" => price = Some(price_grid(filter)?),
-            "MIN_NOTIONAL" => min_notional = Some(fields::decimal("notional", filter.notional)?),
+    for entry in filters {
+        let read = fields::read::<RawFilter<'_>>("filters", entry.get().as_bytes());
+        let named =
+            read.and_then(|filter| Ok((fields::text("filterType", filter.filter_type)?, filter)));
+        let (name, filter) = match named {
+            Ok(named) => named,
+            // The two that an order needs are missed below.
+            Err(error) => {
+                place.without("filters", &format_args!("{symbol}: {error}"));
+                continue;
+            }
+        };
+        match &*name {
+            "LOT_SIZE" => lot = Some(lot_grid(&filter)?),
+            "MARKET_LOT_SIZE" => market_lot = Some(lot_grid(&filter)?),
+            // Without it no price can be rounded; a close has none.
+            "PRICE_FILTER" => price = noted(place, symbol, "PRICE_FILTER", price_grid(&filter)),
+            "MIN_NOTIONAL" => {
+                let notional = fields::decimal("notional", filter.notional);
+                min_notional = noted(place, symbol, "MIN_NOTIONAL", notional);
+            }
             // The venue adds filters now and then; those that do not bound a size or a price are its own to apply.
             _ => {}
         }
     }
+    let precision = fields::optional("pricePrecision", raw.price_precision, places);
+    let price_precision = match precision {
+        Ok(precision) => precision,
+        Err(error) => {
+            price = None;
+            noted(place, symbol, "pricePrecision", Err(error))
+        }
+    };
+    let margin_asset = fields::optional("marginAsset", raw.margin_asset, fields::text);
     let missing = |filter: &'static str| DecodeError::new(filter, "missing");
     Ok(SymbolRules {
         symbol: symbol.clone(),
@@ -162,11 +207,23 @@ fn decode_symbol(symbol: &Symbol, entry: &[u8]) -> Result<SymbolRules, DecodeErr
         market_lot: market_lot.ok_or_else(|| missing("MARKET_LOT_SIZE"))?,
         price,
         quantity_precision: fields::optional("quantityPrecision", raw.quantity_precision, places)?,
-        price_precision: fields::optional("pricePrecision", raw.price_precision, places)?,
+        price_precision,
         min_notional,
-        margin_asset: fields::optional("marginAsset", raw.margin_asset, fields::text)?
-            .map(|text| text.into_owned()),
+        margin_asset: noted(place, symbol, "marginAsset", margin_asset)
+            .flatten()
+            .map(Cow::into_owned),
     })
+}
+
+/// What no close needs: absent where it cannot be read.
+fn noted<T>(
+    place: &mut Place<'_>,
+    symbol: &Symbol,
+    part: &'static str,
+    read: Result<T, DecodeError>,
+) -> Option<T> {
+    read.map_err(|error| place.without(part, &format_args!("{symbol}: {error}")))
+        .ok()
 }
 
 fn places(name: &'static str, field: Field<'_>) -> Result<u32, DecodeError> {
@@ -324,6 +381,39 @@ mod tests {
         assert!(info.rules(&"ETHUSDT".parse().unwrap()).is_ok());
         assert!(info.rules(&"BROKEN".parse().unwrap()).is_err());
         assert!(info.rules(&"XRPUSDT".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn what_no_close_needs_may_be_unreadable_and_is_noted() {
+        let prices =
+            r#"{"filterType":"PRICE_FILTER","minPrice":"?","maxPrice":"1","tickSize":"0.1"}"#;
+        let notional = r#"{"filterType":"MIN_NOTIONAL","notional":"-"}"#;
+        let body = format!(
+            r#"{{"symbols":[null,7,{{"symbol":"BROKEN","status":1}},{{"symbol":"BTCUSDT","status":"TRADING","pricePrecision":"x",
+            "marginAsset":[],"filters":[null,7,{{"filterType":9}},{prices},{notional},{LOT},{MARKET}]}}]}}"#
+        );
+        let mut notes = Notes::default();
+        let info = ExchangeInfo::read(body.as_bytes(), &mut notes).unwrap();
+        let rules = info.rules(&"BTCUSDT".parse().unwrap()).unwrap();
+        assert!(rules.cut_quantity(Decimal::ONE).is_ok());
+        assert!(rules.round_trigger(Decimal::ONE, crate::Side::Buy).is_err());
+        let mut all = crate::omissions::Omissions::default();
+        all.add(notes);
+        let counted: Vec<_> = all.counts().iter().map(|c| (c.part, c.times)).collect();
+        let expected = [
+            ("MIN_NOTIONAL", 1),
+            ("PRICE_FILTER", 1),
+            ("filters", 3),
+            ("marginAsset", 1),
+            ("pricePrecision", 1),
+            ("row", 3),
+        ];
+        assert_eq!(counted, expected);
+        let told: Vec<_> = all.take_new().iter().map(ToString::to_string).collect();
+        assert!(
+            told.contains(&"exchangeInfo was read without MIN_NOTIONAL: BTCUSDT: notional: \"-\" is not a decimal".to_owned()),
+            "{told:?}"
+        );
     }
 
     #[test]

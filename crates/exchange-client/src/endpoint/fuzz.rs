@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{clock, exchange_info::ExchangeInfo, order, position, premium, stop, trades};
+use crate::omissions::Notes;
 use crate::reply::Reply;
 
 const TRUE_REPLIES: [&str; 7] = [
@@ -20,15 +21,17 @@ const TRUE_REPLIES: [&str; 7] = [
 /// Feeds a body to every decoder and computes with whatever comes out.
 fn decode_all(body: &[u8]) {
     let symbol = "BTCUSDT".parse().expect("a symbol");
+    let notes = &mut Notes::default();
     let _ = clock::decode(body).map(|time| time.plus(std::time::Duration::MAX).since(time));
     let _ = premium::decode(&symbol, body);
-    let _ = position::decode(Some(&symbol), body).map(|all| all.iter().map(|p| p.size()).max());
-    let _ = position::decode(None, body);
+    let _ =
+        position::decode(Some(&symbol), body, notes).map(|all| all.iter().map(|p| p.size()).max());
+    let _ = position::decode(None, body, notes);
     let _ = position::decode_mode(body);
-    let _ = trades::decode(&symbol, body)
+    let _ = trades::decode(&symbol, body, notes)
         .map(|all| trades::profit(&all, 7, rust_decimal::Decimal::ONE, Some("USDT")));
     let _ = stop::decode(body);
-    let _ = stop::decode_open(Some(&symbol), body);
+    let _ = stop::decode_open(Some(&symbol), body, notes);
     if let Ok(info) = ExchangeInfo::decode(body)
         && let Ok(rules) = info.rules(&symbol)
     {
@@ -41,7 +44,7 @@ fn decode_all(body: &[u8]) {
             let _ = rules.round_trigger(wanted, crate::Side::Sell);
         }
     }
-    if let Ok(report) = order::decode(body) {
+    if let Ok(report) = order::decode(body, notes) {
         assert!(
             report.average_price.is_none_or(|price| !price.is_zero()),
             "a price of zero"
@@ -110,18 +113,20 @@ proptest! {
 #[test]
 fn the_undamaged_replies_are_all_readable() {
     let symbol = "BTCUSDT".parse().expect("a symbol");
+    let notes = &mut Notes::default();
     assert!(clock::decode(TRUE_REPLIES[0].as_bytes()).is_ok());
     assert!(premium::decode(&symbol, TRUE_REPLIES[1].as_bytes()).is_ok());
     assert_eq!(
-        position::decode(None, TRUE_REPLIES[2].as_bytes()).map(|all| all.len()),
+        position::decode(None, TRUE_REPLIES[2].as_bytes(), notes).map(|all| all.len()),
         Ok(1)
     );
-    assert!(order::decode(TRUE_REPLIES[3].as_bytes()).is_ok());
+    assert!(order::decode(TRUE_REPLIES[3].as_bytes(), notes).is_ok());
     assert_eq!(
-        trades::decode(&symbol, TRUE_REPLIES[4].as_bytes()).map(|all| all.len()),
+        trades::decode(&symbol, TRUE_REPLIES[4].as_bytes(), notes).map(|all| all.len()),
         Ok(1)
     );
     assert!(stop::decode(TRUE_REPLIES[5].as_bytes()).is_ok());
+    assert!(notes.is_empty(), "{notes:?}");
     let info = ExchangeInfo::decode(TRUE_REPLIES[6].as_bytes()).expect("readable");
     assert!(info.rules(&symbol).is_ok());
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::Form;
 use crate::fields::{self, DecodeError, Field};
 use crate::names::{ClientOrderId, OrderStatus, PositionMode, PositionSide, Side, Symbol};
+use crate::omissions::Notes;
 use crate::position::Closing;
 use crate::time::VenueTime;
 
@@ -134,17 +135,18 @@ struct Raw<'a> {
 }
 
 /// Reads a reply, whether or not it can be true; that [`crate::sent`] says.
-pub(crate) fn decode(body: &[u8]) -> Result<OrderReport, DecodeError> {
+pub(crate) fn decode(body: &[u8], notes: &mut Notes) -> Result<OrderReport, DecodeError> {
     let raw: Raw<'_> = fields::read("order", body)?;
     let executed_quantity = not_negative("executedQty", raw.executed_quantity)?.normalize();
     let known = |number: &Decimal| !number.is_zero();
     let status = fields::text("status", raw.status)?;
     let (status, other_status) =
         fields::word_or_other(&status, OrderStatus::from_word, OrderStatus::Other);
+    let symbol: Symbol = fields::name("symbol", raw.symbol)?;
+    let place = &mut notes.of("order", Some(&symbol));
     Ok(OrderReport {
         order_id: fields::integer("orderId", raw.order_id)?,
         client_order_id: fields::name("clientOrderId", raw.client_order_id)?,
-        symbol: fields::name("symbol", raw.symbol)?,
         side: fields::word("side", raw.side, Side::from_word)?,
         position_side: fields::optional("positionSide", raw.position_side, |name, field| {
             fields::word(name, field, PositionSide::from_word)
@@ -153,16 +155,22 @@ pub(crate) fn decode(body: &[u8]) -> Result<OrderReport, DecodeError> {
         other_status,
         executed_quantity,
         original_quantity: fields::optional("origQty", raw.original_quantity, not_negative)?,
-        average_price: fields::informational("avgPrice", raw.average_price, not_negative)
+        average_price: fields::informational(place, "avgPrice", raw.average_price, not_negative)
             .filter(known),
-        cumulative_quote: fields::informational("cumQuote", raw.cumulative_quote, not_negative)
-            .filter(|worth| known(worth) || executed_quantity.is_zero()),
+        cumulative_quote: fields::informational(
+            place,
+            "cumQuote",
+            raw.cumulative_quote,
+            not_negative,
+        )
+        .filter(|worth| known(worth) || executed_quantity.is_zero()),
         order_type: fields::optional("type", raw.order_type, fields::text)?
             .map(std::borrow::Cow::into_owned),
         reduce_only: fields::optional("reduceOnly", raw.reduce_only, fields::boolean)?,
         close_position: fields::optional("closePosition", raw.close_position, fields::boolean)?
             .unwrap_or(false),
-        updated_at: fields::informational("updateTime", raw.updated_at, fields::time),
+        updated_at: fields::informational(place, "updateTime", raw.updated_at, fields::time),
+        symbol,
     })
 }
 
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_filled_order_is_read_exactly() {
-        let report = decode(FILLED.as_bytes()).unwrap();
+        let report = decode(FILLED.as_bytes(), &mut Notes::default()).unwrap();
         assert_eq!(report.order_id, 11_934_538_190);
         assert_eq!(report.status, OrderStatus::Filled);
         assert_eq!(report.executed_quantity.to_string(), "0.008");
@@ -199,7 +207,7 @@ mod tests {
             .replace("\"cumQuote\":\"512.0008\",", "");
         let zero = FILLED.replace("64000.10", "0.00").replace("512.0008", "0");
         for body in [without, zero] {
-            let report = decode(body.as_bytes()).unwrap();
+            let report = decode(body.as_bytes(), &mut Notes::default()).unwrap();
             assert_eq!(
                 (report.average_price, report.cumulative_quote),
                 (None, None),
@@ -221,7 +229,13 @@ mod tests {
         ] {
             let body = FILLED.replacen(from, to, 1);
             assert_ne!(body, FILLED);
-            assert_eq!(decode(body.as_bytes()).unwrap_err().place(), place, "{to}");
+            assert_eq!(
+                decode(body.as_bytes(), &mut Notes::default())
+                    .unwrap_err()
+                    .place(),
+                place,
+                "{to}"
+            );
         }
     }
 

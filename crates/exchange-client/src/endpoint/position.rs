@@ -8,10 +8,12 @@ use serde_json::value::RawValue;
 use super::Form;
 use crate::fields::{self, DecodeError, Field};
 use crate::names::{PositionMode, PositionSide, Symbol};
+use crate::omissions::Notes;
 use crate::position::Position;
 
 pub(crate) const PATH: &str = "/fapi/v3/positionRisk";
 pub(crate) const WEIGHT: u32 = 5;
+const ANSWER: &str = "positionRisk";
 pub(crate) const MODE_PATH: &str = "/fapi/v1/positionSide/dual";
 pub(crate) const MODE_WEIGHT: u32 = 30;
 
@@ -44,36 +46,51 @@ struct Raw<'a> {
 ///
 /// With a symbol given, entries of others are passed over. One unreadable entry of the symbol asked for fails the whole
 /// reply: a position that cannot be read is not a flat one. Of a whole account every entry has to be readable.
-pub(crate) fn decode(symbol: Option<&Symbol>, body: &[u8]) -> Result<Vec<Position>, DecodeError> {
-    let entries: Vec<&RawValue> = fields::read("positionRisk", body)?;
+pub(crate) fn decode(
+    symbol: Option<&Symbol>,
+    body: &[u8],
+    notes: &mut Notes,
+) -> Result<Vec<Position>, DecodeError> {
+    let entries: Vec<&RawValue> = fields::read(ANSWER, body)?;
     let mut positions = Vec::new();
     for entry in entries {
         // An empty row holds no position.
         if entry.get() == "null" {
+            notes.of(ANSWER, None).without_row(&"it is null");
             continue;
         }
-        let raw: Raw<'_> = fields::read("positionRisk", entry.get().as_bytes())?;
+        let raw: Raw<'_> = fields::read(ANSWER, entry.get().as_bytes())?;
         if let Some(wanted) = symbol
             && fields::text("symbol", raw.symbol)? != wanted.as_str()
         {
+            let mut place = notes.of(ANSWER, None);
+            place.without_row(&format_args!("it is not about {wanted}"));
             continue;
         }
         let amount = fields::decimal("positionAmt", raw.amount)?;
+        let symbol = match symbol {
+            Some(wanted) => wanted.clone(),
+            None => fields::name("symbol", raw.symbol)?,
+        };
+        let place = &mut notes.of(ANSWER, Some(&symbol));
         let position = Position {
-            symbol: match symbol {
-                Some(wanted) => wanted.clone(),
-                None => fields::name("symbol", raw.symbol)?,
-            },
             side: fields::word("positionSide", raw.position_side, PositionSide::from_word)?,
             amount: amount.normalize(),
-            entry_price: fields::informational("entryPrice", raw.entry_price, fields::decimal),
-            mark_price: fields::informational("markPrice", raw.mark_price, fields::decimal),
+            entry_price: fields::informational(
+                place,
+                "entryPrice",
+                raw.entry_price,
+                fields::decimal,
+            ),
+            mark_price: fields::informational(place, "markPrice", raw.mark_price, fields::decimal),
             unrealized_profit: fields::informational(
+                place,
                 "unRealizedProfit",
                 raw.unrealized_profit,
                 fields::decimal,
             ),
-            updated_at: fields::informational("updateTime", raw.updated_at, fields::time),
+            updated_at: fields::informational(place, "updateTime", raw.updated_at, fields::time),
+            symbol,
         };
         if !position.amount.is_zero() {
             positions.push(position);
@@ -105,9 +122,13 @@ mod tests {
         "BTCUSDT".parse().unwrap()
     }
 
+    fn read(symbol: Option<&Symbol>, body: &[u8]) -> Result<Vec<Position>, DecodeError> {
+        decode(symbol, body, &mut Notes::default())
+    }
+
     #[test]
     fn an_empty_list_is_flat() {
-        assert_eq!(decode(Some(&btc()), b"[]").unwrap(), []);
+        assert_eq!(read(Some(&btc()), b"[]").unwrap(), []);
     }
 
     #[test]
@@ -115,7 +136,7 @@ mod tests {
         let body = br#"[{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"-0.0120","updateTime":17,"x":[1,{}]},
             {"symbol":"ETHUSDT","positionSide":"BOTH","positionAmt":"broken"},
             {"symbol":"BTCUSDT","positionSide":"LONG","positionAmt":"0.000"}]"#;
-        let positions = decode(Some(&btc()), body).unwrap();
+        let positions = read(Some(&btc()), body).unwrap();
         assert_eq!(positions.len(), 1);
         assert_eq!(positions[0].amount.to_string(), "-0.012");
         assert_eq!(positions[0].entry_price, None);
@@ -142,13 +163,13 @@ mod tests {
             ("[7]", "positionRisk"),
         ] {
             assert_eq!(
-                decode(Some(&btc()), body.as_bytes()).unwrap_err().place(),
+                read(Some(&btc()), body.as_bytes()).unwrap_err().place(),
                 place,
                 "{body}"
             );
         }
         assert!(
-            decode(
+            read(
                 None,
                 br#"[{"symbol":"ETHUSDT","positionSide":"BOTH","positionAmt":"broken"}]"#
             )
@@ -168,7 +189,7 @@ mod tests {
             let body = format!(
                 r#"[null,{{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"0.1","{name}":{written}}}]"#
             );
-            let positions = decode(Some(&btc()), body.as_bytes()).unwrap();
+            let positions = read(Some(&btc()), body.as_bytes()).unwrap();
             assert_eq!(positions[0].amount.to_string(), "0.1", "{body}");
             assert_eq!(
                 (positions[0].entry_price, positions[0].mark_price),

@@ -9,6 +9,7 @@ use crate::fields::{self, DecodeError, Field};
 use crate::names::{
     ClientAlgoId, PositionMode, PositionSide, Side, StopStatus, Symbol, WorkingType,
 };
+use crate::omissions::Notes;
 use crate::position::Closing;
 use crate::rules::{Quantity, TriggerPrice};
 
@@ -150,20 +151,27 @@ pub(crate) fn decode(body: &[u8]) -> Result<StopReport, DecodeError> {
 pub(crate) fn decode_open(
     symbol: Option<&Symbol>,
     body: &[u8],
+    notes: &mut Notes,
 ) -> Result<Vec<StopReport>, DecodeError> {
     let entries: Vec<Option<Raw<'_>>> = fields::read("openAlgoOrders", body)?;
     let mut reports = Vec::with_capacity(entries.len());
-    for raw in entries.iter().flatten() {
+    let mut place = notes.of("openAlgoOrders", None);
+    for raw in &entries {
+        let Some(raw) = raw else {
+            place.without_row(&"it is null");
+            continue;
+        };
         if let Some(wanted) = symbol
             && fields::text("symbol", raw.symbol)? != wanted.as_str()
         {
+            place.without_row(&format_args!("it is not about {wanted}"));
             continue;
         }
         match from_raw(raw) {
             Ok(report) => reports.push(report),
             // Of another kind than a protective stop: nothing here asks about it.
             Err(error) if symbol.is_none() || is_other_kind(raw) => {
-                tracing::debug!(%error, "a conditional order is passed over");
+                place.without_row(&error);
             }
             Err(error) => return Err(error),
         }
@@ -225,6 +233,10 @@ mod tests {
         }
     }
 
+    fn read_open(symbol: Option<&Symbol>, body: &[u8]) -> Result<Vec<StopReport>, DecodeError> {
+        decode_open(symbol, body, &mut Notes::default())
+    }
+
     #[test]
     fn a_stop_is_read_exactly() {
         let report = decode(STOP.as_bytes()).unwrap();
@@ -258,7 +270,7 @@ mod tests {
         let btc: Symbol = "BTCUSDT".parse().unwrap();
         let eth = STOP.replace("BTCUSDT", "ETHUSDT");
         assert_eq!(
-            decode_open(Some(&btc), format!("[{STOP},{eth}]").as_bytes())
+            read_open(Some(&btc), format!("[{STOP},{eth}]").as_bytes())
                 .unwrap()
                 .len(),
             1
@@ -266,19 +278,18 @@ mod tests {
         let strange = STOP
             .replace("\"STOP_MARKET\"", "\"MOON_SHOT\"")
             .replace("\"SELL\"", "\"UP\"");
-        let listed =
-            decode_open(Some(&btc), format!("[null,{strange},{STOP}]").as_bytes()).unwrap();
+        let listed = read_open(Some(&btc), format!("[null,{strange},{STOP}]").as_bytes()).unwrap();
         assert_eq!(listed.len(), 1);
         let broken = STOP.replace("2146760", "\"?\"");
         assert_eq!(
-            decode_open(Some(&btc), format!("[{broken}]").as_bytes())
+            read_open(Some(&btc), format!("[{broken}]").as_bytes())
                 .unwrap_err()
                 .place(),
             "algoId"
         );
         let trailing = STOP.replace("\"60000.0\"", "\"\"");
         assert_eq!(
-            decode_open(Some(&btc), format!("[{trailing}]").as_bytes()).unwrap()[0].trigger_price,
+            read_open(Some(&btc), format!("[{trailing}]").as_bytes()).unwrap()[0].trigger_price,
             None
         );
     }

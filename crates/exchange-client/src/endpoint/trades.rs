@@ -1,5 +1,6 @@
 //! `GET /fapi/v1/userTrades`, weight 5, signed: the fills of an order, and what they earned.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use rust_decimal::Decimal;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use super::Form;
 use crate::fields::{self, DecodeError, Field};
 use crate::names::{PositionSide, Side, Symbol};
+use crate::omissions::{Notes, Place};
 use crate::time::VenueTime;
 
 pub(crate) const PATH: &str = "/fapi/v1/userTrades";
@@ -33,12 +35,13 @@ pub struct Trade {
     pub price: Decimal,
     /// Size, base asset.
     pub quantity: Decimal,
-    /// Fee taken, above zero, in [`commission_asset`](Self::commission_asset); below zero where the venue paid one.
-    pub commission: Decimal,
-    /// The asset of the fee.
-    pub commission_asset: String,
-    /// Profit the fill realised before fees, margin asset.
-    pub realized_profit: Decimal,
+    /// Fee taken, above zero, in [`commission_asset`](Self::commission_asset); below zero where the venue paid one. Absent
+    /// where it cannot be read: that something filled is known all the same.
+    pub commission: Option<Decimal>,
+    /// The asset of the fee; absent where it cannot be read.
+    pub commission_asset: Option<String>,
+    /// Profit the fill realised before fees, margin asset; absent where it cannot be read.
+    pub realized_profit: Option<Decimal>,
     /// When it happened.
     pub at: VenueTime,
 }
@@ -100,12 +103,21 @@ struct Raw<'a> {
     time: Field<'a>,
 }
 
-pub(crate) fn decode(symbol: &Symbol, body: &[u8]) -> Result<Vec<Trade>, DecodeError> {
+/// Every fill of the answer. One that cannot be read fails it: it would pass for one that never happened.
+pub(crate) fn decode(
+    symbol: &Symbol,
+    body: &[u8],
+    notes: &mut Notes,
+) -> Result<Vec<Trade>, DecodeError> {
     let entries: Vec<Raw<'_>> = fields::read("userTrades", body)?;
-    entries.iter().map(|raw| decode_one(symbol, raw)).collect()
+    let mut place = notes.of("userTrades", Some(symbol));
+    let fills = entries.iter();
+    fills
+        .map(|raw| decode_one(symbol, raw, &mut place))
+        .collect()
 }
 
-fn decode_one(symbol: &Symbol, raw: &Raw<'_>) -> Result<Trade, DecodeError> {
+fn decode_one(symbol: &Symbol, raw: &Raw<'_>, place: &mut Place<'_>) -> Result<Trade, DecodeError> {
     let trade = Trade {
         id: fields::integer("id", raw.id)?,
         order_id: fields::integer("orderId", raw.order_id)?,
@@ -116,9 +128,20 @@ fn decode_one(symbol: &Symbol, raw: &Raw<'_>) -> Result<Trade, DecodeError> {
         })?,
         price: fields::decimal("price", raw.price)?,
         quantity: fields::decimal("qty", raw.qty)?,
-        commission: fields::decimal("commission", raw.commission)?,
-        commission_asset: fields::text("commissionAsset", raw.commission_asset)?.into_owned(),
-        realized_profit: fields::decimal("realizedPnl", raw.realized_profit)?,
+        commission: fields::informational(place, "commission", raw.commission, fields::decimal),
+        commission_asset: fields::informational(
+            place,
+            "commissionAsset",
+            raw.commission_asset,
+            fields::text,
+        )
+        .map(Cow::into_owned),
+        realized_profit: fields::informational(
+            place,
+            "realizedPnl",
+            raw.realized_profit,
+            fields::decimal,
+        ),
         at: fields::time("time", raw.time)?,
     };
     fields::same("symbol", symbol, &trade.symbol)?;
@@ -130,8 +153,8 @@ fn decode_one(symbol: &Symbol, raw: &Raw<'_>) -> Result<Trade, DecodeError> {
     Ok(trade)
 }
 
-/// Adds up the fills of an order that executed `executed` in all. `None` while fills are missing: the venue shows them a
-/// little later than the order, and a part of a profit would pass for the whole.
+/// Adds up the fills of an order that executed `executed` in all. `None` while fills are missing, or say nothing of profit
+/// or fee: the venue shows them a little later than the order, and a part of a profit would pass for the whole.
 pub(crate) fn profit(
     trades: &[Trade],
     order_id: u64,
@@ -146,13 +169,13 @@ pub(crate) fn profit(
         if !seen.insert(trade.id) {
             continue;
         }
-        gross = gross.checked_add(trade.realized_profit)?;
+        gross = gross.checked_add(trade.realized_profit?)?;
         filled = filled.checked_add(trade.quantity)?;
         worth = worth.checked_add(trade.price.checked_mul(trade.quantity)?)?;
         let fee = commission
-            .entry(trade.commission_asset.clone())
+            .entry(trade.commission_asset.clone()?)
             .or_default();
-        *fee = fee.checked_add(trade.commission)?;
+        *fee = fee.checked_add(trade.commission?)?;
         fills += 1;
     }
     if fills == 0 || filled != executed {
@@ -195,6 +218,7 @@ mod tests {
         decode(
             &"BTCUSDT".parse().unwrap(),
             format!("[{}]", fills.join(",")).as_bytes(),
+            &mut Notes::default(),
         )
         .unwrap()
     }
@@ -239,13 +263,24 @@ mod tests {
         let btc: Symbol = "BTCUSDT".parse().unwrap();
         let good = fill(1, "0.005", "0.10", "0.03", "USDT");
         for (from, to, place) in [
-            ("\"0.10\"", "\"?\"", "realizedPnl"),
             ("\"qty\"", "\"quantity\"", "qty"),
             ("\"time\":5", "\"time\":\"?\"", "time"),
             ("BTCUSDT", "ETHUSDT", "symbol"),
         ] {
             let body = format!("[{good},{}]", good.replacen(from, to, 1));
-            assert_eq!(decode(&btc, body.as_bytes()).unwrap_err().place(), place);
+            let read = decode(&btc, body.as_bytes(), &mut Notes::default());
+            assert_eq!(read.unwrap_err().place(), place);
+        }
+        // That it filled is known; what it earned is not.
+        for (from, to) in [
+            ("\"0.10\"", "\"?\""),
+            ("\"0.03\"", "\"\""),
+            ("\"USDT\"", "7"),
+            ("\"commission\"", "\"fee\""),
+        ] {
+            let trades = read(&[good.replacen(from, to, 1)]);
+            assert_eq!(trades[0].quantity, d("0.005"), "{to}");
+            assert_eq!(profit(&trades, 7, d("0.005"), Some("USDT")), None, "{to}");
         }
     }
 }
