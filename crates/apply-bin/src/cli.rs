@@ -5,25 +5,23 @@ use crate::{
     config::{self, Mistakes, Settings},
 };
 use apply_ops::{
-    Ops, VenueKeys, demo, halt, plan,
+    Ops, VenueKeys, commands, demo, halt, plan,
     review::{self, Reviewer},
     sim::{self, SimArgs},
 };
 use apply_service::{Config, Failure, run};
-use clap::{CommandFactory, Parser, Subcommand};
+use apply_wire::Exit;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use permit_gate::PlanId;
 use std::process::ExitCode;
 
-/// Turns a brain's proposals into reviewed, reduce-only orders on an exchange's testnet.
+// Its first sentence is the package's.
 #[derive(Parser)]
-#[command(name = "apply-layer", version = env!("APPLY_VERSION"), about, after_help = EXIT_CODES)]
+#[command(name = "apply-layer", version = env!("APPLY_VERSION"), about = env!("CARGO_PKG_DESCRIPTION"))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
-
-const EXIT_CODES: &str =
-    "Exit codes: 0 fine, 1 came out wrong, 2 usage, 69 something needed is away, 78 configuration";
 
 const RUN_EXAMPLE: &str =
     "Example: APPLY_MODE=dry_run REDIS_URL=redis://127.0.0.1:6379 apply-layer run";
@@ -70,6 +68,7 @@ enum Command {
     #[command(after_help = "Example: apply-layer plan 67e6da21fa9fe506 --json")]
     Plan {
         /// The plan's id: 16 hex digits.
+        #[arg(value_parser = apply_core::plan_id::read)]
         id: PlanId,
         /// As JSON, exactly as it is written down.
         #[arg(long)]
@@ -95,9 +94,18 @@ enum Command {
     Ops(Ops),
 }
 
+/// The command line with the exit codes of every command.
+pub(crate) fn command_line() -> clap::Command {
+    commands::with_exit_codes(Cli::command())
+}
+
 /// Does what the command line asks for.
 pub(crate) async fn dispatch() -> ExitCode {
-    let done = match Cli::parse().command {
+    let (command, as_json) = match parsed() {
+        Ok(parsed) => parsed,
+        Err(error) => return unparsed(&error),
+    };
+    let done = match command {
         Command::Run => match configured() {
             Ok(settings) => run(settings.service).await,
             Err(failure) => Err(failure),
@@ -116,12 +124,47 @@ pub(crate) async fn dispatch() -> ExitCode {
         Command::Demo { serve: true, port } => demo::keep_serving(port, env!("APPLY_COMMIT")).await,
         Command::Demo { .. } => demo::demo().await,
         Command::Sim(args) => sim::sim(args).await,
-        Command::Ops(ops) => ops.run(Cli::command(), read).await,
+        Command::Ops(ops) => ops.run(command_line(), read).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.into(),
+        Err(failure) => failure.end(as_json),
     }
+}
+
+/// What is asked for, and whether as JSON.
+fn parsed() -> Result<(Command, bool), clap::Error> {
+    let mut matches = command_line().try_get_matches()?;
+    let mut last = &matches;
+    while let Some((_, below)) = last.subcommand() {
+        last = below;
+    }
+    let as_json = matches!(last.try_get_one::<bool>("json"), Ok(Some(true)));
+    let Cli { command } = Cli::from_arg_matches_mut(&mut matches)?;
+    Ok((command, as_json))
+}
+
+/// Prints help and the version, or what is wrong with the command line.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that has seen enough is no failure.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let options = std::env::args_os().take_while(|arg| arg != "--");
+    if options.skip(1).any(|arg| arg == "--json") {
+        let text = error.to_string();
+        let said = text
+            .lines()
+            .take_while(|line| !line.is_empty())
+            .map(str::trim);
+        let said = said.collect::<Vec<_>>().join(" ");
+        return Failure::new(Exit::Usage, said.trim_start_matches("error: "))
+            .fix("see apply-layer --help, or the same of the command")
+            .end(true);
+    }
+    let _ = error.print();
+    ExitCode::from(Exit::Usage.code())
 }
 
 async fn turned(on: bool, reason: String, file_only: bool) -> Result<(), Failure> {

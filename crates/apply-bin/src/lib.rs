@@ -29,3 +29,8 @@ pub fn main() -> ExitCode {
         Err(error) => Failure::unavailable(format!("cannot start the runtime: {error}")).into(),
     }
 }
+
+/// The command line as it is described, for what is made of it: `docs/commands.md`, manual pages.
+pub fn command_line() -> clap::Command {
+    cli::command_line()
+}

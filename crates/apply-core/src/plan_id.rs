@@ -27,6 +27,21 @@ pub fn plan_id(proposal: &Proposal) -> PlanId {
     PlanId::new(&hex).unwrap_or_else(|_| unreachable!("16 hex digits are an id"))
 }
 
+/// Why a text is no plan's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a plan's id is 16 hex digits in lower case, as in 67e6da21fa9fe506")]
+pub struct NotAPlanId;
+
+/// Reads a plan's id as [`plan_id`] writes it. Anything else is an error: no plan has such an id, so who asks about it
+/// has mistyped it.
+pub fn read(text: &str) -> Result<PlanId, NotAPlanId> {
+    let digits = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    match text.len() == 16 && digits {
+        true => PlanId::new(text).map_err(|_| NotAPlanId),
+        false => Err(NotAPlanId),
+    }
+}
+
 /// The venue's client order id of a plan's order: derived, so that whoever asks later, in whatever
 /// process, asks about the same order. 22 characters; the venue allows 36 out of
 /// `. A-Z : / a-z 0-9 _ -`.

@@ -5,9 +5,10 @@ use super::{
     ReadConfig,
     link::{Desk, Entry},
     output::{Done, End, confirm, print, tame},
-    permits::{WHOLE_STREAM, find_plan, plan_id},
+    permits::{WHOLE_STREAM, find_plan},
     time::ago,
 };
+use apply_core::plan_id;
 use apply_journal::{JournalReader, OpenError};
 use apply_service::Failure;
 use apply_wire::{Reason, Sent};
@@ -18,8 +19,8 @@ use std::{path::Path, time::Duration};
 /// Which plan.
 #[derive(Args)]
 pub struct Forget {
-    /// The plan's id.
-    #[arg(value_parser = plan_id)]
+    /// The plan's id: 16 hex digits.
+    #[arg(value_parser = plan_id::read)]
     plan: PlanId,
     /// Do not ask.
     #[arg(long)]
@@ -63,9 +64,11 @@ impl Forget {
                 "the journal that knows it is another machine's ({others}): run this there"
             )));
         }
-        if !self.yes {
-            confirm("Forget it? The same proposal may then be planned and executed.")?;
-        }
+        confirm(
+            "Forget it? The same proposal may then be planned and executed.",
+            self.yes,
+            false,
+        )?;
         // The journal first: a claim that is gone while the journal knows the plan has its old result told again.
         here.forget().map_err(|why| refused(&why))?;
         let mut clear = redis::cmd("EVAL");

@@ -11,6 +11,7 @@
 
 mod ask;
 mod check;
+pub mod commands;
 mod completions;
 mod cycles;
 pub mod demo;
@@ -57,27 +58,21 @@ pub enum Ops {
     ///
     /// Configuration, Redis with its persistence, scripting and pushes, the kill switch, the venue with its
     /// clock, keys and position mode.
-    #[command(
-        after_help = "Example: apply-layer check\n\nExit codes: 0 all is well, 69 something is away, 78 a setting has to change"
-    )]
+    #[command(after_help = "Example: apply-layer check")]
     Check {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
     /// One screen: mode, kill switch, the service's health, each symbol's last plan and result, waits in progress.
-    #[command(
-        after_help = "Example: apply-layer status --json\n\nExit codes: 0 fine, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer status --json")]
     Status {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
     /// The same as a live view, drawn anew twice a second until Ctrl-C.
-    #[command(
-        after_help = "Example: apply-layer watch\n\nExit codes: 0 fine, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer watch")]
     Watch {
         /// Draw one frame and end.
         #[arg(long)]
@@ -96,9 +91,7 @@ pub enum Ops {
     #[command(subcommand)]
     Results(streams::Results),
     /// Counts by decision and reason, and how long plans took to their results.
-    #[command(
-        after_help = "Example: apply-layer stats --since 6h\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer stats --since 6h")]
     Stats {
         /// How far back, as 90s, 30m, 6h or 2d.
         #[arg(long, default_value = "1h", value_parser = time::span)]
@@ -112,9 +105,7 @@ pub enum Ops {
     /// A cycle is a plan of this service that was put out for review, with its result. Criteria: permits granted,
     /// longest wait, quantities, orders executed, good cycles in a row, plans in doubt, executions of other
     /// programs, the reviewers' lag.
-    #[command(
-        after_help = "Example: apply-layer cycles --goal promote --since 6h\n\nExit codes: 0 all criteria hold, 1 one does not, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer cycles --goal promote --since 6h")]
     Cycles {
         /// What the cycles have to be good enough for.
         #[arg(long, value_enum, default_value = "testnet")]
@@ -129,23 +120,17 @@ pub enum Ops {
     /// Write a fresh proposal, so that a fresh plan comes of it, and say which.
     ///
     /// It replaces the brain's proposal for the symbol until the brain writes its next one.
-    #[command(
-        after_help = "Example: apply-layer propose BTCUSDT PARTIAL_75\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer propose BTCUSDT PARTIAL_75")]
     Propose(propose::Propose),
     /// Clear the claim of one plan and have the journal forget it, so that the same proposal may be planned again.
     ///
     /// Run it where the service's state directory is; the service may run meanwhile. Refuses wherever an order may exist.
-    #[command(
-        after_help = "Example: apply-layer forget 67e6da21fa9fe506\n\nExit codes: 0 forgotten or nothing to forget, 1 refused, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer forget 67e6da21fa9fe506")]
     Forget(forget::Forget),
     /// Accept that the journal of this machine is lost, and begin with another one at the next start.
     ///
     /// A start without the journal that was here before is refused: its disk may just not be mounted.
-    #[command(
-        after_help = "Example: apply-layer new-journal\n\nExit codes: 0 accepted or nothing to accept, 1 not confirmed, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer new-journal")]
     NewJournal(new_journal::NewJournal),
     /// Print a completion script for a shell.
     #[command(

@@ -38,9 +38,11 @@ impl NewJournal {
             "Redis remembers the journal {} in {directory}.\nWhat it knew of the orders of the last {hours} hours nobody else knows: look at the venue for them first.\n",
             tame(&former)
         ))?;
-        if !self.yes {
-            confirm("Accept another journal there at the next start?")?;
-        }
+        confirm(
+            "Accept another journal there at the next start?",
+            self.yes,
+            false,
+        )?;
         let forget = redis::cmd("DEL").arg(&key).to_owned();
         let _: u64 = desk.link.ask(&forget, "forget the former journal").await?;
         print(

@@ -1,8 +1,9 @@
 //! Printing, and asking before something is changed.
 
 use apply_service::Failure;
+use apply_wire::Exit;
 use permit_gate::foreign::{MAX_FOREIGN, escaped, printable, printable_json};
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 /// Why a command ends before its end.
 #[derive(Debug)]
@@ -54,17 +55,27 @@ pub(super) fn print_as_it_is(text: &str) -> Done {
     })
 }
 
-/// Asks for a yes on the terminal. Anything else, the end of the input included, is a no.
-pub(super) fn confirm(question: &str) -> Done {
+/// Asks for a yes on the terminal, where `--yes` did not give it. Anything else, the end of the input included, is a
+/// no. Where there is no terminal, and where JSON is asked for, a program reads: nothing is asked, and nothing done.
+pub(super) fn confirm(question: &str, yes: bool, as_json: bool) -> Done {
+    if yes {
+        return Ok(());
+    }
+    if as_json || !io::stdin().is_terminal() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("nothing was changed: this needs a yes, and there is no terminal to ask on ({question})"),
+        )
+        .fix("add --yes where you are sure")
+        .into());
+    }
     // Where it cannot be asked nobody answers, which is a no.
     let _ = write!(io::stderr().lock(), "{} [y/N] ", printable(question));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     match answer.trim() {
         "y" | "Y" | "yes" if read.is_ok() => Ok(()),
-        _ => Err(
-            Failure::mismatch("nothing was changed; --yes answers for those who are sure").into(),
-        ),
+        _ => Err(Failure::mismatch("nothing was changed: not confirmed").into()),
     }
 }
 

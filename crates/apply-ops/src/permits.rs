@@ -6,8 +6,9 @@ use super::{
     time::ago,
 };
 use crate::{ReadConfig, VenueKeys, signing::sign};
-use apply_core::Symbol;
+use apply_core::{Symbol, plan_id};
 use apply_service::{Config, Failure, SystemClock};
+use apply_wire::Exit;
 use clap::Subcommand;
 use permit_gate::{
     Malformed, Permit, PlanId, Refusal, Subject, Terms, Timer,
@@ -27,21 +28,17 @@ use std::{
 #[derive(Subcommand)]
 pub enum Permits {
     /// Every permit there is, by plan, with the time it has left.
-    #[command(
-        after_help = "Example: apply-layer permits ls\n\nExit codes: 0 fine, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer permits ls")]
     Ls {
         /// Print one JSON array.
         #[arg(long)]
         json: bool,
     },
     /// Show the permits of one plan, and judge them by the rules the service judges by.
-    #[command(
-        after_help = "Example: apply-layer permits show 67e6da21fa9fe506\n\nExit codes: 0 shown, 1 the plan's symbol is not known, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer permits show 67e6da21fa9fe506")]
     Show {
-        /// The plan's id.
-        #[arg(value_parser = plan_id)]
+        /// The plan's id: 16 hex digits.
+        #[arg(value_parser = plan_id::read)]
         plan: PlanId,
         /// The plan's symbol, where the plan is no longer on its stream.
         #[arg(long)]
@@ -54,17 +51,15 @@ pub enum Permits {
     ///
     /// Without NAME the text is judged as every permit of APPLY_PERMITS. Redis is not asked, unless
     /// permits have to be signed: then --plan names the published plan that the text is signed for.
-    #[command(
-        after_help = "Example: apply-layer permits judge p33 --symbol BTCUSDT < permit.json\n\nExit codes: 0 a yes, 1 a no, 2 usage, 69 Redis or standard input is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer permits judge p33 --symbol BTCUSDT < permit.json")]
     Judge {
         /// The permit's name, as in APPLY_PERMITS: governor, p33, …
         name: Option<String>,
         /// The plan's symbol. Without it the permit is judged for the symbol that it names.
         #[arg(long)]
         symbol: Option<Symbol>,
-        /// The plan's id.
-        #[arg(long, value_parser = plan_id)]
+        /// The plan's id: 16 hex digits.
+        #[arg(long, value_parser = plan_id::read)]
         plan: Option<PlanId>,
         /// Print one JSON array.
         #[arg(long)]
@@ -72,12 +67,10 @@ pub enum Permits {
     },
     /// Write a permit as its issuer would, for 60 seconds. Never over one that is there. Signed
     /// where APPLY_PERMIT_KEYS is set.
-    #[command(
-        after_help = "Example: apply-layer permits grant 67e6da21fa9fe506 p33 --qty 0.008\n\nExit codes: 0 written, 1 not written, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer permits grant 67e6da21fa9fe506 p33 --qty 0.008")]
     Grant {
-        /// The plan's id.
-        #[arg(value_parser = plan_id)]
+        /// The plan's id: 16 hex digits.
+        #[arg(value_parser = plan_id::read)]
         plan: PlanId,
         /// The permit's name, as in APPLY_PERMITS: governor, p33, …
         name: String,
@@ -95,15 +88,16 @@ pub enum Permits {
         yes: bool,
     },
     /// Delete the permits of one plan, or one of them.
-    #[command(
-        after_help = "Example: apply-layer permits revoke 67e6da21fa9fe506 p33\n\nExit codes: 0 none of them is left, 1 no such permit name, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer permits revoke 67e6da21fa9fe506 p33 --yes")]
     Revoke {
-        /// The plan's id.
-        #[arg(value_parser = plan_id)]
+        /// The plan's id: 16 hex digits.
+        #[arg(value_parser = plan_id::read)]
         plan: PlanId,
         /// Only the permit of this name.
         name: Option<String>,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -126,14 +120,9 @@ impl Permits {
                 content,
                 yes,
             } => grant(read, &plan, &name, symbol, qty, content, yes).await,
-            Self::Revoke { plan, name } => revoke(read, &plan, name.as_deref()).await,
+            Self::Revoke { plan, name, yes } => revoke(read, &plan, name.as_deref(), yes).await,
         }
     }
-}
-
-/// A plan id as typed.
-pub(super) fn plan_id(text: &str) -> Result<PlanId, String> {
-    PlanId::new(text).map_err(|error| error.to_string())
 }
 
 fn quantity(text: &str) -> Result<Decimal, String> {
@@ -363,8 +352,8 @@ async fn judge_input(
         }
         (Some(plan), false) => subject.plan = plan,
         (None, true) => {
-            let text = "permits have to be signed (APPLY_PERMIT_KEYS), and a signature is for one publication of a plan: add --plan";
-            return Err(Failure::mismatch(text).into());
+            let text = "permits have to be signed (APPLY_PERMIT_KEYS), and a signature is for one publication of a plan";
+            return Err(Failure::new(Exit::Usage, text).fix("add --plan").into());
         }
         (None, false) => {}
     }
@@ -453,16 +442,14 @@ async fn grant(
         .into());
     }
     print(&format!("{key}\n  {}\n", escaped(&content, usize::MAX)))?;
-    if !yes {
-        confirm("Write this permit for 60 s?")?;
-    }
+    confirm("Write this permit for 60 s?", yes, false)?;
     let mut set = redis::cmd("SET");
     set.arg(&key).arg(&content).arg("EX").arg(60).arg("NX");
     let written: Option<String> = desk.link.ask(&set, "write the permit").await?;
     match written {
         Some(_) => print("written; it lasts 60 s\n"),
         None => Err(Failure::mismatch(format!(
-            "a {name} permit is there already; nothing was written: `permits show {plan}` judges it, `permits revoke {plan} {name}` removes it"
+            "a {name} permit is there already; nothing was written: `permits show {plan}` judges it, `permits revoke {plan} {name} --yes` removes it"
         ))
         .into()),
     }
@@ -482,7 +469,7 @@ fn signed(
         )));
     };
     let Some(content) = &subject.content else {
-        return Err(Failure::mismatch(format!(
+        return Err(Failure::not_found(format!(
             "a signed permit is for one publication of a plan, and {} is not on the stream of plans",
             subject.plan
         )));
@@ -508,19 +495,20 @@ fn content_of(
         ("p33", Some(qty)) => Ok(format!(
             r#"{{"allow":true,"symbol":"{symbol}","safe_close_qty":{qty},"created_at":{at},"reason":"granted_by_operator"}}"#,
         )),
-        ("p33", None) => Err(Failure::mismatch(
-            "p33 says how much may be closed: add --qty, in base units, as in --qty 0.008",
-        )
-        .into()),
+        ("p33", None) => Err(Failure::new(Exit::Usage, "p33 says how much may be closed")
+            .fix("add --qty, in base units, as in --qty 0.008")
+            .into()),
         ("p26", _) => Ok("1".into()),
-        (other, _) => Err(Failure::mismatch(format!(
-            "what {other} writes is not known here: give it with --content"
-        ))
+        (other, _) => Err(Failure::new(
+            Exit::Usage,
+            format!("what {other} writes is not known here"),
+        )
+        .fix("give it with --content")
         .into()),
     }
 }
 
-async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>) -> Done {
+async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, yes: bool) -> Done {
     let mut desk = Desk::open(read).await?;
     let names: Vec<String> = match name {
         Some(name) => vec![name.to_owned()],
@@ -529,8 +517,14 @@ async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>) -> Done {
             permits.iter().map(|p| p.name().to_owned()).collect()
         }
     };
-    for name in names {
-        let key = key_of(&desk, plan, &name)?;
+    let keys = names.iter().map(|name| key_of(&desk, plan, name));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let question = format!(
+        "Delete the {} permit of plan {plan}? A plan that waits for it is then blocked.",
+        names.join(" and the ")
+    );
+    confirm(&question, yes, false)?;
+    for (name, key) in names.iter().zip(keys) {
         let deleted: u64 = desk
             .link
             .ask(redis::cmd("DEL").arg(&key), "delete the permit")
@@ -555,7 +549,7 @@ fn key_of(desk: &Desk, plan: &PlanId, name: &str) -> Result<String, Failure> {
 fn no_such_permit(config: &Config, name: &str) -> Failure {
     let permits = config.permits.permits();
     let names: Vec<&str> = permits.iter().map(|p| p.name()).collect();
-    Failure::mismatch(format!(
+    Failure::not_found(format!(
         "no permit is called {name:?}; APPLY_PERMITS names {}",
         names.join(", ")
     ))
@@ -574,10 +568,11 @@ async fn symbol_of(
             "plan {plan} is for {written}, not for {said}"
         ))),
         (Some(symbol), _) | (None, Some(symbol)) => Ok(symbol),
-        (None, None) => Err(Failure::mismatch(format!(
-            "plan {plan} is not on {}; add --symbol where you are sure of it",
+        (None, None) => Err(Failure::not_found(format!(
+            "plan {plan} is not on {}",
             desk.keys.plans
-        ))),
+        ))
+        .fix("add --symbol where you are sure of it")),
     }
 }
 

@@ -16,7 +16,7 @@ pub fn story(directory: &Path, plan: &PlanId, as_json: bool) -> Result<(), Failu
         .look_up(plan)
         .map_err(|error| Failure::unavailable(error.to_string()))?
         .ok_or_else(|| {
-            Failure::mismatch(format!(
+            Failure::not_found(format!(
                 "the journal in {} says nothing about plan {plan}: it was never claimed by this machine, did not come to an end yet, or is older than what is kept",
                 directory.display()
             ))

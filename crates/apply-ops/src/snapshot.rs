@@ -75,6 +75,10 @@ impl Snapshot {
         })
     }
 
+    pub(super) fn switches(&self) -> &Switches {
+        &self.switches
+    }
+
     pub(super) fn to_text(&self, desk: &Desk) -> String {
         let mut page = format!(
             "mode         {}\nkill switch  {}\nmay execute  {}\n",

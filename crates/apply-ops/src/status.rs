@@ -5,8 +5,11 @@ use super::{
     link::Desk,
     output::{Done, print, print_as_it_is, print_json, printable_lines, tame},
     snapshot::Snapshot,
+    switches::Switches,
 };
 use crate::ask::{get, reachable};
+use apply_service::Failure;
+use apply_wire::Exit;
 use std::{net::SocketAddr, pin::pin, time::Duration};
 use tokio::{
     signal::ctrl_c,
@@ -23,20 +26,51 @@ pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
     let mut desk = Desk::open(read).await?;
     let snapshot = Snapshot::take(&mut desk).await?;
     let (service, stops) = Service::ask(desk.config.http).await;
+    let ends = ends(&service, snapshot.switches(), desk.config.http);
     if as_json {
         let mut object = snapshot.to_json(&desk);
         object["service"] = service.word().into();
+        let state = ends.as_ref().err().map_or(Exit::Good, Failure::exit);
+        object["state"] = state.name().into();
         if let Some(stops) = stops {
             object["stops"] = stops.into();
         }
-        return print_json(&object.to_string());
+        print_json(&object.to_string())?;
+    } else {
+        let page = snapshot.to_text(&desk);
+        let stops = stops.map_or_else(String::new, |stops| format!("stops        {stops}\n"));
+        print(&format!(
+            "service      {}\n{stops}{page}",
+            service.sentence(desk.config.http)
+        ))?;
     }
-    let page = snapshot.to_text(&desk);
-    let stops = stops.map_or_else(String::new, |stops| format!("stops        {stops}\n"));
-    print(&format!(
-        "service      {}\n{stops}{page}",
-        service.sentence(desk.config.http)
-    ))
+    Ok(ends?)
+}
+
+/// Whether all is well; else the first that is not, in the order of what keeps orders from flowing longest.
+fn ends(service: &Service, switches: &Switches, at: SocketAddr) -> Result<(), Failure> {
+    match (service, switches.is_on()) {
+        (Service::Away, _) => Err(Failure::new(
+            Exit::Down,
+            format!("the service does not answer on http://{at}"),
+        )
+        .fix("start it, or correct APPLY_METRICS_PORT")),
+        (Service::NotReady(why), _) => Err(Failure::new(
+            Exit::NotReady,
+            format!("the service is not ready: {why}"),
+        )
+        .fix("wait where it starts; else see its log and apply-layer check")),
+        (Service::Ready, Some(true)) => Err(Failure::new(
+            Exit::Halted,
+            format!("halted by {}", switches.named()),
+        )
+        .fix("to end it: apply-layer resume")),
+        (Service::Ready, None) => Err(Failure::new(
+            Exit::Unknown,
+            format!("kill switch {}", switches.line()),
+        )),
+        (Service::Ready, Some(false)) => Ok(()),
+    }
 }
 
 pub(super) async fn watch(read: ReadConfig, once: bool) -> Done {

@@ -14,9 +14,7 @@ use tokio::signal::ctrl_c;
 #[derive(Subcommand)]
 pub enum Plans {
     /// The newest plans: when, which, for what, what was decided and why.
-    #[command(
-        after_help = "Example: apply-layer plans tail -n 20 --follow\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer plans tail -n 20 --follow")]
     Tail(Tail),
 }
 
@@ -24,9 +22,7 @@ pub enum Plans {
 #[derive(Subcommand)]
 pub enum Results {
     /// The newest results: when, which, whether it was executed and why not.
-    #[command(
-        after_help = "Example: apply-layer results tail -n 20 --follow\n\nExit codes: 0 fine, 2 usage, 69 Redis is away, 78 configuration"
-    )]
+    #[command(after_help = "Example: apply-layer results tail -n 20 --follow")]
     Tail(Tail),
 }
 

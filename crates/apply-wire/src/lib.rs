@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod defaults;
+mod exit;
 pub mod field;
 pub mod key;
 pub mod kill_switch;
@@ -9,6 +10,7 @@ pub mod metric;
 mod reason;
 pub mod setting;
 
+pub use exit::Exit;
 pub use reason::{
     ActionWord, Class, Entry, Left, Level, Missing, Part, PermitName, Reason, Section, Sent,
     VenueCode, troubleshooting,

@@ -201,7 +201,7 @@ async fn a_disk_that_went_away_is_missed_and_the_next_start_begins_no_new_journa
             .ended()
     };
     let asked = accept(&[]).await;
-    assert_eq!(asked.code, Some(1), "{}", asked.output());
+    assert_eq!(asked.code, Some(2), "{}", asked.output());
     let ended = disk.how.clone().ended().await;
     assert_eq!(ended.code, Some(78), "nobody has said yes");
     let accepted = accept(&["--yes"]).await;

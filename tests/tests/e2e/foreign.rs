@@ -94,7 +94,7 @@ async fn an_entry_of_any_size_is_told_by_its_size() {
         assert!(ended.log[1].contains("67e6da21fa9fe506"), "{:?}", ended.log);
     }
     let commands: [&[&str]; 4] = [
-        &["status"],
+        &["watch", "--once"],
         &["stats"],
         &["plans", "tail", "--json"],
         &["permits", "show", "67e6da21fa9fe506", "--symbol", "BTCUSDT"],

@@ -5,6 +5,7 @@
 
 mod check;
 mod cycles;
+mod exits;
 mod halted;
 mod journald;
 mod neighbours;
@@ -14,6 +15,7 @@ mod settings;
 mod shell;
 mod watch;
 
+use apply_wire::Exit;
 use redis::aio::MultiplexedConnection;
 use redis_harness::RedisServer;
 use std::{
@@ -95,8 +97,14 @@ pub(crate) async fn ops(redis: &RedisServer, args: &[&str]) -> Ended {
 
 /// The same, and it ends well.
 pub(crate) async fn fine(redis: &RedisServer, args: &[&str]) -> String {
+    ends(redis, Exit::Good, args).await
+}
+
+/// The same, and it ends with this code.
+pub(crate) async fn ends(redis: &RedisServer, exit: Exit, args: &[&str]) -> String {
     let ended = ops(redis, args).await;
-    assert_eq!(ended.code, 0, "{args:?}: {}{}", ended.out, ended.err);
+    let code = i32::from(exit.code());
+    assert_eq!(ended.code, code, "{args:?}: {}{}", ended.out, ended.err);
     ended.out
 }
 

@@ -1,6 +1,7 @@
 //! Entries of another program on the stream of results, kept apart from this service's.
 
-use crate::{PLAN, fine, ops, publish_plan, publish_result, redis};
+use crate::{PLAN, ends, fine, ops, publish_plan, publish_result, redis};
+use apply_wire::Exit;
 use redis_harness::RedisServer;
 
 /// An answer of another executor to a plan of this service.
@@ -63,7 +64,7 @@ async fn answers_of_another_executor_are_shown_as_its_own_and_counted_apart() {
     assert_eq!(json["symbols"][0]["result"]["executed"], "True", "{json}");
     assert_eq!(json["foreign_results"][0]["source"], "intent_executor");
     assert_eq!(json["foreign_results"][0]["count"], 2);
-    let page = fine(&server, &["status"]).await;
+    let page = ends(&server, Exit::Down, &["status"]).await;
     assert!(
         page.contains("2 of the newest 500 results are of another program"),
         "{page}"

@@ -1,6 +1,9 @@
 //! `plans`, `results`, `stats`, `status`, `watch`, `propose`, `forget`.
 
-use crate::{Ended, PLAN, StateDir, apply_layer, fine, ops, publish_plan, publish_result, redis};
+use crate::{
+    Ended, PLAN, StateDir, apply_layer, ends, fine, ops, publish_plan, publish_result, redis,
+};
+use apply_wire::Exit;
 use redis_harness::RedisServer;
 use std::{process::Stdio, time::Duration};
 use tokio::{
@@ -136,7 +139,7 @@ async fn a_wait_shows_which_permit_is_missing_and_the_switch_who_halts() {
     let _: String = redis(c, "SET quantum:global:kill_switch true").await;
     fine(&server, &["permits", "grant", PLAN, "governor", "--yes"]).await;
     for command in [&["status"][..], &["watch", "--once"]] {
-        let page = fine(&server, command).await;
+        let page = ops(&server, command).await.out;
         assert!(page.contains("ON, by quantum:global:kill_switch"), "{page}");
         let wait = page.split("waits in progress").nth(1).unwrap();
         let line = |name: &str| {
@@ -161,7 +164,7 @@ async fn a_wait_shows_which_permit_is_missing_and_the_switch_who_halts() {
         "permit_timeout_or_missing:missing_p33",
     )
     .await;
-    let page = fine(&server, &["status"]).await;
+    let page = ends(&server, Exit::Down, &["status"]).await;
     assert!(page.contains("waits in progress: none"), "{page}");
 }
 

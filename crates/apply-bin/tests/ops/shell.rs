@@ -105,7 +105,7 @@ async fn an_operator_without_the_venues_keys_can_look() {
     command.env("BINANCE_TESTNET_API_SECRET_FILE", "/nobody/may/read/this");
     let ended: Ended = command.output().await.unwrap().into();
     assert!(
-        ended.code == 0 && ended.out.contains("testnet"),
+        ended.code == 3 && ended.out.contains("testnet"),
         "{}",
         ended.err
     );

@@ -1,0 +1,322 @@
+//! Every command, each once: its exit codes, which its help, its manual page and `docs/commands.md` say. What it does
+//! is said by the command line's own description of it.
+
+use apply_wire::Exit;
+use std::fmt::Write;
+
+/// A command as it is typed behind the program's name.
+#[derive(Debug, Clone, Copy)]
+pub struct Command {
+    /// Its words.
+    pub name: &'static str,
+    /// How it can end, by number, with what that says of it.
+    pub exits: &'static [(Exit, &'static str)],
+}
+
+const USAGE: (Exit, &str) = (Exit::Usage, "usage");
+const YES_NEEDED: (Exit, &str) = (Exit::Usage, "usage, or --yes is needed");
+const NO_YES: (Exit, &str) = (Exit::No, "not confirmed");
+const NO_REDIS: (Exit, &str) = (Exit::Unavailable, "Redis is unreachable");
+const SETTING: (Exit, &str) = (Exit::Configuration, "a setting has to change");
+const NO_NAME: (Exit, &str) = (Exit::NotFound, "no such permit name");
+
+/// How a command that only reads Redis can end.
+const READS: &[(Exit, &str)] = &[(Exit::Good, "printed"), USAGE, NO_REDIS, SETTING];
+
+/// How a service ends.
+const SERVES: &[(Exit, &str)] = &[
+    (Exit::Good, "stopped by a signal"),
+    (Exit::No, "a part of it broke down"),
+    USAGE,
+    (
+        Exit::Unavailable,
+        "Redis, the venue or the state directory is unreachable",
+    ),
+    SETTING,
+];
+
+/// How turning the switch can end.
+const TURNS: &[(Exit, &str)] = &[
+    (Exit::Good, "turned and recorded"),
+    USAGE,
+    (
+        Exit::Unavailable,
+        "a part was not turned or not recorded; the message says which",
+    ),
+    SETTING,
+];
+
+const fn command(name: &'static str, exits: &'static [(Exit, &'static str)]) -> Command {
+    Command { name, exits }
+}
+
+/// Every command, in the order of `apply-layer --help`.
+pub const COMMANDS: [Command; 26] = [
+    command("run", SERVES),
+    command("review governor", SERVES),
+    command("review p33", SERVES),
+    command("chain", SERVES),
+    command("halt", TURNS),
+    command("resume", TURNS),
+    command(
+        "plan",
+        &[
+            (Exit::Good, "printed"),
+            USAGE,
+            (Exit::NotFound, "the journal says nothing about it"),
+            (Exit::Unavailable, "the journal cannot be read"),
+            SETTING,
+        ],
+    ),
+    command(
+        "demo",
+        &[
+            (Exit::Good, "every scenario ended as expected"),
+            (Exit::No, "one did not"),
+            USAGE,
+            (Exit::Unavailable, "a port cannot be opened"),
+        ],
+    ),
+    command(
+        "sim",
+        &[
+            (Exit::Good, "stopped by a signal"),
+            (Exit::No, "it broke down"),
+            USAGE,
+            (Exit::Unavailable, "the port cannot be opened"),
+            (Exit::Configuration, "an option has to change"),
+        ],
+    ),
+    command(
+        "check",
+        &[
+            (Exit::Good, "everything the service needs is there"),
+            USAGE,
+            (Exit::Unavailable, "something is unreachable"),
+            SETTING,
+        ],
+    ),
+    command(
+        "status",
+        &[
+            (Exit::Good, "the service is ready and no switch is on"),
+            USAGE,
+            (Exit::Down, "the service does not answer"),
+            (Exit::NotReady, "it is not ready"),
+            (Exit::Halted, "a switch is on"),
+            (Exit::Unknown, "a switch cannot be looked at"),
+            NO_REDIS,
+            SETTING,
+        ],
+    ),
+    command("watch", &[(Exit::Good, "left"), USAGE, NO_REDIS, SETTING]),
+    command("permits ls", READS),
+    command(
+        "permits show",
+        &[
+            (Exit::Good, "printed"),
+            (Exit::No, "the plan is for another symbol"),
+            USAGE,
+            (Exit::NotFound, "the plan's symbol is not known"),
+            NO_REDIS,
+            SETTING,
+        ],
+    ),
+    command(
+        "permits judge",
+        &[
+            (Exit::Good, "a yes"),
+            (Exit::No, "a no"),
+            USAGE,
+            NO_NAME,
+            (Exit::Unavailable, "Redis or standard input cannot be read"),
+            SETTING,
+        ],
+    ),
+    command(
+        "permits grant",
+        &[
+            (Exit::Good, "written"),
+            (Exit::No, "not confirmed, or refused"),
+            YES_NEEDED,
+            (Exit::NotFound, "no such plan or permit name"),
+            NO_REDIS,
+            SETTING,
+        ],
+    ),
+    command(
+        "permits revoke",
+        &[
+            (Exit::Good, "none of them is left"),
+            NO_YES,
+            YES_NEEDED,
+            NO_NAME,
+            NO_REDIS,
+            SETTING,
+        ],
+    ),
+    command("plans tail", READS),
+    command("results tail", READS),
+    command("stats", READS),
+    command(
+        "cycles",
+        &[
+            (Exit::Good, "all criteria hold"),
+            (Exit::No, "one does not"),
+            USAGE,
+            NO_REDIS,
+            SETTING,
+        ],
+    ),
+    command(
+        "propose",
+        &[
+            (Exit::Good, "written"),
+            (Exit::No, "refused"),
+            USAGE,
+            NO_REDIS,
+            SETTING,
+        ],
+    ),
+    command(
+        "forget",
+        &[
+            (Exit::Good, "forgotten, or nothing to forget"),
+            (Exit::No, "not confirmed, or refused"),
+            YES_NEEDED,
+            (Exit::Unavailable, "Redis or the journal cannot be read"),
+            SETTING,
+        ],
+    ),
+    command(
+        "new-journal",
+        &[
+            (Exit::Good, "accepted, or nothing to accept"),
+            NO_YES,
+            YES_NEEDED,
+            NO_REDIS,
+            SETTING,
+        ],
+    ),
+    command("completions", &[(Exit::Good, "printed"), USAGE]),
+    command("man", &[(Exit::Good, "printed"), USAGE]),
+];
+
+/// The command of these words.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+impl Command {
+    /// Its exit codes on one line, as its help says them.
+    pub fn exit_line(&self) -> String {
+        let each = self.exits.iter();
+        let each: Vec<String> = each
+            .map(|(exit, says)| format!("{} {says}", exit.code()))
+            .collect();
+        format!("Exit codes: {}", each.join(", "))
+    }
+}
+
+/// The command line with the exit codes of each command behind its help, and all of them behind the program's.
+pub fn with_exit_codes(command_line: clap::Command) -> clap::Command {
+    described(command_line, "").after_help(summary())
+}
+
+/// Every exit code on a line of its own.
+fn summary() -> String {
+    let mut text = "Exit codes:\n".to_owned();
+    for exit in Exit::ALL {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "  {:>2}  {}", exit.code(), exit.meaning());
+    }
+    text.trim_end().to_owned()
+}
+
+fn described(command: clap::Command, name: &str) -> clap::Command {
+    let below: Vec<String> = command
+        .get_subcommands()
+        .map(|below| below.get_name().to_owned())
+        .collect();
+    let command = below.into_iter().fold(command, |command, word| {
+        let name = format!("{name} {word}");
+        command.mut_subcommand(word, |below| described(below, name.trim_start()))
+    });
+    let Some(entry) = find(name) else {
+        return command;
+    };
+    let behind = |help: Option<&clap::builder::StyledStr>| {
+        help.map(|help| format!("{help}\n\n{}", entry.exit_line()))
+    };
+    let (short, long) = (
+        behind(command.get_after_help()),
+        behind(command.get_after_long_help()),
+    );
+    let command = command.after_help(short.unwrap_or_else(|| entry.exit_line()));
+    match long {
+        Some(long) => command.after_long_help(long),
+        None => command,
+    }
+}
+
+/// The text of `docs/commands.md`.
+pub fn page(command_line: &clap::Command) -> String {
+    let mut page = HEAD.to_owned();
+    for exit in Exit::ALL {
+        let _ = writeln!(
+            page,
+            "| {} | `{}` | {} |",
+            exit.code(),
+            exit.name(),
+            exit.meaning()
+        );
+    }
+    page += COMMANDS_HEAD;
+    for command in &COMMANDS {
+        let exits = command.exits.iter();
+        let exits: Vec<String> = exits
+            .map(|(exit, says)| format!("{} {says}", exit.code()))
+            .collect();
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} |",
+            command.name,
+            sentence(command_line, command.name),
+            exits.join(" · ")
+        );
+    }
+    page
+}
+
+/// What the command line says that a command does.
+fn sentence(command_line: &clap::Command, name: &str) -> String {
+    let found = name
+        .split(' ')
+        .try_fold(command_line, |command, word| command.find_subcommand(word));
+    let about = found.and_then(clap::Command::get_about);
+    about.map(ToString::to_string).unwrap_or_default()
+}
+
+const HEAD: &str = "\
+# Commands
+
+Made from the table of commands by `cargo run -p apply-bin --example commands > docs/commands.md`; a test compares the two.
+Every command has an example in its `--help`.
+
+## Exit codes
+
+A number never changes its meaning. A command that does not end with 0 says why in one message on standard error.
+
+| code | name | meaning |
+|--:|---|---|
+";
+
+const COMMANDS_HEAD: &str = "
+`status` ends with the first of 69, 3, 4, 5 and 6 that applies: what it prints says all of them. A program that panics ends
+with 101.
+
+## What each command does, and how it ends
+
+| command | what it does | exit codes |
+|---|---|---|
+";
