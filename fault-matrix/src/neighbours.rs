@@ -7,7 +7,7 @@ use super::{
 };
 use apply_tests::{Entry, GOVERNOR, P33, PLANS, RESULTS, governor_permit, position_permit};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, Value,
     aio::MultiplexedConnection,
 };
 use std::{
@@ -204,14 +204,7 @@ impl Neighbours {
             both.cmd("XRANGE").arg(&[stream, "-", "+"]);
         }
         both.cmd("FLUSHALL").ignore();
-        let (plans, results): (Value, Value) = loop {
-            if let Ok(mut connection) = self.shared.connection().await
-                && let Ok(read) = both.query_async(&mut connection).await
-            {
-                break read;
-            }
-            sleep(PAUSE).await;
-        };
+        let (plans, results): (Value, Value) = self.shared.ask_all(&both).await;
         self.shared.note(PLANS, Entry::of_range(plans));
         self.shared.note(RESULTS, Entry::of_range(results));
     }
@@ -389,10 +382,18 @@ impl Shared {
     async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = Cmd::new();
         command.arg(words);
+        let mut alone = Pipeline::new();
+        alone.add_command(command);
+        let [answer] = self.ask_all(&alone).await;
+        answer
+    }
+
+    /// Over a new connection each time that the last one gave no answer.
+    async fn ask_all<T: FromRedisValue>(&self, commands: &Pipeline) -> T {
         loop {
             if let Ok(mut connection) = self.connection().await {
-                match command.query_async(&mut connection).await {
-                    Ok(answer) => return answer,
+                match commands.query_async(&mut connection).await {
+                    Ok(answers) => return answers,
                     Err(_) => *self.asking.lock().await = None,
                 }
             }

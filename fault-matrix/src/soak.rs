@@ -16,7 +16,7 @@ use std::{
     fmt,
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// The machine that runs from beginning to end trades these; what it holds is measured.
 const STEADY: &str = "BTCUSDT,ETHUSDT";
@@ -104,6 +104,11 @@ const LOSS: Duration = Duration::from_secs(14);
 /// venue grants an address; who asks for more is told to wait, and its plans have no order.
 const ROUND: Duration = Duration::from_millis(600);
 
+/// Nothing that the soak does takes this long, on the slowest machine.
+const STUCK: Duration = Duration::from_secs(120);
+/// Between two lines about how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(30);
+
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -162,6 +167,7 @@ pub async fn soak(course: Course, seed: u64, lasting: Duration) -> Soaked {
         plans: Vec::new(),
         open: BTreeMap::new(),
         round: 0,
+        step: "start",
         events: BTreeMap::new(),
         samples: Vec::new(),
     };
@@ -197,6 +203,8 @@ struct Run {
     open: BTreeMap<&'static str, usize>,
     /// How often the brain has repeated itself.
     round: u32,
+    /// What it is at, for whoever has to find out why it stands still.
+    step: &'static str,
     events: BTreeMap<&'static str, u64>,
     samples: Vec<Held>,
 }
@@ -206,13 +214,35 @@ impl Run {
         let started = Instant::now();
         let events = self.course.events().iter();
         let mut due: Vec<(Duration, Event)> = events.map(|event| (event.every(), *event)).collect();
+        let mut told = started;
         while started.elapsed() < lasting {
-            self.propose(dice).await;
+            self.step = "propose";
+            let proposing = timeout(STUCK, self.propose(dice)).await;
+            assert!(
+                proposing.is_ok(),
+                "the soak itself is stuck: it cannot propose for {STUCK:?}"
+            );
+            if told.elapsed() >= TOLD_EVERY {
+                told = Instant::now();
+                println!(
+                    "{} of {} s, {} proposed, {} results",
+                    started.elapsed().as_secs(),
+                    lasting.as_secs(),
+                    self.plans.len(),
+                    self.world.neighbours.seen().results.len(),
+                );
+            }
             let next_round = Instant::now() + self.course.round();
             while Instant::now() < next_round {
                 for (next, event) in &mut due {
                     if started.elapsed() >= *next {
-                        self.happens(*event, dice).await;
+                        let happening = timeout(STUCK, self.happens(*event, dice));
+                        assert!(
+                            happening.await.is_ok(),
+                            "the soak itself is stuck: \"{}\" has not happened for {STUCK:?}, at {:?}",
+                            event.name(),
+                            self.step,
+                        );
                         *next = started.elapsed() + event.every();
                     }
                 }
@@ -284,11 +314,13 @@ impl Run {
                 let _: i64 = self.world.neighbours.ask(&cut).await;
             }
             Event::Killed => {
+                self.step = "kill -9";
                 self.world.machines[1].kill().await;
                 let follows = self.course.follows(1);
                 self.world.machines[1].start(&follows);
             }
             Event::Ended => {
+                self.step = "SIGTERM";
                 let ended = self.world.machines[1].stop().await;
                 if let Some(ended) = ended
                     && ended.code != Some(0)
@@ -301,16 +333,22 @@ impl Run {
                 self.world.machines[1].start(&follows);
             }
             Event::Flushed => {
+                self.step = "flush";
                 self.world.neighbours.forget_everything().await;
+                self.step = "repeat";
                 self.world.history.forgets(false);
                 self.repeat().await;
             }
             Event::RedisLost => {
+                self.step = "freeze";
                 self.world.freeze().await;
+                self.step = "kill";
                 self.world.stage.redis.kill();
                 self.world.history.forgets(false);
                 sleep(dice.millis(0..=400)).await;
+                self.step = "restart";
                 self.world.stage.restart_redis().await;
+                self.step = "repeat";
                 self.repeat().await;
             }
             Event::RedisKilled => {
