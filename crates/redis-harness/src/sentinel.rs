@@ -20,6 +20,9 @@ pub struct Sentinel {
 
 const WITHIN: Duration = Duration::from_secs(30);
 
+/// Sentinels that have named the same master for this long do not change their minds by themselves.
+const AGREED: Duration = Duration::from_secs(2);
+
 /// A failover that has not come to its end after this was given up.
 const GIVEN_UP: Duration = Duration::from_secs(8);
 
@@ -125,7 +128,11 @@ impl Sentinel {
     /// After a failover: the former master comes back as the replica, and the two change their names. Returns once
     /// every sentinel would promote it.
     pub async fn rejoin(&mut self) {
-        std::mem::swap(&mut self.master, &mut self.replica);
+        // Sentinels may have failed over again meanwhile. Who is made to follow loses what only it was told, so it
+        // must not be the one that they name.
+        if self.named().await == self.replica.port() {
+            std::mem::swap(&mut self.master, &mut self.replica);
+        }
         if self.replica.is_over() {
             self.replica.restart().await;
         }
@@ -159,6 +166,24 @@ impl Sentinel {
             })
             .await;
         }
+    }
+
+    /// The port of whom all sentinels have called master for a while.
+    async fn named(&self) -> u16 {
+        let (mut last, mut since) = (None, Instant::now());
+        until("all sentinels name the same master", async || {
+            let mut all = Vec::with_capacity(self.sentinels.len());
+            for (_, _, port) in &self.sentinels {
+                all.push(names(&format!("redis://127.0.0.1:{port}")).await);
+            }
+            let agreed = all[0].filter(|port| all.iter().all(|other| *other == Some(*port)));
+            if agreed.is_none() || agreed != last {
+                (last, since) = (agreed, Instant::now());
+            }
+            agreed.is_some() && since.elapsed() > AGREED
+        })
+        .await;
+        last.unwrap_or_default()
     }
 
     /// The sentinels' URLs.
