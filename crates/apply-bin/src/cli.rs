@@ -53,6 +53,9 @@ enum Command {
         /// Only the file on this machine: works without Redis, and halts this machine alone.
         #[arg(long)]
         file_only: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Trade again: takes the file away and turns the switch in Redis off.
     #[command(after_help = "Example: apply-layer resume --reason 'venue is fine again'")]
@@ -63,6 +66,9 @@ enum Command {
         /// Only the file on this machine.
         #[arg(long)]
         file_only: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Tell what this machine's journal says about a plan, whether the service runs or not.
     #[command(after_help = "Example: apply-layer plan 67e6da21fa9fe506 --json")]
@@ -118,8 +124,12 @@ pub(crate) async fn dispatch() -> ExitCode {
             Ok(settings) => chain::chain(settings).await,
             Err(failure) => Err(failure),
         },
-        Command::Halt { reason, file_only } => turned(true, reason, file_only).await,
-        Command::Resume { reason, file_only } => turned(false, reason, file_only).await,
+        Command::Halt {
+            reason, file_only, ..
+        } => turned(true, reason, file_only, as_json).await,
+        Command::Resume {
+            reason, file_only, ..
+        } => turned(false, reason, file_only, as_json).await,
         Command::Plan { id, json } => told(&id, json),
         Command::Demo { serve: true, port } => demo::keep_serving(port, env!("APPLY_COMMIT")).await,
         Command::Demo { .. } => demo::demo().await,
@@ -167,8 +177,8 @@ fn unparsed(error: &clap::Error) -> ExitCode {
     ExitCode::from(Exit::Usage.code())
 }
 
-async fn turned(on: bool, reason: String, file_only: bool) -> Result<(), Failure> {
-    halt::turn(config::halting(), on, reason, file_only).await
+async fn turned(on: bool, reason: String, file_only: bool, as_json: bool) -> Result<(), Failure> {
+    halt::turn(config::halting(), on, reason, file_only, as_json).await
 }
 
 fn configured() -> Result<Settings, Failure> {

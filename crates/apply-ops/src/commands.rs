@@ -9,6 +9,8 @@ use std::fmt::Write;
 pub struct Command {
     /// Its words.
     pub name: &'static str,
+    /// The schema in `docs/schemas/` of what it prints with `--json`; none where it has no such option.
+    pub json: Option<&'static str>,
     /// How it can end, by number, with what that says of it.
     pub exits: &'static [(Exit, &'static str)],
 }
@@ -47,7 +49,21 @@ const TURNS: &[(Exit, &str)] = &[
 ];
 
 const fn command(name: &'static str, exits: &'static [(Exit, &'static str)]) -> Command {
-    Command { name, exits }
+    Command {
+        name,
+        json: None,
+        exits,
+    }
+}
+
+impl Command {
+    /// The same, which prints what this schema says.
+    const fn json(self, schema: &'static str) -> Self {
+        Self {
+            json: Some(schema),
+            ..self
+        }
+    }
 }
 
 /// Every command, in the order of `apply-layer --help`.
@@ -56,8 +72,8 @@ pub const COMMANDS: [Command; 26] = [
     command("review governor", SERVES),
     command("review p33", SERVES),
     command("chain", SERVES),
-    command("halt", TURNS),
-    command("resume", TURNS),
+    command("halt", TURNS).json("halt"),
+    command("resume", TURNS).json("halt"),
     command(
         "plan",
         &[
@@ -67,7 +83,8 @@ pub const COMMANDS: [Command; 26] = [
             (Exit::Unavailable, "the journal cannot be read"),
             SETTING,
         ],
-    ),
+    )
+    .json("plan"),
     command(
         "demo",
         &[
@@ -95,7 +112,8 @@ pub const COMMANDS: [Command; 26] = [
             (Exit::Unavailable, "something is unreachable"),
             SETTING,
         ],
-    ),
+    )
+    .json("check"),
     command(
         "status",
         &[
@@ -108,9 +126,10 @@ pub const COMMANDS: [Command; 26] = [
             NO_REDIS,
             SETTING,
         ],
-    ),
+    )
+    .json("status"),
     command("watch", &[(Exit::Good, "left"), USAGE, NO_REDIS, SETTING]),
-    command("permits ls", READS),
+    command("permits ls", READS).json("permits-ls"),
     command(
         "permits show",
         &[
@@ -121,7 +140,8 @@ pub const COMMANDS: [Command; 26] = [
             NO_REDIS,
             SETTING,
         ],
-    ),
+    )
+    .json("permits-show"),
     command(
         "permits judge",
         &[
@@ -132,7 +152,8 @@ pub const COMMANDS: [Command; 26] = [
             (Exit::Unavailable, "Redis or standard input cannot be read"),
             SETTING,
         ],
-    ),
+    )
+    .json("permits-judge"),
     command(
         "permits grant",
         &[
@@ -143,7 +164,8 @@ pub const COMMANDS: [Command; 26] = [
             NO_REDIS,
             SETTING,
         ],
-    ),
+    )
+    .json("permits-grant"),
     command(
         "permits revoke",
         &[
@@ -154,10 +176,11 @@ pub const COMMANDS: [Command; 26] = [
             NO_REDIS,
             SETTING,
         ],
-    ),
-    command("plans tail", READS),
-    command("results tail", READS),
-    command("stats", READS),
+    )
+    .json("permits-revoke"),
+    command("plans tail", READS).json("plans-tail"),
+    command("results tail", READS).json("results-tail"),
+    command("stats", READS).json("stats"),
     command(
         "cycles",
         &[
@@ -167,7 +190,8 @@ pub const COMMANDS: [Command; 26] = [
             NO_REDIS,
             SETTING,
         ],
-    ),
+    )
+    .json("cycles"),
     command(
         "propose",
         &[
@@ -177,7 +201,8 @@ pub const COMMANDS: [Command; 26] = [
             NO_REDIS,
             SETTING,
         ],
-    ),
+    )
+    .json("propose"),
     command(
         "forget",
         &[
@@ -187,7 +212,8 @@ pub const COMMANDS: [Command; 26] = [
             (Exit::Unavailable, "Redis or the journal cannot be read"),
             SETTING,
         ],
-    ),
+    )
+    .json("forget"),
     command(
         "new-journal",
         &[
@@ -197,7 +223,8 @@ pub const COMMANDS: [Command; 26] = [
             NO_REDIS,
             SETTING,
         ],
-    ),
+    )
+    .json("new-journal"),
     command("completions", &[(Exit::Good, "printed"), USAGE]),
     command("man", &[(Exit::Good, "printed"), USAGE]),
 ];
@@ -279,10 +306,14 @@ pub fn page(command_line: &clap::Command) -> String {
             .collect();
         let _ = writeln!(
             page,
-            "| `{}` | {} | {} |",
+            "| `{}` | {} | {} | {} |",
             command.name,
             sentence(command_line, command.name),
-            exits.join(" · ")
+            exits.join(" · "),
+            command.json.map_or_else(
+                || "–".to_owned(),
+                |schema| format!("[{schema}](schemas/{schema}.json)")
+            )
         );
     }
     page
@@ -315,8 +346,15 @@ const COMMANDS_HEAD: &str = "
 `status` ends with the first of 69, 3, 4, 5 and 6 that applies: what it prints says all of them. A program that panics ends
 with 101.
 
+## JSON
+
+With `--json` a command prints one JSON document to standard output, `tail` one on each line. Where it does not end with 0
+it prints `{\"error\": {\"code\", \"name\", \"message\", \"fix\"}}` to standard error ([error](schemas/error.json)), a wrong
+command line included. Nothing is asked then: what changes something wants `--yes`. The table below names the JSON Schema
+of each; the tests hold what every command prints against it. A later version may have more fields.
+
 ## What each command does, and how it ends
 
-| command | what it does | exit codes |
-|---|---|---|
+| command | what it does | exit codes | JSON |
+|---|---|---|---|
 ";

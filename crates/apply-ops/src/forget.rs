@@ -4,7 +4,7 @@
 use super::{
     ReadConfig,
     link::{Desk, Entry},
-    output::{Done, End, confirm, print, tame},
+    output::{Done, End, confirm, print, print_json, tame},
     permits::{WHOLE_STREAM, find_plan},
     time::ago,
 };
@@ -14,6 +14,7 @@ use apply_service::Failure;
 use apply_wire::{Reason, Sent};
 use clap::Args;
 use permit_gate::{MAX_ID, PlanId};
+use serde_json::json;
 use std::{path::Path, time::Duration};
 
 /// Which plan.
@@ -25,6 +26,9 @@ pub struct Forget {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
+    /// Print one JSON object. Nothing is asked then: --yes is needed.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Clears a claim that is still the one that was looked at, unless its permits were taken meanwhile.
@@ -48,17 +52,53 @@ impl Forget {
         let names = Names::of(&desk, &self.plan);
         let here = Here::look(&desk.config.state.directory, &self.plan)?;
         let seen = look(&mut desk, &self.plan, &names).await?;
-        print(&seen.to_text(&self.plan, &here))?;
+        if !self.json {
+            print(&seen.to_text(&self.plan, &here))?;
+        }
+        let forgot = self.act(&mut desk, &names, &here, &seen).await;
+        if self.json {
+            let mut object = seen.to_json(&self.plan, &here);
+            object["forgotten"] = matches!(forgot, Ok(Forgot::Forgotten { .. })).into();
+            object["other_machines"] = match &forgot {
+                Ok(Forgot::Forgotten { others }) => others.clone().into(),
+                Ok(Forgot::Nothing) | Err(_) => serde_json::Value::Null,
+            };
+            print_json(&object.to_string())?;
+            return forgot.map(|_| ());
+        }
+        match forgot? {
+            Forgot::Nothing => {
+                print("nothing to forget: nobody holds this plan, and no journal here knows it\n")
+            }
+            Forgot::Forgotten { others } => {
+                print(
+                    "forgotten; its proposal is planned again when it changes or the service starts anew\n",
+                )?;
+                match others {
+                    Some(others) => print(&format!(
+                        "other machines run as well ({others}): where one of them dealt with it too, run this there\n"
+                    )),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    async fn act(
+        &self,
+        desk: &mut Desk,
+        names: &Names,
+        here: &Here,
+        seen: &Seen,
+    ) -> Result<Forgot, End> {
         if seen.holder.is_none() && here.entry().is_none() {
-            return print(
-                "nothing to forget: nobody holds this plan, and no journal here knows it\n",
-            );
+            return Ok(Forgot::Nothing);
         }
         let patience = desk.config.wait.wait + SETTLING;
-        if let Err(why) = seen.judge(patience, &here) {
+        if let Err(why) = seen.judge(patience, here) {
             return Err(refused(&why));
         }
-        let others = others(&mut desk, &here).await?;
+        let others = others(desk, here).await?;
         if let (None, Some(others)) = (here.entry(), &others) {
             return Err(refused(&format!(
                 "the journal that knows it is another machine's ({others}): run this there"
@@ -67,7 +107,7 @@ impl Forget {
         confirm(
             "Forget it? The same proposal may then be planned and executed.",
             self.yes,
-            false,
+            self.json,
         )?;
         // The journal first: a claim that is gone while the journal knows the plan has its old result told again.
         here.forget().map_err(|why| refused(&why))?;
@@ -88,19 +128,18 @@ impl Forget {
                 here.keep(&self.plan);
                 Err(failure.into())
             }
-            Ok(_) => {
-                print(
-                    "forgotten; its proposal is planned again when it changes or the service starts anew\n",
-                )?;
-                match others {
-                    Some(others) => print(&format!(
-                        "other machines run as well ({others}): where one of them dealt with it too, run this there\n"
-                    )),
-                    None => Ok(()),
-                }
-            }
+            Ok(_) => Ok(Forgot::Forgotten { others }),
         }
     }
+}
+
+/// How it ended, where it was not refused.
+enum Forgot {
+    Nothing,
+    Forgotten {
+        /// The other machines whose journals may know the plan too.
+        others: Option<String>,
+    },
 }
 
 fn refused(why: &str) -> End {
@@ -322,6 +361,23 @@ impl Seen {
             );
         }
         page
+    }
+
+    fn to_json(&self, plan: &PlanId, here: &Here) -> serde_json::Value {
+        let results: Vec<_> = self
+            .results
+            .iter()
+            .map(|told| json!({"executed": told.executed, "error": tame(&told.error)}))
+            .collect();
+        json!({
+            "plan_id": plan.as_str(),
+            "age_ms": self.age.and_then(|age| u64::try_from(age.as_millis()).ok()),
+            "claimed": self.holder.is_some(),
+            "permits_taken": self.receipt,
+            "open": self.open,
+            "journal": here.to_text(),
+            "results": results,
+        })
     }
 
     /// Whether no order can exist and none can still come. `patience` is the longest a plan takes. The journal's word is

@@ -1,8 +1,12 @@
 //! The two commands that turn the kill switch: the file on this machine together with the one in Redis.
 
-use crate::{leaving, say};
+use crate::{
+    leaving::{self, InFlight},
+    say,
+};
 use apply_redis::{BoardConfig, Lifted, Recorded, RedisBoard, Turn};
 use apply_service::{Failure, HaltFile, complain, config::RedisUrl};
+use permit_gate::foreign::printable_json;
 use serde_json::json;
 use std::{
     fs::{self, OpenOptions},
@@ -42,6 +46,12 @@ pub struct Place {
 #[derive(Default)]
 struct Outcome {
     done: Vec<String>,
+    /// Whether this machine's file was turned.
+    file: bool,
+    /// Whether the switch in Redis was turned; `None` where that was not asked for.
+    redis: Option<bool>,
+    /// The keys of a disarm that were deleted.
+    lifted: Vec<String>,
     remarks: Vec<String>,
     failed: Vec<String>,
     unrecorded: Vec<String>,
@@ -52,12 +62,13 @@ struct Outcome {
 /// `apply-layer halt` and `resume`: the file first, because it needs no other program; then Redis; both turns
 /// recorded. Nothing is printed before all of this is done, and what cannot be printed changes nothing. Fails
 /// where one of the two could not be turned, or not be recorded on this machine, and says which. Once the file
-/// halts, it lists the orders that had their timestamp before.
+/// halts, it lists the orders that had their timestamp before. As JSON all of it is one object.
 pub async fn turn(
     config: HaltConfig,
     on: bool,
     reason: String,
     file_only: bool,
+    as_json: bool,
 ) -> Result<(), Failure> {
     let turn = Turn {
         on,
@@ -83,6 +94,7 @@ pub async fn turn(
         Ok(redis) => by_redis(&config, redis, &turn, word, &mut outcome).await,
         Err(mistakes) => {
             outcome.misset = true;
+            outcome.redis = Some(false);
             outcome.failed.push(format!("Redis: {mistakes}"));
         }
     }
@@ -92,18 +104,44 @@ pub async fn turn(
         let text = format!("{}: {error}", place.log.display());
         outcome.unrecorded.push(text);
     }
-    outcome.done.iter().for_each(|line| say(line));
-    outcome.remarks.iter().for_each(|line| complain("", line));
+    if !as_json {
+        outcome.done.iter().for_each(|line| say(line));
+        outcome.remarks.iter().for_each(|line| complain("", line));
+    }
+    let mut in_flight = None;
     if let Ok(place) = &config.place
         && on
         && HaltFile::at(place.file.clone()).look().is_on()
     {
-        leaving::tell(config.service, &place.state).await;
+        let said: fn(&str) = if as_json { |_| {} } else { say };
+        in_flight = Some(leaving::tell(config.service, &place.state, said).await);
+    }
+    if as_json {
+        let object = outcome.to_json(&turn, in_flight.as_ref());
+        // Escaped already: what `say` would escape besides would be no JSON any more.
+        say(&printable_json(&object.to_string()));
     }
     outcome.ended(word)
 }
 
 impl Outcome {
+    fn to_json(&self, turn: &Turn, in_flight: Option<&InFlight>) -> serde_json::Value {
+        let word = |turned| if turned { "turned" } else { "failed" };
+        json!({
+            "on": turn.on,
+            "reason": turn.reason,
+            "who": turn.who,
+            "at": turn.at,
+            "file": word(self.file),
+            "redis": self.redis.map_or("not_asked", word),
+            "lifted": self.lifted,
+            "remarks": self.remarks,
+            "failed": self.failed,
+            "not_recorded": self.unrecorded,
+            "in_flight": in_flight.map(InFlight::to_json),
+        })
+    }
+
     fn ended(self, word: &str) -> Result<(), Failure> {
         let Self {
             mut failed,
@@ -114,19 +152,22 @@ impl Outcome {
         match (failed.is_empty(), unrecorded.is_empty()) {
             (true, true) => Ok(()),
             (true, false) => Err(Failure::unavailable(format!(
-                "{word}, but not recorded: {}; make room on the disk",
+                "{word}, but not recorded: {}",
                 unrecorded.join("; ")
-            ))),
+            ))
+            .fix("make room on the disk")),
             (false, _) => {
                 failed.extend(unrecorded);
                 let failed = failed.join("; ");
                 match misset {
                     true => Err(Failure::configuration(format!(
-                        "not everything was {word}: {failed}; correct the settings and do it again"
-                    ))),
+                        "not everything was {word}: {failed}"
+                    ))
+                    .fix("correct the settings and do it again")),
                     false => Err(Failure::unavailable(format!(
-                        "not everything was {word}: {failed}; do it again, or use --file-only where Redis is away"
-                    ))),
+                        "not everything was {word}: {failed}"
+                    ))
+                    .fix("do it again, or use --file-only where Redis is unreachable")),
                 }
             }
         }
@@ -137,6 +178,7 @@ fn by_file(place: &Place, turn: &Turn, word: &str, outcome: &mut Outcome) {
     let file = place.file.display();
     match HaltFile::at(place.file.clone()).turn(turn) {
         Ok(words) => {
+            outcome.file = true;
             outcome.done.push(format!("{word} by {file}"));
             if let Err(error) = words {
                 outcome.unrecorded.push(format!("{file}: {error}"));
@@ -153,7 +195,9 @@ async fn by_redis(
     word: &str,
     outcome: &mut Outcome,
 ) {
-    let (recorded, lifted) = match in_redis(redis, turn).await {
+    let turned = in_redis(redis, turn).await;
+    outcome.redis = Some(turned.is_ok());
+    let (recorded, lifted) = match turned {
         Ok(turned) => turned,
         Err(error) => return outcome.failed.push(error),
     };
@@ -162,6 +206,7 @@ async fn by_redis(
             let lifted = keys.iter();
             let lifted = lifted.map(|key| format!("disarm lifted: {key} is deleted"));
             outcome.done.extend(lifted);
+            outcome.lifted = keys;
         }
         Lifted::NotSeen { why } => outcome.remarks.push(format!(
             "whether the governor has disarmed cannot be seen ({why}); apply-layer status tells"

@@ -4,13 +4,11 @@
 //! An order gets its timestamp first and looks at the switch afterwards. So an order that had not yet got its
 //! timestamp when the file was laid does not leave, and one that had may land until its receive window is over.
 
-use crate::{
-    ask::{get, reachable},
-    say,
-};
+use crate::ask::{get, reachable};
 use apply_core::times::LANDING;
 use apply_journal::JournalReader;
 use apply_service::page::{LEAVING, Leaving};
+use serde_json::json;
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -25,20 +23,65 @@ const READING: Duration = Duration::from_secs(1);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Prints a line for each plan whose order had its timestamp when the switch was on, and whether any order of
+/// The orders that had their timestamp when the switch was turned.
+#[derive(Default)]
+pub(crate) struct InFlight {
+    /// Whether the service was there to say it.
+    known: bool,
+    plans: Vec<Ended>,
+    /// How long an order of the service may still be executed.
+    lands_for: Duration,
+}
+
+/// A plan with such an order.
+struct Ended {
+    plan: String,
+    symbol: String,
+    /// How it ended, in a word or two; `None` while that is not known.
+    end: Option<String>,
+}
+
+impl InFlight {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let plans = self.plans.iter().map(
+            |Ended { plan, symbol, end }| json!({"plan_id": plan, "symbol": symbol, "end": end}),
+        );
+        json!({
+            "known": self.known,
+            "plans": plans.collect::<Vec<_>>(),
+            "may_be_executed_for_ms": u64::try_from(self.lands_for.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn add(&mut self, Leaving { plan, symbol, .. }: &Leaving, end: Option<String>, say: fn(&str)) {
+        let (plan, symbol) = (plan.clone(), symbol.clone());
+        let says = match &end {
+            Some(end) => end.clone(),
+            None => format!("no result yet, see apply-layer plan {plan}"),
+        };
+        say(&format!(
+            "plan {plan} of {symbol} had its timestamp already: {says}"
+        ));
+        self.plans.push(Ended { plan, symbol, end });
+    }
+}
+
+/// Says a line for each plan whose order had its timestamp when the switch was on, and whether any order of
 /// the service can land any more.
-pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
+pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path, say: fn(&str)) -> InFlight {
+    let mut found = InFlight::default();
     let Some(service) = service.map(reachable) else {
         say("orders that are on their way are not known: no service to ask is configured");
-        return;
+        return found;
     };
     let until = Instant::now() + LOOKING;
     let Some(mut left) = ask(service, until).await else {
         say(&format!(
             "cannot reach the service at http://{service}: orders on their way are not known"
         ));
-        return;
+        return found;
     };
+    found.known = true;
     let mut asked = Instant::now();
     while !left.is_empty() && Instant::now() < until {
         sleep(PAUSE).await;
@@ -51,24 +94,21 @@ pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
             .partition(|plan| now.iter().any(|other| other.plan == plan.plan));
         for plan in over {
             let end = end_of(state, &plan.plan, until).await;
-            told(&plan, end.as_deref().unwrap_or("over"));
+            found.add(&plan, Some(end.unwrap_or_else(|| "over".into())), say);
         }
         // An order that got its timestamp since was stopped by the switch.
         left = now;
         left.retain(|plan| still.iter().any(|known| known.plan == plan.plan));
     }
-    let mut lands_for = Duration::ZERO;
     for plan in &left {
         // A result that is written down and not published yet waits for Redis alone.
-        match end_of(state, &plan.plan, until).await {
-            Some(end) => told(plan, &end),
-            None => {
-                lands_for = lands_for.max(may_land_for(plan, asked));
-                let more = format!("no result yet, see apply-layer plan {}", plan.plan);
-                told(plan, &more);
-            }
+        let end = end_of(state, &plan.plan, until).await;
+        if end.is_none() {
+            found.lands_for = found.lands_for.max(may_land_for(plan, asked));
         }
+        found.add(plan, end, say);
     }
+    let lands_for = found.lands_for;
     match lands_for.is_zero() {
         true => say(&format!(
             "no order of the service on http://{service} can be executed any more"
@@ -77,6 +117,7 @@ pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path) {
             "an order of the service on http://{service} may still be executed, for {lands_for:.1?}"
         )),
     }
+    found
 }
 
 /// For how long the order of a plan that was told of at `asked` may still land.
@@ -87,12 +128,6 @@ fn may_land_for(plan: &Leaving, asked: Instant) -> Duration {
             .saturating_sub(Duration::from_millis(plan.stamped_ago_ms))
             .saturating_sub(asked.elapsed()),
     }
-}
-
-fn told(Leaving { plan, symbol, .. }: &Leaving, end: &str) {
-    say(&format!(
-        "plan {plan} of {symbol} had its timestamp already: {end}"
-    ));
 }
 
 async fn ask(service: SocketAddr, until: Instant) -> Option<Vec<Leaving>> {

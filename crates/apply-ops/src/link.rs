@@ -70,8 +70,8 @@ impl Link {
             Ok(link) => link,
             Err(ConnectError::Config(error)) => return Err(unusable(error)),
             Err(error @ ConnectError::Unreachable { .. }) => {
-                let text = format!("{error}; start it, or correct REDIS_URL");
-                return Err(Failure::unavailable(text));
+                let away = Failure::unavailable(error.to_string());
+                return Err(away.fix("start it, or correct REDIS_URL"));
             }
             Err(error @ ConnectError::Unusable { .. }) => {
                 return Err(Failure::configuration(error.to_string()));
@@ -115,13 +115,13 @@ impl Link {
                 at: at.clone(),
             }),
             Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
-                Err(Failure::configuration(format!(
-                    "Redis at {at} refuses us: {error}; correct user and password in REDIS_URL"
-                )))
+                let refused = format!("Redis at {at} refuses us: {error}");
+                Err(Failure::configuration(refused).fix("correct user and password in REDIS_URL"))
             }
-            Err(error) => Err(Failure::unavailable(format!(
-                "cannot reach Redis at {at}: {error}; start it, or correct REDIS_URL"
-            ))),
+            Err(error) => {
+                let away = format!("cannot reach Redis at {at}: {error}");
+                Err(Failure::unavailable(away).fix("start it, or correct REDIS_URL"))
+            }
         }
     }
 

@@ -3,12 +3,13 @@
 use super::{
     ReadConfig,
     link::Desk,
-    output::{Done, confirm, print, tame},
+    output::{Done, confirm, print, print_json, tame},
 };
 use apply_journal::JournalSettings;
 use apply_service::config::journal_place;
 use clap::Args;
 use permit_gate::MAX_ID;
+use serde_json::json;
 
 /// Whether to ask.
 #[derive(Args)]
@@ -16,6 +17,9 @@ pub struct NewJournal {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 impl NewJournal {
@@ -28,25 +32,41 @@ impl NewJournal {
         let doing = "read which journal was here";
         let former: String = desk.link.ask(&read, doing).await?;
         let directory = directory.display();
+        let told = |accepted: bool| {
+            let object = json!({
+                "directory": directory.to_string(),
+                "former": (!former.is_empty()).then(|| tame(&former)),
+                "accepted": accepted,
+            });
+            print_json(&object.to_string())
+        };
         if former.is_empty() {
-            return print(&format!(
-                "Redis remembers no journal in {directory}: the next start takes what lies there, or begins one\n"
-            ));
+            return match self.json {
+                true => told(false),
+                false => print(&format!(
+                    "Redis remembers no journal in {directory}: the next start takes what lies there, or begins one\n"
+                )),
+            };
         }
-        let hours = JournalSettings::for_claims_of(desk.config.dedupe_ttl).hours();
-        print(&format!(
-            "Redis remembers the journal {} in {directory}.\nWhat it knew of the orders of the last {hours} hours nobody else knows: look at the venue for them first.\n",
-            tame(&former)
-        ))?;
+        if !self.json {
+            let hours = JournalSettings::for_claims_of(desk.config.dedupe_ttl).hours();
+            print(&format!(
+                "Redis remembers the journal {} in {directory}.\nWhat it knew of the orders of the last {hours} hours nobody else knows: look at the venue for them first.\n",
+                tame(&former)
+            ))?;
+        }
         confirm(
             "Accept another journal there at the next start?",
             self.yes,
-            false,
+            self.json,
         )?;
         let forget = redis::cmd("DEL").arg(&key).to_owned();
         let _: u64 = desk.link.ask(&forget, "forget the former journal").await?;
-        print(
-            "accepted; a service that runs with the former journal has to be stopped first, since it says again that it is there\n",
-        )
+        match self.json {
+            true => told(true),
+            false => print(
+                "accepted; a service that runs with the former journal has to be stopped first, since it says again that it is there\n",
+            ),
+        }
     }
 }

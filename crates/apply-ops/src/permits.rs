@@ -9,7 +9,7 @@ use crate::{ReadConfig, VenueKeys, signing::sign};
 use apply_core::{Symbol, plan_id};
 use apply_service::{Config, Failure, SystemClock};
 use apply_wire::Exit;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use permit_gate::{
     Malformed, Permit, PlanId, Refusal, Subject, Terms, Timer,
     foreign::{MAX_FOREIGN, escaped, escaped_bytes},
@@ -83,9 +83,9 @@ pub enum Permits {
         /// The exact content, for a permit with a rule of its own.
         #[arg(long, conflicts_with = "qty")]
         content: Option<String>,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
+        /// How it is asked for and told.
+        #[command(flatten)]
+        how: How,
     },
     /// Delete the permits of one plan, or one of them.
     #[command(after_help = "Example: apply-layer permits revoke 67e6da21fa9fe506 p33 --yes")]
@@ -95,10 +95,21 @@ pub enum Permits {
         plan: PlanId,
         /// Only the permit of this name.
         name: Option<String>,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
+        /// How it is asked for and told.
+        #[command(flatten)]
+        how: How,
     },
+}
+
+/// How a change is asked for and told.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct How {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Print one JSON object. Nothing is asked then: --yes is needed.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Permits {
@@ -118,9 +129,9 @@ impl Permits {
                 symbol,
                 qty,
                 content,
-                yes,
-            } => grant(read, &plan, &name, symbol, qty, content, yes).await,
-            Self::Revoke { plan, name, yes } => revoke(read, &plan, name.as_deref(), yes).await,
+                how,
+            } => grant(read, &plan, &name, symbol, qty, content, how).await,
+            Self::Revoke { plan, name, how } => revoke(read, &plan, name.as_deref(), how).await,
         }
     }
 }
@@ -411,7 +422,7 @@ async fn grant(
     symbol: Option<Symbol>,
     qty: Option<Decimal>,
     content: Option<String>,
-    yes: bool,
+    how: How,
 ) -> Done {
     let mut desk = Desk::open(read).await?;
     let key = key_of(&desk, plan, name)?;
@@ -441,12 +452,24 @@ async fn grant(
         ))
         .into());
     }
-    print(&format!("{key}\n  {}\n", escaped(&content, usize::MAX)))?;
-    confirm("Write this permit for 60 s?", yes, false)?;
+    if !how.json {
+        print(&format!("{key}\n  {}\n", escaped(&content, usize::MAX)))?;
+    }
+    confirm("Write this permit for 60 s?", how.yes, how.json)?;
     let mut set = redis::cmd("SET");
     set.arg(&key).arg(&content).arg("EX").arg(60).arg("NX");
     let written: Option<String> = desk.link.ask(&set, "write the permit").await?;
     match written {
+        Some(_) if how.json => {
+            let object = json!({
+                "plan_id": plan.as_str(),
+                "permit": name,
+                "key": key,
+                "content": content,
+                "seconds": 60,
+            });
+            print_json(&object.to_string())
+        }
         Some(_) => print("written; it lasts 60 s\n"),
         None => Err(Failure::mismatch(format!(
             "a {name} permit is there already; nothing was written: `permits show {plan}` judges it, `permits revoke {plan} {name} --yes` removes it"
@@ -508,7 +531,7 @@ fn content_of(
     }
 }
 
-async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, yes: bool) -> Done {
+async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, how: How) -> Done {
     let mut desk = Desk::open(read).await?;
     let names: Vec<String> = match name {
         Some(name) => vec![name.to_owned()],
@@ -523,20 +546,28 @@ async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, yes: bool) 
         "Delete the {} permit of plan {plan}? A plan that waits for it is then blocked.",
         names.join(" and the ")
     );
-    confirm(&question, yes, false)?;
+    confirm(&question, how.yes, how.json)?;
+    let mut told = Vec::new();
     for (name, key) in names.iter().zip(keys) {
         let deleted: u64 = desk
             .link
             .ask(redis::cmd("DEL").arg(&key), "delete the permit")
             .await?;
-        let what = if deleted == 0 {
-            "was not there"
-        } else {
-            "deleted"
-        };
-        print(&format!("{name:<10} {what}\n"))?;
+        told.push((name, deleted > 0));
     }
-    Ok(())
+    if how.json {
+        let permits = told.iter();
+        let permits: Vec<_> = permits
+            .map(|(name, deleted)| json!({"permit": name, "deleted": deleted}))
+            .collect();
+        let object = json!({"plan_id": plan.as_str(), "permits": permits});
+        return print_json(&object.to_string());
+    }
+    let line = |(name, deleted): &(&String, bool)| {
+        let what = if *deleted { "deleted" } else { "was not there" };
+        format!("{name:<10} {what}\n")
+    };
+    print(&told.iter().map(line).collect::<String>())
 }
 
 fn key_of(desk: &Desk, plan: &PlanId, name: &str) -> Result<String, Failure> {

@@ -11,6 +11,7 @@ mod journald;
 mod neighbours;
 mod permits;
 mod plans;
+mod schemas;
 mod settings;
 mod shell;
 mod watch;
@@ -87,12 +88,15 @@ impl Ended {
     }
 }
 
+/// Runs it. What it prints as JSON is held against its schema.
 pub(crate) async fn ops(redis: &RedisServer, args: &[&str]) -> Ended {
-    apply_layer(&redis.url(), args)
+    let ended = apply_layer(&redis.url(), args)
         .output()
         .await
         .unwrap()
-        .into()
+        .into();
+    schemas::hold(args, &ended);
+    ended
 }
 
 /// The same, and it ends well.
