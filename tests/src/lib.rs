@@ -24,5 +24,7 @@ pub use neighbours::{DisarmingGovernor, Habits, RebookingBrain, SecondExecutor, 
 pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};
 pub use service::{Ended, Service, ServiceBuilder};
-pub use stage::{GOVERNOR, P33, PLANS, RESULTS, Stage, has_been_up, server_that_has_been_up};
+pub use stage::{
+    Follower, GOVERNOR, P33, PLANS, RESULTS, Stage, has_been_up, server_that_has_been_up,
+};
 pub use wait::{eventually, within};

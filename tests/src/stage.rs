@@ -42,6 +42,41 @@ pub struct Stage {
     proposals: AtomicU32,
 }
 
+/// A reader of a stream that remembers how far it has come.
+#[derive(Debug)]
+pub struct Follower {
+    connection: MultiplexedConnection,
+    stream: String,
+    seen: String,
+}
+
+impl Follower {
+    /// The next entry that is wanted; those before it are passed over for good.
+    pub async fn next(&mut self, what: &str, wanted: impl Fn(&Entry) -> bool) -> Entry {
+        let Self {
+            connection,
+            stream,
+            seen,
+        } = self;
+        within(what, async {
+            loop {
+                let reply: redis::Value = redis::cmd("XREAD")
+                    .arg(&["BLOCK", "1000", "STREAMS", stream, seen])
+                    .query_async(connection)
+                    .await
+                    .unwrap_or_else(|error| panic!("cannot follow {stream}: {error}"));
+                for entry in Entry::of_read(reply) {
+                    seen.clone_from(&entry.id);
+                    if wanted(&entry) {
+                        return entry;
+                    }
+                }
+            }
+        })
+        .await
+    }
+}
+
 impl Stage {
     /// Both parts, up and empty.
     pub async fn open() -> Self {
@@ -241,26 +276,17 @@ impl Stage {
         what: &str,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Entry {
-        // A connection of its own: whoever blocks on a shared one blocks everybody.
-        let mut connection = connect(&self.url).await;
-        let mut seen = "0".to_owned();
-        within(what, async {
-            loop {
-                let reply: redis::Value = redis::cmd("XREAD")
-                    .arg(&["BLOCK", "1000", "STREAMS", stream, &seen])
-                    .query_async(&mut connection)
-                    .await
-                    .unwrap_or_else(|error| panic!("cannot follow {stream}: {error}"));
-                let entries = Entry::of_read(reply);
-                if let Some(last) = entries.last() {
-                    seen = last.id.clone();
-                }
-                if let Some(entry) = entries.into_iter().find(&wanted) {
-                    return entry;
-                }
-            }
-        })
-        .await
+        self.follow(stream).await.next(what, wanted).await
+    }
+
+    /// A stream from its beginning, read once however long it grows.
+    pub async fn follow(&self, stream: &str) -> Follower {
+        Follower {
+            // A connection of its own: whoever blocks on a shared one blocks everybody.
+            connection: connect(&self.url).await,
+            stream: stream.to_owned(),
+            seen: "0".to_owned(),
+        }
     }
 
     /// Everything on a stream.

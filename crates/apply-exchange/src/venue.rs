@@ -49,6 +49,19 @@ impl Venue {
         settings
     }
 
+    /// Does everything slow before the first order ([`Client::warm_up`]), and asks again what fails or stays silent until
+    /// `patience` is over.
+    ///
+    /// # Errors
+    /// [`RequestError`] of the question that failed last; calling again is safe.
+    pub async fn warm_up(client: &Client, patience: Duration) -> Result<(), RequestError> {
+        let until = Instant::now() + patience;
+        persist(client, until, |client: Client| async move {
+            client.warm_up().await
+        })
+        .await
+    }
+
     fn client(&self) -> Result<&Client, ExchangeError> {
         self.0.as_ref().ok_or(ExchangeError::NoCredentials)
     }
@@ -335,14 +348,17 @@ impl Exchange for Venue {
             .order_id
             .parse()
             .map_err(|_| unfit(&"the order's number is none"))?;
-        let earned = client
-            .fetch_profit_of(
-                &venue_symbol(symbol)?,
-                order_id,
-                (client_side(fill.side), fill.executed_qty),
-            )
-            .await
-            .map_err(unavailable)?;
+        let (symbol, filled) = (
+            &venue_symbol(symbol)?,
+            (client_side(fill.side), fill.executed_qty),
+        );
+        let earned = persist(
+            client,
+            Instant::now() + ACCOUNT,
+            |client: Client| async move { client.fetch_profit_of(symbol, order_id, filled).await },
+        )
+        .await
+        .map_err(unavailable)?;
         Ok(earned.map(|earned| Profit {
             realized: earned.gross,
             net: earned.net,
@@ -511,8 +527,9 @@ impl Exchange for Venue {
     }
 }
 
-/// Asks a question until it has an answer, or `until`: one passing fault costs no close. One that stays without an answer
-/// is asked again beside it: the connection may have been dropped without a word.
+/// Asks a question until it has an answer, or `until`: one passing fault costs no close. One that fails is asked again
+/// after a pause, one that stays without an answer is asked again beside it: its connection may have been dropped without
+/// a word. The first answer counts, and the last failure where none comes.
 async fn persist<T, F>(
     client: &Client,
     until: Instant,
@@ -523,56 +540,51 @@ where
 {
     // A repeat goes over a connection of its own: those that wait may all have been dropped.
     let fresh = client.freshly();
-    let (mut first, mut pause) = (client, FIRST_PAUSE);
+    let (mut asked, mut pause) = (FuturesUnordered::new(), FIRST_PAUSE);
+    asked.push(ask(client.clone()));
+    let mut again = Instant::now() + SILENT;
     loop {
-        let error = match doubled(&ask, first, &fresh).await {
-            Err(error) if error.may_pass() => error,
-            answer => return answer,
-        };
-        first = &fresh;
-        if Instant::now() + pause >= until {
-            return Err(error);
-        }
-        sleep(pause).await;
-        pause *= 2;
-    }
-}
-
-/// Asks, and asks again while nothing comes. The first answer counts, and the last failure where none comes.
-async fn doubled<T, F>(
-    ask: &impl Fn(Client) -> F,
-    first: &Client,
-    fresh: &Client,
-) -> Result<T, RequestError>
-where
-    F: Future<Output = Result<T, RequestError>>,
-{
-    let mut asked = FuturesUnordered::new();
-    asked.push(ask(first.clone()));
-    loop {
-        let silent = pin!(sleep(SILENT));
-        let answered = match select(asked.next(), silent).await {
-            Either::Left((answered, _)) => answered,
-            Either::Right(_) => None,
+        let next = pin!(sleep(again.saturating_duration_since(Instant::now())));
+        let answered = match asked.is_empty() {
+            true => {
+                next.await;
+                None
+            }
+            false => match select(asked.next(), next).await {
+                Either::Left((answered, _)) => answered,
+                Either::Right(_) => None,
+            },
         };
         match answered {
-            Some(Err(error)) if !asked.is_empty() && error.may_pass() => {}
+            Some(Err(error)) if error.may_pass() => {
+                again = again.min(Instant::now() + pause);
+                pause *= 2;
+                if asked.is_empty() && again >= until {
+                    return Err(error);
+                }
+            }
             Some(answer) => return answer,
-            None if asked.len() < MOST_BESIDE => asked.push(ask(fresh.clone())),
-            None => {}
+            None => {
+                if asked.len() < MOST_BESIDE && (again < until || asked.is_empty()) {
+                    asked.push(ask(fresh.clone()));
+                }
+                again = Instant::now() + SILENT_AGAIN;
+            }
         }
     }
 }
 
-/// Before a question is asked a second time; doubled each time.
+/// Before a question that failed is asked again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 /// So long a question may stay without an answer before it is asked a second time beside it.
 const SILENT: Duration = Duration::from_millis(300);
+/// The same for every further time: what is silent twice has little time left.
+const SILENT_AGAIN: Duration = Duration::from_millis(150);
 /// How often a question is under way at most: the weight is everybody's.
-const MOST_BESIDE: usize = 3;
+const MOST_BESIDE: usize = 6;
 /// How long the venue is asked whether it has a plan's order before anything else is done for the plan.
 const LOOK_FOR: Duration = Duration::from_secs(1);
-/// How long the venue is asked about the stops of a position that was closed.
+/// How long the venue is asked what a close earned, and about the stops of the position that was closed.
 const ACCOUNT: Duration = Duration::from_secs(2);
 /// Before the last moment for an answer: what the rest takes.
 const LAST_ANSWER: Duration = Duration::from_millis(50);

@@ -53,6 +53,9 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// Between two tries to reach Redis at start.
 const START_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long the venue is asked at start. What it does not answer by then the first plan asks.
+const WARM_UP: Duration = Duration::from_secs(1);
+
 /// How long one of these tries may take.
 const SHORTEST_TRY: Duration = Duration::from_millis(100);
 const LONGEST_TRY: Duration = Duration::from_secs(2);
@@ -537,7 +540,7 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
         Client::new(config.venue.clone(), credentials, Venue::settings()).map_err(|error| {
             Failure::configuration(format!("the venue client cannot be set up: {error}"))
         })?;
-    match client.warm_up().await {
+    match Venue::warm_up(&client, WARM_UP).await {
         Ok(()) => info!("Venue {} is ready", config.venue),
         Err(error) => warn!("Venue {} is not ready: {error}", config.venue),
     }
