@@ -130,7 +130,7 @@ pub(crate) async fn dispatch() -> ExitCode {
         Command::Resume {
             reason, file_only, ..
         } => turned(false, reason, file_only, as_json).await,
-        Command::Plan { id, json } => told(&id, json),
+        Command::Plan { id, json } => told(&id, json).await,
         Command::Demo { serve: true, port } => demo::keep_serving(port, env!("APPLY_COMMIT")).await,
         Command::Demo { .. } => demo::demo().await,
         Command::Sim(args) => sim::sim(args).await,
@@ -194,9 +194,10 @@ fn read(keys: VenueKeys) -> Result<Config, Failure> {
     read.map(|settings| settings.service).map_err(failure)
 }
 
-fn told(id: &PlanId, as_json: bool) -> Result<(), Failure> {
-    let directory = config::state_directory().map_err(failure)?;
-    plan::story(&directory, id, as_json)
+async fn told(id: &PlanId, as_json: bool) -> Result<(), Failure> {
+    let config = config::halting();
+    let place = config.place.map_err(Failure::configuration)?;
+    plan::story(&place, config.service, id, as_json).await
 }
 
 fn failure(mistakes: Mistakes) -> Failure {

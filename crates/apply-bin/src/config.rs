@@ -5,7 +5,7 @@ mod misread;
 mod review;
 mod state;
 
-pub(crate) use state::{halting, state_directory};
+pub(crate) use state::halting;
 
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use apply_ops::review::ReviewConfig;

@@ -19,6 +19,7 @@ use crate::{
     times::ADOPTION_WAIT,
 };
 use futures_util::stream::{self, StreamExt};
+use permit_gate::PlanId;
 
 pub use crate::debt::keep_settling;
 
@@ -63,13 +64,18 @@ const PROFIT_UP_TO: usize = 100;
 #[must_use = "finish it: the plans owe their results"]
 pub struct Unfinished {
     debts: Vec<(Debt, crate::debts::Owing)>,
-    left: usize,
+    left: Vec<PlanId>,
 }
 
 impl Unfinished {
     /// How many plans there are.
     pub fn count(&self) -> usize {
         self.debts.len()
+    }
+
+    /// Plans that may have come to an order in a live run and that a dry run leaves alone: it does not ask the venue.
+    pub fn left(&self) -> &[PlanId] {
+        &self.left
     }
 
     /// Tells how each of them ended. Takes as long as the venue may still come to know the orders or
@@ -80,7 +86,7 @@ impl Unfinished {
         let ends = stream::iter(self.debts)
             .map(|(debt, owing)| settle(layer, debt, owing))
             .buffer_unordered(AT_ONCE);
-        let report = started(self.left);
+        let report = started(self.left.len());
         ends.fold(report, |report, end| async move { counted(report, end) })
             .await
     }
@@ -102,6 +108,7 @@ pub async fn begin<P: Ports>(layer: &ApplyLayer<P>) -> Result<Unfinished, PortEr
             Some((debt, owing))
         })
         .collect();
+    let left = left.into_iter().map(|entry| entry.plan).collect();
     Ok(Unfinished { debts, left })
 }
 
@@ -136,7 +143,7 @@ pub async fn take_over<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport
     let ends = stream::iter(debts)
         .map(|(debt, owing)| settle(layer, debt, owing))
         .buffer_unordered(AT_ONCE);
-    let report = started(left);
+    let report = started(left.len());
     Ok(ends
         .fold(report, |report, end| async move { counted(report, end) })
         .await)
@@ -152,17 +159,11 @@ fn split<P: Ports, T>(
     layer: &ApplyLayer<P>,
     all: Vec<T>,
     needs_the_venue: impl Fn(&T) -> bool,
-) -> (Vec<T>, usize) {
-    let found = all.len();
-    let mine: Vec<T> = match layer.settings().mode {
-        Mode::Testnet => all,
-        Mode::DryRun => all
-            .into_iter()
-            .filter(|one| !needs_the_venue(one))
-            .collect(),
-    };
-    let left = found - mine.len();
-    (mine, left)
+) -> (Vec<T>, Vec<T>) {
+    match layer.settings().mode {
+        Mode::Testnet => (all, Vec::new()),
+        Mode::DryRun => all.into_iter().partition(|one| !needs_the_venue(one)),
+    }
 }
 
 fn may_have_been_ordered(entry: &Entry) -> bool {

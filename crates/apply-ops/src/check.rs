@@ -4,6 +4,7 @@ mod journal;
 mod slots;
 
 use super::{
+    elsewhere::{Here, beside, difference},
     link::Link,
     output::{Done, End, print, print_json},
     snapshot::list,
@@ -12,7 +13,7 @@ use super::{
 use crate::{ReadConfig, VenueKeys};
 use apply_core::Mode;
 use apply_exchange::StopsInPlace;
-use apply_redis::Right;
+use apply_redis::{Keys, Right};
 use apply_service::{Config, Failure};
 use exchange_client::{Client, ExchangeInfo, PositionMode, RequestError, Settings};
 use permit_redis::{ConnectError, Meaning, Product, RedisPermitStore, WatchMode};
@@ -113,12 +114,15 @@ fn to_json(lines: &[Line]) -> String {
 
 async fn look(config: &Config) -> Vec<Line> {
     let until = Instant::now() + PATIENCE;
-    let (mut redis, push, venue) = tokio::join!(
+    let here = Here::of(config);
+    let (mut redis, push, venue, elsewhere) = tokio::join!(
         redis(config, until),
         push(config, until),
-        venue(config, until)
+        venue(config, until),
+        difference(config.http, &here)
     );
     let mut lines = settings(config);
+    lines.extend(elsewhere.map(|text| Line("service", Found::Wrong(text))));
     lines.append(&mut redis);
     if !has(&lines, SWITCH) {
         // The one in Redis could not be asked for.
@@ -129,7 +133,8 @@ async fn look(config: &Config) -> Vec<Line> {
     }
     lines.push(Line("push", push));
     lines.extend(venue);
-    lines.push(Line("journal", journal::look(&config.state.directory)));
+    let journal = journal::look(&config.state.directory, config.mode);
+    lines.push(Line("journal", journal));
     lines
 }
 
@@ -191,7 +196,8 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
         let took = began.elapsed();
         let info = Info::read(&text);
         let keys = link.keys();
-        Ok::<_, Failure>(vec![
+        let beside = environment(config, &keys, &mut link).await;
+        let lines = vec![
             Line("redis", reachable(config, &text, took)),
             Line("writes", writes(config, &mut link).await),
             Line("persistence", persistence(config, &mut link, &info).await),
@@ -205,7 +211,8 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
                 SWITCH,
                 switches(&Switches::read(config, &keys, &mut link).await),
             ),
-        ])
+        ];
+        Ok::<_, Failure>(lines.into_iter().chain(beside).collect::<Vec<_>>())
     });
     match asked.await {
         Ok(Ok(lines)) => lines,
@@ -342,6 +349,20 @@ async fn rights(link: &mut Link) -> Found {
             missing.join(" ")
         )),
     }
+}
+
+/// Whether a dry run and a live instance share the server; no line where they do not.
+async fn environment(config: &Config, keys: &Keys, link: &mut Link) -> Option<Line> {
+    let other = match beside(config, keys, link).await {
+        Ok(other) => other?,
+        // What the user may not read has a line of its own.
+        Err(_) => return None,
+    };
+    let found = match other.fences() {
+        true => Found::Wrong(other.to_string()),
+        false => Found::Note(other.to_string()),
+    };
+    Some(Line("environment", found))
 }
 
 /// What halts the service.

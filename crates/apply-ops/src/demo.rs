@@ -15,7 +15,9 @@ use apply_core::{
 };
 use apply_exchange::Venue;
 use apply_service::{
-    Failure, SystemClock, instance,
+    Failure, SystemClock,
+    health::Fence,
+    instance,
     wiring::{Outside, Switched, serve},
 };
 use apply_wire::defaults;
@@ -205,6 +207,7 @@ impl Stage {
             &layer,
             std::slice::from_ref(&symbol),
             Duration::from_secs(5),
+            &Fence::default(),
             &stop,
         );
         Ok(Self {

@@ -3,6 +3,7 @@
 
 use super::{
     ReadConfig,
+    elsewhere::same_journal,
     link::{Desk, Entry},
     output::{Done, End, confirm, print, print_json, tame},
     permits::{WHOLE_STREAM, find_plan},
@@ -49,6 +50,7 @@ const SETTLING: Duration = Duration::from_secs(30);
 impl Forget {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
         let mut desk = Desk::open(read).await?;
+        same_journal(&desk.config).await?;
         let names = Names::of(&desk, &self.plan);
         let here = Here::look(&desk.config.state.directory, &self.plan)?;
         let seen = look(&mut desk, &self.plan, &names).await?;
@@ -155,6 +157,10 @@ async fn others(desk: &mut Desk, here: &Here) -> Result<Option<String>, Failure>
     let leases = desk.link.scan(&format!("{prefix}*")).await?;
     let names = leases.iter().filter_map(|key| {
         let name = std::str::from_utf8(key).ok()?.strip_prefix(&prefix)?;
+        // The lease of a mode is nobody's own.
+        if name.contains(':') {
+            return None;
+        }
         (Some(name) != here.name()).then(|| tame(name))
     });
     let names: Vec<String> = names.collect();

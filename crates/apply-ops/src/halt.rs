@@ -1,6 +1,8 @@
 //! The two commands that turn the kill switch: the file on this machine together with the one in Redis.
 
 use crate::{
+    ask::reachable,
+    elsewhere::{Elsewhere, Here},
     leaving::{self, InFlight},
     say,
 };
@@ -109,12 +111,18 @@ pub async fn turn(
         outcome.remarks.iter().for_each(|line| complain("", line));
     }
     let mut in_flight = None;
-    if let Ok(place) = &config.place
-        && on
-        && HaltFile::at(place.file.clone()).look().is_on()
-    {
-        let said: fn(&str) = if as_json { |_| {} } else { say };
-        in_flight = Some(leaving::tell(config.service, &place.state, said).await);
+    if let Ok(place) = &config.place {
+        match other_file(&config, place).await {
+            Some(text) => {
+                outcome.misset = true;
+                outcome.failed.push(text);
+            }
+            None if on && HaltFile::at(place.file.clone()).look().is_on() => {
+                let said: fn(&str) = if as_json { |_| {} } else { say };
+                in_flight = Some(leaving::tell(config.service, &place.state, said).await);
+            }
+            None => {}
+        }
     }
     if as_json {
         let object = outcome.to_json(&turn, in_flight.as_ref());
@@ -172,6 +180,22 @@ impl Outcome {
             }
         }
     }
+}
+
+/// What the service that runs on this machine says, where another file halts it than the one that was turned.
+async fn other_file(config: &HaltConfig, place: &Place) -> Option<String> {
+    let service = config.service?;
+    let told = Elsewhere::ask(service).await?;
+    let here = Here {
+        state_directory: &place.state,
+        halt_file: &place.file,
+        redis: None,
+        mode: None,
+    };
+    if !told.has_other_halt_file(&here) {
+        return None;
+    }
+    told.difference(reachable(service), &here)
 }
 
 fn by_file(place: &Place, turn: &Turn, word: &str, outcome: &mut Outcome) {

@@ -15,6 +15,7 @@ pub mod commands;
 mod completions;
 mod cycles;
 pub mod demo;
+mod elsewhere;
 mod forget;
 pub mod halt;
 mod leaving;

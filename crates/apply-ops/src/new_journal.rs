@@ -2,6 +2,7 @@
 
 use super::{
     ReadConfig,
+    elsewhere::same_journal,
     link::Desk,
     output::{Done, confirm, print, print_json, tame},
 };
@@ -25,6 +26,7 @@ pub struct NewJournal {
 impl NewJournal {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
         let mut desk = Desk::open(read).await?;
+        same_journal(&desk.config).await?;
         let directory = desk.config.state.directory.clone();
         let key = format!("{}{}", desk.keys.journal, journal_place(&directory));
         let mut read = redis::cmd("GETRANGE");

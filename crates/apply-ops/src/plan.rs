@@ -1,15 +1,41 @@
 //! `apply-layer plan <id>`: what the journal of this machine says about a plan. Reads beside the
 //! running service.
 
-use crate::output::{End, print, print_json};
+use crate::{
+    elsewhere::{Here, difference},
+    halt::Place,
+    output::{End, print, print_json},
+};
 use apply_core::{Entry, plan_id::client_order_id};
 use apply_journal::JournalReader;
-use apply_service::Failure;
+use apply_service::{Failure, complain};
 use permit_gate::PlanId;
-use std::path::Path;
+use std::net::SocketAddr;
 
-/// Prints a plan's story; fails where there is none.
-pub fn story(directory: &Path, plan: &PlanId, as_json: bool) -> Result<(), Failure> {
+/// Prints a plan's story; fails where there is none. Says so on standard error where the service that runs on this
+/// machine keeps another journal: that one may know more.
+///
+/// # Errors
+///
+/// Where the journal cannot be read, or says nothing about the plan.
+pub async fn story(
+    place: &Place,
+    service: Option<SocketAddr>,
+    plan: &PlanId,
+    as_json: bool,
+) -> Result<(), Failure> {
+    if let Some(service) = service {
+        let here = Here {
+            state_directory: &place.state,
+            halt_file: &place.file,
+            redis: None,
+            mode: None,
+        };
+        if let Some(text) = difference(service, &here).await {
+            complain("", &text);
+        }
+    }
+    let directory = &place.state;
     let journal =
         JournalReader::open(directory).map_err(|error| Failure::unavailable(error.to_string()))?;
     let entry = journal
@@ -59,7 +85,10 @@ fn lines(entry: &Entry) -> Vec<String> {
         }
     }
     match &entry.result {
-        None => lines.push("result     none yet: the venue is asked about the order".into()),
+        None => lines.push(match entry.intent {
+            Some(_) => "result     none yet: a service in testnet mode on this state directory asks the venue about the order; a dry run asks nothing".into(),
+            None => "result     none yet: the service on this state directory tells its end".into(),
+        }),
         Some(result) => {
             lines.push(format!(
                 "result     {} executed={} error={} at {}",

@@ -12,13 +12,19 @@ use apply_core::{Halt, Symbol};
 use apply_service::Failure;
 use permit_gate::PlanId;
 use serde_json::json;
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 /// How many entries of each stream are looked through.
 const NEWEST: usize = 500;
 
 /// How many waits are shown.
 const WAITS: usize = 20;
+
+/// How much longer than its wait a plan may take to its result.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// One look.
 pub(super) struct Snapshot {
@@ -37,6 +43,8 @@ struct Wait {
     symbol: Symbol,
     /// Milliseconds since it was published.
     age: u64,
+    /// Whether its permits can no longer be waited for.
+    is_over: bool,
     permits: Vec<Seen>,
 }
 
@@ -117,6 +125,13 @@ impl Snapshot {
         let mut page = "\nwaits in progress\n".to_owned();
         for wait in &self.waits {
             page += &format!("  {}  {}  {}\n", wait.plan, wait.symbol, ago(wait.age));
+            if wait.is_over {
+                page += &format!(
+                    "    nobody waits for it any more, and it has no result: see apply-layer plan {}\n",
+                    wait.plan
+                );
+                continue;
+            }
             for permit in &wait.permits {
                 let time = match u64::try_from(permit.ttl) {
                     Ok(millis) => format!("{} left", ago(millis)),
@@ -160,6 +175,7 @@ impl Snapshot {
                     "plan_id": wait.plan.as_str(),
                     "symbol": wait.symbol.as_str(),
                     "age_ms": wait.age,
+                    "over": wait.is_over,
                     "permits": permits,
                 })
             })
@@ -206,10 +222,13 @@ async fn waits(desk: &mut Desk, plans: &[Entry], results: &[Entry]) -> Result<Ve
             continue;
         }
         let permits = permits::look(desk, &plan, &symbol).await?;
+        let age = now.saturating_sub(entry.id.millis);
+        let most = desk.config.wait.wait + SETTLING;
         waits.push(Wait {
             plan,
             symbol,
-            age: now.saturating_sub(entry.id.millis),
+            age,
+            is_over: u128::from(age) > most.as_millis(),
             permits,
         });
     }

@@ -2,6 +2,7 @@
 
 use super::{
     ReadConfig,
+    elsewhere::{Here, beside, difference},
     link::Desk,
     output::{Done, print, print_as_it_is, print_json, printable_lines, tame},
     snapshot::Snapshot,
@@ -10,6 +11,7 @@ use super::{
 use crate::ask::{get, reachable};
 use apply_service::Failure;
 use apply_wire::Exit;
+use permit_gate::foreign::printable;
 use std::{net::SocketAddr, pin::pin, time::Duration};
 use tokio::{
     signal::ctrl_c,
@@ -27,6 +29,12 @@ pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
     let snapshot = Snapshot::take(&mut desk).await?;
     let (service, stops) = Service::ask(desk.config.http).await;
     let ends = ends(&service, snapshot.switches(), desk.config.http);
+    let elsewhere = difference(desk.config.http, &Here::of(&desk.config)).await;
+    let beside = beside(&desk.config, &desk.keys, &mut desk.link).await;
+    let beside = match beside {
+        Ok(other) => other.map(|other| other.to_string()),
+        Err(error) => Some(format!("unknown: {error}")),
+    };
     if as_json {
         let mut object = snapshot.to_json(&desk);
         object["service"] = service.word().into();
@@ -35,13 +43,22 @@ pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
         if let Some(stops) = stops {
             object["stops"] = stops.into();
         }
+        object["elsewhere"] = elsewhere.into();
+        object["environment"] = beside.into();
         print_json(&object.to_string())?;
     } else {
         let page = snapshot.to_text(&desk);
         let stops = stops.map_or_else(String::new, |stops| format!("stops        {stops}\n"));
+        let line = |name: &str, text: Option<String>| {
+            text.map_or_else(String::new, |text| {
+                format!("{name:<13}{}\n", printable(&text))
+            })
+        };
         print(&format!(
-            "service      {}\n{stops}{page}",
-            service.sentence(desk.config.http)
+            "service      {}\n{}{}{stops}{page}",
+            service.sentence(desk.config.http),
+            line("elsewhere", elsewhere),
+            line("environment", beside),
         ))?;
     }
     Ok(ends?)

@@ -1,6 +1,11 @@
 //! The kill switches as the commands see them: each one, whether it is on, and what is known of who turned it.
 
-use super::{link::Link, output::tame, time::utc};
+use super::{
+    elsewhere::{Elsewhere, Here},
+    link::Link,
+    output::tame,
+    time::utc,
+};
 use apply_core::{Halt, MAX_SWITCH_BYTES};
 use apply_redis::Keys;
 use apply_service::{Config, HaltFile};
@@ -42,22 +47,17 @@ impl Switches {
                 state: State::On(None),
             });
         }
-        let path = &config.state.halt_file;
-        let state = match HaltFile::at(path.clone()).is_there() {
-            Ok(false) => State::Off,
-            Ok(true) => State::On(words_in(path)),
-            Err(error) => State::Unknown(format!("{error}; ask as root or as the service's user")),
-        };
-        found.push(Switch {
-            name: path.display().to_string(),
-            state,
-        });
+        found.push(by_file(&config.state.halt_file));
         Self(found)
     }
 
-    /// Those of this machine and those in Redis. What Redis does not answer is unknown.
+    /// Those of this machine, the file that the service itself names included, and those in Redis. What Redis does not answer is unknown.
     pub(super) async fn read(config: &Config, keys: &Keys, link: &mut Link) -> Self {
         let mut all = Self::here(config);
+        let elsewhere = Elsewhere::ask(config.http).await;
+        if let Some(other) = elsewhere.filter(|it| it.has_other_halt_file(&Here::of(config))) {
+            all.0.push(by_file(&other.halt_file));
+        }
         let state = in_redis(keys, link).await;
         all.0.push(Switch {
             name: keys.kill_switch.clone(),
@@ -154,6 +154,18 @@ impl Switches {
             json!({"switch": switch.name, "state": state, "text": words})
         });
         each.collect()
+    }
+}
+
+fn by_file(path: &Path) -> Switch {
+    let state = match HaltFile::at(path.to_owned()).is_there() {
+        Ok(false) => State::Off,
+        Ok(true) => State::On(words_in(path)),
+        Err(error) => State::Unknown(format!("{error}; ask as root or as the service's user")),
+    };
+    Switch {
+        name: path.display().to_string(),
+        state,
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct Scripts {
     hold: Script,
     tell: Script,
     close: Script,
-    drop: Script,
+    pub(crate) drop: Script,
     remember: Script,
 }
 
@@ -149,15 +149,18 @@ impl RedisBoard {
     /// that stops is taken for gone, and its plans are finished by others.
     pub async fn renew_lease(&self) -> Result<(), PortError> {
         let instance = &self.config.instance;
-        let lease = format!("{}{}", self.keys.lease, instance.owner);
-        redis::cmd("SET")
-            .arg(&lease)
-            .arg(&instance.process)
-            .arg("PX")
-            .arg(instance.lease.as_millis().max(1000) as u64)
-            .query_async::<()>(&mut self.link.at(&lease))
-            .await
-            .map_err(failed("renew the lease"))?;
+        let own = format!("{}{}", self.keys.lease, instance.owner);
+        let text = self.lease().text();
+        for lease in [&*own, self.lease_of_own_mode()] {
+            redis::cmd("SET")
+                .arg(lease)
+                .arg(&text)
+                .arg("PX")
+                .arg(instance.lease.as_millis().max(1000) as u64)
+                .query_async::<()>(&mut self.link.at(lease))
+                .await
+                .map_err(failed("renew the lease"))?;
+        }
         let Some(mark) = self.journal_key() else {
             return Ok(());
         };
@@ -421,6 +424,10 @@ impl RedisBoard {
         }
     }
 
+    pub(crate) fn config(&self) -> &BoardConfig {
+        &self.config
+    }
+
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
     }
@@ -656,7 +663,8 @@ impl PlanLog for RedisBoard {
         call.key(Keys::of(&keys.published, &plan.id))
             .key(&keys.plans)
             .key(&keys.open)
-            .key(&keys.generation);
+            .key(&keys.generation)
+            .key(&keys.live);
         if !self.link.is_cluster() {
             call.key(Keys::of(&keys.result_published, &plan.id));
         }
@@ -670,7 +678,8 @@ impl PlanLog for RedisBoard {
             .arg(self.remembered.fresh())
             .arg(micros(self.remembered.clean_after()))
             .arg(u8::from(self.has_waited()))
-            .arg(self.last_moment(attempt, sent)?);
+            .arg(self.last_moment(attempt, sent)?)
+            .arg(u8::from(!self.config.orders));
         add_fields(&mut call, plan.to_claimed_fields(attempt, timestamp));
         let answer = self.ask(&call, "claim the plan").await?;
         if &*answer.word == "late" {
@@ -679,6 +688,12 @@ impl PlanLog for RedisBoard {
             ));
         }
         self.claims().remove(attempt);
+        if &*answer.word == "fenced" {
+            return Err(PortError(
+                "did not claim the plan: a live instance works on this Redis, and this is a dry run"
+                    .into(),
+            ));
+        }
         match &*answer.word {
             "won" => {}
             "lost" => return Ok(Claim::Lost),

@@ -23,6 +23,8 @@ pub struct BoardConfig {
     /// The place of this instance's journal, under which the store remembers whose it is; none where
     /// nobody is to miss it.
     pub journal_place: Option<String>,
+    /// What the lease says of where this instance is and what it keeps.
+    pub kept: Kept,
     /// How long a skipped plan counts as published.
     pub published_ttl: Duration,
     /// How long a result counts as published; at least as long as a claim lasts.
@@ -48,6 +50,7 @@ impl BoardConfig {
             keys: Keys::default(),
             instance: Instance::alone(),
             journal_place: None,
+            kept: Kept::default(),
             published_ttl: defaults::PUBLISHED_TTL,
             result_ttl: defaults::DEDUPE_TTL,
             stream_length: defaults::STREAM_LENGTH,
@@ -55,6 +58,17 @@ impl BoardConfig {
             clean_after: None,
         }
     }
+}
+
+/// Where an instance is and what it keeps: for operators, whose commands have to look at the same place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// What its machine calls itself.
+    pub host: String,
+    /// Where its journal lies.
+    pub state_directory: String,
+    /// The file that halts it.
+    pub halt_file: String,
 }
 
 impl fmt::Debug for BoardConfig {
@@ -122,6 +136,10 @@ pub struct Keys {
     pub generation: String,
     /// Before the owner of a sign of life.
     pub lease: String,
+    /// Renewed by every live instance.
+    pub live: String,
+    /// Renewed by every dry run.
+    pub rehearsing: String,
     /// Before the place of a journal: which journal lies there.
     pub journal: String,
     /// The stream of turns of the kill switch.
@@ -147,6 +165,8 @@ impl Default for Keys {
             open: key::OPEN.into(),
             generation: key::GENERATION.into(),
             lease: key::LEASE.into(),
+            live: key::LEASE_OF_LIVE.into(),
+            rehearsing: key::LEASE_OF_DRY_RUN.into(),
             journal: key::JOURNAL.into(),
             halt_log: key::HALT_LOG.into(),
             tag_receipts: false,
@@ -166,6 +186,8 @@ impl Keys {
             published: format!("{}{{{plans}}}:", self.published),
             open: format!("{}:{{{plans}}}", self.open),
             generation: format!("{}:{{{plans}}}", self.generation),
+            live: format!("{}:{{{plans}}}", self.live),
+            rehearsing: format!("{}:{{{plans}}}", self.rehearsing),
             result_published: format!("{}{{{results}}}:", self.result_published),
             tag_receipts: true,
             ..self

@@ -3,6 +3,7 @@
 use crate::{http::Page, page::Live};
 use apply_core::{Generation, PortError};
 use apply_journal::RedbJournal;
+use apply_redis::OtherMode;
 use permit_gate::foreign::printable;
 use std::{
     os::{
@@ -30,6 +31,8 @@ struct Parts {
     /// When Redis is clean: until then no plan is claimed.
     clean_at: Mutex<Option<StdInstant>>,
     journal: Mutex<JournalHealth>,
+    /// What is said of plans that a dry run leaves alone.
+    left: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +52,44 @@ pub struct StoreWrites(Arc<Mutex<LastWrite>>);
 struct LastWrite {
     taken: Option<Instant>,
     refused: Option<String>,
+}
+
+/// Whether an instance of the other mode works on the same Redis. A dry run beside a live instance does nothing. Shared
+/// by all clones.
+#[derive(Debug, Clone, Default)]
+pub struct Fence(Arc<Mutex<Option<OtherMode>>>);
+
+impl Fence {
+    /// What was found now; says whether it is news.
+    pub(crate) fn note(&self, found: Option<OtherMode>) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = last.is_some() != found.is_some();
+        *last = found;
+        is_news
+    }
+
+    /// Why this instance does nothing, where it is a dry run beside a live instance.
+    pub fn closed(&self) -> Option<String> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = last.as_ref().filter(|other| other.fences());
+        other.map(ToString::to_string)
+    }
+
+    /// Whether it is closed for an instance that does not say its mode.
+    pub(crate) fn is_by_unknown(&self) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref()
+            .is_some_and(|other| other.fences() && other.lease.mode.is_empty())
+    }
+
+    /// A line of `/readyz?verbose`, where there is anything to tell.
+    fn line(&self) -> String {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map_or_else(String::new, |other| {
+            let sign = if other.fences() { '-' } else { '+' };
+            format!("[{sign}] Environment: {}\n", printable(&other.to_string()))
+        })
+    }
 }
 
 /// A store that has taken no write for so long takes none.
@@ -118,6 +159,19 @@ impl Health {
         }
     }
 
+    /// What is to be said of plans that a dry run leaves alone.
+    pub(crate) fn set_left(&self, text: String) {
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    /// A line about them, where there are any.
+    fn left(&self) -> String {
+        let left = self.0.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.as_ref().map_or_else(String::new, |text| {
+            format!("[-] Left alone: {}\n", printable(text))
+        })
+    }
+
     /// Since when Redis remembers what it was told.
     pub fn set_generation(&self, generation: &Generation) {
         let clean_at = self.0.clean_at.lock();
@@ -155,6 +209,8 @@ pub struct WithHealth<P> {
     pub health: Health,
     /// How its parts are.
     pub live: Live,
+    /// Whether it does nothing beside a live instance.
+    pub fence: Fence,
 }
 
 impl<P: Page> Page for WithHealth<P> {
@@ -163,7 +219,7 @@ impl<P: Page> Page for WithHealth<P> {
     }
 
     fn is_ready(&self) -> bool {
-        self.health.is_ready()
+        self.health.is_ready() && self.fence.closed().is_none()
     }
 
     /// The lights are looked at once a second, the journal more often.
@@ -182,7 +238,7 @@ impl<P: Page> Page for WithHealth<P> {
             parts = others.map(|line| format!("{line}\n")).collect();
             parts += &format!("[-] Journal: {}\n", printable(why));
         }
-        parts + &memory + "\n"
+        parts + &self.fence.line() + &self.health.left() + &memory + "\n"
     }
 }
 

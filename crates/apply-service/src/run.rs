@@ -6,12 +6,12 @@ use crate::{
     exit::Failure,
     gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
-    health::{self, Health, Manager, StoreWrites, WithHealth},
+    health::{self, Fence, Health, Manager, StoreWrites, WithHealth},
     http, ledger,
     logging::{self, LogObserver},
     metrics::Metrics,
     page::{self, Live, Vitals},
-    upkeep::{Upkeep, told},
+    upkeep::{Upkeep, look_beside, told},
     wiring::{KEEP_WARM, Outside, Switched, serve},
 };
 use apply_core::{
@@ -20,11 +20,11 @@ use apply_core::{
 };
 use apply_exchange::Venue;
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
-use apply_redis::{BoardConfig, ChangeFeed, Instance, Keys, RedisBoard};
+use apply_redis::{BoardConfig, ChangeFeed, Instance, Kept, Keys, RedisBoard};
 use exchange_client::Client;
 use futures_util::future::join;
 use permit_gate::{
-    AttemptId, PermitStore,
+    AttemptId, PermitStore, PlanId,
     foreign::{MAX_FOREIGN, escaped},
 };
 use permit_redis::{ConnectError, RedisConfig, RedisPermitStore};
@@ -113,7 +113,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let client = venue_client(&config).await?;
     let live = Live::new(
         &symbols,
-        Vitals::begun(config.mode, settings.attempt.as_str()),
+        Vitals::begun(config.mode, settings.attempt.as_str()).kept_at(&config.state, &config.redis),
     );
     let share = ShareGauges {
         shard: config.shard,
@@ -128,7 +128,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         client.as_ref(),
         &live,
     );
-    let health = Health::default();
+    let (health, fence) = (Health::default(), Fence::default());
     tokio::spawn(health::watch_journal(
         journal.clone(),
         health.clone(),
@@ -143,6 +143,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
             page: metrics.clone(),
             health: health.clone(),
             live: live.clone(),
+            fence: fence.clone(),
         },
         page::routes(&live, page_stop.clone()),
         page_stop.clone().cancelled_owned(),
@@ -175,13 +176,14 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         symbol: symbols[0].clone(),
         permits: Some(permits),
         writes: writes.clone(),
+        fence: fence.clone(),
         venue: client,
     };
     tokio::spawn(page::watch(parts, live, page_stop.clone()));
     let recovery = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
         () = stop.cancelled() => return Ok(()),
-        begun = begin_recovery(&layer, &board, &health) => begun,
+        begun = begin_recovery(&layer, &board, &health, &fence) => begun,
     };
     let recovery = recovery?;
     let settling = tokio::spawn({
@@ -206,10 +208,11 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         symbol: symbols[0].clone(),
         lease: config.state.lease,
         writes,
+        fence: fence.clone(),
         watchdog: config.state.watchdog,
     };
     let upkeep = tokio::spawn(upkeep.run(upkeep_stop.clone()));
-    let mut tasks = serve(&layer, &symbols, config.poll, &stop);
+    let mut tasks = serve(&layer, &symbols, config.poll, &fence, &stop);
     health.set_ready(true);
     manager.tell("READY=1");
     info!("Ready: following {} symbols", symbols.len());
@@ -380,10 +383,13 @@ async fn begin_recovery<P: Ports>(
     layer: &Arc<ApplyLayer<P>>,
     board: &RedisBoard,
     health: &Health,
+    fence: &Fence,
 ) -> Result<JoinHandle<()>, Failure> {
     if let Err(error) = board.renew_lease().await {
         warn!("{error}");
     }
+    // After it: of two that begin at the same moment one at least sees the other.
+    look_beside(board, fence, true).await;
     match board.remember().await {
         Ok(generation) => {
             health.set_generation(&generation);
@@ -400,9 +406,17 @@ async fn begin_recovery<P: Ports>(
             unfinished.count()
         );
     }
+    if let Some(text) = left_alone(unfinished.left()) {
+        warn!("{text}");
+        health.set_left(text);
+    }
     let layer = Arc::clone(layer);
+    let fenced = fence.closed().is_some();
     Ok(tokio::spawn(async move {
         let others = async {
+            if fenced {
+                return;
+            }
             // The upkeep tries again where this fails.
             match take_over(&layer).await {
                 Ok(report) => told("Recovered", &report),
@@ -412,6 +426,24 @@ async fn begin_recovery<P: Ports>(
         let ours = async { told("Recovered", &unfinished.finish(&layer).await) };
         join(ours, others).await;
     }))
+}
+
+/// Most plans that are named one by one.
+const MOST_NAMED: usize = 5;
+
+/// What a dry run says of the plans of a live run that it leaves alone.
+fn left_alone(plans: &[PlanId]) -> Option<String> {
+    let named: Vec<&str> = plans.iter().take(MOST_NAMED).map(PlanId::as_str).collect();
+    let more = match plans.len() > named.len() {
+        true => format!(" and {} more", plans.len() - named.len()),
+        false => String::new(),
+    };
+    (!plans.is_empty()).then(|| {
+        format!(
+            "a live run left plans without a result whose orders may stand at the venue: {}{more}; a dry run does not ask the venue, so they get none: start once with APPLY_MODE=testnet, or look at the venue",
+            named.join(", ")
+        )
+    })
 }
 
 /// Says that no plan is claimed for a while, where that is so.
@@ -436,6 +468,11 @@ fn announce(config: &Config) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION"),
         config.redis,
         config.venue
+    );
+    info!(
+        "State directory {}, halted by the file {}",
+        config.state.directory.display(),
+        config.state.halt_file.display()
     );
     if let Some(share) = config.share() {
         info!("This is {share}");
@@ -465,6 +502,12 @@ fn announce(config: &Config) -> Result<(), Failure> {
     }
 }
 
+/// What this machine calls itself; empty where it does not say.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 /// Reaches Redis, trying again for as long as the operator allows; `None` when told to stop.
 async fn connect(
     config: &Config,
@@ -480,6 +523,11 @@ async fn connect(
     board.orders = config.mode == Mode::Testnet;
     board.instance = instance;
     board.journal_place = Some(config::journal_place(&config.state.directory));
+    board.kept = Kept {
+        host: host(),
+        state_directory: config.state.directory.display().to_string(),
+        halt_file: config.state.halt_file.display().to_string(),
+    };
     #[cfg(feature = "mutants")]
     let board = crate::mutants::with_a_fence(board)?;
     let until = Instant::now() + config.start_wait;

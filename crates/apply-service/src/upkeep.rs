@@ -2,7 +2,7 @@
 //! the kill switch.
 
 use crate::{
-    health::{Health, Manager, StoreWrites},
+    health::{Fence, Health, Manager, StoreWrites},
     metrics::Metrics,
 };
 use apply_core::{
@@ -34,6 +34,7 @@ pub(crate) struct Upkeep<P> {
     pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
     pub(crate) writes: StoreWrites,
+    pub(crate) fence: Fence,
     pub(crate) watchdog: Option<Duration>,
 }
 
@@ -49,6 +50,7 @@ where
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewed: Option<Instant> = None;
         let mut looked: Option<Instant> = None;
+        let mut listed: Option<Instant> = Some(Instant::now());
         let left = Arc::new(AtomicUsize::new(0));
         let due = |last: Option<Instant>, every| last.is_none_or(|last| last.elapsed() >= every);
         loop {
@@ -71,6 +73,12 @@ where
                 }
                 refused = renewal.is_err();
                 renewed = Some(Instant::now());
+                // Leases are listed as seldom as they end.
+                let list = due(listed, self.lease);
+                if list {
+                    listed = Some(Instant::now());
+                }
+                look_beside(&self.board, &self.fence, list).await;
             }
             self.layer.tell_omissions();
             match self.board.remember().await {
@@ -81,7 +89,7 @@ where
             // A switch that cannot be read halts.
             let halted = halt.await.map_or(true, |halt| halt.is_on());
             self.metrics.set_halted(halted);
-            if due(looked, self.lease * 2 / 3) {
+            if due(looked, self.lease * 2 / 3) && self.fence.closed().is_none() {
                 // In a task of its own: finishing a plan takes as long as the venue takes to answer.
                 let (layer, stop) = (Arc::clone(&self.layer), stop.clone());
                 let left = Arc::clone(&left);
@@ -102,6 +110,27 @@ where
                 looked = Some(Instant::now());
             }
         }
+    }
+}
+
+/// Looks whether an instance of the other mode works on the same Redis, and says so when that begins and ends. What
+/// cannot be asked stays as it was. With `list`, those are looked for as well that do not say their mode.
+pub(crate) async fn look_beside(board: &RedisBoard, fence: &Fence, list: bool) {
+    let found = match board.other_mode().await {
+        Ok(None) if list || fence.is_by_unknown() => board.of_unknown_mode().await,
+        found => found,
+    };
+    match found {
+        Ok(found) => {
+            let text = found.as_ref().map(ToString::to_string);
+            if fence.note(found) {
+                match text {
+                    Some(text) => warn!("Beside this instance: {text}"),
+                    None => info!("No instance of the other mode works on this Redis any more"),
+                }
+            }
+        }
+        Err(error) => debug!("{error}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ports put together, and the loop that serves the symbols. `run` and `demo` share it all.
 
-use crate::{clock::SystemClock, halt::HaltFile};
+use crate::{clock::SystemClock, halt::HaltFile, health::Fence};
 use apply_core::{
     ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Hold, Intent, Journal, Mastership,
     Observed, OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource, Reclaim, ResultLog,
@@ -215,13 +215,14 @@ impl<B: ResultLog> ResultLog for Switched<B> {
     }
 }
 
-/// Follows every symbol until `stop`, each in a task of its own: a plan that waits for its permits
+/// Follows every symbol until `stop`, and none while `fence` is closed, each in a task of its own: a plan that waits for its permits
 /// delays no other symbol. Tasks end between two plans, never within one; the set is empty once
 /// every plan that was begun has its result.
 pub fn serve<P: Ports>(
     layer: &Arc<ApplyLayer<P>>,
     symbols: &[Symbol],
     poll: Duration,
+    fence: &Fence,
     stop: &CancellationToken,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
@@ -230,6 +231,7 @@ pub fn serve<P: Ports>(
             Arc::clone(layer),
             symbol.clone(),
             poll,
+            fence.clone(),
             stop.clone(),
         ));
     }
@@ -249,6 +251,7 @@ async fn follow<P: Ports>(
     layer: Arc<ApplyLayer<P>>,
     symbol: Symbol,
     poll: Duration,
+    fence: Fence,
     stop: CancellationToken,
 ) {
     let mut worker = SymbolWorker::new(symbol.clone());
@@ -256,6 +259,14 @@ async fn follow<P: Ports>(
     loop {
         if stop.is_cancelled() {
             break;
+        }
+        // A dry run beside a live instance looks at nothing; what was asked before is settled first.
+        if fence.closed().is_some() && !worker.is_unanswered() {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep(poll.min(RETRY)) => {}
+            }
+            continue;
         }
         // Never cancelled: from its claim on a plan owes the world a result.
         let looked = worker.look_after(&layer, by).await;
@@ -310,7 +321,7 @@ mod tests {
     type Real = Outside<RedisBoard, RedisPermitStore, RedbJournal>;
 
     /// Of the future that a function makes.
-    fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+    fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
     }
 
@@ -328,6 +339,7 @@ mod tests {
             store: &RedisPermitStore,
             clock: &SystemClock,
             ask: Ask,
+            (): (),
             (): (),
         ) -> impl Future<Output = ()> {
             let wait = wait_and_take(store, clock, ask, drop);

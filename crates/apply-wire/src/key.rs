@@ -46,6 +46,10 @@ pub const RESULT_PUBLISHED: Prefix = Prefix("quantum:apply:result_published:");
 pub const RECEIPT: Prefix = Prefix("quantum:apply:inflight:");
 /// Of an instance's lease; its owner follows.
 pub const LEASE: Prefix = Prefix("quantum:apply:lease:");
+/// Of the lease that every live instance renews. Names of journals have no colon.
+pub const LEASE_OF_LIVE: &str = "quantum:apply:lease:mode:testnet";
+/// Of the lease that every dry run renews.
+pub const LEASE_OF_DRY_RUN: &str = "quantum:apply:lease:mode:dry_run";
 /// Of the note which journal lies at a place; the place follows.
 pub const JOURNAL: Prefix = Prefix("quantum:apply:journal:");
 /// Of the governor's permit; a plan id follows.

@@ -1,7 +1,7 @@
 //! What this machine keeps: the state directory, the local kill switch, the lease; and what the
 //! service manager tells.
 
-use super::{Mistake, Mistakes, Reader, joined, misread::OF_PLACE};
+use super::{Mistake, Reader, joined, misread::OF_PLACE};
 use apply_ops::halt::{HaltConfig, Place};
 use apply_service::config::StateConfig;
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
@@ -43,28 +43,10 @@ fn resolve(vars: &BTreeMap<String, String>, unreliable: Vec<Mistake>) -> HaltCon
     }
 }
 
-/// The state directory alone, for looking into the journal.
-pub(crate) fn state_directory() -> Result<PathBuf, Mistakes> {
-    let (vars, unreadable) = of_place();
-    let unreadable = unreadable.into_iter().filter(|m| is_of_directory(m.key));
-    let mut read = Reader {
-        vars: &vars,
-        keys_wanted: false,
-        mistakes: Vec::new(),
-    };
-    let directory = read.state_directory();
-    joined(unreadable.collect(), read.done(directory))
-}
-
 /// The environment, and what cannot be relied on of what says where things are. Other settings keep nobody from
 /// halting.
 fn of_place() -> (BTreeMap<String, String>, Vec<Mistake>) {
     super::variables(false, |key| OF_PLACE.contains(&key))
-}
-
-/// Whether the state directory may come from this variable.
-fn is_of_directory(key: &str) -> bool {
-    OF_PLACE.contains(&key) && !key.starts_with("REDIS_") && key != "APPLY_KILL_SWITCH_FILE"
 }
 
 impl Reader<'_> {

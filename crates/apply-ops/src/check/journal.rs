@@ -1,12 +1,12 @@
 //! The journal: whether it can be kept where it lies, and what stands in it.
 
 use super::Found;
-use apply_core::Entry;
+use apply_core::{Entry, Mode};
 use apply_journal::{JournalReader, OpenError};
 use std::{io::ErrorKind, path::Path};
 
 /// Looks beside the service, which may hold the journal and is not disturbed.
-pub(super) fn look(directory: &Path) -> Found {
+pub(super) fn look(directory: &Path, mode: Mode) -> Found {
     let place = directory.display();
     let mend = "give it to the service's user, make room, or set APPLY_STATE_DIR";
     match std::fs::metadata(directory) {
@@ -27,12 +27,12 @@ pub(super) fn look(directory: &Path) -> Found {
     let probe = directory.join(format!(".check-{}", std::process::id()));
     let kept = std::fs::write(&probe, "probe").and_then(|()| std::fs::remove_file(&probe));
     match kept {
-        Ok(()) => read(directory),
+        Ok(()) => read(directory, mode),
         Err(error) => Found::Wrong(format!("{place} cannot be written: {error}; {mend}")),
     }
 }
 
-fn read(directory: &Path) -> Found {
+fn read(directory: &Path, mode: Mode) -> Found {
     let place = directory.display();
     let entries = match JournalReader::open(directory) {
         Ok(journal) => journal.entries().map_err(|error| error.to_string()),
@@ -44,6 +44,9 @@ fn read(directory: &Path) -> Found {
         Err(error) => Err(error.to_string()),
     };
     match entries {
+        Ok(entries) if mode == Mode::DryRun && entries.iter().any(is_in_doubt) => {
+            Found::Wrong(in_doubt(&place.to_string(), &entries))
+        }
         Ok(entries) => Found::Ok(format!(
             "{place} can be written and read: {}",
             in_words(&entries)
@@ -51,6 +54,28 @@ fn read(directory: &Path) -> Found {
         Err(error) => Found::Note(format!("{place} can be written; {error}")),
     }
 }
+
+/// Whether a live run has left it without an end: an order may stand at the venue.
+fn is_in_doubt(entry: &Entry) -> bool {
+    entry.result.is_none() && entry.intent.is_some()
+}
+
+fn in_doubt(place: &str, entries: &[Entry]) -> String {
+    let plans = entries.iter().filter(|entry| is_in_doubt(entry));
+    let plans: Vec<&str> = plans.map(|entry| entry.plan.as_str()).collect();
+    let named = plans.iter().take(MOST_NAMED).copied().collect::<Vec<_>>();
+    let more = match plans.len() > named.len() {
+        true => format!(" and {} more", plans.len() - named.len()),
+        false => String::new(),
+    };
+    format!(
+        "{place}: a live run was about to place the orders of {}{more}; a dry run does not ask the venue what became of them, so they get no result: start once with APPLY_MODE=testnet, or look at the venue",
+        named.join(", ")
+    )
+}
+
+/// Most plans that are named one by one.
+const MOST_NAMED: usize = 5;
 
 fn in_words(entries: &[Entry]) -> String {
     let open = entries

@@ -12,7 +12,7 @@ use crate::{say, time::iso_micros};
 use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
 use apply_service::{
     Failure, KEEP_WARM, Metrics,
-    health::{Health, StoreWrites, WithHealth},
+    health::{Fence, Health, StoreWrites, WithHealth},
     http::{self, Hosts},
     instance,
     page::{self, FlowGauges, Live, Vitals},
@@ -186,6 +186,7 @@ pub async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
             page: metrics,
             health,
             live: live.clone(),
+            fence: Fence::default(),
         },
         page::routes(&live, stop.clone()),
         stop.clone().cancelled_owned(),
@@ -258,7 +259,13 @@ impl Stage {
         };
         let layer: Arc<ApplyLayer<InMemory>> = layer(memory, symbols, wait, shown.clone());
         let stop = CancellationToken::new();
-        let mut tasks = wiring::serve(&layer, symbols, Duration::from_secs(5), &stop);
+        let mut tasks = wiring::serve(
+            &layer,
+            symbols,
+            Duration::from_secs(5),
+            &Fence::default(),
+            &stop,
+        );
         let warm = client.clone();
         tasks.spawn(async move { warm.keep_warm(KEEP_WARM).await });
         let first = symbols.first().cloned();
@@ -268,6 +275,7 @@ impl Stage {
             symbol: first,
             permits: None,
             writes: StoreWrites::default(),
+            fence: Fence::default(),
             venue: Some(client),
         };
         tasks.spawn(page::watch(parts, live.clone(), stop.clone()));

@@ -1,6 +1,7 @@
 //! Whether orders can flow, and the parts that this hangs on.
 
 use super::view::now;
+use crate::config::{RedisUrl, StateConfig};
 use apply_core::Mode;
 use serde::Serialize;
 
@@ -13,6 +14,11 @@ pub struct Vitals {
     /// When the process began.
     pub(super) since: u64,
     pub(super) mode: &'static str,
+    /// Where this process keeps its journal, which file halts it, and on which Redis it works: a command compares them
+    /// with its own.
+    pub(super) state_directory: String,
+    pub(super) halt_file: String,
+    pub(super) redis: String,
     pub(super) flow: Flow,
     pub(super) lights: Vec<Light>,
     /// Plans whose end is still to be found out or told, beside those under way.
@@ -63,6 +69,18 @@ impl Vitals {
             since: now(),
             mode: mode.as_str(),
             ..Self::default()
+        }
+    }
+
+    /// The same of one that keeps things there.
+    #[must_use]
+    pub fn kept_at(self, state: &StateConfig, redis: &RedisUrl) -> Self {
+        Self {
+            state_directory: state.directory.display().to_string(),
+            halt_file: state.halt_file.display().to_string(),
+            // Without its credentials.
+            redis: redis.to_string(),
+            ..self
         }
     }
 

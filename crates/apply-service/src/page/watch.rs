@@ -5,7 +5,7 @@ use super::{
     view::{cut, millis},
     vitals::{Flow, Light, LightState},
 };
-use crate::health::StoreWrites;
+use crate::health::{Fence, StoreWrites};
 use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
 use apply_exchange::StopsInPlace;
 use exchange_client::Client;
@@ -44,6 +44,8 @@ pub struct Parts<P: Ports> {
     pub permits: Option<RedisPermitStore>,
     /// Whether Redis takes writes; nothing is noted there where everything lies in memory.
     pub writes: StoreWrites,
+    /// Whether this is a dry run beside a live instance.
+    pub fence: Fence,
     /// None in a dry run.
     pub venue: Option<Client>,
 }
@@ -130,7 +132,10 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
         (Ok(Halt::On { by }), _) => Flow::Halted(cut(&by)),
         (Ok(Halt::Off), Some(why)) => Flow::Stuck(format!("Redis takes no writes: {}", cut(&why))),
         (Ok(Halt::Off), None) => match parts.layer.settings().mode {
-            Mode::DryRun => Flow::DryRun,
+            Mode::DryRun => match parts.fence.closed() {
+                Some(why) => Flow::Stuck(cut(&why)),
+                None => Flow::DryRun,
+            },
             Mode::Testnet if venue.state == LightState::Bad => {
                 Flow::Stuck(format!("the venue: {}", venue.text))
             }
