@@ -2,7 +2,8 @@
 //! simulated venue.
 #![allow(clippy::unwrap_used)]
 
-use apply_tests::{PLANS, RESULTS, Service, ServiceBuilder, Stage, within};
+use apply_tests::{PLANS, RESULTS, Service, ServiceBuilder, Stage, governor_permit, within};
+use exchange_sim::SymbolSpec;
 use rust_decimal::Decimal;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -257,6 +258,28 @@ async fn a_burst_halts_the_service_and_the_reason_is_left_for_the_operator() {
     assert!(why.contains("BTCUSDT within 5 minutes"), "{why}");
     drop(brain);
     governor.stopped_well().await;
+    service.stopped_well().await;
+}
+
+/// The venue lists contracts with such names since 2025-10; nobody here follows this one.
+#[tokio::test]
+async fn a_position_whose_name_is_not_ascii_stops_no_position_brain() {
+    let stage = Stage::open().await;
+    let cjk = "币安人生USDT";
+    stage.venue().set_symbol(SymbolSpec::btcusdt().named(cjk));
+    stage.venue().set_position(cjk, Decimal::from(12));
+    let brain = reviewer(&stage, "p33").start().await;
+    let service = stage.ready().await;
+    snapshots_are_kept(&stage).await;
+    stage.propose("BTCUSDT", "PARTIAL_50").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    let id = plan.get("plan_id");
+    stage.govern(id, &governor_permit("BTCUSDT")).await;
+    assert_eq!(stage.result_of(id).await.get("executed"), "True");
+    let log = brain.log().join("\n");
+    assert!(!log.contains("cannot be asked"), "{log}");
+    assert_eq!(stage.venue().position(cjk), Decimal::from(12));
+    brain.stopped_well().await;
     service.stopped_well().await;
 }
 

@@ -922,7 +922,8 @@ impl StopsInPlace {
         if ours.is_empty() {
             return Ok(Self::default());
         }
-        let held = client.fetch_positions(None).await?;
+        let symbols: Vec<_> = ours.iter().map(|stop| stop.symbol.clone()).collect();
+        let held = client.fetch_positions_of(&symbols).await?;
         let guarded = |stop: &StopReport| {
             let side = Some(side_of(stop.side));
             let guards = |position: &client::Position| {

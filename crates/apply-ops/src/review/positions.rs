@@ -21,12 +21,18 @@ impl VenuePositions {
 impl Positions for VenuePositions {
     async fn fetch(&self, symbols: &[Symbol]) -> Result<Vec<Held>, PortError> {
         let info = self.0.fetch_exchange_info().await.map_err(away)?;
-        // One question for one symbol or for all: both weigh the same.
-        let only = match symbols {
-            [only] => Some(named(only).map_err(PortError)?),
-            _ => None,
+        // One question for one symbol or for all: both weigh the same. The account may hold what nobody here can name.
+        let held = match symbols {
+            [only] => {
+                let only = named(only).map_err(PortError)?;
+                self.0.fetch_positions(Some(&only)).await
+            }
+            several => {
+                let named: Vec<_> = several.iter().flat_map(named).collect();
+                self.0.fetch_positions_of(&named).await
+            }
         };
-        let held = self.0.fetch_positions(only.as_ref()).await.map_err(away)?;
+        let held = held.map_err(away)?;
         let holdings = symbols.iter();
         Ok(holdings
             .map(|symbol| (symbol.clone(), holding(symbol, &info, &held)))

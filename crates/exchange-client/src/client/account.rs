@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::{Client, Question, flag_taken, lock};
 use crate::endpoint::exchange_info::{self, ExchangeInfo};
 use crate::endpoint::order::{self, OrderReport};
+use crate::endpoint::position::{self, Wanted};
 use crate::endpoint::trades::{self, RealizedProfit, Trade};
-use crate::endpoint::{Form, position, premium};
+use crate::endpoint::{Form, premium};
 use crate::error::RequestError;
 use crate::names::{ClientOrderId, PositionMode, Side, Symbol};
 use crate::position::Position;
@@ -135,7 +136,22 @@ impl Client {
         symbol: Option<&Symbol>,
     ) -> Result<Vec<Position>, RequestError> {
         self.ask(self.positions_question(symbol), |body, notes| {
-            position::decode(symbol, body, notes)
+            position::decode(wanted(symbol), body, notes)
+        })
+        .await
+    }
+
+    /// Open positions of some symbols, in one question about the whole account; a symbol without one is flat. Weight 5.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the venue cannot be asked or the entry of one of them cannot be read. What stands in the
+    /// entries of others does not matter.
+    pub async fn fetch_positions_of(
+        &self,
+        symbols: &[Symbol],
+    ) -> Result<Vec<Position>, RequestError> {
+        self.ask(self.positions_question(None), |body, notes| {
+            position::decode(Wanted::Some(symbols), body, notes)
         })
         .await
     }
@@ -180,7 +196,7 @@ impl Client {
     async fn ask_positions(&self, symbol: Option<&Symbol>) -> Result<Vec<Position>, RequestError> {
         let question = self.positions_question(symbol).with_last_weight();
         self.ask(question, |body, notes| {
-            position::decode(symbol, body, notes)
+            position::decode(wanted(symbol), body, notes)
         })
         .await
     }
@@ -316,6 +332,10 @@ impl Client {
             .and_then(|rules| rules.margin_asset.as_deref());
         Ok(trades::profit(&trades, order_id, filled.1, asset))
     }
+}
+
+fn wanted(symbol: Option<&Symbol>) -> Wanted<'_> {
+    symbol.map_or(Wanted::All, Wanted::One)
 }
 
 /// Turns the one error code that means "no such thing" into `None`.

@@ -24,9 +24,9 @@ fn decode_all(body: &[u8]) {
     let notes = &mut Notes::default();
     let _ = clock::decode(body).map(|time| time.plus(std::time::Duration::MAX).since(time));
     let _ = premium::decode(&symbol, body);
-    let _ =
-        position::decode(Some(&symbol), body, notes).map(|all| all.iter().map(|p| p.size()).max());
-    let _ = position::decode(None, body, notes);
+    let _ = position::decode(position::Wanted::One(&symbol), body, notes)
+        .map(|all| all.iter().map(|p| p.size()).max());
+    let _ = position::decode(position::Wanted::All, body, notes);
     let _ = position::decode_mode(body);
     let _ = trades::decode(&symbol, body, notes)
         .map(|all| trades::profit(&all, 7, rust_decimal::Decimal::ONE, Some("USDT")));
@@ -117,7 +117,8 @@ fn the_undamaged_replies_are_all_readable() {
     assert!(clock::decode(TRUE_REPLIES[0].as_bytes()).is_ok());
     assert!(premium::decode(&symbol, TRUE_REPLIES[1].as_bytes()).is_ok());
     assert_eq!(
-        position::decode(None, TRUE_REPLIES[2].as_bytes(), notes).map(|all| all.len()),
+        position::decode(position::Wanted::All, TRUE_REPLIES[2].as_bytes(), notes)
+            .map(|all| all.len()),
         Ok(1)
     );
     assert!(order::decode(TRUE_REPLIES[3].as_bytes(), notes).is_ok());

@@ -42,12 +42,23 @@ struct Raw<'a> {
     updated_at: Field<'a>,
 }
 
+/// Whose positions an answer is read for.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// The symbol that was asked about.
+    One(&'a Symbol),
+    /// Some of a whole account's.
+    Some(&'a [Symbol]),
+    /// Everybody's.
+    All,
+}
+
 /// Positions with a size; a symbol that is listed for its open orders only is left out.
 ///
-/// With a symbol given, entries of others are passed over. One unreadable entry of the symbol asked for fails the whole
-/// reply: a position that cannot be read is not a flat one. Of a whole account every entry has to be readable.
+/// Entries of symbols that are not wanted are passed over, whatever else stands in them. One unreadable entry of a wanted
+/// one fails the whole reply: a position that cannot be read is not a flat one.
 pub(crate) fn decode(
-    symbol: Option<&Symbol>,
+    wanted: Wanted<'_>,
     body: &[u8],
     notes: &mut Notes,
 ) -> Result<Vec<Position>, DecodeError> {
@@ -60,17 +71,24 @@ pub(crate) fn decode(
             continue;
         }
         let raw: Raw<'_> = fields::read(ANSWER, entry.get().as_bytes())?;
-        if let Some(wanted) = symbol
-            && fields::text("symbol", raw.symbol)? != wanted.as_str()
-        {
-            let mut place = notes.of(ANSWER, None);
-            place.without_row(&format_args!("it is not about {wanted}"));
-            continue;
+        match wanted {
+            Wanted::One(wanted) if fields::text("symbol", raw.symbol)? != wanted.as_str() => {
+                let mut place = notes.of(ANSWER, None);
+                place.without_row(&format_args!("it is not about {wanted}"));
+                continue;
+            }
+            Wanted::Some(wanted) => {
+                let named = fields::text("symbol", raw.symbol)?;
+                if !wanted.iter().any(|symbol| symbol.as_str() == named) {
+                    continue;
+                }
+            }
+            Wanted::One(_) | Wanted::All => {}
         }
         let amount = fields::decimal("positionAmt", raw.amount)?;
-        let symbol = match symbol {
-            Some(wanted) => wanted.clone(),
-            None => fields::name("symbol", raw.symbol)?,
+        let symbol = match wanted {
+            Wanted::One(wanted) => wanted.clone(),
+            Wanted::Some(_) | Wanted::All => fields::name("symbol", raw.symbol)?,
         };
         let place = &mut notes.of(ANSWER, Some(&symbol));
         let position = Position {
@@ -123,7 +141,38 @@ mod tests {
     }
 
     fn read(symbol: Option<&Symbol>, body: &[u8]) -> Result<Vec<Position>, DecodeError> {
-        decode(symbol, body, &mut Notes::default())
+        decode(
+            symbol.map_or(Wanted::All, Wanted::One),
+            body,
+            &mut Notes::default(),
+        )
+    }
+
+    #[test]
+    fn of_an_account_only_the_positions_that_are_wanted_have_to_be_readable() {
+        let row = |symbol: &str, amount: &str| {
+            format!(r#"{{"symbol":"{symbol}","positionSide":"BOTH","positionAmt":"{amount}"}}"#)
+        };
+        let others = format!(
+            "{},{}",
+            row("btc usdt\\u0007", "1"),
+            row("币安人生USDT", "?")
+        );
+        let wanted = [btc(), "ETHUSDT".parse().unwrap()];
+        let read = |body: String| {
+            decode(
+                Wanted::Some(&wanted),
+                body.as_bytes(),
+                &mut Notes::default(),
+            )
+        };
+        let held = read(format!("[{others},{}]", row("BTCUSDT", "0.1"))).unwrap();
+        assert_eq!(held.len(), 1);
+        assert_eq!(held[0].symbol, btc());
+        let error = read(format!("[{others},{}]", row("ETHUSDT", "?"))).unwrap_err();
+        assert_eq!(error.place(), "positionAmt");
+        let error = read(r#"[{"positionSide":"BOTH","positionAmt":"1"}]"#.to_owned()).unwrap_err();
+        assert_eq!(error.place(), "symbol");
     }
 
     #[test]
