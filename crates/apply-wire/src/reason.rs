@@ -561,7 +561,7 @@ reasons! {
     VenueRefusesAccount = "venue_refuses_account": Venue, Error, Error, Nothing;
 
     /// The venue refused the order with this code of its own. The details carry its words and a sentence on what to do. No order
-    /// exists. Which codes are refusals stands in one table, `crates/exchange-sim/data/error_codes.tsv`;
+    /// exists. Which codes are refusals stands in one table, `crates/venue-facts/data/error_codes.tsv`;
     /// `quantum_apply_venue_refusals_total{to="order",code="<code>"}` counts them.
     OrderRejected(code: VenueCode) = "order_rejected:<code>": Venue, Error, Error, Perhaps;
 

@@ -5,15 +5,7 @@
 //!                                  └─▶ Unknown   something may have been; also every code the table does not hold
 //! ```
 
-/// The table: `crates/exchange-sim/data/README.md` names its sources. A link to the one file that the simulated venue reads, so that
-/// no second copy can differ from it.
-const TABLE: &str = include_str!("../data/error_codes.tsv");
-
-/// A checkout that turned the link into a text file would make every code unknown; it does not compile.
-const _: () = assert!(
-    TABLE.len() > 10_000,
-    "data/error_codes.tsv is not the table"
-);
+use venue_facts::{CodeMeaning, venue_code};
 
 /// What was submitted when the code came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,18 +28,21 @@ pub(crate) enum Meaning {
 /// The meaning of a code that came with this text. A code that cannot answer this kind of request, or that the table does
 /// not hold, is unknown.
 pub(crate) fn meaning(code: i64, text: &str, submitted: Submitted) -> Meaning {
-    let column = match submitted {
-        Submitted::Order => ORDER,
-        Submitted::Stop => STOP,
-    };
-    let refused = match cell(code, column) {
-        Some("refused") => true,
-        Some("refused_unless_text_says_duplicate") => {
-            !text.to_ascii_lowercase().contains("duplicate")
+    let row = row(code);
+    let refused = row.is_some_and(|row| {
+        let meaning = match submitted {
+            Submitted::Order => row.order,
+            Submitted::Stop => row.stop,
+        };
+        match meaning {
+            CodeMeaning::Refused => true,
+            CodeMeaning::RefusedUnlessTextSaysDuplicate => {
+                !text.to_ascii_lowercase().contains("duplicate")
+            }
+            CodeMeaning::RefusedWithDocumentedText => row.text == text,
+            CodeMeaning::Unknown | CodeMeaning::CannotHappen => false,
         }
-        Some("refused_with_documented_text_else_unknown") => cell(code, TEXT) == Some(text),
-        _ => false,
-    };
+    });
     match refused {
         true => Meaning::Refused,
         false => Meaning::Unknown,
@@ -57,12 +52,12 @@ pub(crate) fn meaning(code: i64, text: &str, submitted: Submitted) -> Meaning {
 /// Whether the table holds a code. Other codes share one label in a metric.
 #[must_use]
 pub fn is_listed_code(code: i64) -> bool {
-    cell(code, CODE).is_some()
+    row(code).is_some()
 }
 
 /// Whether a question that was answered with this code may be answered otherwise a moment later.
 pub(crate) fn passes(code: i64) -> bool {
-    matches!(cell(code, QUESTION), Some("ask again" | "ask again later"))
+    row(code).is_some_and(|row| matches!(row.question, "ask again" | "ask again later"))
 }
 
 /// A sentence on what to do about a code, for whoever reads it in a result.
@@ -129,19 +124,8 @@ pub fn advice(code: i64) -> &'static str {
     }
 }
 
-const CODE: usize = 0;
-const TEXT: usize = 3;
-const ORDER: usize = 4;
-const STOP: usize = 5;
-const QUESTION: usize = 6;
-
-/// A refusal is rare, so the table is read through for each.
-fn cell(code: i64, column: usize) -> Option<&'static str> {
-    let row = TABLE.lines().skip(1).find(|row| {
-        let first = row.split('\t').next();
-        first.and_then(|text| text.parse().ok()) == Some(code)
-    });
-    row?.split('\t').nth(column)
+fn row(code: i64) -> Option<&'static venue_facts::VenueCode> {
+    venue_code(i32::try_from(code).ok()?)
 }
 
 #[cfg(test)]
@@ -180,19 +164,13 @@ mod tests {
 
     #[test]
     fn every_code_has_a_sentence_and_the_table_is_whole() {
-        let mut rows = 0;
-        for row in TABLE.lines().skip(1) {
-            let code: i64 = row
-                .split('\t')
-                .next()
-                .and_then(|c| c.parse().ok())
-                .unwrap_or(1);
-            assert!(code <= 0 && is_listed_code(code), "{row}");
-            assert!(advice(code).ends_with('.'), "{row}");
-            assert_eq!(row.split('\t').count(), 8, "{row}");
-            rows += 1;
+        let rows = venue_facts::venue_codes();
+        for row in rows {
+            let code = i64::from(row.code);
+            assert!(is_listed_code(code), "{row:?}");
+            assert!(advice(code).ends_with('.'), "{row:?}");
         }
-        assert!(rows >= 214);
+        assert!(rows.len() >= 214);
         assert!(!is_listed_code(-9999) && advice(-9999).ends_with('.'));
     }
 }

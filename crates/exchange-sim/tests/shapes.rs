@@ -1,5 +1,5 @@
 //! Replies have the fields of recorded ones, errors their words, and every documented word is taken or refused as the
-//! venue documents it. `tests/fixtures/SOURCES.md` says where each recording comes from.
+//! venue documents it. `SOURCES.md` of `venue-facts` says where each recording comes from.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -11,8 +11,7 @@ use exchange_sim::{Canned, Sim, SimConfig, venue_code};
 use serde_json::Value;
 
 fn fixture(name: &str) -> Value {
-    let path = format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    serde_json::from_str(venue_facts::recorded_answer(name).unwrap().json).unwrap()
 }
 
 fn body(name: &str) -> Value {
@@ -169,7 +168,7 @@ fn documented_codes_have_the_recorded_status_and_words() {
 
 /// The words of one kind in the table of words.
 fn words(kind: &str) -> Vec<String> {
-    include_str!("fixtures/venue_words.csv")
+    venue_facts::WORDS
         .lines()
         .filter_map(|line| line.strip_prefix(kind)?.strip_prefix(','))
         .filter_map(|rest| rest.split(',').next().map(str::to_owned))

@@ -10,6 +10,8 @@ pub(crate) mod trades;
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod recorded;
 
 use std::fmt::Display;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::code::venue_code;
+use super::venue_code;
 use crate::http::Reply;
 
 /// A reply written by hand, or that of a documented error code.

@@ -5,7 +5,6 @@
 //! Every fault counts its hits, so that a test can show that the path it meant to take was really taken.
 
 mod canned;
-mod code;
 mod script;
 mod when;
 
@@ -16,8 +15,8 @@ use serde_json::Value;
 
 use crate::{http::Request, symbol::is_price};
 pub use canned::Canned;
-pub use code::{CodeMeaning, VenueCode, venue_code, venue_codes};
 pub use script::{Fill, Rest, Script, Veil};
+pub use venue_facts::{CodeMeaning, VenueCode, venue_code, venue_codes};
 pub use when::When;
 pub(crate) use when::peek;
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 /// The table as data; `data/README.md` names its sources.
-const TABLE: &str = include_str!("../../data/error_codes.tsv");
+const TABLE: &str = include_str!("../data/error_codes.tsv");
 
 /// What a code says about an order or a stop that it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
