@@ -178,6 +178,90 @@ async fn the_environment_file_starts_the_service_as_it_is() {
     service.stopped_well().await;
 }
 
+/// The values of a directive of the unit.
+fn directives<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = unit.lines().filter_map(|line| line.split_once('='));
+    let named = lines.filter(|(directive, _)| *directive == name);
+    named.map(|(_, value)| value).collect()
+}
+
+/// systemd takes the value of `SetCredential=` where the file of `LoadCredential=` is missing, and does not start the
+/// service where there is no such value (systemd.exec(5)).
+#[tokio::test]
+async fn the_unit_starts_a_dry_run_without_keys_and_no_live_one() {
+    let unit = deploy("apply-layer.service");
+    let loaded = directives(&unit, "LoadCredential");
+    let fallbacks = directives(&unit, "SetCredential");
+    let environment = directives(&unit, "Environment");
+    assert_eq!((loaded.len(), fallbacks.len()), (2, 2));
+    let dir = std::env::temp_dir().join(format!("apply-credentials-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let stage = Stage::open().await;
+    let mut how = stage
+        .service()
+        .without("BINANCE_TESTNET_API_KEY")
+        .without("BINANCE_TESTNET_API_SECRET");
+    for credential in loaded {
+        let (id, _) = credential.split_once(':').unwrap();
+        let fallback = fallbacks.iter().find_map(|value| {
+            let value = value.strip_prefix(id)?.strip_prefix(':')?;
+            Some(value.replace("\\n", "\n"))
+        });
+        // As systemd lays it out, where nobody has laid a key.
+        let file = dir.join(id);
+        std::fs::write(&file, fallback.unwrap()).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o400))
+            .unwrap();
+        let named = format!("%d/{id}");
+        let variable = environment
+            .iter()
+            .find_map(|line| line.split_once('=').filter(|(_, value)| *value == named));
+        let (variable, _) = variable.unwrap_or_else(|| panic!("nothing names {named}"));
+        how = how.env(variable, file.display().to_string());
+    }
+    let dry = how.clone().env("APPLY_MODE", "dry_run").ready().await;
+    dry.stopped_well().await;
+    let live = how.ended().await;
+    assert_eq!(live.code, Some(78), "{}", live.output());
+    for key in ["BINANCE_TESTNET_API_KEY", "BINANCE_TESTNET_API_SECRET"] {
+        let told = format!("{key}=(not set)");
+        assert!(live.output().contains(&told), "{}", live.output());
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// Where systemd is not installed there is nobody to ask.
+#[tokio::test]
+async fn systemd_finds_nothing_wrong_with_the_unit() {
+    let dir = std::env::temp_dir().join(format!("apply-unit-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("apply-layer.service");
+    let program = apply_tests::apply_layer().display().to_string();
+    // What the package installs elsewhere.
+    let unit = deploy("apply-layer.service")
+        .replace("/usr/bin/apply-layer", &program)
+        .lines()
+        .filter(|line| !line.starts_with("Documentation=") && !line.starts_with("Alias="))
+        .map(|line| format!("{line}\n"))
+        .collect::<String>();
+    std::fs::write(&file, unit).unwrap();
+    let verify = std::process::Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .arg(&file)
+        .output();
+    std::fs::remove_dir_all(&dir).unwrap();
+    let Ok(verify) = verify else {
+        eprintln!("systemd-analyze is not installed");
+        return;
+    };
+    let told = String::from_utf8_lossy(&verify.stderr).into_owned();
+    let ours: Vec<&str> = told
+        .lines()
+        .filter(|line| line.contains("apply-layer"))
+        .collect();
+    assert_eq!(ours, [""; 0], "{told}");
+}
+
 #[tokio::test]
 async fn the_redis_user_can_do_the_service_s_work_and_cannot_write_a_permit() {
     let stage = Stage::open().await;

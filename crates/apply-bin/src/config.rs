@@ -222,6 +222,8 @@ fn read_secret_files(vars: &mut BTreeMap<String, String>) -> Vec<Mistake> {
             continue;
         };
         match read_secret(&path) {
+            // An empty file is no value: the unit lays one where an operator has laid none.
+            Ok(secret) if secret.is_empty() => drop(vars.remove(variable)),
             Ok(secret) => drop(vars.insert(variable.to_owned(), secret)),
             Err(mend) => mistakes.push(Mistake {
                 key: file_variable,
@@ -584,7 +586,7 @@ impl Reader<'_> {
             self.text(key).map(str::to_owned),
             self.text(secret).map(str::to_owned),
         );
-        let mend = "set it to a testnet key (APPLY_MODE=testnet places orders and needs one), or use APPLY_MODE=dry_run";
+        let mend = "APPLY_MODE=testnet places orders and needs a testnet key: set it, or name a file with it in the variable of the same name with _FILE, as the unit does for the service; or use APPLY_MODE=dry_run";
         match pair {
             (Some(api_key), Some(api_secret)) => match sign_with(&api_key, &api_secret) {
                 Ok(credentials) => Some(credentials),
@@ -827,6 +829,9 @@ mod tests {
             )
         };
         assert_eq!(read(0o600), (vec![], Some("hunter2".into())));
+        std::fs::write(&file, "\n").unwrap();
+        assert_eq!(read(0o600), (vec![], None), "an empty file is no secret");
+        std::fs::write(&file, "hunter2\n").unwrap();
         let (mistakes, secret) = read(0o644);
         assert!(
             mistakes[0].mend.contains("chmod 600") && secret.is_none(),
