@@ -445,6 +445,13 @@ impl Machine {
         }
     }
 
+    /// Until it listens for signals: it has said its first line by then.
+    pub(crate) async fn listens(&mut self) {
+        if let Some(service) = &self.running {
+            let _ = service.says("Metrics on").await;
+        }
+    }
+
     /// Whether a process runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.running
