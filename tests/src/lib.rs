@@ -20,7 +20,9 @@ mod wait;
 
 pub use entry::Entry;
 pub use moment::{computed_in_this_run, computed_now};
-pub use neighbours::{DisarmingGovernor, Habits, RebookingBrain, SecondExecutor, disarm_of_today};
+pub use neighbours::{
+    DisarmingGovernor, Habits, PortfolioGate, RebookingBrain, SecondExecutor, disarm_of_today,
+};
 pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};
 pub use service::{Ended, Service, ServiceBuilder};

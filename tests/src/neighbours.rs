@@ -399,3 +399,70 @@ impl Drop for SecondExecutor {
         self.task.abort();
     }
 }
+
+/// A portfolio gate: it reads plans from a stream of its own, says there what it makes of a plan's action where it makes
+/// something else of it, and then writes a bare `1`. Gone with its handle.
+#[derive(Debug)]
+pub struct PortfolioGate {
+    task: JoinHandle<()>,
+    makes: Arc<Mutex<String>>,
+}
+
+impl PortfolioGate {
+    /// Reads from now on, and makes nothing of any plan.
+    pub async fn start(stage: &Stage) -> Self {
+        let mut redis = connect(stage.url()).await;
+        let stream = "quantum:stream:harvest.proposal";
+        let create = ["XGROUP", "CREATE", stream, "p26", "$", "MKSTREAM"];
+        let _: redis::Value = command(&mut redis, &create).await;
+        let makes: Arc<Mutex<String>> = Arc::default();
+        let what = Arc::clone(&makes);
+        let task = tokio::spawn(async move {
+            let mut look = interval(LOOK);
+            loop {
+                look.tick().await;
+                let read = [
+                    "XREADGROUP",
+                    "GROUP",
+                    "p26",
+                    "one",
+                    "NOACK",
+                    "STREAMS",
+                    stream,
+                    ">",
+                ];
+                for plan in Entry::of_read(command(&mut redis, &read).await) {
+                    let id = plan.get("plan_id");
+                    let made = locked(&what).clone();
+                    if !made.is_empty() {
+                        let said = [
+                            "XADD",
+                            "quantum:stream:portfolio.gate.final_action",
+                            "*",
+                            "plan_id",
+                            id,
+                            "final_action",
+                            &made,
+                        ];
+                        let _: redis::Value = command(&mut redis, &said).await;
+                    }
+                    let key = format!("quantum:permit:p26:{id}");
+                    let _: redis::Value =
+                        command(&mut redis, &["SET", &key, "1", "EX", "60"]).await;
+                }
+            }
+        });
+        Self { task, makes }
+    }
+
+    /// From now on it makes this action of every plan; empty: it leaves it as it is.
+    pub fn will_make(&self, action: &str) {
+        *locked(&self.makes) = action.to_owned();
+    }
+}
+
+impl Drop for PortfolioGate {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -146,6 +146,8 @@ pub enum Event<'a> {
         block: &'a Block,
         /// Why.
         reason: &'a Reason,
+        /// What reviewers say for themselves who wrote no permit.
+        said: Option<&'a str>,
     },
     /// Everything is there for the order. It leaves now, unless a switch on this machine says no.
     Leaving {
@@ -576,6 +578,7 @@ impl Event<'_> {
                 plan,
                 block,
                 reason,
+                said,
             } => {
                 let mut line = format!("[PERMIT_WAIT] BLOCK plan={} reason={reason}", plan.id);
                 for (name, ttl) in block.ttls() {
@@ -587,6 +590,9 @@ impl Event<'_> {
                     block.waited().as_millis(),
                     block.to_string()
                 ));
+                if let Some(said) = said {
+                    line.push_str(&format!(" said={said:?}"));
+                }
                 (reason.level().into(), line)
             }
             Self::StepStarted { plan, step } => (

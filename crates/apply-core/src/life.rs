@@ -24,7 +24,9 @@ use crate::{
 use apply_wire::Reason;
 use futures_util::future::{Either, join, select};
 use permit_gate::{
-    Ask, Block, BlockReason, Grant, PermitStore, Subject, Timer, WaitPolicy, wait_and_take,
+    Ask, Block, BlockReason, Grant, PermitStore, Subject, Timer, WaitPolicy,
+    foreign::{MAX_FOREIGN, escaped},
+    wait_and_take,
 };
 use rust_decimal::Decimal;
 use std::{
@@ -203,8 +205,11 @@ impl<P: Ports> ApplyLayer<P> {
         let ready = AtomicBool::new(true);
         let grant = match self.wait_for_permits(claimed, news, &ready).await {
             Ok(grant) => grant,
-            Err(block) => return self.blocked(plan, &block),
+            Err(block) => return self.blocked(plan, &block).await,
         };
+        if let Err(no) = self.allowed_step(claimed).await {
+            return self.no_order(plan, &no);
+        }
         let details = match grant.limit() {
             Some(quantity) => format!("dry run: granted for at most {quantity}, no order placed"),
             None => "dry run: granted, no order placed".into(),
@@ -282,6 +287,7 @@ impl<P: Ports> ApplyLayer<P> {
         let (grant, ready) = match select(permits, desk).await {
             // The wait for the permits is over, and what it waited for is not there.
             Either::Left((Err(block), _)) if matches!(block.reason(), BlockReason::Late) => {
+                self.tell_blocked(&claimed.plan, &block, None);
                 return Err(NoOrder::TooLate.into());
             }
             Either::Left((grant, desk)) => {
@@ -335,7 +341,6 @@ impl<P: Ports> ApplyLayer<P> {
         awaited: Result<(Grant, Box<Ready<P>>), Unready>,
         news: &News<'_>,
     ) -> ApplyResult {
-        let step = &claimed.step;
         let (grant, ready) = match awaited {
             Ok(both) => both,
             Err(unready) => {
@@ -343,10 +348,28 @@ impl<P: Ports> ApplyLayer<P> {
                 return self.unready(claimed, unready).await;
             }
         };
+        let step = match self.allowed_step(claimed).await {
+            Ok(step) => step,
+            Err(no) => {
+                news.tell(self);
+                return self.no_order(&claimed.plan, &no);
+            }
+        };
         fault::point("before_post");
         match step {
-            Step::Close { share } => self.close(claimed, grant, *ready, *share, news).await,
-            Step::MoveStop { price } => self.move_stop(claimed, grant, *ready, *price, news).await,
+            Step::Close { share } => self.close(claimed, grant, *ready, share, news).await,
+            Step::MoveStop { price } => self.move_stop(claimed, grant, *ready, price, news).await,
+        }
+    }
+
+    /// The step as the reviewers left it: one that they made less of is carried out as that, and none that they made
+    /// something else of.
+    async fn allowed_step(&self, claimed: &ClaimedPlan) -> Result<Step, NoOrder> {
+        let ClaimedPlan { plan, step, .. } = claimed;
+        match self.ports.plans().fetch_final_action(&plan.id).await {
+            Ok(None) => Ok(step.clone()),
+            Ok(Some(word)) => step.reduced_to(&word),
+            Err(error) => Err(NoOrder::FinalActionUnreadable(error.to_string())),
         }
     }
 
@@ -419,7 +442,7 @@ impl<P: Ports> ApplyLayer<P> {
     async fn unready(&self, claimed: &ClaimedPlan, unready: Unready) -> ApplyResult {
         let plan = &claimed.plan;
         match unready {
-            Unready::Blocked(block) => self.blocked(plan, &block),
+            Unready::Blocked(block) => self.blocked(plan, &block).await,
             Unready::NoOrder(no) => self.no_order(plan, &no),
             Unready::Venue(error) => self.venue_failed(plan, &error),
             Unready::Journal(error) => self.journal_failed(plan, &error),
@@ -452,6 +475,9 @@ impl<P: Ports> ApplyLayer<P> {
         ready: &AtomicBool,
     ) -> Result<Grant, Block> {
         let plan = &claimed.plan;
+        if let Err(error) = self.ports.plans().show_claimed(plan).await {
+            self.port_failed(plan.symbol(), "show the plan to every reviewer", &error);
+        }
         fault::point("before_take");
         // It counts from the publication of the plan, whenever that was heard of.
         let now = self.ports.clock().now();
@@ -476,17 +502,54 @@ impl<P: Ports> ApplyLayer<P> {
                 waited: before + grant.waited(),
                 most: grant.limit(),
             }),
-            Err(block) => {
-                news.tell(self);
-                let reason = &reason::of_block(block.reason());
-                self.tell(Event::Blocked {
-                    plan,
-                    block,
-                    reason,
-                });
-            }
+            Err(_) => news.tell(self),
         }
         answer
+    }
+
+    /// The result of a plan that the gate has blocked, with what reviewers say for themselves who wrote no permit.
+    async fn blocked(&self, plan: &Plan, block: &Block) -> ApplyResult {
+        let said = Box::pin(self.why_missing(plan, block)).await;
+        self.tell_blocked(plan, block, said.as_deref());
+        self.result_of_block(plan, block, said.as_deref())
+    }
+
+    fn tell_blocked(&self, plan: &Plan, block: &Block, said: Option<&str>) {
+        let reason = &reason::of_block(block.reason());
+        self.tell(Event::Blocked {
+            plan,
+            block,
+            reason,
+            said,
+        });
+    }
+
+    /// What the reviewers say whose permits are missing. A store that does not answer soon holds up no result.
+    async fn why_missing(&self, plan: &Plan, block: &Block) -> Option<String> {
+        let BlockReason::Missing { permits, .. } = block.reason() else {
+            return None;
+        };
+        let set = self.ports.permits().permits();
+        let missing = set.iter().enumerate();
+        let missing = missing.filter(|(index, _)| permits.contains(*index));
+        let ask = pin!(async {
+            let mut said = Vec::new();
+            for (_, permit) in missing {
+                let name = permit.name();
+                let left = self.ports.plans().fetch_why_missing(&plan.id, name);
+                // Nothing is decided by it: one that cannot be read is not there.
+                if let Ok(Some(why)) = left.await {
+                    said.push(format!("{name}: {}", escaped(&why, MAX_FOREIGN)));
+                }
+            }
+            said.join("; ")
+        });
+        let clock = self.ports.clock();
+        let enough = pin!(clock.sleep_until(clock.now() + WHY_PATIENCE));
+        match select(ask, enough).await {
+            Either::Left((said, _)) => (!said.is_empty()).then_some(said),
+            Either::Right(_) => None,
+        }
     }
 
     async fn close(
@@ -513,6 +576,7 @@ impl<P: Ports> ApplyLayer<P> {
         let sizing = order.sizing().clone();
         let case = Case {
             sizing: Some(&sizing),
+            reduced_to: (Step::Close { share } != *step).then(|| share.step()),
             ..Case::of(plan)
         };
         let granted_at = self.ports.clock().now();
@@ -652,6 +716,9 @@ const SWITCH_FRESH: Duration = Duration::from_millis(10);
 /// How much later than its claim, beside the wait for its permits, the first of a plan's figures can be
 /// from: the whole second that it is cut to, and a busy machine.
 const CLAIM_SLACK: Duration = Duration::from_secs(10);
+
+/// How long reviewers are asked why they wrote no permit.
+const WHY_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Between two tries to note an intent.
 const NOTE_PAUSE: Duration = Duration::from_millis(100);

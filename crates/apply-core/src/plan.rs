@@ -232,7 +232,7 @@ impl Plan {
     }
 
     /// The action as reviewers know it: a close has one word, however the brain spells it.
-    fn action(&self) -> &str {
+    pub fn action(&self) -> &str {
         match Action::from_wire(&self.proposal.action) {
             Some(Action::Close(share)) => share.action(),
             Some(Action::UpdateStop | Action::Hold) | None => &self.proposal.action,

@@ -240,6 +240,31 @@ pub trait PlanLog: Send + Sync {
     /// it still works on it knows itself.
     fn fetch_abandoned(&self) -> impl Future<Output = Result<Vec<OpenPlan>, PortError>> + Send;
 
+    /// Shows a claimed plan to reviewers who do not read the stream of plans. Asking again is safe: they know a plan by
+    /// its id.
+    fn show_claimed(&self, _: &Plan) -> impl Future<Output = Result<(), PortError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// What the reviewers have made of a plan's action, as they name it; `None` where they left it as it is. To be asked
+    /// once every permit is taken: an error is a no.
+    fn fetch_final_action(
+        &self,
+        _: &PlanId,
+    ) -> impl Future<Output = Result<Option<String>, PortError>> + Send {
+        async { Ok(None) }
+    }
+
+    /// What the reviewer who writes the permit of this name has left as its reason for writing none; `None` where it has
+    /// left nothing. For people alone: nothing is decided by it.
+    fn fetch_why_missing(
+        &self,
+        _: &PlanId,
+        _permit: &str,
+    ) -> impl Future<Output = Result<Option<String>, PortError>> + Send {
+        async { Ok(None) }
+    }
+
     /// Takes an abandoned plan over, so that `attempt` and nobody else finishes it: `None` where
     /// it changed since it was fetched. Asking again after a lost answer is safe.
     fn adopt(

@@ -72,6 +72,8 @@ impl From<&NoOrder> for Reason {
             NoOrder::Halted { .. } => Self::KillSwitchActive,
             NoOrder::OtherIntent => Self::IntentMismatch,
             NoOrder::OtherSymbol(_) => Self::GrantSymbolMismatch,
+            NoOrder::Downgraded { .. } => Self::PortfolioGateDowngraded,
+            NoOrder::FinalActionUnreadable(_) => Self::PortfolioGateUnreadable,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     order::{Fill, Profit, Sizing, StopPlaced},
-    plan::{Decision, Plan},
+    plan::{Decision, Plan, Share},
     symbol::Symbol,
     text,
 };
@@ -77,6 +77,12 @@ pub struct StepResult {
     /// What is left of the position, in base units, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_open: Option<String>,
+    /// The average price of what filled, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avg_price: Option<String>,
+    /// The venue's word for how the order ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_status: Option<String>,
 }
 
 /// Most characters of a step's details: what the venue or a reviewer said may be of any length, and lies in the journal
@@ -119,6 +125,8 @@ impl StepResult {
             approved_qty: None,
             limited_by: None,
             left_open: None,
+            avg_price: None,
+            order_status: None,
         }
     }
 
@@ -134,6 +142,8 @@ impl StepResult {
             quantity: Some(fill.quantity.normalize().to_string()),
             executed_qty: Some(fill.executed_qty.normalize().to_string()),
             reduce_only: Some(true),
+            avg_price: fill.average_price.map(|p| p.normalize().to_string()),
+            order_status: Some(fill.status.clone()),
             ..Self::without_order(
                 step,
                 "success",
@@ -255,7 +265,8 @@ impl ApplyResult {
     }
 
     /// The fields of the result stream, in the contract's order. `profit_realized`, `profit_net`
-    /// and `commission` are additions, there only where known.
+    /// and `commission` are additions, there only where known. The rest is what neighbours read since March: who wrote
+    /// it, when, and of the last step that has an order what it says, once more.
     pub fn to_fields(&self) -> Vec<(&'static str, String)> {
         let steps = serde_json::to_string(&self.steps).unwrap_or_else(|_| "[]".into());
         let mut fields = vec![
@@ -289,7 +300,40 @@ impl ApplyResult {
                 .collect();
             fields.push((field::COMMISSION, paid.join(",")));
         }
+        fields.push((field::SOURCE, field::OUR_SOURCE.to_owned()));
+        fields.push((field::TS, self.timestamp.to_string()));
+        let mut newest_first = self.steps.iter().rev();
+        if let Some(step) = newest_first.find(|step| step.order_id.is_some()) {
+            fields.extend(step.to_fields());
+        }
         fields
+    }
+}
+
+impl StepResult {
+    /// The fields of a result that repeat what a step with an order says.
+    fn to_fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let mut shares = Share::ALL.iter();
+        let share = shares.find(|share| share.step() == self.step);
+        let action = share.map_or(&*self.step, |share| share.action());
+        let reduce_only = self.reduce_only == Some(true);
+        let fields = [
+            (field::ORDER_ID, self.order_id.clone()),
+            (field::SIDE, self.side.clone()),
+            (field::FILLED_QTY, self.executed_qty.clone()),
+            (field::ORDER_STATUS, self.order_status.clone()),
+            (field::ACTION, Some(action.to_owned())),
+            (
+                field::REDUCE_ONLY,
+                reduce_only.then(|| field::REDUCE_ONLY_TRUE.to_owned()),
+            ),
+            (
+                field::CLOSE_PCT,
+                share.map(|share| format!("{}.0", share.percent())),
+            ),
+        ];
+        let there = |(name, value): (&'static str, Option<String>)| Some((name, value?));
+        fields.into_iter().filter_map(there)
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Case<'a> {
     pub(crate) step: &'a str,
     /// How the quantity came about, where this process decided it.
     pub(crate) sizing: Option<&'a Sizing>,
+    /// The step that the reviewers made of it, where it is another one.
+    pub(crate) reduced_to: Option<&'static str>,
 }
 
 impl<'a> Case<'a> {
@@ -38,6 +40,7 @@ impl<'a> Case<'a> {
             symbol: plan.symbol(),
             step: step_name(plan),
             sizing: None,
+            reduced_to: None,
         }
     }
 
@@ -47,15 +50,21 @@ impl<'a> Case<'a> {
             symbol: &intent.symbol,
             step: &intent.step,
             sizing: None,
+            reduced_to: None,
         }
     }
 
     /// With what is known of the quantity.
     fn sized(self, step: StepResult, fill: &Fill) -> StepResult {
-        match self.sizing {
+        let mut step = match self.sizing {
             Some(sizing) => step.sized(sizing, fill.executed_qty),
             None => step,
+        };
+        if let Some(reduced) = self.reduced_to {
+            step.details
+                .push_str(&format!("; the reviewers made {reduced} of it"));
         }
+        step
     }
 
     fn ended(self, decision: Decision, error: Option<Reason>, timestamp: u64) -> ApplyResult {
@@ -317,10 +326,19 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// Whatever the gate says, it forbids the order.
-    pub(crate) fn blocked(&self, plan: &Plan, block: &Block) -> ApplyResult {
+    pub(crate) fn result_of_block(
+        &self,
+        plan: &Plan,
+        block: &Block,
+        said: Option<&str>,
+    ) -> ApplyResult {
         let (decision, reason) = (Decision::Blocked, reason::of_blocked_result(block));
         let status = decision.step_status();
-        let step = StepResult::without_order(PERMIT_WAIT, status, block.to_string());
+        let details = match said {
+            Some(said) => format!("{block}; said {said}"),
+            None => block.to_string(),
+        };
+        let step = StepResult::without_order(PERMIT_WAIT, status, details);
         ApplyResult {
             steps: vec![step],
             ..ApplyResult::not_executed(plan, decision, Some(reason), self.timestamp())

@@ -5,12 +5,15 @@ pub use crate::order::{Limit, Sizing};
 use crate::{
     journal::RecordedIntent,
     order::{OrderKind, Position, QuantityRules, Side},
-    plan::Share,
+    plan::{Action, Share, Step},
     plan_id::client_order_id,
     symbol::Symbol,
 };
 use apply_wire::Reason;
-use permit_gate::{Grant, PlanId};
+use permit_gate::{
+    Grant, PlanId,
+    foreign::{MAX_FOREIGN, escaped},
+};
 use rust_decimal::Decimal;
 use std::ops::Deref;
 
@@ -176,6 +179,15 @@ pub enum NoOrder {
     /// What was written down is not what would be placed.
     #[error("the order is not the one that was written down before it")]
     OtherIntent,
+    /// The reviewers made something else of the plan that is no smaller close.
+    #[error("the portfolio gate made {to} of it")]
+    Downgraded {
+        /// Their word.
+        to: String,
+    },
+    /// What the reviewers made of the plan cannot be read.
+    #[error("what the portfolio gate made of it cannot be read: {0}")]
+    FinalActionUnreadable(String),
     /// The grant is for another symbol than the plan.
     #[error("the grant is for {0}")]
     OtherSymbol(String),
@@ -185,6 +197,34 @@ impl NoOrder {
     /// The `error` of the result.
     pub fn reason(&self) -> Reason {
         self.into()
+    }
+}
+
+impl Step {
+    /// This step where reviewers made `action` of it: a close becomes a smaller close, never a larger one.
+    ///
+    /// # Errors
+    ///
+    /// Where they made something else of it, or something that nobody knows.
+    pub fn reduced_to(&self, action: &str) -> Result<Self, NoOrder> {
+        let to = || escaped(action, MAX_FOREIGN);
+        match (self, Action::from_wire(action)) {
+            (Self::Close { share }, Some(Action::Close(allowed))) => {
+                let least = match allowed.percent() < share.percent() {
+                    true => allowed,
+                    false => *share,
+                };
+                Ok(Self::Close { share: least })
+            }
+            (Self::MoveStop { .. }, Some(Action::UpdateStop)) => Ok(self.clone()),
+            (Self::Close { .. } | Self::MoveStop { .. }, Some(_)) => {
+                Err(NoOrder::Downgraded { to: to() })
+            }
+            (_, None) => Err(NoOrder::FinalActionUnreadable(format!(
+                "{:?} is no action",
+                to()
+            ))),
+        }
     }
 }
 

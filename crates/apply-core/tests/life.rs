@@ -466,7 +466,7 @@ async fn a_profit_is_the_executed_orders_own() {
         [Asked::Profit("11934538190".into())]
     );
     assert_eq!(
-        result.to_fields()[8..],
+        result.to_fields()[8..11],
         [
             ("profit_realized", "0.00015".to_owned()),
             ("profit_net", "0.00012".into()),

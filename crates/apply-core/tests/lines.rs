@@ -258,10 +258,20 @@ async fn an_executed_results_fields_are_the_contracts_in_its_order() {
             "decision=EXECUTE",
             "executed=True",
             "would_execute=False",
-            r#"steps_results=[{"step":"CLOSE_PARTIAL_75","status":"success","details":"order 11934538190 FILLED: 0.008 of 0.008 SELL at 64000.5, reduce-only; 0.0044 left open","order_id":"11934538190","side":"SELL","quantity":"0.008","executed_qty":"0.008","reduce_only":true,"approved_qty":"0.008","left_open":"0.0044"}]"#,
+            r#"steps_results=[{"step":"CLOSE_PARTIAL_75","status":"success","details":"order 11934538190 FILLED: 0.008 of 0.008 SELL at 64000.5, reduce-only; 0.0044 left open","order_id":"11934538190","side":"SELL","quantity":"0.008","executed_qty":"0.008","reduce_only":true,"approved_qty":"0.008","left_open":"0.0044","avg_price":"64000.5","order_status":"FILLED"}]"#,
             "error=",
             // A second and more after the proposal: when it ended, not when it began.
             "timestamp=1769301009",
+            // What newer neighbours read.
+            "source=apply_layer",
+            "ts=1769301009",
+            "order_id=11934538190",
+            "side=SELL",
+            "filled_qty=0.008",
+            "order_status=FILLED",
+            "action=PARTIAL_75",
+            "reduceOnly=true",
+            "close_pct=75.0",
         ]
     );
 }
@@ -280,6 +290,8 @@ async fn a_result_without_an_order_names_no_order() {
             "error=permit_timeout_or_missing:missing_both",
         ]
     );
+    assert_eq!(result[8], "source=apply_layer");
+    assert_eq!(result.len(), 10, "{result:?}");
     let rehearsed = Stage::rehearsing();
     rehearsed.answer_yes();
     let result = fields(rehearsed.play().await.to_fields());

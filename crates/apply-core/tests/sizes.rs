@@ -3,7 +3,7 @@
 
 mod common;
 
-use apply_core::Share;
+use apply_core::{Reason, Share, Step, sizing::NoOrder};
 use common::*;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -181,5 +181,34 @@ proptest! {
         let allowed = meant(safe_qty).min(part(share, live));
         let expected = Some(cut).filter(|cut| *cut > Decimal::ZERO && *cut <= allowed);
         prop_assert_eq!(sent(share, "0.0", &format!("{safe_qty}"), live, rules), expected);
+    }
+}
+
+#[test]
+fn reviewers_make_less_of_a_step_and_never_more() {
+    let of = |percent: u8| {
+        let mut all = Share::ALL.iter().copied();
+        let share = all.find(|share| share.percent() == percent).unwrap();
+        Step::Close { share }
+    };
+    let stop = Step::MoveStop {
+        price: Decimal::ONE,
+    };
+    for (step, action, left) in [
+        (of(100), "partial_50", Some(of(50))),
+        (of(50), "PARTIAL_75", Some(of(50))),
+        (of(75), "PARTIAL_25", Some(of(25))),
+        (of(50), "FULL_CLOSE_PROPOSED", Some(of(50))),
+        (of(100), "HOLD", None),
+        (of(100), "UPDATE_SL", None),
+        (stop.clone(), "UPDATE_SL", Some(stop.clone())),
+        (stop.clone(), "PARTIAL_25", None),
+    ] {
+        let no = NoOrder::Downgraded { to: action.into() };
+        assert_eq!(step.reduced_to(action), left.ok_or(no), "{step:?}");
+    }
+    for unknown in ["", "SELL_ALL", "PARTIAL_10"] {
+        let no = of(100).reduced_to(unknown).unwrap_err();
+        assert_eq!(no.reason(), Reason::PortfolioGateUnreadable, "{unknown}");
     }
 }

@@ -5,6 +5,7 @@ mod slots;
 
 use super::{
     elsewhere::{Here, beside, difference},
+    late::Late,
     link::Link,
     output::{Done, End, print, print_json},
     snapshot::list,
@@ -13,8 +14,8 @@ use super::{
 use crate::{ReadConfig, VenueKeys};
 use apply_core::Mode;
 use apply_exchange::StopsInPlace;
-use apply_redis::{Keys, Right};
-use apply_service::{Config, Failure};
+use apply_redis::{Keys, Reviewer, Right};
+use apply_service::{Config, Failure, neighbours::watched};
 use exchange_client::{Client, ExchangeInfo, PositionMode, RequestError, Settings};
 use permit_redis::{ConnectError, Meaning, Product, RedisPermitStore, WatchMode};
 use redis::Value;
@@ -203,6 +204,8 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
             Line("persistence", persistence(config, &mut link, &info).await),
             Line("scripting", scripting(&mut link).await),
             Line("rights", rights(&mut link).await),
+            Line("reviewers", reviewers(config, &mut link).await),
+            Line("late permits", late_permits(config, &mut link).await),
             Line(
                 "permit keys",
                 slots::look(config, info.get("cluster_enabled") == "1"),
@@ -364,6 +367,48 @@ async fn environment(config: &Config, keys: &Keys, link: &mut Link) -> Option<Li
     };
     Some(Line("environment", found))
 }
+
+/// Whether those whose permits are required read the stream of plans.
+async fn reviewers(config: &Config, link: &mut Link) -> Found {
+    let watched = watched(config.permits.permits());
+    if watched.is_empty() {
+        return Found::Skipped("no permit is required whose reviewer has a group".into());
+    }
+    let plans = link.keys().plans;
+    match link.reviewers(&plans, &watched).await {
+        Ok(found) => {
+            let each: Vec<String> = found.iter().map(ToString::to_string).collect();
+            match found.iter().all(Reviewer::is_up_to_date) {
+                true => Found::Ok(each.join("; ")),
+                false => Found::Note(format!(
+                    "{}: look whether it runs; without its permit nothing is executed",
+                    each.join("; ")
+                )),
+            }
+        }
+        Err(error) => Found::Note(format!(
+            "not known whether they read plans: {error}; allow the user +xinfo, as deploy/redis.acl does"
+        )),
+    }
+}
+
+/// Whether permits come after the wait for them.
+async fn late_permits(config: &Config, link: &mut Link) -> Found {
+    let keys = link.keys();
+    let now = match link.micros().await {
+        Ok(micros) => micros / 1000,
+        Err(error) => return Found::Note(format!("not known: {error}")),
+    };
+    let day = u64::try_from(A_DAY.as_millis()).unwrap_or(u64::MAX);
+    match Late::since(link, &keys, now.saturating_sub(day)).await {
+        Ok(late) if late.is_empty() => Found::Ok("none in the last 24 h".into()),
+        Ok(late) => Found::Note(late.sentence(config, A_DAY)),
+        Err(error) => Found::Note(format!("not known: {error}")),
+    }
+}
+
+/// How far back late permits are looked for.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// What halts the service.
 fn switches(found: &Switches) -> Found {

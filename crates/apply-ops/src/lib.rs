@@ -18,6 +18,7 @@ pub mod demo;
 mod elsewhere;
 mod forget;
 pub mod halt;
+mod late;
 mod leaving;
 mod link;
 mod new_journal;

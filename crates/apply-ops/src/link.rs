@@ -2,7 +2,7 @@
 
 use crate::{ReadConfig, VenueKeys};
 use apply_core::{PortError, digest_of_fields};
-use apply_redis::{Durability, Keys};
+use apply_redis::{Durability, Keys, Reviewer, fetch_reviewers};
 use apply_service::{Config, Failure, config::RedisUrl};
 use apply_wire::field::{FILLER, SOURCE, is_foreign};
 use issuers_redis::{Entries, EntryReader};
@@ -151,6 +151,18 @@ impl Link {
         match &mut self.connection {
             Connection::Direct(connection) => Durability::ask(connection).await,
             Connection::Linked(link) => Durability::ask(&mut link.at("")).await,
+        }
+    }
+
+    /// How these groups read the stream of plans.
+    pub(super) async fn reviewers(
+        &mut self,
+        plans: &str,
+        groups: &[&str],
+    ) -> Result<Vec<Reviewer>, RedisError> {
+        match &mut self.connection {
+            Connection::Direct(connection) => fetch_reviewers(connection, plans, groups).await,
+            Connection::Linked(link) => fetch_reviewers(&mut link.at(plans), plans, groups).await,
         }
     }
 

@@ -9,7 +9,8 @@ use super::{
     time::ago,
 };
 use apply_core::{Halt, Symbol};
-use apply_service::Failure;
+use apply_redis::Reviewer;
+use apply_service::{Failure, neighbours::watched};
 use permit_gate::PlanId;
 use serde_json::json;
 use std::{
@@ -32,6 +33,8 @@ pub(super) struct Snapshot {
     /// Each followed symbol with its last plan and its last result.
     symbols: Vec<(Symbol, Option<Entry>, Option<Entry>)>,
     waits: Vec<Wait>,
+    /// How those whose permits are required read plans, or why that is not known.
+    reviewers: Result<Vec<Reviewer>, String>,
     results: Vec<Entry>,
     /// The newest entry of each other program on the stream of results, and how many of it there are.
     foreign: BTreeMap<String, (u64, Entry)>,
@@ -74,10 +77,14 @@ impl Snapshot {
         });
         let symbols = symbols.collect();
         let waits = waits(desk, &plans, &results).await?;
+        let watched = watched(desk.config.permits.permits());
+        let reviewers = desk.link.reviewers(&desk.keys.plans, &watched).await;
+        let reviewers = reviewers.map_err(|error| error.to_string());
         Ok(Self {
             switches,
             symbols,
             waits,
+            reviewers,
             results,
             foreign,
         })
@@ -87,6 +94,35 @@ impl Snapshot {
         &self.switches
     }
 
+    fn reviewers_text(&self) -> String {
+        match &self.reviewers {
+            Ok(reviewers) => reviewers
+                .iter()
+                .map(|reviewer| format!("reviewer     {reviewer}\n"))
+                .collect(),
+            Err(why) => format!("reviewers    not known: {}\n", tame(why)),
+        }
+    }
+
+    fn reviewers_json(&self) -> serde_json::Value {
+        let reviewers = self.reviewers.as_ref().ok();
+        let each = reviewers.map(|reviewers| {
+            let each = reviewers.iter().map(|reviewer| {
+                let reading = reviewer.reading;
+                json!({
+                    "reviewer": reviewer.name,
+                    "has_group": reading.is_some(),
+                    "consumers": reading.map(|reading| reading.consumers),
+                    "idle_ms": reading.and_then(|reading| reading.idle).map(|idle| idle.as_millis() as u64),
+                    "pending": reading.map(|reading| reading.pending),
+                    "lag": reading.map(|reading| reading.lag),
+                })
+            });
+            each.collect::<Vec<_>>()
+        });
+        json!(each)
+    }
+
     pub(super) fn to_text(&self, desk: &Desk) -> String {
         let mut page = format!(
             "mode         {}\nkill switch  {}\nmay execute  {}\n",
@@ -94,6 +130,7 @@ impl Snapshot {
             self.switches.line(),
             list(desk.config.gates.allowlist.iter()),
         );
+        page += &self.reviewers_text();
         // What follows is everybody's: it lies in Redis.
         if let Some(share) = desk.config.share() {
             page += &format!("this is      {share}\n");
@@ -196,6 +233,7 @@ impl Snapshot {
                 Halt::On { by } => Some(by),
             },
             "switches": self.switches.to_json(),
+            "reviewers": self.reviewers_json(),
             "symbols": symbols,
             "foreign_results": foreign,
             "waits": waits,

@@ -2,6 +2,7 @@
 
 use super::{
     ReadConfig,
+    late::Late,
     link::{Desk, Entry},
     output::{Done, print, print_json, tame},
     time::ago,
@@ -37,11 +38,19 @@ pub(super) async fn stats(read: ReadConfig, since: Duration, as_json: bool) -> D
     let from = (desk.link.micros().await? / 1000).saturating_sub(span);
     let plans = desk.link.since(&desk.keys.plans, from).await?;
     let results = desk.link.since(&desk.keys.results, from).await?;
+    let late = Late::since(&mut desk.link, &desk.keys, from).await?;
     let stats = Stats::of(&plans, &results);
-    match as_json {
-        true => print_json(&stats.to_json(since).to_string()),
-        false => print(&stats.to_text(since)),
+    if as_json {
+        let mut object = stats.to_json(since);
+        object["late_permits"] = late.to_json(&desk.config);
+        return print_json(&object.to_string());
     }
+    let mut page = stats.to_text(since);
+    if !late.is_empty() {
+        let sentence = late.sentence(&desk.config, since);
+        page += &format!("\nlate permits: {sentence}\n");
+    }
+    print(&page)
 }
 
 impl Stats {

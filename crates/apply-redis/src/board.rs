@@ -14,6 +14,7 @@ use apply_core::{
     ProposalError, ProposalSource, RawProposal, Reclaim, ResultLog, ServerId, Standing, SwitchNote,
     Symbol, Teller, Told, times,
 };
+use apply_wire::key;
 use futures_util::future::{try_join, try_join_all};
 use permit_gate::{AttemptId, MAX_ID, PlanId};
 use permit_redis::{InCharge, LinkAt, Meaning, RedisConfig, RedisLink, ServerId as RunId};
@@ -48,6 +49,8 @@ pub struct RedisBoard {
 pub(crate) struct Scripts {
     pub(crate) window: Script,
     pub(crate) pad: Script,
+    pub(crate) foreign: Script,
+    pub(crate) final_action: Script,
     holds: Script,
     look: Script,
     scan: Script,
@@ -123,6 +126,8 @@ impl RedisBoard {
                 stand: Script::new(include_str!("stand.lua")),
                 window: Script::new(include_str!("window.lua")),
                 pad: Script::new(include_str!("pad.lua")),
+                foreign: Script::new(include_str!("foreign.lua")),
+                final_action: Script::new(include_str!("final_action.lua")),
                 mark: Script::new(include_str!("mark.lua")),
                 conclude: with_prelude!("conclude.lua"),
                 hold: with_prelude!("hold.lua"),
@@ -708,6 +713,31 @@ impl PlanLog for RedisBoard {
             self.show_claim(plan, attempt, ttl).await?;
         }
         Ok(Claim::Won(self.hold_since(attempt, answer, sent)))
+    }
+
+    async fn show_claimed(&self, plan: &Plan) -> Result<(), PortError> {
+        match self.config.portfolio_gate {
+            true => self.show_to_portfolio_gate(plan).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn fetch_final_action(&self, plan: &PlanId) -> Result<Option<String>, PortError> {
+        match self.config.portfolio_gate {
+            true => self.final_action_of(plan).await,
+            false => Ok(None),
+        }
+    }
+
+    async fn fetch_why_missing(
+        &self,
+        plan: &PlanId,
+        permit: &str,
+    ) -> Result<Option<String>, PortError> {
+        match permit {
+            key::GOVERNOR => self.governors_reason(plan).await,
+            _ => Ok(None),
+        }
     }
 
     async fn find_claim(

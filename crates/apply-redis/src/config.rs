@@ -34,6 +34,9 @@ pub struct BoardConfig {
     /// Whether claims of this board may lead to orders. Those of one that only rehearses say so, and
     /// whoever ends such a plan need not ask the venue.
     pub orders: bool,
+    /// Whether a portfolio gate has to grant: claimed plans are shown to it on a stream of its own, and what it makes
+    /// of their action is read.
+    pub portfolio_gate: bool,
     /// How long after the server may have forgotten something no plan is claimed. It has to be longer
     /// than anything takes that was allowed before: from the last look at the store to the moment from
     /// which the venue does not take the order any more. `None`: [`apply_core::times::CLEAN_AFTER`] on one
@@ -55,6 +58,7 @@ impl BoardConfig {
             result_ttl: defaults::DEDUPE_TTL,
             stream_length: defaults::STREAM_LENGTH,
             orders: true,
+            portfolio_gate: false,
             clean_after: None,
         }
     }
@@ -126,6 +130,14 @@ pub struct Keys {
     pub kill_switch: String,
     /// Before the symbol of the position brain's ledger.
     pub ledger: String,
+    /// Before the plan id of the governor's reason for writing no permit.
+    pub governor_block: String,
+    /// The stream on which the portfolio gate finds plans.
+    pub harvest_proposals: String,
+    /// The stream on which it says what it made of their actions.
+    pub final_actions: String,
+    /// The stream of permits that came too late.
+    pub late_permits: String,
     /// Before the day of the governor's disarm, whose text is the reason.
     pub disarm: String,
     /// That a disarm was seen, until it is resumed from: the governor's own key ends with its day.
@@ -160,6 +172,10 @@ impl Default for Keys {
             results: key::RESULTS.into(),
             kill_switch: key::KILL_SWITCH.into(),
             ledger: key::POSITION_LEDGER.into(),
+            governor_block: key::GOVERNOR_BLOCK.into(),
+            harvest_proposals: key::HARVEST_PROPOSALS.into(),
+            final_actions: key::FINAL_ACTIONS.into(),
+            late_permits: key::LATE_PERMITS.into(),
             disarm: key::GOVERNOR_DISARM.into(),
             disarmed: key::DISARMED.into(),
             open: key::OPEN.into(),

@@ -50,6 +50,14 @@ struct Inner {
     roundtrip: Histogram,
     trouble: Counter,
     ledger: Family<OutcomeLabels, Counter>,
+    missed: Family<MissedLabels, Counter>,
+    late: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MissedLabels {
+    permit: String,
+    came: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -98,6 +106,8 @@ const AFTER_CLOSE: [&str; 4] = [
     "larger_than_position",
     "not_known",
 ];
+const CAME_LATE: &str = "late";
+const NEVER_CAME: &str = "never";
 const PUSHED_OUT: &str = "pushed_out";
 const NOT_BOOKED: &str = "not_booked";
 const UNRESOLVED: &str = "unresolved";
@@ -118,6 +128,23 @@ impl Metrics {
     fn ledger(&self, outcome: &'static str) {
         let labels = OutcomeLabels { outcome };
         self.0.ledger.get_or_create(&labels).inc();
+    }
+
+    /// A permit came this long after its plan was blocked for want of it.
+    pub fn permit_came_late(&self, permit: &str, by: std::time::Duration) {
+        self.missed(permit, CAME_LATE);
+        self.0.late.observe(by.as_secs_f64());
+    }
+
+    /// A permit did not come while it was listened for after its plan was blocked.
+    pub fn permit_never_came(&self, permit: &str) {
+        self.missed(permit, NEVER_CAME);
+    }
+
+    fn missed(&self, permit: &str, came: &'static str) {
+        let permit = permit.to_owned();
+        let labels = MissedLabels { permit, came };
+        self.0.missed.get_or_create(&labels).inc();
     }
 
     /// Whether a kill switch is on.
@@ -155,6 +182,14 @@ impl Metrics {
         let stops_after = registered(r, "stops_after_close", Family::default());
         let trouble = registered(r, "port_failures", Counter::default());
         let ledger = registered(r, "ledger_results", Family::default());
+        let missed = registered(r, "permits_missed", Family::default());
+        let late = Histogram::new([0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0]);
+        r.register_with_unit(
+            "permit_late",
+            metric::help("permit_late"),
+            Unit::Seconds,
+            late.clone(),
+        );
         let buckets = [
             0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5,
         ];
@@ -201,6 +236,8 @@ impl Metrics {
             known_before,
             halted,
             ledger,
+            missed,
+            late,
             roundtrip,
             trouble,
         };
@@ -265,6 +302,10 @@ impl Inner {
     /// exist yet is blind to its first event.
     fn announce_labels(&self, permits: &[&str]) {
         for permit in permits {
+            for came in [CAME_LATE, NEVER_CAME] {
+                let permit = (*permit).to_owned();
+                drop(self.missed.get_or_create(&MissedLabels { permit, came }));
+            }
             for by in FOUND_BY {
                 drop(self.found.get_or_create(&FoundLabels {
                     permit: (*permit).into(),

@@ -7,9 +7,12 @@ use crate::{
     gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
     health::{self, Fence, Health, Manager, StoreWrites, WithHealth},
-    http, ledger,
+    http,
+    late::{self, LateObserver},
+    ledger,
     logging::{self, LogObserver},
     metrics::Metrics,
+    neighbours::{self, Neighbours, ReviewerGauges},
     page::{self, Live, Vitals},
     upkeep::{Upkeep, look_beside, told},
     wiring::{KEEP_WARM, Outside, Switched, serve},
@@ -21,6 +24,7 @@ use apply_core::{
 use apply_exchange::Venue;
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
 use apply_redis::{BoardConfig, ChangeFeed, Instance, Kept, Keys, RedisBoard};
+use apply_wire::key;
 use exchange_client::Client;
 use futures_util::future::join;
 use permit_gate::{
@@ -119,6 +123,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         shard: config.shard,
         symbols: symbols.len(),
     };
+    let neighbours = Neighbours::default();
     let metrics = metrics(
         config.commit,
         &symbols,
@@ -126,7 +131,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         &permits,
         &settings.room,
         client.as_ref(),
-        &live,
+        (&live, &neighbours),
     );
     let (health, fence) = (Health::default(), Fence::default());
     tokio::spawn(health::watch_journal(
@@ -164,7 +169,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     };
     #[cfg(feature = "mutants")]
     let outside = crate::mutants::with_a_mistake(outside, &config)?;
+    let (late, listener) = late::channel(config.permits.clone());
     let observer = Observers {
+        late,
         log: LogObserver::new(config.log_format),
         metrics: metrics.clone(),
         live: live.clone(),
@@ -178,7 +185,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         writes: writes.clone(),
         fence: fence.clone(),
         venue: client,
+        neighbours: Some(neighbours.clone()),
     };
+    let watched = neighbours::watched(config.permits.permits());
+    tokio::spawn(neighbours.watch(board.clone(), watched, page_stop.clone()));
     tokio::spawn(page::watch(parts, live, page_stop.clone()));
     let recovery = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
@@ -199,6 +209,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         upkeep_stop.clone(),
     );
     tokio::spawn(keeping);
+    tokio::spawn(listener.run(board.clone(), metrics.clone(), upkeep_stop.clone()));
     let upkeep = Upkeep {
         layer: Arc::clone(&layer),
         board,
@@ -490,6 +501,13 @@ fn announce(config: &Config) -> Result<(), Failure> {
         true => info!("Stops: on, UPDATE_SL moves the stop at the venue"),
         false => info!("Stops: off (APPLY_STOPS), UPDATE_SL is skipped as stops_off"),
     }
+    if config.permits.permits().position(key::P26).is_some() {
+        info!(
+            "Portfolio gate: plans are shown to it on {}, and what it makes of their actions is read on {}",
+            key::HARVEST_PROPOSALS,
+            key::FINAL_ACTIONS
+        );
+    }
     if let Some(threshold) = config.gates.close {
         info!("Closes are blocked from a kill score of {threshold} (K_CLOSE_THRESHOLD)");
     }
@@ -521,6 +539,7 @@ async fn connect(
     let mut board = BoardConfig::new(config.redis.reveal());
     board.result_ttl = board.result_ttl.max(config.dedupe_ttl);
     board.orders = config.mode == Mode::Testnet;
+    board.portfolio_gate = config.permits.permits().position(key::P26).is_some();
     board.instance = instance;
     board.journal_place = Some(config::journal_place(&config.state.directory));
     board.kept = Kept {
@@ -604,7 +623,7 @@ fn metrics(
     permits: &RedisPermitStore,
     room: &Room,
     client: Option<&Client>,
-    live: &Live,
+    (live, neighbours): (&Live, &Neighbours),
 ) -> Metrics {
     let names: Vec<&str> = permits.permits().iter().map(|p| p.name()).collect();
     let mut gauges: Vec<Box<dyn Collector>> = vec![
@@ -612,6 +631,7 @@ fn metrics(
         Box::new(RoomGauges(room.clone())),
         Box::new(share),
         Box::new(page::FlowGauges(live.clone())),
+        Box::new(ReviewerGauges(neighbours.clone())),
     ];
     if let Some(client) = client {
         gauges.push(Box::new(VenueGauges(client.clone())));
@@ -661,11 +681,12 @@ pub fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The log, the metrics and the page hear of everything.
+/// The log, the metrics, the page and who listens for late permits hear of everything.
 struct Observers {
     log: LogObserver,
     metrics: Metrics,
     live: Live,
+    late: LateObserver,
 }
 
 impl Observer for Observers {
@@ -673,5 +694,6 @@ impl Observer for Observers {
         self.log.observe(event);
         self.metrics.observe(event);
         self.live.observe(event);
+        self.late.observe(event);
     }
 }

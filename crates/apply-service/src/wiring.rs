@@ -170,6 +170,22 @@ impl<B: PlanLog> PlanLog for Switched<B> {
         self.board.fetch_abandoned().await
     }
 
+    async fn show_claimed(&self, plan: &Plan) -> Result<(), PortError> {
+        self.board.show_claimed(plan).await
+    }
+
+    async fn fetch_final_action(&self, plan: &PlanId) -> Result<Option<String>, PortError> {
+        self.board.fetch_final_action(plan).await
+    }
+
+    async fn fetch_why_missing(
+        &self,
+        plan: &PlanId,
+        permit: &str,
+    ) -> Result<Option<String>, PortError> {
+        self.board.fetch_why_missing(plan, permit).await
+    }
+
     async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<Option<Hold>, PortError> {
         self.board.adopt(open, attempt).await
     }

@@ -67,14 +67,34 @@ pub const PROFIT_NET: &str = "profit_net";
 /// Of a result: what the venue charged. An addition to the contract.
 pub const COMMISSION: &str = "commission";
 
+/// Of a result: the venue's order id, as in its last step. An addition of March, as the five below it.
+pub const ORDER_ID: &str = "order_id";
+/// Of a result: which way the order traded.
+pub const SIDE: &str = "side";
+/// Of a result: the quantity that filled, in base units.
+pub const FILLED_QTY: &str = "filled_qty";
+/// Of a result: the venue's word for how the order ended.
+pub const ORDER_STATUS: &str = "order_status";
+/// Of a result: the share of the position that the plan closes, in percent.
+pub const CLOSE_PCT: &str = "close_pct";
+/// Of a result: [`TIMESTAMP`] once more.
+pub const TS: &str = "ts";
+
+/// Of a late permit: its name.
+pub const PERMIT: &str = "permit";
+/// Of a late permit: how long after its plan was blocked it came, in milliseconds.
+pub const LATE_BY_MS: &str = "late_by_ms";
+/// Of a late permit: how long its plan had waited, in milliseconds.
+pub const WAITED_MS: &str = "waited_ms";
+
 /// Of a result: that it is none, and stands there to push one that was booked out of the sight of a position brain
 /// that books what it sees again and again. An addition to the contract.
 pub const FILLER: &str = "filler";
 /// What stands in [`FILLER`].
 pub const FILLER_BOOKED: &str = "booked";
-/// Of a result: the program that wrote it. Absent in results of this service and of the one before it.
+/// Of a result: the program that wrote it. Absent in results of January.
 pub const SOURCE: &str = "source";
-/// What the service before this one wrote into [`SOURCE`] since February.
+/// What stands in [`SOURCE`] of this service's results, as in those of the one before it since February.
 pub const OUR_SOURCE: &str = "apply_layer";
 
 /// Whether a result was written by another program, by its [`SOURCE`]: another executor answers plans of this

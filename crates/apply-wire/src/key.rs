@@ -69,10 +69,18 @@ pub const POSITION_LEDGER: Prefix = Prefix("quantum:position:ledger:");
 pub const PLANS: &str = "quantum:stream:apply.plan";
 /// The stream of results.
 pub const RESULTS: &str = "quantum:stream:apply.result";
+/// The stream on which the portfolio gate finds plans.
+pub const HARVEST_PROPOSALS: &str = "quantum:stream:harvest.proposal";
+/// The stream on which the portfolio gate says what it made of a plan's action.
+pub const FINAL_ACTIONS: &str = "quantum:stream:portfolio.gate.final_action";
+/// The stream of permits that came after their plan's deadline.
+pub const LATE_PERMITS: &str = "quantum:apply:late_permits";
 /// The kill switch: see [`crate::kill_switch`].
 pub const KILL_SWITCH: &str = "quantum:global:kill_switch";
 /// Why the kill switch was turned on, where a program did it.
 pub const KILL_SWITCH_REASON: &str = "quantum:global:kill_switch:reason";
+/// Of the governor's reason where it writes no permit; a plan id follows.
+pub const GOVERNOR_BLOCK: Prefix = Prefix("quantum:governor:block:");
 /// Of the governor's disarm; a day follows. Its text is the reason.
 pub const GOVERNOR_DISARM: Prefix = Prefix("quantum:governor:disarm:");
 /// That a disarm of the governor was seen, until it is resumed from: the governor's own key ends with its day.
@@ -85,6 +93,13 @@ pub const GENERATION: &str = "quantum:apply:generation";
 pub const HALT_LOG: &str = "quantum:apply:halt_log";
 /// The last result that every ledger holds.
 pub const RESULTS_CURSOR: &str = "quantum:position:results_cursor";
+
+/// The name of the governor's permit.
+pub const GOVERNOR: &str = "governor";
+/// The name of the position brain's permit.
+pub const P33: &str = "p33";
+/// The name of the portfolio gate's permit.
+pub const P26: &str = "p26";
 
 /// The governor's group on the streams of plans and results.
 pub const GROUP_GOVERNOR: &str = "governor";
@@ -112,6 +127,15 @@ mod tests {
             (
                 POSITION_LEDGER.of("BTCUSDT"),
                 "quantum:position:ledger:BTCUSDT",
+            ),
+            (
+                GOVERNOR_BLOCK.of(id),
+                "quantum:governor:block:67e6da21fa9fe506",
+            ),
+            (HARVEST_PROPOSALS.into(), "quantum:stream:harvest.proposal"),
+            (
+                FINAL_ACTIONS.into(),
+                "quantum:stream:portfolio.gate.final_action",
             ),
             (PLANS.into(), "quantum:stream:apply.plan"),
             (RESULTS.into(), "quantum:stream:apply.result"),

@@ -531,6 +531,14 @@ reasons! {
     /// the order: look at its latency and, behind sentinels or on a cluster, at whether a majority of them answers.
     NotReadyInTime = "not_ready_in_time": BeforeOrder, Blocked, Error, Nothing;
 
+    /// The portfolio gate wrote its permit and made something of the action that is no smaller close, such as a hold; the
+    /// details name its word. Nothing was placed. Ask the portfolio gate, not this service.
+    PortfolioGateDowngraded = "portfolio_gate_downgraded": BeforeOrder, Blocked, Warn, Nothing;
+
+    /// What the portfolio gate made of the action (`quantum:stream:portfolio.gate.final_action`) cannot be read, or is no
+    /// action; the details say why. Nothing is guessed, and nothing was placed. Look at the newest entries of that stream.
+    PortfolioGateUnreadable = "portfolio_gate_unreadable": BeforeOrder, Blocked, Warn, Nothing;
+
     /// The permits were taken for another symbol than the plan's. A defect of this program: report it with the log.
     GrantSymbolMismatch = "grant_symbol_mismatch": BeforeOrder, Blocked, Error, Nothing;
 

@@ -2,8 +2,8 @@
 
 use crate::{d, sent};
 use apply_tests::{
-    DisarmingGovernor, Habits, PLANS, RESULTS, RebookingBrain, SecondExecutor, Stage,
-    disarm_of_today, eventually, within,
+    DisarmingGovernor, GOVERNOR, Habits, P33, PLANS, PortfolioGate, RESULTS, RebookingBrain,
+    SecondExecutor, Stage, disarm_of_today, eventually, governor_permit, position_permit, within,
 };
 use rust_decimal::Decimal;
 use std::{collections::HashSet, time::Duration};
@@ -177,6 +177,195 @@ async fn a_governor_that_disarms_halts_new_orders_until_resume() {
 }
 
 #[tokio::test]
+async fn a_governor_that_writes_no_permit_is_asked_why() {
+    let stage = Stage::open().await;
+    let service = stage
+        .service()
+        .env("APPLY_PERMIT_WAIT_MS", "1500")
+        .ready()
+        .await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    let id = plan.get("plan_id");
+    stage.allow(id, &position_permit("BTCUSDT", "0.004")).await;
+    let key = format!("quantum:governor:block:{id}");
+    let _: redis::Value = stage
+        .command(&["SET", &key, "daily_limit_exceeded\nline", "EX", "3600"])
+        .await;
+    let result = stage.result_of(id).await;
+    assert_eq!(
+        result.get("error"),
+        "permit_timeout_or_missing:missing_governor"
+    );
+    let step = result.last_step();
+    let said = "said governor: daily_limit_exceeded";
+    assert!(step["details"].as_str().unwrap().contains(said), "{step}");
+    let line = service.line("[PERMIT_WAIT] BLOCK").await;
+    assert!(
+        line.contains("said=\"governor: daily_limit_exceeded"),
+        "{line}"
+    );
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 0);
+}
+
+#[tokio::test]
+async fn a_permit_that_comes_too_late_is_measured_and_left_where_it_is() {
+    let stage = Stage::open().await;
+    let how = stage.service().env("APPLY_PERMIT_WAIT_MS", "300");
+    let service = how.clone().ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    let id = plan.get("plan_id");
+    stage.govern(id, &governor_permit("BTCUSDT")).await;
+    let result = stage.result_of(id).await;
+    assert_eq!(result.get("error"), "permit_timeout_or_missing:missing_p33");
+    stage.allow(id, &position_permit("BTCUSDT", "0.004")).await;
+    let line = service.line_with(&["LATE plan=", id, "permit=p33"]).await;
+    assert!(line.contains("late_by_ms="), "{line}");
+    service
+        .metric_is(
+            "quantum_apply_permits_missed_total{permit=\"p33\",came=\"late\"}",
+            "1",
+        )
+        .await;
+    for key in [format!("{GOVERNOR}{id}"), format!("{P33}{id}")] {
+        assert_eq!(stage.command::<i64>(&["EXISTS", &key]).await, 1, "{key}");
+    }
+    stage
+        .wait_for_entry("quantum:apply:late_permits", "it is written down", |_| true)
+        .await;
+    let program = |words: &[&str]| how.clone().instead(words);
+    let stats = program(&["stats", "--json"]).ended().await;
+    let stats: serde_json::Value = serde_json::from_str(&stats.log.join("")).unwrap();
+    assert_eq!(stats["late_permits"]["by_permit"]["p33"], 1, "{stats}");
+    let wait = stats["late_permits"]["suggested_wait_ms"].as_u64().unwrap();
+    assert!(wait > 300 && wait.is_multiple_of(100), "{wait}");
+    let check = program(&["check"]).ended().await.output();
+    assert!(
+        check.contains(&format!("APPLY_PERMIT_WAIT_MS={wait}")),
+        "{check}"
+    );
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 0);
+}
+
+#[tokio::test]
+async fn a_reviewer_that_does_not_read_plans_is_seen_everywhere() {
+    let stage = Stage::open().await;
+    let create = |group| ["XGROUP", "CREATE", PLANS, group, "0", "MKSTREAM"];
+    for group in ["governor", "p33"] {
+        let _: redis::Value = stage.command(&create(group)).await;
+    }
+    for n in ["1", "2"] {
+        let _: redis::Value = stage.command(&["XADD", PLANS, "*", "plan_id", n]).await;
+    }
+    for (group, count) in [("governor", "2"), ("p33", "1")] {
+        let _: redis::Value = stage
+            .command(&[
+                "XREADGROUP",
+                "GROUP",
+                group,
+                "one",
+                "COUNT",
+                count,
+                "STREAMS",
+                PLANS,
+                ">",
+            ])
+            .await;
+    }
+    let service = stage.ready().await;
+    for (series, value) in [
+        ("lag{reviewer=\"governor\"}", "0"),
+        ("lag{reviewer=\"p33\"}", "1"),
+        ("pending{reviewer=\"governor\"}", "2"),
+        ("consumers{reviewer=\"p33\"}", "1"),
+    ] {
+        let series = format!("quantum_apply_reviewer_{series}");
+        service.metric_is(&series, value).await;
+    }
+    let seen = "p33: 1 consumer";
+    let page = within("the page shows it", async {
+        loop {
+            let page = service.page("/api/status.json").await;
+            if page.contains(seen) {
+                return page;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert!(
+        page.contains(r#""name":"p33","has_group":true,"consumers":1"#),
+        "{page}"
+    );
+    let status = stage.program(&["status"]).ended().await.output();
+    assert!(status.contains("reviewer     p33: 1 consumer"), "{status}");
+    let check = stage.program(&["check"]).ended().await.output();
+    assert!(
+        check.contains("1 plan not read") && check.contains("look whether it runs"),
+        "{check}"
+    );
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_portfolio_gate_finds_plans_where_it_reads_and_what_it_makes_less_of_is_less() {
+    let stage = Stage::open().await;
+    let gate = PortfolioGate::start(&stage).await;
+    let _governor = stage.governor(Duration::ZERO).await;
+    let _brain = stage.position_brain(Duration::ZERO, "12.4").await;
+    let service = stage
+        .service()
+        .env("APPLY_PERMITS", "governor,p33,p26")
+        .ready()
+        .await;
+    for (made, closed) in [("PARTIAL_25", "3.1"), ("", "4.65")] {
+        gate.will_make(made);
+        let orders = stage.orders().len();
+        let known: HashSet<String> = stage
+            .entries(PLANS)
+            .await
+            .iter()
+            .map(|p| p.get("plan_id").to_owned())
+            .collect();
+        stage.propose("BTCUSDT", "PARTIAL_50").await;
+        let plan = stage.plan("BTCUSDT", &known).await;
+        let result = stage.result_of(plan.get("plan_id")).await;
+        assert_eq!(result.get("executed"), "True", "{result:?}");
+        assert_eq!(sent(&stage.orders()[orders], "quantity"), closed);
+        let details = result.last_step()["details"].to_string();
+        assert_eq!(
+            details.contains("made CLOSE_PARTIAL_25 of it"),
+            !made.is_empty(),
+            "{details}"
+        );
+    }
+    for (made, error) in [
+        ("HOLD", "portfolio_gate_downgraded"),
+        ("SOMETHING", "portfolio_gate_unreadable"),
+    ] {
+        gate.will_make(made);
+        let known: HashSet<String> = stage
+            .entries(PLANS)
+            .await
+            .iter()
+            .map(|p| p.get("plan_id").to_owned())
+            .collect();
+        stage.propose("BTCUSDT", "PARTIAL_50").await;
+        let plan = stage.plan("BTCUSDT", &known).await;
+        let result = stage.result_of(plan.get("plan_id")).await;
+        assert_eq!(
+            (result.get("decision"), result.get("error")),
+            ("BLOCKED", error)
+        );
+    }
+    assert_eq!(stage.orders().len(), 2);
+    service.stopped_well().await;
+}
+
+#[tokio::test]
 async fn a_heat_gate_that_calibrates_a_close_to_hold_has_nothing_placed() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
@@ -244,7 +433,7 @@ async fn a_second_executor_places_nothing_and_its_answers_are_nobodys_results() 
     let id = plan.get("plan_id");
     let result = stage
         .wait_for_entry(RESULTS, "our result", |entry| {
-            entry.get("plan_id") == id && entry.find("source").is_none()
+            entry.get("plan_id") == id && entry.find("source") == Some("apply_layer")
         })
         .await;
     assert_eq!(result.get("executed"), "True");
@@ -253,6 +442,16 @@ async fn a_second_executor_places_nothing_and_its_answers_are_nobodys_results() 
             entry.get("plan_id") == id && entry.find("source") == Some("intent_executor")
         })
         .await;
+    within("the page shows it apart", async {
+        while !service
+            .page("/api/status.json")
+            .await
+            .contains(r#""foreign":[{"source":"intent_executor","entries":1"#)
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
     assert_eq!(executor.would_place(), Vec::<String>::new());
     assert_eq!(sent(&stage.only_order(), "quantity"), "0.008");
     service.stopped_well().await;

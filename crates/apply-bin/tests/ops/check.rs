@@ -1,6 +1,6 @@
 //! `check`.
 
-use crate::{Ended, StateDir, apply_layer, ops};
+use crate::{Ended, StateDir, apply_layer, ops, redis as redis_words};
 use apply_tests::Stage;
 use exchange_client::{Client, Credentials, PositionMode, StopIntent};
 use exchange_sim::{Sim, SimConfig, SymbolSpec};
@@ -36,6 +36,13 @@ fn of(report: &Value, name: &str) -> (String, String) {
 #[tokio::test]
 async fn with_everything_up_every_line_is_ok() {
     let redis = RedisServer::builder().aof("everysec").start().await;
+    let c = &mut redis.connection().await;
+    for group in ["governor", "p33"] {
+        let create = format!("XGROUP CREATE quantum:stream:apply.plan {group} 0 MKSTREAM");
+        let () = redis_words(c, &create).await;
+        let read = format!("XGROUP CREATECONSUMER quantum:stream:apply.plan {group} one");
+        let _: i64 = redis_words(c, &read).await;
+    }
     let sim = Sim::start(SimConfig::default().strict()).await.unwrap();
     let state = StateDir::new();
     let mut command = testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET);

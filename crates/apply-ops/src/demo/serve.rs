@@ -277,6 +277,7 @@ impl Stage {
             writes: StoreWrites::default(),
             fence: Fence::default(),
             venue: Some(client),
+            neighbours: None,
         };
         tasks.spawn(page::watch(parts, live.clone(), stop.clone()));
         Ok(Self {

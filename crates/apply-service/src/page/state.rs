@@ -285,8 +285,9 @@ impl Observer for Live {
                 plan,
                 block,
                 reason,
+                said,
             } => {
-                self.end_wait(plan, WaitEnd::blocked(block, reason));
+                self.end_wait(plan, WaitEnd::blocked(block, reason, *said));
                 self.wait(block.waited(), false);
             }
             Event::Submitted {

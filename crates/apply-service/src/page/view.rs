@@ -259,7 +259,7 @@ impl WaitEnd {
         }
     }
 
-    pub(super) fn blocked(block: &Block, reason: &Reason) -> Self {
+    pub(super) fn blocked(block: &Block, reason: &Reason, said: Option<&str>) -> Self {
         let left = |(name, ttl): (&str, Ttl)| format!("{name} {}", left(ttl));
         // Once they are taken there is nothing left of any.
         let ttls = match block.reason() {
@@ -270,7 +270,10 @@ impl WaitEnd {
             granted: false,
             waited: millis(block.waited()),
             code: Some(cut(&reason.to_string())),
-            detail: cut(&block.to_string()),
+            detail: match said {
+                Some(said) => cut(&format!("{block}; said {said}")),
+                None => cut(&block.to_string()),
+            },
             ttls,
         }
     }

@@ -1,7 +1,10 @@
 //! Whether orders can flow, and the parts that this hangs on.
 
 use super::view::now;
-use crate::config::{RedisUrl, StateConfig};
+use crate::{
+    config::{RedisUrl, StateConfig},
+    neighbours::{ForeignView, ReviewerView},
+};
 use apply_core::Mode;
 use serde::Serialize;
 
@@ -23,6 +26,10 @@ pub struct Vitals {
     pub(super) lights: Vec<Light>,
     /// Plans whose end is still to be found out or told, beside those under way.
     pub(super) owed: usize,
+    /// How reviewers read plans, as far as that is known.
+    pub(super) reviewers: Vec<ReviewerView>,
+    /// Who else writes results.
+    pub(super) foreign: Vec<ForeignView>,
 }
 
 /// Whether orders can flow.

@@ -5,9 +5,13 @@ use super::{
     view::{cut, millis},
     vitals::{Flow, Light, LightState},
 };
-use crate::health::{Fence, StoreWrites};
+use crate::{
+    health::{Fence, StoreWrites},
+    neighbours::{ForeignView, Neighbours},
+};
 use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
 use apply_exchange::StopsInPlace;
+use apply_redis::Reviewer;
 use exchange_client::Client;
 use futures_util::future::join;
 use permit_redis::{RedisPermitStore, WatchMode};
@@ -48,6 +52,8 @@ pub struct Parts<P: Ports> {
     pub fence: Fence,
     /// None in a dry run.
     pub venue: Option<Client>,
+    /// None where everything lies in memory.
+    pub neighbours: Option<Neighbours>,
 }
 
 /// Looks once a second until `stop`, and tells `live`.
@@ -67,10 +73,52 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToke
             Some(_) => stops_in_place(&stops),
             None => off("Stops", "dry run"),
         });
+        lights.push(match &parts.neighbours {
+            Some(neighbours) => reviewers(neighbours),
+            None => off("Reviewers", "all in memory"),
+        });
+        let (reviewers, foreign) = match &parts.neighbours {
+            Some(neighbours) => neighbours.views(),
+            None => Default::default(),
+        };
+        lights.extend(others(&foreign));
         live.update_vitals(|vitals| {
+            (vitals.reviewers, vitals.foreign) = (reviewers, foreign);
             (vitals.flow, vitals.lights, vitals.owed) = (flow, lights, owed);
         });
     }
+}
+
+/// Whether those whose permits are required read plans. One that does not holds up plans, and nothing else.
+fn reviewers(neighbours: &Neighbours) -> Light {
+    let (state, text) = match neighbours.reviewers() {
+        None => (LightState::Fair, "not asked for yet".to_owned()),
+        Some(Err(why)) => (LightState::Fair, format!("not known: {}", cut(&why))),
+        Some(Ok(found)) if found.is_empty() => (LightState::Off, "none has a group".to_owned()),
+        Some(Ok(found)) => {
+            let each: Vec<String> = found.iter().map(ToString::to_string).collect();
+            let state = match found.iter().all(Reviewer::is_up_to_date) {
+                true => LightState::Good,
+                false => LightState::Fair,
+            };
+            (state, cut(&each.join("; ")))
+        }
+    };
+    Light {
+        name: "Reviewers",
+        state,
+        text,
+    }
+}
+
+/// Other programs that write onto the stream of results, where there are any.
+fn others(foreign: &[ForeignView]) -> Option<Light> {
+    let each: Vec<String> = foreign.iter().map(ToString::to_string).collect();
+    (!each.is_empty()).then(|| Light {
+        name: "Other results",
+        state: LightState::Fair,
+        text: cut(&each.join("; ")),
+    })
 }
 
 /// The stops in place, as the venue last showed them, or why they are not known.

@@ -1,0 +1,141 @@
+//! What reviewers and other programs leave beside plans and results.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use apply_core::{PlanLog, PortError};
+use apply_redis::{BoardConfig, RedisBoard, Reviewer};
+use common::plan;
+use redis_harness::RedisServer;
+
+const PLANS: &str = "quantum:stream:apply.plan";
+
+async fn board(server: &RedisServer, portfolio_gate: bool) -> RedisBoard {
+    let config = BoardConfig {
+        portfolio_gate,
+        ..BoardConfig::new(server.url())
+    };
+    RedisBoard::connect(config).await.unwrap()
+}
+
+async fn command(server: &RedisServer, words: &str) -> redis::Value {
+    let mut command = redis::Cmd::new();
+    for word in words.split(' ') {
+        command.arg(word);
+    }
+    command
+        .query_async(&mut server.connection().await)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_group_that_reads_nothing_falls_behind_and_one_that_is_not_there_is_told_as_that() {
+    let server = RedisServer::start().await;
+    let board = board(&server, false).await;
+    let seen = async || board.reviewers(&["governor", "p33"]).await.unwrap();
+    let absent = |name: &str| Reviewer {
+        name: name.into(),
+        reading: None,
+    };
+    // Without a stream, too.
+    assert_eq!(seen().await, [absent("governor"), absent("p33")]);
+    command(
+        &server,
+        &format!("XGROUP CREATE {PLANS} governor 0 MKSTREAM"),
+    )
+    .await;
+    for n in 0..3 {
+        command(&server, &format!("XADD {PLANS} * plan_id {n}")).await;
+    }
+    let [governor, p33] = <[Reviewer; 2]>::try_from(seen().await).unwrap();
+    assert_eq!(p33, absent("p33"));
+    let reading = governor.reading.unwrap();
+    assert_eq!((reading.consumers, reading.lag, reading.pending), (0, 3, 0));
+    assert_eq!(reading.idle, None);
+    assert!(!governor.is_up_to_date());
+    command(
+        &server,
+        &format!("XREADGROUP GROUP governor one COUNT 2 STREAMS {PLANS} >"),
+    )
+    .await;
+    // An entry that is deleted keeps newer servers from counting by themselves.
+    command(&server, &format!("XADD {PLANS} 99999999999999-1 plan_id 3")).await;
+    command(&server, &format!("XDEL {PLANS} 99999999999999-1")).await;
+    let reading = seen().await[0].reading.unwrap();
+    assert_eq!((reading.consumers, reading.lag, reading.pending), (1, 1, 2));
+    assert!(reading.idle.is_some());
+    command(
+        &server,
+        &format!("XREADGROUP GROUP governor one STREAMS {PLANS} >"),
+    )
+    .await;
+    let governor = &seen().await[0];
+    assert!(governor.is_up_to_date(), "{governor}");
+}
+
+#[tokio::test]
+async fn what_the_portfolio_gate_made_of_a_plan_is_its_newest_word_about_it() {
+    let server = RedisServer::start().await;
+    let plan = plan("PARTIAL_75");
+    let board_with = board(&server, true).await;
+    let made = async || board_with.fetch_final_action(&plan.id).await;
+    assert_eq!(made().await, Ok(None));
+    let actions = "quantum:stream:portfolio.gate.final_action";
+    let id = plan.id.as_str();
+    for (words, word) in [
+        (
+            "plan_id 0000000000000000 final_action HOLD".to_owned(),
+            None,
+        ),
+        (
+            format!("plan_id {id} action PARTIAL_50"),
+            Some("PARTIAL_50"),
+        ),
+        (
+            format!("plan_id {id} action PARTIAL_75 final_action PARTIAL_25"),
+            Some("PARTIAL_25"),
+        ),
+        // One that says nothing is no action.
+        (format!("plan_id {id} reason heat"), Some("")),
+    ] {
+        command(&server, &format!("XADD {actions} * {words}")).await;
+        assert_eq!(made().await, Ok(word.map(str::to_owned)), "{words}");
+    }
+    let without = board(&server, false).await;
+    assert_eq!(without.fetch_final_action(&plan.id).await, Ok(None));
+    // A key of another type is a no, and not the word that there is nothing.
+    command(&server, &format!("DEL {actions}")).await;
+    command(&server, &format!("SET {actions} 1")).await;
+    assert!(matches!(made().await, Err(PortError(_))));
+}
+
+#[tokio::test]
+async fn results_of_other_programs_are_counted_by_program_with_their_newest_words() {
+    let server = RedisServer::start().await;
+    let board = board(&server, false).await;
+    assert_eq!(board.foreign_results().await, Ok(vec![]));
+    for words in [
+        "plan_id 1 source apply_layer executed True",
+        "plan_id 2 executed True",
+        "plan_id 3 source intent_executor executed false error first",
+        "plan_id 4 source intent_executor symbol BTCUSDT executed false error second",
+        "plan_id 5 source other executed true",
+    ] {
+        command(
+            &server,
+            &format!("XADD quantum:stream:apply.result * {words}"),
+        )
+        .await;
+    }
+    let seen = board.foreign_results().await.unwrap();
+    let seen: Vec<_> = seen
+        .iter()
+        .map(|of| (&*of.source, of.entries, &*of.plan, &*of.error))
+        .collect();
+    assert_eq!(
+        seen,
+        [("other", 1, "5", ""), ("intent_executor", 2, "4", "second")]
+    );
+}
