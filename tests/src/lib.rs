@@ -10,15 +10,18 @@
 //! panic too: no test skips itself.
 
 mod entry;
+mod former;
 mod moment;
 mod neighbours;
 mod program;
 mod reviewer;
 mod service;
 mod stage;
+mod tape;
 mod wait;
 
 pub use entry::Entry;
+pub use former::{FormerService, FormerSettings, Novelty};
 pub use moment::{computed_in_this_run, computed_now};
 pub use neighbours::{
     DisarmingGovernor, Habits, PortfolioGate, RebookingBrain, SecondExecutor, disarm_of_today,
@@ -29,4 +32,5 @@ pub use service::{Ended, Service, ServiceBuilder};
 pub use stage::{
     Follower, GOVERNOR, P33, PLANS, RESULTS, Stage, has_been_up, server_that_has_been_up,
 };
+pub use tape::{Shadowed, Tape};
 pub use wait::{eventually, within};

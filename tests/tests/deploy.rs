@@ -421,6 +421,12 @@ async fn the_acl_file_loads_as_it_is_and_lets_nobody_in_without_a_name() {
             &["SET", "quantum:apply:dedupe:x", "1"],
         ),
         (
+            "shadow",
+            "change-me-5",
+            &["XRANGE", plans, "-", "+"],
+            &["EVAL", "return 1", "0"],
+        ),
+        (
             "operator",
             "change-me-4",
             &["SET", switch, "true"],

@@ -67,7 +67,7 @@ impl Command {
 }
 
 /// Every command, in the order of `apply-layer --help`.
-pub const COMMANDS: [Command; 26] = [
+pub const COMMANDS: [Command; 27] = [
     command("run", SERVES),
     command("review governor", SERVES),
     command("review p33", SERVES),
@@ -192,6 +192,17 @@ pub const COMMANDS: [Command; 26] = [
         ],
     )
     .json("cycles"),
+    command(
+        "shadow",
+        &[
+            (Exit::Good, "nothing is unexplained"),
+            (Exit::No, "something is"),
+            USAGE,
+            NO_REDIS,
+            SETTING,
+        ],
+    )
+    .json("shadow"),
     command(
         "propose",
         &[

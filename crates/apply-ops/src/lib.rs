@@ -28,6 +28,7 @@ pub mod plan;
 mod propose;
 pub mod review;
 mod reviewers;
+mod shadow;
 mod signing;
 pub mod sim;
 mod snapshot;
@@ -119,6 +120,12 @@ pub enum Ops {
         #[arg(long)]
         json: bool,
     },
+    /// Run beside the service before this one, reading only, and compare what ours would do with what it does.
+    ///
+    /// Claims nothing, takes no permit, writes nothing. Each proposal, plan, pair of permits, quantity and result is
+    /// the same, or differs for a known reason (docs/shadow.md), or is unexplained.
+    #[command(after_help = "Example: apply-layer shadow --for 1h")]
+    Shadow(shadow::Args),
     /// Write a fresh proposal, so that a fresh plan comes of it, and say which.
     ///
     /// It replaces the brain's proposal for the symbol until the brain writes its next one.
@@ -163,6 +170,7 @@ impl Ops {
             Self::Results(command) => command.run(read).await,
             Self::Stats { since, json } => stats::stats(read, since, json).await,
             Self::Cycles { goal, since, json } => cycles::cycles(read, goal, since, json).await,
+            Self::Shadow(args) => shadow::shadow(read, args).await,
             Self::Propose(command) => command.run(read).await,
             Self::Forget(command) => command.run(read).await,
             Self::NewJournal(command) => command.run(read).await,

@@ -5,7 +5,7 @@ use apply_core::{PortError, digest_of_fields};
 use apply_redis::{Durability, Keys, Reviewer, fetch_reviewers};
 use apply_service::{Config, Failure, config::RedisUrl};
 use apply_wire::field::{FILLER, SOURCE, is_foreign};
-use issuers_redis::{Entries, EntryReader};
+use issuers_redis::{Entries, EntryReader, MAX_ENTRY_BYTES};
 use permit_gate::PlanDigest;
 use permit_redis::{ConnectError, RedisConfig, RedisLink};
 use redis::{
@@ -381,6 +381,22 @@ impl Entry {
         let id = EntryId::read(&entry.id)?;
         let fields = entry.fields;
         Some(Self { id, fields })
+    }
+
+    /// From an id and fields that were read without a bound; one that is too long is carried as its size.
+    pub(super) fn of(id: &str, pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Option<Self> {
+        let size: usize = pairs.iter().map(|(n, v)| n.len() + v.len()).sum();
+        let fields = match size > MAX_ENTRY_BYTES {
+            true => Err(u64::try_from(size).unwrap_or(u64::MAX)),
+            false => Ok(pairs
+                .into_iter()
+                .filter_map(|(name, value)| Some((String::from_utf8(name).ok()?, value)))
+                .collect()),
+        };
+        Some(Self {
+            id: EntryId::read(id)?,
+            fields,
+        })
     }
 
     /// Its size, where it is too long to be read.

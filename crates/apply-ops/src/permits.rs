@@ -639,7 +639,7 @@ fn left(ttl: i64) -> String {
 }
 
 /// What stands before and after the plan's id in a template.
-fn around(template: &str) -> (String, String) {
+pub(super) fn around(template: &str) -> (String, String) {
     let (before, after) = template.split_once("{plan}").unwrap_or((template, ""));
     (before.to_owned(), after.to_owned())
 }

@@ -83,6 +83,8 @@ pub const KILL_SWITCH_REASON: &str = "quantum:global:kill_switch:reason";
 pub const GOVERNOR_BLOCK: Prefix = Prefix("quantum:governor:block:");
 /// Of the governor's disarm; a day follows. Its text is the reason.
 pub const GOVERNOR_DISARM: Prefix = Prefix("quantum:governor:disarm:");
+/// Where the service before this one takes its allowlist from, since February. Its presence alone is looked at.
+pub const UNIVERSE: &str = "quantum:cfg:universe:active";
 /// That a disarm of the governor was seen, until it is resumed from: the governor's own key ends with its day.
 pub const DISARMED: &str = "quantum:apply:disarmed";
 /// The hash of claimed plans without a final result.

@@ -48,7 +48,7 @@ pub(crate) fn hold(args: &[&str], ended: &Ended) -> Option<&'static str> {
         .iter()
         .find(|command| words == command.name || words.starts_with(&format!("{} ", command.name)));
     let name = found.unwrap().json.unwrap();
-    match name.ends_with("-tail") {
+    match name.ends_with("-tail") || name == "shadow" {
         true => ended.out.lines().for_each(|line| fits(name, line)),
         false if ended.out.is_empty() => assert_ne!(ended.code, 0, "{words}: nothing was printed"),
         false => fits(name, &ended.out),
@@ -209,7 +209,7 @@ async fn what_every_command_prints_as_json_fits_its_schema() {
         &format!("SET quantum:apply:journal:{journal} journal-1"),
     )
     .await;
-    let cases: [(&[&str], i32); 24] = [
+    let cases: [(&[&str], i32); 25] = [
         (&["halt", "--reason", "dri\u{202e}ll", "--json"], 0),
         (&["check", "--json"], 0),
         (&["status", "--json"], 3),
@@ -243,6 +243,7 @@ async fn what_every_command_prints_as_json_fits_its_schema() {
         (&["results", "tail", "--json"], 0),
         (&["stats", "--json"], 0),
         (&["cycles", "--json"], 1),
+        (&["shadow", "--for", "1s", "--json"], 0),
         (&["forget", PLAN, "--json", "--yes"], 1),
         (&["forget", other, "--json"], 0),
         (&["new-journal", "--json", "--yes"], 0),
@@ -289,6 +290,28 @@ async fn what_every_command_prints_as_json_fits_its_schema() {
     service.stopped_well().await;
     let all: BTreeSet<&str> = COMMANDS.iter().filter_map(|command| command.json).collect();
     assert_eq!(held, all, "every schema was held against something");
+}
+
+#[tokio::test]
+async fn what_the_shadow_finds_fits_its_schema() {
+    let server = RedisServer::start().await;
+    let connection = &mut server.connection().await;
+    let args = ["shadow", "--for", "3s", "--json"];
+    let shadow = apply_layer(&server.url(), &args).output();
+    let (ended, ()) = tokio::join!(shadow, async {
+        // Until it hears of writes.
+        while !redis::<String>(connection, "CLIENT LIST")
+            .await
+            .contains("cmd=client|tracking")
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        publish_plan(connection, "*", PLAN).await;
+        publish_result(connection, "*", PLAN, "False", "p33_permit_denied").await;
+    });
+    let ended = Ended::from(ended.unwrap());
+    assert_eq!(hold(&args, &ended), Some("shadow"));
+    assert!(ended.out.lines().count() >= 3, "{}", ended.out);
 }
 
 #[test]
