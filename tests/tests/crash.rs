@@ -423,6 +423,22 @@ async fn strict_durability_does_not_run_on_snapshots_alone() {
 }
 
 #[tokio::test]
+async fn strict_durability_does_not_run_where_redis_may_throw_keys_away() {
+    let stage = Stage::open_on(RedisServer::builder().aof("always").start().await).await;
+    for (name, value) in [("maxmemory", "1gb"), ("maxmemory-policy", "allkeys-random")] {
+        let () = stage.command(&["CONFIG", "SET", name, value]).await;
+    }
+    let strict = || quick(&stage).env("APPLY_DURABILITY", "strict");
+    let ended = strict().ended().await;
+    assert_eq!(ended.code, Some(78), "{}", ended.output());
+    let told = ended.output();
+    assert!(told.contains("maxmemory-policy noeviction"), "{told}");
+    let policy = ["CONFIG", "SET", "maxmemory-policy", "noeviction"];
+    let () = stage.command(&policy).await;
+    strict().ready().await.stopped_well().await;
+}
+
+#[tokio::test]
 async fn in_strict_mode_no_order_follows_a_claim_that_no_replica_has() {
     let master = RedisServer::builder()
         .aof("always")

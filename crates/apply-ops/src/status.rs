@@ -27,9 +27,13 @@ const REDRAW: Duration = Duration::from_millis(500);
 pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
     let mut desk = Desk::open(read).await?;
     let snapshot = Snapshot::take(&mut desk).await?;
-    let (service, stops) = Service::ask(desk.config.http).await;
+    // Side by side: one that stands still is lost after a second.
+    let here = Here::of(&desk.config);
+    let ((service, stops), elsewhere) = tokio::join!(
+        Service::ask(desk.config.http),
+        difference(desk.config.http, &here)
+    );
     let ends = ends(&service, snapshot.switches(), desk.config.http);
-    let elsewhere = difference(desk.config.http, &Here::of(&desk.config)).await;
     let beside = beside(&desk.config, &desk.keys, &mut desk.link).await;
     let beside = match beside {
         Ok(other) => other.map(|other| other.to_string()),

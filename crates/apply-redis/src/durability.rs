@@ -90,9 +90,11 @@ impl Durability {
 
     /// Why `APPLY_DURABILITY=strict` does not run on this server, with the mend.
     pub fn refusal(&self) -> Option<String> {
-        (!self.append_only).then(|| {
-            "APPLY_DURABILITY=strict: this Redis goes back to its last snapshot when it restarts; set appendonly yes in redis.conf (and CONFIG SET appendonly yes now)".to_owned()
-        })
+        let snapshots = (!self.append_only).then(|| {
+            "this Redis goes back to its last snapshot when it restarts; set appendonly yes in redis.conf (and CONFIG SET appendonly yes now)".to_owned()
+        });
+        let reasons: Vec<String> = snapshots.into_iter().chain(self.eviction()).collect();
+        (!reasons.is_empty()).then(|| format!("APPLY_DURABILITY=strict: {}", reasons.join("; ")))
     }
 }
 
@@ -223,6 +225,14 @@ mod tests {
         };
         let told = evicts("maxmemory:1048576\r\nmaxmemory_policy:allkeys-lru");
         assert!(told.unwrap().contains("maxmemory-policy allkeys-lru"));
+        for (memory, refused) in [
+            ("maxmemory:1048576\r\nmaxmemory_policy:volatile-ttl", true),
+            ("maxmemory:1048576\r\nmaxmemory_policy:noeviction", false),
+        ] {
+            let info = format!("aof_enabled:1\r\n{memory}\r\n");
+            let refusal = parse(&info, None, Some("always")).unwrap().refusal();
+            assert_eq!(refusal.is_some(), refused, "{refusal:?}");
+        }
         assert_eq!(evicts("maxmemory:0\r\nmaxmemory_policy:allkeys-lru"), None);
         assert_eq!(evicts("maxmemory:9\r\nmaxmemory_policy:noeviction"), None);
         assert_eq!(evicts(""), None);

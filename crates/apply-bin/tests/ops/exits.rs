@@ -255,6 +255,12 @@ async fn status_is_0_where_a_real_service_is_ready_and_5_once_it_is_halted() {
     assert_eq!(status.code, Some(5), "{}", status.output());
     assert_eq!(run(&["resume", "--file-only"]).await.code, Some(0));
     assert_eq!(run(&["status"]).await.code, Some(0));
+    // One that stands still accepts connections and says nothing.
+    service.signal("STOP").await;
+    let status = run(&["status"]).await;
+    assert_eq!(status.code, Some(3), "{}", status.output());
+    service.signal("CONT").await;
+    assert_eq!(run(&["status"]).await.code, Some(0));
     service.stopped_well().await;
     let status = run(&["status"]).await;
     assert_eq!(status.code, Some(3), "{}", status.output());
