@@ -14,7 +14,7 @@ use crate::{
     symbol::Symbol,
 };
 use apply_wire::{Reason, field::python_bool};
-use permit_gate::{Block, FoundBy, PlanId, foreign::printable};
+use permit_gate::{Block, FoundBy, PlanId, Terms, foreign::printable};
 use rust_decimal::Decimal;
 use std::{sync::Arc, time::Duration};
 
@@ -137,6 +137,8 @@ pub enum Event<'a> {
         waited: Duration,
         /// The largest quantity every reviewer agrees to; `None` where no reviewer gave one.
         most: Option<Decimal>,
+        /// What each reviewer allows, by its permit's name, in the order of the permits.
+        terms: &'a [(Arc<str>, Terms)],
     },
     /// The gate said no.
     Blocked {
@@ -552,7 +554,9 @@ impl Event<'_> {
                     plan.id
                 ),
             ),
-            Self::Granted { plan, waited, most } => (
+            Self::Granted {
+                plan, waited, most, ..
+            } => (
                 Level::Info,
                 format!(
                     "[PERMIT_WAIT] OK plan={} wait_ms={} safe_qty={} symbol={}",

@@ -24,16 +24,27 @@ use crate::{
 use apply_wire::Reason;
 use futures_util::future::{Either, join, select};
 use permit_gate::{
-    Ask, Block, BlockReason, Grant, PermitStore, Subject, Timer, WaitPolicy,
+    Ask, Block, BlockReason, Grant, PermitStore, Subject, Terms, Timer, WaitPolicy,
     foreign::{MAX_FOREIGN, escaped},
     wait_and_take,
 };
 use rust_decimal::Decimal;
 use std::{
     pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
+
+/// What each reviewer allows, by its permit's name.
+fn terms_of(grant: &Grant) -> Vec<(Arc<str>, Terms)> {
+    let permits = grant.permits().iter();
+    permits
+        .map(|permit| (Arc::clone(&permit.name), permit.terms.clone()))
+        .collect()
+}
 
 /// How a plan's life ended.
 #[derive(Debug)]
@@ -501,6 +512,7 @@ impl<P: Ports> ApplyLayer<P> {
             Ok(grant) => news.add(Happened::Granted {
                 waited: before + grant.waited(),
                 most: grant.limit(),
+                terms: terms_of(grant),
             }),
             Err(_) => news.tell(self),
         }

@@ -2,13 +2,13 @@
 //! may leave now ([`Event::Leaving`]), which whoever has just turned the switch has to find.
 
 use crate::{event::Event, layer::ApplyLayer, plan::Plan, ports::Ports};
-use permit_gate::PermitSet;
+use permit_gate::{PermitSet, Terms};
 use rust_decimal::Decimal;
 use std::{
     future::{Future, poll_fn},
     mem,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -35,6 +35,8 @@ pub(crate) enum Happened {
         waited: Duration,
         /// The largest quantity everybody agrees to.
         most: Option<Decimal>,
+        /// What each reviewer allows, by its permit's name.
+        terms: Vec<(Arc<str>, Terms)>,
     },
     /// A step of this name is executed.
     StepStarted(&'static str),
@@ -103,7 +105,16 @@ impl<'a> News<'a> {
             Happened::Seen(permit_gate::Event::StoreTrouble { error, .. }) => {
                 layer.tell(Event::StoreTrouble { plan, error });
             }
-            Happened::Granted { waited, most } => layer.tell(Event::Granted { plan, waited, most }),
+            Happened::Granted {
+                waited,
+                most,
+                terms,
+            } => layer.tell(Event::Granted {
+                plan,
+                waited,
+                most,
+                terms: &terms,
+            }),
             Happened::StepStarted(step) => layer.tell(Event::StepStarted { plan, step }),
         }
     }

@@ -2,10 +2,11 @@
 
 use crate::{ReadConfig, VenueKeys};
 use apply_core::{PortError, digest_of_fields};
-use apply_redis::{Durability, Keys, Reviewer, fetch_reviewers};
+use apply_redis::{
+    Durability, Entries, EntryReader, Keys, MAX_ENTRY_BYTES, Reviewer, SwitchState, fetch_reviewers,
+};
 use apply_service::{Config, Failure, config::RedisUrl};
 use apply_wire::field::{FILLER, SOURCE, is_foreign};
-use issuers_redis::{Entries, EntryReader, MAX_ENTRY_BYTES};
 use permit_gate::PlanDigest;
 use permit_redis::{ConnectError, RedisConfig, RedisLink};
 use redis::{
@@ -143,6 +144,14 @@ impl Link {
         match &mut self.connection {
             Connection::Direct(connection) => command.query_async(connection).await,
             Connection::Linked(link) => command.query_async(&mut link.at("")).await,
+        }
+    }
+
+    /// How the kill switches in Redis stand.
+    pub(super) async fn switches(&mut self, keys: &Keys) -> Vec<(String, SwitchState)> {
+        match &mut self.connection {
+            Connection::Direct(connection) => apply_redis::switches(connection, keys).await,
+            Connection::Linked(link) => apply_redis::switches(&mut link.at(""), keys).await,
         }
     }
 
@@ -377,7 +386,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn read(entry: issuers_redis::Entry) -> Option<Self> {
+    fn read(entry: apply_redis::Entry) -> Option<Self> {
         let id = EntryId::read(&entry.id)?;
         let fields = entry.fields;
         Some(Self { id, fields })

@@ -6,8 +6,8 @@ use super::{
     output::{Done, print, print_json, tame},
     time::utc,
 };
+use apply_redis::MAX_ENTRY_BYTES;
 use clap::{Args, Subcommand};
-use issuers_redis::MAX_ENTRY_BYTES;
 use tokio::signal::ctrl_c;
 
 /// The stream of plans.

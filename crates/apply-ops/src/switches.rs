@@ -6,32 +6,10 @@ use super::{
     output::tame,
     time::utc,
 };
-use apply_core::{Halt, MAX_SWITCH_BYTES};
-use apply_redis::Keys;
-use apply_service::{Config, HaltFile};
-use redis::{RedisError, Value, cmd};
+use apply_core::Halt;
+use apply_redis::{Keys, SwitchState, Turned};
+use apply_service::{Config, Switch, SwitchesHere};
 use serde_json::json;
-use std::{fs::File, io::Read, path::Path, time::SystemTime};
-
-/// Most bytes of a reason that are read.
-const MOST_OF_A_REASON: usize = 160;
-
-/// One kill switch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Switch {
-    /// The variable, the file or the key.
-    name: String,
-    state: State,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    Off,
-    /// On, with who turned it, when and why, as far as that is written down.
-    On(Option<String>),
-    /// It cannot be looked at from here; why, and what to do.
-    Unknown(String),
-}
 
 /// All that halt the service of this machine.
 #[derive(Debug, Clone)]
@@ -40,53 +18,36 @@ pub(super) struct Switches(Vec<Switch>);
 impl Switches {
     /// Those of this machine, in the order in which the service looks at them.
     pub(super) fn here(config: &Config) -> Self {
-        let mut found = Vec::new();
-        if config.kill_switch {
-            found.push(Switch {
-                name: "APPLY_KILL_SWITCH".into(),
-                state: State::On(None),
-            });
-        }
-        found.push(by_file(&config.state.halt_file));
-        Self(found)
+        Self(config.switches_here().look())
     }
 
-    /// Those of this machine, the file that the service itself names included, and those in Redis. What Redis does not answer is unknown.
+    /// Those of this machine, the file that the service itself names included, and those in Redis. What Redis does not
+    /// answer is unknown.
     pub(super) async fn read(config: &Config, keys: &Keys, link: &mut Link) -> Self {
         let mut all = Self::here(config);
         let elsewhere = Elsewhere::ask(config.http).await;
         if let Some(other) = elsewhere.filter(|it| it.has_other_halt_file(&Here::of(config))) {
-            all.0.push(by_file(&other.halt_file));
+            let there = SwitchesHere {
+                halted: false,
+                file: Some(other.halt_file),
+            };
+            all.0.extend(there.look());
         }
-        let state = in_redis(keys, link).await;
-        all.0.push(Switch {
-            name: keys.kill_switch.clone(),
-            state: state.unwrap_or_else(|error| State::Unknown(error.to_string())),
-        });
-        for name in keys.halting(SystemTime::now()) {
-            match disarmed(&name, link).await {
-                Ok(State::Off) => {}
-                Ok(state) => all.0.push(Switch { name, state }),
-                Err(error) => all.0.push(Switch {
-                    name,
-                    state: State::Unknown(error.to_string()),
-                }),
-            }
-        }
+        all.0.extend(Switch::in_redis(link.switches(keys).await));
         all
     }
 
-    fn on(&self) -> impl Iterator<Item = (&Switch, Option<&str>)> {
+    fn on(&self) -> impl Iterator<Item = (&Switch, Option<String>)> {
         self.0.iter().filter_map(|switch| match &switch.state {
-            State::On(words) => Some((switch, words.as_deref())),
-            State::Off | State::Unknown(_) => None,
+            SwitchState::On(turned) => Some((switch, words(turned))),
+            SwitchState::Off | SwitchState::Unknown(_) => None,
         })
     }
 
     fn unknown(&self) -> impl Iterator<Item = (&Switch, &str)> {
         self.0.iter().filter_map(|switch| match &switch.state {
-            State::Unknown(why) => Some((switch, why.as_str())),
-            State::Off | State::On(_) => None,
+            SwitchState::Unknown(why) => Some((switch, why.as_str())),
+            SwitchState::Off | SwitchState::On(_) => None,
         })
     }
 
@@ -137,7 +98,7 @@ impl Switches {
         let on: Vec<String> = self
             .on()
             .map(|(switch, words)| match words {
-                Some(words) => format!("{} ({})", tame(&switch.name), tame(words)),
+                Some(words) => format!("{} ({})", tame(&switch.name), tame(&words)),
                 None => tame(&switch.name),
             })
             .collect();
@@ -146,115 +107,32 @@ impl Switches {
 
     pub(super) fn to_json(&self) -> serde_json::Value {
         let each = self.0.iter().map(|switch| {
-            let (state, words) = match &switch.state {
-                State::Off => ("off", None),
-                State::On(words) => ("on", words.as_deref()),
-                State::Unknown(why) => ("unknown", Some(why.as_str())),
+            let (state, text) = match &switch.state {
+                SwitchState::Off => ("off", None),
+                SwitchState::On(turned) => ("on", words(turned)),
+                SwitchState::Unknown(why) => ("unknown", Some(why.clone())),
             };
-            json!({"switch": switch.name, "state": state, "text": words})
+            json!({"switch": switch.name, "state": state, "text": text})
         });
         each.collect()
     }
 }
 
-fn by_file(path: &Path) -> Switch {
-    let state = match HaltFile::at(path.to_owned()).is_there() {
-        Ok(false) => State::Off,
-        Ok(true) => State::On(words_in(path)),
-        Err(error) => State::Unknown(format!("{error}; ask as root or as the service's user")),
-    };
-    Switch {
-        name: path.display().to_string(),
-        state,
-    }
-}
-
-/// Who, when and why, as `halt` writes it into the file: seconds, then words. What somebody else wrote is told as it
-/// is, an empty file as nothing.
-fn words_in(path: &Path) -> Option<String> {
-    let mut text = String::new();
-    let most = u64::try_from(MOST_OF_A_REASON).unwrap_or(u64::MAX);
-    File::open(path)
-        .and_then(|file| file.take(most).read_to_string(&mut text))
-        .ok()?;
-    let line = text.lines().next()?.trim();
-    let dated = line.split_once(' ').and_then(|(seconds, rest)| {
-        let seconds: u64 = seconds.parse().ok()?;
-        Some(format!("{} {rest}", utc(seconds.checked_mul(1000)?)))
-    });
-    (!line.is_empty()).then(|| dated.unwrap_or_else(|| line.to_owned()))
-}
-
-async fn in_redis(keys: &Keys, link: &mut Link) -> Result<State, RedisError> {
-    let mut read = cmd("GETRANGE");
-    read.arg(&keys.kill_switch).arg(0).arg(MAX_SWITCH_BYTES);
-    let halt = match link.try_ask::<Value>(&read).await {
-        Ok(Value::BulkString(word)) => Halt::from_switch(&keys.kill_switch, &word),
-        Ok(_) => Halt::unreadable(&keys.kill_switch),
-        // A key of another type halts as well.
-        Err(error) if error.code() == Some("WRONGTYPE") => Halt::unreadable(&keys.kill_switch),
-        Err(error) => return Err(error),
-    };
-    match halt {
-        Halt::Off => Ok(State::Off),
-        Halt::On { .. } => Ok(State::On(last_turn(keys, link).await)),
-    }
-}
-
-/// An entry's id and its fields.
-type StreamEntry = (String, Vec<(String, String)>);
-
-/// The newest turn, where it is one that halted; else the reason that another program has left.
-async fn last_turn(keys: &Keys, link: &mut Link) -> Option<String> {
-    let mut newest = cmd("XREVRANGE");
-    newest
-        .arg(&keys.halt_log)
-        .arg("+")
-        .arg("-")
-        .arg("COUNT")
-        .arg(1);
-    let turns: Option<Vec<StreamEntry>> = link.try_ask(&newest).await.ok();
-    let fields = turns
-        .and_then(|turns| turns.into_iter().next())
-        .map(|(_, fields)| fields);
-    let field = |name: &str| {
-        let fields = fields.as_ref()?;
-        let (_, value) = fields.iter().find(|(field, _)| field == name)?;
-        Some(value.chars().take(MOST_OF_A_REASON).collect::<String>())
-    };
-    if field("halted").as_deref() == Some("True") {
-        let at = field("timestamp").and_then(|at| at.parse::<u64>().ok());
-        let at = at.and_then(|seconds| seconds.checked_mul(1000)).map(utc);
-        return Some(format!(
-            "{} by {}: {}",
-            at.as_deref().unwrap_or("at an unknown time"),
-            field("who").unwrap_or_default(),
-            field("reason").unwrap_or_default()
-        ));
-    }
-    reason_at(apply_wire::key::KILL_SWITCH_REASON, link).await
-}
-
-async fn reason_at(key: &str, link: &mut Link) -> Option<String> {
-    let mut read = cmd("GETRANGE");
-    read.arg(key).arg(0).arg(MOST_OF_A_REASON);
-    match link.try_ask::<Value>(&read).await {
-        Ok(Value::BulkString(text)) if !text.is_empty() => {
-            Some(String::from_utf8_lossy(&text).into_owned())
+/// Who, when and why in words; none where nothing of it is written down.
+fn words(turned: &Turned) -> Option<String> {
+    match turned {
+        Turned {
+            at: None,
+            who: None,
+            why,
+        } => why.clone(),
+        Turned { at, who, why } => {
+            let at = at.map_or_else(|| "at an unknown time".to_owned(), utc);
+            let why = why.as_deref().unwrap_or_default();
+            Some(match who {
+                Some(who) => format!("{at} by {who}: {why}"),
+                None => format!("{at} {why}"),
+            })
         }
-        _ => None,
     }
-}
-
-/// The governor's disarm, with its reason.
-async fn disarmed(key: &str, link: &mut Link) -> Result<State, RedisError> {
-    let mut exists = cmd("EXISTS");
-    exists.arg(key);
-    if !link.try_ask::<bool>(&exists).await? {
-        return Ok(State::Off);
-    }
-    let reason = reason_at(key, link).await;
-    Ok(State::On(Some(
-        reason.unwrap_or_else(|| "unreadable".into()),
-    )))
 }

@@ -17,6 +17,7 @@ mod booking;
 mod changes;
 mod config;
 mod durability;
+mod entries;
 mod generation;
 mod halt;
 mod lease;
@@ -26,6 +27,7 @@ mod open;
 mod rights;
 mod short_pause;
 mod switch;
+mod switches;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -34,8 +36,10 @@ pub use booking::{Booked, Bookkeeper, PATIENCE as BOOKING_PATIENCE};
 pub use changes::{ChangeFeed, FollowedBoard};
 pub use config::{BoardConfig, Instance, Kept, Keys};
 pub use durability::{Durability, Synced};
+pub use entries::{Entries, Entry, EntryReader, MAX_ENTRY_BYTES, bounded_script, read_entries};
 pub use halt::{Lifted, Recorded, Turn};
 pub use lease::{Lease, OtherMode};
 pub use neighbours::{ForeignResults, LatePermit, Reviewer, Reviewing, fetch_reviewers};
 pub use open::ready_to_take;
 pub use rights::{Right, rights};
+pub use switches::{MAX_REASON_BYTES, SwitchState, Turned, switches};

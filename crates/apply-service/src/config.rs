@@ -4,7 +4,7 @@ mod shard;
 
 pub use shard::{NoShard, Shard};
 
-use crate::ledger::Ledger;
+use crate::{ledger::Ledger, switches::SwitchesHere};
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use apply_wire::{defaults, key, kill_switch};
 use exchange_client::{Credentials, Host};
@@ -156,6 +156,14 @@ impl Config {
     pub fn followed(&self) -> Vec<Symbol> {
         let ours = self.symbols.iter().filter(|s| self.shard.holds(s));
         ours.cloned().collect()
+    }
+
+    /// The kill switches of this machine.
+    pub fn switches_here(&self) -> SwitchesHere {
+        SwitchesHere {
+            halted: self.kill_switch,
+            file: Some(self.state.halt_file.clone()),
+        }
     }
 
     /// Which shard this is, and how much of everything it follows; where it is one of several.

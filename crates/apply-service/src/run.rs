@@ -7,6 +7,7 @@ use crate::{
     gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
     health::{self, Fence, Health, Manager, StoreWrites, WithHealth},
+    history::History,
     http,
     late::{self, LateObserver},
     ledger,
@@ -139,6 +140,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         health.clone(),
         stop.clone(),
     ));
+    let history = History::new(permits.link(), journal.clone());
     // The page lasts as long as plans do: `halt` asks it for orders that are on their way.
     let page_stop = CancellationToken::new();
     let page = tokio::spawn(http::serve_with(
@@ -150,7 +152,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
             live: live.clone(),
             fence: fence.clone(),
         },
-        page::routes(&live, page_stop.clone()),
+        page::routes(&live, &history, page_stop.clone()),
         page_stop.clone().cancelled_owned(),
     ));
     let venue = Venue::new(client.clone());
@@ -186,10 +188,11 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         fence: fence.clone(),
         venue: client,
         neighbours: Some(neighbours.clone()),
+        switches: config.switches_here(),
     };
     let watched = neighbours::watched(config.permits.permits());
     tokio::spawn(neighbours.watch(board.clone(), watched, page_stop.clone()));
-    tokio::spawn(page::watch(parts, live, page_stop.clone()));
+    tokio::spawn(page::watch(parts, live.clone(), page_stop.clone()));
     let recovery = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
         () = stop.cancelled() => return Ok(()),
@@ -227,6 +230,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     health.set_ready(true);
     manager.tell("READY=1");
     info!("Ready: following {} symbols", symbols.len());
+    tokio::spawn(page::keep_past(history, live, page_stop.clone()));
 
     stop.cancelled().await;
     health.set_ready(false);

@@ -3,10 +3,10 @@
 use crate::{
     bell::Bell,
     config::IssuersConfig,
-    entries::{Entries, Entry, EntryReader, MAX_ENTRY_BYTES},
     link::{Link, failed, moment},
 };
 use apply_core::PortError;
+use apply_redis::{Entries, Entry, EntryReader, MAX_ENTRY_BYTES};
 use permit_issuers::{
     EntryId, Fields,
     ports::{Delivery, PlanFeed},

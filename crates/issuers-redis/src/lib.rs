@@ -16,14 +16,12 @@
 mod bell;
 mod codec;
 mod config;
-mod entries;
 mod feed;
 mod link;
 mod position;
 mod usage;
 
 pub use config::{IssuersConfig, Keys};
-pub use entries::{Entries, Entry, EntryReader, MAX_ENTRY_BYTES};
 pub use feed::RedisFeed;
 pub use position::RedisPositionBook;
 pub use usage::RedisUsageBook;

@@ -3,11 +3,11 @@
 use crate::{
     codec,
     config::{IssuersConfig, Keys},
-    entries::{MAX_ENTRY_BYTES, read_entries},
     feed::text_fields,
     link::{Link, failed, moment},
 };
 use apply_core::{PortError, Symbol};
+use apply_redis::{MAX_ENTRY_BYTES, bounded_script, read_entries};
 use permit_issuers::{
     EntryId, Moment, PERMIT_TTL_SECS, Snapshot,
     ports::{Concluded, LedgerUpdate, PermitSink, PositionBook, PositionPage, Ruling, Unread},
@@ -50,18 +50,12 @@ impl RedisPositionBook {
             shared: Arc::new(Shared {
                 keys: config.keys.clone(),
                 batch: config.batch,
-                look: Script::new(concat!(
-                    include_str!("bounded.lua"),
-                    include_str!("position_look.lua")
-                )),
+                look: bounded_script(include_str!("position_look.lua")),
                 permit: Script::new(include_str!("permit.lua")),
                 keep: Script::new(include_str!("keep.lua")),
                 advance: Script::new(include_str!("advance.lua")),
                 settle: Script::new(include_str!("settle.lua")),
-                unread: Script::new(concat!(
-                    include_str!("bounded.lua"),
-                    include_str!("unread.lua")
-                )),
+                unread: bounded_script(include_str!("unread.lua")),
                 forget: Script::new(include_str!("forget.lua")),
             }),
         })

@@ -6,6 +6,7 @@ use crate::{
     link::{Link, failed, moment},
 };
 use apply_core::{PortError, Symbol};
+use apply_redis::bounded_script;
 use apply_wire::kill_switch;
 use permit_gate::PlanId;
 use permit_issuers::{
@@ -41,10 +42,7 @@ impl RedisUsageBook {
             link,
             shared: Arc::new(Shared {
                 keys: config.keys.clone(),
-                look: Script::new(concat!(
-                    include_str!("bounded.lua"),
-                    include_str!("usage_look.lua")
-                )),
+                look: bounded_script(include_str!("usage_look.lua")),
                 grant: Script::new(include_str!("grant.lua")),
                 heard: Script::new(include_str!("heard.lua")),
             }),

@@ -1,6 +1,6 @@
 //! What a process that is gone has left behind, on the page of the next one.
 
-use crate::{address, browser::Browser};
+use crate::open;
 use apply_tests::{Stage, within};
 use exchange_sim::{Delivery, Fault, When};
 use std::{collections::HashSet, time::Duration};
@@ -37,10 +37,7 @@ async fn plans_that_were_recovered_and_plans_known_before_say_so() {
     stage.propose_with("ETHUSDT", "PARTIAL_75", &at).await;
 
     let service = how.ready().await;
-    let mut browser = Browser::open().await;
-    browser
-        .visit(&format!("http://{}/", address(&service).await))
-        .await;
+    let mut browser = open(&service).await.0;
     for (plan, note) in [
         (&left, "recovered: its process was about to place an order"),
         (&known, "dealt with before; the store had lost its claim"),

@@ -11,8 +11,9 @@ use super::{
 use crate::{say, time::iso_micros};
 use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
 use apply_service::{
-    Failure, KEEP_WARM, Metrics,
+    Failure, KEEP_WARM, Metrics, SwitchesHere,
     health::{Fence, Health, StoreWrites, WithHealth},
+    history::History,
     http::{self, Hosts},
     instance,
     page::{self, FlowGauges, Live, Vitals},
@@ -188,7 +189,7 @@ pub async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
             live: live.clone(),
             fence: Fence::default(),
         },
-        page::routes(&live, stop.clone()),
+        page::routes(&live, &History::none(), stop.clone()),
         stop.clone().cancelled_owned(),
     ));
     say(&format!(
@@ -278,6 +279,7 @@ impl Stage {
             fence: Fence::default(),
             venue: Some(client),
             neighbours: None,
+            switches: SwitchesHere::default(),
         };
         tasks.spawn(page::watch(parts, live.clone(), stop.clone()));
         Ok(Self {

@@ -1,45 +1,64 @@
-// Everything arrives over one stream: a snapshot first, then every change. All text from outside
-// becomes text nodes, never markup.
+// Everything arrives over one stream: a snapshot first, then every change. Older plans are asked for. What changed is
+// drawn once a frame, whatever arrives meanwhile.
 "use strict";
 (() => {
+  const { el, say, refill, seconds, span, clock, full, day } = draw;
   const $ = (id) => document.getElementById(id);
-  const SVG = "http://www.w3.org/2000/svg";
   // The service says something at least every two seconds; after this much silence it is lost.
   const SILENCE = 2900;
+  // Symbols up to this many are all shown; of more, the quiet ones are folded.
+  const FEW = 12;
 
-  const model = { plans: new Map(), symbols: new Map(), keep: 100, instance: "" };
+  const model = { plans: new Map(), symbols: new Map(), keep: 100, instance: "", waits: null, trends: null };
+  const older = new Map(); // plans that were asked for, by id
   const rows = new Map(); // plan id -> its <details>
   const cards = new Map(); // plan id -> its card while it waits
+  const chips = new Map(); // symbol -> its <li>
+  const one = location.pathname.startsWith("/plan/") ? decodeURIComponent(location.pathname.slice(6)) : null;
+  let filter = null; // what is wanted; none where everything is
+  let next; // where older plans go on; undefined before the first question
   let skew = 0; // the service's clock minus this browser's
   let heard = 0;
   let source = null;
 
-  // -- building blocks
-
-  function el(tag, attributes, ...children) {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (value !== null && value !== undefined) node.setAttribute(name, value);
-    }
-    node.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
-    return node;
-  }
-  function svg(tag, attributes, text) {
-    const node = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    if (text !== undefined) node.textContent = text;
-    return node;
-  }
-  const say = (node, text) => { if (node.textContent !== text) node.textContent = text; };
   const serverNow = () => Date.now() + skew;
-  const seconds = (ms) => (ms / 1000).toFixed(1) + " s";
-  const span = (ms) => (ms < 1000 ? ms + " ms" : seconds(ms));
-  function clock(ms) {
-    const at = new Date(ms);
-    const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-    return el("time", { datetime: at.toISOString(), title: at.toLocaleString() }, time);
+  const planLink = (id) => el("a", { href: "/plan/" + id, class: "id" }, id);
+  const json = async (path) => {
+    const answer = await fetch(path);
+    const body = await answer.json();
+    if (!answer.ok) throw new Error(body.error || "the service answered " + answer.status);
+    return body;
+  };
+
+  // -- drawn once a frame
+
+  const dirty = { plans: new Set(), symbols: new Set(), parts: new Set() };
+  let asked = false;
+  function redraw(what, which) {
+    if (which === undefined) dirty.parts.add(what); else dirty[what].add(which);
+    if (asked) return;
+    asked = true;
+    // A page in the background gets no frames, and is to be true all the same.
+    if (document.hidden) setTimeout(flush, 250); else requestAnimationFrame(flush);
   }
-  const planLink = (id) => el("a", { href: "#plan-" + id, class: "id" }, id);
+  function flush() {
+    asked = false;
+    const { plans, symbols, parts } = dirty;
+    const [changedPlans, changedSymbols, changedParts] = [new Set(plans), new Set(symbols), new Set(parts)];
+    for (const set of [plans, symbols, parts]) set.clear();
+    for (const id of changedPlans) {
+      const plan = model.plans.get(id);
+      if (!plan) continue;
+      showPlan(plan);
+      showWait(plan);
+      const symbol = model.symbols.get(plan.symbol);
+      if (symbol) changedSymbols.add(plan.symbol);
+    }
+    if (changedSymbols.size) showSymbols(changedSymbols);
+    if (changedParts.has("orders")) showOrders();
+    if (changedParts.has("waits") && model.waits) showWaits(model.waits);
+    if (changedParts.has("trends") && model.trends) showTrends(model.trends);
+  }
 
   // -- what a plan has come to, in a word and a colour
 
@@ -58,6 +77,7 @@
     if (order) return ["info", order.outcome.replace("_", " "), order.note];
     if (wait && !wait.end) return ["info", "waiting", ""];
     if (wait && wait.end) return wait.end.granted ? ["info", "executing", wait.end.detail] : ["warn", "blocked", wait.end.code];
+    if (plan.past && plan.decision === "EXECUTE") return ["off", "no result", "neither the stream nor the journal of this machine has its result"];
     const words = { EXECUTE: ["info", "planned"], SKIP: ["off", "skipped"], BLOCKED: ["warn", "blocked"], ERROR: ["bad", "error"] };
     return [...(words[plan.decision] || ["off", plan.decision]), plan.reasons.join(", ")];
   }
@@ -75,16 +95,30 @@
     $("flow").dataset.state = state;
     say($("flow-word"), words[state] || state);
     say($("flow-why"), state === "halted" ? "by " + why : state === "dry_run" ? "Plans are made, no order is placed." : why || "Granted plans go to the venue.");
+    refill($("switches"), ...vitals.switches.map((one) => el("li", {},
+      el("b", {}, one.name), " ", one.why ? "“" + one.why + "”, " : "no reason written down, ",
+      one.who ? "by " + one.who : "nobody named", one.since ? el("span", {}, ", since ", clock(one.since, true)) : ", since when is not known",
+      ". To end it: ", el("code", {}, one.resume))));
     say($("mode"), vitals.mode.replace("_", " "));
     say($("version"), vitals.version);
-    document.title = (words[state] || state) + " – apply-layer";
-    const words2 = { good: "good", fair: "look at it", bad: "bad", off: "not in use" };
+    if (!one) document.title = (words[state] || state) + " – apply-layer";
+    const states = { good: "good", fair: "look at it", bad: "bad", off: "not in use" };
     $("lights").replaceChildren(...vitals.lights.map((light) =>
       el("li", { "data-state": light.state },
         el("span", { class: "lamp", "aria-hidden": "true" }),
         el("b", {}, light.name),
-        el("span", { class: "unseen" }, words2[light.state] + ":"),
+        el("span", { class: "unseen" }, states[light.state] + ":"),
         el("span", { class: "quiet" }, light.text))));
+    const list = JSON.stringify(vitals.attention);
+    if ($("attention").dataset.list !== list) {
+      $("attention").dataset.list = list;
+      $("attention").hidden = one !== null || vitals.attention.length === 0;
+      refill($("attention-list"), ...vitals.attention.map((item) => el("li", { "data-kind": item.kind },
+        el("span", { class: "mark", "aria-hidden": "true" }, "!"),
+        el("span", {}, el("b", {}, item.what), " ", item.plan ? planLink(item.plan) : "", " ", el("span", { class: "quiet" }, item.next)))));
+    }
+    $("past").hidden = !vitals.past;
+    say($("past"), vitals.past ? "The history cannot be read: " + vitals.past + ". What happens now is shown." : "");
   }
 
   // -- waits
@@ -115,15 +149,22 @@
   function permitList(wait) {
     return el("ul", { class: "permits" }, ...wait.permits.map((permit) => {
       const there = permit.after !== null;
-      return el("li", { "data-there": String(there) },
-        el("span", { class: "mark", "aria-hidden": "true" }, there ? "✓" : "…"),
+      // A no is not a yes that came; what was not read is neither.
+      const answer = permit.yes === false ? "no" : permit.yes ? "yes" : there ? "seen" : wait.end ? "never" : "awaited";
+      const mark = { yes: "✓", no: "✗", seen: "•", never: "–", awaited: "…" }[answer];
+      const words = there ? span(permit.after) + " by " + permit.by : wait.end ? "never came" : "awaited";
+      return el("li", { "data-answer": answer },
+        el("span", { class: "mark", "aria-hidden": "true" }, mark),
         el("span", {}, permit.label),
-        el("span", { class: "quiet" }, there ? span(permit.after) + " by " + permit.by : wait.end ? "never came" : "awaited"));
+        answer === "no" ? el("span", { class: "unseen" }, "said no:") : "",
+        el("span", { class: "quiet" }, words + (permit.said ? ": " + permit.said : "")));
     }));
   }
   function tick() {
     for (const [id, card] of cards) {
-      const { until, since } = model.plans.get(id).wait;
+      const plan = model.plans.get(id);
+      if (!plan) continue;
+      const { until, since } = plan.wait;
       const left = Math.max(0, until - serverNow());
       const bar = card.querySelector("progress");
       bar.value = until - since - left;
@@ -131,34 +172,72 @@
     }
   }
 
-  // -- plans
+  // -- plans, the newest first, under the day on which they were published
 
-  function showPlan(plan, fresh) {
+  const known = (id) => model.plans.get(id) || older.get(id);
+  function passes(plan) {
+    if (!filter) return true;
+    const same = (wanted, text) => !wanted || (text || "").toLowerCase() === wanted.toLowerCase();
+    const { result } = plan;
+    return same(filter.symbol, plan.symbol)
+      && (!filter.decision || [plan.decision, result && result.decision, result && result.outcome].some((word) => same(filter.decision, word)))
+      && (!filter.reason || [...plan.reasons, (result && result.error) || ""].some((reason) => reason.includes(filter.reason)));
+  }
+  function showPlan(plan) {
     let row = rows.get(plan.id);
+    if (!passes(plan)) {
+      if (row) { row.remove(); rows.delete(plan.id); showDays(); }
+      return;
+    }
+    const [state, word, why] = verdict(plan);
     if (!row) {
       row = el("details", { id: "plan-" + plan.id, class: "plan" }, el("summary"), el("div", { class: "body" }));
       rows.set(plan.id, row);
-      $("plans").prepend(row);
+      place(row, plan.at);
+      if (serverNow() - plan.at < 3000) row.classList.add("fresh");
     }
-    const [state, word, why] = verdict(plan);
     row.dataset.state = state;
-    row.firstChild.replaceChildren(
-      clock(plan.result ? plan.result.at : plan.at),
+    refill(row.firstChild,
+      clock(plan.at),
       el("b", {}, plan.symbol),
       el("span", { class: "step" }, plan.step || plan.action),
       el("span", { class: "badge", "data-state": state }, word),
       el("span", { class: "why" }, why));
     fillBody(row.lastChild, plan);
-    if (fresh) row.classList.add("fresh");
     $("no-plans").hidden = true;
   }
-  function fillBody(body, plan) {
+  // Into the order of the times that are shown.
+  function place(row, at) {
+    row.dataset.at = at;
+    row.dataset.day = day(at);
+    let before = $("plans").firstElementChild;
+    while (before && (!before.dataset.at || Number(before.dataset.at) > at)) before = before.nextElementSibling;
+    $("plans").insertBefore(row, before);
+    showDays();
+  }
+  let days = 0;
+  function showDays() {
+    if (days) return;
+    days = setTimeout(() => {
+      days = 0;
+      for (const heading of document.querySelectorAll(".plans > .day")) heading.remove();
+      let last = "";
+      for (const row of [...$("plans").children]) {
+        const name = row.dataset.day;
+        if (name !== last) row.before(el("p", { class: "day quiet" }, name, ", times in " + draw.zone(new Date(Number(row.dataset.at)))));
+        last = name;
+      }
+      $("no-plans").hidden = rows.size > 0;
+    }, 0);
+  }
+  function fillBody(body, plan, apart) {
     const facts = el("dl", {});
     const fact = (name, ...what) => facts.append(el("dt", {}, name), el("dd", {}, ...what));
     fact("Plan", planLink(plan.id), " ", plan.decision, plan.reasons.length ? " – " + plan.reasons.join(", ") : "");
+    fact("Published", clock(plan.at, true));
     if (plan.note) fact("Note", plan.note);
-    if (plan.action) fact("Proposed", plan.action);
-    if (plan.wait) {
+    if (plan.action) fact("Proposed", plan.action, plan.kill_score ? ", kill score " + plan.kill_score : "");
+    if (plan.wait && !apart) {
       const { end } = plan.wait;
       fact("Permits", permitList(plan.wait));
       facts.lastChild.id = "permits-" + plan.id;
@@ -166,68 +245,188 @@
     }
     if (plan.order) fact("Order", orderLink(plan), " " + [orderText(plan.order), plan.order.note].filter(Boolean).join(", "));
     if (plan.result) {
-      fact("Result", plan.result.executed ? "executed" : plan.result.error || plan.result.decision,
-        plan.result.profit ? ", profit " + plan.result.profit : "");
+      const { profit, net, commission } = plan.result;
+      fact("Result", plan.result.executed ? "executed" : plan.result.error || plan.result.decision, ", ", clock(plan.result.at, true));
+      if (profit) fact("Profit", profit + (net ? ", after commission " + net : "") + (commission ? ", commission " + commission : ""));
       for (const detail of plan.result.details) fact("Step", detail);
     }
-    body.replaceChildren(facts);
+    for (const other of plan.foreign) {
+      fact("Elsewhere", el("b", {}, other.source), ", another program, answered: executed=" + other.executed + (other.error ? ", " + other.error : "") + ". It counts for nothing here. ", clock(other.at, true));
+    }
+    refill(body, facts);
   }
   const orderLink = (plan) => el("a", { href: "#order-" + plan.id, class: "id" }, plan.order.id || plan.order.outcome.replace("_", " "));
+
+  // -- older plans and filters
+
+  const query = (before) => {
+    const parts = Object.entries(filter || {}).filter(([, value]) => value);
+    if (before) parts.push(["before", before]);
+    return new URLSearchParams(parts).toString();
+  };
+  // Of what is there the newest are shown first.
+  function showAll() { $("plans").classList.add("all"); }
+  async function showOlder() {
+    if (!$("plans").classList.contains("all") && rows.size > 30 && next === undefined) { showAll(); return; }
+    showAll();
+    const before = rows.size;
+    // A part of the history is looked through at a time; few plans may pass the filter.
+    do await more(); while (filter && next && rows.size < before + 50);
+  }
+  async function more() {
+    const wanted = filter;
+    say($("older-why"), "reading…");
+    $("older").disabled = true;
+    try {
+      const past = await json("/api/plans.json?" + query(next));
+      if (wanted !== filter) { next = undefined; return; }
+      for (const plan of past.plans) {
+        if (!model.plans.has(plan.id)) older.set(plan.id, plan);
+        showPlan(model.plans.get(plan.id) || plan);
+      }
+      next = past.next;
+      say($("older-why"), (past.next ? "looked back to " + full(Number(past.next.split("-")[0])) : "Nothing older is kept.") + (past.unreadable ? " " + past.unreadable + " entries could not be read." : ""));
+      $("older").hidden = !past.next;
+    } catch (error) {
+      say($("older-why"), "The history cannot be read: " + error.message);
+      $("older").hidden = false;
+      next = undefined;
+    }
+    $("older").disabled = false;
+  }
+  function applyFilter() {
+    const read = { symbol: $("by-symbol").value.trim(), decision: $("by-decision").value, reason: $("by-reason").value.trim() };
+    filter = Object.values(read).some(Boolean) ? read : null;
+    history.replaceState(null, "", "/" + (filter ? "?" + query() : "") + location.hash);
+    older.clear();
+    next = undefined;
+    showAllPlans();
+    $("plans").classList.toggle("all", filter !== null);
+    if (filter) showOlder(); else { $("older").hidden = false; say($("older-why"), ""); }
+  }
+  function showAllPlans() {
+    const open = new Set([...rows].filter(([, row]) => row.open).map(([id]) => id));
+    rows.clear();
+    $("plans").replaceChildren();
+    for (const plan of [...older.values(), ...model.plans.values()]) {
+      showPlan(plan);
+      const row = rows.get(plan.id);
+      if (row) { row.open = open.has(plan.id); row.classList.remove("fresh"); }
+    }
+    showDays();
+  }
 
   // -- orders
 
   function showOrders() {
-    const placed = [...model.plans.values()].filter((plan) => plan.order).reverse().slice(0, 20);
+    const placed = [...model.plans.values()].filter((plan) => plan.order).sort((a, b) => b.order.at - a.order.at).slice(0, 10);
     const tone = { accepted: "good", rejected: "bad", not_sent: "warn", unknown: "warn", not_executed: "warn", unresolved: "bad" };
-    $("orders").replaceChildren(...placed.map((plan) => {
+    refill($("orders"), ...placed.map((plan) => {
       const { order } = plan;
       return el("li", { id: "order-" + plan.id, tabindex: "-1" },
         el("span", { class: "badge", "data-state": tone[order.outcome] }, order.outcome.replace("_", " ")),
         el("span", {}, el("b", {}, plan.symbol), " ", orderText(order) || order.note),
-        el("span", { class: "quiet" }, clock(order.at), order.id ? " order " + order.id : "", order.took === null ? "" : " in " + (order.took / 1000).toFixed(1) + " ms"),
+        el("span", { class: "quiet" }, clock(order.at, true), order.id ? " order " + order.id : "", order.took === null ? "" : " in " + draw.micros(order.took)),
         el("span", { class: "quiet" }, "plan ", planLink(plan.id), " ", plan.wait ? el("a", { href: "#permits-" + plan.id }, "its permits") : ""));
     }));
     $("no-orders").hidden = placed.length > 0;
   }
 
-  // -- symbols
+  // -- symbols: those that somebody has to look at first, the quiet ones folded
 
-  function showSymbols() {
-    $("symbols").replaceChildren(...[...model.symbols.values()].map((symbol) => {
-      const plan = symbol.plan && model.plans.get(symbol.plan);
-      const [state, word] = plan ? verdict(plan) : ["off", "no plan"];
-      const proposal = symbol.proposal;
-      return el("li", {},
-        el("div", {}, el("b", {}, symbol.symbol), el("span", { class: "badge", "data-state": symbol.refused ? "bad" : state }, symbol.refused ? "refused" : word)),
-        el("p", {}, symbol.refused || (proposal ? proposal.action : "no proposal yet")),
-        el("p", { class: "quiet" }, proposal ? "kill score " + proposal.kill_score : "", symbol.at ? el("span", {}, " · ", clock(symbol.at)) : "", plan ? el("span", {}, " · ", planLink(plan.id)) : ""));
-    }));
+  function rank(symbol) {
+    const plan = symbol.plan && model.plans.get(symbol.plan);
+    const [state, word] = plan ? verdict(plan) : ["off", symbol.plan ? "seen before" : "no plan"];
+    if (word === "unresolved") return [0, state, word];
+    if (symbol.refused) return [1, "bad", "refused"];
+    if (symbol.noes >= 3) return [2, "bad", symbol.noes + " times no"];
+    if (word === "waiting" || word === "executing") return [3, state, word];
+    if (state === "bad" || state === "warn") return [4, state, word];
+    return [plan ? 5 : 6, state, word];
+  }
+  function chip(symbol) {
+    const [order, state, word] = rank(symbol);
+    const { proposal } = symbol;
+    const plan = symbol.plan && model.plans.get(symbol.plan);
+    const item = chips.get(symbol.symbol) || el("li", { "data-symbol": symbol.symbol });
+    chips.set(symbol.symbol, item);
+    item.dataset.rank = order;
+    refill(item,
+      el("p", { class: "name" },
+        symbol.plan ? el("a", { href: "/plan/" + symbol.plan }, el("b", {}, symbol.symbol)) : el("b", {}, symbol.symbol),
+        " ", el("span", { class: "badge", "data-state": state }, word)),
+      el("p", {}, symbol.refused || (proposal ? proposal.action : "no proposal yet")),
+      proposal ? el("p", { class: "quiet" }, "kill score " + proposal.kill_score, plan ? el("span", {}, ", ", clock(plan.at, day(plan.at) !== day(serverNow()))) : "") : "");
+    return item;
+  }
+  function showSymbols(changed) {
+    for (const name of changed) if (model.symbols.has(name)) chip(model.symbols.get(name));
+    const all = [...model.symbols.keys()];
+    const by = (name) => Number(chips.get(name).dataset.rank);
+    const sorted = all.sort((a, b) => by(a) - by(b) || (a < b ? -1 : 1));
+    const loud = all.length <= FEW ? sorted : sorted.filter((name) => by(name) < 5).slice(0, 2 * FEW);
+    const seen = new Set(loud);
+    const quiet = sorted.filter((name) => !seen.has(name));
+    $("symbols").classList.toggle("many", all.length > FEW);
+    arrange($("symbols"), loud);
+    $("quiet").hidden = quiet.length === 0;
+    say($("quiet-title"), quiet.length + (loud.length ? " more symbols" : " symbols, all quiet"));
+    if ($("quiet").open) arrange($("quiet-list"), quiet); else $("quiet-list").replaceChildren();
+    say($("symbols-count"), String(all.length));
+  }
+  function arrange(list, names) {
+    names.forEach((name, i) => { if (list.children[i] !== chips.get(name)) list.insertBefore(chips.get(name), list.children[i] || null); });
+    while (list.children.length > names.length) list.lastChild.remove();
   }
 
-  // -- the histogram
+  // -- pictures
 
-  function showWaits({ buckets }) {
-    const most = Math.max(1, ...buckets.map((bucket) => bucket.granted + bucket.blocked));
-    const all = buckets.reduce((sum, bucket) => sum + bucket.granted + bucket.blocked, 0);
-    const blocked = buckets.reduce((sum, bucket) => sum + bucket.blocked, 0);
-    const name = (bucket, i) => (bucket.up_to === null ? "> " + label(buckets[i - 1].up_to) : "≤ " + label(bucket.up_to));
-    const label = (ms) => (ms < 1000 ? ms + " ms" : ms / 1000 + " s");
-    const words = all === 0 ? "No wait since the service started." : (all - blocked) + " granted, " + blocked + " blocked";
-    const row = 20;
-    const drawing = svg("svg", { viewBox: "0 0 300 " + buckets.length * row, role: "img", "aria-label": "Waits by length: " + words + ". " +
-      buckets.map((b, i) => (b.granted + b.blocked ? name(b, i) + ": " + b.granted + " granted, " + b.blocked + " blocked" : "")).filter(Boolean).join("; ") });
-    buckets.forEach((bucket, i) => {
-      const y = i * row;
-      const width = (n) => (n / most) * 195;
-      drawing.append(svg("text", { x: 58, y: y + 14, "text-anchor": "end" }, name(bucket, i)),
-        svg("rect", { x: 66, y: y + 3, width: 195, height: row - 6, rx: 2, class: "track" }),
-        svg("rect", { x: 66, y: y + 3, width: width(bucket.granted), height: row - 6, rx: 2, class: "granted" }),
-        svg("rect", { x: 66 + width(bucket.granted), y: y + 3, width: width(bucket.blocked), height: row - 6, rx: 2, class: "blocked" }));
-      const count = bucket.granted + bucket.blocked;
-      if (count) drawing.append(svg("text", { x: 268, y: y + 14 }, String(count)));
-    });
-    const legend = all === 0 ? [words] : [el("span", { class: "key granted" }, (all - blocked) + " granted"), el("span", { class: "key blocked" }, blocked + " blocked")];
-    $("histogram").replaceChildren(drawing, el("p", { class: "quiet" }, ...legend));
+  function showWaits(waits) {
+    $("histogram").replaceChildren(...draw.histogram(waits));
+    $("reviewers").replaceChildren(...draw.reviewers(waits.reviewers));
+    $("venue").replaceChildren(...draw.venue(waits.venue));
+  }
+  function showTrends({ outcomes, hour, day: whole }) {
+    $("hour").replaceChildren(...draw.outcomes(hour, outcomes, "last hour"));
+    $("day").replaceChildren(...draw.outcomes(whole, outcomes, "last day"));
+    $("profit").replaceChildren(...draw.profit(whole));
+  }
+
+  // -- one plan on a page of its own
+
+  let reading = false, again = false;
+  async function showOne() {
+    if (reading) { again = true; return; }
+    reading = true;
+    try {
+      tell(await json("/api/plan/" + encodeURIComponent(one)));
+    } catch (error) {
+      say($("one-title"), "Plan " + one);
+      $("one-body").replaceChildren(el("p", { class: "trouble" }, error.message));
+    }
+    reading = false;
+    if (again) { again = false; showOne(); }
+  }
+  function tell({ plan, fields, journal, troubles }) {
+    document.title = "Plan " + one + " – apply-layer";
+    say($("one-title"), "Plan " + one);
+    const body = [];
+    for (const trouble of troubles) body.push(el("p", { class: "trouble" }, "Not everything can be read: " + trouble));
+    const part = (title, ...what) => body.push(el("section", { class: "part" }, el("h3", {}, title), ...what));
+    if (!plan) body.push(el("p", { class: "empty" }, "Neither the streams nor this process know this plan."));
+    else {
+      const [state, word, why] = verdict(plan);
+      body.push(el("p", { class: "verdict" }, el("b", {}, plan.symbol), " ", plan.step || plan.action, " ", el("span", { class: "badge", "data-state": state }, word), " ", why));
+      if (plan.wait) part("The wait for permits", draw.timeline(plan), permitList(plan.wait),
+        plan.wait.end ? el("p", {}, (plan.wait.end.granted ? "Granted" : "Blocked: " + plan.wait.end.code) + " after " + span(plan.wait.end.waited) + ": " + plan.wait.end.detail) : "");
+      else if (plan.past && plan.decision === "EXECUTE") part("The wait for permits", el("p", { class: "empty" }, "Another process saw it: before the last start, or on another machine. Its log has each permit."));
+      const facts = el("div");
+      fillBody(facts, plan, true);
+      part("What became of it", facts);
+    }
+    if (fields.length) part("The plan as it was published", el("dl", {}, ...fields.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
+    part("What the journal of this machine knows", journal.length ? el("pre", {}, journal.join("\n")) : el("p", { class: "empty" }, "Nothing: it was never claimed here, or is older than what is kept."));
+    $("one-body").replaceChildren(...body);
   }
 
   // -- the stream
@@ -235,38 +434,44 @@
   function forget() {
     while (model.plans.size > model.keep) {
       const oldest = model.plans.keys().next().value;
+      const plan = model.plans.get(oldest);
       model.plans.delete(oldest);
-      for (const kept of [rows, cards]) { kept.get(oldest)?.remove(); kept.delete(oldest); }
+      cards.get(oldest)?.remove();
+      cards.delete(oldest);
+      // It stays on the page where older ones are shown below it.
+      if (next !== undefined) older.set(oldest, plan);
+      else { rows.get(oldest)?.remove(); rows.delete(oldest); }
     }
   }
   function onSnapshot({ value: all }) {
     const restarted = model.instance && model.instance !== all.vitals.instance;
     model.instance = all.vitals.instance;
     model.keep = all.keep;
-    const open = new Set([...rows].filter(([, row]) => row.open).map(([id]) => id));
-    for (const map of [model.plans, rows, cards]) map.clear();
-    if (restarted) model.symbols.clear();
-    $("plans").replaceChildren();
+    model.waits = all.waits;
+    model.trends = all.trends;
+    for (const map of [model.plans, cards]) map.clear();
+    if (restarted) { model.symbols.clear(); chips.clear(); }
     $("waits").replaceChildren();
-    $("no-plans").hidden = false;
-    for (const plan of all.plans) model.plans.set(plan.id, plan);
-    for (const plan of model.plans.values()) { showPlan(plan, false); showWait(plan); rows.get(plan.id).open = open.has(plan.id); }
+    for (const plan of all.plans) { model.plans.set(plan.id, plan); older.delete(plan.id); }
+    showAllPlans();
+    for (const plan of model.plans.values()) showWait(plan);
     if (!model.plans.size) { say($("waiting-count"), "0"); $("no-waits").hidden = false; }
     showVitals(all.vitals);
-    showSymbols();
-    showOrders();
-    showWaits(all.waits);
+    showSymbols(model.symbols.keys());
+    for (const part of ["orders", "waits", "trends"]) redraw(part);
+    if (!filter && next === undefined) $("older").hidden = false;
     if (restarted) say($("news"), "The service was restarted.");
+    if (one) showOne();
     follow();
   }
   function onPlan(plan) {
     const before = model.plans.get(plan.id);
     model.plans.set(plan.id, plan);
+    older.delete(plan.id);
     forget();
-    showPlan(plan, !before);
-    showWait(plan);
-    showSymbols();
-    if (plan.order) showOrders();
+    redraw("plans", plan.id);
+    if (plan.order) redraw("orders");
+    if (plan.id === one) showOne();
     if (plan.result && !(before && before.result)) {
       const [, word, why] = verdict(plan);
       say($("news"), plan.symbol + " " + word + (why ? ": " + why : ""));
@@ -276,10 +481,11 @@
   const handlers = {
     snapshot: onSnapshot,
     plan: ({ value }) => onPlan(value),
-    symbols: ({ value }) => { for (const symbol of value) model.symbols.set(symbol.symbol, symbol); showSymbols(); },
-    symbol: ({ value }) => { model.symbols.set(value.symbol, value); showSymbols(); },
+    symbols: ({ value }) => { for (const symbol of value) { model.symbols.set(symbol.symbol, symbol); redraw("symbols", symbol.symbol); } },
+    symbol: ({ value }) => { model.symbols.set(value.symbol, value); redraw("symbols", value.symbol); },
     vitals: ({ value }) => showVitals(value),
-    waits: ({ value }) => showWaits(value),
+    waits: ({ value }) => { model.waits = value; redraw("waits"); },
+    trends: ({ value }) => { model.trends = value; redraw("trends"); },
   };
   function connected(yes) {
     document.body.classList.toggle("lost", !yes);
@@ -289,7 +495,7 @@
     const last = $("flow-word").textContent + " " + ($("flow").dataset.state === "halted" ? $("flow-why").textContent : "");
     $("flow").dataset.state = "unknown";
     say($("flow-word"), "Connection lost");
-    say($("flow-why"), "Last heard at " + new Date(heard).toLocaleTimeString([], { hour12: false }) + ": " + last.trim());
+    say($("flow-why"), "Last heard at " + full(heard) + ": " + last.trim());
     document.title = "Connection lost – apply-layer";
   }
   function connect() {
@@ -318,11 +524,25 @@
     const target = location.hash && document.getElementById(location.hash.slice(1));
     if (!target) return;
     const row = target.closest("details");
-    if (row) row.open = true;
+    if (row) { row.open = true; showAll(); }
     target.scrollIntoView({ block: "nearest" });
     (target.querySelector("summary") || target).focus({ preventScroll: true });
   }
   addEventListener("hashchange", follow);
+
+  $("overview").hidden = one !== null;
+  $("one").hidden = one === null;
+  say($("zone"), "Times in " + draw.zone(new Date()) + ".");
+  const given = new URLSearchParams(location.search);
+  for (const name of ["symbol", "decision", "reason"]) $("by-" + name).value = given.get(name) || "";
+  $("filter").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const id = $("by-id").value.trim();
+    if (id) location.assign("/plan/" + encodeURIComponent(id)); else applyFilter();
+  });
+  $("older").addEventListener("click", showOlder);
+  $("quiet").addEventListener("toggle", () => showSymbols([]));
+  if (!one && [...given.keys()].length) applyFilter();
 
   setInterval(() => {
     if (cards.size && !document.hidden) tick();

@@ -8,21 +8,29 @@
 
 mod events;
 mod gauges;
+mod past;
+mod reviewers;
 mod state;
+mod trends;
 mod view;
 mod vitals;
 mod watch;
 
 pub use gauges::FlowGauges;
+pub use past::keep_past;
 pub use state::Live;
 pub use view::Leaving;
+pub(crate) use view::{ForeignView, OrderView, PlanView, ResultView, cut, in_words};
 pub use vitals::Vitals;
 pub use watch::{Parts, watch};
 
-use crate::http::Shared;
+use crate::{
+    history::{History, Past, Query, Story, Unread},
+    http::Shared,
+};
 use axum::{
     Router,
-    extract::Request,
+    extract::{Path, RawQuery, Request},
     http::{
         HeaderValue, StatusCode,
         header::{
@@ -35,10 +43,13 @@ use axum::{
     routing::get,
 };
 use events::Desk;
+use permit_gate::PlanId;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 const HTML: &str = include_str!("index.html");
 const SCRIPT: &str = include_str!("app.js");
+const PICTURES: &str = include_str!("draw.js");
 const STYLE: &str = include_str!("style.css");
 const ICON: &str = include_str!("icon.svg");
 
@@ -50,7 +61,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page, its data and its stream, until `stop`.
-pub fn routes(live: &Live, stop: CancellationToken) -> Router {
+pub fn routes(live: &Live, history: &History, stop: CancellationToken) -> Router {
     let desk = Desk::new(live.clone(), stop);
     let api = |read: fn(&Live) -> String| {
         let live = live.clone();
@@ -58,19 +69,133 @@ pub fn routes(live: &Live, stop: CancellationToken) -> Router {
     };
     let (shared, all) = (Shared::default(), live.clone());
     let health = live.clone();
+    let (plans, plan) = (
+        (live.clone(), history.clone()),
+        (live.clone(), history.clone()),
+    );
     Router::new()
         .route("/", asset("text/html; charset=utf-8", HTML))
+        .route(
+            "/plan/{id}",
+            get(async |Path(id): Path<String>| match PlanId::new(&id) {
+                Ok(_) => file("text/html; charset=utf-8", HTML).into_response(),
+                Err(_) => (StatusCode::NOT_FOUND, NO_PLAN_ID).into_response(),
+            }),
+        )
         .route("/app.js", asset("text/javascript; charset=utf-8", SCRIPT))
+        .route(
+            "/draw.js",
+            asset("text/javascript; charset=utf-8", PICTURES),
+        )
         .route("/style.css", asset("text/css; charset=utf-8", STYLE))
         .route("/icon.svg", asset("image/svg+xml", ICON))
         .route("/events", get(move || async move { desk.subscribe() }))
         .route("/api/status.json", api(|live| state::json(&live.vitals())))
         .route("/api/symbols.json", get(move || symbols(shared, all)))
-        .route("/api/plans.json", api(Live::plans))
+        .route(
+            "/api/plans.json",
+            get(move |RawQuery(query)| plans_json(plans.0, plans.1, query)),
+        )
+        .route(
+            "/api/plan/{id}",
+            get(move |Path(id)| plan_json(plan.0, plan.1, id)),
+        )
+        .route("/api/trends.json", api(Live::trends))
         .route("/api/waits.json", api(Live::waits))
         .route(LEAVING, api(Live::leaving))
         .route("/healthz", get(move || async move { healthz(&health) }))
         .layer(from_fn(with_care))
+}
+
+const NO_PLAN_ID: &str = "a plan's id is 16 hexadecimal digits\n";
+
+/// An answer that says what is wrong.
+fn no(code: StatusCode, why: &str) -> Response {
+    #[derive(Serialize)]
+    struct No<'a> {
+        error: &'a str,
+    }
+    (
+        code,
+        file("application/json", state::json(&No { error: why })),
+    )
+        .into_response()
+}
+
+fn unread(why: &Unread) -> Response {
+    no(StatusCode::SERVICE_UNAVAILABLE, &why.to_string())
+}
+
+/// Plans from the streams, the newest first; those that this process has seen with all that it saw.
+async fn plans_json(live: Live, history: History, query: Option<String>) -> Response {
+    let query = match Query::parse(query.as_deref().unwrap_or_default()) {
+        Ok(query) => query,
+        Err(wrong) => return no(StatusCode::BAD_REQUEST, &wrong.to_string()),
+    };
+    let seen = live.plans();
+    let past = match history.page(&query).await {
+        Ok(past) => past,
+        // Everything that there is is in the model.
+        Err(Unread::NotKept) => Past {
+            plans: match query.before {
+                None => seen
+                    .iter()
+                    .rev()
+                    .filter(|plan| plan.passes(&query.filter))
+                    .take(query.limit)
+                    .cloned()
+                    .collect(),
+                Some(_) => Vec::new(),
+            },
+            ..Past::default()
+        },
+        Err(why) => return unread(&why),
+    };
+    let plans =
+        past.plans
+            .into_iter()
+            .map(|plan| match seen.iter().find(|seen| seen.id == plan.id) {
+                Some(seen) => seen.clone().with_past(plan),
+                None => plan,
+            });
+    let past = Past {
+        plans: plans.collect(),
+        ..past
+    };
+    file("application/json", state::json(&past)).into_response()
+}
+
+/// One plan: as the streams have it, with what this process saw of it, and what the journal of this machine says.
+async fn plan_json(live: Live, history: History, id: String) -> Response {
+    let Ok(id) = PlanId::new(&id) else {
+        return no(StatusCode::BAD_REQUEST, NO_PLAN_ID.trim_end());
+    };
+    let seen = live.find(&id);
+    let story = match (history.story(&id).await, seen) {
+        (Ok(mut story), seen) => {
+            story.plan = match (seen, story.plan) {
+                (Some(seen), Some(past)) => Some(seen.with_past(past)),
+                (seen, past) => seen.or(past),
+            };
+            story
+        }
+        (Err(Unread::Busy), None) => return unread(&Unread::Busy),
+        (Err(why), seen) => Story {
+            plan: seen,
+            troubles: match why {
+                Unread::NotKept => Vec::new(),
+                why => vec![why.to_string()],
+            },
+            ..Story::default()
+        },
+    };
+    if story.plan.is_none() && story.journal.is_empty() && story.troubles.is_empty() {
+        return no(
+            StatusCode::NOT_FOUND,
+            "neither the streams nor the journal of this machine know this plan",
+        );
+    }
+    file("application/json", state::json(&story)).into_response()
 }
 
 /// Of ten thousand symbols it is megabytes: readers share it.
@@ -120,8 +245,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_under_fifty_kibibytes_in_all() {
-        let size: usize = [HTML, SCRIPT, STYLE, ICON].iter().map(|f| f.len()).sum();
-        assert!(size < 50 * 1024, "{size} bytes");
+    fn the_page_is_under_eighty_kibibytes_in_all() {
+        let size: usize = [HTML, SCRIPT, PICTURES, STYLE, ICON]
+            .iter()
+            .map(|f| f.len())
+            .sum();
+        assert!(size < 80 * 1024, "{size} bytes");
     }
 }

@@ -4,7 +4,12 @@ use super::view::{
     Leaving, OrderView, PlanView, ProposalView, ResultView, Shown, SymbolView, WaitEnd, WaitView,
     cut, millis, now,
 };
-use super::vitals::{Light, Vitals};
+use super::{
+    reviewers::{Reviewers, SILENT, Trips},
+    trends::Trends,
+    vitals::{Attention, Flow, Light, LightState, Vitals},
+};
+use crate::history::Fields;
 use apply_core::{
     ApplyResult, Decision, Event, Observer, Plan, Submission, Symbol, event::Abandoned,
 };
@@ -22,6 +27,12 @@ use tokio::sync::broadcast;
 
 /// Plans that are remembered. What is left over goes, those first that are over.
 const PLANS: usize = 100;
+
+/// After so many plans in a row that came to no execution a symbol needs somebody to look.
+const OFTEN: u32 = SILENT;
+
+/// Plans, reviewers and symbols of each kind that are named at most.
+const NAMED: usize = 5;
 
 /// Symbols that are sent to a browser at a time.
 const PIECE: usize = 500;
@@ -66,16 +77,19 @@ struct Model {
     /// The oldest first.
     plans: VecDeque<PlanView>,
     waits: Waits,
+    trends: Trends,
     /// Plans whose order has its timestamp and which have no result, by their ids, and since when: as many as
     /// may be under way at most. Apart from the plans that are shown, of which the oldest may go while it is
     /// under way.
     leaving: BTreeMap<String, (Leaving, Instant)>,
 }
 
-/// How long waits took, by how they ended. Counted since the process began.
-#[derive(Debug, Clone, Default, Serialize)]
+/// How long waits took, by how they ended, and how the reviewers and the venue answer. Since the process began.
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Waits {
     buckets: Vec<Bucket>,
+    reviewers: Reviewers,
+    venue: Trips,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -95,6 +109,7 @@ impl Live {
             symbols: symbols.iter().map(view).collect(),
             plans: VecDeque::with_capacity(PLANS + 1),
             waits: Waits::empty(),
+            trends: Trends::default(),
             leaving: BTreeMap::new(),
         };
         Self(Arc::new(Shared {
@@ -129,12 +144,78 @@ impl Live {
     pub(super) fn update_vitals(&self, change: impl FnOnce(&mut Vitals)) {
         let mut model = self.lock();
         change(&mut model.vitals);
+        model.vitals.attention = model.attention();
         self.tell("vitals", || &model.vitals);
     }
 
-    /// Every plan that is remembered, the oldest first, as JSON.
-    pub(super) fn plans(&self) -> String {
-        json(&self.lock().plans)
+    /// Every plan that is remembered, the oldest first.
+    pub(super) fn plans(&self) -> Vec<PlanView> {
+        self.lock().plans.iter().cloned().collect()
+    }
+
+    /// One of them.
+    pub(super) fn find(&self, id: &PlanId) -> Option<PlanView> {
+        let model = self.lock();
+        let mut plans = model.plans.iter();
+        plans.find(|plan| plan.id == id.as_str()).cloned()
+    }
+
+    /// Takes in plans from the streams, the newest first, where there is room and nothing newer is known of them.
+    pub(super) fn fill(&self, past: Vec<PlanView>) {
+        let mut model = self.lock();
+        for plan in past {
+            let known = model.plans.iter().position(|known| known.id == plan.id);
+            match known {
+                // It was met again after the start, as a duplicate: what became of it is on the streams.
+                Some(place) if model.plans[place].is_only_met() => {
+                    model.plans.remove(place);
+                }
+                Some(_) => continue,
+                None if model.plans.len() >= PLANS => break,
+                None => {}
+            }
+            let symbol = plan.symbol.parse::<Symbol>();
+            let view = symbol
+                .ok()
+                .and_then(|symbol| model.symbols.get_mut(&symbol));
+            if let (Some(view), Ok(id)) = (view, PlanId::new(&plan.id)) {
+                view.remember(&plan, id);
+            }
+            let place = model.plans.partition_point(|known| known.at <= plan.at);
+            model.plans.insert(place, plan);
+        }
+        self.send(|| model.snapshot());
+        let views: Vec<&SymbolView> = model.symbols.values().filter(|v| v.at.is_some()).collect();
+        for piece in views.chunks(PIECE) {
+            self.tell("symbols", || &piece);
+        }
+    }
+
+    /// Counts results as the stream has them.
+    pub(super) fn count_results<'a>(&self, results: impl Iterator<Item = &'a (u64, Fields)>) {
+        let mut model = self.lock();
+        let mut counted = false;
+        for (millis, fields) in results {
+            model.trends.count(*millis, fields);
+            counted = true;
+        }
+        if counted {
+            self.tell("trends", || &model.trends);
+        }
+    }
+
+    /// Says why the past cannot be read; `None` where it can.
+    pub(super) fn past_is(&self, trouble: Option<String>) {
+        self.lock().vitals.past = trouble;
+    }
+
+    pub(super) fn trends(&self) -> String {
+        json(&self.lock().trends)
+    }
+
+    /// A question to the venue that was answered so long ago, and took so long.
+    pub(super) fn venue_answered(&self, age: Duration, took: Duration) {
+        self.lock().waits.venue.asked(now(), age, took);
     }
 
     pub(super) fn symbols(&self) -> String {
@@ -164,7 +245,8 @@ impl Live {
     /// Plans whose order may stand at the venue without anybody knowing.
     pub(super) fn unresolved(&self) -> usize {
         let model = self.lock();
-        model.plans.iter().filter(|p| p.is_unresolved()).count()
+        let ours = model.plans.iter().filter(|plan| !plan.past);
+        ours.filter(|plan| plan.is_unresolved()).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, Model> {
@@ -175,11 +257,14 @@ impl Live {
 
     /// Tells the subscribers; while the model is locked, so that they hear things in order.
     fn tell<'a, T: Serialize + 'a>(&self, event: &'static str, what: impl FnOnce() -> &'a T) {
-        if self.0.news.receiver_count() == 0 {
-            return;
+        self.send(|| Message::of(event, what()));
+    }
+
+    fn send(&self, message: impl FnOnce() -> Message) {
+        if self.0.news.receiver_count() > 0 {
+            // The last one may have left meanwhile.
+            let _ = self.0.news.send(message());
         }
-        // The last one may have left meanwhile.
-        let _ = self.0.news.send(Message::of(event, what()));
     }
 
     fn plan(&self, plan: &Plan, change: impl FnOnce(&mut PlanView)) {
@@ -204,6 +289,18 @@ impl Live {
         view.result = Some(ResultView::of(result, now()));
         view.note = note.or(view.note);
         self.tell("plan", || &*view);
+        let no = view.decision == Decision::Execute.as_str()
+            && !result.executed
+            && !result.would_execute;
+        if let Some(symbol) = model.symbols.get_mut(&result.symbol)
+            && result.is_final
+        {
+            symbol.noes = match no {
+                true => symbol.noes.saturating_add(1),
+                false => 0,
+            };
+            self.tell("symbol", || &*symbol);
+        }
     }
 
     /// It is known what came of the plan's order.
@@ -211,12 +308,6 @@ impl Live {
         if let Some((leaving, _)) = self.lock().leaving.get_mut(plan.id.as_str()) {
             leaving.answered = true;
         }
-    }
-
-    fn wait(&self, waited: Duration, granted: bool) {
-        let mut model = self.lock();
-        model.waits.count(millis(waited), granted);
-        self.tell("waits", || &model.waits);
     }
 
     fn symbol(&self, symbol: &Symbol, change: impl FnOnce(&mut SymbolView)) {
@@ -258,18 +349,24 @@ impl Observer for Live {
             }),
             Event::PermitFound {
                 plan,
+                name,
                 label,
                 after,
                 by,
-                ..
             } => self.plan(plan, |view| {
                 if let Some(wait) = &mut view.wait {
-                    wait.found(label, *after, *by);
+                    wait.found((name, label), *after, *by);
                 }
             }),
-            Event::Granted { plan, waited, most } => {
-                self.end_wait(plan, WaitEnd::granted(*waited, *most));
-                self.wait(*waited, true);
+            Event::Granted {
+                plan,
+                waited,
+                most,
+                terms,
+            } => {
+                self.end_wait(plan, *waited, true, |wait| {
+                    wait.granted(WaitEnd::granted(*waited, *most), terms);
+                });
             }
             Event::Leaving { plan } => {
                 let leaving = Leaving {
@@ -287,8 +384,9 @@ impl Observer for Live {
                 reason,
                 said,
             } => {
-                self.end_wait(plan, WaitEnd::blocked(block, reason, *said));
-                self.wait(block.waited(), false);
+                self.end_wait(plan, block.waited(), false, |wait| {
+                    wait.blocked(block, WaitEnd::blocked(block, reason, *said));
+                });
             }
             Event::Submitted {
                 plan,
@@ -299,6 +397,7 @@ impl Observer for Live {
             } => {
                 if !matches!(submission, Submission::Unknown { .. }) {
                     self.answered(plan);
+                    self.lock().waits.venue.order(now(), *took);
                 }
                 self.plan(plan, |view| {
                     let sent = (*submission, *sizing);
@@ -364,12 +463,26 @@ impl Observer for Live {
 }
 
 impl Live {
-    fn end_wait(&self, plan: &Plan, end: WaitEnd) {
+    fn end_wait(
+        &self,
+        plan: &Plan,
+        waited: Duration,
+        granted: bool,
+        end: impl FnOnce(&mut WaitView),
+    ) {
+        let mut over = None;
         self.plan(plan, |view| {
             if let Some(wait) = &mut view.wait {
-                wait.end = Some(end);
+                end(wait);
+                over = Some(wait.clone());
             }
         });
+        let mut model = self.lock();
+        model.waits.count(millis(waited), granted);
+        if let Some(wait) = &over {
+            model.waits.reviewers.count(wait);
+        }
+        self.tell("waits", || &model.waits);
     }
 }
 
@@ -388,6 +501,73 @@ impl Model {
         &mut self.plans[index]
     }
 
+    /// What an operator has to look at, the most urgent first.
+    fn attention(&self) -> Vec<Attention> {
+        let mut all = Vec::new();
+        let vitals = &self.vitals;
+        let in_doubt = self.plans.iter().filter(|plan| plan.is_unresolved());
+        for plan in in_doubt.take(NAMED) {
+            all.push(Attention {
+                kind: "in_doubt",
+                what: format!("{}: an order may stand at the venue", plan.symbol),
+                next: "look for it there; the plan says what is known of it".into(),
+                plan: Some(plan.id.clone()),
+            });
+        }
+        if let Flow::Stuck(why) = &vitals.flow {
+            all.push(Attention {
+                kind: "stuck",
+                what: format!("orders cannot flow: {why}"),
+                next: "apply-layer check names what is wrong and how to fix it".into(),
+                plan: None,
+            });
+        }
+        for reviewer in self.waits.reviewers.silent().take(NAMED) {
+            all.push(Attention {
+                kind: "reviewer_silent",
+                what: format!(
+                    "{} did not answer the last {} plans",
+                    reviewer.label, reviewer.silent
+                ),
+                next: "see whether it runs and reads the stream of plans: apply-layer permits show"
+                    .into(),
+                plan: None,
+            });
+        }
+        let stops = vitals.lights.iter().find(|light| light.name == "Stops");
+        if let Some(stops) =
+            stops.filter(|light| light.state == LightState::Fair && light.text.contains("without"))
+        {
+            all.push(Attention {
+                kind: "stop_without_position",
+                what: format!("stops: {}", stops.text),
+                next: "cancel them at the venue".into(),
+                plan: None,
+            });
+        }
+        let refused = self.symbols.values().filter(|symbol| symbol.noes >= OFTEN);
+        let (mut named, mut count) = (Vec::new(), 0_usize);
+        for symbol in refused {
+            count += 1;
+            if named.len() < NAMED {
+                named.push(format!("{} ({} plans)", symbol.symbol.0, symbol.noes));
+            }
+        }
+        if count > 0 {
+            let more = match count - named.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            all.push(Attention {
+                kind: "refused_often",
+                what: format!("nothing was executed for {}{more}", named.join(", ")),
+                next: "open their last plans: each says why".into(),
+                plan: None,
+            });
+        }
+        all
+    }
+
     fn snapshot(&self) -> Message {
         #[derive(Serialize)]
         struct Snapshot<'a> {
@@ -395,6 +575,7 @@ impl Model {
             vitals: &'a Vitals,
             plans: &'a VecDeque<PlanView>,
             waits: &'a Waits,
+            trends: &'a Trends,
         }
         Message::of(
             "snapshot",
@@ -403,6 +584,7 @@ impl Model {
                 vitals: &self.vitals,
                 plans: &self.plans,
                 waits: &self.waits,
+                trends: &self.trends,
             },
         )
     }
@@ -418,6 +600,7 @@ impl Waits {
         };
         Self {
             buckets: bounds.map(bucket).collect(),
+            ..Self::default()
         }
     }
 
@@ -483,7 +666,7 @@ mod tests {
             live.observe(&Event::PlanPublished { plan: &plan });
             finish(&live, &plan);
         }
-        let plans: Vec<serde_json::Value> = serde_json::from_str(&live.plans()).unwrap();
+        let plans: Vec<serde_json::Value> = serde_json::from_str(&json(&live.plans())).unwrap();
         assert_eq!(plans.len(), PLANS);
         assert_eq!(plans[0]["id"], under_way.id.as_str());
         assert_eq!(
@@ -552,7 +735,8 @@ mod tests {
         let long = "é".repeat(100_000);
         let result = ApplyResult::not_executed(&plan, plan.decision, Some((&*long).into()), 0);
         live.observe(&Event::ResultPublished { result: &result });
-        assert!(live.plans().len() < 2_000, "{}", live.plans().len());
+        let plans = json(&live.plans());
+        assert!(plans.len() < 2_000, "{plans}");
     }
 
     #[test]

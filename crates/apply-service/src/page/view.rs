@@ -1,12 +1,13 @@
 //! What the page is told: plain shapes, every text cut to a length, every time in milliseconds
 //! since 1970.
 
+use crate::history::{Filter, Outcome};
 use apply_core::{
     ApplyResult, Fill, Plan, Settlement, Submission, Symbol, exchange::StopReplacement,
     sizing::Sizing,
 };
-use apply_wire::Reason;
-use permit_gate::{Block, BlockReason, FoundBy, PlanId, Ttl, foreign::printable};
+use apply_wire::{Reason, field};
+use permit_gate::{Block, BlockReason, FoundBy, PlanId, Terms, Ttl, foreign::printable};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, Serializer};
 use std::{
@@ -18,6 +19,9 @@ use std::{
 /// Words from outside can be of any length; a page needs no more of them than this.
 const LONGEST: usize = 240;
 
+/// A plan has one or two.
+const MOST_REASONS: usize = 8;
+
 /// A symbol and the last that was heard of it. There may be ten thousand of them.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct SymbolView {
@@ -27,6 +31,8 @@ pub(super) struct SymbolView {
     pub(super) plan: Option<Shown<PlanId>>,
     /// Why the latest proposal was refused; none once one can be read again.
     pub(super) refused: Option<Box<str>>,
+    /// Plans to be executed that came to no execution, since the last that did.
+    pub(super) noes: u32,
     /// When any of this changed.
     pub(super) at: Option<u64>,
 }
@@ -40,20 +46,34 @@ pub(super) struct ProposalView {
 
 /// A plan's whole life.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct PlanView {
+pub(crate) struct PlanView {
     pub(super) id: String,
-    pub(super) symbol: String,
+    pub(crate) symbol: String,
     pub(super) action: String,
-    pub(super) decision: String,
-    pub(super) reasons: Vec<String>,
+    pub(super) kill_score: String,
+    pub(crate) decision: String,
+    pub(crate) reasons: Vec<String>,
     pub(super) step: Option<String>,
     /// What is unusual about how it came here.
-    pub(super) note: Option<&'static str>,
-    /// When it was first heard of.
+    pub(crate) note: Option<&'static str>,
+    /// When it was first heard of; of one from the stream, when it was put there.
     pub(super) at: u64,
+    /// Whether it is told from the streams: another process, or another machine, may have seen its wait.
+    pub(super) past: bool,
     pub(super) wait: Option<WaitView>,
-    pub(super) order: Option<OrderView>,
-    pub(super) result: Option<ResultView>,
+    pub(crate) order: Option<OrderView>,
+    pub(crate) result: Option<ResultView>,
+    /// What other programs have answered on the stream of results. It counts for nothing.
+    pub(crate) foreign: Vec<ForeignView>,
+}
+
+/// An entry of another program on the stream of results.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ForeignView {
+    pub(crate) at: u64,
+    pub(crate) source: String,
+    pub(crate) executed: String,
+    pub(crate) error: String,
 }
 
 /// A plan whose order has its timestamp, and which has no result.
@@ -83,10 +103,15 @@ pub(super) struct WaitView {
 
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct PermitView {
+    pub(super) name: String,
     pub(super) label: String,
     /// Milliseconds from the wait's beginning until it was seen.
     pub(super) after: Option<u64>,
     pub(super) by: Option<&'static str>,
+    /// Whether it was a yes; none where it was not read, or not there.
+    pub(super) yes: Option<bool>,
+    /// What it said.
+    pub(super) said: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -103,7 +128,7 @@ pub(super) struct WaitEnd {
 
 /// What became of the one order a plan may place.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct OrderView {
+pub(crate) struct OrderView {
     /// `accepted`, `rejected`, `not_sent`, `unknown`; after questions `not_executed`, `unresolved`.
     pub(super) outcome: &'static str,
     step: String,
@@ -120,16 +145,21 @@ pub(super) struct OrderView {
 
 /// What is on the result stream.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct ResultView {
+pub(crate) struct ResultView {
     pub(super) at: u64,
-    pub(super) decision: String,
+    pub(crate) decision: String,
     pub(super) executed: bool,
     would_execute: bool,
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
+    /// All of this in one word.
+    pub(super) outcome: &'static str,
     /// Whether something may stand at the venue without anybody knowing.
     pub(super) unresolved: bool,
     details: Vec<String>,
     profit: Option<String>,
+    /// After commission, and the commission, where they are known.
+    net: Option<String>,
+    commission: Option<String>,
 }
 
 /// Something that the page reads as the text it is shown as.
@@ -150,7 +180,21 @@ impl SymbolView {
             proposal: None,
             plan: None,
             refused: None,
+            noes: 0,
             at: None,
+        }
+    }
+
+    /// Takes in a plan from the stream, where nothing newer is known.
+    pub(super) fn remember(&mut self, plan: &PlanView, id: PlanId) {
+        if self.plan.is_none() {
+            self.plan = Some(Shown(id));
+            self.proposal = Some(Box::new(ProposalView {
+                action: plan.action.clone(),
+                kill_score: plan.kill_score.clone(),
+                computed_at: String::new(),
+            }));
+            self.at = Some(plan.at);
         }
     }
 }
@@ -171,6 +215,7 @@ impl PlanView {
             id: plan.id.to_string(),
             symbol: plan.symbol().to_string(),
             action: cut(&plan.proposal.action),
+            kill_score: plan.proposal.kill_score.to_wire(),
             decision: plan.decision.to_string(),
             reasons: plan
                 .reasons
@@ -180,9 +225,11 @@ impl PlanView {
             step: plan.step.as_ref().map(|step| step.name().to_owned()),
             note: None,
             at,
+            past: false,
             wait: None,
             order: None,
             result: None,
+            foreign: Vec::new(),
         }
     }
 
@@ -192,15 +239,79 @@ impl PlanView {
             id: result.plan.to_string(),
             symbol: result.symbol.to_string(),
             action: String::new(),
+            kill_score: String::new(),
             decision: result.decision.to_string(),
             reasons: Vec::new(),
             step: result.steps.last().map(|step| cut(&step.step)),
             note: None,
             at,
+            past: false,
             wait: None,
             order: None,
             result: None,
+            foreign: Vec::new(),
         }
+    }
+
+    /// As the stream of plans has it.
+    pub(crate) fn of_stream(id: &str, at: u64, text: impl Fn(&str) -> String) -> Self {
+        let codes = text(field::REASON_CODES);
+        let codes = codes.split(',').map(str::trim);
+        let action = text(field::ACTION);
+        Self {
+            id: id.to_owned(),
+            symbol: cut(&text(field::SYMBOL)),
+            kill_score: cut(&text(field::KILL_SCORE)),
+            decision: cut(&text(field::DECISION)),
+            reasons: codes
+                .filter(|code| !code.is_empty())
+                .take(MOST_REASONS)
+                .map(cut)
+                .collect(),
+            step: first_step(&text(field::STEPS)),
+            action: cut(&action),
+            note: None,
+            at,
+            past: true,
+            wait: None,
+            order: None,
+            result: None,
+            foreign: Vec::new(),
+        }
+    }
+
+    /// Whether it is one of those that are wanted.
+    pub(crate) fn passes(&self, filter: &Filter) -> bool {
+        let result = self.result.as_ref();
+        let decisions = [
+            Some(&*self.decision),
+            result.map(|result| &*result.decision),
+            result.map(|result| result.outcome),
+        ];
+        let error = result.and_then(|result| result.error.as_deref());
+        let reasons = self.reasons.iter().map(|reason| &**reason);
+        filter.passes(
+            self.at,
+            &self.symbol,
+            decisions.into_iter().flatten(),
+            reasons.chain(error),
+        )
+    }
+
+    /// Whether this process has seen nothing of its life.
+    pub(super) fn is_only_met(&self) -> bool {
+        self.wait.is_none() && self.order.is_none() && self.result.is_none()
+    }
+
+    /// What this process saw, with what only the streams know.
+    pub(super) fn with_past(mut self, past: Self) -> Self {
+        if self.is_only_met() {
+            return past;
+        }
+        self.foreign = past.foreign;
+        self.result = self.result.or(past.result);
+        self.order = self.order.or(past.order);
+        self
     }
 
     /// Whether nothing more is to be expected of it.
@@ -219,9 +330,12 @@ impl PlanView {
 impl WaitView {
     pub(super) fn begun(now: u64, max_wait: Duration, labels: &[Arc<str>]) -> Self {
         let permit = |label: &Arc<str>| PermitView {
+            name: String::new(),
             label: label.to_string(),
             after: None,
             by: None,
+            yes: None,
+            said: None,
         };
         Self {
             since: now,
@@ -231,8 +345,9 @@ impl WaitView {
         }
     }
 
-    pub(super) fn found(&mut self, label: &str, after: Duration, by: FoundBy) {
+    pub(super) fn found(&mut self, (name, label): (&str, &str), after: Duration, by: FoundBy) {
         if let Some(permit) = self.permits.iter_mut().find(|p| p.label == label) {
+            permit.name = name.to_owned();
             permit.after = Some(millis(after));
             permit.by = Some(match by {
                 FoundBy::FirstTry => "first try",
@@ -241,6 +356,41 @@ impl WaitView {
                 FoundBy::Poll => "poll",
             });
         }
+    }
+}
+
+impl WaitView {
+    /// Every permit said yes.
+    pub(super) fn granted(&mut self, end: WaitEnd, terms: &[(Arc<str>, Terms)]) {
+        for permit in &mut self.permits {
+            permit.yes = Some(true);
+            let said = terms.iter().find(|(name, _)| **name == *permit.name);
+            permit.said = said.map(|(_, terms)| said_yes(terms));
+        }
+        self.end = Some(end);
+    }
+
+    /// One permit, or something else, said no.
+    pub(super) fn blocked(&mut self, block: &Block, end: WaitEnd) {
+        if let BlockReason::Refused { permit, refusal } = block.reason()
+            && let Some(view) = self.permits.iter_mut().find(|p| *p.name == **permit)
+        {
+            view.yes = Some(false);
+            view.said = Some(cut(&refusal.to_string()));
+        }
+        self.end = Some(end);
+    }
+}
+
+/// What a reviewer who agrees said.
+fn said_yes(terms: &Terms) -> String {
+    let limit = match terms.limit {
+        Some(limit) => format!("yes, at most {}", limit.normalize()),
+        None => "yes".to_owned(),
+    };
+    match terms.seen {
+        Some(seen) => format!("{limit}; it saw a position of {}", seen.normalize()),
+        None => limit,
     }
 }
 
@@ -346,6 +496,29 @@ impl OrderView {
         }
     }
 
+    /// As the last step with an order on the stream of results has it.
+    pub(crate) fn of_stream(at: u64, text: impl Fn(&str) -> String) -> Option<Self> {
+        let steps: Vec<StreamStep> = serde_json::from_str(&text(field::STEPS_RESULTS)).ok()?;
+        let step = steps
+            .into_iter()
+            .rev()
+            .find(|step| step.order_id.is_some())?;
+        let unresolved = Reason::parse(&text(field::ERROR)).is_unresolved();
+        let outcome = match (unresolved, &*step.status) {
+            (true, _) => "unresolved",
+            (false, "success") => "accepted",
+            (false, _) => "not_executed",
+        };
+        let shown = |text: Option<String>| text.as_deref().map(cut);
+        Some(Self {
+            id: shown(step.order_id),
+            side: shown(step.side),
+            quantity: shown(step.quantity),
+            executed: shown(step.executed_qty),
+            ..Self::without_fill(outcome, &step.step, &step.details, at)
+        })
+    }
+
     fn filled(step: &str, fill: &Fill, at: u64) -> Self {
         Self {
             id: Some(cut(&fill.order_id)),
@@ -381,12 +554,84 @@ impl ResultView {
             decision: result.decision.to_string(),
             executed: result.executed,
             would_execute: result.would_execute,
+            outcome: Outcome::of(
+                result.executed,
+                result.would_execute,
+                result.decision.as_str(),
+                result.error_code().as_deref(),
+            )
+            .as_str(),
             error: result.error_code().as_deref().map(cut),
             unresolved: result.is_unresolved(),
             details: result.steps.iter().map(|s| cut(&s.details)).collect(),
             profit: profit.map(|p| p.realized.normalize().to_string()),
+            net: profit.and_then(|p| Some(p.net?.normalize().to_string())),
+            commission: profit.map(|p| {
+                let paid = p.commission.iter();
+                let paid = paid.map(|(asset, amount)| format!("{} {asset}", amount.normalize()));
+                cut(&paid.collect::<Vec<_>>().join(", "))
+            }),
         }
     }
+
+    /// As the stream of results has it.
+    pub(crate) fn of_stream(at: u64, text: impl Fn(&str) -> String) -> Self {
+        let some = |name: &str| Some(cut(&text(name))).filter(|text| !text.is_empty());
+        let steps: Vec<StreamStep> =
+            serde_json::from_str(&text(field::STEPS_RESULTS)).unwrap_or_default();
+        let (decision, error) = (text(field::DECISION), text(field::ERROR));
+        let executed = text(field::EXECUTED) == field::TRUE;
+        let would_execute = text(field::WOULD_EXECUTE) == field::TRUE;
+        let outcome = Outcome::of(
+            executed,
+            would_execute,
+            &decision,
+            Some(&*error).filter(|error| !error.is_empty()),
+        );
+        Self {
+            at,
+            decision: cut(&decision),
+            executed,
+            would_execute,
+            unresolved: outcome == Outcome::Unresolved,
+            outcome: outcome.as_str(),
+            error: some(field::ERROR),
+            details: steps
+                .iter()
+                .take(MOST_STEPS)
+                .map(|step| cut(&step.details))
+                .collect(),
+            profit: some(field::PROFIT_REALIZED),
+            net: some(field::PROFIT_NET),
+            commission: some(field::COMMISSION),
+        }
+    }
+}
+
+/// A result has one step, rarely two.
+const MOST_STEPS: usize = 8;
+
+/// A step as it is on the stream of results; other versions of the service may have left more or less in it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StreamStep {
+    step: String,
+    status: String,
+    details: String,
+    order_id: Option<String>,
+    side: Option<String>,
+    quantity: Option<String>,
+    executed_qty: Option<String>,
+}
+
+/// The name of the first step in the list that a plan carries.
+fn first_step(steps: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Step {
+        step: String,
+    }
+    let steps: Vec<Step> = serde_json::from_str(steps).ok()?;
+    steps.first().map(|step| cut(&step.step))
 }
 
 fn left(ttl: Ttl) -> String {
@@ -397,8 +642,31 @@ fn left(ttl: Ttl) -> String {
     }
 }
 
+/// An error of the store or the system for people: without the names that its library gives to kinds of errors and
+/// without numbers of the system.
+pub(crate) fn in_words(text: &str) -> String {
+    let mut text = text.to_owned();
+    for kind in ["Io: ", "I/O: ", "Client: ", "Server: ", "Parse: "] {
+        text = text.replace(kind, "");
+    }
+    while let Some((start, number)) = text.split_once(" (os error ")
+        && let Some((_, rest)) = number.split_once(')')
+    {
+        text = format!("{start}{rest}");
+    }
+    for (is, says) in [
+        ("timed out", "no answer in time"),
+        ("Connection refused", "nobody listens there"),
+        ("broken pipe", "the connection was closed"),
+        ("Broken pipe", "the connection was closed"),
+    ] {
+        text = text.replace(is, says);
+    }
+    cut(&text)
+}
+
 /// At most [`LONGEST`] characters of it, with a sign that there were more, and printable.
-pub(super) fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", printable(&text[..end])),
         None => printable(text).into_owned(),

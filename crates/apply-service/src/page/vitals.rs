@@ -24,12 +24,42 @@ pub struct Vitals {
     pub(super) redis: String,
     pub(super) flow: Flow,
     pub(super) lights: Vec<Light>,
+    /// What an operator has to look at, the most urgent first.
+    pub(super) attention: Vec<Attention>,
+    /// Every kill switch that is on.
+    pub(super) switches: Vec<SwitchView>,
+    /// Why plans before this process cannot be shown; none where they can.
+    pub(super) past: Option<String>,
     /// Plans whose end is still to be found out or told, beside those under way.
     pub(super) owed: usize,
     /// How reviewers read plans, as far as that is known.
     pub(super) reviewers: Vec<ReviewerView>,
     /// Who else writes results.
     pub(super) foreign: Vec<ForeignView>,
+}
+
+/// Something that an operator has to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Attention {
+    pub(super) kind: &'static str,
+    pub(super) what: String,
+    /// What to do next.
+    pub(super) next: String,
+    /// The plan that it is about, where it is about one.
+    pub(super) plan: Option<String>,
+}
+
+/// A kill switch that is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct SwitchView {
+    /// The variable, the file or the key.
+    pub(super) name: String,
+    /// Milliseconds since 1970, who turned it and why, as far as that is written down.
+    pub(super) since: Option<u64>,
+    pub(super) who: Option<String>,
+    pub(super) why: Option<String>,
+    /// How to end it.
+    pub(super) resume: String,
 }
 
 /// Whether orders can flow.

@@ -2,16 +2,17 @@
 
 use super::{
     state::Live,
-    view::{cut, millis},
-    vitals::{Flow, Light, LightState},
+    view::{cut, in_words, millis},
+    vitals::{Flow, Light, LightState, SwitchView},
 };
 use crate::{
     health::{Fence, StoreWrites},
     neighbours::{ForeignView, Neighbours},
+    switches::{Switch, SwitchesHere},
 };
 use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
 use apply_exchange::StopsInPlace;
-use apply_redis::Reviewer;
+use apply_redis::{Keys, Reviewer, SwitchState};
 use exchange_client::Client;
 use futures_util::future::join;
 use permit_redis::{RedisPermitStore, WatchMode};
@@ -54,6 +55,8 @@ pub struct Parts<P: Ports> {
     pub venue: Option<Client>,
     /// None where everything lies in memory.
     pub neighbours: Option<Neighbours>,
+    /// The kill switches of this machine, to tell which of them are on.
+    pub switches: SwitchesHere,
 }
 
 /// Looks once a second until `stop`, and tells `live`.
@@ -66,8 +69,13 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToke
         tokio::spawn(watch_stops(client, Arc::clone(&stops), stop.clone()));
     }
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let Some((flow, mut lights, owed)) = stop.run_until_cancelled(look(&parts)).await else {
+        let Some(looked) = stop.run_until_cancelled(look(&parts)).await else {
             return;
+        };
+        let (flow, mut lights, owed) = looked;
+        let switches = match &flow {
+            Flow::Halted(by) => switches_on(&parts, by).await,
+            _ => Vec::new(),
         };
         lights.push(match &parts.venue {
             Some(_) => stops_in_place(&stops),
@@ -85,7 +93,11 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToke
         live.update_vitals(|vitals| {
             (vitals.reviewers, vitals.foreign) = (reviewers, foreign);
             (vitals.flow, vitals.lights, vitals.owed) = (flow, lights, owed);
+            vitals.switches = switches;
         });
+        if let Some(reading) = parts.venue.as_ref().and_then(Client::clock) {
+            live.venue_answered(reading.age, reading.round_trip);
+        }
     }
 }
 
@@ -143,7 +155,7 @@ const EVERY_STOP: Duration = Duration::from_secs(30);
 fn stops_in_place(stops: &Stops) -> Light {
     let (state, text) = match &*stops.lock().unwrap_or_else(PoisonError::into_inner) {
         None => (LightState::Fair, "not asked for yet".to_owned()),
-        Some(Err(why)) => (LightState::Fair, format!("not known: {}", cut(why))),
+        Some(Err(why)) => (LightState::Fair, format!("not known: {}", in_words(why))),
         Some(Ok(stops)) if stops.without_position.is_empty() => {
             (LightState::Good, stops.to_string())
         }
@@ -155,6 +167,45 @@ fn stops_in_place(stops: &Stops) -> Light {
         text,
     }
 }
+
+/// Every kill switch that is on, with what is written down of it; at least the one that was seen.
+async fn switches_on<P: Ports>(parts: &Parts<P>, by: &str) -> Vec<SwitchView> {
+    let mut all = parts.switches.look();
+    if let Some(permits) = &parts.permits {
+        let link = permits.link();
+        let keys = match link.is_cluster() {
+            true => Keys::default().on_a_cluster(),
+            false => Keys::default(),
+        };
+        let mut at = link.at(&keys.kill_switch);
+        let found = timeout(SWITCHES_PATIENCE, apply_redis::switches(&mut at, &keys)).await;
+        all.extend(Switch::in_redis(found.unwrap_or_default()));
+    }
+    let on = all.into_iter().filter_map(|switch| match switch.state {
+        SwitchState::On(turned) => Some(SwitchView {
+            name: cut(&switch.name),
+            since: turned.at,
+            who: turned.who.as_deref().map(cut),
+            why: turned.why.as_deref().map(cut),
+            resume: switch.resume.into(),
+        }),
+        SwitchState::Off | SwitchState::Unknown(_) => None,
+    });
+    let mut on: Vec<SwitchView> = on.collect();
+    if on.is_empty() {
+        on.push(SwitchView {
+            name: by.to_owned(),
+            since: None,
+            who: None,
+            why: None,
+            resume: "apply-layer resume".into(),
+        });
+    }
+    on
+}
+
+/// Who turned a switch is worth so long a wait beside the look itself.
+const SWITCHES_PATIENCE: Duration = Duration::from_millis(500);
 
 async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
     let asked = Instant::now();
@@ -176,9 +227,11 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
         None => (off("Venue", "dry run"), off("Clock", "dry run")),
     };
     let flow = match (halt, refused) {
-        (Err(error), _) => Flow::Stuck(format!("Redis is away: {}", cut(&error.0))),
+        (Err(error), _) => Flow::Stuck(format!("Redis is away: {}", in_words(&error.0))),
         (Ok(Halt::On { by }), _) => Flow::Halted(cut(&by)),
-        (Ok(Halt::Off), Some(why)) => Flow::Stuck(format!("Redis takes no writes: {}", cut(&why))),
+        (Ok(Halt::Off), Some(why)) => {
+            Flow::Stuck(format!("Redis takes no writes: {}", in_words(&why)))
+        }
         (Ok(Halt::Off), None) => match parts.layer.settings().mode {
             Mode::DryRun => match parts.fence.closed() {
                 Some(why) => Flow::Stuck(cut(&why)),
@@ -234,8 +287,11 @@ fn redis(
     mode: WatchMode,
 ) -> Light {
     let (state, text) = match (halt, refused, mode) {
-        (Err(error), ..) => (LightState::Bad, cut(&error.0)),
-        (Ok(_), Some(why), _) => (LightState::Bad, format!("takes no writes: {}", cut(why))),
+        (Err(error), ..) => (LightState::Bad, in_words(&error.0)),
+        (Ok(_), Some(why), _) => (
+            LightState::Bad,
+            format!("takes no writes: {}", in_words(why)),
+        ),
         (Ok(_), None, _) if took > Duration::from_millis(100) => {
             (LightState::Fair, format!("slow: {} ms", millis(took)))
         }
@@ -300,7 +356,7 @@ fn clock(client: &Client) -> Light {
 async fn journal(journal: &impl Journal) -> Light {
     let (state, text) = match timeout(PATIENCE, journal.probe()).await {
         Ok(Ok(())) => (LightState::Good, "readable".to_owned()),
-        Ok(Err(error)) => (LightState::Bad, cut(&error.0)),
+        Ok(Err(error)) => (LightState::Bad, in_words(&error.0)),
         Err(_) => (LightState::Bad, "does not answer".to_owned()),
     };
     Light {

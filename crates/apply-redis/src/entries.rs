@@ -9,6 +9,12 @@ use std::collections::HashMap;
 /// Most bytes of an entry, fields and values together: several times what any neighbour writes.
 pub const MAX_ENTRY_BYTES: usize = 16 * 1024;
 
+/// A script that may call `bounded(entries, most)` and `hash(key, most)`, which read what others have written and
+/// carry the size alone of what is too long.
+pub fn bounded_script(text: &str) -> Script {
+    Script::new(&[include_str!("bounded.lua"), text].concat())
+}
+
 /// One entry of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -65,10 +71,7 @@ pub struct EntryReader(Script);
 
 impl Default for EntryReader {
     fn default() -> Self {
-        Self(Script::new(concat!(
-            include_str!("bounded.lua"),
-            include_str!("entries.lua")
-        )))
+        Self(bounded_script(include_str!("entries.lua")))
     }
 }
 
@@ -118,8 +121,12 @@ impl EntryReader {
     }
 }
 
-/// Entries as `bounded.lua` gives them.
-pub(crate) fn read_entries(reply: Value) -> Result<Vec<Entry>, RedisError> {
+/// Entries as `bounded` gives them to a script.
+///
+/// # Errors
+///
+/// Where the reply is none of it.
+pub fn read_entries(reply: Value) -> Result<Vec<Entry>, RedisError> {
     let read: Vec<(String, Value)> = redis::from_redis_value(reply)?;
     let read = read.into_iter().map(|(id, fields)| {
         let fields = match fields {

@@ -1,0 +1,143 @@
+//! The kill switches in Redis for whoever only tells of them: each one, and who turned it, when and why.
+
+use crate::config::Keys;
+use apply_core::{Halt, MAX_SWITCH_BYTES};
+use redis::{RedisError, Value, aio::ConnectionLike, cmd};
+use std::time::SystemTime;
+
+/// Most bytes of a reason that are read.
+pub const MAX_REASON_BYTES: usize = 160;
+
+/// How one kill switch stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwitchState {
+    /// It is off.
+    Off,
+    /// It halts.
+    On(Turned),
+    /// It cannot be looked at; why, and what to do.
+    Unknown(String),
+}
+
+/// Who turned a switch, as far as that is written down.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Turned {
+    /// In milliseconds since 1970.
+    pub at: Option<u64>,
+    /// Who.
+    pub who: Option<String>,
+    /// Why.
+    pub why: Option<String>,
+}
+
+impl Turned {
+    /// Somebody, for this reason.
+    pub fn because(why: impl Into<String>) -> Self {
+        Self {
+            why: Some(why.into()),
+            ..Self::default()
+        }
+    }
+}
+
+/// The switch of all machines, and each disarm of the governor that is there.
+///
+/// Cancellation safe: it only reads.
+pub async fn switches(
+    connection: &mut impl ConnectionLike,
+    keys: &Keys,
+) -> Vec<(String, SwitchState)> {
+    let told = |state: Result<SwitchState, RedisError>| {
+        state.unwrap_or_else(|error| SwitchState::Unknown(error.to_string()))
+    };
+    let main = told(kill_switch(connection, keys).await);
+    let mut all = vec![(keys.kill_switch.clone(), main)];
+    for key in keys.halting(SystemTime::now()) {
+        match told(disarmed(connection, &key).await) {
+            SwitchState::Off => {}
+            state => all.push((key, state)),
+        }
+    }
+    all
+}
+
+async fn kill_switch(
+    connection: &mut impl ConnectionLike,
+    keys: &Keys,
+) -> Result<SwitchState, RedisError> {
+    let mut read = cmd("GETRANGE");
+    read.arg(&keys.kill_switch).arg(0).arg(MAX_SWITCH_BYTES);
+    let halt = match read.query_async::<Value>(connection).await {
+        Ok(Value::BulkString(word)) => Halt::from_switch(&keys.kill_switch, &word),
+        Ok(_) => Halt::unreadable(&keys.kill_switch),
+        // A key of another type halts as well.
+        Err(error) if error.code() == Some("WRONGTYPE") => Halt::unreadable(&keys.kill_switch),
+        Err(error) => return Err(error),
+    };
+    match halt {
+        Halt::Off => Ok(SwitchState::Off),
+        Halt::On { .. } => Ok(SwitchState::On(last_turn(connection, keys).await)),
+    }
+}
+
+/// An entry's id and its fields.
+type StreamEntry = (String, Vec<(String, String)>);
+
+/// The newest turn, where it is one that halted; else the reason that another program has left.
+async fn last_turn(connection: &mut impl ConnectionLike, keys: &Keys) -> Turned {
+    let mut newest = cmd("XREVRANGE");
+    newest
+        .arg(&keys.halt_log)
+        .arg("+")
+        .arg("-")
+        .arg("COUNT")
+        .arg(1);
+    let turns: Option<Vec<StreamEntry>> = newest.query_async(connection).await.ok();
+    let fields = turns
+        .and_then(|turns| turns.into_iter().next())
+        .map(|(_, fields)| fields);
+    let field = |name: &str| {
+        let fields = fields.as_ref()?;
+        let (_, value) = fields.iter().find(|(field, _)| field == name)?;
+        Some(value.chars().take(MAX_REASON_BYTES).collect::<String>())
+    };
+    if field("halted").as_deref() == Some("True") {
+        let at = field("timestamp").and_then(|at| at.parse::<u64>().ok());
+        return Turned {
+            at: at.and_then(|seconds| seconds.checked_mul(1000)),
+            who: Some(field("who").unwrap_or_default()),
+            why: Some(field("reason").unwrap_or_default()),
+        };
+    }
+    Turned {
+        why: reason_at(connection, apply_wire::key::KILL_SWITCH_REASON).await,
+        ..Turned::default()
+    }
+}
+
+async fn reason_at(connection: &mut impl ConnectionLike, key: &str) -> Option<String> {
+    let mut read = cmd("GETRANGE");
+    read.arg(key).arg(0).arg(MAX_REASON_BYTES);
+    match read.query_async::<Value>(connection).await {
+        Ok(Value::BulkString(text)) if !text.is_empty() => {
+            Some(String::from_utf8_lossy(&text).into_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The governor's disarm, with its reason.
+async fn disarmed(
+    connection: &mut impl ConnectionLike,
+    key: &str,
+) -> Result<SwitchState, RedisError> {
+    let mut exists = cmd("EXISTS");
+    exists.arg(key);
+    if !exists.query_async::<bool>(connection).await? {
+        return Ok(SwitchState::Off);
+    }
+    let reason = reason_at(connection, key).await;
+    Ok(SwitchState::On(Turned::because(
+        reason.unwrap_or_else(|| "unreadable".into()),
+    )))
+}
