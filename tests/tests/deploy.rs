@@ -470,6 +470,79 @@ fn selectors(rule: &str) -> Vec<&str> {
     words
 }
 
+/// Every command of the docs that reads or writes Redis, with the operator's rights and nothing more.
+#[tokio::test]
+async fn every_command_works_with_the_operators_rights() {
+    let stage = Stage::open().await;
+    for user in deploy(acl_file()).lines().skip(1) {
+        let mut command = vec!["ACL", "SETUSER"];
+        command.extend(selectors(user.trim_start_matches("user ")));
+        let () = stage.command(&command).await;
+    }
+    let how = stage.service();
+    let service = how
+        .clone()
+        .env(
+            "REDIS_URL",
+            stage.redis.url_as("apply-layer", "change-me-1"),
+        )
+        .ready()
+        .await;
+    let port = service.address().await.port().to_string();
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    let id = plan.get("plan_id").to_owned();
+    stage.approve(&plan, "0.009").await;
+    stage.result_of(&id).await;
+    let operator = stage.redis.url_as("operator", "change-me-4");
+    let mut ran = 0;
+    for (words, codes) in [
+        ("check".to_owned(), &[0, 78][..]),
+        ("status".into(), &[0]),
+        ("watch --once".into(), &[0]),
+        ("permits ls".into(), &[0]),
+        (format!("permits grant {id} governor --yes"), &[0]),
+        (format!("permits show {id}"), &[0]),
+        (format!("permits revoke {id} --yes"), &[0]),
+        ("plans tail".into(), &[0]),
+        ("results tail".into(), &[0]),
+        ("stats".into(), &[0]),
+        ("cycles".into(), &[0, 1]),
+        ("propose BTCUSDT HOLD".into(), &[0]),
+        (format!("plan {id}"), &[0]),
+        // It was executed: refused, and for no other reason.
+        (format!("forget {id} --yes"), &[1]),
+        ("new-journal --yes".into(), &[0]),
+        ("halt --reason drill".into(), &[0]),
+        ("resume --reason drill".into(), &[0]),
+    ] {
+        let arguments: Vec<&str> = words.split(' ').collect();
+        let ended = how
+            .clone()
+            .instead(&arguments)
+            .env("REDIS_URL", &operator)
+            .env("APPLY_METRICS_PORT", &port)
+            .ended()
+            .await;
+        let told = ended.output();
+        assert!(
+            ended.code.is_some_and(|code| codes.contains(&code)),
+            "{words}: {:?}: {told}",
+            ended.code
+        );
+        // `check` looks with the operator's rights at what the service's user has to be allowed.
+        if words != "check" {
+            let refused = told.contains("NOPERM") || told.contains("no permissions");
+            assert!(!refused, "{words}: {told}");
+            let unrecorded = told.contains("keeps no record") || told.contains("cannot be seen");
+            assert!(!unrecorded, "{words}: {told}");
+        }
+        ran += 1;
+    }
+    assert_eq!(ran, 17);
+    service.stopped_well().await;
+}
+
 #[test]
 fn the_unit_leaves_no_core_with_the_keys_in_it() {
     let unit = deploy("apply-layer.service");
