@@ -145,6 +145,15 @@ async fn a_stop_that_cannot_be_cancelled_is_named_with_a_warning() {
     let service = stage.ready().await;
     let text = format!("[+] Stops: none guards a position; without a position: {stop} of BTCUSDT");
     service.readiness("200", &text).await;
+    let status = stage.program(&["status"]).env(
+        "APPLY_METRICS_PORT",
+        service.address().await.port().to_string(),
+    );
+    let said = status.ended().await.output();
+    let text = format!("none guards a position; without a position: {stop} of BTCUSDT");
+    assert!(said.contains(&text), "{said}");
+    let page = service.page("/api/status.json").await;
+    assert!(page.contains(&text), "{page}");
     service.stopped_well().await;
 }
 

@@ -2,6 +2,8 @@
 
 use crate::d;
 use apply_tests::{Entry, PLANS, Stage, governor_permit};
+use exchange_sim::{Delivery, Fault, When};
+use serde_json::json;
 use std::collections::HashSet;
 
 const ALGO: &str = "/fapi/v1/algoOrder";
@@ -78,6 +80,51 @@ async fn where_stops_are_off_none_is_asked_for_and_no_permit_is_awaited() {
     assert!(log.contains("Stops: off (APPLY_STOPS)"), "{log}");
     assert!(!log.contains("[PERMIT_WAIT]"), "{log}");
     assert_eq!(stage.venue().request_count("POST", ALGO), 0);
+}
+
+/// As an order that nobody can find out about: one voice, once.
+#[tokio::test]
+async fn a_stop_that_stays_in_doubt_is_told_once_and_counted() {
+    let stage = Stage::open().await;
+    // It stands, its reply is lost, and what the venue says of it is no word of any document.
+    let placing = When::request("POST", ALGO);
+    stage
+        .venue()
+        .script(Fault::executed(placing, Delivery::Reset));
+    let strange = Fault::altered(
+        When::request("GET", ALGO),
+        [("algoStatus", json!("DREAMING"))],
+    );
+    stage.venue().script(strange.always());
+    let service = stage.ready().await;
+    let result = move_stop(&stage, "61000", &mut HashSet::new()).await;
+    assert_eq!(
+        (result.get("executed"), result.get("error")),
+        ("False", "stop_unresolved")
+    );
+    let details = result.last_step()["details"].as_str().unwrap().to_owned();
+    assert!(details.contains("DREAMING"), "{details}");
+    let plan = result.get("plan_id").to_owned();
+    let line = service.line("is UNRESOLVED, look at the venue").await;
+    for words in [
+        " ERROR ",
+        "DREAMING",
+        &format!("order=apply-{plan} symbol=BTCUSDT"),
+    ] {
+        assert!(line.contains(words), "{line}");
+    }
+    service
+        .metric_is("quantum_apply_stops_unresolved_total", "1")
+        .await;
+    let log = service.log();
+    let loud = log
+        .iter()
+        .filter(|line| line.contains(&plan) && line.contains(" ERROR "));
+    assert_eq!(loud.count(), 1, "{log:#?}");
+    let asked = stage.venue().request_count("GET", ALGO);
+    assert!(asked < 40, "{asked} questions in half a minute");
+    service.stopped_well().await;
+    assert_eq!(stage.venue().request_count("POST", ALGO), 1);
 }
 
 #[tokio::test]
