@@ -37,6 +37,7 @@ mod status;
 mod streams;
 mod switches;
 mod time;
+mod wanted;
 
 use apply_service::{Config, Failure};
 use clap::Subcommand;
@@ -94,11 +95,14 @@ pub enum Ops {
     #[command(subcommand)]
     Results(streams::Results),
     /// Counts by decision and reason, and how long plans took to their results.
-    #[command(after_help = "Example: apply-layer stats --since 6h")]
+    #[command(after_help = "Example: apply-layer stats --since 6h --symbol BTCUSDT")]
     Stats {
         /// How far back, as 90s, 30m, 6h or 2d.
         #[arg(long, default_value = "1h", value_parser = time::span)]
         since: std::time::Duration,
+        /// Which of them.
+        #[command(flatten)]
+        wanted: wanted::Wanted,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -168,7 +172,11 @@ impl Ops {
             Self::Permits(command) => command.run(read).await,
             Self::Plans(command) => command.run(read).await,
             Self::Results(command) => command.run(read).await,
-            Self::Stats { since, json } => stats::stats(read, since, json).await,
+            Self::Stats {
+                since,
+                wanted,
+                json,
+            } => stats::stats(read, since, wanted, json).await,
             Self::Cycles { goal, since, json } => cycles::cycles(read, goal, since, json).await,
             Self::Shadow(args) => shadow::shadow(read, args).await,
             Self::Propose(command) => command.run(read).await,

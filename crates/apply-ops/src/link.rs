@@ -386,7 +386,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn read(entry: apply_redis::Entry) -> Option<Self> {
+    pub(super) fn read(entry: apply_redis::Entry) -> Option<Self> {
         let id = EntryId::read(&entry.id)?;
         let fields = entry.fields;
         Some(Self { id, fields })

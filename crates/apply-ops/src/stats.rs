@@ -6,6 +6,7 @@ use super::{
     link::{Desk, Entry},
     output::{Done, print, print_json, tame},
     time::ago,
+    wanted::{Wanted, choose},
 };
 use serde_json::json;
 use std::{
@@ -32,12 +33,18 @@ struct Stats {
     plan_to_result: Vec<u64>,
 }
 
-pub(super) async fn stats(read: ReadConfig, since: Duration, as_json: bool) -> Done {
+pub(super) async fn stats(
+    read: ReadConfig,
+    since: Duration,
+    wanted: Wanted,
+    as_json: bool,
+) -> Done {
     let mut desk = Desk::open(read).await?;
     let span = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let from = (desk.link.micros().await? / 1000).saturating_sub(span);
-    let plans = desk.link.since(&desk.keys.plans, from).await?;
-    let results = desk.link.since(&desk.keys.results, from).await?;
+    let mut plans = desk.link.since(&desk.keys.plans, from).await?;
+    let mut results = desk.link.since(&desk.keys.results, from).await?;
+    choose(&wanted.filter(None), &mut plans, &mut results);
     let late = Late::since(&mut desk.link, &desk.keys, from).await?;
     let stats = Stats::of(&plans, &results);
     if as_json {

@@ -4,10 +4,12 @@ use super::{
     ReadConfig,
     link::{Desk, Entry, EntryId, Link},
     output::{Done, print, print_json, tame},
-    time::utc,
+    time::{span, utc},
+    wanted::{Wanted, passes},
 };
 use apply_redis::MAX_ENTRY_BYTES;
 use clap::{Args, Subcommand};
+use std::time::Duration;
 use tokio::signal::ctrl_c;
 
 /// The stream of plans.
@@ -32,6 +34,11 @@ pub struct Tail {
     /// How many entries.
     #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     number: u16,
+    /// No older ones than so long ago, as 90s, 30m, 6h or 2d.
+    #[arg(long, value_parser = span)]
+    since: Option<Duration>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// Go on with new ones until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
@@ -61,14 +68,24 @@ impl Results {
 impl Tail {
     async fn run(&self, link: &mut Link, stream: &str, line: fn(&Entry) -> String) -> Done {
         let number = usize::from(self.number);
-        let mut entries = link.newest(stream, number * MOST_FILLERS).await?;
-        let mut last = entries.last().map_or(EntryId::START, |entry| entry.id);
-        entries.retain(|entry| !entry.is_filler());
+        let filter = self.wanted.filter(self.since);
+        let wanted = |entry: &Entry| !entry.is_filler() && passes(&filter, entry);
+        let last = link.newest(stream, 1).await?;
+        let mut last = last.last().map_or(EntryId::START, |entry| entry.id);
+        let looked = match filter.is_open() {
+            true => number * MOST_FILLERS,
+            false => ALL_KEPT,
+        };
+        let mut entries = link.newest_that(stream, looked, &wanted).await?;
+        // What came since the last one was asked for is followed.
+        entries.retain(|entry| entry.id <= last);
         entries.drain(..entries.len().saturating_sub(number));
         if entries.is_empty() && !self.follow && !self.json {
-            return print(&format!(
-                "{stream} is empty: nothing was written to it yet\n"
-            ));
+            let why = match filter.is_open() {
+                true => "is empty: nothing was written to it yet",
+                false => "has no such entry",
+            };
+            return print(&format!("{stream} {why}\n"));
         }
         let mut stop = std::pin::pin!(ctrl_c());
         loop {
@@ -86,13 +103,16 @@ impl Tail {
                 new = link.after(stream, last) => new?,
             };
             last = entries.last().map_or(last, |entry| entry.id);
-            entries.retain(|entry| !entry.is_filler());
+            entries.retain(&wanted);
         }
     }
 }
 
 /// Most entries on the stream of results for each result: the fillers that follow one that was booked.
 const MOST_FILLERS: usize = 11;
+
+/// More entries than a stream keeps.
+const ALL_KEPT: usize = 12_000;
 
 /// One entry on one line.
 fn shown(entry: &Entry, line: fn(&Entry) -> String) -> String {

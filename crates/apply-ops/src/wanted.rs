@@ -1,0 +1,195 @@
+//! Which plans and results a command is about: the same filters as those of the page and of `/api/plans.json`.
+
+use super::{link::Entry, time};
+use apply_service::history::{Filter, Outcome};
+use clap::Args;
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// What has to be true of a plan or a result.
+#[derive(Args)]
+pub struct Wanted {
+    /// Of this symbol only.
+    #[arg(long)]
+    symbol: Option<String>,
+    /// With this decision (EXECUTE, SKIP, BLOCKED, ERROR), or what it came to: executed, would_execute, blocked,
+    /// skipped, failed, unresolved.
+    #[arg(long)]
+    decision: Option<String>,
+    /// With a reason or an error that contains this text.
+    #[arg(long)]
+    reason: Option<String>,
+    /// None newer than so long ago, as 90s, 30m, 6h or 2d.
+    #[arg(long, value_parser = time::span)]
+    pub(super) until: Option<Duration>,
+}
+
+/// What is said of one plan, on both streams together.
+#[derive(Default)]
+struct Said {
+    decisions: Vec<String>,
+    reasons: Vec<String>,
+}
+
+impl Said {
+    fn by(mut self, entry: &Entry) -> Self {
+        let decision = entry.text("decision");
+        let error = Some(entry.text("error")).filter(|error| !error.is_empty());
+        if entry.foreign().is_none() && !entry.text("executed").is_empty() {
+            let is = |field| entry.text(field) == "True";
+            let outcome = Outcome::of(
+                is("executed"),
+                is("would_execute"),
+                &decision,
+                error.as_deref(),
+            );
+            self.decisions.push(outcome.as_str().to_owned());
+        }
+        self.decisions.push(decision);
+        let codes = entry.text("reason_codes");
+        let codes = codes.split(',').map(str::to_owned);
+        self.reasons.extend(codes.chain(error));
+        self
+    }
+}
+
+impl Wanted {
+    /// The filter as of now.
+    pub(super) fn filter(&self, since: Option<Duration>) -> Filter {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default();
+        let before = |span: Duration| {
+            u64::try_from(now.saturating_sub(span).as_millis()).unwrap_or(u64::MAX)
+        };
+        Filter {
+            symbol: self.symbol.clone(),
+            decision: self.decision.clone(),
+            reason: self.reason.clone(),
+            since: since.map(before),
+            until: self.until.map(before),
+        }
+    }
+}
+
+/// Whether an entry passes by what it says itself.
+pub(super) fn passes(filter: &Filter, entry: &Entry) -> bool {
+    passes_as(filter, entry, &Said::default().by(entry))
+}
+
+/// Those of both streams that pass, each by all that is said of its plan.
+pub(super) fn choose(filter: &Filter, plans: &mut Vec<Entry>, results: &mut Vec<Entry>) {
+    let mut said: HashMap<String, Said> = HashMap::new();
+    let telling = results
+        .iter()
+        .filter(|result| result.foreign().is_none() && !result.is_filler());
+    for entry in plans.iter().chain(telling) {
+        let of_it = said.entry(entry.text("plan_id")).or_default();
+        *of_it = std::mem::take(of_it).by(entry);
+    }
+    let nothing = Said::default();
+    let passes = |entry: &Entry| {
+        let of_it = said.get(&entry.text("plan_id")).unwrap_or(&nothing);
+        passes_as(filter, entry, of_it)
+    };
+    plans.retain(passes);
+    results.retain(passes);
+}
+
+fn passes_as(filter: &Filter, entry: &Entry, said: &Said) -> bool {
+    let decisions = said.decisions.iter().map(|word| &**word);
+    let reasons = said.reasons.iter().map(|reason| &**reason);
+    filter.passes(entry.id.millis, &entry.text("symbol"), decisions, reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(millis: u64, fields: &[(&str, &str)]) -> Entry {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+        let entry = apply_redis::Entry {
+            id: format!("{millis}-0"),
+            fields: Ok(fields.collect()),
+        };
+        Entry::read(entry).unwrap()
+    }
+
+    #[test]
+    fn a_plan_is_chosen_with_its_result_by_what_either_of_them_says() {
+        let plan = |millis, id| {
+            let of = [
+                ("plan_id", id),
+                ("symbol", "BTCUSDT"),
+                ("decision", "EXECUTE"),
+            ];
+            entry(millis, &of)
+        };
+        let result = |millis, id, decision, executed, error| {
+            let of = [
+                ("plan_id", id),
+                ("symbol", "BTCUSDT"),
+                ("decision", decision),
+                ("executed", executed),
+                ("error", error),
+            ];
+            entry(millis, &of)
+        };
+        let chosen = |filter: Filter| {
+            let mut plans = vec![plan(10, "a"), plan(20, "b"), plan(30, "c")];
+            let mut results = vec![
+                result(15, "a", "EXECUTE", "True", ""),
+                result(25, "b", "BLOCKED", "False", "p33_permit_denied"),
+            ];
+            choose(&filter, &mut plans, &mut results);
+            let ids = |of: &[Entry]| of.iter().map(|it| it.text("plan_id")).collect::<String>();
+            (ids(&plans), ids(&results))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let all = Filter::default;
+        for (filter, expected) in [
+            (all(), ("abc", "ab")),
+            (
+                Filter {
+                    decision: some("executed"),
+                    ..all()
+                },
+                ("a", "a"),
+            ),
+            (
+                Filter {
+                    decision: some("execute"),
+                    ..all()
+                },
+                ("abc", "ab"),
+            ),
+            (
+                Filter {
+                    reason: some("denied"),
+                    ..all()
+                },
+                ("b", "b"),
+            ),
+            (
+                Filter {
+                    symbol: some("ETHUSDT"),
+                    ..all()
+                },
+                ("", ""),
+            ),
+            (
+                Filter {
+                    until: Some(20),
+                    ..all()
+                },
+                ("ab", "a"),
+            ),
+        ] {
+            let (plans, results) = chosen(filter.clone());
+            assert_eq!((&*plans, &*results), expected, "{filter:?}");
+        }
+    }
+}
