@@ -4,11 +4,11 @@ use super::{
     ReadConfig,
     link::{Desk, Entry},
     output::{Done, print, print_json, tame},
-    reviewers::{Group, groups},
     time::ago,
 };
 use apply_core::{OrderKind, StepResult};
-use apply_service::Failure;
+use apply_redis::Reviewer;
+use apply_service::{Failure, neighbours::watched};
 use apply_wire::{Reason, Section, field};
 use clap::ValueEnum;
 use rust_decimal::Decimal;
@@ -98,9 +98,13 @@ pub(super) async fn cycles(read: ReadConfig, goal: Goal, since: Duration, as_jso
     let from = now.saturating_sub(span);
     let plans = desk.link.since(&desk.keys.plans, from).await?;
     let results = desk.link.since(&desk.keys.results, from).await?;
-    let groups = groups(&mut desk).await?;
+    let groups = watched(desk.config.permits.permits());
+    let reviewers = desk.link.reviewers(&desk.keys.plans, &groups).await;
+    let reviewers = reviewers.map_err(|error| {
+        Failure::unavailable(format!("cannot ask how reviewers read plans: {error}"))
+    })?;
     let seen = Seen::of(&plans, &results, now, desk.config.wait.wait);
-    let criteria = seen.judge(goal, desk.config.wait.wait, &groups);
+    let criteria = seen.judge(goal, desk.config.wait.wait, &reviewers);
     let failed = criteria.iter().filter(|one| !one.passed).count();
     match as_json {
         true => print_json(&to_json(goal, since, &criteria).to_string())?,
@@ -173,7 +177,7 @@ impl Seen {
         seen
     }
 
-    fn judge(&self, goal: Goal, wait: Duration, groups: &[Group]) -> Vec<Criterion> {
+    fn judge(&self, goal: Goal, wait: Duration, reviewers: &[Reviewer]) -> Vec<Criterion> {
         let newest = self.cycles.len().saturating_sub(goal.cycles());
         let newest = &self.cycles[newest..];
         let limit = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -226,7 +230,7 @@ impl Seen {
                 "no execution of another program on the stream of results",
                 &self.foreign,
             ),
-            reviewers_lag(groups),
+            reviewers_lag(reviewers),
         ]
     }
 
@@ -367,27 +371,16 @@ impl Criterion {
     }
 }
 
-fn reviewers_lag(groups: &[Group]) -> Criterion {
-    let mut passed = !groups.is_empty();
-    let mut evidence = Vec::new();
-    let mut most = 0;
-    for group in groups {
-        match &group.reading {
-            None => {
-                passed = false;
-                evidence.push(format!("{}: no such group", group.name));
-            }
-            Some(reading) => {
-                most = most.max(reading.lag);
-                passed &= reading.consumers > 0 && reading.lag <= MOST_LAG;
-                evidence.push(format!(
-                    "{}: {} behind, {} consumers, {} not acknowledged",
-                    group.name, reading.lag, reading.consumers, reading.pending
-                ));
-            }
-        }
-    }
-    let found = match groups.is_empty() {
+fn reviewers_lag(reviewers: &[Reviewer]) -> Criterion {
+    let good = |reviewer: &Reviewer| {
+        let reading = reviewer.reading;
+        reading.is_some_and(|reading| reading.consumers > 0 && reading.lag <= MOST_LAG)
+    };
+    let passed = !reviewers.is_empty() && reviewers.iter().all(good);
+    let evidence = reviewers.iter().map(ToString::to_string).collect();
+    let lags = reviewers.iter().filter_map(|reviewer| reviewer.reading);
+    let most = lags.map(|reading| reading.lag).max().unwrap_or_default();
+    let found = match reviewers.is_empty() {
         true => "no reviewer of APPLY_PERMITS reads plans in a group that is known".into(),
         false => format!("{most} plans behind at most"),
     };

@@ -27,7 +27,6 @@ mod permits;
 pub mod plan;
 mod propose;
 pub mod review;
-mod reviewers;
 mod shadow;
 mod signing;
 pub mod sim;

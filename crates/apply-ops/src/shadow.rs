@@ -57,6 +57,10 @@ impl Fields for Entry {
     fn text(&self, field: &str) -> String {
         Entry::text(self, field)
     }
+
+    fn written(&self) -> u64 {
+        self.id.millis
+    }
 }
 
 pub(super) async fn shadow(read: ReadConfig, args: Args) -> Done {
@@ -66,9 +70,10 @@ pub(super) async fn shadow(read: ReadConfig, args: Args) -> Done {
             "the old service's plans cannot be signed for: unset APPLY_PERMIT_KEYS for the shadow";
         return Err(Failure::configuration(text).into());
     }
+    let began = Instant::now();
     let mut watch = Watch {
-        shadow: Shadow::new(rules(&config)),
-        began: Instant::now(),
+        shadow: Shadow::new(rules(&config), began),
+        began,
         last: (EntryId::START, EntryId::START),
         args,
         config,

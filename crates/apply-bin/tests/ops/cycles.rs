@@ -432,7 +432,10 @@ async fn a_reviewer_that_is_behind_or_away_fails() {
     scene.run(&["XGROUP", "DESTROY", PLANS, "p33"]).await;
     assert_eq!(scene.failing("testnet").await, ["reviewers_lag"]);
     let lag = scene.criterion("testnet", "reviewers_lag").await;
-    assert_eq!(lag["evidence"][1], "p33: no such group");
+    assert_eq!(
+        lag["evidence"][1],
+        "p33: no such group on the stream of plans"
+    );
     // One that is not required is not missed.
     let alone = apply_layer(&scene.server.url(), &["cycles"])
         .env("APPLY_PERMITS", "governor")

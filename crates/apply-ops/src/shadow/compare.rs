@@ -185,6 +185,7 @@ pub(super) struct Shadow {
     begun: bool,
     /// Whether writes may go by unheard.
     blind: bool,
+    clock: ServerClock,
     pub(super) tally: Tally,
 }
 
@@ -192,11 +193,39 @@ pub(super) struct Shadow {
 pub(super) trait Fields {
     /// The field's text; an absent one is empty.
     fn text(&self, field: &str) -> String;
+
+    /// When it was written, in milliseconds since 1970 on the server's clock.
+    fn written(&self) -> u64;
+}
+
+/// When something was written, on this process's clock, by the server's. What was read late was not written late.
+#[derive(Debug)]
+struct ServerClock {
+    began: Instant,
+    /// The least time that an entry was read after it was written, in milliseconds of this process less the server's.
+    offset: Option<i128>,
+}
+
+impl ServerClock {
+    fn at(&mut self, now: Instant, written: u64) -> Instant {
+        let here = now.saturating_duration_since(self.began).as_millis();
+        let difference = here.cast_signed() - i128::from(written);
+        let offset = self
+            .offset
+            .map_or(difference, |known| known.min(difference));
+        self.offset = Some(offset);
+        let millis = u64::try_from(i128::from(written) + offset).unwrap_or_default();
+        (self.began + Duration::from_millis(millis)).min(now)
+    }
 }
 
 impl Shadow {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: Rules, now: Instant) -> Self {
         Self {
+            clock: ServerClock {
+                began: now,
+                offset: None,
+            },
             rules,
             switches: Switches::OFF,
             turned: None,
@@ -316,13 +345,13 @@ impl Shadow {
         }
     }
 
-    /// A permit was written, and read or gone already.
+    /// A permit was written `ago`, and read or gone already.
     pub(super) fn handle_permit(
         &mut self,
         now: Instant,
         plan: &str,
         index: usize,
-        content: Option<Vec<u8>>,
+        content: Option<(Duration, Vec<u8>)>,
     ) {
         let count = self.rules.permits.len();
         let (at, seen) = self
@@ -334,11 +363,11 @@ impl Shadow {
             return;
         };
         permit.touched = true;
-        if let Some(content) = content {
+        if let Some((ago, content)) = content {
             // Written again with the same words it came when it came first.
             match &mut permit.content {
                 Some((_, known)) if *known == content => {}
-                slot => *slot = Some((now, content)),
+                slot => *slot = Some((now.checked_sub(ago).unwrap_or(now), content)),
             }
         }
     }
@@ -361,6 +390,7 @@ impl Shadow {
     /// The old service published a plan.
     pub(super) fn handle_plan(&mut self, now: Instant, plan: &impl Fields) {
         self.tally.plans += 1;
+        let published = self.clock.at(now, plan.written());
         let id = plan.text(field::PLAN_ID);
         let symbol = plan.text(field::SYMBOL);
         let decision = plan.text(field::DECISION);
@@ -382,7 +412,7 @@ impl Shadow {
             id.clone(),
             Followed {
                 symbol: symbol.clone(),
-                published: now,
+                published,
                 executes,
                 step,
                 ours: ours.clone(),
@@ -562,6 +592,7 @@ impl Shadow {
     /// The old service told a result.
     pub(super) fn handle_result(&mut self, now: Instant, result: &impl Fields) {
         self.tally.results += 1;
+        self.clock.at(now, result.written());
         let id = result.text(field::PLAN_ID);
         let old = told_result(result);
         let executed = result.text(field::EXECUTED) == field::TRUE;

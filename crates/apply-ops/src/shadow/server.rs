@@ -28,6 +28,12 @@ use tokio::sync::Notify;
 /// How long a connection may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the neighbours' permits last.
+const PERMIT_LIFE: Duration = Duration::from_secs(60);
+
+/// A permit that seems to be read later than this after it was written was written for another time.
+const MOST_LATE: Duration = Duration::from_secs(10);
+
 /// How many entries of a stream are read at a time.
 const PAGE: usize = 500;
 
@@ -150,22 +156,26 @@ impl Server {
         })
     }
 
-    /// The permits under these keys; `None` for one that is gone. One that is no text is read as nothing
-    /// that could be a yes.
+    /// The permits under these keys, each with how long ago it was written; `None` for one that is gone. One that is no
+    /// text is read as nothing that could be a yes.
     pub(super) async fn permits(
         &mut self,
         keys: &[String],
-    ) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    ) -> Result<Vec<Option<(Duration, Vec<u8>)>>, Failure> {
         let mut all = redis::pipe();
         all.ignore_errors();
         for key in keys {
             all.cmd("GETRANGE").arg(key).arg(0).arg(MAX_PERMIT_BYTES);
+            all.cmd("PTTL").arg(key);
         }
         let answers: Vec<Value> = self.link.ask_all(&all, "read permits").await?;
-        let read = answers.into_iter().map(|answer| match answer {
-            Value::BulkString(content) if content.is_empty() => None,
-            Value::BulkString(content) => Some(content),
-            _ => Some(Vec::new()),
+        let read = answers.chunks_exact(2).map(|both| {
+            let content = match &both[0] {
+                Value::BulkString(content) if content.is_empty() => return None,
+                Value::BulkString(content) => content.clone(),
+                _ => Vec::new(),
+            };
+            Some((written_ago(&both[1]), content))
         });
         Ok(read.collect())
     }
@@ -296,6 +306,18 @@ impl Server {
             .filter_map(|(id, pairs)| Entry::of(&id, pairs))
             .collect())
     }
+}
+
+/// How long ago a permit was written that has so long to live yet: neighbours write theirs for
+/// [`PERMIT_LIFE`]. One of another life counts from when it was read.
+fn written_ago(left: &Value) -> Duration {
+    let left = match left {
+        Value::Int(left) => u64::try_from(*left).ok(),
+        _ => None,
+    };
+    left.and_then(|left| PERMIT_LIFE.checked_sub(Duration::from_millis(left)))
+        .filter(|ago| *ago < MOST_LATE)
+        .unwrap_or_default()
 }
 
 fn failed(doing: &str, error: &RedisError) -> Failure {
