@@ -8,6 +8,7 @@ use crate::{
 };
 use apply_tests::server_that_has_been_up;
 use std::{
+    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
@@ -31,6 +32,12 @@ pub(crate) struct Crowd {
     pub(crate) ran: f64,
     /// Scripts the service called for one plan.
     pub(crate) scripts: f64,
+    /// Commands of neighbours and service by name, those inside scripts included, for one plan.
+    pub(crate) commands: BTreeMap<String, f64>,
+    /// Requests to the venue by method and path, for one plan.
+    pub(crate) requests: BTreeMap<String, f64>,
+    /// How often the service's threads let go of a processor, for one plan.
+    pub(crate) switches: f64,
     /// What following the symbols costs while nothing is proposed.
     pub(crate) rest: Rest,
 }
@@ -46,6 +53,16 @@ pub(crate) struct Rest {
 }
 
 pub(crate) async fn measure(program: &Path, symbols: usize, window: Duration) -> Crowd {
+    measure_beside(program, symbols, window, None).await
+}
+
+/// The same while a command line runs beside it, from when the symbols are at work until the window ends.
+pub(crate) async fn measure_beside(
+    program: &Path,
+    symbols: usize,
+    window: Duration,
+    command: Option<&str>,
+) -> Crowd {
     let server = server_that_has_been_up().await;
     let venue = Venue::start(symbols);
     let names = wire::symbols(symbols);
@@ -111,7 +128,9 @@ pub(crate) async fn measure(program: &Path, symbols: usize, window: Duration) ->
         total += count.expect("a result is not what it has to be");
     }
     let counted_before = total;
+    let mut beside = command.map(|command| service.beside(command));
     let before = Statistics::of(&mut statistics).await;
+    let (asked_before, switched) = (venue.requests(), service.switches());
     let (started, processor) = (Instant::now(), service.processor());
     let until = tokio::time::Instant::now() + window;
     while let Ok(count) = tokio::time::timeout_at(until, finish.recv()).await {
@@ -119,8 +138,13 @@ pub(crate) async fn measure(program: &Path, symbols: usize, window: Duration) ->
     }
     let within = started.elapsed();
     let processor = service.processor() - processor;
+    let switches = service.switches() - switched;
+    let asked = venue.requests();
     let redis = Statistics::of(&mut statistics).await.since(&before);
     let resident = service.resident();
+    if let Some(beside) = &mut beside {
+        beside.wait().unwrap();
+    }
     brains.abort();
     issuers.abort();
     let plans = total - counted_before;
@@ -137,6 +161,18 @@ pub(crate) async fn measure(program: &Path, symbols: usize, window: Duration) ->
         redis: redis.processor,
         ran: per_plan(redis.all()),
         scripts: per_plan(redis.calls_of("evalsha")),
+        commands: redis
+            .by_name()
+            .map(|(name, calls)| (name.clone(), per_plan(calls)))
+            .collect(),
+        requests: asked
+            .into_iter()
+            .map(|(name, count)| {
+                let before = asked_before.get(&name).copied().unwrap_or(0);
+                (name, per_plan(count - before))
+            })
+            .collect(),
+        switches: per_plan(switches),
         rest,
     }
 }

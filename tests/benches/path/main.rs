@@ -34,7 +34,7 @@ mod wire;
 
 use apply_tests::apply_layer;
 use page::Page;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// How much of everything.
 pub(crate) struct Sizes {
@@ -101,7 +101,7 @@ fn main() {
     let real = arguments.iter().any(|word| word == "--bench");
     let quick = arguments.iter().any(|word| word == "quick");
     let only: Vec<&str> = [
-        "latency", "crowd", "cluster", "flood", "waiting", "start", "recovery",
+        "latency", "crowd", "counts", "cluster", "flood", "waiting", "start", "recovery",
     ]
     .into_iter()
     .filter(|part| arguments.iter().any(|word| word == part))
@@ -117,7 +117,8 @@ fn main() {
         .build()
         .unwrap();
     // Asking for the first time may build it.
-    let program = apply_layer();
+    let other = named(&arguments, "--program").map(PathBuf::from);
+    let program = other.as_deref().unwrap_or_else(|| apply_layer());
     if let Some(reference) = pairs::asked_for(&arguments) {
         let turns = pairs::Turns::new(real && !quick);
         let text = runtime.block_on(pairs::measure(program, &reference, &turns, wanted));
@@ -134,6 +135,12 @@ fn main() {
                 rows.push(crowd::measure(program, *symbols, sizes.window).await);
             }
             page.crowd(&rows);
+        }
+        if only.contains(&"counts") {
+            let symbols = named(&arguments, "--symbols").map_or(100, |word| word.parse().unwrap());
+            let beside = named(&arguments, "--beside");
+            let found = crowd::measure_beside(program, symbols, sizes.window, beside).await;
+            page.counts(&found);
         }
         if wanted("cluster") {
             page.cluster(&cluster::measure(sizes.on_cluster, sizes.window).await);
@@ -162,4 +169,10 @@ fn main() {
     if real && !quick && only.is_empty() {
         page.keep();
     }
+}
+
+/// The word after `flag`.
+fn named<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
+    let at = arguments.iter().position(|word| word == flag)?;
+    arguments.get(at + 1).map(String::as_str)
 }

@@ -132,6 +132,32 @@ impl Page {
         self.0 += &growth::table(rows);
     }
 
+    /// What one plan costs in a crowd, counted.
+    pub(crate) fn counts(&mut self, found: &Crowd) {
+        let mut text = format!(
+            "\n**Counted** with {} symbols at work, for one plan: {:.1} µs of our processor time, {:.1} context switches.\n\n\
+             | | |\n|---|--:|\n",
+            found.symbols,
+            micros(found.processor) / found.plans as f64,
+            found.switches
+        );
+        let requests: f64 = found.requests.values().sum();
+        writeln!(text, "| requests to the venue | {requests:.2} |").unwrap();
+        for (name, count) in found.requests.iter().filter(|(_, count)| **count > 0.005) {
+            writeln!(text, "| `{name}` | {count:.2} |").unwrap();
+        }
+        writeln!(
+            text,
+            "| Redis: our scripts | {:.2} |\n| Redis: commands of everybody, inside scripts too | {:.1} |",
+            found.scripts, found.ran
+        )
+        .unwrap();
+        for (name, count) in found.commands.iter().filter(|(_, count)| **count > 0.005) {
+            writeln!(text, "| `{name}` | {count:.2} |").unwrap();
+        }
+        self.0 += &text;
+    }
+
     pub(crate) fn cluster(&mut self, found: &OnCluster) {
         let plans = found.plans as f64;
         let seconds = found.within.as_secs_f64();

@@ -145,6 +145,22 @@ async fn one_turn(program: &Path, turns: &Turns, wanted: impl Fn(&str) -> bool) 
                 format!("resident at work, {symbols} symbols, KiB"),
                 found.resident as f64,
             );
+            note(
+                format!("context switches a plan, {symbols} symbols"),
+                found.switches,
+            );
+            note(
+                format!("requests to the venue a plan, {symbols} symbols"),
+                found.requests.values().sum(),
+            );
+            note(
+                format!("our scripts a plan, {symbols} symbols"),
+                found.scripts,
+            );
+            note(
+                format!("commands of everybody a plan, {symbols} symbols"),
+                found.ran,
+            );
         }
     }
     if wanted("waiting") {

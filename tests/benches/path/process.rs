@@ -128,6 +128,34 @@ impl Service {
         Duration::from_millis(ticks * 10)
     }
 
+    /// How often its threads let go of a processor, of themselves and because they had to.
+    pub(crate) fn switches(&self) -> u64 {
+        let threads = fs::read_dir(self.proc("task")).unwrap();
+        let counted = threads.map(|thread| {
+            let status = fs::read_to_string(thread.unwrap().path().join("status"));
+            // A thread may end meanwhile.
+            let status = status.unwrap_or_default();
+            let lines = status.lines().filter_map(|line| {
+                let (name, count) = line.split_once(':')?;
+                name.ends_with("ctxt_switches").then_some(count)
+            });
+            lines
+                .map(|count| count.trim().parse::<u64>().unwrap())
+                .sum::<u64>()
+        });
+        counted.sum()
+    }
+
+    /// Runs a command line beside it that finds the process's number in `PID`.
+    pub(crate) fn beside(&self, command: &str) -> Child {
+        Command::new("sh")
+            .args(["-c", command])
+            .env("PID", self.child.id().to_string())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
     fn proc(&self, file: &str) -> PathBuf {
         Path::new("/proc")
             .join(self.child.id().to_string())

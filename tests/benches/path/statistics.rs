@@ -54,6 +54,11 @@ impl Statistics {
         self.calls.values().sum()
     }
 
+    /// Calls of each.
+    pub(crate) fn by_name(&self) -> impl Iterator<Item = (&String, u64)> {
+        self.calls.iter().map(|(name, calls)| (name, *calls))
+    }
+
     /// Calls of one.
     pub(crate) fn calls_of(&self, name: &str) -> u64 {
         self.calls.get(name).copied().unwrap_or(0)

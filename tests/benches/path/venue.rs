@@ -4,6 +4,7 @@ use crate::wire;
 use exchange_sim::{Limits, Sim, SimConfig, SymbolSpec};
 use rust_decimal::Decimal;
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, ChildStdin, Command, Stdio},
@@ -104,6 +105,21 @@ impl Venue {
                 .then_some(value)
         });
         used.unwrap().parse().unwrap()
+    }
+
+    /// Requests by method and path, since it opened.
+    pub(crate) fn requests(&self) -> BTreeMap<String, u64> {
+        let reply = self.exchange("GET /sim/requests", "");
+        let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+        let read: serde_json::Value = serde_json::from_str(body).unwrap();
+        let counts = read["requests"].as_array().unwrap().iter();
+        counts
+            .map(|count| {
+                let word = |name: &str| count[name].as_str().unwrap();
+                let name = format!("{} {}", word("method"), word("path"));
+                (name, count["requests"].as_u64().unwrap())
+            })
+            .collect()
     }
 
     /// The order log. An order's id ends with its plan's.
