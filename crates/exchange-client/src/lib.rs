@@ -69,6 +69,7 @@
 
 mod client;
 mod codes;
+mod connections;
 mod credentials;
 mod endpoint;
 mod error;

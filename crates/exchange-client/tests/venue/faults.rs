@@ -379,3 +379,31 @@ async fn errors_of_questions_print_no_address_and_no_signature() {
     printed::note(&desk.client);
     printed::assert_no_secret(&[]);
 }
+
+#[tokio::test]
+async fn a_crowd_that_looks_at_the_orders_connections_shares_their_answers() {
+    const CLOCK: &str = "/fapi/v1/time";
+    let desk = Desk::open().await;
+    let patience = Duration::from_secs(5);
+    // One after the other: each has to know for itself.
+    for asked in 1..=3 {
+        assert!(desk.client.check_order_connection(patience).await);
+        assert_eq!(desk.sim.handle().request_count("GET", CLOCK), asked);
+    }
+    let asked = || desk.sim.handle().request_count("GET", CLOCK);
+    let crowd = async || {
+        let before = asked();
+        let looks = (0..100).map(|_| desk.client.check_order_connection(patience));
+        let looks = futures_util::future::join_all(looks).await;
+        assert!(looks.into_iter().all(|alive| alive));
+        asked() - before
+    };
+    // On a machine that stands still for a moment the last answer may be too old, but not always.
+    let mut shared = false;
+    for _ in 0..50 {
+        shared |= crowd().await < 100;
+    }
+    assert!(shared);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(crowd().await, 100, "an old answer says nothing");
+}
