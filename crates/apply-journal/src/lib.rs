@@ -27,6 +27,7 @@ mod error;
 #[cfg(feature = "fault-points")]
 mod fault;
 mod forgotten;
+mod known;
 mod reader;
 mod table;
 mod writer;

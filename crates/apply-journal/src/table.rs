@@ -78,6 +78,17 @@ pub(crate) fn unfinished(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
     Ok(found)
 }
 
+/// The plans of all entries, one after the other. A key that is no plan's id is nobody's to ask for.
+pub(crate) fn plans(view: &ReadTransaction, mut each: impl FnMut(&PlanId)) -> Result<(), Failed> {
+    for item in view.open_table(ENTRIES)?.iter()? {
+        let (key, _) = item?;
+        if let Ok(plan) = PlanId::new(key.value()) {
+            each(&plan);
+        }
+    }
+    Ok(())
+}
+
 /// Every entry.
 pub(crate) fn all(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
     let entries = view.open_table(ENTRIES)?;

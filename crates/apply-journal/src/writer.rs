@@ -5,6 +5,7 @@ use crate::{
     directory::{StateDirectory, disk, new_name},
     error::OpenError,
     forgotten,
+    known::Known,
     table::{self, Failed},
 };
 use apply_core::{
@@ -59,6 +60,7 @@ pub struct RedbJournal {
     // Dropped before the thread is waited for: its end is what ends the thread.
     orders: mpsc::Sender<Order>,
     database: Arc<Database>,
+    known: Arc<Known>,
     condition: Arc<Condition>,
     name: Arc<str>,
     directory: Arc<Path>,
@@ -70,13 +72,15 @@ impl RedbJournal {
     /// whole file once and checks every page of it.
     pub fn open(directory: &Path, settings: JournalSettings) -> Result<Self, OpenError> {
         let directory = StateDirectory::take(directory)?;
-        let (database, name) = open_database(&directory, settings)?;
+        let known = Arc::new(Known::new());
+        let (database, name) = open_database(&directory, settings, &known)?;
         let database = Arc::new(database);
         let (orders, inbox) = mpsc::channel();
         let path = directory.database();
         let file = OpenFile::at(&path).map_err(|error| disk(&path, &error))?;
         let condition = Arc::new(Condition::new());
         let (written, judged) = (Arc::clone(&database), Arc::clone(&condition));
+        let noted = Arc::clone(&known);
         let (end, ended) = mpsc::channel();
         let place: Arc<Path> = directory.path().into();
         let thread = thread::Builder::new()
@@ -84,6 +88,7 @@ impl RedbJournal {
             .spawn(move || {
                 let mut writer = Writer {
                     database: written,
+                    known: noted,
                     settings,
                     file,
                     condition: judged,
@@ -101,6 +106,7 @@ impl RedbJournal {
         Ok(Self {
             orders,
             database,
+            known,
             condition,
             name: name.into(),
             directory: place,
@@ -120,6 +126,14 @@ impl RedbJournal {
     /// more, and while a write takes longer than half a second.
     pub fn condition(&self) -> Result<(), PortError> {
         self.condition.judge().map_err(PortError)
+    }
+
+    /// Nobody waits for the thread: it may be in the middle of a sync.
+    fn note(&self, note: Note) -> Result<(), PortError> {
+        self.condition.sound().map_err(PortError)?;
+        self.orders
+            .send(Order::Note(note))
+            .map_err(|_| PortError("the journal's thread has ended".into()))
     }
 
     async fn ask<T>(
@@ -150,6 +164,10 @@ impl RedbJournal {
 /// How many calls share one sync at most.
 const BATCH: usize = 512;
 
+/// So many that waited for one sync are a crowd: the next sync is put off a little, to be shared by more.
+const CROWD: usize = 4;
+const GATHERED_WITHIN: Duration = Duration::from_millis(1);
+
 /// How long a note that a result was published waits for a write to go with. Until it is on disk a
 /// process that ends badly leaves a result to be published again, which the store knows and refuses.
 const NOTED_WITHIN: Duration = Duration::from_millis(100);
@@ -171,7 +189,7 @@ type Answer<T> = Result<T, String>;
 /// What the thread is told.
 enum Order {
     Write(Write),
-    Note(Note, oneshot::Sender<Answer<()>>),
+    Note(Note),
     Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
     Forget(Box<Entry>, oneshot::Sender<Answer<bool>>),
 }
@@ -194,14 +212,9 @@ enum Write {
 }
 
 impl Journal for RedbJournal {
-    /// Goes to disk with the plan's intent, or a moment later where that takes longer. Nobody waits for
-    /// the thread either: it may be in the middle of a sync.
+    /// Goes to disk with the plan's intent, or a moment later where that takes longer.
     async fn record_claim(&self, claim: &ClaimNote) -> Result<(), PortError> {
-        let (reply, _) = oneshot::channel();
-        let note = Note::Claim(Box::new(claim.clone()));
-        self.orders
-            .send(Order::Note(note, reply))
-            .map_err(|_| PortError("the journal's thread has ended".into()))
+        self.note(Note::Claim(Box::new(claim.clone())))
     }
 
     async fn record_intent(&self, intent: &Intent) -> Result<Recorded, PortError> {
@@ -222,13 +235,11 @@ impl Journal for RedbJournal {
 
     /// Goes to disk with the next write, or a moment later: whoever notes it need not wait for that.
     async fn record_published(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
-        let note = Note::End(plan.clone(), at, false);
-        self.ask(|reply| Order::Note(note, reply)).await
+        self.note(Note::End(plan.clone(), at, false))
     }
 
     async fn record_told_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
-        let note = Note::End(plan.clone(), at, true);
-        self.ask(|reply| Order::Note(note, reply)).await
+        self.note(Note::End(plan.clone(), at, true))
     }
 
     async fn record_switch(&self, switch: &SwitchNote) -> Result<(), PortError> {
@@ -245,7 +256,10 @@ impl Journal for RedbJournal {
     /// Read where it is asked, with what was on disk when the last write before it was answered: every
     /// plan begins with this question, and the thread may be in the middle of a sync.
     async fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
-        let found = self.read(|| table::look_up(&self.database.begin_read()?, plan))?;
+        let found = self.read(|| match self.known.may_hold(plan) {
+            true => table::look_up(&self.database.begin_read()?, plan),
+            false => Ok(None),
+        })?;
         let Some(entry) = found else {
             return Ok(None);
         };
@@ -270,6 +284,7 @@ impl Journal for RedbJournal {
 fn open_database(
     directory: &StateDirectory,
     settings: JournalSettings,
+    known: &Known,
 ) -> Result<(Database, String), OpenError> {
     let path = directory.database();
     let damaged = |why: String| OpenError::Damaged {
@@ -350,7 +365,7 @@ fn open_database(
         }
     };
     // Nothing may be served over entries that cannot be read.
-    check(&database).map_err(|error| damaged(error.0))?;
+    check(&database, known).map_err(|error| damaged(error.0))?;
     Ok((database, name))
 }
 
@@ -373,12 +388,15 @@ fn begin(database: &Database, name: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-fn check(database: &Database) -> Result<(), Failed> {
-    table::unfinished(&database.begin_read()?).map(drop)
+fn check(database: &Database, known: &Known) -> Result<(), Failed> {
+    let view = database.begin_read()?;
+    table::plans(&view, |plan| known.add(plan))?;
+    table::unfinished(&view).map(drop)
 }
 
 struct Writer {
     database: Arc<Database>,
+    known: Arc<Known>,
     settings: JournalSettings,
     file: OpenFile,
     condition: Arc<Condition>,
@@ -392,6 +410,7 @@ struct Writer {
 
 impl Writer {
     fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
+        let mut crowded = false;
         loop {
             let wait = match self.notes.is_empty() {
                 true => LOOK_EVERY,
@@ -401,7 +420,14 @@ impl Writer {
                 }
             };
             match inbox.recv_timeout(wait) {
-                Ok(first) => self.deal_with(iter::once(first).chain(inbox.try_iter()).take(BATCH)),
+                Ok(first) => {
+                    if crowded {
+                        // Whoever comes meanwhile shares the sync, and need not wake this thread.
+                        thread::sleep(GATHERED_WITHIN);
+                    }
+                    let all = iter::once(first).chain(inbox.try_iter()).take(BATCH);
+                    crowded = self.deal_with(all) >= CROWD;
+                }
                 Err(RecvTimeoutError::Timeout) if Instant::now() < self.notes_due => self.look(),
                 Err(RecvTimeoutError::Timeout) if self.notes.is_empty() => self.look(),
                 Err(RecvTimeoutError::Timeout) => self.write(Vec::new()),
@@ -418,34 +444,38 @@ impl Writer {
         }
     }
 
-    fn deal_with(&mut self, orders: impl Iterator<Item = Order>) {
-        let mut writes = Vec::new();
+    /// Says for how many of them a sync was waited for.
+    fn deal_with(&mut self, orders: impl Iterator<Item = Order>) -> usize {
+        let (mut writes, mut waited) = (Vec::new(), 0);
         for order in orders {
             match order {
-                // Whoever asked may have stopped listening, here and below.
-                Order::Note(note, reply) => {
+                Order::Note(note) => {
                     if self.notes.is_empty() {
                         self.notes_due = Instant::now() + NOTED_WITHIN;
                     }
                     self.notes.push(note);
-                    let _ = reply.send(self.condition.sound());
                 }
                 // A question is answered after what came before it, and not before that is on disk.
                 Order::Unfinished(reply) => {
                     self.write(mem::take(&mut writes));
                     self.write(Vec::new());
+                    // Whoever asked may have stopped listening, here and below.
                     let _ = reply.send(self.unfinished());
                 }
                 Order::Forget(entry, reply) => {
                     self.write(mem::take(&mut writes));
                     let _ = reply.send(self.forget(&entry));
                 }
-                Order::Write(write) => writes.push(write),
+                Order::Write(write) => {
+                    writes.push(write);
+                    waited += 1;
+                }
             }
         }
         if !writes.is_empty() {
             self.write(writes);
         }
+        waited
     }
 
     fn unfinished(&self) -> Answer<Vec<Entry>> {
@@ -516,6 +546,10 @@ impl Writer {
             true => Vec::new(),
             false => mem::take(&mut self.notes),
         };
+        let noted = notes.iter().map(Note::plan);
+        for plan in noted.chain(orders.iter().filter_map(Write::plan)) {
+            self.known.add(plan);
+        }
         // They were noted before what is written now was asked for.
         for note in &notes {
             match note {
@@ -550,7 +584,25 @@ enum Outcome {
     Done,
 }
 
+impl Note {
+    fn plan(&self) -> &PlanId {
+        match self {
+            Self::Claim(claim) => &claim.plan,
+            Self::End(plan, ..) => plan,
+        }
+    }
+}
+
 impl Write {
+    /// The plan whose entry it may begin.
+    fn plan(&self) -> Option<&PlanId> {
+        match self {
+            Self::Intent(intent, _) => Some(&intent.plan),
+            Self::Result(told, _) => Some(&told.0.plan),
+            Self::Switch(..) => None,
+        }
+    }
+
     fn carry_out(&self, change: &redb::WriteTransaction) -> Result<Outcome, Failed> {
         Ok(match self {
             Self::Intent(intent, _) => Outcome::Recorded(table::record_intent(change, intent)?),
