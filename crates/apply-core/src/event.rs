@@ -16,7 +16,7 @@ use crate::{
 use apply_wire::{Reason, field::python_bool};
 use permit_gate::{Block, FoundBy, PlanId, Terms, foreign::printable};
 use rust_decimal::Decimal;
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// One decision or observation.
 #[derive(Debug)]
@@ -392,11 +392,21 @@ impl Event<'_> {
         (plan, Some(symbol))
     }
 
+    /// Whether only whoever looks for a fault wants to hear of it: its line has level debug.
+    pub fn is_detail(&self) -> bool {
+        matches!(self, Self::ProposalFound { .. } | Self::Leaving { .. })
+    }
+
     /// The line for the log, as operators grep for it (wire §8), and its level. Always one line:
     /// words of the venue and of stores are in it, and must not pass for lines of ours.
     pub fn line(&self) -> (Level, String) {
         let (level, line) = self.level_and_text();
-        (level, printable(&line).into_owned())
+        debug_assert_eq!(level == Level::Debug, self.is_detail());
+        let line = match printable(&line) {
+            Cow::Borrowed(_) => line,
+            Cow::Owned(escaped) => escaped,
+        };
+        (level, line)
     }
 
     fn level_and_text(&self) -> (Level, String) {

@@ -75,6 +75,9 @@ impl LogObserver {
 
 impl Observer for LogObserver {
     fn observe(&self, event: &Event<'_>) {
+        if event.is_detail() && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let (level, mut line) = event.line();
         if let Event::NoRoom { .. } = event {
             match self.refusals.admit(Instant::now()) {

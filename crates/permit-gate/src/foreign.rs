@@ -36,7 +36,9 @@ fn replaced(
     plain: impl Fn(char) -> bool,
     escape: impl Fn(char, &mut String),
 ) -> Cow<'_, str> {
-    match text.chars().all(&plain) {
+    // Nearly every line is plain ASCII, and every one is looked at.
+    let ascii = |byte: &u8| matches!(byte, b' '..=b'~');
+    match text.as_bytes().iter().all(ascii) || text.chars().all(&plain) {
         true => Cow::Borrowed(text),
         false => Cow::Owned(text.chars().fold(String::new(), |mut all, c| {
             match plain(c) {
