@@ -21,13 +21,16 @@ end
 local function generation(key, fresh)
   local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
-  local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
+  -- In one call, which costs three quarters of two; a server before 7.0 refuses it.
+  local says = redis.pcall('INFO', 'server', 'replication')
+  if type(says) ~= 'string' or not string.find(says, '\nmaster_replid:') then
+    local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
+    says = type(server) == 'string' and type(replication) == 'string' and server .. '\n' .. replication or ''
+  end
   local run, known = '- -', 0
-  if type(server) == 'string' and type(replication) == 'string' then
-    local id, replid = string.match(server, '\nrun_id:(%w+)'), string.match(replication, '\nmaster_replid:(%w+)')
-    if id and replid then
-      run, known = id .. ' ' .. replid, 1
-    end
+  local run_id, replid = string.match(says, '\nrun_id:(%w+)'), string.match(says, '\nmaster_replid:(%w+)')
+  if run_id and replid then
+    run, known = run_id .. ' ' .. replid, 1
   end
   local found = read('GET', key)
   if wrong then
