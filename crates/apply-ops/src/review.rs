@@ -408,12 +408,12 @@ where
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Failure::unavailable(format!(
-                "Redis at {} stayed away for {:?}: {error}; start it, or correct REDIS_URL",
+                "Redis at {} did not serve us for {:?}: {error}",
                 config.redis, config.start_wait
             )));
         }
         warn!(
-            "Redis at {} is away, trying again for {} s: {error}",
+            "Redis at {} does not serve us, trying again for {} s: {error}",
             config.redis,
             left.as_secs()
         );

@@ -39,7 +39,12 @@ impl Link {
         redis::cmd("PING")
             .query_async::<()>(&mut self.connection())
             .await
-            .map_err(failed("reach Redis"))
+            .map_err(|error| match Meaning::of(&error) {
+                Meaning::TimedOut | Meaning::NoAnswer => PortError(format!(
+                    "it cannot be reached: {error}; start it, or correct REDIS_URL"
+                )),
+                _ => failed("use it")(error),
+            })
     }
 
     /// Whether the server is new enough, as far as it says which one it is.
