@@ -58,7 +58,7 @@ pub(crate) async fn leave(stage: &Stage, number: u64, of: u64, symbol: &str) -> 
         "error",
         error,
         "profit_realized",
-        if number % 4 == 0 { "0.5" } else { "" },
+        if number.is_multiple_of(4) { "0.5" } else { "" },
     ];
     let _: String = stage.command(&result).await;
     id

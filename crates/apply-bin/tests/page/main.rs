@@ -6,6 +6,7 @@ mod access;
 mod browser;
 mod former;
 mod history;
+mod pictures;
 mod sizes;
 
 use apply_tests::{Service, Stage, governor_permit, position_permit, within};
