@@ -25,6 +25,7 @@ pub use former::{FormerService, FormerSettings, Novelty};
 pub use moment::{computed_in_this_run, computed_now};
 pub use neighbours::{
     DisarmingGovernor, Habits, PortfolioGate, RebookingBrain, SecondExecutor, disarm_of_today,
+    reconcile,
 };
 pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};

@@ -49,6 +49,8 @@ pub struct Habits {
     pub poll: Duration,
     /// How long after a booking it denies.
     pub cooldown: Duration,
+    /// Whether it writes permits, too; else somebody else does.
+    pub reviews: bool,
 }
 
 impl RebookingBrain {
@@ -78,7 +80,7 @@ impl RebookingBrain {
             loop {
                 tokio::select! {
                     _ = poll.tick() => brain.book().await,
-                    _ = look.tick() => {
+                    _ = look.tick(), if habits.reviews => {
                         for (plan, word) in brain.review().await {
                             locked(&log).insert(plan, word);
                         }
@@ -464,5 +466,30 @@ impl PortfolioGate {
 impl Drop for PortfolioGate {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A reconcile engine: it asks for a close of its own, without a plan, and holds the symbol.
+pub async fn reconcile(stage: &Stage, symbol: &str) {
+    let mut redis = connect(stage.url()).await;
+    let hold = format!("quantum:reconcile:hold:{symbol}");
+    let asks: [&[&str]; 2] = [
+        &[
+            "XADD",
+            "quantum:stream:reconcile.close",
+            "*",
+            "symbol",
+            symbol,
+            "side",
+            "SELL",
+            "qty",
+            "12.4",
+            "signature",
+            "00",
+        ],
+        &["SET", &hold, "1"],
+    ];
+    for words in asks {
+        let _: redis::Value = command(&mut redis, words).await;
     }
 }

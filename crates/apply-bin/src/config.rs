@@ -519,7 +519,7 @@ impl Reader<'_> {
     }
 
     fn ledger(&mut self) -> Ledger {
-        let words = [Ledger::Auto, Ledger::BookOnce, Ledger::Off];
+        let words = [Ledger::Auto, Ledger::BookOnce, Ledger::Write, Ledger::Off];
         self.word(
             "APPLY_LEDGER",
             &words.map(|ledger| (ledger.as_str(), ledger)),

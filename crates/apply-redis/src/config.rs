@@ -130,6 +130,12 @@ pub struct Keys {
     pub kill_switch: String,
     /// Before the symbol of the position brain's ledger.
     pub ledger: String,
+    /// Before the symbol of the canonical position.
+    pub position: String,
+    /// Before the symbol of the moment of the last fill.
+    pub last_execution: String,
+    /// The last result whose fill stands in ledger and position.
+    pub ledger_cursor: String,
     /// Before the plan id of the governor's reason for writing no permit.
     pub governor_block: String,
     /// The stream on which the portfolio gate finds plans.
@@ -172,6 +178,9 @@ impl Default for Keys {
             results: key::RESULTS.into(),
             kill_switch: key::KILL_SWITCH.into(),
             ledger: key::POSITION_LEDGER.into(),
+            position: key::POSITION_STATE.into(),
+            last_execution: key::LAST_EXECUTION.into(),
+            ledger_cursor: key::LEDGER_CURSOR.into(),
             governor_block: key::GOVERNOR_BLOCK.into(),
             harvest_proposals: key::HARVEST_PROPOSALS.into(),
             final_actions: key::FINAL_ACTIONS.into(),

@@ -1,8 +1,10 @@
 //! The protocol with the neighbours' position ledger: see [`apply_redis::Bookkeeper`].
 
 use crate::metrics::Metrics;
-use apply_core::Clock;
+use apply_core::{Clock, PortError, Symbol};
 use apply_redis::{BOOKING_PATIENCE, RedisBoard};
+use exchange_client::Client;
+use rust_decimal::Decimal;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,9 @@ pub enum Ledger {
     /// A result that was booked is pushed out of the position brain's sight, so that it is booked once; one that is not
     /// booked in time is told.
     BookOnce,
+    /// The venue's position is written into the ledger and the canonical position after each fill, with the moment of the
+    /// fill.
+    Write,
     /// Nothing.
     Off,
 }
@@ -33,6 +38,7 @@ impl Ledger {
         match self {
             Self::Auto => "auto",
             Self::BookOnce => "book-once",
+            Self::Write => "write",
             Self::Off => "off",
         }
     }
@@ -42,13 +48,22 @@ impl Ledger {
 pub(crate) async fn keep(
     ledger: Ledger,
     board: RedisBoard,
+    venue: Option<Client>,
     metrics: Metrics,
     clock: impl Clock,
     stop: CancellationToken,
 ) {
-    if ledger == Ledger::Off {
-        info!("Ledger: off, results stay where they are");
-        return;
+    match (ledger, venue) {
+        (Ledger::Off, _) => {
+            info!("Ledger: off, results stay where they are");
+            return;
+        }
+        (Ledger::Write, Some(venue)) => return write(board, venue, metrics, clock, stop).await,
+        (Ledger::Write, None) => {
+            info!("Ledger: write, and a dry run fills nothing that could be written");
+            return;
+        }
+        (Ledger::Auto | Ledger::BookOnce, _) => {}
     }
     info!(
         "Ledger: {}, a result that the position brain has booked is pushed out of its sight",
@@ -86,10 +101,67 @@ pub(crate) async fn keep(
                 Ledger::BookOnce => warn!(
                     "Ledger: plan {plan} of {symbol} was not booked within {secs} s; look whether the position brain runs"
                 ),
-                Ledger::Auto | Ledger::Off => {
+                Ledger::Auto | Ledger::Write | Ledger::Off => {
                     debug!("plan {plan} of {symbol} is booked by no ledger")
                 }
             }
         }
     }
+}
+
+/// Writes positions after fills until `stop`.
+async fn write(
+    board: RedisBoard,
+    venue: Client,
+    metrics: Metrics,
+    clock: impl Clock,
+    stop: CancellationToken,
+) {
+    let mut writer = match board.ledger_writer() {
+        Ok(writer) => writer,
+        Err(error) => {
+            warn!("Ledger: {error}; nothing is written");
+            return;
+        }
+    };
+    info!("Ledger: write, ledger, position and the moment of a fill are written after it");
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failed: u32 = 0;
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        let position = |symbol: Symbol| held(venue.clone(), symbol);
+        let written = match writer.look(clock.unix_seconds(), position).await {
+            Ok(written) => written,
+            Err(error) => {
+                match failed.is_multiple_of(COMPLAIN_EVERY) {
+                    true => warn!("{error}; the ledger is behind the venue"),
+                    false => debug!("{error}"),
+                }
+                failed = failed.saturating_add(1);
+                continue;
+            }
+        };
+        failed = 0;
+        for (symbol, amount) in written.written {
+            metrics.ledger_written();
+            info!("Ledger: {symbol} is written as {amount}");
+        }
+        for (symbol, why) in written.left_alone {
+            metrics.ledger_left_alone();
+            warn!("Ledger: {symbol} is left alone: {why}");
+        }
+    }
+}
+
+/// What the venue holds of a symbol; `None` where that is not one amount.
+async fn held(venue: Client, symbol: Symbol) -> Result<Option<Decimal>, PortError> {
+    let named = symbol.as_str().parse();
+    let named = named.map_err(|_| PortError(format!("{symbol} is no symbol of the venue")))?;
+    let positions = venue.fetch_positions(Some(&named)).await;
+    let positions = positions.map_err(|error| PortError(error.to_string()))?;
+    Ok(match positions.as_slice() {
+        [] => Some(Decimal::ZERO),
+        [one] => Some(one.amount),
+        _ => None,
+    })
 }

@@ -109,6 +109,8 @@ const AFTER_CLOSE: [&str; 4] = [
 const CAME_LATE: &str = "late";
 const NEVER_CAME: &str = "never";
 const PUSHED_OUT: &str = "pushed_out";
+const WRITTEN: &str = "written";
+const LEFT_ALONE: &str = "left_alone";
 const NOT_BOOKED: &str = "not_booked";
 const UNRESOLVED: &str = "unresolved";
 const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
@@ -118,6 +120,16 @@ impl Metrics {
     /// A result was booked and is out of the position brain's sight.
     pub fn ledger_pushed_out(&self) {
         self.ledger(PUSHED_OUT);
+    }
+
+    /// A position was written into the ledger.
+    pub fn ledger_written(&self) {
+        self.ledger(WRITTEN);
+    }
+
+    /// A ledger of another type or form was left alone.
+    pub fn ledger_left_alone(&self) {
+        self.ledger(LEFT_ALONE);
     }
 
     /// A result was not booked in time.
@@ -327,7 +339,7 @@ impl Inner {
             let reason = limit.as_str().into();
             drop(self.limited.get_or_create(&ReasonLabels { reason }));
         }
-        for outcome in [PUSHED_OUT, NOT_BOOKED] {
+        for outcome in [PUSHED_OUT, NOT_BOOKED, WRITTEN, LEFT_ALONE] {
             drop(self.ledger.get_or_create(&OutcomeLabels { outcome }));
         }
         for outcome in AFTER_CLOSE {

@@ -156,6 +156,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         page_stop.clone().cancelled_owned(),
     ));
     let venue = Venue::new(client.clone());
+    let venue_of_ledger = client.clone();
 
     let outside = Outside {
         board: Switched {
@@ -207,6 +208,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let keeping = ledger::keep(
         config.ledger,
         board.clone(),
+        venue_of_ledger,
         metrics.clone(),
         SystemClock,
         upkeep_stop.clone(),

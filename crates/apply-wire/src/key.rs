@@ -62,6 +62,10 @@ pub const PERMIT_P26: Prefix = Prefix("quantum:permit:p26:");
 pub const GOVERNOR_USAGE: Prefix = Prefix("quantum:governor:usage:");
 /// Of the venue's position; a symbol follows.
 pub const POSITION_SNAPSHOT: Prefix = Prefix("quantum:position:snapshot:");
+/// Of the canonical position; a symbol follows.
+pub const POSITION_STATE: Prefix = Prefix("quantum:state:positions:");
+/// Of the moment of the last fill, in milliseconds; a symbol follows.
+pub const LAST_EXECUTION: Prefix = Prefix("quantum:cooldown:last_exec_ts:");
 /// Of the position by results; a symbol follows.
 pub const POSITION_LEDGER: Prefix = Prefix("quantum:position:ledger:");
 
@@ -73,6 +77,8 @@ pub const RESULTS: &str = "quantum:stream:apply.result";
 pub const HARVEST_PROPOSALS: &str = "quantum:stream:harvest.proposal";
 /// The stream on which the portfolio gate says what it made of a plan's action.
 pub const FINAL_ACTIONS: &str = "quantum:stream:portfolio.gate.final_action";
+/// The last result whose fill stands in ledger and position, where this service writes them.
+pub const LEDGER_CURSOR: &str = "quantum:apply:ledger_cursor";
 /// The stream of permits that came after their plan's deadline.
 pub const LATE_PERMITS: &str = "quantum:apply:late_permits";
 /// The kill switch: see [`crate::kill_switch`].
@@ -138,6 +144,14 @@ mod tests {
             (
                 FINAL_ACTIONS.into(),
                 "quantum:stream:portfolio.gate.final_action",
+            ),
+            (
+                POSITION_STATE.of("BTCUSDT"),
+                "quantum:state:positions:BTCUSDT",
+            ),
+            (
+                LAST_EXECUTION.of("BTCUSDT"),
+                "quantum:cooldown:last_exec_ts:BTCUSDT",
             ),
             (PLANS.into(), "quantum:stream:apply.plan"),
             (RESULTS.into(), "quantum:stream:apply.result"),

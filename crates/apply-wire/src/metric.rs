@@ -207,7 +207,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["outcome"],
         of: Of::Service,
-        help: "Executed results by what became of them in the position brain's ledger: pushed out of its sight once booked, or not booked in time",
+        help: "Executed results by what became of them in the position brain's ledger: pushed out of its sight once booked, or not booked in time; and positions that were written into it after a fill, or left alone because it is of another type or form",
     },
     Metric {
         name: "permits_missed",

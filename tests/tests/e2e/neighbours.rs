@@ -3,7 +3,8 @@
 use crate::{d, sent};
 use apply_tests::{
     DisarmingGovernor, GOVERNOR, Habits, P33, PLANS, PortfolioGate, RESULTS, RebookingBrain,
-    SecondExecutor, Stage, disarm_of_today, eventually, governor_permit, position_permit, within,
+    SecondExecutor, Stage, disarm_of_today, eventually, governor_permit, position_permit,
+    reconcile, within,
 };
 use rust_decimal::Decimal;
 use std::{collections::HashSet, time::Duration};
@@ -14,6 +15,7 @@ const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
 const HABITS: Habits = Habits {
     poll: Duration::from_millis(1500),
     cooldown: Duration::from_millis(300),
+    reviews: true,
 };
 
 async fn ledger(stage: &Stage, symbol: &str) -> Decimal {
@@ -366,6 +368,47 @@ async fn a_portfolio_gate_finds_plans_where_it_reads_and_what_it_makes_less_of_i
 }
 
 #[tokio::test]
+async fn where_the_executor_owns_the_ledger_it_is_the_venues_position_after_each_fill() {
+    let stage = Stage::open().await;
+    let _governor = stage.governor(Duration::ZERO).await;
+    let _brain = stage.position_brain(Duration::ZERO, "100").await;
+    let service = stage.service().env("APPLY_LEDGER", "write").ready().await;
+    service.line("Ledger: write, ledger, position").await;
+    let field = async |key: &str, symbol: &str, name: &str| {
+        let key = format!("quantum:{key}:{symbol}");
+        let value: Option<String> = stage.command(&["HGET", &key, name]).await;
+        value
+    };
+    let mut known = HashSet::new();
+    for _ in 0..2 {
+        for symbol in SYMBOLS {
+            stage.propose(symbol, "PARTIAL_25").await;
+            let plan = stage.plan(symbol, &known).await;
+            let result = stage.result_of(plan.get("plan_id")).await;
+            assert_eq!(result.get("executed"), "True", "{result:?}");
+            let left = stage.venue().position(symbol).normalize().to_string();
+            service
+                .line(&format!("Ledger: {symbol} is written as {left}"))
+                .await;
+            for (key, name) in [
+                ("position:ledger", "ledger_amt"),
+                ("position:ledger", "last_known_amt"),
+                ("state:positions", "position_amt"),
+            ] {
+                let value = field(key, symbol, name).await;
+                assert_eq!(value.as_deref(), Some(&*left), "{key} {name}");
+            }
+            let mark = format!("quantum:cooldown:last_exec_ts:{symbol}");
+            assert!(stage.command::<i64>(&["TTL", &mark]).await > 3000);
+            known.insert(plan.get("plan_id").to_owned());
+        }
+    }
+    let written = "quantum_apply_ledger_results_total{outcome=\"written\"}";
+    service.metric_is(written, "4").await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
 async fn a_heat_gate_that_calibrates_a_close_to_hold_has_nothing_placed() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
@@ -408,25 +451,7 @@ async fn a_second_executor_places_nothing_and_its_answers_are_nobodys_results() 
     let executor = SecondExecutor::start(&stage).await;
     let service = stage.ready().await;
     // A reconcile engine asks for a close of its own, which is not this service's to follow.
-    let asks: [&[&str]; 2] = [
-        &[
-            "XADD",
-            "quantum:stream:reconcile.close",
-            "*",
-            "symbol",
-            "BTCUSDT",
-            "side",
-            "SELL",
-            "qty",
-            "12.4",
-            "signature",
-            "00",
-        ],
-        &["SET", "quantum:reconcile:hold:BTCUSDT", "1"],
-    ];
-    for words in asks {
-        let _: redis::Value = stage.command(words).await;
-    }
+    reconcile(&stage, "BTCUSDT").await;
     stage.propose("BTCUSDT", "FULL_CLOSE_PROPOSED").await;
     let plan = stage.only_plan("BTCUSDT").await;
     stage.approve(&plan, "0.008").await;
