@@ -150,7 +150,7 @@ mod tests {
             let span = trends.span(now, minutes, step);
             let results: u32 = span.bars.iter().flat_map(|bar| bar.1).sum();
             // The last step has begun, and is not over.
-            let begun = minutes - step + 1;
+            let begun = minutes - step + 1 + now / MINUTE % step;
             assert_eq!(u64::from(results), begun * 6);
             assert_eq!(span.profit, Decimal::new(-6, 1) * Decimal::from(begun));
             assert_eq!(span.bars.len() as u64, span.count);
