@@ -183,7 +183,10 @@ impl Room {
             return vec![apply_layer().to_owned()];
         }
         if let Some(name) = from.strip_prefix("../../target/package/") {
-            return vec![self.generated(name)];
+            return match name {
+                "*.1" => self.manual(),
+                name => vec![self.generated(name)],
+            };
         }
         let path = manifest_dir().join(from);
         let Some(ending) = from.rsplit('/').next().unwrap().strip_prefix('*') else {
@@ -199,16 +202,31 @@ impl Room {
     /// What `scripts/package` has the program write.
     fn generated(&self, name: &str) -> PathBuf {
         let script = fs::read_to_string(manifest_dir().join("../../scripts/package")).unwrap();
-        let arguments = match name.strip_prefix("apply-layer.").unwrap() {
-            "1" => vec!["man"],
-            shell => {
-                assert!(script.contains(shell), "scripts/package makes {name}");
-                vec!["completions", shell]
-            }
-        };
+        let shell = name.strip_prefix("apply-layer.").unwrap();
+        assert!(script.contains(shell), "scripts/package makes {name}");
+        let arguments = ["completions", shell];
         let path = self.0.join("made").join(name);
         fs::write(&path, said(Command::new(apply_layer()).args(arguments))).unwrap();
         path
+    }
+
+    /// The pages of the manual, as `scripts/package` has the program write them.
+    fn manual(&self) -> Vec<PathBuf> {
+        let script = fs::read_to_string(manifest_dir().join("../../scripts/package")).unwrap();
+        assert!(
+            script.contains("man --all"),
+            "scripts/package makes the pages"
+        );
+        let directory = self.0.join("made/man");
+        fs::create_dir_all(&directory).unwrap();
+        said(
+            Command::new(apply_layer())
+                .arg("man")
+                .arg("--all")
+                .arg(&directory),
+        );
+        let pages = fs::read_dir(directory).unwrap();
+        pages.map(|page| page.unwrap().path()).collect()
     }
 
     /// The real dpkg, on a root and with records of its own.

@@ -134,7 +134,7 @@ pub(crate) async fn dispatch() -> ExitCode {
         Command::Demo { serve: true, port } => demo::keep_serving(port, env!("APPLY_COMMIT")).await,
         Command::Demo { .. } => demo::demo().await,
         Command::Sim(args) => sim::sim(args).await,
-        Command::Ops(ops) => ops.run(command_line(), read).await,
+        Command::Ops(ops) => ops.run(Cli::command(), read).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,8 +11,43 @@ pub struct Command {
     pub name: &'static str,
     /// The schema in `docs/schemas/` of what it prints with `--json`; none where it has no such option.
     pub json: Option<&'static str>,
+    /// Who may run it.
+    pub who: Who,
+    /// The rights in Redis that it needs beside `HELLO`, `PING` and `SELECT`, as a rule of an ACL file; empty where it
+    /// needs none.
+    pub redis: &'static str,
     /// How it can end, by number, with what that says of it.
     pub exits: &'static [(Exit, &'static str)],
+}
+
+/// Who may run a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// It touches nothing of the service's.
+    Anybody,
+    /// Who has a user in Redis.
+    Operator,
+    /// It reads what lies in the state directory.
+    StateReader,
+    /// It writes into the state directory.
+    StateWriter,
+    /// The service manager, as a service's user.
+    Service,
+}
+
+impl Who {
+    /// Who that is.
+    pub const fn says(self) -> &'static str {
+        match self {
+            Self::Anybody => "anybody",
+            Self::Operator => "an operator with a user in Redis",
+            Self::StateReader => "root or the service's user, who may read the state directory",
+            Self::StateWriter => {
+                "root or the service's user, who may write into the state directory"
+            }
+            Self::Service => "the service manager",
+        }
+    }
 }
 
 const USAGE: (Exit, &str) = (Exit::Usage, "usage");
@@ -24,6 +59,32 @@ const NO_NAME: (Exit, &str) = (Exit::NotFound, "no such permit name");
 
 /// How a command that only reads Redis can end.
 const READS: &[(Exit, &str)] = &[(Exit::Good, "printed"), USAGE, NO_REDIS, SETTING];
+
+// What commands need in Redis: keys, then commands. A script may name a key only where it may be written, too.
+const LOOKS: &str = "~quantum:stream:apply.* %R~quantum:* \
+    +evalsha +script|load +xrange +xrevrange +getrange +pttl +exists +xinfo|groups +time";
+const HALTS: &str = "~quantum:global:kill_switch ~quantum:apply:* \
+    +info +time +set +del +eval +xadd";
+const RESUMES: &str = "~quantum:global:kill_switch ~quantum:apply:* ~quantum:governor:disarm:* \
+    +info +time +set +del +eval +xadd +exists";
+const SHOWS: &str = "~quantum:stream:apply.plan %R~quantum:permit:* \
+    +evalsha +script|load +xrevrange +getrange +pttl +time";
+const GRANTS: &str = "~quantum:stream:apply.plan ~quantum:permit:* \
+    +evalsha +script|load +xrevrange +time +set";
+const TAILS_PLANS: &str = "~quantum:stream:apply.plan \
+    +evalsha +script|load +xrange +xrevrange +time";
+const TAILS_RESULTS: &str = "~quantum:stream:apply.result \
+    +evalsha +script|load +xrange +xrevrange +time";
+const COMPARES: &str = "%R~quantum:* \
+    +@read +client|tracking +client|setname +info +time";
+const COUNTS: &str = "~quantum:stream:apply.* ~quantum:apply:late_permits \
+    +evalsha +script|load +xrange +time";
+const JUDGES: &str = "~quantum:stream:apply.* \
+    +evalsha +script|load +xrange +xinfo|groups +time";
+const PROPOSES: &str = "%R~quantum:* ~quantum:harvest:proposal:* \
+    +getrange +exists +xrevrange +time +multi +exec +del +hset";
+const FORGETS: &str = "~quantum:stream:apply.* %R~quantum:* ~quantum:apply:* \
+    +evalsha +script|load +eval +xrevrange +getrange +exists +hexists +scan +time +get +del";
 
 /// How a service ends.
 const SERVES: &[(Exit, &str)] = &[
@@ -52,11 +113,21 @@ const fn command(name: &'static str, exits: &'static [(Exit, &'static str)]) -> 
     Command {
         name,
         json: None,
+        who: Who::Operator,
+        redis: "",
         exits,
     }
 }
 
 impl Command {
+    const fn who(self, who: Who) -> Self {
+        Self { who, ..self }
+    }
+
+    const fn redis(self, redis: &'static str) -> Self {
+        Self { redis, ..self }
+    }
+
     /// The same, which prints what this schema says.
     const fn json(self, schema: &'static str) -> Self {
         Self {
@@ -68,12 +139,18 @@ impl Command {
 
 /// Every command, in the order of `apply-layer --help`.
 pub const COMMANDS: [Command; 27] = [
-    command("run", SERVES),
-    command("review governor", SERVES),
-    command("review p33", SERVES),
-    command("chain", SERVES),
-    command("halt", TURNS).json("halt"),
-    command("resume", TURNS).json("halt"),
+    command("run", SERVES).who(Who::Service),
+    command("review governor", SERVES).who(Who::Service),
+    command("review p33", SERVES).who(Who::Service),
+    command("chain", SERVES).who(Who::Service),
+    command("halt", TURNS)
+        .who(Who::StateWriter)
+        .redis(HALTS)
+        .json("halt"),
+    command("resume", TURNS)
+        .who(Who::StateWriter)
+        .redis(RESUMES)
+        .json("halt"),
     command(
         "plan",
         &[
@@ -84,6 +161,7 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .who(Who::StateReader)
     .json("plan"),
     command(
         "demo",
@@ -93,7 +171,8 @@ pub const COMMANDS: [Command; 27] = [
             USAGE,
             (Exit::Unavailable, "a port cannot be opened"),
         ],
-    ),
+    )
+    .who(Who::Anybody),
     command(
         "sim",
         &[
@@ -103,7 +182,8 @@ pub const COMMANDS: [Command; 27] = [
             (Exit::Unavailable, "the port cannot be opened"),
             (Exit::Configuration, "an option has to change"),
         ],
-    ),
+    )
+    .who(Who::Anybody),
     command(
         "check",
         &[
@@ -113,6 +193,7 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .who(Who::StateWriter)
     .json("check"),
     command(
         "status",
@@ -127,9 +208,12 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .redis(LOOKS)
     .json("status"),
-    command("watch", &[(Exit::Good, "left"), USAGE, NO_REDIS, SETTING]),
-    command("permits ls", READS).json("permits-ls"),
+    command("watch", &[(Exit::Good, "left"), USAGE, NO_REDIS, SETTING]).redis(LOOKS),
+    command("permits ls", READS)
+        .redis("%R~quantum:permit:* +scan +pttl")
+        .json("permits-ls"),
     command(
         "permits show",
         &[
@@ -141,6 +225,7 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .redis(SHOWS)
     .json("permits-show"),
     command(
         "permits judge",
@@ -153,6 +238,7 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .who(Who::Anybody)
     .json("permits-judge"),
     command(
         "permits grant",
@@ -165,6 +251,7 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .redis(GRANTS)
     .json("permits-grant"),
     command(
         "permits revoke",
@@ -177,10 +264,15 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .redis("~quantum:permit:* +del")
     .json("permits-revoke"),
-    command("plans tail", READS).json("plans-tail"),
-    command("results tail", READS).json("results-tail"),
-    command("stats", READS).json("stats"),
+    command("plans tail", READS)
+        .redis(TAILS_PLANS)
+        .json("plans-tail"),
+    command("results tail", READS)
+        .redis(TAILS_RESULTS)
+        .json("results-tail"),
+    command("stats", READS).redis(COUNTS).json("stats"),
     command(
         "cycles",
         &[
@@ -191,6 +283,7 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .redis(JUDGES)
     .json("cycles"),
     command(
         "shadow",
@@ -202,6 +295,7 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .redis(COMPARES)
     .json("shadow"),
     command(
         "propose",
@@ -213,6 +307,7 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .redis(PROPOSES)
     .json("propose"),
     command(
         "forget",
@@ -224,6 +319,8 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .who(Who::StateWriter)
+    .redis(FORGETS)
     .json("forget"),
     command(
         "new-journal",
@@ -235,9 +332,19 @@ pub const COMMANDS: [Command; 27] = [
             SETTING,
         ],
     )
+    .who(Who::StateReader)
+    .redis("~quantum:apply:journal:* +getrange +del")
     .json("new-journal"),
-    command("completions", &[(Exit::Good, "printed"), USAGE]),
-    command("man", &[(Exit::Good, "printed"), USAGE]),
+    command("completions", &[(Exit::Good, "printed"), USAGE]).who(Who::Anybody),
+    command(
+        "man",
+        &[
+            (Exit::Good, "printed or written"),
+            USAGE,
+            (Exit::Unavailable, "the directory cannot be written"),
+        ],
+    )
+    .who(Who::Anybody),
 ];
 
 /// The command of these words.
@@ -317,9 +424,15 @@ pub fn page(command_line: &clap::Command) -> String {
             .collect();
         let _ = writeln!(
             page,
-            "| `{}` | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} |",
             command.name,
             sentence(command_line, command.name),
+            command.who.says(),
+            match command.redis {
+                "" => "–".to_owned(),
+                // A bar would end the cell.
+                redis => format!("`{}`", redis.replace('|', "\\|")),
+            },
             exits.join(" · "),
             command.json.map_or_else(
                 || "–".to_owned(),
@@ -366,6 +479,10 @@ of each; the tests hold what every command prints against it. A later version ma
 
 ## What each command does, and how it ends
 
-| command | what it does | exit codes | JSON |
-|---|---|---|---|
+What a command needs in Redis stands there as in an ACL file of Redis 7, beside `+hello +ping +select`. `deploy/redis.acl` has
+the users: `operator` may do all of this, `apply-layer` is the service's (`run`, `chain`, `check`), `apply-review` the
+reviewers' (`review`). A user who may not enter the state directory sees the file HALT as unknown.
+
+| command | what it does | who may run it | rights in Redis | exit codes | JSON |
+|---|---|---|---|---|---|
 ";

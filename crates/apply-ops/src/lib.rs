@@ -21,6 +21,7 @@ pub mod halt;
 mod late;
 mod leaving;
 mod link;
+mod man;
 mod new_journal;
 mod output;
 mod permits;
@@ -37,6 +38,7 @@ mod streams;
 mod switches;
 mod time;
 mod wanted;
+mod watch;
 
 use apply_service::{Config, Failure};
 use clap::Subcommand;
@@ -74,10 +76,13 @@ pub enum Ops {
         #[arg(long)]
         json: bool,
     },
-    /// The same as a live view, drawn anew twice a second until Ctrl-C.
+    /// The same as a live view that fits the terminal, until q or Ctrl-C.
+    ///
+    /// It goes on while Redis or the service is unreachable, and says so. Without a terminal it prints each change on a
+    /// line. NO_COLOR leaves the colours out.
     #[command(after_help = "Example: apply-layer watch")]
     Watch {
-        /// Draw one frame and end.
+        /// Print everything once and end.
         #[arg(long)]
         once: bool,
     },
@@ -152,13 +157,13 @@ pub enum Ops {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    #[command(after_help = "Example: apply-layer man | man -l -")]
-    Man,
+    /// Print the manual page of the program or of a command.
+    #[command(after_help = "Example: apply-layer man permits grant | man -l -")]
+    Man(man::Manual),
 }
 
 impl Ops {
-    /// Does it. `command_line` is the whole program's, for completions and the manual.
+    /// Does it. `command_line` is the whole program's, without exit codes, for completions and the manual.
     ///
     /// # Errors
     ///
@@ -167,7 +172,7 @@ impl Ops {
         let done = match self {
             Self::Check { json } => check::check(read, json).await,
             Self::Status { json } => status::status(read, json).await,
-            Self::Watch { once } => status::watch(read, once).await,
+            Self::Watch { once } => watch::watch(read, once).await,
             Self::Permits(command) => command.run(read).await,
             Self::Plans(command) => command.run(read).await,
             Self::Results(command) => command.run(read).await,
@@ -182,7 +187,7 @@ impl Ops {
             Self::Forget(command) => command.run(read).await,
             Self::NewJournal(command) => command.run(read).await,
             Self::Completions { shell } => completions::completions(shell, command_line),
-            Self::Man => completions::man(command_line),
+            Self::Man(manual) => manual.run(command_line),
         };
         match done {
             Ok(()) | Err(End::ReaderGone) => Ok(()),

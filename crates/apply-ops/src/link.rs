@@ -13,7 +13,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Value,
     aio::MultiplexedConnection,
 };
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 /// How long a connection, and then each answer, may take.
@@ -37,7 +37,7 @@ enum Connection {
 
 /// What an operator's command works with.
 pub(super) struct Desk {
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     pub(super) link: Link,
     pub(super) keys: Keys,
 }
@@ -45,7 +45,11 @@ pub(super) struct Desk {
 impl Desk {
     /// Reads the configuration, without the venue's keys, and connects.
     pub(super) async fn open(read: ReadConfig) -> Result<Self, Failure> {
-        let config = read(VenueKeys::Unused)?;
+        Self::connect(Arc::new(read(VenueKeys::Unused)?)).await
+    }
+
+    /// Connects.
+    pub(super) async fn connect(config: Arc<Config>) -> Result<Self, Failure> {
         let link = Link::open(&config.redis).await?;
         let keys = link.keys();
         Ok(Self { config, link, keys })

@@ -28,7 +28,7 @@ pub(crate) fn print(text: &str) -> Done {
 }
 
 /// Each line of the text printable.
-pub(super) fn printable_lines(text: &str) -> String {
+fn printable_lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(printable).collect();
     lines.join("\n")
 }

@@ -41,14 +41,14 @@ pub(super) struct Snapshot {
 }
 
 /// A plan that was claimed and has no result.
-struct Wait {
-    plan: PlanId,
-    symbol: Symbol,
+pub(super) struct Wait {
+    pub(super) plan: PlanId,
+    pub(super) symbol: Symbol,
     /// Milliseconds since it was published.
-    age: u64,
+    pub(super) age: u64,
     /// Whether its permits can no longer be waited for.
-    is_over: bool,
-    permits: Vec<Seen>,
+    pub(super) is_over: bool,
+    pub(super) permits: Vec<Seen>,
 }
 
 impl Snapshot {
@@ -94,7 +94,7 @@ impl Snapshot {
         &self.switches
     }
 
-    fn reviewers_text(&self) -> String {
+    pub(super) fn reviewers_text(&self) -> String {
         match &self.reviewers {
             Ok(reviewers) => reviewers
                 .iter()
@@ -121,6 +121,23 @@ impl Snapshot {
             each.collect::<Vec<_>>()
         });
         json!(each)
+    }
+
+    pub(super) fn waits(&self) -> &[Wait] {
+        &self.waits
+    }
+
+    /// Each followed symbol with its newest plan and result.
+    pub(super) fn symbols(
+        &self,
+    ) -> impl Iterator<Item = (&Symbol, Option<&Entry>, Option<&Entry>)> {
+        let symbols = self.symbols.iter();
+        symbols.map(|(symbol, plan, result)| (symbol, plan.as_ref(), result.as_ref()))
+    }
+
+    /// The service's own results, newest first.
+    pub(super) fn newest_results(&self) -> impl Iterator<Item = &Entry> {
+        self.results.iter().rev()
     }
 
     pub(super) fn to_text(&self, desk: &Desk) -> String {

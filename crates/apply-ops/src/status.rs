@@ -1,10 +1,10 @@
-//! `status` and `watch`.
+//! `status`.
 
 use super::{
     ReadConfig,
     elsewhere::{Here, beside, difference},
     link::Desk,
-    output::{Done, print, print_as_it_is, print_json, printable_lines, tame},
+    output::{Done, print, print_json, tame},
     snapshot::Snapshot,
     switches::Switches,
 };
@@ -12,17 +12,11 @@ use crate::ask::{get, reachable};
 use apply_service::Failure;
 use apply_wire::Exit;
 use permit_gate::foreign::printable;
-use std::{net::SocketAddr, pin::pin, time::Duration};
-use tokio::{
-    signal::ctrl_c,
-    time::{sleep, timeout},
-};
+use std::{net::SocketAddr, time::Duration};
+use tokio::time::timeout;
 
 /// How long the service may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Between two frames.
-const REDRAW: Duration = Duration::from_millis(500);
 
 pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
     let mut desk = Desk::open(read).await?;
@@ -94,27 +88,8 @@ fn ends(service: &Service, switches: &Switches, at: SocketAddr) -> Result<(), Fa
     }
 }
 
-pub(super) async fn watch(read: ReadConfig, once: bool) -> Done {
-    let mut desk = Desk::open(read).await?;
-    let mut stop = pin!(ctrl_c());
-    loop {
-        let snapshot = Snapshot::take(&mut desk).await?;
-        let frame = snapshot.to_text(&desk) + &snapshot.results_text(10);
-        if once {
-            return print(&frame);
-        }
-        // Home, the frame with the rest of each line cleared, then everything below it: no flicker.
-        let clean = printable_lines(&frame).replace('\n', "\x1b[K\n");
-        print_as_it_is(&format!("\x1b[H{clean}\x1b[J\nCtrl-C ends\x1b[K"))?;
-        tokio::select! {
-            _ = &mut stop => return print("\n"),
-            () = sleep(REDRAW) => {}
-        }
-    }
-}
-
 /// What the running service says of itself.
-enum Service {
+pub(super) enum Service {
     Ready,
     /// It runs and says that it cannot work, or says it in words we do not know.
     NotReady(String),
@@ -123,7 +98,7 @@ enum Service {
 
 impl Service {
     /// Asks `/readyz` on the metrics port. Beside the service's state: what it says of stops in place, where it does.
-    async fn ask(at: SocketAddr) -> (Self, Option<String>) {
+    pub(super) async fn ask(at: SocketAddr) -> (Self, Option<String>) {
         match timeout(PATIENCE, get(reachable(at), "/readyz?verbose")).await {
             Ok(Some(answer)) => {
                 let stops = answer
@@ -154,7 +129,7 @@ impl Service {
         }
     }
 
-    fn sentence(&self, at: SocketAddr) -> String {
+    pub(super) fn sentence(&self, at: SocketAddr) -> String {
         match self {
             Self::Ready => format!("ready on http://{at}"),
             Self::NotReady(why) => format!("runs on http://{at} and is not ready: {why}"),

@@ -37,6 +37,33 @@ impl Switches {
         all
     }
 
+    /// Those of this machine; those in Redis, which does not answer, are unknown.
+    pub(super) fn without_redis(config: &Config, why: &str) -> Self {
+        let mut all = Self::here(config);
+        let unknown = SwitchState::Unknown(why.into());
+        let in_redis = vec![(apply_wire::key::KILL_SWITCH.into(), unknown)];
+        all.0.extend(Switch::in_redis(in_redis));
+        all
+    }
+
+    /// A row for each that is on or unknown; one that says off where there is none. With whether it is on.
+    pub(super) fn rows(&self) -> Vec<(Option<bool>, String)> {
+        let on = self.on().map(|(switch, words)| {
+            let words = words.map(|words| format!(" ({})", tame(&words)));
+            let words = words.unwrap_or_default();
+            (Some(true), format!("ON, by {}{words}", tame(&switch.name)))
+        });
+        let unknown = self.unknown().map(|(switch, why)| {
+            let text = format!("unknown: {} ({})", tame(&switch.name), tame(why));
+            (None, text)
+        });
+        let mut rows: Vec<_> = on.chain(unknown).collect();
+        if rows.is_empty() {
+            rows.push((Some(false), "off".into()));
+        }
+        rows
+    }
+
     fn on(&self) -> impl Iterator<Item = (&Switch, Option<String>)> {
         self.0.iter().filter_map(|switch| match &switch.state {
             SwitchState::On(turned) => Some((switch, words(turned))),

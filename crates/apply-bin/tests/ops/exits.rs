@@ -403,3 +403,80 @@ async fn what_changes_something_asks_first_and_without_a_terminal_wants_yes() {
         assert_eq!(exists, left);
     }
 }
+
+/// Runs every command whose rights stand in the table as users who have the rights that `rules` says.
+async fn with_rights(rules: impl Fn(&commands::Command) -> String) {
+    let server = RedisServer::start().await;
+    let connection = &mut server.connection().await;
+    publish_plan(connection, "1000-0", PLAN).await;
+    let other = "89e6da21fa9fe506";
+    publish_plan(connection, "2000-0", other).await;
+    let state = StateDir::new();
+    let journal = apply_service::config::journal_place(state.path().as_ref());
+    let mut ran = 0;
+    // `shadow` compares until it is stopped; its own tests have it.
+    let tried = COMMANDS
+        .iter()
+        .filter(|command| !command.redis.is_empty() && command.name != "shadow");
+    for command in tried {
+        ran += 1;
+        for words in [
+            format!("SET quantum:apply:dedupe:{PLAN} 1-a.0 EX 600"),
+            format!("SET quantum:apply:dedupe:{other} 1-a.0 EX 600"),
+            format!("SET quantum:permit:p33:{PLAN} x EX 600"),
+            format!("SET quantum:apply:journal:{journal} former"),
+            format!("DEL quantum:permit:{PLAN}"),
+            "DEL quantum:global:kill_switch".to_owned(),
+            "SET quantum:apply:disarmed x".to_owned(),
+            "SCRIPT FLUSH".to_owned(),
+        ] {
+            let _: ::redis::Value = redis(connection, &words).await;
+        }
+        let rules = format!(
+            "ACL SETUSER tried reset on >x -@all +hello +ping +select {}",
+            rules(command)
+        );
+        let _: String = redis(connection, &rules).await;
+        let mut tried = apply_layer(&server.url_as("tried", "x"), &sample(command.name));
+        tried.env("APPLY_STATE_DIR", state.path());
+        let ended = ended(tried).await;
+        let said = format!("{}{}", ended.out, ended.err);
+        assert!(
+            !said.contains("NOPERM")
+                && !said.contains("permission")
+                && !said.contains("cannot be seen"),
+            "{} with {rules}: {said}",
+            command.name
+        );
+        let expected: &[i32] = match command.name {
+            "status" => &[3],
+            "cycles" => &[1],
+            _ => &[0],
+        };
+        assert!(
+            expected.contains(&ended.code),
+            "{}: {} {said}",
+            command.name,
+            ended.code
+        );
+        if command.name.contains("halt") {
+            assert!(!said.contains("no record"), "{said}");
+        }
+    }
+    assert!(ran >= 14, "{ran} commands were tried");
+}
+
+#[tokio::test]
+async fn the_rights_of_the_table_are_enough_for_each_command() {
+    with_rights(|command| command.redis.to_owned()).await;
+}
+
+#[tokio::test]
+async fn the_operator_of_the_shipped_acl_file_may_do_what_the_table_says() {
+    let file = include_str!("../../../../deploy/redis.acl");
+    let operator = file
+        .lines()
+        .find_map(|line| line.strip_prefix("user operator on >change-me-4 "));
+    let operator = operator.unwrap().to_owned();
+    with_rights(|_| operator.clone()).await;
+}

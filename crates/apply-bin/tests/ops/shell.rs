@@ -1,8 +1,10 @@
 //! Help, completions, the manual, the version, and ends that are no failures.
 
-use crate::{Ended, apply_layer};
+use crate::{Ended, StateDir, apply_layer};
+use apply_ops::commands::COMMANDS;
 use redis_harness::RedisServer;
-use std::process::Stdio;
+use std::{collections::BTreeSet, process::Stdio};
+use tokio::process::Command;
 
 /// A Redis that is not there: none of this needs one.
 const AWAY: &str = "redis://127.0.0.1:1/0";
@@ -51,7 +53,7 @@ fn commands_in(help: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn completions_and_the_manual_name_the_commands() {
+async fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell]).await;
         assert!(
@@ -59,11 +61,96 @@ async fn completions_and_the_manual_name_the_commands() {
             "{shell}"
         );
     }
-    let page = run(&["man"]).await;
+}
+
+#[tokio::test]
+async fn each_command_has_a_manual_page_with_its_options_that_refers_to_pages_that_are_there() {
+    let state = StateDir::new();
+    let written = run(&["man", "--all", &state.path()]).await;
+    assert_eq!(written.code, 0, "{}", written.err);
+    let files = std::fs::read_dir(state.path()).unwrap();
+    let files: BTreeSet<String> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let leaves = COMMANDS
+        .iter()
+        .map(|command| command.name.replace(' ', "-"));
+    let above = ["review", "permits", "plans", "results"].map(str::to_owned);
+    let mut wanted: BTreeSet<String> = leaves
+        .chain(above)
+        .map(|name| format!("apply-layer-{name}.1"))
+        .collect();
+    wanted.insert("apply-layer.1".into());
+    assert_eq!(files, wanted);
+    for file in &files {
+        let path = format!("{}/{file}", state.path());
+        // The real thing, with every warning it has.
+        let groff = Command::new("groff")
+            .args(["-man", "-Kutf8", "-ww", "-Tutf8", "-P-c", &path])
+            .output();
+        let groff = groff
+            .await
+            .expect("groff is needed: scripts/test installs it");
+        let warnings = String::from_utf8_lossy(&groff.stderr);
+        assert_eq!(warnings, "", "{file}");
+        assert!(groff.status.success(), "{file}");
+        let page = std::fs::read_to_string(&path).unwrap().replace("\\-", "-");
+        for section in [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "\"EXIT STATUS\"",
+            "ENVIRONMENT",
+            "\"SEE ALSO\"",
+        ] {
+            assert!(
+                page.contains(&format!(".SH {section}\n")),
+                "{file} has no {section}: {page}"
+            );
+        }
+        // Every page that another one names.
+        let words = page.split(|c: char| c.is_whitespace() || c == ',');
+        for named in words.filter_map(|word| word.trim_end_matches('.').strip_suffix("(1)")) {
+            assert!(
+                files.contains(&format!("{named}.1")),
+                "{file} names {named}"
+            );
+        }
+    }
+    let page = run(&["man", "permits", "grant"]).await;
+    for part in [
+        "--qty",
+        "--symbol",
+        "--content",
+        "--yes",
+        "EXAMPLES",
+        "apply-layer-permits-grant",
+    ] {
+        assert!(
+            page.out.replace("\\-", "-").contains(part),
+            "{part}: {}",
+            page.out
+        );
+    }
+    let page = run(&["man"]).await.out;
     assert!(
-        page.out.contains(".TH apply-layer 1") && page.out.contains("forget"),
-        "{}",
-        page.out
+        page.contains(
+            "Executes reviewed trading plans on the Binance futures testnet; no permit, no order."
+        ),
+        "{page}"
+    );
+    assert!(page.contains("APPLY_PERMIT_WAIT_MS"), "{page}");
+    assert_eq!(run(&["man", "permits", "nothing"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn help_opens_with_what_the_program_does() {
+    let help = run(&["--help"]).await.out;
+    assert!(
+        help.starts_with(
+            "Executes reviewed trading plans on the Binance futures testnet; no permit, no order."
+        ),
+        "{help}"
     );
 }
 

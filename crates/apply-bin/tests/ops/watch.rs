@@ -1,63 +1,143 @@
-//! `watch` on a terminal: a real one, which `script` opens and stands in for.
+//! `watch` on a terminal: a real one, which `script` opens and stands in for; and without one.
 
-use crate::{PLAN, StateDir, apply_layer, publish_plan};
+use crate::{PLAN, StateDir, apply_layer, publish_plan, redis};
 use apply_tests::within;
 use redis_harness::RedisServer;
 use std::process::Stdio;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    process::{ChildStdout, Command},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-/// What begins each frame: the cursor goes home, nothing is scrolled away.
-const HOME: &str = "\x1b[H";
+/// Enters and leaves a terminal's other screen: what stood there before comes back.
+const ENTER: &str = "\x1b[?1049h";
+const LEAVE: &str = "\x1b[?1049l";
 
-#[tokio::test]
-async fn it_draws_anew_in_place_until_ctrl_c_which_is_no_failure() {
-    let server = RedisServer::start().await;
-    let connection = &mut server.connection().await;
-    let state = StateDir::new();
-    let watched = apply_layer(&server.url(), &["watch"]);
-    let program = watched.as_std().get_program().to_owned();
+/// `watch` on a terminal of this size.
+async fn on_a_terminal(
+    url: &str,
+    state: &StateDir,
+    size: &str,
+    env: &[(&str, &str)],
+) -> (Child, ChildStdin, Screen) {
+    let program = env!("CARGO_BIN_EXE_apply-layer");
     let mut terminal = Command::new("script");
+    terminal.args([
+        "--quiet",
+        "--return",
+        "--flush",
+        "--echo",
+        "never",
+        "--command",
+    ]);
     terminal
-        .args([
-            "--quiet",
-            "--return",
-            "--flush",
-            "--echo",
-            "never",
-            "--command",
-        ])
-        .arg(format!("exec {} watch", program.display()))
-        .arg("/dev/null")
+        .arg(format!("stty {size}; exec {program} watch"))
+        .arg("/dev/null");
+    terminal
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    terminal
         .env("SHELL", "/bin/sh")
         .env("TERM", "xterm")
-        .env("REDIS_URL", server.url())
+        .env("REDIS_URL", url);
+    terminal
         .env("APPLY_STATE_DIR", state.path())
+        .env("APPLY_METRICS_PORT", "1");
+    terminal.envs(env.iter().copied());
+    terminal
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
     let mut child = terminal.spawn().unwrap();
-    let mut keyboard = child.stdin.take().unwrap();
-    let mut screen = Screen::of(child.stdout.take().unwrap());
+    let keyboard = child.stdin.take().unwrap();
+    let screen = Screen {
+        from: child.stdout.take().unwrap(),
+        shown: String::new(),
+    };
+    (child, keyboard, screen)
+}
 
-    screen.frame_with("waits in progress: none").await;
-    publish_plan(connection, "*", PLAN).await;
-    let frame = screen.frame_with(PLAN).await;
-    assert!(frame.starts_with("mode         dry_run"), "{frame:?}");
-    assert!(frame.contains("Ctrl-C ends"), "{frame:?}");
-    let lines = frame.split("\r\n").filter(|line| !line.is_empty());
-    for line in lines.filter(|line| !line.contains("Ctrl-C ends")) {
-        // What an older frame left to the right of it is wiped away.
+#[tokio::test]
+async fn it_draws_in_place_survives_an_outage_and_leaves_the_terminal_as_it_was() {
+    for key in ["q", "\x03"] {
+        let mut server = RedisServer::start().await;
+        let state = StateDir::new();
+        let (mut child, mut keyboard, mut screen) =
+            on_a_terminal(&server.url(), &state, "rows 24 cols 80", &[]).await;
+        screen.shows(ENTER).await;
+        screen.shows("waits in progress: none").await;
+        publish_plan(&mut server.connection().await, "*", PLAN).await;
+        screen.shows(PLAN).await;
+        server.kill();
+        screen.shows("unreachable").await;
+        // Its switch is unknown then, and never off.
+        screen.shows("unknown: quantum:global:kill_switch").await;
+        assert!(child.try_wait().unwrap().is_none(), "it goes on");
+        server.restart().await;
+        screen.shows("off").await;
+        keyboard.write_all(key.as_bytes()).await.unwrap();
+        let ended = within("it ends", child.wait()).await.unwrap();
+        assert_eq!(ended.code(), Some(0));
+        screen.shows(LEAVE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_was_never_there_is_told_and_no_colour_is_used_where_none_is_wanted() {
+    let state = StateDir::new();
+    let (mut child, mut keyboard, mut screen) = on_a_terminal(
+        "redis://127.0.0.1:1/0",
+        &state,
+        "rows 12 cols 40",
+        &[("NO_COLOR", "1")],
+    )
+    .await;
+    screen.shows("unreachable").await;
+    screen.shows("unknown:").await;
+    keyboard.write_all(b"q").await.unwrap();
+    let ended = within("it ends", child.wait()).await.unwrap();
+    assert_eq!(ended.code(), Some(0));
+    screen.shows(LEAVE).await;
+    for colour in 30..38 {
+        let sets = [
+            format!("\x1b[{colour}m"),
+            format!("\x1b[38;5;{}m", colour - 30),
+        ];
         assert!(
-            line.ends_with("\x1b[K") || line.ends_with("\x1b[J"),
-            "{line:?}"
+            sets.iter().all(|set| !screen.shown.contains(set)),
+            "{:?}",
+            screen.shown
         );
     }
-    keyboard.write_all(b"\x03").await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_terminal_each_change_is_a_line() {
+    let server = RedisServer::start().await;
+    let connection = &mut server.connection().await;
+    let mut command = apply_layer(&server.url(), &["watch"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = async |word: &str| {
+        within(word, async {
+            loop {
+                let line = lines.next_line().await.unwrap().unwrap();
+                assert!(!line.contains('\x1b'), "{line:?}");
+                if line.contains(word) {
+                    return line;
+                }
+            }
+        })
+        .await
+    };
+    next("kill switch  off").await;
+    publish_plan(connection, "*", PLAN).await;
+    next(PLAN).await;
+    let _: String = redis(connection, "SET quantum:global:kill_switch true").await;
+    next("ON, by quantum:global:kill_switch").await;
+    let id = child.id().unwrap().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().await;
+    assert!(sent.unwrap().success());
     let ended = within("it ends", child.wait()).await.unwrap();
     assert_eq!(ended.code(), Some(0));
 }
@@ -68,24 +148,14 @@ struct Screen {
 }
 
 impl Screen {
-    fn of(from: ChildStdout) -> Self {
-        Self {
-            from,
-            shown: String::new(),
-        }
-    }
-
-    /// The first whole frame from here on with this text in it.
-    async fn frame_with(&mut self, text: &str) -> String {
-        within(&format!("a frame shows {text}"), async {
+    /// Reads on until this text is drawn; what was drawn up to it is over.
+    async fn shows(&mut self, text: &str) {
+        within(&format!("the screen shows {text:?}"), async {
             loop {
-                // A frame is whole once the next one begins.
-                while let Some((frame, rest)) = self.shown.split_once(HOME) {
-                    let (frame, rest) = (frame.to_owned(), rest.to_owned());
-                    self.shown = rest;
-                    if frame.contains(text) {
-                        return frame;
-                    }
+                // Cells between words may be left as they were, and the cursor moved over them.
+                if let Some(at) = self.shown.find(text) {
+                    self.shown = self.shown.split_off(at + text.len());
+                    return;
                 }
                 let mut bytes = [0; 4096];
                 let count = self.from.read(&mut bytes).await.unwrap();
@@ -93,6 +163,6 @@ impl Screen {
                 self.shown += &String::from_utf8_lossy(&bytes[..count]);
             }
         })
-        .await
+        .await;
     }
 }

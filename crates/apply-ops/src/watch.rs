@@ -1,0 +1,118 @@
+//! `watch`: what `status` tells, alive. On a terminal it fits the window; elsewhere it says each change on a line.
+//! Redis and the service may be unreachable for any time: that is told, and what was seen last stays with its age.
+
+mod lines;
+mod screen;
+mod view;
+
+use crate::{
+    ReadConfig, VenueKeys,
+    link::Desk,
+    output::{Done, print},
+    snapshot::Snapshot,
+    status::Service,
+    switches::Switches,
+};
+use apply_service::Config;
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::watch::Sender,
+    time::{Instant, sleep, timeout},
+};
+use view::View;
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long Redis may take for one look.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) async fn watch(read: ReadConfig, once: bool) -> Done {
+    if once {
+        let mut desk = Desk::open(read).await?;
+        let snapshot = Snapshot::take(&mut desk).await?;
+        return print(&(snapshot.to_text(&desk) + &snapshot.results_text(10)));
+    }
+    let config = Arc::new(read(VenueKeys::Unused)?);
+    let (shows, views) = tokio::sync::watch::channel(None);
+    let draw = async {
+        match draws(io::stdout().is_terminal()) {
+            true => screen::show(views).await,
+            false => lines::tell(views).await,
+        }
+    };
+    tokio::select! {
+        done = draw => done,
+        () = look(&config, &shows) => Ok(()),
+    }
+}
+
+/// Whether there is a terminal that can be drawn on. A word of the terminal's and no setting of the program's, so it
+/// is read here.
+fn draws(is_terminal: bool) -> bool {
+    is_terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Looks again and again, and shows what it sees.
+async fn look(config: &Arc<Config>, shows: &Sender<Option<View>>) {
+    let mut desk = None;
+    let mut last: Option<(Snapshot, Instant)> = None;
+    let mut away_since = None;
+    let mut down_since = None;
+    loop {
+        let redis = timeout(PATIENCE, snapshot(config, &mut desk));
+        let (looked, (service, stops)) = tokio::join!(redis, Service::ask(config.http));
+        let looked = looked.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")));
+        let why = match looked {
+            Ok(snapshot) => {
+                last = Some((snapshot, Instant::now()));
+                away_since = None;
+                None
+            }
+            Err(why) => {
+                // The next look makes its own connection.
+                desk = None;
+                away_since.get_or_insert_with(Instant::now);
+                Some(why)
+            }
+        };
+        match service {
+            Service::Ready => down_since = None,
+            Service::NotReady(_) | Service::Away => {
+                down_since.get_or_insert_with(Instant::now);
+            }
+        }
+        let mut view = View::of(config, &service, down_since, stops);
+        match (&last, why) {
+            (Some((snapshot, _)), None) => view.sees(config, snapshot),
+            (Some((snapshot, at)), Some(why)) => {
+                view.sees(config, snapshot);
+                view.misses_redis(&Switches::without_redis(config, &why), &why, away_since);
+                view.as_of(*at);
+            }
+            (None, why) => {
+                let why = why.unwrap_or_default();
+                view.misses_redis(&Switches::without_redis(config, &why), &why, away_since);
+            }
+        }
+        shows.send_replace(Some(view));
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn snapshot(config: &Arc<Config>, desk: &mut Option<Desk>) -> Result<Snapshot, String> {
+    let open = match desk.take() {
+        Some(open) => open,
+        None => Desk::connect(Arc::clone(config))
+            .await
+            .map_err(|failure| failure.to_string())?,
+    };
+    let open = desk.insert(open);
+    Snapshot::take(open)
+        .await
+        .map_err(|failure| failure.to_string())
+}

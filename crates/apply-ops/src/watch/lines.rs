@@ -1,0 +1,105 @@
+//! Without a terminal: everything once, and then each change on a line of its own.
+
+use super::view::View;
+use crate::{
+    output::{Done, print},
+    time::utc,
+};
+use std::{
+    collections::HashMap,
+    pin::pin,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::{signal::ctrl_c, sync::watch::Receiver};
+
+pub(super) async fn tell(mut views: Receiver<Option<View>>) -> Done {
+    let mut told = Told::default();
+    let mut stop = pin!(ctrl_c());
+    loop {
+        let changed = tokio::select! {
+            _ = &mut stop => return Ok(()),
+            changed = views.changed() => changed,
+        };
+        if changed.is_err() {
+            return Ok(());
+        }
+        let lines = match views.borrow_and_update().as_ref() {
+            Some(view) => told.news(view),
+            None => continue,
+        };
+        for line in lines {
+            print(&format!("{}  {line}\n", now()))?;
+        }
+    }
+}
+
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    utc(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
+}
+
+/// What was told last, by what it is about.
+#[derive(Default)]
+struct Told(HashMap<String, String>);
+
+impl Told {
+    /// What differs from what was told.
+    fn news(&mut self, view: &View) -> Vec<String> {
+        let switches: Vec<&str> = view
+            .switches
+            .iter()
+            .map(|(_, text)| text.as_str())
+            .collect();
+        // A time that grows is no change.
+        let without_age = |text: &str| text.split(" for ").next().unwrap_or_default().to_owned();
+        let mut lines = Vec::new();
+        let facts = [
+            ("service", without_age(&view.service.1), &view.service.1),
+            ("redis", without_age(&view.redis.1), &view.redis.1),
+        ];
+        for (about, key, text) in facts {
+            self.tell(
+                about.to_owned(),
+                key,
+                format!("{about}  {text}"),
+                &mut lines,
+            );
+        }
+        let switches = switches.join("; ");
+        let said = format!("kill switch  {switches}");
+        self.tell("switch".to_owned(), switches, said, &mut lines);
+        for row in &view.symbols {
+            for (kind, entry) in [("plan", &row.plan), ("result", &row.result)] {
+                if let Some((id, line)) = entry {
+                    let about = format!("{kind} {}", row.symbol);
+                    self.tell(about, id.clone(), format!("{kind}  {line}"), &mut lines);
+                }
+            }
+        }
+        for wait in &view.waits {
+            let [(_, plan), permits @ .., _] = &wait[..] else {
+                continue;
+            };
+            let text: String = permits.iter().map(|(_, text)| text.as_str()).collect();
+            let said = format!("wait  {plan}{text}");
+            self.tell(format!("wait {plan}"), text, said, &mut lines);
+        }
+        let waits = view.waits.iter().filter_map(|wait| wait.first());
+        let waits: Vec<&str> = waits.map(|(_, plan)| plan.as_str()).collect();
+        self.0.retain(|about, _| {
+            about
+                .strip_prefix("wait ")
+                .is_none_or(|plan| waits.contains(&plan))
+        });
+        lines
+    }
+
+    fn tell(&mut self, about: String, key: String, line: String, lines: &mut Vec<String>) {
+        if self.0.get(&about) != Some(&key) {
+            self.0.insert(about, key);
+            lines.push(line);
+        }
+    }
+}
