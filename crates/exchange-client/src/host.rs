@@ -4,16 +4,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use hyper::Uri;
-
 const DEMO: &str = "demo-fapi.binance.com";
 const TESTNET: &str = "testnet.binancefuture.com";
 
 /// A server this client is allowed to send to.
 ///
 /// There are exactly three kinds: the documented test host, its older name, and a loopback address with an explicit port.
-/// A `Host` is obtained by parsing; no constructor takes a name that was not compared with the list. The address that
-/// connections are opened to is compared with it once more, and requests go over those connections alone.
+/// A `Host` is obtained by parsing; no constructor takes a name that was not compared with the list. Every request is
+/// compared with its `Host` once more just before it is handed to the network.
 ///
 /// ```
 /// use exchange_client::Host;
@@ -144,9 +142,9 @@ impl Host {
         }
     }
 
-    /// The second look, at the very address that connections are opened to: scheme, name and port have to be this
+    /// The second look, at the very address a request is about to be sent to: scheme, name and port have to be this
     /// host's, and nothing may stand before an `@`.
-    pub(crate) fn permits(&self, address: &Uri) -> bool {
+    pub(crate) fn permits(&self, url: &reqwest::Url) -> bool {
         let scheme = if self.is_https() { "https" } else { "http" };
         let (name, port) = match &self.name {
             Name::Demo => (DEMO.to_owned(), 443),
@@ -155,12 +153,11 @@ impl Host {
             Name::Loopback(IpAddr::V4(address), port) => (address.to_string(), *port),
             Name::Loopback(IpAddr::V6(address), port) => (format!("[{address}]"), *port),
         };
-        let standard = if self.is_https() { 443 } else { 80 };
-        let authority = address.authority();
-        address.scheme_str() == Some(scheme)
-            && address.host() == Some(name.as_str())
-            && address.port_u16().unwrap_or(standard) == port
-            && authority.is_some_and(|authority| !authority.as_str().contains('@'))
+        url.scheme() == scheme
+            && url.host_str() == Some(name.as_str())
+            && url.port_or_known_default() == Some(port)
+            && url.username().is_empty()
+            && url.password().is_none()
     }
 }
 
@@ -195,7 +192,7 @@ mod tests {
         ] {
             let host: Host = text.parse().unwrap();
             assert_eq!(host.to_string(), text);
-            assert!(host.permits(&text.parse().unwrap()), "{text}");
+            assert!(host.permits(&reqwest::Url::parse(text).unwrap()), "{text}");
             assert_eq!(format!("{text}/").parse::<Host>().unwrap(), host);
         }
     }
@@ -267,16 +264,18 @@ mod tests {
             "http://a@127.0.0.1:8080/fapi/v1/time",
             "https://fapi.binance.com/fapi/v1/time",
         ] {
-            assert!(!host.permits(&url.parse().unwrap()), "{url}");
+            assert!(!host.permits(&reqwest::Url::parse(url).unwrap()), "{url}");
         }
-        assert!(!Host::default().permits(&"https://fapi.binance.com".parse().unwrap()));
+        assert!(
+            !Host::default().permits(&reqwest::Url::parse("https://fapi.binance.com").unwrap())
+        );
     }
 
     proptest! {
         #[test]
         fn whatever_is_allowed_leads_to_an_allowed_server(text in "https?://[a-z0-9.:@/\\[\\]\\\\?#%-]{0,40}") {
             if let Ok(host) = text.parse::<Host>() {
-                let url: Uri = text.parse().unwrap();
+                let url = reqwest::Url::parse(&text).unwrap();
                 prop_assert!(host.permits(&url));
                 prop_assert!(host.is_loopback() || host == Host::default() || text.contains(TESTNET));
             }

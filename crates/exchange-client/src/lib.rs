@@ -69,7 +69,6 @@
 
 mod client;
 mod codes;
-mod connections;
 mod credentials;
 mod endpoint;
 mod error;

@@ -1,15 +1,19 @@
-//! One request in, one answer or one failure out. Nothing is retried here but what no connection had taken.
+//! The only file that touches the network. One request in, one answer or one failure out; nothing is retried here.
 
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Uri};
+use http_body::{Body, Frame, SizeHint};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::connections::{AT_ONCE, Connections, Opener, Turn, Unsent, Watched, chain};
 use crate::credentials::Credentials;
 use crate::host::Host;
 use crate::limits::Counts;
@@ -18,14 +22,35 @@ use crate::outcome::Failure;
 /// The exchange information is about 1 MB today. Anything far above it is not a reply worth holding in memory.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
+/// Requests under way on a lane. A thousand plans that begin at the same moment must not open a thousand connections, each
+/// with its buffers and its handshake; the venue's weight allows far fewer at its usual answer times.
+const AT_ONCE: usize = 16;
+
+/// An idle connection that was not used for so long is not used any more. Longer than
+/// [`keep_warm`](crate::Client::keep_warm) waits.
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
+
 pub(crate) struct Transport {
     questions: Connections,
     orders: Connections,
     fresh: Connections,
     host: Host,
-    named: HeaderValue,
+    base: Url,
     api_key: HeaderValue,
     reply_timeout: Duration,
+}
+
+/// The right to one request.
+#[must_use = "the turn is over when it is dropped"]
+pub(crate) struct Turn(
+    #[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>,
+);
+
+struct Connections {
+    http: reqwest::Client,
+    turns: Arc<Semaphore>,
+    /// When the latest request was sent that was answered.
+    answered: Mutex<Option<Instant>>,
 }
 
 /// An answer of the server, its body read as far as it came.
@@ -64,6 +89,28 @@ pub(crate) enum SendError {
     Failed(Failure),
 }
 
+impl Connections {
+    /// `kept` is how many connections wait for their next request.
+    fn new(host: &Host, connect_timeout: Duration, kept: usize) -> Result<Self, String> {
+        Ok(Self {
+            http: http_client(host, connect_timeout, kept)?,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            answered: Mutex::default(),
+        })
+    }
+
+    /// A request that was sent then is answered.
+    fn note_answer(&self, sent: Instant) {
+        let mut answered = self.answered();
+        *answered = answered.max(Some(sent));
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Option<Instant>> {
+        // One value, always whole.
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Transport {
     pub(crate) fn new(
         host: Host,
@@ -74,16 +121,13 @@ impl Transport {
         let mut api_key =
             HeaderValue::from_str(credentials.api_key()).map_err(|error| error.to_string())?;
         api_key.set_sensitive(true);
-        let address = host.to_string();
-        let (_, authority) = address.split_once("://").unwrap_or_default();
-        let named = HeaderValue::from_str(authority).map_err(|error| error.to_string())?;
-        let opener = Opener::to(&host, connect_timeout)?;
+        let base = Url::parse(&host.to_string()).map_err(|error| error.to_string())?;
         Ok(Self {
-            questions: Connections::new(opener.clone(), AT_ONCE),
-            orders: Connections::new(opener.clone(), AT_ONCE),
-            fresh: Connections::new(opener, 0),
+            questions: Connections::new(&host, connect_timeout, AT_ONCE)?,
+            orders: Connections::new(&host, connect_timeout, AT_ONCE)?,
+            fresh: Connections::new(&host, connect_timeout, 0)?,
             host,
-            named,
+            base,
             api_key,
             reply_timeout,
         })
@@ -96,12 +140,13 @@ impl Transport {
     /// The right to a request on a lane, in the order of asking; handed back by dropping it. What is asked within a turn
     /// is one request: nobody waits for a second turn while holding one.
     pub(crate) async fn turn(&self, lane: Lane) -> Turn {
-        self.on(lane).turn().await
+        // Never closed, so there always is one.
+        Turn(Arc::clone(&self.on(lane).turns).acquire_owned().await.ok())
     }
 
-    /// When the latest request on a lane was sent that was answered.
+    /// When the latest request was sent that a connection of this lane has answered.
     pub(crate) fn answered(&self, lane: Lane) -> Option<Instant> {
-        self.on(lane).answered()
+        *self.on(lane).answered()
     }
 
     fn on(&self, lane: Lane) -> &Connections {
@@ -122,27 +167,57 @@ impl Transport {
         keyed: bool,
         left: Arc<AtomicBool>,
     ) -> Result<HttpReply, SendError> {
+        let connections = self.on(lane);
         let request = self.request(path, outgoing, keyed, &left)?;
-        let mut reply = None;
-        let exchange = exchange(self.on(lane), request, &mut reply);
-        let ended = timeout_at(Instant::now() + self.reply_timeout, exchange).await;
-        match (reply, ended) {
-            (Some(reply), Ok(Ok(()))) => Ok(reply),
-            (Some(reply), Ok(Err(why))) => Ok(HttpReply {
-                broken: Some(why),
-                ..reply
-            }),
-            (Some(reply), Err(_)) => Ok(HttpReply {
-                broken: Some(format!("not complete within {:?}", self.reply_timeout)),
-                ..reply
-            }),
-            (None, Ok(Err(why))) => Err(SendError::Failed(match left.load(Ordering::Acquire) {
-                true => Failure::Broken(why),
-                false => Failure::NotWritten(why),
-            })),
+        let sent = Instant::now();
+        let deadline = sent + self.reply_timeout;
+        let answer = timeout_at(deadline, connections.http.execute(request)).await;
+        let mut response = match answer {
+            Ok(Ok(response)) => {
+                connections.note_answer(sent);
+                response
+            }
+            Ok(Err(error)) => {
+                let why = chain(&error.without_url());
+                return Err(SendError::Failed(if left.load(Ordering::Acquire) {
+                    Failure::Broken(why)
+                } else {
+                    Failure::NotWritten(why)
+                }));
+            }
             // Whether the connection was about to take the request over cannot be told from here.
-            (None, _) => Err(SendError::Failed(Failure::Timeout(self.reply_timeout))),
+            Err(_) => return Err(SendError::Failed(Failure::Timeout(self.reply_timeout))),
+        };
+        let counts = counts(response.headers());
+        let retry_after = header(response.headers(), "retry-after").map(str::to_owned);
+        let mut reply = HttpReply {
+            status: response.status().as_u16(),
+            body: Vec::new(),
+            broken: None,
+            counts,
+            retry_after,
+        };
+        loop {
+            match timeout_at(deadline, response.chunk()).await {
+                Ok(Ok(Some(piece))) => {
+                    if reply.body.len() + piece.len() > LARGEST_BODY {
+                        reply.broken = Some(format!("longer than {LARGEST_BODY} bytes"));
+                        break;
+                    }
+                    reply.body.extend_from_slice(&piece);
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => {
+                    reply.broken = Some(chain(&error.without_url()));
+                    break;
+                }
+                Err(_) => {
+                    reply.broken = Some(format!("not complete within {:?}", self.reply_timeout));
+                    break;
+                }
+            }
         }
+        Ok(reply)
     }
 
     fn request(
@@ -151,74 +226,110 @@ impl Transport {
         outgoing: Outgoing,
         keyed: bool,
         left: &Arc<AtomicBool>,
-    ) -> Result<Request<Watched>, SendError> {
-        let (method, address, form) = match outgoing {
-            Outgoing::Get(query) => (Method::GET, with_query(path, &query), None),
-            Outgoing::Delete(query) => (Method::DELETE, with_query(path, &query), None),
-            Outgoing::Post(form) => (Method::POST, Ok(Uri::from_static(path)), Some(form)),
+    ) -> Result<reqwest::Request, SendError> {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        let (method, form) = match outgoing {
+            Outgoing::Get(query) => {
+                url.set_query(Some(query.as_str()).filter(|q| !q.is_empty()));
+                (Method::GET, None)
+            }
+            Outgoing::Delete(query) => {
+                url.set_query(Some(&query));
+                (Method::DELETE, None)
+            }
+            Outgoing::Post(form) => (Method::POST, Some(form)),
         };
-        // A path alone: the connections lead to the host and nowhere else.
-        let address = address.ok().filter(|address| address.host().is_none());
-        let mut request = Request::new(Watched::new(form.map(Bytes::from), left));
-        *request.uri_mut() = address.ok_or(SendError::HostRefused)?;
-        let has_form = method == Method::POST;
-        *request.method_mut() = method;
-        let headers = request.headers_mut();
-        headers.reserve(4);
-        headers.insert(HOST, self.named.clone());
-        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if keyed {
-            headers.insert("x-mbx-apikey", self.api_key.clone());
+        if !self.host.permits(&url) {
+            return Err(SendError::HostRefused);
         }
-        if has_form {
+        let mut request = reqwest::Request::new(method, url);
+        if keyed {
+            request
+                .headers_mut()
+                .insert("x-mbx-apikey", self.api_key.clone());
+        }
+        if let Some(form) = form {
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-            headers.insert(CONTENT_TYPE, kind);
+            request.headers_mut().insert(CONTENT_TYPE, kind);
+            *request.body_mut() = Some(reqwest::Body::wrap(WatchedBody {
+                data: Some(Bytes::from(form)),
+                left: Arc::clone(left),
+            }));
         }
         Ok(request)
     }
 }
 
-fn with_query(path: &'static str, query: &str) -> Result<Uri, hyper::http::uri::InvalidUri> {
-    match query {
-        "" => Ok(Uri::from_static(path)),
-        query => {
-            let mut whole = String::with_capacity(path.len() + 1 + query.len());
-            whole.push_str(path);
-            whole.push('?');
-            whole.push_str(query);
-            Uri::from_maybe_shared(Bytes::from(whole))
-        }
+/// A body that notes when it is taken. The connection asks for the body after it has put the head into its buffer and
+/// before it writes anything, so an unset flag proves that no byte has left.
+struct WatchedBody {
+    data: Option<Bytes>,
+    left: Arc<AtomicBool>,
+}
+
+impl Body for WatchedBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.left.store(true, Ordering::Release);
+        Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
     }
 }
 
-/// What has come of the answer stands in `reply`, also where this is dropped half way. An error says why there is no more.
-async fn exchange(
-    lane: &Connections,
-    request: Request<Watched>,
-    reply: &mut Option<HttpReply>,
-) -> Result<(), String> {
-    let mut answer = match lane.send(request).await {
-        Ok(answer) => answer,
-        Err(Unsent::NoConnection(why)) => return Err(why),
-        Err(Unsent::Failed(error)) => return Err(chain(&error)),
-    };
-    let headers = answer.response.headers();
-    let reply = reply.insert(HttpReply {
-        status: answer.response.status().as_u16(),
-        body: Vec::new(),
-        broken: None,
-        counts: counts(headers),
-        retry_after: header(headers, "retry-after").map(str::to_owned),
-    });
-    while let Some(piece) = answer.piece().await {
-        let piece = piece.map_err(|error| chain(&error))?;
-        if reply.body.len() + piece.len() > LARGEST_BODY {
-            return Err(format!("longer than {LARGEST_BODY} bytes"));
-        }
-        reply.body.extend_from_slice(&piece);
+fn http_client(
+    host: &Host,
+    connect_timeout: Duration,
+    kept: usize,
+) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(host)?)
+        // A redirect would carry the API key to whoever it names.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(15))
+        .connect_timeout(connect_timeout)
+        // One connection of each lane is kept warm. What a burst left behind beside it is thrown away: a network may drop
+        // an idle connection without a word, and that is found out only by waiting.
+        .pool_idle_timeout(LONGEST_IDLE)
+        .pool_max_idle_per_host(kept);
+    if let Some((name, port)) = host.pinned() {
+        builder = builder.resolve(name, ([127, 0, 0, 1], port).into());
     }
-    answer.done().await;
-    Ok(())
+    builder.build().map_err(|error| chain(&error))
+}
+
+/// `ring` as the only cryptography. The system's certificates are read only where a certificate will be checked, so that a
+/// machine without any can still speak to a simulated venue.
+fn tls(host: &Host) -> Result<rustls::ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let verified = if host.is_https() {
+        builder
+            .with_platform_verifier()
+            .map_err(|error| error.to_string())?
+    } else {
+        builder.with_root_certificates(rustls::RootCertStore::empty())
+    };
+    Ok(verified.with_no_client_auth())
 }
 
 fn counts(headers: &HeaderMap) -> Counts {
@@ -232,4 +343,19 @@ fn counts(headers: &HeaderMap) -> Counts {
 
 fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// An error with its causes in one line, each said once. The address is taken off before: it may hold a signature.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    line
 }

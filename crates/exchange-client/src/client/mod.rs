@@ -23,7 +23,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::codes;
-use crate::connections::Turn;
 use crate::credentials::Credentials;
 use crate::endpoint::Form;
 use crate::error::{RequestError, SetupError};
@@ -36,7 +35,7 @@ use crate::outcome::Failure;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::time::VenueTime;
-use crate::transport::{HttpReply, Lane, Outgoing, SendError, Transport};
+use crate::transport::{HttpReply, Lane, Outgoing, SendError, Transport, Turn};
 
 /// A connection to one account on one test host.
 ///

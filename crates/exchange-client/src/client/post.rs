@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::{Client, Room};
 use crate::codes::Submitted;
-use crate::connections::Turn;
 use crate::fields::DecodeError;
 use crate::last_look::{LastLook, Look};
 use crate::ledger::Key;
@@ -17,7 +16,7 @@ use crate::omissions::Notes;
 use crate::outcome::{self, Answer};
 use crate::submission::{NotSentReason, SendWindow, Submission, Unknown, UnknownCause};
 use crate::time::VenueTime;
-use crate::transport::{Lane, Outgoing, SendError};
+use crate::transport::{Lane, Outgoing, SendError, Turn};
 
 /// One POST, but for timestamp and signature.
 pub(super) struct Post {
