@@ -1,7 +1,7 @@
 //! One case: a row of the table with its parameters, plans, and what their reviewers say, all out of two numbers.
 
 use super::{
-    dice::Dice,
+    rng::Rng,
     scene::Scene,
     script::PlanScript,
     table::{self, Expect, Row},
@@ -33,9 +33,9 @@ impl Case {
             scene,
             ..
         } = table::row_of(number);
-        let mut dice = Dice::of(seed, number);
-        let mut scene = scene(&mut dice);
-        let plans = scene.draw_plans(&mut dice, number);
+        let mut rng = Rng::of(seed, number);
+        let mut scene = scene(&mut rng);
+        let plans = scene.draw_plans(&mut rng, number);
         Self {
             seed,
             number,

@@ -3,12 +3,12 @@
 
 use super::{
     case::Case,
+    environment::Environment,
+    fake_services::{Seat, Written, written_at},
     history::History,
-    neighbours::{Seat, Written, written_at},
     scene::Switch,
     script::{PlanScript, Word},
     stops::{self, Guards, parameter},
-    world::World,
 };
 use apply_tests::{Entry, RESULTS};
 use apply_wire::Reason;
@@ -77,42 +77,48 @@ const TO_THE_RESULT: u64 = 400;
 
 impl Facts {
     /// Gathers them once everything has ended.
-    pub(crate) async fn of(world: &World) -> Self {
+    pub(crate) async fn of(environment: &Environment) -> Self {
         let mut facts = {
-            let seen = world.neighbours.seen();
+            let seen = environment.fake_services.seen();
             Self {
-                orders: world.stage.orders(),
+                orders: environment.stage.orders(),
                 claimed: seen.claimed().cloned().collect(),
                 published: seen.published.clone(),
                 results: seen.results.clone(),
                 written: seen.written.clone(),
                 left: Vec::new(),
-                kept_up: world.kept_up(),
-                history: world.history.clone(),
-                killed: world.history.killed,
+                kept_up: environment.kept_up(),
+                history: environment.history.clone(),
+                killed: environment.history.killed,
                 moved: BTreeMap::new(),
-                guards: Guards::of(world),
-                said: world.lines().filter_map(|line| Said::read(&line)).collect(),
+                guards: Guards::of(environment),
+                said: environment
+                    .lines()
+                    .filter_map(|line| Said::read(&line))
+                    .collect(),
             }
         };
-        if world.split.is_some() {
+        if environment.split.is_some() {
             // What the old master alone had was read by nobody who counts.
             let range = ["XRANGE", RESULTS, "-", "+"];
-            let standing = Entry::of_range(world.neighbours.ask(&range).await);
+            let standing = Entry::of_range(environment.fake_services.ask(&range).await);
             facts
                 .results
                 .sort_by_key(|result| standing.contains(result));
         }
         for plan in facts.claimed.clone() {
             for seat in Seat::BOTH {
-                let there: i64 = world.neighbours.ask(&["EXISTS", &seat.key(&plan)]).await;
+                let there: i64 = environment
+                    .fake_services
+                    .ask(&["EXISTS", &seat.key(&plan)])
+                    .await;
                 if there == 1 {
                     facts.left.push((plan.clone(), seat));
                 }
             }
         }
-        for (symbol, held) in &world.held {
-            let moved = held - world.stage.venue().position(symbol);
+        for (symbol, held) in &environment.held {
+            let moved = held - environment.stage.venue().position(symbol);
             facts.moved.insert(symbol, moved);
         }
         facts

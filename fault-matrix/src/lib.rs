@@ -17,25 +17,25 @@
 //! `docs/faults.md` says what is done and how it is judged.
 
 mod case;
-mod dice;
+mod environment;
+mod fake_services;
 mod history;
 mod judge;
-mod neighbours;
-mod play;
+mod report;
 mod resp;
+mod rng;
 mod run;
+mod scenarios;
 mod scene;
 mod script;
 mod soak;
 mod split;
 mod stops;
 mod table;
-mod tally;
 mod wire;
-mod world;
 
 pub use case::Case;
+pub use report::{Report, Row};
 pub use run::{Outcome, play_all, play_case};
 pub use soak::{Course, Held, Soaked, soak};
 pub use table::table;
-pub use tally::{Row, Tally};

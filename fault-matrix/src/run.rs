@@ -1,7 +1,9 @@
 //! Many cases side by side: they mostly wait.
 
-use super::world::{BUSY, lag};
-use super::{case::Case, judge, judge::Facts, play::play, tally::Tally, world::World};
+use super::environment::{BUSY, lag};
+use super::{
+    case::Case, environment::Environment, judge, judge::Facts, report::Report, scenarios::play,
+};
 use std::time::{Duration, Instant};
 use tokio::{task::JoinSet, time::timeout};
 
@@ -48,27 +50,27 @@ pub async fn play_case(case: Case, mutant: Option<&'static str>) -> Outcome {
     let told = case.clone();
     // What breaks down in a task of its own is an outcome, too.
     let played = tokio::spawn(async move {
-        let mut world = World::open(case, mutant).await;
-        let in_time = timeout(LONGEST, play(&mut world)).await.is_ok();
+        let mut environment = Environment::open(case, mutant).await;
+        let in_time = timeout(LONGEST, play(&mut environment)).await.is_ok();
         if !in_time {
-            world.wrong(format!("it did not end within {LONGEST:?}"));
+            environment.wrong(format!("it did not end within {LONGEST:?}"));
         }
-        let facts = Facts::of(&world).await;
-        let mut wrong = std::mem::take(&mut world.wrong);
-        wrong.extend(judge::judge(&world.case, &facts));
+        let facts = Facts::of(&environment).await;
+        let mut wrong = std::mem::take(&mut environment.wrong);
+        wrong.extend(judge::judge(&environment.case, &facts));
         let log = if wrong.is_empty() {
             String::new()
         } else {
-            world.logs()
+            environment.logs()
         };
         Outcome {
-            reached: std::mem::take(&mut world.reached),
+            reached: std::mem::take(&mut environment.reached),
             wrong,
             kinds: facts.kinds(),
             orders: facts.orders(),
             took: started.elapsed(),
             log,
-            case: world.case.clone(),
+            case: environment.case.clone(),
         }
     });
     played.await.unwrap_or_else(|error| Outcome {
@@ -92,10 +94,10 @@ pub async fn play_all(
     lanes: usize,
     mutant: Option<&'static str>,
     mut enough: impl FnMut(&Outcome) -> bool,
-) -> Tally {
+) -> Report {
     let mut cases = cases.into_iter();
     let mut running = JoinSet::new();
-    let mut tally = Tally::default();
+    let mut report = Report::default();
     for case in cases.by_ref().take(lanes) {
         room().await;
         running.spawn(play_case(case, mutant));
@@ -103,7 +105,7 @@ pub async fn play_all(
     while let Some(ended) = running.join_next().await {
         let outcome = ended.unwrap_or_else(|error| panic!("a lane broke down: {error}"));
         let stop = enough(&outcome);
-        tally.add(outcome);
+        report.add(outcome);
         if stop {
             break; // dropping the others ends their worlds
         }
@@ -112,7 +114,7 @@ pub async fn play_all(
             running.spawn(play_case(case, mutant));
         }
     }
-    tally
+    report
 }
 
 /// Waits a moment where this machine does not answer in time, so that cases do not keep each other from

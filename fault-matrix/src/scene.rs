@@ -1,10 +1,10 @@
 //! What a row of the table is made of: a setting and steps. Both are data, so that a case can be told.
 
 use super::{
-    dice::Dice,
+    environment::Environment,
+    rng::Rng,
     script::{BURST, Word},
     wire::{Loss, Script},
-    world::World,
 };
 use exchange_sim::Fault;
 use std::{fmt, pin::Pin, time::Duration};
@@ -92,7 +92,8 @@ pub(crate) enum Disk {
 }
 
 /// Something that a step does and that no other step is like.
-pub(crate) type Act = for<'w> fn(&'w mut World) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
+pub(crate) type Act =
+    for<'w> fn(&'w mut Environment) -> Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
 
 /// What happens next.
 #[derive(Clone)]
@@ -327,30 +328,30 @@ impl Scene {
     /// Draws the plans.
     pub(crate) fn draw_plans(
         &mut self,
-        dice: &mut Dice,
+        rng: &mut Rng,
         number: u64,
     ) -> Vec<super::script::PlanScript> {
         use super::script::PlanScript;
         let count = match self.plans {
-            Plans::Between(least, most) => usize::try_from(dice.within(least..=most)).unwrap_or(1),
+            Plans::Between(least, most) => usize::try_from(rng.within(least..=most)).unwrap_or(1),
             Plans::Burst => BURST,
         };
         let mut plans: Vec<PlanScript> = (0..count)
             .map(|n| {
                 let plan = match self.plans {
-                    Plans::Between(..) => PlanScript::draw(dice, n, number),
-                    Plans::Burst => PlanScript::draw_for_burst(dice, n, number),
+                    Plans::Between(..) => PlanScript::draw(rng, n, number),
+                    Plans::Burst => PlanScript::draw_for_burst(rng, n, number),
                 };
-                let plan = match self.doubt && dice.once_in(3) {
+                let plan = match self.doubt && rng.once_in(3) {
                     true => {
                         self.wait = SHORT;
-                        plan.doubtful(dice, SHORT)
+                        plan.doubtful(rng, SHORT)
                     }
                     false => plan,
                 };
                 let plan = if self.held { plan.held() } else { plan };
                 match self.moves_stops {
-                    true => plan.moving_its_stop(dice),
+                    true => plan.moving_its_stop(rng),
                     false => plan,
                 }
             })

@@ -1,6 +1,6 @@
 //! What a case is made of: plans, and what their reviewers say.
 
-use super::dice::Dice;
+use super::rng::Rng;
 use apply_tests::{computed_in_this_run, computed_now};
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
@@ -87,31 +87,31 @@ pub(crate) const SCORE: &str = "0.539000";
 
 impl PlanScript {
     /// The plan of the `n`th symbol, approved by both.
-    pub(crate) fn draw(dice: &mut Dice, n: usize, unique: u64) -> Self {
+    pub(crate) fn draw(rng: &mut Rng, n: usize, unique: u64) -> Self {
         let (symbol, unit) = SYMBOLS[n % SYMBOLS.len()];
-        Self::of_symbol(dice, symbol, unit, number(n, unique))
+        Self::of_symbol(rng, symbol, unit, number(n, unique))
     }
 
     /// The `n`th plan of a burst, approved by both.
-    pub(crate) fn draw_for_burst(dice: &mut Dice, n: usize, unique: u64) -> Self {
+    pub(crate) fn draw_for_burst(rng: &mut Rng, n: usize, unique: u64) -> Self {
         let symbol = &burst_symbols()[n % BURST];
-        Self::of_symbol(dice, symbol, SYMBOLS[0].1, number(n, unique))
+        Self::of_symbol(rng, symbol, SYMBOLS[0].1, number(n, unique))
     }
 
-    fn of_symbol(dice: &mut Dice, symbol: &'static str, unit: Decimal, number: u64) -> Self {
-        let yes = |dice: &mut Dice| Ruling {
+    fn of_symbol(rng: &mut Rng, symbol: &'static str, unit: Decimal, number: u64) -> Self {
+        let yes = |rng: &mut Rng| Ruling {
             word: Word::Yes,
-            at: Moment::After(dice.millis(0..=60)),
+            at: Moment::After(rng.millis(0..=60)),
         };
         Self {
             symbol,
             generation: 0,
-            action: dice.pick(&ACTIONS),
+            action: rng.pick(&ACTIONS),
             number,
             computed_at: computed_in_this_run(number),
-            governor: yes(dice),
-            brain: yes(dice),
-            quantity: unit * Decimal::from(dice.within(1..=9)),
+            governor: yes(rng),
+            brain: yes(rng),
+            quantity: unit * Decimal::from(rng.within(1..=9)),
             stop: None,
         }
     }
@@ -126,8 +126,8 @@ impl PlanScript {
     }
 
     /// The same, as a move of the stop.
-    pub(crate) fn moving_its_stop(mut self, dice: &mut Dice) -> Self {
-        let n = dice.within(10..=39);
+    pub(crate) fn moving_its_stop(mut self, rng: &mut Rng) -> Self {
+        let n = rng.within(10..=39);
         self.action = "UPDATE_SL";
         self.stop = Some(match self.symbol {
             "BTCUSDT" => format!("600{n}.0"),
@@ -138,16 +138,16 @@ impl PlanScript {
     }
 
     /// The same, where a reviewer may also say no, nonsense or nothing, or be late for `wait`.
-    pub(crate) fn doubtful(mut self, dice: &mut Dice, wait: Duration) -> Self {
+    pub(crate) fn doubtful(mut self, rng: &mut Rng, wait: Duration) -> Self {
         let words = [Word::No, Word::Garbage, Word::Stray, Word::Nothing];
-        let one = match dice.once_in(2) {
+        let one = match rng.once_in(2) {
             true => &mut self.governor,
             false => &mut self.brain,
         };
-        match dice.once_in(4) {
+        match rng.once_in(4) {
             // The gate's grace is over by then, on a slow machine too.
-            true => one.at = Moment::After(wait + dice.millis(400..=700)),
-            false => one.word = dice.pick(&words),
+            true => one.at = Moment::After(wait + rng.millis(400..=700)),
+            false => one.word = rng.pick(&words),
         }
         self
     }

@@ -3,11 +3,11 @@
 
 use super::{
     case::Case,
-    dice::Dice,
+    environment::Environment,
     judge::{Facts, judge},
+    rng::Rng,
     scene::{Plans, Scene},
     script::{PlanScript, burst_symbols},
-    world::World,
 };
 use apply_tests::Ended;
 use exchange_sim::{Canned, Delivery, Fault, When};
@@ -175,7 +175,7 @@ pub async fn soak(course: Course, seed: u64, lasting: Duration) -> Soaked {
     case.plans = templates.collect();
     let mut run = Run {
         course,
-        world: World::open_on(redis.start().await, case, None).await,
+        environment: Environment::open_on(redis.start().await, case, None).await,
         plans: Vec::new(),
         open: BTreeMap::new(),
         round: 0,
@@ -184,20 +184,20 @@ pub async fn soak(course: Course, seed: u64, lasting: Duration) -> Soaked {
         samples: Vec::new(),
     };
     // Nobody has to be in time where all this goes on.
-    run.world.history.disturbed = true;
-    run.world.history.killed = true;
+    run.environment.history.disturbed = true;
+    run.environment.history.killed = true;
     if course == Course::Forgetting {
         let slow = Fault::executed(When::order(), Delivery::Whole);
         let slow = slow.delay_before(SLOW).always();
-        run.world.stage.venue().script(slow);
+        run.environment.stage.venue().script(slow);
     }
-    for (n, machine) in run.world.machines.iter_mut().enumerate() {
+    for (n, machine) in run.environment.machines.iter_mut().enumerate() {
         machine.start(&course.follows(n));
     }
-    for machine in &mut run.world.machines {
+    for machine in &mut run.environment.machines {
         machine.ready().await;
     }
-    run.play(&mut Dice::of(seed, 0), lasting).await;
+    run.play(&mut Rng::of(seed, 0), lasting).await;
     run.ends().await
 }
 
@@ -208,7 +208,7 @@ const SLOW: Duration = Duration::from_millis(200);
 
 struct Run {
     course: Course,
-    world: World,
+    environment: Environment,
     /// Every proposal so far.
     plans: Vec<PlanScript>,
     /// The plan that each symbol is at, by its place among them.
@@ -222,14 +222,14 @@ struct Run {
 }
 
 impl Run {
-    async fn play(&mut self, dice: &mut Dice, lasting: Duration) {
+    async fn play(&mut self, rng: &mut Rng, lasting: Duration) {
         let started = Instant::now();
         let events = self.course.events().iter();
         let mut due: Vec<(Duration, Event)> = events.map(|event| (event.every(), *event)).collect();
         let mut told = started;
         while started.elapsed() < lasting {
             self.step = "propose";
-            let proposing = timeout(STUCK, self.propose(dice)).await;
+            let proposing = timeout(STUCK, self.propose(rng)).await;
             assert!(
                 proposing.is_ok(),
                 "the soak itself is stuck: it cannot propose for {STUCK:?}"
@@ -241,14 +241,14 @@ impl Run {
                     started.elapsed().as_secs(),
                     lasting.as_secs(),
                     self.plans.len(),
-                    self.world.neighbours.seen().results.len(),
+                    self.environment.fake_services.seen().results.len(),
                 );
             }
             let next_round = Instant::now() + self.course.round();
             while Instant::now() < next_round {
                 for (next, event) in &mut due {
                     if started.elapsed() >= *next {
-                        let happening = timeout(STUCK, self.happens(*event, dice));
+                        let happening = timeout(STUCK, self.happens(*event, rng));
                         assert!(
                             happening.await.is_ok(),
                             "the soak itself is stuck: \"{}\" has not happened for {STUCK:?}, at {:?}",
@@ -264,15 +264,15 @@ impl Run {
     }
 
     /// A new plan for every symbol whose last one has its result.
-    async fn propose(&mut self, dice: &mut Dice) {
+    async fn propose(&mut self, rng: &mut Rng) {
         for symbol in self.course.symbols() {
             if self.is_busy(symbol) {
                 continue;
             }
             let unique = u64::try_from(self.plans.len()).unwrap_or(u64::MAX);
-            let plan = PlanScript::small(symbol, !dice.once_in(5), unique);
+            let plan = PlanScript::small(symbol, !rng.once_in(5), unique);
             self.open.insert(symbol, self.plans.len());
-            self.world.propose_one(&plan, 0).await;
+            self.environment.propose_one(&plan, 0).await;
             self.plans.push(plan);
         }
     }
@@ -281,7 +281,7 @@ impl Run {
     fn is_busy(&self, symbol: &str) -> bool {
         self.open.get(symbol).is_some_and(|place| {
             let plan = self.plans[*place].id();
-            let seen = self.world.neighbours.seen();
+            let seen = self.environment.fake_services.seen();
             // The newest results stand at the end.
             !seen.results.iter().rev().any(|r| r.get("plan_id") == plan)
         })
@@ -293,81 +293,81 @@ impl Run {
         for (symbol, place) in self.open.clone() {
             if self.is_busy(symbol) {
                 let plan = self.plans[place].clone();
-                self.world.propose_one(&plan, self.round).await;
+                self.environment.propose_one(&plan, self.round).await;
             }
         }
     }
 
-    async fn happens(&mut self, event: Event, dice: &mut Dice) {
+    async fn happens(&mut self, event: Event, rng: &mut Rng) {
         match event {
             Event::Sampled => {
-                if let Some((memory, files)) = self.world.machines[0].holds() {
+                if let Some((memory, files)) = self.environment.machines[0].holds() {
                     self.samples.push(Held { memory, files });
                 }
                 return;
             }
             Event::ReplyLost => {
-                let delivery = dice.pick(&[
+                let delivery = rng.pick(&[
                     Delivery::Reset,
                     Delivery::Cut,
                     Delivery::Reply(Canned::gateway_html(502)),
                     Delivery::Reply(Canned::unknown_503()),
                 ]);
                 let fault = Fault::executed(When::order(), delivery);
-                self.world.stage.venue().script(fault);
+                self.environment.stage.venue().script(fault);
             }
             Event::Stopped => {
-                self.world.stage.redis.pause();
-                sleep(dice.millis(100..=700)).await;
-                self.world.stage.redis.resume();
+                self.environment.stage.redis.pause();
+                sleep(rng.millis(100..=700)).await;
+                self.environment.stage.redis.resume();
             }
             Event::Cut => {
                 let cut = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
-                let _: i64 = self.world.neighbours.ask(&cut).await;
+                let _: i64 = self.environment.fake_services.ask(&cut).await;
             }
             Event::Killed => {
                 self.step = "kill -9";
-                self.world.machines[1].kill().await;
+                self.environment.machines[1].kill().await;
                 let follows = self.course.follows(1);
-                self.world.machines[1].start(&follows);
+                self.environment.machines[1].start(&follows);
             }
             Event::Ended => {
                 self.step = "SIGTERM";
                 // One that has not begun to listen for the signal dies of it.
-                self.world.machines[1].listens().await;
-                if let Some(ended) = self.world.machines[1].stop().await
+                self.environment.machines[1].listens().await;
+                if let Some(ended) = self.environment.machines[1].stop().await
                     && !self.course.lets_end(&ended)
                 {
                     let how = (ended.code, ended.signal);
-                    self.world
+                    self.environment
                         .wrong(format!("SIGTERM ended the service with {how:?}"));
                 }
                 let follows = self.course.follows(1);
-                self.world.machines[1].start(&follows);
+                self.environment.machines[1].start(&follows);
             }
             Event::Flushed => {
                 self.step = "flush";
-                self.world.neighbours.forget_everything().await;
+                self.environment.fake_services.forget_everything().await;
                 self.step = "repeat";
-                self.world.history.forgets(false);
+                self.environment.history.forgets(false);
                 self.repeat().await;
             }
             Event::RedisLost => {
                 self.step = "freeze";
-                self.world.freeze().await;
+                self.environment.freeze().await;
                 self.step = "kill";
-                self.world.stage.redis.kill();
-                self.world.history.forgets(false);
-                sleep(dice.millis(0..=400)).await;
+                self.environment.stage.redis.kill();
+                self.environment.history.forgets(false);
+                sleep(rng.millis(0..=400)).await;
                 self.step = "restart";
-                self.world.stage.restart_redis().await;
+                self.environment.stage.restart_redis().await;
                 self.step = "repeat";
                 self.repeat().await;
             }
             Event::RedisKilled => {
-                self.world.stage.redis.kill();
-                sleep(dice.millis(0..=500)).await;
-                self.world.stage.restart_redis().await;
+                self.environment.stage.redis.kill();
+                sleep(rng.millis(0..=500)).await;
+                self.environment.stage.restart_redis().await;
             }
         }
         *self.events.entry(event.name()).or_default() += 1;
@@ -375,13 +375,13 @@ impl Run {
 
     /// Lets everything come to its end, and adds up.
     async fn ends(mut self) -> Soaked {
-        self.world.case.plans = self.plans;
-        self.world.settled().await;
-        self.world.stop().await;
-        self.world.neighbours.catch_up().await;
-        let facts = Facts::of(&self.world).await;
-        let case = &self.world.case;
-        let mut wrong = std::mem::take(&mut self.world.wrong);
+        self.environment.case.plans = self.plans;
+        self.environment.settled().await;
+        self.environment.stop().await;
+        self.environment.fake_services.catch_up().await;
+        let facts = Facts::of(&self.environment).await;
+        let case = &self.environment.case;
+        let mut wrong = std::mem::take(&mut self.environment.wrong);
         wrong.extend(judge(case, &facts));
         let approved: Vec<String> = case
             .plans

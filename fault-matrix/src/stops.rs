@@ -1,10 +1,10 @@
 //! Stops that a plan moves: the old ones, what the venue knows of them, and how a move is judged.
 
 use super::{
+    environment::Environment,
+    fake_services::Seat,
     judge::Facts,
-    neighbours::Seat,
     script::{PlanScript, Word},
-    world::World,
 };
 use exchange_client::{ClientAlgoId, StopIntent, StopReplacement};
 use exchange_sim::{OpenStop, OrderRecord};
@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 pub(crate) const STOPS: &str = "/fapi/v1/algoOrder";
 
 /// Puts a stop under each plan's position, as the last plan left it there.
-pub(crate) async fn guard(world: &World) {
-    let client = world.stage.client().await;
+pub(crate) async fn guard(environment: &Environment) {
+    let client = environment.stage.client().await;
     let mode = client.fetch_position_mode().await;
     let mode = mode.unwrap_or_else(|error| panic!("no position mode: {error}"));
-    for (n, plan) in world.case.plans.iter().enumerate() {
+    for (n, plan) in environment.case.plans.iter().enumerate() {
         let symbol = plan
             .symbol
             .parse()
@@ -70,10 +70,10 @@ pub(crate) struct Guards {
 }
 
 impl Guards {
-    pub(crate) fn of(world: &World) -> Self {
-        let venue = world.stage.venue();
+    pub(crate) fn of(environment: &Environment) -> Self {
+        let venue = environment.stage.venue();
         assert_eq!(venue.stops_dropped(), 0, "the log is complete");
-        let symbols = world.case.plans.iter().map(|plan| plan.symbol);
+        let symbols = environment.case.plans.iter().map(|plan| plan.symbol);
         Self {
             arrived: venue.stops(),
             standing: symbols.map(|s| (s, venue.open_stops(s))).collect(),

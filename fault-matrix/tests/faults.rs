@@ -24,15 +24,15 @@ fn seed() -> u64 {
 async fn nothing_is_done_twice_or_lost_whatever_fails_and_everything_fails_once() {
     let seed = seed();
     let cases = (0..ROUNDS * Case::ROWS).map(|number| Case::draw(seed, number));
-    let tally = play_all(cases, LANES, None, |_| false).await;
-    println!("{tally}");
+    let report = play_all(cases, LANES, None, |_| false).await;
+    println!("{report}");
     assert!(
-        tally.failures().is_empty(),
+        report.failures().is_empty(),
         "{}",
-        tally.failures().join("\n")
+        report.failures().join("\n")
     );
-    assert_eq!(tally.cases(), ROUNDS * Case::ROWS);
-    let never = tally.rows().iter().filter(|(_, row)| row.reached == 0);
+    assert_eq!(report.cases(), ROUNDS * Case::ROWS);
+    let never = report.rows().iter().filter(|(_, row)| row.reached == 0);
     for (row, _) in never {
         // Chance may have kept it from happening so far, not for ever.
         let more = cases_of(seed, row).skip(ROUNDS as usize).take(24);
@@ -53,15 +53,15 @@ fn cases_of(seed: u64, row: &str) -> impl Iterator<Item = Case> {
 async fn found_out(mutant: &'static str, row: &str, by: &[&str]) {
     let cases = cases_of(seed(), row).take(24);
     let found = |told: &str| by.iter().any(|words| told.contains(words));
-    let tally = play_all(cases, 3, Some(mutant), |outcome| {
+    let report = play_all(cases, 3, Some(mutant), |outcome| {
         outcome.wrong.iter().any(|told| found(told))
     })
     .await;
-    let told = tally.failures();
+    let told = report.failures();
     assert!(
         told.iter().any(|told| found(told)),
         "{mutant} passed {} cases of {row:?}: {told:?}",
-        tally.cases()
+        report.cases()
     );
 }
 

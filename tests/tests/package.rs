@@ -14,7 +14,7 @@ use std::{
 
 #[test]
 fn the_package_installs_what_it_names_keeps_changed_settings_and_leaves_nothing_behind() {
-    let room = Room::new();
+    let room = InFlightLimit::new();
     let package = room.build();
 
     room.dpkg(&["--install", package.to_str().unwrap()]);
@@ -98,9 +98,9 @@ fn the_package_installs_what_it_names_keeps_changed_settings_and_leaves_nothing_
 }
 
 /// A root to install under, and what the package is put together in.
-struct Room(PathBuf);
+struct InFlightLimit(PathBuf);
 
-impl Room {
+impl InFlightLimit {
     fn new() -> Self {
         let path = std::env::temp_dir().join(format!("apply-package-{}", std::process::id()));
         for part in [
@@ -255,7 +255,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for InFlightLimit {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -190,7 +190,7 @@ impl ResultLog for Store {
     }
 
     /// One step: that something was executed counts from anybody, that nothing was only from the holder.
-    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
         let mut rows = self.rows();
         match rows.ends.get(&result.plan) {
             Some(true) => return Ok(Told::Before),

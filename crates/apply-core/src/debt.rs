@@ -20,7 +20,7 @@ use crate::{
     live::LiveAttempt,
     ports::{Hold, OpenPlan, PlanLog, PortError, Ports, Reclaim, Stage, Told},
     result::ApplyResult,
-    results::Case,
+    results::ResultContext,
     times::ADOPTION_WAIT,
 };
 use apply_wire::Reason;
@@ -131,7 +131,7 @@ async fn tell<P: Ports>(layer: &ApplyLayer<P>, debt: &mut Debt, owing: &Owing) -
         match layer.tell_end(&result, &teller).await {
             Told::Published | Told::Corrected => {
                 layer.note_published(&result).await;
-                layer.tell(Event::Recovered {
+                layer.emit(Event::Recovered {
                     from: debt.from,
                     result: &result,
                 });
@@ -229,7 +229,7 @@ fn may_have_ordered<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> bool {
 
 /// What became of the plan, as the venue says; `None` where it says nothing.
 async fn find_out<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> Option<ApplyResult> {
-    let case = Case {
+    let case = ResultContext {
         reduced_to: None,
         plan: &debt.plan,
         symbol: &debt.symbol,

@@ -175,7 +175,7 @@ impl fmt::Display for StopsAfterClose {
 /// The venue.
 pub trait Exchange: Send + Sync {
     /// What [`Exchange::prepare`] lays out for one plan.
-    type Desk: QuantityRules;
+    type OrderContext: QuantityRules;
 
     /// Whether the venue has an order of the plan already, and if not, the symbol's live position and
     /// everything the order will need: rules, clock offset, a warm connection, the fixed part of the
@@ -193,11 +193,11 @@ pub trait Exchange: Send + Sync {
         symbol: &Symbol,
         plan: &PlanId,
         sign_by: Instant,
-    ) -> impl Future<Output = Result<Prepared<Self::Desk>, ExchangeError>> + Send;
+    ) -> impl Future<Output = Result<Prepared<Self::OrderContext>, ExchangeError>> + Send;
 
     /// What the order at this desk could be asked about with, were it sent: to be written down
     /// before it is. `None` where there is no position and hence no order. Computes only.
-    fn trace(&self, desk: &Self::Desk) -> Option<OrderTrace>;
+    fn trace(&self, desk: &Self::OrderContext) -> Option<OrderTrace>;
 
     /// Places the order, once: at most one POST for a plan, whatever happens. Dropping the future
     /// does not take back what may have left.
@@ -209,7 +209,7 @@ pub trait Exchange: Send + Sync {
     fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        desk: Self::Desk,
+        desk: Self::OrderContext,
         look: &impl LastLook,
     ) -> impl Future<Output = Submission> + Send;
 
@@ -257,7 +257,7 @@ pub trait Exchange: Send + Sync {
     fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        desk: Self::Desk,
+        desk: Self::OrderContext,
         look: &impl LastLook,
     ) -> impl Future<Output = StopReplacement> + Send;
 

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// One order that is about to leave, and until when the store's word for it counts.
-pub(crate) struct Leaving<'a, P: Ports> {
+pub(crate) struct InFlightOrder<'a, P: Ports> {
     layer: &'a ApplyLayer<P>,
     claimed: &'a ClaimedPlan,
     /// When the last script that said yes was sent: the one that took the permits, or a later one.
@@ -26,7 +26,7 @@ pub(crate) struct Leaving<'a, P: Ports> {
     sign_by: Instant,
 }
 
-impl<'a, P: Ports> Leaving<'a, P> {
+impl<'a, P: Ports> InFlightOrder<'a, P> {
     /// An order that leaves on this grant, and not after `sign_by`.
     pub(crate) fn on(
         layer: &'a ApplyLayer<P>,
@@ -152,7 +152,7 @@ enum Unanswered {
     Failed(PortError),
 }
 
-impl<P: Ports> LastLook for Leaving<'_, P> {
+impl<P: Ports> LastLook for InFlightOrder<'_, P> {
     fn look(&self, stamped: Instant) -> Look {
         if stamped > self.sign_by {
             return Look::HeldBack(HeldBack::TooLate {
@@ -171,7 +171,7 @@ impl<P: Ports> LastLook for Leaving<'_, P> {
             Err(held) => return Look::HeldBack(held),
         }
         // Told before the switch is looked at: whoever turns it can ask afterwards which orders had passed it.
-        self.layer.tell(Event::Leaving {
+        self.layer.emit(Event::Leaving {
             plan: self.claimed.plan(),
         });
         match ports.proposals().local_halt() {

@@ -7,12 +7,12 @@ use crate::{
     exchange::Exchange as _,
     fault,
     hold::{Generation, GenerationId, Hold, PortError, ServerId, Teller},
+    in_flight_limit::InFlightLimit,
     live::{LiveAttempt, LiveAttempts},
     order::OrderKind,
     plan::{GateSettings, Plan, Step},
     ports::{Claim, Clock, PlanLog, Ports},
     result::ApplyResult,
-    room::Room,
     sizing::StopLimits,
     symbol::Symbol,
 };
@@ -61,7 +61,7 @@ pub struct Settings {
     pub dedupe_ttl: Duration,
     /// The places for plans under way, from the claim to the result. More are refused until there
     /// is room. Clones of these settings share them.
-    pub room: Room,
+    pub claim_limit: InFlightLimit,
     /// This process, unique among all that share the store and new at each start. Its attempts
     /// are numbered under this name: `host-1.7`.
     pub attempt: AttemptId,
@@ -88,7 +88,7 @@ impl Settings {
             stops: StopLimits::default(),
             proposal_max_age: None,
             dedupe_ttl: defaults::DEDUPE_TTL,
-            room: Room::of(UNDER_WAY),
+            claim_limit: InFlightLimit::of(UNDER_WAY),
             attempt,
         }
     }
@@ -107,8 +107,8 @@ pub struct ApplyLayer<P> {
     debts: Debts,
     pub(crate) complaints: Complaints,
     started_at: Instant,
-    looks: Room,
-    pub(crate) desks: Room,
+    prepare_limit: InFlightLimit,
+    pub(crate) order_limit: InFlightLimit,
 }
 
 /// A plan one attempt of this process has claimed. Executing it takes it by value and ends in one
@@ -178,8 +178,8 @@ impl<P: Ports> ApplyLayer<P> {
             live: LiveAttempts::default(),
             debts: Debts::default(),
             complaints: Complaints::default(),
-            looks: Room::of(LOOKS),
-            desks: Room::of(DESKS),
+            prepare_limit: InFlightLimit::of(LOOKS),
+            order_limit: InFlightLimit::of(DESKS),
         }
     }
 
@@ -194,13 +194,13 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// The places for plans under way.
-    pub fn room(&self) -> &Room {
-        &self.settings.room
+    pub fn claim_limit(&self) -> &InFlightLimit {
+        &self.settings.claim_limit
     }
 
     /// Turns to look at a proposal and claim its plan.
-    pub(crate) fn looks(&self) -> &Room {
-        &self.looks
+    pub(crate) fn prepare_limit(&self) -> &InFlightLimit {
+        &self.prepare_limit
     }
 
     /// How many plans owe a result that is settled beside: see [`crate::recovery`].
@@ -232,7 +232,7 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// Tells the observer; for what happens around the layer rather than in it.
-    pub fn tell(&self, event: Event<'_>) {
+    pub fn emit(&self, event: Event<'_>) {
         self.observer.observe(&event);
     }
 
@@ -241,7 +241,7 @@ impl<P: Ports> ApplyLayer<P> {
     pub fn tell_omissions(&self) {
         for omission in self.ports.exchange().take_omissions() {
             let omission = &omission;
-            self.tell(Event::AnswerIncomplete { omission });
+            self.emit(Event::AnswerIncomplete { omission });
         }
     }
 
@@ -304,7 +304,7 @@ impl<P: Ports> ApplyLayer<P> {
                 None
             }
             Claim::Taken | Claim::TooYoung { .. } => {
-                self.tell(Event::Duplicate { plan: &plan });
+                self.emit(Event::Duplicate { plan: &plan });
                 None
             }
         }
@@ -320,7 +320,7 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     pub(crate) fn owe(&self, debt: Debt, why: &'static str) {
-        self.tell(Event::Owed {
+        self.emit(Event::Owed {
             plan: &debt.plan,
             symbol: &debt.symbol,
             why,
@@ -332,7 +332,7 @@ impl<P: Ports> ApplyLayer<P> {
     pub(crate) fn port_failed(&self, symbol: &Symbol, doing: &'static str, error: &PortError) {
         let now = self.ports.clock().now();
         if self.complaints.is_due(symbol, doing, now) {
-            self.tell(Event::PortFailed {
+            self.emit(Event::PortFailed {
                 symbol,
                 doing,
                 error: &error.0,

@@ -25,19 +25,20 @@ mod debts;
 mod digest;
 pub mod event;
 pub mod exchange;
+pub mod execute;
 mod fault;
 mod halt;
 mod hold;
 mod in_flight;
+pub mod in_flight_limit;
 pub mod journal;
 pub mod last_look;
 mod layer;
-pub mod life;
 mod live;
 pub mod memory;
 mod memory_venue;
-mod news;
 mod order;
+mod pending_events;
 pub mod plan;
 pub mod plan_id;
 pub mod ports;
@@ -48,7 +49,6 @@ pub mod reason;
 pub mod recovery;
 pub mod result;
 mod results;
-pub mod room;
 pub mod sizing;
 mod symbol;
 mod text;
@@ -66,20 +66,20 @@ pub use exchange::{
 };
 #[cfg(feature = "fault-points")]
 pub use fault::POINTS as FAULT_POINTS;
+pub use in_flight_limit::{InFlightLimit, Occupancy};
 pub use journal::{ClaimNote, Entry, Intent, Journal, Recorded, RecordedIntent, SwitchNote};
 pub use last_look::{HeldBack, LastLook, Look};
 pub use layer::{ApplyLayer, ClaimedPlan, Mode, Settings};
 pub use order::OrderKind;
 pub use plan::{Action, Decision, GateSettings, Plan, Share, Step};
 pub use ports::{
-    Claim, Clock, Generation, GenerationId, Halt, Hold, MAX_SWITCH_BYTES, Mastership, Observed,
-    OpenPlan, PlanLog, PortError, Ports, ProposalSource, Reclaim, ResultLog, ServerId, Settled,
+    Claim, Clock, Debounced, Generation, GenerationId, Halt, Hold, MAX_SWITCH_BYTES, Mastership,
+    Observed, OpenPlan, PlanLog, PortError, Ports, ProposalSource, Reclaim, ResultLog, ServerId,
     Stage, Standing, Teller, Told,
 };
 pub use proposal::{MAX_FIELD_BYTES, PROPOSAL_FIELDS, Proposal, ProposalError, RawProposal};
 pub use recovery::{RecoveryReport, recover};
 pub use result::{ApplyResult, MAX_DETAILS, StepResult};
-pub use room::{Occupancy, Room};
 pub use sizing::{ApprovedClose, ApprovedStop, Armed, StopLimits};
 pub use symbol::{Symbol, SymbolError};
 pub use worker::{SymbolWorker, Worked};

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use crate::memory_venue::{MemoryDesk, MemoryVenue};
+pub use crate::memory_venue::{MemoryOrderContext, MemoryVenue};
 
 /// Proposals, claims and both streams in one place. Clones share the content. It remembers
 /// everything it was ever told, so it is for processes that end.
@@ -505,7 +505,7 @@ impl ResultLog for MemoryBoard {
         Ok(Told::Published)
     }
 
-    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
         let (mut inner, now) = (self.answer(), (self.now)());
         let held = inner.is_held(&result.plan, &teller.attempt);
         let generation = inner.generation(now).id;

@@ -40,11 +40,11 @@ struct Holding {
 
 /// What [`MemoryVenue`] lays out for one order.
 #[derive(Debug)]
-pub struct MemoryDesk {
+pub struct MemoryOrderContext {
     holding: Holding,
 }
 
-impl QuantityRules for MemoryDesk {
+impl QuantityRules for MemoryOrderContext {
     fn cut(&self, wanted: Decimal) -> Result<Decimal, String> {
         let rest = wanted.checked_rem(self.holding.step);
         match rest.map(|rest| (wanted - rest).normalize()) {
@@ -93,7 +93,7 @@ impl Inner {
     }
 }
 
-impl MemoryDesk {
+impl MemoryOrderContext {
     fn trace(&self) -> Option<OrderTrace> {
         Some(OrderTrace {
             side: Side::closing(self.holding.amount)?,
@@ -119,19 +119,19 @@ async fn stamp(look: &impl LastLook) -> Result<(), HeldBack> {
 }
 
 impl Exchange for MemoryVenue {
-    type Desk = MemoryDesk;
+    type OrderContext = MemoryOrderContext;
 
     async fn prepare(
         &self,
         symbol: &Symbol,
         plan: &PlanId,
         _: Instant,
-    ) -> Result<Prepared<MemoryDesk>, ExchangeError> {
+    ) -> Result<Prepared<MemoryOrderContext>, ExchangeError> {
         let inner = self.lock();
         let Some(holding) = inner.holdings.get(symbol).copied() else {
             return Err(ExchangeError::NotListed(symbol.clone()));
         };
-        let desk = MemoryDesk { holding };
+        let desk = MemoryOrderContext { holding };
         match (inner.order(&client_order_id(plan)), desk.trace()) {
             (Some(_), Some(trace)) => Ok(Prepared::Ordered(trace)),
             _ => Ok(Prepared::Fresh(Position {
@@ -142,14 +142,14 @@ impl Exchange for MemoryVenue {
         }
     }
 
-    fn trace(&self, desk: &MemoryDesk) -> Option<OrderTrace> {
+    fn trace(&self, desk: &MemoryOrderContext) -> Option<OrderTrace> {
         desk.trace()
     }
 
     async fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        _: MemoryDesk,
+        _: MemoryOrderContext,
         look: &impl LastLook,
     ) -> Submission {
         if let Err(held) = stamp(look).await {
@@ -255,7 +255,7 @@ impl Exchange for MemoryVenue {
     async fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        _: MemoryDesk,
+        _: MemoryOrderContext,
         look: &impl LastLook,
     ) -> StopReplacement {
         if let Err(held) = stamp(look).await {

@@ -55,18 +55,18 @@ pub trait ProposalSource: Send + Sync {
     ///
     /// Cancellation: a change that came meanwhile is not told of again by
     /// [`ProposalSource::changed`]; whoever gives up has to read again.
-    fn settled(&self, _: &Symbol) -> impl Future<Output = Settled> + Send {
-        async { Settled::Still }
+    fn debounced(&self, _: &Symbol) -> impl Future<Output = Debounced> + Send {
+        async { Debounced::Unchanged }
     }
 }
 
 /// What a wait for the writer's end has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub enum Debounced {
     /// Nothing was written meanwhile: what was read stands.
-    Still,
+    Unchanged,
     /// Something was written, or nobody can tell: now it is whole, and has to be read again.
-    ReadAgain,
+    Changed,
 }
 
 /// Whose a plan is.
@@ -349,7 +349,7 @@ pub trait ResultLog: Send + Sync {
     /// it; that nothing was, only the attempt that holds the plan, and only while the store remembers what
     /// it did when that was found out. Nothing is done twice: asking again after a lost answer is
     /// safe.
-    fn conclude(
+    fn finalize(
         &self,
         result: &ApplyResult,
         teller: &Teller,

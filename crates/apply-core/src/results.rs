@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// What a result is about, whether the plan is at hand or only what was written down of it.
 #[derive(Clone, Copy)]
-pub(crate) struct Case<'a> {
+pub(crate) struct ResultContext<'a> {
     pub(crate) plan: &'a PlanId,
     pub(crate) symbol: &'a Symbol,
     pub(crate) step: &'a str,
@@ -33,7 +33,7 @@ pub(crate) struct Case<'a> {
     pub(crate) reduced_to: Option<&'static str>,
 }
 
-impl<'a> Case<'a> {
+impl<'a> ResultContext<'a> {
     pub(crate) fn of(plan: &'a Plan) -> Self {
         Self {
             plan: &plan.id,
@@ -113,7 +113,7 @@ impl<P: Ports> ApplyLayer<P> {
 
     /// Notes that another instance has told a plan's end.
     pub(crate) async fn note_told_by_another(&self, plan: &PlanId, symbol: &Symbol) {
-        self.tell(Event::ToldByAnother { plan, symbol });
+        self.emit(Event::ToldByAnother { plan, symbol });
         let journal = self.ports.journal();
         let noted = journal.record_told_by_another(plan, self.timestamp());
         if let Err(error) = noted.await {
@@ -124,7 +124,7 @@ impl<P: Ports> ApplyLayer<P> {
     /// Asks what became of something that was about to be placed, and makes a result of it.
     pub(crate) async fn settle_intent(&self, intent: &Intent, profit: bool) -> ApplyResult {
         let asked = (intent.order, &intent.trace);
-        self.settle_trace(Case::of_intent(intent), asked, None, profit)
+        self.settle_trace(ResultContext::of_intent(intent), asked, None, profit)
             .await
     }
 
@@ -135,17 +135,17 @@ impl<P: Ports> ApplyLayer<P> {
     /// there may be.
     pub(crate) async fn settle_trace(
         &self,
-        case: Case<'_>,
+        case: ResultContext<'_>,
         (order, trace): (OrderKind, &OrderTrace),
         seen: Option<&str>,
         profit: bool,
     ) -> ApplyResult {
         let venue = self.ports.exchange();
-        let Case { plan, symbol, .. } = case;
+        let ResultContext { plan, symbol, .. } = case;
         match order {
             OrderKind::Close => {
                 let settlement = venue.settle(symbol, plan, trace).await.after(seen);
-                self.tell(Event::Settled {
+                self.emit(Event::Settled {
                     plan,
                     symbol,
                     settlement: &settlement,
@@ -154,7 +154,7 @@ impl<P: Ports> ApplyLayer<P> {
             }
             OrderKind::Stop => {
                 let replacement = venue.settle_stop(symbol, plan, trace).await;
-                self.tell(Event::StopSettled {
+                self.emit(Event::StopSettled {
                     plan,
                     symbol,
                     replacement: &replacement,
@@ -170,7 +170,7 @@ impl<P: Ports> ApplyLayer<P> {
         let published =
             self.until_answered(&result.symbol, || self.ports.results().publish(result));
         match published.await {
-            Told::Published => self.tell(Event::ResultPublished { result }),
+            Told::Published => self.emit(Event::ResultPublished { result }),
             Told::Refused { why } => {
                 self.port_failed(&result.symbol, PUBLISH, &PortError(why));
             }
@@ -181,16 +181,16 @@ impl<P: Ports> ApplyLayer<P> {
     /// Tells how a plan ended, until there is an answer.
     pub(crate) async fn tell_end(&self, result: &ApplyResult, teller: &Teller) -> Told {
         let told = self.until_answered(&result.symbol, || {
-            self.ports.results().conclude(result, teller)
+            self.ports.results().finalize(result, teller)
         });
         let told = told.await;
         match &told {
-            Told::Published => self.tell(Event::ResultPublished { result }),
+            Told::Published => self.emit(Event::ResultPublished { result }),
             Told::Corrected => {
-                self.tell(Event::Corrected { result });
-                self.tell(Event::ResultPublished { result });
+                self.emit(Event::Corrected { result });
+                self.emit(Event::ResultPublished { result });
             }
-            Told::Contradicted => self.tell(Event::Contradicted { result }),
+            Told::Contradicted => self.emit(Event::Contradicted { result }),
             Told::Refused { why } => {
                 self.port_failed(&result.symbol, PUBLISH, &PortError(why.clone()));
             }
@@ -222,7 +222,7 @@ impl<P: Ports> ApplyLayer<P> {
 
     pub(crate) async fn settled(
         &self,
-        case: Case<'_>,
+        case: ResultContext<'_>,
         settlement: Settlement,
         profit: bool,
     ) -> ApplyResult {
@@ -234,7 +234,7 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// What filled of it for certain is told, whatever became of the rest.
-    fn unresolved(&self, case: Case<'_>, why: String, seen: Option<Fill>) -> ApplyResult {
+    fn unresolved(&self, case: ResultContext<'_>, why: String, seen: Option<Fill>) -> ApplyResult {
         let seen = seen.filter(|fill| fill.executed_qty > Decimal::ZERO);
         let known = |fill: &Fill| case.sized(StepResult::unresolved(case.step, fill, &why), fill);
         let steps = seen.as_ref().map(|fill| vec![known(fill)]);
@@ -250,7 +250,12 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    pub(crate) async fn filled(&self, case: Case<'_>, fill: Fill, profit: bool) -> ApplyResult {
+    pub(crate) async fn filled(
+        &self,
+        case: ResultContext<'_>,
+        fill: Fill,
+        profit: bool,
+    ) -> ApplyResult {
         if fill.executed_qty <= Decimal::ZERO {
             let why = format!(
                 "order {} ended {} without a fill",
@@ -286,13 +291,13 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// What was placed for a position is accounted for when it ends. What there is to tell of it, in a sentence.
-    async fn account_for_stops(&self, case: Case<'_>, side: Side) -> Option<String> {
+    async fn account_for_stops(&self, case: ResultContext<'_>, side: Side) -> Option<String> {
         let venue = self.ports.exchange();
         let stops = venue.account_for_stops(case.symbol, side).await;
         if stops.as_ref().is_ok_and(StopsAfterClose::is_nothing) {
             return None;
         }
-        self.tell(Event::StopsAccounted {
+        self.emit(Event::StopsAccounted {
             plan: case.plan,
             symbol: case.symbol,
             stops: stops.as_ref(),
@@ -305,7 +310,7 @@ impl<P: Ports> ApplyLayer<P> {
 
     pub(crate) fn stop_replaced(
         &self,
-        case: Case<'_>,
+        case: ResultContext<'_>,
         replacement: StopReplacement,
     ) -> ApplyResult {
         match replacement {
@@ -346,17 +351,17 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     pub(crate) fn no_order(&self, plan: &Plan, no: &NoOrder) -> ApplyResult {
-        self.failed(Case::of(plan), no.reason(), no.to_string())
+        self.failed(ResultContext::of(plan), no.reason(), no.to_string())
     }
 
     pub(crate) fn venue_failed(&self, plan: &Plan, error: &ExchangeError) -> ApplyResult {
-        self.failed(Case::of(plan), error.into(), error.to_string())
+        self.failed(ResultContext::of(plan), error.into(), error.to_string())
     }
 
     pub(crate) fn journal_failed(&self, plan: &Plan, error: &PortError) -> ApplyResult {
         self.port_failed(plan.symbol(), "use the journal", error);
         self.failed(
-            Case::of(plan),
+            ResultContext::of(plan),
             Reason::JournalUnavailable,
             error.to_string(),
         )
@@ -364,11 +369,16 @@ impl<P: Ports> ApplyLayer<P> {
 
     pub(crate) fn claim_lost(&self, plan: &Plan) -> ApplyResult {
         let details = "the store forgot the claim, or another instance took the plan over";
-        self.failed(Case::of(plan), Reason::ClaimLost, details.into())
+        self.failed(ResultContext::of(plan), Reason::ClaimLost, details.into())
     }
 
     /// A result in which nothing was executed, for this reason; what it is decided as follows from it.
-    pub(crate) fn failed(&self, case: Case<'_>, reason: Reason, details: String) -> ApplyResult {
+    pub(crate) fn failed(
+        &self,
+        case: ResultContext<'_>,
+        reason: Reason,
+        details: String,
+    ) -> ApplyResult {
         let decision = Decision::from(reason.class());
         let step = StepResult::without_order(case.step, decision.step_status(), details);
         ApplyResult {

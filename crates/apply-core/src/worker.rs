@@ -2,15 +2,15 @@
 
 use crate::{
     event::Event,
+    execute::Ended,
+    in_flight_limit::Slot,
     journal::Journal,
     layer::{ApplyLayer, ClaimedPlan},
-    life::Ended,
     live::LiveAttempt,
     plan::{Decision, Plan, Step},
-    ports::{Claim, Halt, Observed, PlanLog, PortError, Ports, ProposalSource, Settled},
+    ports::{Claim, Debounced, Halt, Observed, PlanLog, PortError, Ports, ProposalSource},
     proposal::Proposal,
     result::ApplyResult,
-    room::Place,
     symbol::Symbol,
 };
 use apply_wire::{Reason, field};
@@ -30,7 +30,7 @@ pub struct SymbolWorker {
     /// The plan that was refused last for want of room: told once.
     refused: Option<PlanId>,
     /// A place that was waited for, for the next look.
-    place: Option<Place>,
+    place: Option<Slot>,
     /// The claim that was asked for without an answer: what became of it comes before anything new.
     unanswered: Option<Unanswered>,
     /// The plan that was put off last because the store may have forgotten something: told once.
@@ -74,7 +74,7 @@ struct Unanswered {
     plan: Plan,
     step: Step,
     attempt: LiveAttempt,
-    place: Place,
+    place: Slot,
     fingerprint: Option<Fingerprint>,
 }
 
@@ -121,11 +121,11 @@ impl SymbolWorker {
         // Ten thousand symbols keep still or wait, and few are in the middle of anything else: each
         // phase has memory of its own, for as long as it lasts.
         let claimed = {
-            let _turn = layer.looks().enter().await;
+            let _turn = layer.prepare_limit().acquire().await;
             Box::pin(self.claim_news(layer, by)).await
         };
         let (life, _place) = match claimed {
-            Ok((claimed, place)) => (layer.carry_out(claimed), place),
+            Ok((claimed, place)) => (layer.execute(claimed), place),
             Err(Unclaimed::Nothing) => return Ok(Worked::Nothing),
             Err(Unclaimed::Declined(result)) => {
                 // Not within the turn to look: while results cannot be published, plans can still be
@@ -154,7 +154,7 @@ impl SymbolWorker {
     pub async fn finish<P: Ports>(mut self, layer: &ApplyLayer<P>) {
         while self.unanswered.is_some() {
             match Box::pin(self.settle_claim(layer)).await {
-                Ok(Some((claimed, _place))) => drop(layer.carry_out(claimed).await),
+                Ok(Some((claimed, _place))) => drop(layer.execute(claimed).await),
                 Ok(None) => {}
                 Err(error) => {
                     layer.port_failed(&self.symbol, SETTLE_CLAIM, &error);
@@ -170,7 +170,7 @@ impl SymbolWorker {
         &mut self,
         layer: &ApplyLayer<P>,
         by: FoundBy,
-    ) -> Result<(Box<ClaimedPlan>, Place), Unclaimed> {
+    ) -> Result<(Box<ClaimedPlan>, Slot), Unclaimed> {
         if let Some(claimed) = self.settle_claim(layer).await? {
             return Ok(claimed);
         }
@@ -181,7 +181,7 @@ impl SymbolWorker {
             return Err(Unclaimed::Nothing);
         };
         if self.found != Some(fingerprint) && proposal != Ok(None) {
-            layer.tell(Event::ProposalFound {
+            layer.emit(Event::ProposalFound {
                 symbol: &self.symbol,
                 by,
             });
@@ -201,7 +201,7 @@ impl SymbolWorker {
                 claimed
             }
             Err(error) => {
-                layer.tell(Event::ProposalRefused { error: &error });
+                layer.emit(Event::ProposalRefused { error: &error });
                 Err(Unclaimed::Declined(None))
             }
         };
@@ -227,29 +227,29 @@ impl SymbolWorker {
         let proposals = layer.ports().proposals();
         let by_age = layer.settings().proposal_max_age.is_some();
         let read = proposals.fetch(&self.symbol);
-        let settled = proposals.settled(&self.symbol);
+        let settled = proposals.debounced(&self.symbol);
         match by {
             // Written a moment ago: it is read while its writer is given time to come to an end.
             FoundBy::Push => {
                 let (read, settled) = join(read, settled).await;
                 let first = read?;
-                if let Settled::Still = settled {
-                    return Ok(self.news(first, by_age));
+                if let Debounced::Unchanged = settled {
+                    return Ok(self.events(first, by_age));
                 }
             }
             // Nobody was told of it, so that nobody may be told of what is still written. Most of these
             // looks find nothing new, and then nobody is waited for.
             FoundBy::FirstTry | FoundBy::Reconnect | FoundBy::Poll => {
-                if self.news(read.await?, by_age).is_none() {
+                if self.events(read.await?, by_age).is_none() {
                     return Ok(None);
                 }
                 settled.await;
             }
         }
-        Ok(self.news(proposals.fetch(&self.symbol).await?, by_age))
+        Ok(self.events(proposals.fetch(&self.symbol).await?, by_age))
     }
 
-    fn news(&self, observed: Observed, by_age: bool) -> Option<(Observed, Fingerprint)> {
+    fn events(&self, observed: Observed, by_age: bool) -> Option<(Observed, Fingerprint)> {
         let fingerprint = Fingerprint::of(&observed, by_age);
         (self.seen != Some(fingerprint)).then_some((observed, fingerprint))
     }
@@ -260,7 +260,7 @@ impl SymbolWorker {
     /// Cancellation: the turn is given up.
     pub async fn wait_for_room<P: Ports>(&mut self, layer: &ApplyLayer<P>) {
         if self.place.is_none() {
-            self.place = Some(layer.room().enter().await);
+            self.place = Some(layer.claim_limit().acquire().await);
         }
     }
 
@@ -270,8 +270,8 @@ impl SymbolWorker {
         layer: &ApplyLayer<P>,
         proposal: Proposal,
         halt: Halt,
-        place: Option<Place>,
-    ) -> Result<(Box<ClaimedPlan>, Place), Unclaimed> {
+        place: Option<Slot>,
+    ) -> Result<(Box<ClaimedPlan>, Slot), Unclaimed> {
         let settings = layer.settings();
         let plan = Plan::decide(proposal, &settings.gates, &halt);
         let known = layer.ports().journal().look_up(&plan.id).await?;
@@ -284,16 +284,16 @@ impl SymbolWorker {
             return Err(Unclaimed::Declined(result));
         };
         if known.is_some_and(|entry| layer.outlived_its_claim(&entry)) {
-            layer.tell(Event::Duplicate { plan: &plan });
+            layer.emit(Event::Duplicate { plan: &plan });
             return Err(Unclaimed::Declined(None));
         }
         if let Some(limit) = settings.proposal_max_age
             && let Err(error) = plan.proposal.check_age(limit, layer.timestamp())
         {
-            layer.tell(Event::ProposalRefused { error: &error });
+            layer.emit(Event::ProposalRefused { error: &error });
             return Err(Unclaimed::Declined(None));
         }
-        let Some(place) = place.or_else(|| layer.room().try_enter()) else {
+        let Some(place) = place.or_else(|| layer.claim_limit().try_acquire()) else {
             self.refuse_for_now(layer, &plan);
             return Err(Unclaimed::NoRoom);
         };
@@ -317,7 +317,7 @@ impl SymbolWorker {
         };
         if let Claim::TooYoung { clean_at } = claim {
             if self.put_off.as_ref() != Some(&plan.id) {
-                layer.tell(Event::TooYoung { plan: &plan });
+                layer.emit(Event::TooYoung { plan: &plan });
             }
             self.put_off = Some(plan.id);
             return Err(Unclaimed::TooYoung { clean_at });
@@ -333,7 +333,7 @@ impl SymbolWorker {
     async fn settle_claim<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
-    ) -> Result<Option<(Box<ClaimedPlan>, Place)>, PortError> {
+    ) -> Result<Option<(Box<ClaimedPlan>, Slot)>, PortError> {
         let Some(asked) = &self.unanswered else {
             return Ok(None);
         };
@@ -355,8 +355,8 @@ impl SymbolWorker {
 
     fn refuse_for_now<P: Ports>(&mut self, layer: &ApplyLayer<P>, plan: &Plan) {
         if self.refused.as_ref() != Some(&plan.id) {
-            let limit = layer.room().occupancy().limit;
-            layer.tell(Event::NoRoom { plan, limit });
+            let limit = layer.claim_limit().occupancy().limit;
+            layer.emit(Event::NoRoom { plan, limit });
         }
         self.refused = Some(plan.id.clone());
     }
@@ -376,7 +376,7 @@ impl SymbolWorker {
         {
             return Ok(None);
         }
-        layer.tell(Event::PlanPublished { plan });
+        layer.emit(Event::PlanPublished { plan });
         let repeated = plan.decision == Decision::Skip && self.last_skip.as_ref() == plan.reason();
         self.last_skip = plan
             .reason()

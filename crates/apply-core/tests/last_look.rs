@@ -129,7 +129,7 @@ async fn a_moved_stop_is_an_order_in_this() {
     let board = stage.board().memory.clone();
     stage.when_planned(0, ms(TAKEN + 1), move |_, _| board.halt(true));
     stage.propose_with("UPDATE_SL", &[("new_sl_proposed", "64000.5")]);
-    let result = stage.carry_out().await;
+    let result = stage.execute().await;
     assert_eq!(end(&result), (Decision::Blocked, "kill_switch_active"));
     assert_eq!(stage.board().asked_again(), 1);
     let stops = stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. }));

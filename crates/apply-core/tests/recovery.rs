@@ -66,14 +66,14 @@ async fn an_intent_without_an_outcome_is_asked_about_and_never_sent() {
 async fn ordered_on_two_machines(ours: &Stage) -> (ApplyResult, ApplyResult) {
     ours.answer_yes();
     ours.propose("PARTIAL_75");
-    let first = ours.carry_out().await;
+    let first = ours.execute().await;
     let theirs = ours.sibling_after_a_loss("instance-b");
     theirs.is_clean_again().await;
     theirs.when_planned(1, ms(50), |permits, plan| {
         permits.put(plan, "governor", GOVERNOR.as_bytes());
         permits.put(plan, "p33", p33("0.008", "0.0124").as_bytes());
     });
-    let second = theirs.carry_out().await;
+    let second = theirs.execute().await;
     assert_eq!(second.plan, first.plan);
     let told = theirs.log.lines();
     assert!(told.iter().any(|line| line.ends_with("known_to=venue")));
@@ -114,11 +114,11 @@ async fn an_order_of_another_machine_is_told_though_the_position_is_gone_with_it
         .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
     stage.answer_yes();
     stage.propose("PARTIAL_75");
-    stage.carry_out().await;
+    stage.execute().await;
     stage.venue().script(|script| script.position = Ok(d("0")));
     let theirs = stage.sibling_after_a_loss("instance-b");
     theirs.is_clean_again().await;
-    let result = theirs.carry_out().await;
+    let result = theirs.execute().await;
     assert_eq!((result.executed, result.error), (true, None));
 }
 
@@ -174,7 +174,7 @@ async fn a_claimed_plan_that_came_to_no_order_ends_as_interrupted() {
 async fn an_order_whose_note_was_lost_is_found_by_whoever_takes_the_plan_over() {
     let stage = Stage::new();
     stage.answer_yes();
-    stage.board().fail("conclude", 1_000);
+    stage.board().fail("finalize", 1_000);
     killed(&stage, 2_000).await;
     assert_eq!(stage.venue().closes().len(), 1);
     stage.board().memory.forget_notes();
@@ -282,7 +282,7 @@ async fn the_loser_of_a_plan_that_was_claimed_twice_does_not_end_it() {
     let winning = async {
         tokio::time::sleep(ms(400)).await;
         winner.is_clean_again().await;
-        winner.carry_out().await
+        winner.execute().await
     };
     let (lost, won) = tokio::join!(loser.look(), winning);
     assert!(matches!(lost, Worked::ToldByAnother), "{lost:?}");
@@ -352,13 +352,13 @@ async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
                 Some("interrupted_before_order".into()),
                 0,
             );
-            let told = board.conclude(&word, &hold.teller()).await.unwrap();
+            let told = board.finalize(&word, &hold.teller()).await.unwrap();
             assert_eq!(told, Told::Published);
         });
     });
     // The order is filled by then, and its result not told yet.
-    stage.board().fail("conclude", 1);
-    let result = stage.carry_out().await;
+    stage.board().fail("finalize", 1);
+    let result = stage.execute().await;
     assert!(result.executed);
     let told: Vec<bool> = stage.results().iter().map(|told| told.executed).collect();
     assert_eq!(told, [false, true]);
@@ -370,7 +370,7 @@ async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
 async fn a_result_that_was_not_published_is_published_by_the_next_process() {
     let stage = Stage::new();
     stage.answer_yes();
-    stage.board().fail("conclude", 1_000);
+    stage.board().fail("finalize", 1_000);
     killed(&stage, 2_000).await;
     assert_eq!(
         (stage.venue().closes().len(), stage.results().len()),
@@ -400,7 +400,7 @@ async fn a_store_that_lost_everything_gets_no_second_order() {
     stage
         .permits()
         .put(&plan, "p33", p33("0.008", "0.0124").as_bytes());
-    let again = next.carry_out().await;
+    let again = next.execute().await;
     assert_eq!(again, first, "the result that was written down");
     assert_eq!(stage.venue().closes().len(), 1, "one order a plan");
     assert_eq!(
@@ -603,7 +603,7 @@ async fn results_that_are_only_published_again_cost_no_plan_its_profit() {
     let stage = Stage::new();
     stage.answer_yes();
     stage.propose("PARTIAL_75");
-    let done = stage.carry_out().await;
+    let done = stage.execute().await;
     let stage = Stage::new();
     killed(&stage, 300).await;
     for n in 1..=100 {

@@ -58,7 +58,7 @@ fn stop_placed(
         let seen = live.to_string();
         stage.answer((1, &governor(governor_qty)), (2, &p33(safe_qty, &seen)));
         stage.propose_with("UPDATE_SL", &[("new_sl_proposed", &trigger.to_string())]);
-        stage.carry_out().await;
+        stage.execute().await;
         let placed = stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. }));
         placed.first().map(|asked| match asked {
             Asked::Stop { quantity, .. } => *quantity,

@@ -4,8 +4,8 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Decision, Mode, PortError, ProposalSource, ResultLog, Room, Settled, SymbolWorker,
-    Worked, memory::MemoryBoard,
+    ApplyResult, Debounced, Decision, InFlightLimit, Mode, PortError, ProposalSource, ResultLog,
+    SymbolWorker, Worked, memory::MemoryBoard,
 };
 use common::*;
 use permit_gate::{AttemptId, FoundBy};
@@ -625,7 +625,7 @@ async fn a_proposal_that_is_caught_half_written_is_read_again_before_it_counts()
         stage
             .ports
             .board
-            .while_it_settles(Settled::ReadAgain, write);
+            .while_it_settles(Debounced::Changed, write);
         let mut worker = SymbolWorker::new(btc());
         worker.look_after(&stage.layer, by).await.unwrap();
         let critical = (Decision::Blocked, "kill_score_critical".to_owned());
@@ -642,7 +642,10 @@ async fn what_a_push_told_of_and_nobody_touched_since_is_read_once_and_what_a_po
         // Seen only by whoever reads a second time.
         let board = stage.ports.board.memory.clone();
         let nothing = move || board.propose(&btc(), &[]);
-        stage.ports.board.while_it_settles(Settled::Still, nothing);
+        stage
+            .ports
+            .board
+            .while_it_settles(Debounced::Unchanged, nothing);
         let worked = SymbolWorker::new(btc()).look_after(&stage.layer, by).await;
         let carried_out = matches!(worked, Ok(Worked::CarriedOut(_)));
         assert_eq!(carried_out, first_counts, "{by:?}: {worked:?}");
@@ -670,10 +673,10 @@ async fn a_proposal_is_told_as_found_once_and_by_what() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_without_room_is_refused_and_carried_out_once_there_is_some() {
     let stage = Stage::with(Mode::Testnet, |settings| {
-        settings.room = Room::of(NonZeroUsize::MIN);
+        settings.claim_limit = InFlightLimit::of(NonZeroUsize::MIN);
     });
     let mut worker = SymbolWorker::new(btc());
-    let other = stage.layer.room().try_enter().unwrap();
+    let other = stage.layer.claim_limit().try_acquire().unwrap();
     let grant = |permits: &permit_gate::MemoryStore, plan: &permit_gate::PlanId| {
         permits.put(plan, "governor", GOVERNOR.as_bytes());
         permits.put(plan, "p33", p33("0.008", "0.0124").as_bytes());
@@ -693,10 +696,10 @@ async fn a_plan_without_room_is_refused_and_carried_out_once_there_is_some() {
     assert_eq!(stage.plans().len(), 1, "nothing was claimed");
     drop(other);
     worker.wait_for_room(&stage.layer).await;
-    assert_eq!(stage.layer.room().occupancy().taken, 1);
+    assert_eq!(stage.layer.claim_limit().occupancy().taken, 1);
     let worked = worker.look(&stage.layer).await;
     assert!(matches!(worked, Ok(Worked::CarriedOut(_))), "{worked:?}");
-    assert_eq!(stage.layer.room().occupancy().taken, 0);
+    assert_eq!(stage.layer.claim_limit().occupancy().taken, 0);
     assert_eq!(stage.venue().closes().len(), 1);
     let refused = "refused for now (decision=EXECUTE, symbol=BTCUSDT) reason=too_many_plans_in_flight limit=1";
     let lines = stage.log.lines();
@@ -707,15 +710,15 @@ async fn a_plan_without_room_is_refused_and_carried_out_once_there_is_some() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_is_not_needed_any_more_goes_to_the_next() {
     let stage = Stage::with(Mode::Testnet, |settings| {
-        settings.room = Room::of(NonZeroUsize::MIN);
+        settings.claim_limit = InFlightLimit::of(NonZeroUsize::MIN);
     });
     let mut worker = SymbolWorker::new(btc());
-    let other = stage.layer.room().try_enter().unwrap();
+    let other = stage.layer.claim_limit().try_acquire().unwrap();
     stage.propose("PARTIAL_75");
     worker.look(&stage.layer).await.unwrap();
     drop(other);
     worker.wait_for_room(&stage.layer).await;
     stage.propose("HOLD");
     worker.look(&stage.layer).await.unwrap();
-    assert_eq!(stage.layer.room().occupancy().taken, 0);
+    assert_eq!(stage.layer.claim_limit().occupancy().taken, 0);
 }

@@ -8,4 +8,4 @@
 
 mod venue;
 
-pub use venue::{Desk, StopsInPlace, Venue};
+pub use venue::{OrderContext, StopsInPlace, Venue};

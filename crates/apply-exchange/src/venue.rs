@@ -4,7 +4,7 @@ use apply_core::{
     ApprovedClose, ApprovedStop, Armed, Exchange, Fill, HeldBack, LastLook, Look, NotSent,
     OrderKind, OrderTrace, Position, Prepared, QuantityRules, Settlement, Side, Submission, Symbol,
     exchange::{ExchangeError, Omission, Profit, StopPlaced, StopReplacement, StopsAfterClose},
-    life::SIGNING_SLACK,
+    execute::SIGNING_SLACK,
     plan_id::{client_order_id, is_client_order_id},
     times,
 };
@@ -68,7 +68,7 @@ impl Venue {
 }
 
 /// Everything about an order that is known before its permits are.
-pub struct Desk {
+pub struct OrderContext {
     rules: Arc<SymbolRules>,
     mode: PositionMode,
     /// The position and the order that would close it; none where the symbol is flat.
@@ -79,15 +79,15 @@ pub struct Desk {
     jumps: u64,
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for OrderContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk")
+        f.debug_struct("OrderContext")
             .field("held", &self.held)
             .finish_non_exhaustive()
     }
 }
 
-impl QuantityRules for Desk {
+impl QuantityRules for OrderContext {
     fn cut(&self, wanted: Decimal) -> Result<Decimal, String> {
         self.rules
             .cut_quantity(wanted)
@@ -101,14 +101,14 @@ impl QuantityRules for Desk {
 }
 
 impl Exchange for Venue {
-    type Desk = Desk;
+    type OrderContext = OrderContext;
 
     async fn prepare(
         &self,
         asked: &Symbol,
         plan: &PlanId,
         sign_by: Instant,
-    ) -> Result<Prepared<Desk>, ExchangeError> {
+    ) -> Result<Prepared<OrderContext>, ExchangeError> {
         let client = self.client()?;
         let symbol = venue_symbol(asked)?;
         let id = client_order_id(plan)
@@ -189,7 +189,7 @@ impl Exchange for Venue {
                 Some((position, order))
             }
         };
-        let desk = Desk {
+        let desk = OrderContext {
             rules,
             mode,
             held,
@@ -203,7 +203,7 @@ impl Exchange for Venue {
         }))
     }
 
-    fn trace(&self, desk: &Desk) -> Option<OrderTrace> {
+    fn trace(&self, desk: &OrderContext) -> Option<OrderTrace> {
         let (_, order) = desk.held.as_ref()?;
         Some(trace(order.intent(), desk.window))
     }
@@ -211,7 +211,7 @@ impl Exchange for Venue {
     async fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        desk: Desk,
+        desk: OrderContext,
         look: &impl LastLook,
     ) -> Submission {
         let (client, prepared) = match (self.client(), desk.held) {
@@ -421,7 +421,7 @@ impl Exchange for Venue {
     async fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        desk: Desk,
+        desk: OrderContext,
         look: &impl LastLook,
     ) -> StopReplacement {
         let not_sent = |why: String| StopReplacement::NotSent {
@@ -662,7 +662,7 @@ impl client::LastLook for PlacesNothing {
 }
 
 /// How long the venue is asked what became of an order or a stop. The client asks; nobody else asks again.
-const PATIENCE: client::Patience = client::Patience {
+const PATIENCE: client::SettleDeadlines = client::SettleDeadlines {
     // When it is back it will know.
     silent: Duration::from_secs(600),
     // What it shows of orders, fills and positions may not fit together for a moment.

@@ -2,7 +2,7 @@
 
 use super::{
     ReadConfig,
-    link::{Desk, Entry},
+    link::{Entry, OpsContext},
     output::{Done, print, print_json, tame},
     time::ago,
 };
@@ -92,7 +92,7 @@ enum Ending {
 }
 
 pub(super) async fn cycles(read: ReadConfig, goal: Goal, since: Duration, as_json: bool) -> Done {
-    let mut desk = Desk::open(read).await?;
+    let mut desk = OpsContext::open(read).await?;
     let span = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let now = desk.link.micros().await? / 1000;
     let from = now.saturating_sub(span);

@@ -9,8 +9,8 @@ pub use serve::serve as keep_serving;
 
 use crate::say;
 use apply_core::{
-    ApplyLayer, ApplyResult, Event, GateSettings, Mode, Observer, Plan, Room, Settings, StopLimits,
-    Symbol,
+    ApplyLayer, ApplyResult, Event, GateSettings, InFlightLimit, Mode, Observer, Plan, Settings,
+    StopLimits, Symbol,
     memory::{MemoryBoard, MemoryJournal},
 };
 use apply_exchange::Venue;
@@ -18,14 +18,14 @@ use apply_service::{
     Failure, SystemClock,
     health::Fence,
     instance,
-    wiring::{Outside, Switched, serve},
+    wiring::{Adapters, WithLocalHalt, serve},
 };
 use apply_wire::defaults;
 use exchange_client::{Client, Credentials, Host};
 use exchange_sim::{OrderRecord, Sim, SimConfig};
 use permit_gate::{MemoryStore, Timer, WaitPolicy, trading};
 use permit_issuers::{
-    Book, Holding, Ledger, Lot, Moment, Reviewed, Snapshot, governor, position_brain,
+    Book, Ledger, Lot, Reviewed, Snapshot, Timestamp, VenuePosition, governor, position_brain,
 };
 use rust_decimal::Decimal;
 use std::{
@@ -312,7 +312,7 @@ struct Memory {
     client: Client,
 }
 
-type InMemory = Outside<MemoryBoard, MemoryStore, MemoryJournal>;
+type InMemory = Adapters<MemoryBoard, MemoryStore, MemoryJournal>;
 
 /// The layer of `run` over memory; `symbols` may execute.
 fn layer(
@@ -321,8 +321,8 @@ fn layer(
     wait: WaitPolicy,
     observer: impl Observer + 'static,
 ) -> Arc<ApplyLayer<InMemory>> {
-    let outside = Outside {
-        board: Switched {
+    let outside = Adapters {
+        board: WithLocalHalt {
             board: memory.board,
             halted: false,
             file: None,
@@ -346,7 +346,9 @@ fn layer(
         stops: StopLimits::default(),
         proposal_max_age: None,
         dedupe_ttl: defaults::DEDUPE_TTL,
-        room: Room::of(NonZeroUsize::new(symbols.len()).unwrap_or(NonZeroUsize::MIN)),
+        claim_limit: InFlightLimit::of(
+            NonZeroUsize::new(symbols.len()).unwrap_or(NonZeroUsize::MIN),
+        ),
         attempt: instance(),
     };
     Arc::new(ApplyLayer::new(outside, settings, observer))
@@ -397,7 +399,7 @@ fn decide(plan: &Plan, account: &Account, ledger: Decimal) -> Option<String> {
     let now = now();
     let seen = Snapshot {
         asked_at: now,
-        holding: Holding {
+        holding: VenuePosition {
             amount: account.amount,
             mark_price: Some(account.mark_price),
             lot: Lot {
@@ -416,11 +418,11 @@ fn decide(plan: &Plan, account: &Account, ledger: Decimal) -> Option<String> {
     Some(verdict.to_permit(&plan.symbol, now))
 }
 
-fn now() -> Moment {
+fn now() -> Timestamp {
     // A clock before 1970 is no clock; the permits carry 0 then.
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let micros = since.map_or(0, |since| since.as_micros());
-    Moment::from_micros(u64::try_from(micros).unwrap_or(0))
+    Timestamp::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 /// Compares what was expected with what the venue's order log and the result say.

@@ -4,7 +4,7 @@
 use super::{
     ReadConfig,
     elsewhere::same_journal,
-    link::{Desk, Entry},
+    link::{Entry, OpsContext},
     output::{Done, End, confirm, print, print_json, tame},
     permits::{WHOLE_STREAM, find_plan},
     time::ago,
@@ -49,7 +49,7 @@ const SETTLING: Duration = Duration::from_secs(30);
 
 impl Forget {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
-        let mut desk = Desk::open(read).await?;
+        let mut desk = OpsContext::open(read).await?;
         same_journal(&desk.config).await?;
         let names = Names::of(&desk, &self.plan);
         let here = Here::look(&desk.config.state.directory, &self.plan)?;
@@ -88,7 +88,7 @@ impl Forget {
 
     async fn act(
         &self,
-        desk: &mut Desk,
+        desk: &mut OpsContext,
         names: &Names,
         here: &Here,
         seen: &Seen,
@@ -149,7 +149,7 @@ fn refused(why: &str) -> End {
 }
 
 /// The live instances whose journals are not here; `None` where there are none.
-async fn others(desk: &mut Desk, here: &Here) -> Result<Option<String>, Failure> {
+async fn others(desk: &mut OpsContext, here: &Here) -> Result<Option<String>, Failure> {
     let prefix = desk.keys.lease.clone();
     if desk.link.is_cluster() {
         return Ok(Some("each node of a cluster knows a part of them".into()));
@@ -256,7 +256,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(desk: &Desk, plan: &PlanId) -> Self {
+    fn of(desk: &OpsContext, plan: &PlanId) -> Self {
         let keys = &desk.keys;
         Self {
             claim: format!("{}{plan}", keys.dedupe),
@@ -290,7 +290,7 @@ struct Told {
     error: String,
 }
 
-async fn look(desk: &mut Desk, plan: &PlanId, names: &Names) -> Result<Seen, Failure> {
+async fn look(desk: &mut OpsContext, plan: &PlanId, names: &Names) -> Result<Seen, Failure> {
     let now = desk.link.micros().await? / 1000;
     let entry = find_plan(desk, plan).await?;
     let age = entry.map(|entry| Duration::from_millis(now.saturating_sub(entry.id.millis)));

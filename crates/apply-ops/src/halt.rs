@@ -3,7 +3,7 @@
 use crate::{
     ask::reachable,
     elsewhere::{Elsewhere, Here},
-    leaving::{self, InFlight},
+    in_flight::{self, InFlight},
     say,
 };
 use apply_redis::{BoardConfig, Lifted, Recorded, RedisBoard, Turn};
@@ -119,7 +119,7 @@ pub async fn turn(
             }
             None if on && HaltFile::at(place.file.clone()).look().is_on() => {
                 let said: fn(&str) = if as_json { |_| {} } else { say };
-                in_flight = Some(leaving::tell(config.service, &place.state, said).await);
+                in_flight = Some(in_flight::tell(config.service, &place.state, said).await);
             }
             None => {}
         }

@@ -36,13 +36,13 @@ enum Connection {
 }
 
 /// What an operator's command works with.
-pub(super) struct Desk {
+pub(super) struct OpsContext {
     pub(super) config: Arc<Config>,
     pub(super) link: Link,
     pub(super) keys: Keys,
 }
 
-impl Desk {
+impl OpsContext {
     /// Reads the configuration, without the venue's keys, and connects.
     pub(super) async fn open(read: ReadConfig) -> Result<Self, Failure> {
         Self::connect(Arc::new(read(VenueKeys::Unused)?)).await

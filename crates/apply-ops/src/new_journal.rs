@@ -3,7 +3,7 @@
 use super::{
     ReadConfig,
     elsewhere::same_journal,
-    link::Desk,
+    link::OpsContext,
     output::{Done, confirm, print, print_json, tame},
 };
 use apply_journal::JournalSettings;
@@ -25,7 +25,7 @@ pub struct NewJournal {
 
 impl NewJournal {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
-        let mut desk = Desk::open(read).await?;
+        let mut desk = OpsContext::open(read).await?;
         same_journal(&desk.config).await?;
         let directory = desk.config.state.directory.clone();
         let key = format!("{}{}", desk.keys.journal, journal_place(&directory));

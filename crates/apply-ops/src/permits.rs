@@ -1,7 +1,7 @@
 //! `permits ls | show | judge | grant | revoke`.
 
 use super::{
-    link::{Desk, Entry},
+    link::{Entry, OpsContext},
     output::{Done, End, confirm, print, print_json},
     time::ago,
 };
@@ -144,7 +144,7 @@ fn quantity(text: &str) -> Result<Decimal, String> {
 }
 
 async fn ls(read: ReadConfig, as_json: bool) -> Done {
-    let mut desk = Desk::open(read).await?;
+    let mut desk = OpsContext::open(read).await?;
     let mut found = Vec::new();
     for permit in desk.config.permits.clone().permits().iter() {
         let Some(template) = desk.config.permits.template(permit.name()).cloned() else {
@@ -242,7 +242,7 @@ fn verdict(name: &str, judged: &Result<Terms, Refusal>) -> String {
 
 /// The plan's permits, judged for this symbol.
 pub(super) async fn look(
-    desk: &mut Desk,
+    desk: &mut OpsContext,
     plan: &PlanId,
     symbol: &Symbol,
 ) -> Result<Vec<Seen>, Failure> {
@@ -297,7 +297,11 @@ fn judge_now(permit: &Permit, content: &[u8], subject: &Subject) -> Result<Terms
 
 /// What the permits of a plan have to be about. Where they are signed that is what was published of
 /// it last, as far as it is still on its stream.
-async fn subject_of(desk: &mut Desk, plan: &PlanId, symbol: &str) -> Result<Subject, Failure> {
+async fn subject_of(
+    desk: &mut OpsContext,
+    plan: &PlanId,
+    symbol: &str,
+) -> Result<Subject, Failure> {
     let subject = Subject::new(plan.clone(), symbol);
     if desk.config.signing.is_none() {
         return Ok(subject);
@@ -309,7 +313,7 @@ async fn subject_of(desk: &mut Desk, plan: &PlanId, symbol: &str) -> Result<Subj
 }
 
 async fn show(read: ReadConfig, plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
-    let mut desk = Desk::open(read).await?;
+    let mut desk = OpsContext::open(read).await?;
     let symbol = symbol_of(&mut desk, plan, symbol).await?;
     let seen = look(&mut desk, plan, &symbol).await?;
     if as_json {
@@ -358,7 +362,7 @@ async fn judge_input(
     let mut subject = Subject::new(UNSAID.parse().map_err(unsaid)?, symbol.as_str());
     match (plan, config.signing.is_some()) {
         (Some(plan), true) => {
-            let mut desk = Desk::open(read).await?;
+            let mut desk = OpsContext::open(read).await?;
             subject = subject_of(&mut desk, &plan, &symbol).await?;
         }
         (Some(plan), false) => subject.plan = plan,
@@ -424,7 +428,7 @@ async fn grant(
     content: Option<String>,
     how: How,
 ) -> Done {
-    let mut desk = Desk::open(read).await?;
+    let mut desk = OpsContext::open(read).await?;
     let key = key_of(&desk, plan, name)?;
     let symbol = symbol_of(&mut desk, plan, symbol).await?;
     let micros = desk.link.micros().await?;
@@ -532,7 +536,7 @@ fn content_of(
 }
 
 async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, how: How) -> Done {
-    let mut desk = Desk::open(read).await?;
+    let mut desk = OpsContext::open(read).await?;
     let names: Vec<String> = match name {
         Some(name) => vec![name.to_owned()],
         None => {
@@ -570,7 +574,7 @@ async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, how: How) -
     print(&told.iter().map(line).collect::<String>())
 }
 
-fn key_of(desk: &Desk, plan: &PlanId, name: &str) -> Result<String, Failure> {
+fn key_of(desk: &OpsContext, plan: &PlanId, name: &str) -> Result<String, Failure> {
     match desk.config.permits.template(name) {
         Some(template) => Ok(template.key(plan)),
         None => Err(no_such_permit(&desk.config, name)),
@@ -588,7 +592,7 @@ fn no_such_permit(config: &Config, name: &str) -> Failure {
 
 /// The plan's symbol: as the plan stream says, or as the operator does; never two different ones.
 async fn symbol_of(
-    desk: &mut Desk,
+    desk: &mut OpsContext,
     plan: &PlanId,
     said: Option<Symbol>,
 ) -> Result<Symbol, Failure> {
@@ -608,7 +612,10 @@ async fn symbol_of(
 }
 
 /// The newest entry of the plan on its stream.
-pub(super) async fn find_plan(desk: &mut Desk, plan: &PlanId) -> Result<Option<Entry>, Failure> {
+pub(super) async fn find_plan(
+    desk: &mut OpsContext,
+    plan: &PlanId,
+) -> Result<Option<Entry>, Failure> {
     let of_plan = |entry: &Entry| entry.text("plan_id") == plan.as_str();
     let found = desk
         .link
@@ -617,7 +624,7 @@ pub(super) async fn find_plan(desk: &mut Desk, plan: &PlanId) -> Result<Option<E
 }
 
 /// The newest publication of the plan that is to be executed.
-async fn find_published(desk: &mut Desk, plan: &PlanId) -> Result<Option<Entry>, Failure> {
+async fn find_published(desk: &mut OpsContext, plan: &PlanId) -> Result<Option<Entry>, Failure> {
     let published = |entry: &Entry| {
         entry.text("plan_id") == plan.as_str() && entry.text("decision") == "EXECUTE"
     };

@@ -2,7 +2,7 @@
 
 use super::{
     ReadConfig,
-    link::Desk,
+    link::OpsContext,
     output::{Done, print, print_json},
     switches::Switches,
     time::iso_micros,
@@ -42,7 +42,7 @@ const ACTIONS: [&str; 6] = [
 
 impl Propose {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
-        let mut desk = Desk::open(read).await?;
+        let mut desk = OpsContext::open(read).await?;
         let micros = desk.link.micros().await?;
         let raw = self.raw(micros);
         let proposal = Proposal::parse(&self.symbol, &raw)
@@ -101,7 +101,7 @@ impl Propose {
     }
 
     /// Replaces the proposal in one step, so that nobody reads half of it and half of the old one.
-    async fn write(&self, desk: &mut Desk, raw: &RawProposal) -> Result<(), Failure> {
+    async fn write(&self, desk: &mut OpsContext, raw: &RawProposal) -> Result<(), Failure> {
         let key = format!("{}{}", desk.keys.proposal, self.symbol);
         let mut replace = redis::pipe();
         replace.atomic().cmd("DEL").arg(&key).ignore();

@@ -12,7 +12,7 @@ use exchange_client::Client;
 use issuers_redis::{IssuersConfig, RedisFeed, RedisPositionBook, RedisUsageBook};
 use metrics::ReviewMetrics;
 use permit_issuers::{
-    Governor, PositionBrain, Ruled, SnapshotKeeper,
+    Governor, PositionBrain, ReviewOutcome, SnapshotKeeper,
     governor::Policy,
     ports::{Delivery, PlanFeed},
     position_brain,
@@ -269,7 +269,7 @@ impl Crew {
     async fn follow<R, F>(self, feed: RedisFeed, review: R) -> Result<(), Failure>
     where
         R: Fn(Delivery) -> F,
-        F: Future<Output = Result<Option<Ruled>, PortError>> + Send + 'static,
+        F: Future<Output = Result<Option<ReviewOutcome>, PortError>> + Send + 'static,
     {
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let mut under_way = JoinSet::new();

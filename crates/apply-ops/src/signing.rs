@@ -2,7 +2,7 @@
 
 use apply_core::{PortError, digest_of_fields};
 use permit_gate::{PlanDigest, PlanId};
-use permit_issuers::{Fields, Moment, PERMIT_TTL_SECS, ports::Seal};
+use permit_issuers::{Fields, PERMIT_TTL_SECS, Timestamp, ports::Seal};
 use permit_signature::{Key, Stamp};
 use std::{fs::File, io::Read, time::Duration};
 
@@ -38,7 +38,7 @@ impl Seal for Signer {
         permit: String,
         plan: &PlanId,
         fields: &Fields,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<String, PortError> {
         let fields = fields.iter().map(|(name, value)| (&**name, &**value));
         let issued = Duration::from_micros(now.as_micros());

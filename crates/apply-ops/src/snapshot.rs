@@ -1,7 +1,7 @@
 //! What stands in Redis at this moment, for `status` and `watch`.
 
 use super::{
-    link::{Desk, Entry},
+    link::{Entry, OpsContext},
     output::tame,
     permits::{self, Seen},
     streams::{plan_line, result_line},
@@ -52,7 +52,7 @@ pub(super) struct Wait {
 }
 
 impl Snapshot {
-    pub(super) async fn take(desk: &mut Desk) -> Result<Self, Failure> {
+    pub(super) async fn take(desk: &mut OpsContext) -> Result<Self, Failure> {
         let switches = Switches::read(&desk.config, &desk.keys, &mut desk.link).await;
         let plans = desk.link.newest(&desk.keys.plans, NEWEST).await?;
         let all = desk.link.newest(&desk.keys.results, NEWEST).await?;
@@ -140,7 +140,7 @@ impl Snapshot {
         self.results.iter().rev()
     }
 
-    pub(super) fn to_text(&self, desk: &Desk) -> String {
+    pub(super) fn to_text(&self, desk: &OpsContext) -> String {
         let mut page = format!(
             "mode         {}\nkill switch  {}\nmay execute  {}\n",
             desk.config.mode.as_str(),
@@ -211,7 +211,7 @@ impl Snapshot {
         format!("\nnewest results\n{lines}")
     }
 
-    pub(super) fn to_json(&self, desk: &Desk) -> serde_json::Value {
+    pub(super) fn to_json(&self, desk: &OpsContext) -> serde_json::Value {
         let entry = |entry: &Option<Entry>| entry.as_ref().map(Entry::to_json);
         let symbols: Vec<_> = self
             .symbols
@@ -258,7 +258,11 @@ impl Snapshot {
     }
 }
 
-async fn waits(desk: &mut Desk, plans: &[Entry], results: &[Entry]) -> Result<Vec<Wait>, Failure> {
+async fn waits(
+    desk: &mut OpsContext,
+    plans: &[Entry],
+    results: &[Entry],
+) -> Result<Vec<Wait>, Failure> {
     let now = desk.link.micros().await? / 1000;
     let ended: HashSet<String> = results.iter().map(|entry| entry.text("plan_id")).collect();
     let mut waits: Vec<Wait> = Vec::new();

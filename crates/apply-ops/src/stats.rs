@@ -3,7 +3,7 @@
 use super::{
     ReadConfig,
     late::Late,
-    link::{Desk, Entry},
+    link::{Entry, OpsContext},
     output::{Done, print, print_json, tame},
     time::ago,
     wanted::{Wanted, choose},
@@ -39,7 +39,7 @@ pub(super) async fn stats(
     wanted: Wanted,
     as_json: bool,
 ) -> Done {
-    let mut desk = Desk::open(read).await?;
+    let mut desk = OpsContext::open(read).await?;
     let span = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let from = (desk.link.micros().await? / 1000).saturating_sub(span);
     let mut plans = desk.link.since(&desk.keys.plans, from).await?;

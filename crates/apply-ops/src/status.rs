@@ -3,7 +3,7 @@
 use super::{
     ReadConfig,
     elsewhere::{Here, beside, difference},
-    link::Desk,
+    link::OpsContext,
     output::{Done, print, print_json, tame},
     snapshot::Snapshot,
     switches::Switches,
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
-    let mut desk = Desk::open(read).await?;
+    let mut desk = OpsContext::open(read).await?;
     let snapshot = Snapshot::take(&mut desk).await?;
     // Side by side: one that stands still is lost after a second.
     let here = Here::of(&desk.config);

@@ -2,7 +2,7 @@
 
 use super::{
     ReadConfig,
-    link::{Desk, Entry, EntryId, Link},
+    link::{Entry, EntryId, Link, OpsContext},
     output::{Done, print, print_json, tame},
     time::{span, utc},
     wanted::{Wanted, passes},
@@ -50,7 +50,7 @@ pub struct Tail {
 impl Plans {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
         let Self::Tail(tail) = self;
-        let mut desk = Desk::open(read).await?;
+        let mut desk = OpsContext::open(read).await?;
         let stream = desk.keys.plans;
         tail.run(&mut desk.link, &stream, plan_line).await
     }
@@ -59,7 +59,7 @@ impl Plans {
 impl Results {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
         let Self::Tail(tail) = self;
-        let mut desk = Desk::open(read).await?;
+        let mut desk = OpsContext::open(read).await?;
         let stream = desk.keys.results;
         tail.run(&mut desk.link, &stream, result_line).await
     }

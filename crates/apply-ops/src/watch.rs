@@ -7,7 +7,7 @@ mod view;
 
 use crate::{
     ReadConfig, VenueKeys,
-    link::Desk,
+    link::OpsContext,
     output::{Done, print},
     snapshot::Snapshot,
     status::Service,
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn watch(read: ReadConfig, once: bool) -> Done {
     if once {
-        let mut desk = Desk::open(read).await?;
+        let mut desk = OpsContext::open(read).await?;
         let snapshot = Snapshot::take(&mut desk).await?;
         return print(&(snapshot.to_text(&desk) + &snapshot.results_text(10)));
     }
@@ -104,10 +104,10 @@ async fn look(config: &Arc<Config>, shows: &Sender<Option<View>>) {
     }
 }
 
-async fn snapshot(config: &Arc<Config>, desk: &mut Option<Desk>) -> Result<Snapshot, String> {
+async fn snapshot(config: &Arc<Config>, desk: &mut Option<OpsContext>) -> Result<Snapshot, String> {
     let open = match desk.take() {
         Some(open) => open,
-        None => Desk::connect(Arc::clone(config))
+        None => OpsContext::connect(Arc::clone(config))
             .await
             .map_err(|failure| failure.to_string())?,
     };

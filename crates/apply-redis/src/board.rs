@@ -4,8 +4,8 @@ use crate::{
     config::{BoardConfig, Keys},
     durability::{self, Durability},
     generation::{Answer, Remembered, micros},
-    looks::Looks,
-    open::{self, Gone},
+    open::{self, MissingLeases},
+    proposal_batcher::ProposalBatcher,
     switch::SwitchMemory,
 };
 use apply_core::{
@@ -37,8 +37,8 @@ pub struct RedisBoard {
     /// The names, as they are where the board lies.
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
-    looks: Arc<Looks>,
-    gone: Arc<Gone>,
+    looks: Arc<ProposalBatcher>,
+    gone: Arc<MissingLeases>,
     await_replica: Arc<AtomicBool>,
     remembered: Arc<Remembered>,
     switch: Arc<SwitchMemory>,
@@ -65,7 +65,7 @@ pub(crate) struct Scripts {
     reclaim: Script,
     stand: Script,
     mark: Script,
-    conclude: Script,
+    finalize: Script,
     hold: Script,
     tell: Script,
     close: Script,
@@ -133,7 +133,7 @@ impl RedisBoard {
                 position: Script::new(include_str!("position.lua")),
                 final_action: Script::new(include_str!("final_action.lua")),
                 mark: Script::new(include_str!("mark.lua")),
-                conclude: with_prelude!("conclude.lua"),
+                finalize: with_prelude!("finalize.lua"),
                 hold: with_prelude!("hold.lua"),
                 tell: with_prelude!("tell.lua"),
                 close: with_prelude!("close.lua"),
@@ -974,7 +974,7 @@ impl ResultLog for RedisBoard {
         }
     }
 
-    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
         let before = self.link.server_of(&self.keys.results);
         let told = match self.link.is_cluster() {
             true => self.conclude_in_steps(result, teller).await?,
@@ -996,7 +996,7 @@ impl RedisBoard {
     ) -> Result<Told, PortError> {
         let keys = &self.keys;
         let mark = Keys::of(&keys.result_published, &result.plan);
-        let mut call = self.scripts.conclude.key(mark);
+        let mut call = self.scripts.finalize.key(mark);
         call.key(&keys.results)
             .key(&keys.open)
             .key(&keys.generation)

@@ -1,7 +1,7 @@
 //! A proposal that is rewritten is noticed by push, and counts once it is whole.
 
-use crate::{board::RedisBoard, short_pause::ShortPause};
-use apply_core::{Halt, Observed, PortError, ProposalSource, Settled, Symbol};
+use crate::{board::RedisBoard, debounce::DebounceTimer};
+use apply_core::{Debounced, Halt, Observed, PortError, ProposalSource, Symbol};
 use futures_util::future::{Either, select};
 use permit_redis::{RedisFollow, RedisPermitStore};
 use std::{collections::HashMap, io, pin::pin, time::Duration};
@@ -9,7 +9,7 @@ use std::{collections::HashMap, io, pin::pin, time::Duration};
 /// Tells of proposals that were written, on the watch connection that the permits have anyway.
 pub struct ChangeFeed {
     follows: HashMap<Symbol, RedisFollow>,
-    settle: ShortPause,
+    settle: DebounceTimer,
     /// Says whether writes are told of at all.
     store: RedisPermitStore,
 }
@@ -30,7 +30,7 @@ impl ChangeFeed {
         let follow = |symbol: &Symbol| (symbol.clone(), store.follow(&format!("{prefix}{symbol}")));
         Ok(Self {
             follows: symbols.iter().map(follow).collect(),
-            settle: ShortPause::of(settle)?,
+            settle: DebounceTimer::of(settle)?,
             store: store.clone(),
         })
     }
@@ -44,23 +44,23 @@ impl ChangeFeed {
     }
 
     /// Resolves when nothing was written to the proposal for one quiet time.
-    pub async fn settled(&self, symbol: &Symbol) -> Settled {
+    pub async fn debounced(&self, symbol: &Symbol) -> Debounced {
         let Some(follow) = self.follows.get(symbol).filter(|_| !self.settle.is_none()) else {
-            return Settled::Still;
+            return Debounced::Unchanged;
         };
-        let mut settled = Settled::Still;
+        let mut settled = Debounced::Unchanged;
         for _ in 0..MOST_TIMES {
             // The writes first: one that came during the pause begins another one.
             let (again, quiet) = (pin!(follow.changed()), pin!(self.settle.pass()));
             match select(again, quiet).await {
-                Either::Left(_) => settled = Settled::ReadAgain,
+                Either::Left(_) => settled = Debounced::Changed,
                 Either::Right(_) => break,
             }
         }
         match self.store.watch_mode().pushes() {
             true => settled,
             // Nobody would have told.
-            false => Settled::ReadAgain,
+            false => Debounced::Changed,
         }
     }
 }
@@ -96,7 +96,7 @@ impl ProposalSource for FollowedBoard {
         self.changes.changed(symbol).await;
     }
 
-    async fn settled(&self, symbol: &Symbol) -> Settled {
-        self.changes.settled(symbol).await
+    async fn debounced(&self, symbol: &Symbol) -> Debounced {
+        self.changes.debounced(symbol).await
     }
 }

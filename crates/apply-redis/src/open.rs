@@ -177,9 +177,9 @@ pub(crate) fn seen(instance: &Instance, plan: PlanId, token: String) -> Result<O
 
 /// Since when each owner was seen without a lease.
 #[derive(Debug, Default)]
-pub(crate) struct Gone(Mutex<HashMap<String, Instant>>);
+pub(crate) struct MissingLeases(Mutex<HashMap<String, Instant>>);
 
-impl Gone {
+impl MissingLeases {
     /// Which owners are gone. One whose lease was missing a moment ago for the first time may just
     /// not have come to renew it, after a restart of the server for instance: it is given the time
     /// to.
@@ -259,7 +259,7 @@ pub(crate) async fn fetch_abandoned(
     scan: &Script,
     keys: &Keys,
     instance: &Instance,
-    gone: &Gone,
+    gone: &MissingLeases,
 ) -> Result<Vec<OpenPlan>, redis::RedisError> {
     let hash = &keys.open;
     let mut connection = link.at(hash);

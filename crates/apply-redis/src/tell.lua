@@ -3,7 +3,7 @@
 -- KEYS: final mark, result stream
 -- ARGV: 'executed' or 'not_executed', attempt, mark ttl, stream length, 1 where the attempt may tell that
 --       nothing was executed, last moment for that in server microseconds, field, value, ...
--- Returns one of the words of conclude.lua, but 'forgot', or 'late' where that moment is over.
+-- Returns one of the words of finalize.lua, but 'forgot', or 'late' where that moment is over.
 local mark = read('GET', KEYS[1])
 if wrong then
   return wrong

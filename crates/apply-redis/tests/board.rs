@@ -389,7 +389,7 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
         )
     };
     for _ in 0..2 {
-        let told = bench.board.conclude(&last, &teller).await;
+        let told = bench.board.finalize(&last, &teller).await;
         assert_eq!(told, Ok(Told::Published), "also where an answer was lost");
     }
     assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Before));

@@ -1,7 +1,7 @@
 //! A board that is followed hears of every write to a proposal, and counts it once it is whole.
 #![allow(clippy::unwrap_used)]
 
-use apply_core::{ProposalSource, Settled, Symbol};
+use apply_core::{Debounced, ProposalSource, Symbol};
 use apply_redis::{BoardConfig, ChangeFeed, FollowedBoard, Keys, RedisBoard};
 use permit_redis::{RedisConfig, RedisPermitStore};
 use redis_harness::RedisServer;
@@ -34,7 +34,7 @@ async fn a_written_proposal_is_told_of_and_read_whole() {
         () = board.changed(&eth) => panic!("nothing was written to ETHUSDT"),
     }
     // Both writes are over once nothing was written for a quiet time.
-    while board.settled(&btc).await == Settled::ReadAgain {}
+    while board.debounced(&btc).await == Debounced::Changed {}
     let seen = board.fetch(&btc).await.unwrap();
     assert_eq!(seen.proposal.unwrap().unwrap().len(), 2);
 }

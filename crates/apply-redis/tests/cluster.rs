@@ -138,7 +138,7 @@ async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_a
     let receipt = format!("quantum:apply:inflight:{{{}}}", plan.id);
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
     let entry: String = bench.command(&["HGET", OPEN, plan.id.as_str()]).await;
-    let told = board.conclude(&last(&plan), &teller).await;
+    let told = board.finalize(&last(&plan), &teller).await;
     assert_eq!(told, Ok(Told::Published));
     let left = |what: Vec<String>| {
         let bench = &bench;
@@ -156,7 +156,7 @@ async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_a
         .command(&["HSET", OPEN, plan.id.as_str(), &entry])
         .await;
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
-    let told = board.conclude(&last(&plan), &teller).await;
+    let told = board.finalize(&last(&plan), &teller).await;
     assert_eq!(told, Ok(Told::Published));
     assert_eq!((open().await, receipts().await), (0, 0));
     assert_eq!(bench.length(RESULTS).await, 1, "told once");
@@ -282,10 +282,10 @@ async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it
         pause.arg(&["PAUSE", "350", "WRITE"]);
         let _: String = pause.query_async(&mut node.clone()).await.unwrap();
     }
-    let late = board.conclude(&last(&plan), &teller).await.unwrap_err();
+    let late = board.finalize(&last(&plan), &teller).await.unwrap_err();
     assert!(late.0.contains("too much time had passed"), "{late}");
     assert_eq!(bench.length(RESULTS).await, 0);
-    let told = board.conclude(&last(&plan), &teller).await;
+    let told = board.finalize(&last(&plan), &teller).await;
     assert_eq!(told, Ok(Told::Published));
     assert_eq!(bench.length(RESULTS).await, 1);
 }
@@ -296,7 +296,7 @@ async fn a_mark_on_a_node_that_the_others_do_not_confirm_ends_nothing() {
     let board = bench.board("a").await;
     let plan = plan("PARTIAL_75");
     let claim = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
-    let told = board.conclude(&last(&plan), &won(claim).teller()).await;
+    let told = board.finalize(&last(&plan), &won(claim).teller()).await;
     assert_eq!(told, Ok(Told::Published));
     let mark = "quantum:apply:result_published:{quantum:stream:apply.result}:";
     let mark = format!("{mark}{}", plan.id);

@@ -152,7 +152,7 @@ async fn a_server_that_was_flushed_or_came_back_with_an_old_snapshot_is_new_agai
     assert!(matches!(young, Claim::TooYoung { .. }), "{young:?}");
     assert!(!board.is_current(&hold) && !board.is_current(&flushed));
     // The first claim came back with the snapshot: its attempt has no say any more.
-    let told = board.conclude(&result(&plan, false), &hold.teller()).await;
+    let told = board.finalize(&result(&plan, false), &hold.teller()).await;
     assert_eq!(told, Ok(Told::Forgot));
 }
 
@@ -221,7 +221,7 @@ async fn a_claim_that_was_lost_alone_is_not_given_out_again() {
     let claim_key = format!("quantum:apply:dedupe:{}", plan.id);
     let _: i64 = bench.command(&["DEL", &claim_key]).await;
     assert_eq!(claim(&b, &plan, "b1.0").await, Claim::Taken, "it is open");
-    let told = a.conclude(&result(&plan, false), &hold.teller()).await;
+    let told = a.finalize(&result(&plan, false), &hold.teller()).await;
     assert_eq!(told, Ok(Told::Published));
     assert_eq!(
         claim(&b, &plan, "b1.0").await,
@@ -250,12 +250,12 @@ async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
     let (held, _) = claim_when_clean(&winner, &plan, "b1.0").await;
     let receipt = format!("quantum:apply:inflight:{}", plan.id);
     let _: String = bench.command(&["SET", &receipt, "1 b1.0 7 0\n"]).await;
-    let told = loser.conclude(&result(&plan, false), &lost.teller()).await;
+    let told = loser.finalize(&result(&plan, false), &lost.teller()).await;
     assert_eq!(told, Ok(Told::Forgot));
     // And not either where it has heard of the generation since.
     let mut knows = lost.teller();
     knows.generation.clone_from(&held.generation.id);
-    let told = loser.conclude(&result(&plan, false), &knows).await;
+    let told = loser.finalize(&result(&plan, false), &knows).await;
     assert_eq!(told, Ok(Told::NotHeld));
     let left: (bool, bool) = redis::pipe()
         .hexists(OPEN, plan.id.as_str())
@@ -265,9 +265,9 @@ async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
         .unwrap();
     assert_eq!(left, (true, true), "the winner's entry and its receipt");
     assert_eq!(bench.length(RESULTS).await, 0);
-    let told = winner.conclude(&result(&plan, true), &held.teller()).await;
+    let told = winner.finalize(&result(&plan, true), &held.teller()).await;
     assert_eq!(told, Ok(Told::Published));
-    let told = loser.conclude(&result(&plan, false), &knows).await;
+    let told = loser.finalize(&result(&plan, false), &knows).await;
     assert_eq!(told, Ok(Told::Before), "and not as published");
     assert_eq!(bench.executed().await, ["True"]);
 }
@@ -280,11 +280,11 @@ async fn that_something_was_executed_is_told_by_whoever_saw_it_and_leaves_the_ho
     let lost = won(claim(&loser, &plan, "a1.0").await);
     let _: String = bench.command(&["FLUSHALL"]).await;
     let (held, _) = claim_when_clean(&winner, &plan, "b1.0").await;
-    let told = loser.conclude(&result(&plan, true), &lost.teller()).await;
+    let told = loser.finalize(&result(&plan, true), &lost.teller()).await;
     assert_eq!(told, Ok(Told::Published));
     let open: bool = bench.command(&["HEXISTS", OPEN, plan.id.as_str()]).await;
     assert!(open, "the winner ends its own");
-    let told = winner.conclude(&result(&plan, false), &held.teller()).await;
+    let told = winner.finalize(&result(&plan, false), &held.teller()).await;
     assert_eq!(told, Ok(Told::Contradicted), "and this is an error");
     assert_eq!(bench.executed().await, ["True"]);
     let open: bool = bench.command(&["HEXISTS", OPEN, plan.id.as_str()]).await;
@@ -300,15 +300,15 @@ async fn an_execution_corrects_a_word_that_nothing_was_executed_and_is_never_cor
         plan("PARTIAL_75"),
     );
     let hold = won(claim(&a, &plan, "a1.0").await);
-    let told = a.conclude(&result(&plan, false), &hold.teller()).await;
+    let told = a.finalize(&result(&plan, false), &hold.teller()).await;
     assert_eq!(told, Ok(Told::Published));
     let mut other = hold.teller();
     other.attempt = attempt("b1.0");
     for expected in [Told::Corrected, Told::Published] {
-        let told = b.conclude(&result(&plan, true), &other).await;
+        let told = b.finalize(&result(&plan, true), &other).await;
         assert_eq!(told, Ok(expected), "once");
     }
-    let told = a.conclude(&result(&plan, false), &hold.teller()).await;
+    let told = a.finalize(&result(&plan, false), &hold.teller()).await;
     assert_eq!(told, Ok(Told::Before));
     assert_eq!(bench.executed().await, ["False", "True"]);
 }
@@ -354,7 +354,7 @@ async fn a_plan_that_nobody_holds_can_be_taken_in_hand_to_be_ended_and_not_to_be
     let taken = b.note_intent(&intent(&plan, "a1.0")).await.unwrap();
     assert!(!taken, "whoever had claimed it has lost it");
     let teller = hold.unwrap().teller();
-    let told = b.conclude(&result(&plan, false), &teller).await;
+    let told = b.finalize(&result(&plan, false), &teller).await;
     assert_eq!(told, Ok(Told::Published));
     assert_eq!(reclaim(&a, "a1.1").await, Reclaim::Told { executed: false });
 }
@@ -470,13 +470,13 @@ async fn a_key_of_another_type_refuses_a_result_and_says_so() {
     let mark = format!("quantum:apply:result_published:{}", plan.id);
     for key in [RESULTS, &mark] {
         let _: i64 = bench.command(&["SADD", key, "x"]).await;
-        let told = board.conclude(&result(&plan, false), &hold.teller()).await;
+        let told = board.finalize(&result(&plan, false), &hold.teller()).await;
         assert!(matches!(told, Ok(Told::Refused { .. })), "{key}: {told:?}");
         let open: bool = bench.command(&["HEXISTS", OPEN, plan.id.as_str()]).await;
         assert!(open, "still owed");
         let _: i64 = bench.command(&["DEL", key]).await;
     }
-    let told = board.conclude(&result(&plan, false), &hold.teller()).await;
+    let told = board.finalize(&result(&plan, false), &hold.teller()).await;
     assert_eq!(told, Ok(Told::Published));
 }
 
@@ -493,16 +493,16 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
         plan("PARTIAL_75"),
     );
     let hold = won(claim(&board, &plan, "a1.0").await);
-    let conclude = async |executed| {
+    let finalize = async |executed| {
         board
-            .conclude(&result(&plan, executed), &hold.teller())
+            .finalize(&result(&plan, executed), &hold.teller())
             .await
     };
     name.send(new.server.port()).unwrap();
     // Nobody ends the connection: that the former master is one no more is known from the sentinels alone. Whatever
     // was written there before that is written again.
     let told = loop {
-        match conclude(true).await {
+        match finalize(true).await {
             Ok(told) => break told,
             Err(error) if error.0.contains("whether anybody will read it") => {
                 assert_eq!(former.length(RESULTS).await, 1, "where nobody reads it");
@@ -538,11 +538,11 @@ async fn a_result_is_not_told_on_the_word_that_was_given_before_it_was_written()
         Mastership::Confirmed { .. }
     ));
     sentinels[1..].iter().for_each(SentinelStub::fall_silent);
-    let conclude = async || board.conclude(&result(&plan, true), &hold.teller()).await;
-    let error = conclude().await.unwrap_err().to_string();
+    let finalize = async || board.finalize(&result(&plan, true), &hold.teller()).await;
+    let error = finalize().await.unwrap_err().to_string();
     assert!(error.contains("whether anybody will read it"), "{error}");
     sentinels.iter().for_each(|sentinel| sentinel.say(port));
-    assert_eq!(conclude().await, Ok(Told::Published));
+    assert_eq!(finalize().await, Ok(Told::Published));
     assert_eq!(former.length(RESULTS).await, 1, "written once");
 }
 

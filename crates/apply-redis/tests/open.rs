@@ -76,7 +76,7 @@ async fn a_claimed_plan_is_open_until_its_final_result() {
         board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
         "again"
     );
-    let told = board.conclude(&result(&plan), &teller).await;
+    let told = board.finalize(&result(&plan), &teller).await;
     assert_eq!(told, Ok(Told::Published));
     assert!(!bench.is_open(&plan).await);
     assert!(

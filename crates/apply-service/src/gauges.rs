@@ -1,7 +1,7 @@
 //! Figures that other crates keep and Prometheus asks for: read when the page is, never copied.
 
 use crate::config::Shard;
-use apply_core::{Occupancy, Room};
+use apply_core::{InFlightLimit, Occupancy};
 use apply_wire::metric::help;
 use exchange_client::Client;
 use permit_redis::{RedisPermitStore, WatchMode};
@@ -68,9 +68,9 @@ impl Collector for StoreGauges {
 
 /// How full the room for plans under way is.
 #[derive(Debug)]
-pub(crate) struct RoomGauges(pub(crate) Room);
+pub(crate) struct ClaimLimitGauges(pub(crate) InFlightLimit);
 
-impl Collector for RoomGauges {
+impl Collector for ClaimLimitGauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Occupancy {
             limit,

@@ -1,6 +1,6 @@
 //! Whether the service lives and is ready: for the service manager and for whoever asks over HTTP.
 
-use crate::{http::Page, page::Live};
+use crate::{dashboard::DashboardState, http::Page};
 use apply_core::{Generation, PortError};
 use apply_journal::RedbJournal;
 use apply_redis::OtherMode;
@@ -208,7 +208,7 @@ pub struct WithHealth<P> {
     /// Whether the service is ready.
     pub health: Health,
     /// How its parts are.
-    pub live: Live,
+    pub live: DashboardState,
     /// Whether it does nothing beside a live instance.
     pub fence: Fence,
 }
@@ -244,9 +244,9 @@ impl<P: Page> Page for WithHealth<P> {
 
 /// The service manager's socket, where there is one.
 #[derive(Debug, Clone)]
-pub(crate) struct Manager(Option<Arc<(UnixDatagram, SocketAddr)>>);
+pub(crate) struct SystemdNotifier(Option<Arc<(UnixDatagram, SocketAddr)>>);
 
-impl Manager {
+impl SystemdNotifier {
     /// The socket of this name; a leading `@` is a name without a file (systemd's convention).
     pub(crate) fn at(name: Option<&str>) -> Self {
         let open = |name: &str| {
@@ -293,7 +293,7 @@ mod tests {
             ),
         ] {
             let socket = socket.unwrap();
-            Manager::at(Some(&name)).tell("READY=1");
+            SystemdNotifier::at(Some(&name)).tell("READY=1");
             let mut heard = [0; 32];
             let length = socket.recv(&mut heard).unwrap();
             assert_eq!(&heard[..length], b"READY=1");

@@ -12,6 +12,7 @@
 
 mod clock;
 pub mod config;
+pub mod dashboard;
 mod exit;
 mod gauges;
 mod halt;
@@ -21,15 +22,14 @@ pub mod http;
 mod late;
 mod ledger;
 pub mod logging;
+mod maintenance;
 mod metrics;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod neighbours;
-pub mod page;
 mod reasons;
 mod run;
 mod switches;
-mod upkeep;
 pub mod wiring;
 
 pub use clock::SystemClock;

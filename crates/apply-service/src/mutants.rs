@@ -9,7 +9,7 @@ mod which;
 pub(crate) use last_word::last_word;
 
 use self::which::Mutant;
-use crate::{config::Config, exit::Failure, wiring::Outside};
+use crate::{config::Config, exit::Failure, wiring::Adapters};
 use apply_core::{
     ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, HeldBack, Intent, Journal,
     LastLook, Look, OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement,
@@ -32,9 +32,9 @@ use std::{
 
 /// The same outside with one port that is not right, or as it was where none is asked for.
 pub(crate) fn with_a_mistake<B>(
-    outside: Outside<B, RedisPermitStore, RedbJournal>,
+    outside: Adapters<B, RedisPermitStore, RedbJournal>,
     config: &Config,
-) -> Result<Outside<B, Permits, Ledger, Desks>, Failure> {
+) -> Result<Adapters<B, Permits, Ledger, Desks>, Failure> {
     let mutant = Mutant::asked_for()?;
     let impossible = |error: &dyn std::fmt::Display| Failure::configuration(error.to_string());
     let beside = match mutant {
@@ -52,7 +52,7 @@ pub(crate) fn with_a_mistake<B>(
         }
         _ => None,
     };
-    Ok(Outside {
+    Ok(Adapters {
         board: outside.board,
         permits: Permits {
             store: outside.permits,
@@ -294,25 +294,25 @@ impl LastLook for Blind {
 }
 
 impl Exchange for Desks {
-    type Desk = <Venue as Exchange>::Desk;
+    type OrderContext = <Venue as Exchange>::OrderContext;
 
     async fn prepare(
         &self,
         symbol: &Symbol,
         plan: &PlanId,
         sign_by: Instant,
-    ) -> Result<Prepared<Self::Desk>, ExchangeError> {
+    ) -> Result<Prepared<Self::OrderContext>, ExchangeError> {
         self.venue.prepare(symbol, plan, sign_by).await
     }
 
-    fn trace(&self, desk: &Self::Desk) -> Option<OrderTrace> {
+    fn trace(&self, desk: &Self::OrderContext) -> Option<OrderTrace> {
         self.venue.trace(desk)
     }
 
     async fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        desk: Self::Desk,
+        desk: Self::OrderContext,
         look: &impl LastLook,
     ) -> Submission {
         let (symbol, id) = (order.symbol().clone(), order.client_order_id());
@@ -360,7 +360,7 @@ impl Exchange for Desks {
     async fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        desk: Self::Desk,
+        desk: Self::OrderContext,
         look: &impl LastLook,
     ) -> StopReplacement {
         match self.blind {

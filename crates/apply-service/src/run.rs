@@ -3,23 +3,23 @@
 use crate::{
     clock::SystemClock,
     config::{self, Config},
+    dashboard::{self, DashboardState, HealthSnapshot},
     exit::Failure,
-    gauges::{RoomGauges, ShareGauges, StoreGauges, VenueGauges},
+    gauges::{ClaimLimitGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
-    health::{self, Fence, Health, Manager, StoreWrites, WithHealth},
+    health::{self, Fence, Health, StoreWrites, SystemdNotifier, WithHealth},
     history::History,
     http,
     late::{self, LateObserver},
     ledger,
     logging::{self, LogObserver},
+    maintenance::{Maintenance, look_beside, told},
     metrics::Metrics,
     neighbours::{self, Neighbours, ReviewerGauges},
-    page::{self, Live, Vitals},
-    upkeep::{Upkeep, look_beside, told},
-    wiring::{KEEP_WARM, Outside, Switched, serve},
+    wiring::{Adapters, KEEP_WARM, WithLocalHalt, serve},
 };
 use apply_core::{
-    ApplyLayer, Event, Generation, Journal, Mode, Observer, Ports, Room, Settings, Symbol,
+    ApplyLayer, Event, Generation, InFlightLimit, Journal, Mode, Observer, Ports, Settings, Symbol,
     recovery::{self, keep_settling, take_over},
 };
 use apply_exchange::Venue;
@@ -79,7 +79,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
 
     let (listener, address) = http::listen(config.http, "APPLY_METRICS_PORT").await?;
     info!("Metrics on http://{address}/metrics");
-    let manager = Manager::at(config.state.notify.as_deref());
+    let manager = SystemdNotifier::at(config.state.notify.as_deref());
     let journal = journal(&config).await?;
     let settings = settings(&config);
     #[cfg(feature = "mutants")]
@@ -114,11 +114,12 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         ),
     }
     keep_switch(&board, &journal).await?;
-    weigh(&board, config.state.strict).await?;
+    check_durability(&board, config.state.strict).await?;
     let client = venue_client(&config).await?;
-    let live = Live::new(
+    let live = DashboardState::new(
         &symbols,
-        Vitals::begun(config.mode, settings.attempt.as_str()).kept_at(&config.state, &config.redis),
+        HealthSnapshot::begun(config.mode, settings.attempt.as_str())
+            .kept_at(&config.state, &config.redis),
     );
     let share = ShareGauges {
         shard: config.shard,
@@ -130,7 +131,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         &symbols,
         share,
         &permits,
-        &settings.room,
+        &settings.claim_limit,
         client.as_ref(),
         (&live, &neighbours),
     );
@@ -152,14 +153,14 @@ pub async fn run(config: Config) -> Result<(), Failure> {
             live: live.clone(),
             fence: fence.clone(),
         },
-        page::routes(&live, &history, page_stop.clone()),
+        dashboard::routes(&live, &history, page_stop.clone()),
         page_stop.clone().cancelled_owned(),
     ));
     let venue = Venue::new(client.clone());
     let venue_of_ledger = client.clone();
 
-    let outside = Outside {
-        board: Switched {
+    let outside = Adapters {
+        board: WithLocalHalt {
             board: board.clone(),
             halted: config.kill_switch,
             file: Some(HaltFile::at(config.state.halt_file.clone())),
@@ -181,7 +182,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     };
     let layer = Arc::new(ApplyLayer::new(outside, settings, observer));
     let writes = StoreWrites::default();
-    let parts = page::Parts {
+    let parts = dashboard::Parts {
         layer: Arc::clone(&layer),
         symbol: symbols[0].clone(),
         permits: Some(permits),
@@ -193,7 +194,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     };
     let watched = neighbours::watched(config.permits.permits());
     tokio::spawn(neighbours.watch(board.clone(), watched, page_stop.clone()));
-    tokio::spawn(page::watch(parts, live.clone(), page_stop.clone()));
+    tokio::spawn(dashboard::watch(parts, live.clone(), page_stop.clone()));
     let recovery = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
         () = stop.cancelled() => return Ok(()),
@@ -215,7 +216,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     );
     tokio::spawn(keeping);
     tokio::spawn(listener.run(board.clone(), metrics.clone(), upkeep_stop.clone()));
-    let upkeep = Upkeep {
+    let upkeep = Maintenance {
         layer: Arc::clone(&layer),
         board,
         metrics,
@@ -232,7 +233,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     health.set_ready(true);
     manager.tell("READY=1");
     info!("Ready: following {} symbols", symbols.len());
-    tokio::spawn(page::keep_past(history, live, page_stop.clone()));
+    tokio::spawn(dashboard::keep_past(history, live, page_stop.clone()));
 
     stop.cancelled().await;
     health.set_ready(false);
@@ -369,7 +370,7 @@ async fn keep_switch(board: &RedisBoard, journal: &RedbJournal) -> Result<(), Fa
 }
 
 /// Says what a restart of Redis would do; where that is refused, says why.
-async fn weigh(board: &RedisBoard, strict: bool) -> Result<(), Failure> {
+async fn check_durability(board: &RedisBoard, strict: bool) -> Result<(), Failure> {
     let durability = match (board.durability().await, strict) {
         (Ok(durability), _) => durability,
         (Err(error), true) => {
@@ -627,16 +628,16 @@ fn metrics(
     symbols: &[Symbol],
     share: ShareGauges,
     permits: &RedisPermitStore,
-    room: &Room,
+    claim_limit: &InFlightLimit,
     client: Option<&Client>,
-    (live, neighbours): (&Live, &Neighbours),
+    (live, neighbours): (&DashboardState, &Neighbours),
 ) -> Metrics {
     let names: Vec<&str> = permits.permits().iter().map(|p| p.name()).collect();
     let mut gauges: Vec<Box<dyn Collector>> = vec![
         Box::new(StoreGauges(permits.clone())),
-        Box::new(RoomGauges(room.clone())),
+        Box::new(ClaimLimitGauges(claim_limit.clone())),
         Box::new(share),
-        Box::new(page::FlowGauges(live.clone())),
+        Box::new(dashboard::TradingGauges(live.clone())),
         Box::new(ReviewerGauges(neighbours.clone())),
     ];
     if let Some(client) = client {
@@ -655,7 +656,7 @@ fn settings(config: &Config) -> Settings {
         stops: config.stops.clone(),
         proposal_max_age: config.proposal_max_age,
         dedupe_ttl: config.dedupe_ttl,
-        room: Room::of(config.max_in_flight),
+        claim_limit: InFlightLimit::of(config.max_in_flight),
         attempt: instance(),
     }
 }
@@ -691,7 +692,7 @@ pub fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
 struct Observers {
     log: LogObserver,
     metrics: Metrics,
-    live: Live,
+    live: DashboardState,
     late: LateObserver,
 }
 

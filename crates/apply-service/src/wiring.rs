@@ -2,9 +2,9 @@
 
 use crate::{clock::SystemClock, halt::HaltFile, health::Fence};
 use apply_core::{
-    ApplyLayer, ApplyResult, Claim, Event, Exchange, Halt, Hold, Intent, Journal, Mastership,
-    Observed, OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource, Reclaim, ResultLog,
-    Settled, Standing, Symbol, SymbolWorker, Teller, Told, Worked,
+    ApplyLayer, ApplyResult, Claim, Debounced, Event, Exchange, Halt, Hold, Intent, Journal,
+    Mastership, Observed, OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource, Reclaim,
+    ResultLog, Standing, Symbol, SymbolWorker, Teller, Told, Worked,
 };
 use apply_exchange::Venue;
 use apply_redis::ChangeFeed;
@@ -14,9 +14,9 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// The outside: a board for proposals, plans and results, a permit store, a journal, a venue, a clock.
-pub struct Outside<B, S, J, V = Venue> {
+pub struct Adapters<B, S, J, V = Venue> {
     /// Proposals, plans and results, under this machine's kill switches.
-    pub board: Switched<B>,
+    pub board: WithLocalHalt<B>,
     /// Permits.
     pub permits: S,
     /// What may have been ordered, and what came of it.
@@ -27,30 +27,30 @@ pub struct Outside<B, S, J, V = Venue> {
     pub clock: SystemClock,
 }
 
-impl<B, S, J, V> Ports for Outside<B, S, J, V>
+impl<B, S, J, V> Ports for Adapters<B, S, J, V>
 where
     B: ProposalSource + PlanLog + ResultLog + 'static,
     S: PermitStore + 'static,
     J: Journal + 'static,
     V: Exchange + 'static,
 {
-    type Proposals = Switched<B>;
-    type Plans = Switched<B>;
-    type Results = Switched<B>;
+    type Proposals = WithLocalHalt<B>;
+    type Plans = WithLocalHalt<B>;
+    type Results = WithLocalHalt<B>;
     type Permits = S;
     type Journal = J;
     type Exchange = V;
     type Clock = SystemClock;
 
-    fn proposals(&self) -> &Switched<B> {
+    fn proposals(&self) -> &WithLocalHalt<B> {
         &self.board
     }
 
-    fn plans(&self) -> &Switched<B> {
+    fn plans(&self) -> &WithLocalHalt<B> {
         &self.board
     }
 
-    fn results(&self) -> &Switched<B> {
+    fn results(&self) -> &WithLocalHalt<B> {
         &self.board
     }
 
@@ -72,7 +72,7 @@ where
 }
 
 /// A board under this machine's kill switches as well as its own.
-pub struct Switched<B> {
+pub struct WithLocalHalt<B> {
     /// The board itself.
     pub board: B,
     /// `APPLY_KILL_SWITCH`.
@@ -83,7 +83,7 @@ pub struct Switched<B> {
     pub front: Option<ChangeFeed>,
 }
 
-impl<B> Switched<B> {
+impl<B> WithLocalHalt<B> {
     /// The board's switch counts where this machine's are off.
     fn halt(&self, board: Halt) -> Halt {
         match self.here() {
@@ -103,7 +103,7 @@ impl<B> Switched<B> {
     }
 }
 
-impl<B: ProposalSource> ProposalSource for Switched<B> {
+impl<B: ProposalSource> ProposalSource for WithLocalHalt<B> {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
         let Observed { proposal, halt } = self.board.fetch(symbol).await?;
         Ok(Observed {
@@ -130,15 +130,15 @@ impl<B: ProposalSource> ProposalSource for Switched<B> {
         }
     }
 
-    async fn settled(&self, symbol: &Symbol) -> Settled {
+    async fn debounced(&self, symbol: &Symbol) -> Debounced {
         match &self.front {
-            Some(front) => front.settled(symbol).await,
-            None => self.board.settled(symbol).await,
+            Some(front) => front.debounced(symbol).await,
+            None => self.board.debounced(symbol).await,
         }
     }
 }
 
-impl<B: PlanLog> PlanLog for Switched<B> {
+impl<B: PlanLog> PlanLog for WithLocalHalt<B> {
     async fn claim(
         &self,
         plan: &Plan,
@@ -218,13 +218,13 @@ impl<B: PlanLog> PlanLog for Switched<B> {
     }
 }
 
-impl<B: ResultLog> ResultLog for Switched<B> {
+impl<B: ResultLog> ResultLog for WithLocalHalt<B> {
     async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
         self.board.publish(result).await
     }
 
-    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
-        let told = self.board.conclude(result, teller).await?;
+    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+        let told = self.board.finalize(result, teller).await?;
         #[cfg(feature = "mutants")]
         let told = crate::mutants::last_word(result, told).await?;
         Ok(told)
@@ -299,7 +299,7 @@ async fn follow<P: Ports>(
             && !failing
         {
             // Said once a failure, not once a try.
-            layer.tell(Event::PortFailed {
+            layer.emit(Event::PortFailed {
                 symbol: &symbol,
                 doing: "follow the proposals",
                 error: &error.0,
@@ -334,7 +334,7 @@ mod tests {
     use permit_gate::{Ask, wait_and_take};
     use permit_redis::RedisPermitStore;
 
-    type Real = Outside<RedisBoard, RedisPermitStore, RedbJournal>;
+    type Real = Adapters<RedisBoard, RedisPermitStore, RedbJournal>;
 
     /// Of the future that a function makes.
     fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {

@@ -98,7 +98,7 @@ async fn against_fixed_replies(server: SocketAddr, rounds: usize, warm: usize) -
     let client = client(&format!("http://{server}"), KEY, "secret");
     client.warm_up().await.unwrap();
     let mut bare = Bare::connect(server).await;
-    let mut desk = Desk::new(client);
+    let mut desk = BenchContext::new(client);
     let (mut ours, mut reference) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
     for round in 0..rounds + warm {
         let (order, quantity) = desk.next();
@@ -129,7 +129,7 @@ async fn against_the_simulated_venue(rounds: usize, warm: usize) -> Vec<Row> {
     let sim = on_its_own_thread();
     let client = client(&sim, SimConfig::API_KEY, SimConfig::API_SECRET);
     client.warm_up().await.unwrap();
-    let mut desk = Desk::new(client);
+    let mut desk = BenchContext::new(client);
     let mut samples = Vec::with_capacity(rounds);
     for round in 0..rounds + warm {
         let (order, quantity) = desk.next();
@@ -156,7 +156,7 @@ async fn against_the_simulated_venue(rounds: usize, warm: usize) -> Vec<Row> {
 /// What is done ahead of the grant and does not count: shown so that nobody has to wonder.
 fn preparing(rounds: usize) -> Row {
     let client = client("http://127.0.0.1:9", KEY, "secret");
-    let mut desk = Desk::new(client);
+    let mut desk = BenchContext::new(client);
     let mut samples = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         let started = Instant::now();
@@ -167,14 +167,14 @@ fn preparing(rounds: usize) -> Row {
     Row::new("prepare (before the grant, sends nothing)", samples, None)
 }
 
-struct Desk {
+struct BenchContext {
     client: Client,
     rules: Arc<SymbolRules>,
     position: Position,
     number: u64,
 }
 
-impl Desk {
+impl BenchContext {
     fn new(client: Client) -> Self {
         let info = format!(
             r#"{{"symbols":[{{"symbol":"BTCUSDT","status":"TRADING","filters":[

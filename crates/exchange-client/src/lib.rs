@@ -75,7 +75,6 @@ mod error;
 mod fields;
 mod host;
 mod last_look;
-mod ledger;
 mod limits;
 mod names;
 mod omissions;
@@ -86,12 +85,14 @@ mod rules;
 mod sent;
 mod settings;
 mod submission;
+mod submission_log;
 mod time;
 mod transport;
 
 pub use client::{
-    Client, ClockReading, Evidence, NotExecuted, Patience, PreparedOrder, RefusalCount, Settlement,
-    StopError, StopIntent, StopReplacement, StopSettlement, Submitting, Unconfirmed, Unresolved,
+    Client, ClockReading, Evidence, NotExecuted, PreparedOrder, RefusalCount, SettleDeadlines,
+    Settlement, StopError, StopIntent, StopReplacement, StopSettlement, Submitting, Unconfirmed,
+    Unresolved,
 };
 pub use codes::{Submitted, advice, is_listed_code};
 pub use credentials::{Credentials, CredentialsError};
@@ -103,7 +104,6 @@ pub use error::{RequestError, SetupError};
 pub use fields::DecodeError;
 pub use host::{Host, HostError};
 pub use last_look::{LastLook, Look};
-pub use ledger::SubmissionStatus;
 pub use limits::Usage;
 pub use names::{
     ClientAlgoId, ClientOrderId, NameError, OrderStatus, PositionMode, PositionSide, Side,
@@ -118,4 +118,5 @@ pub use settings::Settings;
 pub use submission::{
     LANDING_SLACK, NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
 };
+pub use submission_log::SubmissionStatus;
 pub use time::{Offset, VenueTime};

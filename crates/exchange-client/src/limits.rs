@@ -147,7 +147,7 @@ impl Limits {
         self.orders_1m.limit = limit(Counted::Orders, 60);
     }
 
-    /// Asks for room. `Err` says how long until there may be some. Room given must be handed back with [`handle_reply`](Self::handle_reply).
+    /// Asks for room. `Err` says how long until there may be some. What was reserved must be handed back with [`handle_reply`](Self::handle_reply).
     pub(crate) fn admit(
         &mut self,
         purpose: Purpose,

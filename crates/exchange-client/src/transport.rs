@@ -42,7 +42,7 @@ pub(crate) struct Transport {
 
 /// The right to one request.
 #[must_use = "the turn is over when it is dropped"]
-pub(crate) struct Turn(
+pub(crate) struct LaneSlot(
     #[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>,
 );
 
@@ -66,7 +66,7 @@ pub(crate) struct HttpReply {
 /// Which connections a request goes over. Orders have theirs to themselves: a slow answer to a question would otherwise
 /// hold the warm connection, and the order would wait for a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum Pool {
     Questions,
     Orders,
     /// A connection that is made for this question alone: one that waits in the pool may be dead already.
@@ -139,21 +139,21 @@ impl Transport {
 
     /// The right to a request on a lane, in the order of asking; handed back by dropping it. What is asked within a turn
     /// is one request: nobody waits for a second turn while holding one.
-    pub(crate) async fn turn(&self, lane: Lane) -> Turn {
+    pub(crate) async fn turn(&self, lane: Pool) -> LaneSlot {
         // Never closed, so there always is one.
-        Turn(Arc::clone(&self.on(lane).turns).acquire_owned().await.ok())
+        LaneSlot(Arc::clone(&self.on(lane).turns).acquire_owned().await.ok())
     }
 
     /// When the latest request was sent that a connection of this lane has answered.
-    pub(crate) fn answered(&self, lane: Lane) -> Option<Instant> {
+    pub(crate) fn answered(&self, lane: Pool) -> Option<Instant> {
         *self.on(lane).answered()
     }
 
-    fn on(&self, lane: Lane) -> &Connections {
+    fn on(&self, lane: Pool) -> &Connections {
         match lane {
-            Lane::Questions => &self.questions,
-            Lane::Orders => &self.orders,
-            Lane::Fresh => &self.fresh,
+            Pool::Questions => &self.questions,
+            Pool::Orders => &self.orders,
+            Pool::Fresh => &self.fresh,
         }
     }
 
@@ -163,7 +163,7 @@ impl Transport {
         &self,
         path: &'static str,
         outgoing: Outgoing,
-        lane: Lane,
+        lane: Pool,
         keyed: bool,
         left: Arc<AtomicBool>,
     ) -> Result<HttpReply, SendError> {

@@ -14,7 +14,7 @@
 //! # In a test
 //!
 //! ```
-//! use exchange_sim::{Delivery, Fault, OrderOutcome, Sim, SimConfig, Veil, When};
+//! use exchange_sim::{Delivery, Fault, OrderOutcome, Sim, SimConfig, HiddenFor, When};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,7 +22,7 @@
 //!
 //! // The next order is executed, its reply is lost, and two queries do not see it yet.
 //! let lost = sim.handle().script(
-//!     Fault::executed(When::order(), Delivery::Reset).hide_order(Veil::queries(2)),
+//!     Fault::executed(When::order(), Delivery::Reset).hide_order(HiddenFor::queries(2)),
 //! );
 //!
 //! // … point the client under test at `sim.url()`, with `SimConfig::API_KEY` and `SimConfig::API_SECRET` …
@@ -123,8 +123,8 @@ mod venue;
 
 pub use config::{AccountConfig, ApiKey, Drift, PositionSide, SimConfig};
 pub use fault::{
-    Action, Canned, CodeMeaning, Delivery, Fault, FaultId, FaultStatus, Fill, Instead, Rest,
-    Script, Veil, VenueCode, When, venue_code, venue_codes,
+    Action, Canned, CodeMeaning, Delivery, Fault, FaultId, FaultStatus, Fill, HiddenFor, Instead,
+    Rest, Script, VenueCode, When, venue_code, venue_codes,
 };
 pub use handle::SimHandle;
 pub use limits::Limits;

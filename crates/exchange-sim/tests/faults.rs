@@ -6,7 +6,9 @@ mod common;
 use std::{io::ErrorKind, time::Duration};
 
 use common::*;
-use exchange_sim::{Canned, Delivery, Fault, Instead, OrderOutcome, Sim, SimConfig, Veil, When};
+use exchange_sim::{
+    Canned, Delivery, Fault, HiddenFor, Instead, OrderOutcome, Sim, SimConfig, When,
+};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -297,7 +299,7 @@ async fn every_canned_reply_comes_out_as_written_with_and_without_execution() {
 #[tokio::test]
 async fn an_executed_order_can_stay_unseen_for_some_queries() {
     let sim = long_btc().await;
-    let fault = Fault::executed(When::order(), Delivery::Reset).hide_order(Veil::queries(2));
+    let fault = Fault::executed(When::order(), Delivery::Reset).hide_order(HiddenFor::queries(2));
     faulted(&sim, fault, "a").await.unwrap_err();
     assert_eq!(query(&sim, "a").await.code(), -2013);
     assert_eq!(query(&sim, "a").await.code(), -2013);
@@ -308,7 +310,7 @@ async fn an_executed_order_can_stay_unseen_for_some_queries() {
 async fn an_executed_order_can_stay_unseen_for_a_time_of_the_server_clock() {
     let sim = long_btc().await;
     let fault = Fault::executed(When::order(), Delivery::Whole)
-        .hide_order(Veil::time(Duration::from_secs(60)));
+        .hide_order(HiddenFor::time(Duration::from_secs(60)));
     faulted(&sim, fault, "a").await.unwrap();
     assert_eq!(query(&sim, "a").await.code(), -2013);
     // Requests stay signed within the window: the query's timestamp moves with the server's clock.
@@ -365,8 +367,8 @@ async fn an_order_that_lands_after_its_receive_window_is_refused() {
 async fn trades_and_position_have_veils_of_their_own() {
     let sim = long_btc().await;
     let fault = Fault::executed(When::order(), Delivery::Whole)
-        .hide_trades(Veil::queries(1))
-        .hide_position(Veil::queries(2));
+        .hide_trades(HiddenFor::queries(1))
+        .hide_position(HiddenFor::queries(2));
     let id = faulted(&sim, fault, "a").await.unwrap().json()["orderId"].clone();
     let params = format!("symbol=BTCUSDT&orderId={id}");
     let trades = || async {

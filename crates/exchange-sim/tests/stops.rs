@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use exchange_sim::{Canned, Fault, OrderOutcome, Script, Sim, SimConfig, Veil, When};
+use exchange_sim::{Canned, Fault, HiddenFor, OrderOutcome, Script, Sim, SimConfig, When};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -205,7 +205,7 @@ async fn cancelling_the_last_stop_of_a_held_position_is_counted_as_left_bare() {
 async fn a_placed_stop_can_stay_unseen_too() {
     let sim = long_btc().await;
     let script = Script {
-        hide_order: Some(Veil::queries(1)),
+        hide_order: Some(HiddenFor::queries(1)),
         ..Script::default()
     };
     sim.handle()

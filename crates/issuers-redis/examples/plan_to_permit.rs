@@ -16,7 +16,7 @@
 use apply_core::{PortError, Symbol};
 use issuers_redis::{IssuersConfig, RedisFeed, RedisPositionBook, RedisUsageBook};
 use permit_issuers::{
-    Governor, Holding, Lot, Outcome, PositionBrain, Ruled,
+    Governor, Lot, Outcome, PositionBrain, ReviewOutcome, VenuePosition,
     governor::{Limits, Policy},
     ports::{Delivery, Held, PlanFeed, Positions},
     position_brain,
@@ -44,7 +44,7 @@ struct Venue;
 impl Positions for Venue {
     async fn fetch(&self, symbols: &[Symbol]) -> Result<Vec<Held>, PortError> {
         let step = Decimal::new(1, 4);
-        let holding = Holding {
+        let holding = VenuePosition {
             amount: Decimal::new(124, 4),
             mark_price: Some(Decimal::new(64_000, 0)),
             lot: Lot {
@@ -216,7 +216,7 @@ async fn brain() -> Lane {
 
 async fn lane<F, R>(name: &'static str, server: RedisServer, feed: RedisFeed, review: R) -> Lane
 where
-    F: Future<Output = Result<Ruled, PortError>> + Send,
+    F: Future<Output = Result<ReviewOutcome, PortError>> + Send,
     R: Fn(Delivery) -> F + Send + Sync + 'static,
 {
     feed.join().await.unwrap();

@@ -5,7 +5,7 @@ use crate::link::moment;
 use apply_core::PortError;
 use permit_gate::PlanId;
 use permit_issuers::{
-    Book, EntryId, Holding, LastFill, Ledger, Lot, Moment, Snapshot,
+    Book, EntryId, LastFill, Ledger, Lot, Snapshot, Timestamp, VenuePosition,
     governor::{Execution, Usage},
     ports::Concluded,
 };
@@ -79,7 +79,7 @@ pub(crate) fn usage(key: &str, hash: &Hash) -> Result<(Usage, u64), PortError> {
             let mut parts = value.split(' ');
             let execution = Execution {
                 plan: plan.parse().ok()?,
-                at: Moment::from_micros(parts.next()?.parse().ok()?),
+                at: Timestamp::from_micros(parts.next()?.parse().ok()?),
                 quantity: decimal(parts.next()?)?,
                 notional: decimal(parts.next()?)?,
             };
@@ -95,7 +95,7 @@ pub(crate) fn usage(key: &str, hash: &Hash) -> Result<(Usage, u64), PortError> {
 
 /// The fields of a snapshot hash.
 pub(crate) fn snapshot_fields(seen: &Snapshot) -> Vec<(&'static str, String)> {
-    let Holding {
+    let VenuePosition {
         amount,
         mark_price,
         lot,
@@ -122,8 +122,8 @@ pub(crate) fn snapshot(reply: Value) -> Option<Snapshot> {
         text => decimal(text).map(Some),
     };
     Some(Snapshot {
-        asked_at: Moment::from_micros(hash.get("asked_at_us")?.parse().ok()?),
-        holding: Holding {
+        asked_at: Timestamp::from_micros(hash.get("asked_at_us")?.parse().ok()?),
+        holding: VenuePosition {
             amount: number("position_amt")?,
             mark_price: optional("mark_price")?,
             lot: Lot {
@@ -174,7 +174,7 @@ pub(crate) fn ledger(key: &str, hash: &Hash) -> Result<(Ledger, u64), PortError>
         let last_fill = match text("last_fill_us")? {
             "" => None,
             at => Some(LastFill {
-                at: Moment::from_micros(at.parse().ok()?),
+                at: Timestamp::from_micros(at.parse().ok()?),
                 order_id: text("last_order_id")?.to_owned(),
             }),
         };
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_ledger_comes_back_as_it_was_written() {
         let fill = Some(LastFill {
-            at: Moment::from_millis(5),
+            at: Timestamp::from_millis(5),
             order_id: "9".into(),
         });
         for ledger in [
@@ -262,7 +262,7 @@ mod tests {
     fn usage_comes_back_as_it_was_written_and_nothing_of_it_is_passed_over() {
         let granted = Execution {
             plan: PlanId::new("67e6da21fa9fe506").unwrap(),
-            at: Moment::from_millis(5),
+            at: Timestamp::from_millis(5),
             quantity: dec("0.006"),
             notional: dec("384"),
         };
@@ -287,8 +287,8 @@ mod tests {
             )
         };
         let seen = Snapshot {
-            asked_at: Moment::from_millis(5),
-            holding: Holding {
+            asked_at: Timestamp::from_millis(5),
+            holding: VenuePosition {
                 amount: dec("-0.0124"),
                 mark_price: None,
                 lot: Lot {

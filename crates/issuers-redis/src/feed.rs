@@ -62,7 +62,7 @@ impl RedisFeed {
             stream,
             group,
             config,
-            tidy: Script::new(include_str!("tidy.lua")),
+            tidy: Script::new(include_str!("remove_expired.lua")),
             looked_behind: Mutex::new(None),
         })
     }

@@ -1,7 +1,7 @@
 //! One connection that comes back by itself, and how its failures are told.
 
 use apply_core::PortError;
-use permit_issuers::Moment;
+use permit_issuers::Timestamp;
 use permit_redis::{Meaning, Product};
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation,
@@ -76,8 +76,8 @@ impl Link {
 }
 
 /// What `TIME` answers: seconds, and microseconds within them.
-pub(crate) fn moment((seconds, micros): (u64, u64)) -> Moment {
-    Moment::from_micros(seconds.saturating_mul(1_000_000).saturating_add(micros))
+pub(crate) fn moment((seconds, micros): (u64, u64)) -> Timestamp {
+    Timestamp::from_micros(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 
 pub(crate) fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {

@@ -9,8 +9,10 @@ use crate::{
 use apply_core::{PortError, Symbol};
 use apply_redis::{MAX_ENTRY_BYTES, bounded_script, read_entries};
 use permit_issuers::{
-    EntryId, Moment, PERMIT_TTL_SECS, Snapshot,
-    ports::{Concluded, LedgerUpdate, PermitSink, PositionBook, PositionPage, Ruling, Unread},
+    EntryId, PERMIT_TTL_SECS, Snapshot, Timestamp,
+    ports::{
+        Concluded, LedgerUpdate, PermitSink, PermitToWrite, PositionBook, PositionPage, Unread,
+    },
 };
 use redis::{Script, ScriptInvocation, Value};
 use std::{sync::Arc, time::Duration};
@@ -52,7 +54,7 @@ impl RedisPositionBook {
                 batch: config.batch,
                 look: bounded_script(include_str!("position_look.lua")),
                 permit: Script::new(include_str!("permit.lua")),
-                keep: Script::new(include_str!("keep.lua")),
+                keep: Script::new(include_str!("keep_snapshot.lua")),
                 advance: Script::new(include_str!("advance.lua")),
                 settle: Script::new(include_str!("settle.lua")),
                 unread: bounded_script(include_str!("unread.lua")),
@@ -117,9 +119,9 @@ impl PositionBook for RedisPositionBook {
         })
     }
 
-    async fn conclude(
+    async fn finalize(
         &self,
-        ruling: Ruling<'_>,
+        ruling: PermitToWrite<'_>,
         symbol: &Symbol,
         version: u64,
     ) -> Result<Concluded, PortError> {
@@ -135,7 +137,7 @@ impl PositionBook for RedisPositionBook {
         codec::concluded(self.link.run(&call, "write the permit").await?)
     }
 
-    async fn now(&self) -> Result<Moment, PortError> {
+    async fn now(&self) -> Result<Timestamp, PortError> {
         redis::cmd("TIME")
             .query_async(&mut self.link.connection())
             .await

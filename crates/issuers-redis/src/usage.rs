@@ -11,7 +11,7 @@ use apply_wire::kill_switch;
 use permit_gate::PlanId;
 use permit_issuers::{
     EntryId, PERMIT_TTL_SECS,
-    ports::{Charge, Concluded, PermitSink, Ruling, UsageBook, UsagePage},
+    ports::{Charge, Concluded, PermitSink, PermitToWrite, UsageBook, UsagePage},
 };
 use redis::{Script, ScriptInvocation, Value};
 use std::{sync::Arc, time::Duration};
@@ -44,7 +44,7 @@ impl RedisUsageBook {
                 keys: config.keys.clone(),
                 look: bounded_script(include_str!("usage_look.lua")),
                 grant: Script::new(include_str!("grant.lua")),
-                heard: Script::new(include_str!("heard.lua")),
+                heard: Script::new(include_str!("result_read.lua")),
             }),
         })
     }
@@ -84,9 +84,9 @@ impl UsageBook for RedisUsageBook {
         })
     }
 
-    async fn conclude(
+    async fn finalize(
         &self,
-        ruling: Ruling<'_>,
+        ruling: PermitToWrite<'_>,
         charge: Option<&Charge>,
         trip: Option<&str>,
     ) -> Result<Concluded, PortError> {

@@ -11,7 +11,7 @@ use permit_gate::{
     trading::{GovernorRule, PositionRule},
 };
 use permit_issuers::{
-    Book, Governor, Holding, Outcome, PositionBrain, Reason,
+    Book, Governor, Outcome, PositionBrain, Reason, VenuePosition,
     governor::{Limits, Policy},
     ports::{Held, PlanFeed, PositionBook, Positions, UsageBook},
     position_brain::Settings,
@@ -24,7 +24,7 @@ use std::{
 
 /// A venue that answers what it is told to, and counts the questions.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<(Option<Holding>, u32)>>);
+struct Told(Arc<Mutex<(Option<VenuePosition>, u32)>>);
 
 impl Told {
     fn holds(&self, amount: &str) {

@@ -1,6 +1,8 @@
 //! How much of a position may be closed for a plan: `cargo run --example how_much`.
 
-use permit_issuers::{Holding, Ledger, Lot, Moment, Reviewed, Snapshot, position_brain, raw};
+use permit_issuers::{
+    Ledger, Lot, Reviewed, Snapshot, Timestamp, VenuePosition, position_brain, raw,
+};
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -10,8 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fields = raw([id, symbol, ("decision", "EXECUTE"), what, score]);
     let plan = Reviewed::read(&fields)?.ok_or("it is not to be executed")?;
     let seen = Snapshot {
-        asked_at: Moment::from_millis(1_769_301_008_000),
-        holding: Holding::new("0.0124".parse()?, Lot::of_step("0.001".parse()?)),
+        asked_at: Timestamp::from_millis(1_769_301_008_000),
+        holding: VenuePosition::new("0.0124".parse()?, Lot::of_step("0.001".parse()?)),
     };
 
     // Pure: time is an argument. The permit is ready to be written; the second one is a no.

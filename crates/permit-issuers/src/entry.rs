@@ -1,6 +1,6 @@
 //! Entries of a stream: their ids, and their fields as text.
 
-use crate::moment::Moment;
+use crate::timestamp::Timestamp;
 use std::{collections::HashMap, fmt, str::FromStr};
 
 /// The fields of one stream entry that are text. A field that is none is left out, so whoever
@@ -35,8 +35,8 @@ impl EntryId {
     };
 
     /// When the entry was written.
-    pub fn written_at(self) -> Moment {
-        Moment::from_millis(self.millis)
+    pub fn written_at(self) -> Timestamp {
+        Timestamp::from_millis(self.millis)
     }
 }
 

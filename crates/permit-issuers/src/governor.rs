@@ -2,9 +2,9 @@
 
 use crate::{
     denial::{Denial, Fact, Reason},
-    holding::Snapshot,
-    moment::Moment,
     plan::{Reviewed, Task},
+    timestamp::Timestamp,
+    venue_position::Snapshot,
 };
 use permit_gate::PlanId;
 use rust_decimal::Decimal;
@@ -62,7 +62,7 @@ pub struct Execution {
     /// The plan.
     pub plan: PlanId,
     /// When its permit was granted.
-    pub at: Moment,
+    pub at: Timestamp,
     /// What it may reduce, in base units.
     pub quantity: Decimal,
     /// The same in quote units, at the mark price of the grant.
@@ -82,7 +82,7 @@ impl Usage {
     }
 
     /// Plans that no longer count.
-    pub fn expired(&self, now: Moment) -> Vec<PlanId> {
+    pub fn expired(&self, now: Timestamp) -> Vec<PlanId> {
         let old = self
             .0
             .iter()
@@ -90,18 +90,18 @@ impl Usage {
         old.map(|execution| execution.plan.clone()).collect()
     }
 
-    fn within(&self, window: Duration, now: Moment) -> impl Iterator<Item = &Execution> {
+    fn within(&self, window: Duration, now: Timestamp) -> impl Iterator<Item = &Execution> {
         self.0
             .iter()
             .filter(move |execution| now.since(execution.at) < window)
     }
 
-    fn count(&self, window: Duration, now: Moment) -> u32 {
+    fn count(&self, window: Duration, now: Timestamp) -> u32 {
         u32::try_from(self.within(window, now).count()).unwrap_or(u32::MAX)
     }
 
     /// `None` where the sum is beyond a decimal.
-    fn sum(&self, now: Moment, of: impl Fn(&Execution) -> Decimal) -> Option<Decimal> {
+    fn sum(&self, now: Timestamp, of: impl Fn(&Execution) -> Decimal) -> Option<Decimal> {
         self.within(Self::MEMORY, now)
             .try_fold(Decimal::ZERO, |sum, execution| {
                 sum.checked_add(of(execution))
@@ -143,7 +143,7 @@ pub fn decide(
     limits: &Limits,
     seen: Option<&Snapshot>,
     usage: &Usage,
-    now: Moment,
+    now: Timestamp,
 ) -> GovernorVerdict {
     if reaches(plan.kill_score, limits.critical_kill_score) {
         return GovernorVerdict::Deny(Denial::new(
@@ -190,7 +190,7 @@ fn reduction(
     limits: &Limits,
     seen: Option<&Snapshot>,
     usage: &Usage,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(Decimal, Decimal), Denial> {
     let age = seen.map(|seen| now.since(seen.asked_at));
     let fresh = age.is_some_and(|age| age <= limits.snapshot_max_age);
@@ -274,9 +274,9 @@ impl fmt::Display for Tripped<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::holding::{Holding, Lot};
+    use crate::venue_position::{Lot, VenuePosition};
 
-    const NOW: Moment = Moment::from_millis(1_769_301_009_000);
+    const NOW: Timestamp = Timestamp::from_millis(1_769_301_009_000);
 
     fn dec(text: &str) -> Decimal {
         text.parse().unwrap()
@@ -294,7 +294,7 @@ mod tests {
     fn seen(amount: &str, price: Option<&str>, age: Duration) -> Snapshot {
         Snapshot {
             asked_at: NOW - age,
-            holding: Holding {
+            holding: VenuePosition {
                 amount: dec(amount),
                 mark_price: price.map(dec),
                 lot: Lot {

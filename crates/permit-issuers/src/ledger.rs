@@ -1,6 +1,6 @@
 //! The ledger: what results say the position must be.
 
-use crate::{entry::EntryId, entry::Fields, holding::Snapshot, moment::Moment};
+use crate::{entry::EntryId, entry::Fields, timestamp::Timestamp, venue_position::Snapshot};
 use apply_core::{Side, Symbol};
 use apply_wire::field::{FALSE, SOURCE, is_foreign};
 use rust_decimal::Decimal;
@@ -39,7 +39,7 @@ pub enum Book {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastFill {
     /// When its result was written.
-    pub at: Moment,
+    pub at: Timestamp,
     /// The venue's order id; empty where the result did not say it.
     pub order_id: String,
 }
@@ -222,7 +222,7 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{entry::raw, holding::Holding, holding::Lot};
+    use crate::{entry::raw, venue_position::Lot, venue_position::VenuePosition};
 
     fn dec(text: &str) -> Decimal {
         text.parse().unwrap()
@@ -243,8 +243,8 @@ mod tests {
 
     fn seen(amount: &str, at_millis: u64) -> Snapshot {
         Snapshot {
-            asked_at: Moment::from_millis(at_millis),
-            holding: Holding {
+            asked_at: Timestamp::from_millis(at_millis),
+            holding: VenuePosition {
                 amount: dec(amount),
                 mark_price: None,
                 lot: Lot {
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(held.settled_by(&seen("0", 5)).unwrap().book, Book::Blank);
         assert_eq!(Ledger::default().settled_by(&seen("0", 5)), None);
         let closed = held.after(&sold("0.009"), entry(1000));
-        assert_eq!(closed.last_fill.unwrap().at, Moment::from_millis(1000));
+        assert_eq!(closed.last_fill.unwrap().at, Timestamp::from_millis(1000));
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! plan stays unreviewed.
 //!
 //! ```
-//! use permit_issuers::{Holding, Ledger, Lot, Moment, Reviewed, Snapshot, position_brain, raw};
+//! use permit_issuers::{VenuePosition, Ledger, Lot, Timestamp, Reviewed, Snapshot, position_brain, raw};
 //! use std::time::Duration;
 //!
 //! let plan = Reviewed::read(&raw([
@@ -29,8 +29,8 @@
 //! ])).unwrap().expect("it is to be executed");
 //! let step = "0.001".parse().unwrap();
 //! let seen = Snapshot {
-//!     asked_at: Moment::from_millis(1_769_301_008_000),
-//!     holding: Holding {
+//!     asked_at: Timestamp::from_millis(1_769_301_008_000),
+//!     holding: VenuePosition {
 //!         amount: "0.0124".parse().unwrap(),
 //!         mark_price: None,
 //!         lot: Lot { step, min: step, max: None },
@@ -47,24 +47,24 @@
 mod denial;
 mod entry;
 pub mod governor;
-mod holding;
-mod keeping;
 mod ledger;
-mod moment;
+mod ledger_sync;
+mod outcome;
 mod permit;
 mod plan;
 pub mod ports;
 pub mod position_brain;
 mod review;
-mod ruling;
+mod timestamp;
+mod venue_position;
 
 pub use denial::{Denial, Fact, Reason};
 pub use entry::{EntryId, EntryIdError, Fields, raw};
-pub use holding::{Holding, Lot, Snapshot};
-pub use keeping::{Caught, LedgerKeeper, SnapshotKeeper};
 pub use ledger::{Book, Fill, LastFill, Ledger, ResultNews};
-pub use moment::Moment;
+pub use ledger_sync::{LedgerSync, SnapshotKeeper, SyncReport};
+pub use outcome::{Outcome, ReviewOutcome};
 pub use permit::PERMIT_TTL_SECS;
 pub use plan::{Reviewed, Task, UnreadablePlan};
 pub use review::{Governor, PLAN_MAX_AGE, PositionBrain};
-pub use ruling::{Outcome, Ruled};
+pub use timestamp::Timestamp;
+pub use venue_position::{Lot, Snapshot, VenuePosition};

@@ -3,8 +3,8 @@
 use crate::{
     denial::{Denial, Fact},
     governor::GovernorVerdict,
-    moment::Moment,
     position_brain::P33Verdict,
+    timestamp::Timestamp,
 };
 use apply_core::Symbol;
 use rust_decimal::Decimal;
@@ -14,7 +14,7 @@ pub const PERMIT_TTL_SECS: u64 = 60;
 
 impl GovernorVerdict {
     /// The permit for a plan on `symbol`. Numbers are written from their decimals.
-    pub fn to_permit(&self, symbol: &Symbol, now: Moment) -> String {
+    pub fn to_permit(&self, symbol: &Symbol, now: Timestamp) -> String {
         let (granted, decision, quantity, notional, denial) = match self {
             Self::Grant {
                 computed_qty,
@@ -43,7 +43,7 @@ impl GovernorVerdict {
 impl P33Verdict {
     /// The permit for a plan on `symbol`. A ledger that knows nothing yet takes over what the
     /// venue says, which is then what stands there.
-    pub fn to_permit(&self, symbol: &Symbol, now: Moment) -> String {
+    pub fn to_permit(&self, symbol: &Symbol, now: Timestamp) -> String {
         match self {
             Self::Allow {
                 safe_close_qty,
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{denial::Reason, governor::APPROVED};
 
-    const AT: Moment = Moment::from_millis(1_769_301_008_977);
+    const AT: Timestamp = Timestamp::from_millis(1_769_301_008_977);
 
     fn btc() -> Symbol {
         "BTCUSDT".parse().unwrap()

@@ -1,6 +1,6 @@
 //! What reviewers need from outside.
 //!
-//! A book's `conclude` is the one verb that matters: the permit, the acknowledgement of its plan
+//! A book's `finalize` is the one verb that matters: the permit, the acknowledgement of its plan
 //! and what the governor counts for it happen together or not at all, and only while the page the
 //! decision rests on is still what the book says. So no permit is written twice, none without
 //! being counted, and a reviewer that dies in between has done nothing.
@@ -8,9 +8,9 @@
 use crate::{
     entry::{EntryId, Fields},
     governor::{Execution, Usage},
-    holding::{Holding, Snapshot},
     ledger::Ledger,
-    moment::Moment,
+    timestamp::Timestamp,
+    venue_position::{Snapshot, VenuePosition},
 };
 use apply_core::{PortError, Symbol};
 use permit_gate::PlanId;
@@ -25,7 +25,7 @@ pub struct Delivery {
     /// Its fields.
     pub fields: Fields,
     /// When it was handed out.
-    pub read_at: Moment,
+    pub read_at: Timestamp,
 }
 
 /// A stream read as one of a group.
@@ -39,7 +39,7 @@ pub trait PlanFeed: Send + Sync {
 
 /// A permit to be written, for the plan of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ruling<'a> {
+pub struct PermitToWrite<'a> {
     /// The entry that is concluded with it.
     pub entry: EntryId,
     /// The plan.
@@ -58,7 +58,7 @@ pub trait Seal: fmt::Debug + Send + Sync {
         permit: String,
         plan: &PlanId,
         fields: &Fields,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<String, PortError>;
 }
 
@@ -66,7 +66,7 @@ pub trait Seal: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concluded {
     /// The permit is written and the entry acknowledged.
-    Written(Moment),
+    Written(Timestamp),
     /// The page has changed since it was read. Nothing was written: read again, decide again.
     Outdated,
     /// Another reviewer has concluded the entry. Nothing was written.
@@ -89,7 +89,7 @@ pub struct UsagePage {
     /// Which state of the usage this is.
     pub version: u64,
     /// The time.
-    pub now: Moment,
+    pub now: Timestamp,
 }
 
 /// What a grant adds to a symbol's usage.
@@ -114,9 +114,9 @@ pub trait UsageBook: PermitSink {
     /// trips the kill switch: all of it or nothing.
     ///
     /// Cancellation: a dropped future may have concluded; the entry is then gone for good.
-    fn conclude(
+    fn finalize(
         &self,
-        ruling: Ruling<'_>,
+        ruling: PermitToWrite<'_>,
         charge: Option<&Charge>,
         trip: Option<&str>,
     ) -> impl Future<Output = Result<Concluded, PortError>> + Send;
@@ -142,7 +142,7 @@ pub struct PositionPage {
     /// Whether there are results that no ledger holds yet.
     pub unread: bool,
     /// The time.
-    pub now: Moment,
+    pub now: Timestamp,
 }
 
 /// Results that no ledger holds yet, in their order.
@@ -177,15 +177,15 @@ pub trait PositionBook: PermitSink {
     /// Writes the permit and acknowledges the entry, while the ledger is as the page said.
     ///
     /// Cancellation: a dropped future may have concluded; the entry is then gone for good.
-    fn conclude(
+    fn finalize(
         &self,
-        ruling: Ruling<'_>,
+        ruling: PermitToWrite<'_>,
         symbol: &Symbol,
         version: u64,
     ) -> impl Future<Output = Result<Concluded, PortError>> + Send;
 
     /// The time, for a question that leaves now.
-    fn now(&self) -> impl Future<Output = Result<Moment, PortError>> + Send;
+    fn now(&self) -> impl Future<Output = Result<Timestamp, PortError>> + Send;
 
     /// Keeps a snapshot, unless a newer one is there.
     fn keep(
@@ -221,7 +221,7 @@ pub trait PositionBook: PermitSink {
 }
 
 /// One symbol's holding, or why the venue's answer says none.
-pub type Held = (Symbol, Result<Holding, String>);
+pub type Held = (Symbol, Result<VenuePosition, String>);
 
 /// The venue, as far as it is asked for positions.
 pub trait Positions: Send + Sync {

@@ -2,10 +2,10 @@
 
 use crate::{
     denial::{Denial, Fact, Reason},
-    holding::Snapshot,
     ledger::{Book, Ledger},
-    moment::Moment,
     plan::Reviewed,
+    timestamp::Timestamp,
+    venue_position::Snapshot,
 };
 use rust_decimal::Decimal;
 use std::time::Duration;
@@ -57,7 +57,12 @@ impl P33Verdict {
 
 /// Whether a snapshot can be judged by: young enough, asked after the last fill, and the ledger
 /// not waiting for a newer one. Where it cannot, ask the venue before deciding.
-pub fn serves(seen: Option<&Snapshot>, ledger: &Ledger, settings: &Settings, now: Moment) -> bool {
+pub fn serves(
+    seen: Option<&Snapshot>,
+    ledger: &Ledger,
+    settings: &Settings,
+    now: Timestamp,
+) -> bool {
     seen.is_some_and(|seen| {
         now.since(seen.asked_at) <= settings.snapshot_max_age
             && ledger.is_older_than(seen)
@@ -72,7 +77,7 @@ pub fn decide(
     seen: Option<&Snapshot>,
     ledger: &Ledger,
     settings: &Settings,
-    now: Moment,
+    now: Timestamp,
 ) -> P33Verdict {
     let deny =
         |reason, context: Vec<(&'static str, Fact)>| P33Verdict::Deny(Denial::new(reason, context));
@@ -149,16 +154,16 @@ fn disagreement(position: Decimal, ledger: Decimal, step: Decimal) -> Option<Rea
 mod tests {
     use super::*;
     use crate::{
-        holding::{Holding, Lot},
         ledger::LastFill,
         plan::Task,
+        venue_position::{Lot, VenuePosition},
     };
 
     fn dec(text: &str) -> Decimal {
         text.parse().unwrap()
     }
 
-    const NOW: Moment = Moment::from_millis(1_769_301_009_000);
+    const NOW: Timestamp = Timestamp::from_millis(1_769_301_009_000);
 
     struct Case {
         percent: u8,
@@ -188,7 +193,7 @@ mod tests {
             };
             let seen = Snapshot {
                 asked_at: NOW - self.age,
-                holding: Holding {
+                holding: VenuePosition {
                     amount: dec(self.amount),
                     mark_price: None,
                     lot: Lot {
@@ -279,7 +284,7 @@ mod tests {
         };
         let seen = Snapshot {
             asked_at: NOW - case.age,
-            holding: Holding {
+            holding: VenuePosition {
                 amount: dec("1"),
                 mark_price: None,
                 lot: Lot {

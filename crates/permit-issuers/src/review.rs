@@ -4,14 +4,15 @@ use crate::{
     denial::Denial,
     entry::Fields,
     governor::{self, APPROVED, Execution, GovernorVerdict, Policy},
-    keeping::{LedgerKeeper, SnapshotKeeper},
-    moment::Moment,
+    ledger_sync::{LedgerSync, SnapshotKeeper},
+    outcome::{Outcome, ReviewOutcome},
     plan::Reviewed,
     ports::{
-        Charge, Concluded, Delivery, PermitSink, PositionBook, Positions, Ruling, Seal, UsageBook,
+        Charge, Concluded, Delivery, PermitSink, PermitToWrite, PositionBook, Positions, Seal,
+        UsageBook,
     },
     position_brain::{self, P33Verdict},
-    ruling::{Outcome, Ruled},
+    timestamp::Timestamp,
 };
 use apply_core::{PortError, Symbol};
 use apply_wire::{
@@ -56,7 +57,7 @@ impl<B: UsageBook> Governor<B> {
 
     /// Reviews one entry of the plan stream and writes its permit. After an error nothing was
     /// written that is not whole, and the entry is delivered again.
-    pub async fn review(&self, delivery: &Delivery) -> Result<Ruled, PortError> {
+    pub async fn review(&self, delivery: &Delivery) -> Result<ReviewOutcome, PortError> {
         let plan = match admit(&self.book, delivery).await? {
             Ok(plan) => plan,
             Err(ruled) => return Ok(ruled),
@@ -67,7 +68,7 @@ impl<B: UsageBook> Governor<B> {
                 let permit = APPROVED.to_permit(&plan.symbol, now);
                 let permit = sealed(self.seal.as_deref(), permit, delivery, &plan, now)?;
                 let ruling = ruling(delivery, &plan, &permit);
-                let concluded = self.book.conclude(ruling, None, None).await?;
+                let concluded = self.book.finalize(ruling, None, None).await?;
                 outcome(concluded, delivery, |took| Outcome::Granted {
                     quantity: Decimal::ZERO,
                     took,
@@ -113,11 +114,11 @@ impl<B: UsageBook> Governor<B> {
                     computed_notional,
                 } => {
                     let charge = charge(*computed_qty, *computed_notional);
-                    self.book.conclude(ruling, Some(&charge), None).await?
+                    self.book.finalize(ruling, Some(&charge), None).await?
                 }
-                GovernorVerdict::Deny(_) => self.book.conclude(ruling, None, None).await?,
+                GovernorVerdict::Deny(_) => self.book.finalize(ruling, None, None).await?,
                 GovernorVerdict::Trip { reason, .. } => {
-                    self.book.conclude(ruling, None, Some(reason)).await?
+                    self.book.finalize(ruling, None, Some(reason)).await?
                 }
             };
             let done = outcome(concluded, delivery, |took| match verdict {
@@ -155,7 +156,7 @@ impl<B: UsageBook> Governor<B> {
 /// The position brain over its book and the venue.
 #[derive(Debug)]
 pub struct PositionBrain<B, V> {
-    ledgers: LedgerKeeper<B>,
+    ledgers: LedgerSync<B>,
     snapshots: SnapshotKeeper<B, V>,
     settings: position_brain::Settings,
     seal: Option<Arc<dyn Seal>>,
@@ -170,7 +171,7 @@ impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
         settings: position_brain::Settings,
     ) -> Self {
         Self {
-            ledgers: LedgerKeeper::new(book.clone(), symbols),
+            ledgers: LedgerSync::new(book.clone(), symbols),
             snapshots: SnapshotKeeper::new(book, venue),
             settings,
             seal: None,
@@ -186,7 +187,7 @@ impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
     }
 
     /// Its ledgers, to be kept up beside the reviews.
-    pub fn ledgers(&self) -> &LedgerKeeper<B> {
+    pub fn ledgers(&self) -> &LedgerSync<B> {
         &self.ledgers
     }
 
@@ -199,7 +200,7 @@ impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
     /// the newest result first, and the venue is asked at once where its last word does not serve.
     /// A venue that does not answer makes a denial. After an error nothing was written and the
     /// entry is delivered again.
-    pub async fn review(&self, delivery: &Delivery) -> Result<Ruled, PortError> {
+    pub async fn review(&self, delivery: &Delivery) -> Result<ReviewOutcome, PortError> {
         let book = self.ledgers.book();
         let plan = match admit(book, delivery).await? {
             Ok(plan) => plan,
@@ -228,7 +229,7 @@ impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
             let permit = verdict.to_permit(&plan.symbol, page.now);
             let permit = sealed(self.seal.as_deref(), permit, delivery, &plan, page.now)?;
             let ruling = ruling(delivery, &plan, &permit);
-            let concluded = book.conclude(ruling, &plan.symbol, page.version).await?;
+            let concluded = book.finalize(ruling, &plan.symbol, page.version).await?;
             let done = outcome(concluded, delivery, |took| match verdict {
                 P33Verdict::Allow { safe_close_qty, .. } => Outcome::Granted {
                     quantity: safe_close_qty,
@@ -253,8 +254,8 @@ impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
 async fn admit<S: PermitSink>(
     sink: &S,
     delivery: &Delivery,
-) -> Result<Result<Reviewed, Ruled>, PortError> {
-    let passed = |about, outcome| Ruled {
+) -> Result<Result<Reviewed, ReviewOutcome>, PortError> {
+    let passed = |about, outcome| ReviewOutcome {
         entry: delivery.id,
         about,
         outcome,
@@ -278,7 +279,7 @@ fn sealed(
     permit: String,
     delivery: &Delivery,
     plan: &Reviewed,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<String, PortError> {
     match seal {
         Some(seal) => seal.seal(permit, &plan.id, &delivery.fields, now),
@@ -286,8 +287,8 @@ fn sealed(
     }
 }
 
-fn ruling<'a>(delivery: &Delivery, plan: &'a Reviewed, permit: &'a str) -> Ruling<'a> {
-    Ruling {
+fn ruling<'a>(delivery: &Delivery, plan: &'a Reviewed, permit: &'a str) -> PermitToWrite<'a> {
+    PermitToWrite {
         entry: delivery.id,
         plan: &plan.id,
         permit,
@@ -307,12 +308,12 @@ fn outcome(
     }
 }
 
-fn took(at: Moment, delivery: &Delivery) -> Duration {
+fn took(at: Timestamp, delivery: &Delivery) -> Duration {
     at.since(delivery.id.written_at())
 }
 
-fn ruled(delivery: &Delivery, plan: &Reviewed, outcome: Outcome) -> Ruled {
-    Ruled {
+fn ruled(delivery: &Delivery, plan: &Reviewed, outcome: Outcome) -> ReviewOutcome {
+    ReviewOutcome {
         entry: delivery.id,
         about: Some((plan.id.clone(), plan.symbol.clone())),
         outcome,

@@ -7,7 +7,7 @@ use permit_gate::{
     trading::{GovernorRule, PositionRule},
 };
 use permit_issuers::{
-    Book, Denial, Holding, LastFill, Ledger, Lot, Moment, Reviewed, Snapshot, Task,
+    Book, Denial, LastFill, Ledger, Lot, Reviewed, Snapshot, Task, Timestamp, VenuePosition,
     governor::{self, Execution, GovernorVerdict, Limits, Usage},
     position_brain::{self, P33Verdict, Settings},
 };
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use std::time::Duration;
 
-const NOW: Moment = Moment::from_millis(1_769_301_009_000);
+const NOW: Timestamp = Timestamp::from_millis(1_769_301_009_000);
 
 fn plan(task: Task, kill_score: f64) -> Reviewed {
     Reviewed {
@@ -55,7 +55,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         let step = Decimal::new(if steps > 20 { 5 } else { 1 }, places);
         Snapshot {
             asked_at: NOW - Duration::from_millis(age),
-            holding: Holding {
+            holding: VenuePosition {
                 amount,
                 mark_price: price.map(|(n, places)| Decimal::new(n, places)),
                 lot: Lot {

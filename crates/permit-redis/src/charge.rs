@@ -9,7 +9,7 @@
 use crate::{
     background::Background,
     cluster::Masters,
-    endpoint::{Address, Patience},
+    endpoint::{Address, Timeouts},
     node::Handle,
     sentinels::{Named, Sentinels, newest},
     slots::{SlotRange, read_slots},
@@ -46,7 +46,7 @@ pub(crate) struct Charge {
 
 struct Shared {
     appointers: Appointers,
-    patience: Patience,
+    timeouts: Timeouts,
     heard: Mutex<Heard>,
     /// Held while they are asked: whoever comes meanwhile is served by the next answers, together.
     asking: tokio::sync::Mutex<()>,
@@ -91,10 +91,10 @@ pub(crate) const EVERY: Duration = Duration::from_millis(300);
 
 impl Charge {
     /// Begins to ask.
-    pub(crate) fn start(appointers: Appointers, patience: Patience) -> Self {
+    pub(crate) fn start(appointers: Appointers, timeouts: Timeouts) -> Self {
         let shared = Arc::new(Shared {
             appointers,
-            patience,
+            timeouts,
             heard: Mutex::new(Heard::Nothing {
                 why: "nobody was asked yet who is in charge".into(),
             }),
@@ -187,7 +187,7 @@ impl Shared {
         let mut answers = JoinSet::new();
         match &self.appointers {
             Appointers::Sentinels { sentinels, .. } => {
-                let mut asked = sentinels.ask(self.patience);
+                let mut asked = sentinels.ask(self.timeouts);
                 let mut named = Vec::with_capacity(sentinels.len());
                 while let Some(answer) = asked.join_next().await {
                     named.extend(answer.ok().and_then(Result::ok).flatten());
@@ -211,7 +211,7 @@ impl Shared {
                         let answer = server.node.ask(&slots).await.ok()?;
                         read_slots(answer, &host).map(Opinion::Slots)
                     };
-                    answers.spawn(timeout(self.patience.response, asked));
+                    answers.spawn(timeout(self.timeouts.response, asked));
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::{
     node::{Trouble, TroubleKind},
     server::{Context, Server},
     slots::{SlotRange, read_slots},
-    take::{Answer, Hold, Holder, Order},
+    take::{Answer, Hold, Holder, TakeRequest},
 };
 use redis::{
     ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, cmd,
@@ -86,9 +86,9 @@ impl Cluster {
     }
 
     /// Waits until every master can be asked.
-    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
+    pub(crate) async fn ready(&self, timeouts: Duration) -> Result<(), Trouble> {
         let mut state = self.shared.state.subscribe();
-        let known = tokio::time::timeout(patience, state.wait_for(Result::is_ok)).await;
+        let known = tokio::time::timeout(timeouts, state.wait_for(Result::is_ok)).await;
         if !matches!(known, Ok(Ok(_))) {
             return self.shared.state.borrow().clone();
         }
@@ -97,13 +97,13 @@ impl Cluster {
             servers.cloned().collect()
         });
         for server in servers {
-            server.ready(patience).await?;
+            server.ready(timeouts).await?;
         }
         Ok(())
     }
 
     /// Takes the order's permits where they lie, or none.
-    pub(crate) async fn take(&self, order: &Order) -> Result<Answer, Failure> {
+    pub(crate) async fn take(&self, order: &TakeRequest) -> Result<Answer, Failure> {
         let mut server = self.owner(order.slot())?;
         for _ in 0..HOPS {
             match server.node.take(order).await {
@@ -298,8 +298,8 @@ impl Cluster {
             }
         };
         shared.stale.notify_one();
-        let patience = shared.context.patience.connect;
-        let ready = server.node.ready(patience).await;
+        let timeouts = shared.context.timeouts.connect;
+        let ready = server.node.ready(timeouts).await;
         ready.map_err(|trouble| Failure::Refused(trouble.why))?;
         Ok(server)
     }
@@ -427,7 +427,7 @@ async fn fetch(shared: &Arc<Shared>) -> Result<Vec<SlotRange>, Trouble> {
     for seed in &shared.seeds {
         let asked = async {
             let endpoint = Endpoint::Fixed(seed.clone());
-            let mut connection = endpoint.open(shared.context.patience).await?;
+            let mut connection = endpoint.open(shared.context.timeouts).await?;
             slots().query_async::<Value>(&mut connection).await
         };
         match asked.await {

@@ -4,15 +4,15 @@ use crate::{
     charge::{Appointers, Charge, InCharge},
     cluster::Cluster,
     config::{ConfigError, RedisConfig, Topology},
-    endpoint::{Endpoint, Patience},
+    endpoint::{Endpoint, Timeouts},
     failure::Failure,
     keys::slot_of,
     node::{Trouble, TroubleKind},
     sentinels::Sentinels,
     server::{Context, Server},
     stats::Counters,
-    take::{Hold, Holder, HolderAt, Order, count},
-    watch::{Hub, Registry},
+    take::{Hold, Holder, HolderAt, TakeRequest, count},
+    watch::{Registry, WatchStatus},
 };
 use permit_gate::{PlanId, Reply, StoreError, Take};
 use redis::from_redis_value;
@@ -24,7 +24,7 @@ pub(crate) struct Connections {
     pub(crate) servers: Servers,
     /// Who says which server is in charge; `None` where there is but one.
     charge: Option<Charge>,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) status: Arc<WatchStatus>,
     pub(crate) counters: Arc<Counters>,
     /// Turns for takes, so that a crowd waits here and not in a socket's queue, where its
     /// time-outs would already run.
@@ -76,22 +76,22 @@ impl Connections {
         let (keys, switch) = (config.keys.clone(), config.kill_switch.key.clone());
         let followed = config.followed.clone();
         let registry = Registry::new(keys, switch, followed, Arc::clone(&counters));
-        let hub = Hub::new(registry, Arc::clone(&counters));
+        let status = WatchStatus::new(registry, Arc::clone(&counters));
         let context = Context {
-            patience: Patience {
+            timeouts: Timeouts {
                 connect: config.connect_timeout,
                 response: config.response_timeout,
                 sentinel: config.sentinel_timeout,
                 ping_every: config.ping_every,
             },
             counters: Arc::clone(&counters),
-            hub: Arc::clone(&hub),
+            status: Arc::clone(&status),
             watching: config.watching,
         };
-        let in_charge_patience = context.patience;
+        let in_charge_patience = context.timeouts;
         let (servers, sentinels) = Servers::start(config.topology.clone(), context);
-        let patience = config.start_timeout.unwrap_or(config.connect_timeout);
-        let ready = servers.ready(patience).await;
+        let timeouts = config.start_timeout.unwrap_or(config.connect_timeout);
+        let ready = servers.ready(timeouts).await;
         ready.map_err(|Trouble { why, kind }| {
             let at = config.topology.to_string();
             match kind {
@@ -118,7 +118,7 @@ impl Connections {
             config,
             servers,
             charge,
-            hub,
+            status,
             counters,
         })
     }
@@ -167,12 +167,12 @@ impl Connections {
             Ok(Reply::Taken(contents)) => (0..contents.len()).map(bit).sum(),
             _ => return,
         };
-        self.hub.saw(plan, there, self.config.response_timeout);
+        self.status.saw(plan, there, self.config.response_timeout);
     }
 
     async fn take_at(&self, server: &Server, take: &Take) -> Result<Reply, StoreError> {
         let holder = Holder::of(&self.config, take).map_or(HolderAt::Nowhere, HolderAt::Here);
-        let order = Order::new(&self.config, take, false, holder);
+        let order = TakeRequest::new(&self.config, take, false, holder);
         server.node.take(&order).await?.into_reply(&order)
     }
 
@@ -180,7 +180,7 @@ impl Connections {
     /// reach. Then they are read before the take, so that nothing is taken while it must not be, and once
     /// more after it, so that nothing is granted that was halted or lost meanwhile.
     async fn take_in(&self, cluster: &Cluster, take: &Take) -> Result<Reply, StoreError> {
-        let probe = Order::new(&self.config, take, true, HolderAt::Nowhere);
+        let probe = TakeRequest::new(&self.config, take, true, HolderAt::Nowhere);
         let switch = slot_of(&self.config.kill_switch.key);
         let switch = (switch != probe.slot()).then_some(switch);
         let (mut here, mut elsewhere) = (HolderAt::Nowhere, None);
@@ -219,7 +219,7 @@ impl Connections {
             let ready = before.1 == Hold::Ready;
             here = HolderAt::Elsewhere { ready };
         }
-        let order = Order::new(&self.config, take, switch.is_some(), here);
+        let order = TakeRequest::new(&self.config, take, switch.is_some(), here);
         let reply = cluster.take(&order).await?.into_reply(&order)?;
         let looked_at_here = switch.is_none() && elsewhere.is_none() && halting.is_empty();
         if !matches!(reply, Reply::Taken(_)) || looked_at_here {
@@ -276,10 +276,10 @@ impl Servers {
         (Self::One(Server::start(endpoint, &context)), sentinels)
     }
 
-    async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
+    async fn ready(&self, timeouts: Duration) -> Result<(), Trouble> {
         match self {
-            Self::One(server) => server.ready(patience).await,
-            Self::Cluster(cluster) => cluster.ready(patience).await,
+            Self::One(server) => server.ready(timeouts).await,
+            Self::Cluster(cluster) => cluster.ready(timeouts).await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whom to connect to, and the connecting.
 
-pub(crate) use crate::patience::{Address, Patience, config};
+pub(crate) use crate::timeouts::{Address, Timeouts, config};
 
 use crate::{config::at_address, meaning::Meaning, sentinels::Sentinels};
 use redis::{
@@ -22,40 +22,40 @@ pub(crate) enum Endpoint {
 
 impl Endpoint {
     /// A connection for commands.
-    pub(crate) async fn open(&self, patience: Patience) -> RedisResult<MultiplexedConnection> {
-        Ok(self.open_at(patience).await?.0)
+    pub(crate) async fn open(&self, timeouts: Timeouts) -> RedisResult<MultiplexedConnection> {
+        Ok(self.open_at(timeouts).await?.0)
     }
 
     /// The same, and where it leads: to whom the sentinels named. Nowhere in particular where the address is fixed.
     pub(crate) async fn open_at(
         &self,
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> RedisResult<(MultiplexedConnection, Option<Address>)> {
-        self.connect(patience, ProtocolVersion::RESP2, config(patience))
+        self.connect(timeouts, ProtocolVersion::RESP2, config(timeouts))
             .await
     }
 
     /// A RESP3 connection whose pushes go to `sender`; fails where the server speaks no RESP3.
     pub(crate) async fn open_for_pushes(
         &self,
-        patience: Patience,
+        timeouts: Timeouts,
         sender: impl AsyncPushSender,
     ) -> RedisResult<MultiplexedConnection> {
-        let config = config(patience).set_push_sender(sender);
-        let connected = self.connect(patience, ProtocolVersion::RESP3, config);
+        let config = config(timeouts).set_push_sender(sender);
+        let connected = self.connect(timeouts, ProtocolVersion::RESP3, config);
         Ok(connected.await?.0)
     }
 
     async fn connect(
         &self,
-        patience: Patience,
+        timeouts: Timeouts,
         protocol: ProtocolVersion,
         config: AsyncConnectionConfig,
     ) -> RedisResult<(MultiplexedConnection, Option<Address>)> {
         let (info, at) = match self {
             Self::Fixed(info) => (info.clone(), None),
             Self::Master { sentinels, server } => {
-                let at = sentinels.master(patience).await?;
+                let at = sentinels.master(timeouts).await?;
                 (at_address(server, &at.0, at.1), Some(at))
             }
         };

@@ -136,7 +136,6 @@ mod keys;
 mod link;
 mod meaning;
 mod node;
-mod patience;
 mod product;
 mod sentinels;
 mod server;
@@ -145,6 +144,7 @@ mod slots;
 mod stats;
 mod store;
 mod take;
+mod timeouts;
 mod watch;
 
 pub use charge::InCharge;

@@ -3,13 +3,13 @@
 use crate::{
     background::{Background, Backoff},
     clock::ServerClock,
-    endpoint::{Address, Endpoint, Patience},
+    endpoint::{Address, Endpoint, Timeouts},
     failure::{Failure, untold},
     meaning::{Meaning, explain},
     product::Product,
     server_id::ServerId,
     stats::Counters,
-    take::{Answer, Hold, Holder, MAX_HOLDER_BYTES, Order, read, script},
+    take::{Answer, Hold, Holder, MAX_HOLDER_BYTES, TakeRequest, read, script},
     watch::Registry,
 };
 use redis::{
@@ -34,7 +34,7 @@ pub(crate) struct Node {
 
 struct Shared {
     endpoint: Endpoint,
-    patience: Patience,
+    timeouts: Timeouts,
     counters: Arc<Counters>,
     /// Whoever waits here is told when takes are possible again.
     registry: Arc<Registry>,
@@ -93,11 +93,11 @@ impl Trouble {
     }
 
     /// Of a connection that could not be set up.
-    fn of(error: &RedisError, patience: Patience) -> Self {
+    fn of(error: &RedisError, timeouts: Timeouts) -> Self {
         let meaning = Meaning::of(error);
         Self {
             why: match meaning {
-                Meaning::TimedOut => slow(patience),
+                Meaning::TimedOut => slow(timeouts),
                 _ => explain(error),
             },
             kind: match meaning.is_an_answer() {
@@ -109,10 +109,10 @@ impl Trouble {
 }
 
 /// Of an answer that did not come in time.
-fn slow(patience: Patience) -> String {
+fn slow(timeouts: Timeouts) -> String {
     format!(
         "no answer within the response time-out of {:?}: the server hangs, or is farther away than that allows",
-        patience.response
+        timeouts.response
     )
 }
 
@@ -161,13 +161,13 @@ impl Node {
     /// Starts connecting, and never stops.
     pub(crate) fn start(
         endpoint: Endpoint,
-        patience: Patience,
+        timeouts: Timeouts,
         counters: Arc<Counters>,
         registry: Arc<Registry>,
     ) -> Self {
         let shared = Arc::new(Shared {
             endpoint,
-            patience,
+            timeouts,
             counters,
             registry,
             clock: ServerClock::new(Instant::now()),
@@ -186,10 +186,10 @@ impl Node {
         }
     }
 
-    /// Waits until it is connected; what is wrong where it is not within `patience`.
-    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
+    /// Waits until it is connected; what is wrong where it is not within `timeouts`.
+    pub(crate) async fn ready(&self, timeouts: Duration) -> Result<(), Trouble> {
         let mut live = self.shared.live.subscribe();
-        match tokio::time::timeout(patience, live.wait_for(Option::is_some)).await {
+        match tokio::time::timeout(timeouts, live.wait_for(Option::is_some)).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(self.shared.trouble().clone()),
         }
@@ -358,7 +358,7 @@ impl Node {
         let connection = match idle {
             Some(connection) => connection,
             None => {
-                let opened = self.shared.endpoint.open(self.shared.patience).await;
+                let opened = self.shared.endpoint.open(self.shared.timeouts).await;
                 opened.map_err(|e| refused(e.to_string()))?
             }
         };
@@ -373,7 +373,7 @@ impl Node {
     pub(crate) async fn by_script(
         &self,
         connection: &mut MultiplexedConnection,
-        order: &Order,
+        order: &TakeRequest,
     ) -> Result<Answer, Failure> {
         match self.call_script(connection, order).await {
             Err(Failure::NoScript) => {
@@ -389,7 +389,7 @@ impl Node {
     async fn call_script(
         &self,
         connection: &mut MultiplexedConnection,
-        order: &Order,
+        order: &TakeRequest,
     ) -> Result<Answer, Failure> {
         let clock = &self.shared.clock;
         let Some(deadline) = clock.deadline(order.not_after) else {
@@ -413,7 +413,7 @@ impl Node {
             return Ok(live);
         }
         // What this is about is told by the look after it.
-        let _ = Box::pin(self.ready(self.shared.patience.response)).await;
+        let _ = Box::pin(self.ready(self.shared.timeouts.response)).await;
         self.live()
     }
 
@@ -544,14 +544,14 @@ async fn broken(shared: &Shared, mut connection: MultiplexedConnection) -> Strin
     loop {
         tokio::select! {
             () = shared.doubt.notified() => {}
-            () = tokio::time::sleep(shared.patience.ping_every) => {}
+            () = tokio::time::sleep(shared.timeouts.ping_every) => {}
         }
         if let Some(why) = shared.to_replace() {
             return why;
         }
         match cmd("PING").exec_async(&mut connection).await {
             Ok(()) => {}
-            Err(error) if Meaning::of(&error) == Meaning::TimedOut => return slow(shared.patience),
+            Err(error) if Meaning::of(&error) == Meaning::TimedOut => return slow(shared.timeouts),
             Err(error) => return explain(&error),
         }
     }
@@ -561,10 +561,10 @@ async fn broken(shared: &Shared, mut connection: MultiplexedConnection) -> Strin
 async fn set_up(
     shared: &Shared,
 ) -> Result<(MultiplexedConnection, Option<Address>, bool), Trouble> {
-    let trouble = |error: RedisError| Trouble::of(&error, shared.patience);
+    let trouble = |error: RedisError| Trouble::of(&error, shared.timeouts);
     let (mut connection, at) = shared
         .endpoint
-        .open_at(shared.patience)
+        .open_at(shared.timeouts)
         .await
         .map_err(trouble)?;
     shared.clock.forget();

@@ -1,7 +1,7 @@
 //! Those who say which server is master. All are asked side by side: one that is silent costs nothing while
 //! others answer.
 
-use crate::patience::{Address, Patience, config};
+use crate::timeouts::{Address, Timeouts, config};
 use redis::{
     Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value, aio::MultiplexedConnection,
     from_redis_value, pipe,
@@ -63,12 +63,12 @@ impl Sentinels {
     }
 
     /// Whom each of them calls master, as they answer: none of one that does not, or knows of none.
-    pub(crate) fn ask(&self, patience: Patience) -> JoinSet<RedisResult<Option<Named>>> {
+    pub(crate) fn ask(&self, timeouts: Timeouts) -> JoinSet<RedisResult<Option<Named>>> {
         let mut asked = JoinSet::new();
         for sentinel in &*self.all {
             let (sentinel, name) = (Arc::clone(sentinel), Arc::clone(&self.name));
             asked.spawn(async move {
-                let answer = timeout(patience.sentinel, sentinel.master(&name, patience));
+                let answer = timeout(timeouts.sentinel, sentinel.master(&name, timeouts));
                 answer.await.unwrap_or_else(|_| {
                     Err(RedisError::from(std::io::Error::from(
                         std::io::ErrorKind::TimedOut,
@@ -80,8 +80,8 @@ impl Sentinels {
     }
 
     /// The master: whom they name, and where they name several, who was named last.
-    pub(crate) async fn master(&self, patience: Patience) -> RedisResult<Address> {
-        let (mut asked, mut until) = (self.ask(patience), None);
+    pub(crate) async fn master(&self, timeouts: Timeouts) -> RedisResult<Address> {
+        let (mut asked, mut until) = (self.ask(timeouts), None);
         let (mut named, mut unknown, mut last) = (Vec::new(), false, None);
         loop {
             let next = match until {
@@ -107,7 +107,7 @@ impl Sentinels {
             ))),
             (None, Some(error)) => Err(failed(format!(
                 "no sentinel answers within {:?}, the last: {error}",
-                patience.sentinel
+                timeouts.sentinel
             ))),
             (None, None) => Err(failed("no sentinel is configured".into())),
         }
@@ -128,13 +128,13 @@ pub(crate) fn newest(named: &[Named]) -> Option<&Address> {
 
 impl Sentinel {
     /// Whom it calls master; `None` where it knows of none by this name.
-    async fn master(&self, name: &str, patience: Patience) -> RedisResult<Option<Named>> {
+    async fn master(&self, name: &str, timeouts: Timeouts) -> RedisResult<Option<Named>> {
         let mut slot = self.connection.lock().await;
         let mut connection = match slot.take() {
             Some(connection) => connection,
             None => {
                 let client = Client::open(self.info.clone())?;
-                let config = config(patience);
+                let config = config(timeouts);
                 client
                     .get_multiplexed_async_connection_with_config(&config)
                     .await?

@@ -1,10 +1,10 @@
 //! One server with everything we hold of it: commands and watch.
 
 use crate::{
-    endpoint::{Address, Endpoint, Patience},
+    endpoint::{Address, Endpoint, Timeouts},
     node::{Node, Trouble},
     stats::Counters,
-    watch::{Hub, WatchLink},
+    watch::{WatchLink, WatchStatus},
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 /// What all servers of one store share.
 #[derive(Clone)]
 pub(crate) struct Context {
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: Timeouts,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) status: Arc<WatchStatus>,
     /// Whether to be told of writes.
     pub(crate) watching: bool,
 }
@@ -31,13 +31,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(endpoint: Endpoint, context: &Context) -> Self {
-        let patience = context.patience;
-        let hub = &context.hub;
+        let timeouts = context.timeouts;
+        let status = &context.status;
         let at = endpoint.address();
-        let (counters, registry) = (Arc::clone(&context.counters), Arc::clone(hub.registry()));
-        let node = Node::start(endpoint.clone(), patience, counters, registry);
+        let (counters, registry) = (Arc::clone(&context.counters), Arc::clone(status.registry()));
+        let node = Node::start(endpoint.clone(), timeouts, counters, registry);
         let watch = context.watching.then(|| {
-            let (link, first) = WatchLink::start(endpoint, patience, Arc::clone(hub), &node);
+            let (link, first) = WatchLink::start(endpoint, timeouts, Arc::clone(status), &node);
             (link, Mutex::new(Some(first)))
         });
         Self { at, node, watch }
@@ -49,15 +49,15 @@ impl Server {
     }
 
     /// Waits until commands can be sent and it is known whether writes are announced.
-    pub(crate) async fn ready(&self, patience: Duration) -> Result<(), Trouble> {
-        self.node.ready(patience).await?;
+    pub(crate) async fn ready(&self, timeouts: Duration) -> Result<(), Trouble> {
+        self.node.ready(timeouts).await?;
         let first = self.watch.as_ref().and_then(|(_, first)| {
             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
             first.take()
         });
         if let Some(first) = first {
             // Without a watch the store works, so nobody waits for it any longer than this.
-            let _ = tokio::time::timeout(patience, first).await;
+            let _ = tokio::time::timeout(timeouts, first).await;
         }
         Ok(())
     }

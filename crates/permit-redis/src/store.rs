@@ -50,12 +50,12 @@ impl RedisPermitStore {
 
     /// How waiting plans are woken at this moment.
     pub fn watch_mode(&self) -> WatchMode {
-        self.inner.hub.mode()
+        self.inner.status.mode()
     }
 
     /// Why it is polling, in a sentence; `None` where it is not.
     pub fn watch_trouble(&self) -> Option<String> {
-        self.inner.hub.trouble()
+        self.inner.status.trouble()
     }
 
     /// Follows one key that begins like a prefix of [`RedisConfig::follow_prefix`]: proposals, say,
@@ -64,12 +64,12 @@ impl RedisPermitStore {
     /// Nothing is promised of a key under no such prefix, and nothing while
     /// [`RedisPermitStore::watch_mode`] is polling: whoever follows polls besides.
     pub fn follow(&self, key: &str) -> RedisFollow {
-        self.inner.hub.registry().follow(key)
+        self.inner.status.registry().follow(key)
     }
 
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
-        let waiting = self.inner.hub.registry().waiting();
+        let waiting = self.inner.status.registry().waiting();
         let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
         self.inner.counters.snapshot(waiting)
     }
@@ -83,7 +83,7 @@ impl PermitStore for RedisPermitStore {
     }
 
     fn watch(&self, plan: &PlanId) -> RedisWatch {
-        self.inner.hub.registry().watch(plan)
+        self.inner.status.registry().watch(plan)
     }
 
     /// Sends the take once. What became of it when no answer came, the same attempt learns by
@@ -101,7 +101,7 @@ impl PermitStore for RedisPermitStore {
     }
 
     fn net_interval(&self, step: Duration) -> Duration {
-        self.inner.hub.net_interval(step)
+        self.inner.status.net_interval(step)
     }
 }
 

@@ -111,7 +111,7 @@ async fn matrix(asked: Asked) -> ExitCode {
     );
     let (started, mut done, mut wrong) = (Instant::now(), 0_u64, 0_u64);
     let mut told = started;
-    let tally = play_all(cases, asked.lanes, asked.mutant, |outcome| {
+    let report = play_all(cases, asked.lanes, asked.mutant, |outcome| {
         done += 1;
         if outcome.is_violation() {
             wrong += 1;
@@ -127,11 +127,11 @@ async fn matrix(asked: Asked) -> ExitCode {
         false
     })
     .await;
-    println!("\n{tally}");
+    println!("\n{report}");
     println!(
         "seed {}: {} cases in {} s, {wrong} violations",
         asked.seed,
-        tally.cases(),
+        report.cases(),
         started.elapsed().as_secs()
     );
     match wrong {

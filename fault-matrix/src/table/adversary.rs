@@ -2,8 +2,8 @@
 
 use super::{Expect, Row};
 use crate::{
-    dice::Dice,
-    play,
+    rng::Rng,
+    scenarios,
     scene::{
         Reviews, Scene,
         Step::{
@@ -36,18 +36,18 @@ pub(super) const ROWS: &[Row] = &[
         fault: "Redis is stopped for up to 1.5 s and forgets everything as it goes on",
         moment: "the permits come",
         expects: Expect::Truth,
-        scene: |dice| {
-            let mut steps = vec![slow(dice), Ready, Propose(0), Claimed, Release];
+        scene: |rng| {
+            let mut steps = vec![slow(rng), Ready, Propose(0), Claimed, Release];
             steps.extend([
-                Sleep(dice.millis(0..=60)),
-                StopRedis(dice.millis(100..=1500)),
+                Sleep(rng.millis(0..=60)),
+                StopRedis(rng.millis(100..=1500)),
                 Flush,
                 Reach("stopped and flushed".into()),
                 Propose(1),
                 Concluded,
                 Settled,
             ]);
-            two(dice, steps)
+            two(rng, steps)
         },
     },
     Row {
@@ -62,16 +62,16 @@ pub(super) const ROWS: &[Row] = &[
         fault: "Redis answers nobody, or writes for nobody, for up to 1.5 s, perhaps twice",
         moment: "in the wait and the take",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             let mut steps = vec![Ready, Propose(0)];
-            for _ in 0..dice.within(1..=2) {
-                let pause = dice.within(50..=1500).to_string();
-                let what = dice.pick(&["ALL", "WRITE"]);
+            for _ in 0..rng.within(1..=2) {
+                let pause = rng.within(50..=1500).to_string();
+                let what = rng.pick(&["ALL", "WRITE"]);
                 let words = ["CLIENT", "PAUSE", &pause, what];
-                steps.push(Sleep(dice.millis(0..=100)));
+                steps.push(Sleep(rng.millis(0..=100)));
                 steps.push(Command(words.map(str::to_owned).to_vec()));
                 steps.push(Release);
-                steps.push(Sleep(dice.millis(0..=1600)));
+                steps.push(Sleep(rng.millis(0..=1600)));
             }
             steps.extend([
                 Command(vec!["CLIENT".into(), "UNPAUSE".into()]),
@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Row] = &[
                 Concluded,
                 Settled,
             ]);
-            two(dice, steps)
+            two(rng, steps)
         },
     },
     Row {
@@ -87,23 +87,23 @@ pub(super) const ROWS: &[Row] = &[
         fault: "either of them is stopped and goes on, again and again, some longer than its lease",
         moment: "from the claim on",
         expects: Expect::Truth,
-        scene: |dice| {
-            let mut steps = vec![slow(dice), Ready, Propose(0), Claimed, Release];
-            for _ in 0..dice.within(2..=6) {
-                let machine = usize::from(dice.once_in(2));
-                let lasting = match dice.once_in(3) {
-                    true => dice.millis(1200..=2600),
-                    false => dice.millis(0..=400),
+        scene: |rng| {
+            let mut steps = vec![slow(rng), Ready, Propose(0), Claimed, Release];
+            for _ in 0..rng.within(2..=6) {
+                let machine = usize::from(rng.once_in(2));
+                let lasting = match rng.once_in(3) {
+                    true => rng.millis(1200..=2600),
+                    false => rng.millis(0..=400),
                 };
                 steps.extend([
                     Signal(machine, "STOP"),
                     Sleep(lasting),
                     Signal(machine, "CONT"),
-                    Sleep(dice.millis(0..=200)),
+                    Sleep(rng.millis(0..=200)),
                 ]);
             }
             steps.extend([Reach("stopped in turns".into()), Concluded, Settled]);
-            two(dice, steps)
+            two(rng, steps)
         },
     },
     Row {
@@ -118,20 +118,20 @@ pub(super) const ROWS: &[Row] = &[
         fault: "`forget` beside the running service; the brain repeats itself",
         moment: "in the wait, or the order is under way",
         expects: Expect::Truth,
-        scene: |dice| {
-            let mut steps = vec![slow(dice), Ready, Propose(0), Claimed];
-            if dice.once_in(2) {
+        scene: |rng| {
+            let mut steps = vec![slow(rng), Ready, Propose(0), Claimed];
+            if rng.once_in(2) {
                 steps.push(Release);
-                steps.push(Sleep(dice.millis(0..=300)));
+                steps.push(Sleep(rng.millis(0..=300)));
             }
             steps.extend([
-                Do("apply-layer forget", play::forget),
+                Do("apply-layer forget", scenarios::forget),
                 Release,
                 Propose(1),
                 Concluded,
                 Settled,
             ]);
-            two(dice, steps)
+            two(rng, steps)
         },
     },
 ];
@@ -148,13 +148,13 @@ const KEYS: [&str; 6] = [
 ];
 
 /// A venue that leaves the other machine all the time it needs.
-fn slow(dice: &mut Dice) -> Step {
+fn slow(rng: &mut Rng) -> Step {
     let order = Fault::executed(When::order(), Delivery::Whole);
-    Venue(vec![order.delay_before(dice.millis(0..=1200)).always()])
+    Venue(vec![order.delay_before(rng.millis(0..=1200)).always()])
 }
 
-fn two(dice: &mut Dice, steps: Vec<Step>) -> Scene {
-    let reviews = dice.pick(&[Reviews::FirstOnly, Reviews::Each]);
+fn two(rng: &mut Rng, steps: Vec<Step>) -> Scene {
+    let reviews = rng.pick(&[Reviews::FirstOnly, Reviews::Each]);
     Scene::of(steps)
         .held()
         .two()
@@ -162,9 +162,9 @@ fn two(dice: &mut Dice, steps: Vec<Step>) -> Scene {
         .waiting(Duration::from_secs(2))
 }
 
-fn killed_twice(dice: &mut Dice) -> Scene {
-    let saves = dice.within(0..=3);
-    let mut steps = vec![slow(dice), Ready];
+fn killed_twice(rng: &mut Rng) -> Scene {
+    let saves = rng.within(0..=3);
+    let mut steps = vec![slow(rng), Ready];
     if saves == 1 {
         steps.push(Save);
     }
@@ -172,61 +172,61 @@ fn killed_twice(dice: &mut Dice) -> Scene {
     if saves == 2 {
         steps.push(Save);
     }
-    if dice.once_in(2) {
-        steps.extend([Release, Do("permits are taken", play::permits_taken)]);
+    if rng.once_in(2) {
+        steps.extend([Release, Do("permits are taken", scenarios::permits_taken)]);
     }
-    steps.push(KillRedis(dice.millis(0..=300)));
+    steps.push(KillRedis(rng.millis(0..=300)));
     // Some of these come before the store is clean again, some after it.
-    steps.push(Sleep(dice.millis(0..=4000)));
-    if dice.once_in(2) {
+    steps.push(Sleep(rng.millis(0..=4000)));
+    if rng.once_in(2) {
         steps.push(Propose(1));
     }
     if saves == 3 {
         steps.push(Save);
     }
     steps.extend([
-        KillRedis(dice.millis(0..=300)),
+        KillRedis(rng.millis(0..=300)),
         Reach("Redis killed twice".into()),
         Release,
         Propose(2),
         Concluded,
         Settled,
     ]);
-    two(dice, steps)
+    two(rng, steps)
 }
 
-fn permits_again(dice: &mut Dice) -> Scene {
+fn permits_again(rng: &mut Rng) -> Scene {
     let mut steps = vec![
-        slow(dice),
+        slow(rng),
         Ready,
-        Do("permits lie there", play::permits_first),
+        Do("permits lie there", scenarios::permits_first),
         Save,
         Propose(0),
     ];
-    steps.push(match dice.once_in(2) {
-        true => Do("permits are taken", play::permits_taken),
+    steps.push(match rng.once_in(2) {
+        true => Do("permits are taken", scenarios::permits_taken),
         false => Arrived(1),
     });
-    if dice.once_in(2) {
-        steps.extend([Flush, Propose(1), Sleep(dice.millis(0..=4000))]);
+    if rng.once_in(2) {
+        steps.extend([Flush, Propose(1), Sleep(rng.millis(0..=4000))]);
     }
     steps.extend([
-        KillRedis(dice.millis(0..=300)),
+        KillRedis(rng.millis(0..=300)),
         Reach("the permits again".into()),
         Propose(2),
         Concluded,
         Settled,
-        Sleep(dice.millis(0..=4000)),
+        Sleep(rng.millis(0..=4000)),
     ]);
-    two(dice, steps).reviewed(Reviews::None)
+    two(rng, steps).reviewed(Reviews::None)
 }
 
-fn key_deleted(dice: &mut Dice) -> Scene {
-    let key = dice.pick(&KEYS);
-    let mut steps = vec![slow(dice), Ready, Propose(0), Claimed];
-    match dice.within(0..=2) {
+fn key_deleted(rng: &mut Rng) -> Scene {
+    let key = rng.pick(&KEYS);
+    let mut steps = vec![slow(rng), Ready, Propose(0), Claimed];
+    match rng.within(0..=2) {
         0 => {}
-        1 => steps.extend([Release, Sleep(dice.millis(0..=400))]),
+        1 => steps.extend([Release, Sleep(rng.millis(0..=400))]),
         _ => steps.extend([Release, Concluded]),
     }
     steps.extend([
@@ -236,20 +236,20 @@ fn key_deleted(dice: &mut Dice) -> Scene {
         Release,
         Concluded,
         Settled,
-        Sleep(dice.millis(0..=1000)),
+        Sleep(rng.millis(0..=1000)),
     ]);
-    two(dice, steps)
+    two(rng, steps)
 }
 
-fn rewritten(dice: &mut Dice) -> Scene {
+fn rewritten(rng: &mut Rng) -> Scene {
     let words = |line: &str| Command(line.split(' ').map(str::to_owned).collect());
     let mut steps = vec![Ready];
-    if dice.once_in(2) {
-        steps.extend([Propose(0), Sleep(dice.millis(0..=20))]);
+    if rng.once_in(2) {
+        steps.extend([Propose(0), Sleep(rng.millis(0..=20))]);
     }
     steps.push(words("ACL SETUSER worker -@all"));
     for round in 0..20 {
-        steps.push(match dice.within(0..=2) {
+        steps.push(match rng.within(0..=2) {
             0 => Propose(round),
             1 => ProposeHold,
             _ => ProposeNext,

@@ -2,8 +2,8 @@
 
 use super::{Expect, Row};
 use crate::{
-    dice::Dice,
-    play,
+    rng::Rng,
+    scenarios,
     scene::{
         Disk as State, Scene,
         Step::{
@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         expects: Expect::Truth,
         scene: |_| {
             Scene::of(vec![
-                Do("a disk with little room", play::full_from_the_start),
+                Do("a disk with little room", scenarios::full_from_the_start),
                 Restart(0),
             ])
         },
@@ -33,13 +33,19 @@ pub(super) const ROWS: &[Row] = &[
         expects: Expect::Truth,
         scene: |_| {
             Scene::of(vec![
-                Do("a limit on the size of files", play::start_and_limit_files),
+                Do(
+                    "a limit on the size of files",
+                    scenarios::start_and_limit_files,
+                ),
                 Propose(0),
-                Do("something is claimed", play::any_claimed),
+                Do("something is claimed", scenarios::any_claimed),
                 Release,
-                Do("what is claimed has its result", play::claimed_are_told),
+                Do(
+                    "what is claimed has its result",
+                    scenarios::claimed_are_told,
+                ),
                 ReachIfTold("journal_unavailable", "no order without a journal"),
-                Do("nothing has left", play::nothing_left),
+                Do("nothing has left", scenarios::nothing_left),
                 Restart(0),
                 Concluded,
             ])
@@ -53,9 +59,9 @@ pub(super) const ROWS: &[Row] = &[
         expects: Expect::Truth,
         scene: |_| {
             Scene::of(vec![
-                Do("writes kill", play::start_where_writes_kill),
+                Do("writes kill", scenarios::start_where_writes_kill),
                 Propose(0),
-                Do("it dies of it", play::dies_of_a_write),
+                Do("it dies of it", scenarios::dies_of_a_write),
                 Restart(0),
             ])
             .short()
@@ -66,34 +72,37 @@ pub(super) const ROWS: &[Row] = &[
         fault: "writes to the journal fail for want of room",
         moment: "before the plan, or in the wait",
         expects: Expect::Truth,
-        scene: |dice| disk(dice, State::Full, "ENOSPC"),
+        scene: |rng| disk(rng, State::Full, "ENOSPC"),
     },
     Row {
         name: "EIO once",
         fault: "one sync of the journal fails, all others work",
         moment: "before the plan, or in the wait",
         expects: Expect::Truth,
-        scene: |dice| disk(dice, State::FailsOnce, "EIO once"),
+        scene: |rng| disk(rng, State::FailsOnce, "EIO once"),
     },
     Row {
         name: "fsync hangs",
         fault: "a sync of the journal does not return for seconds",
         moment: "before the plan, or in the wait",
         expects: Expect::Truth,
-        scene: |dice| {
-            let before = dice.once_in(2);
+        scene: |rng| {
+            let before = rng.once_in(2);
             let mut steps = vec![Ready];
-            let claimed = Do("something is claimed", play::any_claimed);
+            let claimed = Do("something is claimed", scenarios::any_claimed);
             match before {
                 true => steps.extend([Disk(State::Hangs), Propose(0), claimed]),
                 false => steps.extend([Propose(0), claimed, Disk(State::Hangs)]),
             }
             steps.extend([
                 Release,
-                Sleep(dice.millis(500..=2500)),
+                Sleep(rng.millis(500..=2500)),
                 Disk(State::Works),
                 Reach("fsync hung".into()),
-                Do("what is claimed has its result", play::claimed_are_told),
+                Do(
+                    "what is claimed has its result",
+                    scenarios::claimed_are_told,
+                ),
                 Restart(0),
                 Concluded,
             ]);
@@ -110,12 +119,12 @@ pub(super) const ROWS: &[Row] = &[
                 Ready,
                 Propose(0),
                 Claimed,
-                Do("the journal is removed", play::unlink_journal),
+                Do("the journal is removed", scenarios::unlink_journal),
                 Release,
                 Concluded,
                 Do(
                     "no new journal is begun silently",
-                    play::start_without_journal,
+                    scenarios::start_without_journal,
                 ),
             ])
             .held()
@@ -123,10 +132,10 @@ pub(super) const ROWS: &[Row] = &[
     },
 ];
 
-fn disk(dice: &mut Dice, state: State, name: &str) -> Scene {
-    let before = dice.once_in(2);
+fn disk(rng: &mut Rng, state: State, name: &str) -> Scene {
+    let before = rng.once_in(2);
     let mut steps = vec![Ready];
-    let claimed = Do("something is claimed", play::any_claimed);
+    let claimed = Do("something is claimed", scenarios::any_claimed);
     match before {
         true => steps.extend([Disk(state), Propose(0), claimed]),
         false => steps.extend([Propose(0), claimed, Disk(state)]),
@@ -134,7 +143,10 @@ fn disk(dice: &mut Dice, state: State, name: &str) -> Scene {
     // With a journal that is known to be broken nothing more is claimed.
     steps.extend([
         Release,
-        Do("what is claimed has its result", play::claimed_are_told),
+        Do(
+            "what is claimed has its result",
+            scenarios::claimed_are_told,
+        ),
         Reach(name.to_owned()),
         Disk(State::Works),
         Restart(0),

@@ -2,8 +2,8 @@
 
 use super::{Expect, Row, switch::slow_orders};
 use crate::{
-    dice::Dice,
-    play,
+    rng::Rng,
+    scenarios,
     scene::{
         Kept, Reviews, Scene,
         Step::{
@@ -42,38 +42,38 @@ pub(super) const ROWS: &[Row] = &[
         fault: "FLUSHALL, or killed and back empty; the brain repeats itself",
         moment: "in the wait, or the order is under way",
         expects: Expect::Truth,
-        scene: |dice| forgets(dice, Reviews::FirstOnly, false),
+        scene: |rng| forgets(rng, Reviews::FirstOnly, false),
     },
     Row {
         name: "forgets, two machines, two sets of permits",
         fault: "the same, and the reviewers answer both publications",
         moment: "in the wait, or the order is under way",
         expects: Expect::Truth,
-        scene: |dice| forgets(dice, Reviews::Each, false),
+        scene: |rng| forgets(rng, Reviews::Each, false),
     },
     Row {
         name: "back from an old snapshot, two machines, one set of permits",
         fault: "Redis is killed and back as it was before the claim, or during the wait",
         moment: "in the wait, or the order is under way",
         expects: Expect::Truth,
-        scene: |dice| forgets(dice, Reviews::FirstOnly, true),
+        scene: |rng| forgets(rng, Reviews::FirstOnly, true),
     },
     Row {
         name: "back from an old snapshot, two machines, two sets of permits",
         fault: "the same, and the reviewers answer both publications",
         moment: "in the wait, or the order is under way",
         expects: Expect::Truth,
-        scene: |dice| forgets(dice, Reviews::Each, true),
+        scene: |rng| forgets(rng, Reviews::Each, true),
     },
     Row {
         name: "forgets, stops moved by two machines",
         fault: "FLUSHALL, or killed and back empty; one set of permits",
         moment: "the stop is under way",
         expects: Expect::Truth,
-        scene: |dice| {
-            let slow = dice.millis(600..=1200);
+        scene: |rng| {
+            let slow = rng.millis(600..=1200);
             let mut steps = vec![
-                Do("old stops stand", play::place_old_stops),
+                Do("old stops stand", scenarios::place_old_stops),
                 Venue(vec![
                     Fault::executed(When::algo_order(), Delivery::Whole)
                         .delay_before(slow)
@@ -81,9 +81,9 @@ pub(super) const ROWS: &[Row] = &[
                 ]),
                 Ready,
                 Propose(0),
-                Do("a stop has arrived", play::a_stop_arrived),
+                Do("a stop has arrived", scenarios::a_stop_arrived),
             ];
-            steps.push(forgetting(dice));
+            steps.push(forgetting(rng));
             steps.extend([Reach("forgot".into()), Propose(1), Concluded, Settled]);
             Scene::of(steps)
                 .two()
@@ -98,28 +98,28 @@ pub(super) const ROWS: &[Row] = &[
         fault: "forty orders at once on a slow venue; Redis is killed and back empty a quarter of a second later",
         moment: "the first orders have arrived",
         expects: Expect::Truth,
-        scene: |dice| burst(dice, Reviews::FirstOnly),
+        scene: |rng| burst(rng, Reviews::FirstOnly),
     },
     Row {
         name: "forgets under a burst, two sets of permits",
         fault: "the same, and the reviewers answer both publications",
         moment: "the first orders have arrived",
         expects: Expect::Truth,
-        scene: |dice| burst(dice, Reviews::Each),
+        scene: |rng| burst(rng, Reviews::Each),
     },
     Row {
         name: "split behind sentinels, one set of permits on both sides",
         fault: "the replica is promoted, the old master stays writable for one of two machines; healed later",
         moment: "before the proposals",
         expects: Expect::Truth,
-        scene: |dice| {
-            let lag = dice.millis(0..=300);
+        scene: |rng| {
+            let lag = rng.millis(0..=300);
             split(vec![
                 Ready,
-                Do("permits on both", play::permits_on_both),
+                Do("permits on both", scenarios::permits_on_both),
                 Split(lag),
                 Propose(0),
-                Sleep(dice.millis(1500..=2500)),
+                Sleep(rng.millis(1500..=2500)),
                 Heal,
                 Reach("split".into()),
                 Concluded,
@@ -133,19 +133,19 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the same",
         moment: "a plan is claimed, its permits are taken on the old side",
         expects: Expect::Truth,
-        scene: |dice| {
-            let lag = dice.millis(0..=300);
-            let mut steps = vec![slow_orders(dice), Ready, Propose(0), Claimed];
-            if dice.once_in(2) {
-                steps.push(Do("the replica has the claims", play::replica_has_it));
+        scene: |rng| {
+            let lag = rng.millis(0..=300);
+            let mut steps = vec![slow_orders(rng), Ready, Propose(0), Claimed];
+            if rng.once_in(2) {
+                steps.push(Do("the replica has the claims", scenarios::replica_has_it));
             }
             // The permits lie on both sides, or come to both.
-            match dice.once_in(2) {
+            match rng.once_in(2) {
                 true => steps.extend([Release, Split(lag)]),
                 false => steps.extend([Split(lag), Release]),
             }
             steps.extend([
-                Sleep(dice.millis(1500..=3000)),
+                Sleep(rng.millis(1500..=3000)),
                 Heal,
                 Reach("split".into()),
                 Concluded,
@@ -164,9 +164,9 @@ pub(super) const ROWS: &[Row] = &[
                 Ready,
                 Propose(0),
                 Concluded,
-                Do("apply-layer forget", play::forget),
+                Do("apply-layer forget", scenarios::forget),
                 Propose(1),
-                Do("as it was said", play::as_forgotten),
+                Do("as it was said", scenarios::as_forgotten),
             ])
             .one_plan()
             .sure()
@@ -185,32 +185,32 @@ const BEFORE_FORGETTING: Duration = Duration::from_secs(2);
 const CLEAN: Duration = Duration::from_millis(3600);
 
 /// FLUSHALL, or a server that comes back with nothing.
-fn forgetting(dice: &mut Dice) -> Step {
-    match dice.once_in(2) {
+fn forgetting(rng: &mut Rng) -> Step {
+    match rng.once_in(2) {
         true => Flush,
-        false => KillRedis(dice.millis(0..=300)),
+        false => KillRedis(rng.millis(0..=300)),
     }
 }
 
 /// The store forgets between the claim and the order's landing. The order takes its time, so that the other
 /// machine has all the time it needs.
-fn forgets(dice: &mut Dice, reviews: Reviews, old: bool) -> Scene {
-    let slow = dice.millis(700..=1200);
+fn forgets(rng: &mut Rng, reviews: Reviews, old: bool) -> Scene {
+    let slow = rng.millis(700..=1200);
     let order = Fault::executed(When::order(), Delivery::Whole);
     let position = Fault::executed(
         When::request("GET", "/fapi/v3/positionRisk"),
         Delivery::Whole,
     );
     let mut steps = vec![Venue(vec![order.delay_before(slow).always()]), Ready];
-    let before = dice.once_in(2);
+    let before = rng.once_in(2);
     if old && before {
         steps.push(Save);
     }
     // Either the claim is lost while the permits are awaited, or once they are taken.
-    let in_the_wait = dice.once_in(2);
-    if !in_the_wait && dice.once_in(2) {
+    let in_the_wait = rng.once_in(2);
+    if !in_the_wait && rng.once_in(2) {
         // The position comes late: the permits are taken long before the order leaves.
-        let late = position.delay_before(dice.millis(200..=400)).always();
+        let late = position.delay_before(rng.millis(200..=400)).always();
         steps.insert(0, Venue(vec![late]));
     }
     steps.extend([Propose(0), Claimed]);
@@ -218,15 +218,15 @@ fn forgets(dice: &mut Dice, reviews: Reviews, old: bool) -> Scene {
         steps.push(Save);
     }
     if !in_the_wait {
-        steps.extend([Release, Do("permits are taken", play::permits_taken)]);
-        steps.push(match dice.once_in(2) {
+        steps.extend([Release, Do("permits are taken", scenarios::permits_taken)]);
+        steps.push(match rng.once_in(2) {
             true => Arrived(1),
-            false => Sleep(dice.millis(0..=200)),
+            false => Sleep(rng.millis(0..=200)),
         });
     }
     steps.push(match old {
-        true => KillRedis(dice.millis(0..=300)),
-        false => forgetting(dice),
+        true => KillRedis(rng.millis(0..=300)),
+        false => forgetting(rng),
     });
     steps.extend([
         Reach("forgot".into()),
@@ -235,7 +235,7 @@ fn forgets(dice: &mut Dice, reviews: Reviews, old: bool) -> Scene {
         Concluded,
         Settled,
     ]);
-    if dice.once_in(2) {
+    if rng.once_in(2) {
         steps.push(Sleep(CLEAN));
     }
     Scene::of(steps)
@@ -246,15 +246,15 @@ fn forgets(dice: &mut Dice, reviews: Reviews, old: bool) -> Scene {
         .waiting(Duration::from_secs(1))
 }
 
-fn burst(dice: &mut Dice, reviews: Reviews) -> Scene {
+fn burst(rng: &mut Rng, reviews: Reviews) -> Scene {
     Scene::of(vec![
-        slow_orders(dice),
+        slow_orders(rng),
         Ready,
         Propose(0),
         Claimed,
         Release,
         Arrived(1),
-        Sleep(dice.millis(0..=100)),
+        Sleep(rng.millis(0..=100)),
         KillRedis(Duration::from_millis(250)),
         Reach("forgot under a burst".into()),
         Propose(1),

@@ -2,8 +2,8 @@
 
 use super::{Expect, Row, process::at_point};
 use crate::{
-    dice::Dice,
-    play,
+    rng::Rng,
+    scenarios,
     scene::{
         PATIENT, Scene,
         Step::{
@@ -21,9 +21,9 @@ pub(super) const ROWS: &[Row] = &[
         fault: "both follow the same symbols",
         moment: "–",
         expects: Expect::Order,
-        scene: |dice| {
+        scene: |rng| {
             let steps = vec![Ready, Propose(0), Reach("two machines".into())];
-            let mut scene = half_of_them_come_back(dice, steps);
+            let mut scene = half_of_them_come_back(rng, steps);
             scene.wait = PATIENT;
             scene
         },
@@ -33,17 +33,17 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the process dies that claimed the plan",
         moment: "any step of the plan",
         expects: Expect::Truth,
-        scene: |dice| {
-            let point = dice.pick(&POINTS);
+        scene: |rng| {
+            let point = rng.pick(&POINTS);
             let steps = vec![
                 Start(0, at_point(point)),
                 Propose(0),
                 // The one that is to die has claimed before the other one comes.
-                Do("something is claimed", play::any_claimed),
+                Do("something is claimed", scenarios::any_claimed),
                 Start(1, Vec::new()),
                 Dies(0, point),
             ];
-            half_of_them_come_back(dice, steps)
+            half_of_them_come_back(rng, steps)
         },
     },
     Row {
@@ -51,10 +51,10 @@ pub(super) const ROWS: &[Row] = &[
         fault: "one of them is killed",
         moment: "within half a second after the proposals",
         expects: Expect::Truth,
-        scene: |dice| {
-            let after = dice.millis(0..=500);
+        scene: |rng| {
+            let after = rng.millis(0..=500);
             let steps = vec![Ready, Propose(0), Sleep(after), Kill(0)];
-            half_of_them_come_back(dice, steps)
+            half_of_them_come_back(rng, steps)
         },
     },
     Row {
@@ -62,17 +62,17 @@ pub(super) const ROWS: &[Row] = &[
         fault: "one is stopped for longer than its lease, and goes on",
         moment: "the plans are claimed",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             let steps = vec![
                 Ready,
                 Propose(0),
                 Claimed,
                 Signal(0, "STOP"),
-                Sleep(dice.millis(2000..=3500)),
+                Sleep(rng.millis(2000..=3500)),
                 Signal(0, "CONT"),
                 Reach("one of two paused".into()),
             ];
-            half_of_them_come_back(dice, steps)
+            half_of_them_come_back(rng, steps)
         },
     },
     Row {
@@ -80,8 +80,8 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the process dies, and its state directory is started with another APPLY_SHARD",
         moment: "any step of the plan",
         expects: Expect::Truth,
-        scene: |dice| {
-            let point = dice.pick(&POINTS);
+        scene: |rng| {
+            let point = rng.pick(&POINTS);
             let mut first = at_point(point);
             first.push(("APPLY_SHARD", "1/2".into()));
             let mut other = at_point(point);
@@ -121,10 +121,13 @@ pub(super) const ROWS: &[Row] = &[
                 Start(0, Vec::new()),
                 Propose(0),
                 Claimed,
-                Do("the open plans are remembered", play::remember_open_plans),
+                Do(
+                    "the open plans are remembered",
+                    scenarios::remember_open_plans,
+                ),
                 Arrived(1),
                 Start(1, Vec::new()),
-                Do("their notes are lost", play::forget_notes),
+                Do("their notes are lost", scenarios::forget_notes),
                 Kill(0),
                 Concluded,
                 Step::ReachIfHit("the note alone lost".into()),
@@ -138,9 +141,9 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Half of those that died are gone for good: the other one has to do it all.
-fn half_of_them_come_back(dice: &mut Dice, mut steps: Vec<Step>) -> Scene {
-    if dice.once_in(2) {
-        steps.push(Do("who died comes back", play::restart_the_dead));
+fn half_of_them_come_back(rng: &mut Rng, mut steps: Vec<Step>) -> Scene {
+    if rng.once_in(2) {
+        steps.push(Do("who died comes back", scenarios::restart_the_dead));
     }
     steps.push(Concluded);
     Scene::of(steps).two().short()

@@ -11,7 +11,7 @@ mod switch;
 mod time;
 mod venue;
 
-use super::{dice::Dice, scene::Scene};
+use super::{rng::Rng, scene::Scene};
 use std::fmt::Write as _;
 
 pub(crate) use process::POINTS;
@@ -26,7 +26,7 @@ pub(crate) struct Row {
     pub(crate) moment: &'static str,
     pub(crate) expects: Expect,
     /// Draws what is open.
-    pub(crate) scene: fn(&mut Dice) -> Scene,
+    pub(crate) scene: fn(&mut Rng) -> Scene,
 }
 
 /// What has to come of a plan, besides all that the judge asks of every case.

@@ -2,7 +2,8 @@
 
 use super::{Expect, Row};
 use crate::{
-    dice::Dice,
+    environment::Environment,
+    rng::Rng,
     scene::{
         Scene,
         Step::{
@@ -10,7 +11,6 @@ use crate::{
             Reach, ReachIfHit, Ready, Release, Restart, Save, Signal, Sleep, Start, Venue,
         },
     },
-    world::World,
 };
 use exchange_sim::{Delivery, Fault, When};
 use std::{pin::Pin, time::Duration};
@@ -41,7 +41,7 @@ macro_rules! killed {
             fault: "the process dies, and perhaps once more while it recovers",
             moment: $moment,
             expects: Expect::Truth,
-            scene: |dice| killed_at(dice, $point),
+            scene: |rng| killed_at(rng, $point),
         }
     };
 }
@@ -99,15 +99,15 @@ pub(super) fn at_point(point: &str) -> Vec<(&'static str, String)> {
     vec![("APPLY_FAULT_AT", point.to_owned())]
 }
 
-fn killed_at(dice: &mut Dice, point: &'static str) -> Scene {
-    let nth = dice.within(1..=2);
+fn killed_at(rng: &mut Rng, point: &'static str) -> Scene {
+    let nth = rng.within(1..=2);
     let mut steps = vec![
         Start(0, at_point(&format!("{point}:{nth}"))),
         Propose(0),
         Dies(0, point),
     ];
-    if dice.once_in(3) {
-        steps.push(DiesAgain(0, dice.pick(&ENDING)));
+    if rng.once_in(3) {
+        steps.push(DiesAgain(0, rng.pick(&ENDING)));
     }
     steps.push(Restart(0));
     let scene = Scene::of(steps).short();
@@ -115,22 +115,22 @@ fn killed_at(dice: &mut Dice, point: &'static str) -> Scene {
     if nth == 2 { scene.several() } else { scene }
 }
 
-fn killed_anytime(dice: &mut Dice) -> Scene {
+fn killed_anytime(rng: &mut Rng) -> Scene {
     let mut steps = vec![Propose(0)];
-    for _ in 0..dice.within(1..=3) {
-        steps.extend([Launch(0), Sleep(dice.millis(0..=700)), Kill(0)]);
+    for _ in 0..rng.within(1..=3) {
+        steps.extend([Launch(0), Sleep(rng.millis(0..=700)), Kill(0)]);
     }
     steps.push(Restart(0));
     Scene::of(steps).short()
 }
 
-fn killed_while_asking(dice: &mut Dice) -> Scene {
+fn killed_while_asking(rng: &mut Rng) -> Scene {
     Scene::of(vec![
         Venue(vec![Fault::executed(When::order(), Delivery::Hang)]),
         Ready,
         Propose(0),
         Arrived(1),
-        Sleep(dice.millis(0..=300)),
+        Sleep(rng.millis(0..=300)),
         ReachIfHit("killed while the venue is silent".into()),
         Restart(0),
     ])
@@ -139,9 +139,9 @@ fn killed_while_asking(dice: &mut Dice) -> Scene {
     .short()
 }
 
-fn both_died(dice: &mut Dice) -> Scene {
-    let point = dice.pick(&POINTS[5..]);
-    let before = dice.once_in(2);
+fn both_died(rng: &mut Rng) -> Scene {
+    let point = rng.pick(&POINTS[5..]);
+    let before = rng.once_in(2);
     let mut steps = vec![Start(0, at_point(point))];
     if before {
         steps.push(Save);
@@ -162,30 +162,30 @@ fn both_died(dice: &mut Dice) -> Scene {
     scene
 }
 
-fn term_storm(dice: &mut Dice) -> Scene {
+fn term_storm(rng: &mut Rng) -> Scene {
     let mut steps = vec![Ready, Propose(0), Claimed];
-    for _ in 0..dice.within(2..=6) {
-        steps.extend([Signal(0, "TERM"), Sleep(dice.millis(0..=40))]);
+    for _ in 0..rng.within(2..=6) {
+        steps.extend([Signal(0, "TERM"), Sleep(rng.millis(0..=40))]);
     }
     steps.extend([Do("it carries on to the end", carries_on), Restart(0)]);
     Scene::of(steps).held()
 }
 
 /// A process that was told to end in the middle of a wait carries its plans to their results, and ends well.
-fn carries_on(world: &mut World) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+fn carries_on(environment: &mut Environment) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
     Box::pin(async move {
         // Where the wait was over before, there was nothing to carry on with.
-        let waiting = world.neighbours.seen().results.is_empty();
-        let still = world.machine().is_running();
-        world.neighbours.release();
-        let ended = world.machine().died().await;
+        let waiting = environment.fake_services.seen().results.is_empty();
+        let still = environment.machine().is_running();
+        environment.fake_services.release();
+        let ended = environment.machine().died().await;
         match ended.map(|ended| (ended.code, ended.signal)) {
-            Some((Some(0), _)) if still => world.reach("carried on after SIGTERM"),
+            Some((Some(0), _)) if still => environment.reach("carried on after SIGTERM"),
             Some((Some(0), _)) if waiting => {
-                world.wrong("SIGTERM ended a process in the middle of a plan");
+                environment.wrong("SIGTERM ended a process in the middle of a plan");
             }
             Some((Some(0), _)) => {}
-            other => world.wrong(format!(
+            other => environment.wrong(format!(
                 "a storm of SIGTERM ended the service with {other:?}"
             )),
         }

@@ -2,8 +2,8 @@
 
 use super::{Expect, Row};
 use crate::{
-    dice::Dice,
-    play,
+    rng::Rng,
+    scenarios,
     scene::{
         Kept, Scene,
         Step::{
@@ -22,9 +22,9 @@ pub(super) const ROWS: &[Row] = &[
         fault: "Redis is killed and back from its append-only file",
         moment: "in the wait",
         expects: Expect::Truth,
-        scene: |dice| {
-            let fsync = dice.pick(&["always", "everysec"]);
-            let away = dice.millis(0..=800);
+        scene: |rng| {
+            let fsync = rng.pick(&["always", "everysec"]);
+            let away = rng.millis(0..=800);
             killed(None, away).on(Kept::Log(fsync))
         },
     },
@@ -33,13 +33,13 @@ pub(super) const ROWS: &[Row] = &[
         fault: "Redis is killed and back from its last snapshot, or empty",
         moment: "in the wait",
         expects: Expect::Truth,
-        scene: |dice| {
-            let saved = dice.pick(&[
+        scene: |rng| {
+            let saved = rng.pick(&[
                 None,
                 Some(Saved::BeforeTheClaim),
                 Some(Saved::DuringTheWait),
             ]);
-            killed(saved, dice.millis(0..=800))
+            killed(saved, rng.millis(0..=800))
         },
     },
     Row {
@@ -61,45 +61,45 @@ pub(super) const ROWS: &[Row] = &[
         fault: "Redis is stopped for up to 1.5 s",
         moment: "the permits come",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             Scene::of(vec![
                 Ready,
                 Propose(0),
                 Claimed,
                 Release,
-                Sleep(dice.millis(0..=80)),
-                StopRedis(dice.millis(100..=1500)),
+                Sleep(rng.millis(0..=80)),
+                StopRedis(rng.millis(100..=1500)),
                 Reach("Redis stopped".into()),
                 Concluded,
             ])
             .held()
         },
     },
-    lost_reply("reply of the claim dropped", "the claim", |dice| {
-        lost(dice, Script::Claim)
+    lost_reply("reply of the claim dropped", "the claim", |rng| {
+        lost(rng, Script::Claim)
     }),
-    lost_reply("reply of the intent's note dropped", "the note", |dice| {
-        lost(dice, Script::Note)
+    lost_reply("reply of the intent's note dropped", "the note", |rng| {
+        lost(rng, Script::Note)
     }),
-    lost_reply("reply of the consume dropped", "the take", |dice| {
-        lost(dice, Script::Consume)
+    lost_reply("reply of the consume dropped", "the take", |rng| {
+        lost(rng, Script::Consume)
     }),
-    lost_reply("reply of the publish dropped", "the publication", |dice| {
-        lost(dice, Script::Publish)
+    lost_reply("reply of the publish dropped", "the publication", |rng| {
+        lost(rng, Script::Publish)
     }),
     Row {
         name: "a request to Redis dropped",
         fault: "a request is dropped with its connection",
         moment: "claim, note, take or publication",
         expects: Expect::Order,
-        scene: |dice| {
+        scene: |rng| {
             let scripts = [
                 Script::Claim,
                 Script::Note,
                 Script::Consume,
                 Script::Publish,
             ];
-            losing(dice.pick(&scripts), Loss::Request, 1)
+            losing(rng.pick(&scripts), Loss::Request, 1)
         },
     },
     Row {
@@ -114,14 +114,14 @@ pub(super) const ROWS: &[Row] = &[
         fault: "Redis is stopped as the claim arrives; the brain says something else, also HOLD",
         moment: "the claim is under way",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             let mut steps = vec![
                 Ready,
                 Propose(0),
-                Sleep(dice.millis(0..=12)),
-                StopRedis(dice.millis(600..=1200)),
+                Sleep(rng.millis(0..=12)),
+                StopRedis(rng.millis(600..=1200)),
             ];
-            steps.extend(rewritten(dice));
+            steps.extend(rewritten(rng));
             steps.extend([
                 Reach("Redis stopped at the claim".into()),
                 // The first plan may never have been claimed.
@@ -138,7 +138,7 @@ pub(super) const ROWS: &[Row] = &[
         fault: "every write that needs memory is refused for a while",
         moment: "in the wait",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             Scene::of(vec![
                 Ready,
                 Propose(0),
@@ -146,9 +146,9 @@ pub(super) const ROWS: &[Row] = &[
                 Command(words("CONFIG SET maxmemory 1")),
                 Do(
                     "reviewers write in spite of it",
-                    play::permits_in_spite_of_it,
+                    scenarios::permits_in_spite_of_it,
                 ),
-                Sleep(dice.millis(0..=600)),
+                Sleep(rng.millis(0..=600)),
                 Reach("out of memory".into()),
                 Command(words("CONFIG SET maxmemory 0")),
                 Concluded,
@@ -161,14 +161,14 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the service's user may do nothing for a while",
         moment: "in the wait",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             let mut scene = Scene::of(vec![
                 Ready,
                 Propose(0),
                 Claimed,
                 Command(words("ACL SETUSER worker -@all")),
                 Release,
-                Sleep(dice.millis(100..=900)),
+                Sleep(rng.millis(100..=900)),
                 Reach("rights withdrawn".into()),
                 Command(words("ACL SETUSER worker +@all")),
                 Concluded,
@@ -183,21 +183,21 @@ pub(super) const ROWS: &[Row] = &[
         fault: "a key that the service writes or reads holds another type for a while",
         moment: "before the plan, or in the wait",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             let mut steps = vec![Ready];
-            let early = dice.once_in(2);
+            let early = rng.once_in(2);
             if !early {
                 steps.extend([Propose(0), Claimed]);
             }
             // Over a key of another type nobody can write a proposal, so that one has to stand already.
             let keys = if early { &KEYS[1..] } else { &KEYS[..] };
-            steps.push(WrongType(dice.pick(keys)));
+            steps.push(WrongType(rng.pick(keys)));
             if early {
                 steps.push(Propose(0));
             }
             steps.extend([
                 Release,
-                Sleep(dice.millis(300..=900)),
+                Sleep(rng.millis(300..=900)),
                 TypesMended,
                 Reach("a key of another type".into()),
                 Propose(1),
@@ -214,12 +214,12 @@ pub(super) const ROWS: &[Row] = &[
         scene: |_| {
             Scene::of(vec![
                 Ready,
-                Do("a huge proposal", play::huge_proposal),
+                Do("a huge proposal", scenarios::huge_proposal),
                 Propose(0),
                 Concluded,
                 Do(
                     "nothing of it is copied, and memory is bounded",
-                    play::is_small,
+                    scenarios::is_small,
                 ),
             ])
             .sure()
@@ -233,13 +233,13 @@ pub(super) const ROWS: &[Row] = &[
         scene: |_| {
             Scene::of(vec![
                 Ready,
-                Do("half a request", play::half_a_request),
+                Do("half a request", scenarios::half_a_request),
                 Propose(0),
                 Claimed,
                 Signal(0, "TERM"),
                 Release,
                 Concluded,
-                Do("it ends in time", play::ends_in_time),
+                Do("it ends in time", scenarios::ends_in_time),
                 Restart(0),
             ])
             .held()
@@ -270,11 +270,7 @@ enum Saved {
     DuringTheWait,
 }
 
-const fn lost_reply(
-    name: &'static str,
-    moment: &'static str,
-    scene: fn(&mut Dice) -> Scene,
-) -> Row {
+const fn lost_reply(name: &'static str, moment: &'static str, scene: fn(&mut Rng) -> Scene) -> Row {
     Row {
         name,
         fault: "the reply is dropped, the connection closed or silent from then on",
@@ -310,8 +306,8 @@ fn killed(saved: Option<Saved>, away: Duration) -> Scene {
     Scene::of(steps).held()
 }
 
-fn rolled_back(dice: &mut Dice) -> Scene {
-    let before = dice.once_in(2);
+fn rolled_back(rng: &mut Rng) -> Scene {
+    let before = rng.once_in(2);
     let mut steps = vec![Ready];
     if before {
         steps.push(Save);
@@ -343,9 +339,9 @@ fn rolled_back(dice: &mut Dice) -> Scene {
     Scene::of(steps).held()
 }
 
-fn flushed(dice: &mut Dice) -> Scene {
+fn flushed(rng: &mut Rng) -> Scene {
     let mut steps = vec![Ready, Propose(0), Claimed];
-    if dice.once_in(2) {
+    if rng.once_in(2) {
         steps.extend([Release, Concluded]);
     }
     steps.extend([
@@ -371,31 +367,34 @@ fn losing(script: Script, loss: Loss, times: u32) -> Scene {
     .wired()
 }
 
-fn lost(dice: &mut Dice, script: Script) -> Scene {
-    let loss = dice.pick(&[Loss::ReplyThenClose, Loss::ReplyThenSilence]);
-    losing(script, loss, u32::try_from(dice.within(1..=2)).unwrap_or(1))
+fn lost(rng: &mut Rng, script: Script) -> Scene {
+    let loss = rng.pick(&[Loss::ReplyThenClose, Loss::ReplyThenSilence]);
+    losing(script, loss, u32::try_from(rng.within(1..=2)).unwrap_or(1))
 }
 
 /// The brain says something else, and perhaps the process is told to end.
-fn rewritten(dice: &mut Dice) -> Vec<Step> {
-    let mut steps = vec![match dice.once_in(2) {
+fn rewritten(rng: &mut Rng) -> Vec<Step> {
+    let mut steps = vec![match rng.once_in(2) {
         true => ProposeHold,
         false => ProposeNext,
     }];
-    if dice.once_in(3) {
+    if rng.once_in(3) {
         steps.extend([
-            Do("SIGTERM leaves no plan open", play::ends_with_nothing_open),
+            Do(
+                "SIGTERM leaves no plan open",
+                scenarios::ends_with_nothing_open,
+            ),
             Restart(0),
         ]);
     }
     steps
 }
 
-fn claim_unheard_of(dice: &mut Dice) -> Scene {
-    let loss = dice.pick(&[Loss::ReplyThenClose, Loss::ReplyThenSilence]);
-    let times = u32::try_from(dice.within(1..=2)).unwrap_or(1);
+fn claim_unheard_of(rng: &mut Rng) -> Scene {
+    let loss = rng.pick(&[Loss::ReplyThenClose, Loss::ReplyThenSilence]);
+    let times = u32::try_from(rng.within(1..=2)).unwrap_or(1);
     let mut steps = vec![Ready, Lose(Script::Claim, loss, times), Propose(0), Claimed];
-    steps.extend(rewritten(dice));
+    steps.extend(rewritten(rng));
     steps.extend([
         Concluded,
         ReachIfLost(format!("Claim: {loss:?}, rewritten")),

@@ -2,8 +2,8 @@
 
 use super::{Expect, Row, process::at_point, venue::unknown};
 use crate::{
-    dice::Dice,
-    play,
+    rng::Rng,
+    scenarios,
     scene::{
         Scene,
         Step::{
@@ -12,7 +12,7 @@ use crate::{
     },
     stops::STOPS,
 };
-use exchange_sim::{Canned, Delivery, Fault, Instead, Veil, When};
+use exchange_sim::{Canned, Delivery, Fault, HiddenFor, Instead, When};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -34,8 +34,8 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the process dies",
         moment: "from the note of the intent to the result",
         expects: Expect::Truth,
-        scene: |dice| {
-            let point = dice.pick(&[
+        scene: |rng| {
+            let point = rng.pick(&[
                 "after_intent",
                 "after_take",
                 "before_post",
@@ -56,14 +56,14 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the process is killed, the request is executed and not answered",
         moment: "placing, look or cancellation",
         expects: Expect::Truth,
-        scene: |dice| {
-            let request = dice.pick(&Request::ALL);
+        scene: |rng| {
+            let request = rng.pick(&Request::ALL);
             guarded(vec![
                 Venue(vec![Fault::executed(request.when(), Delivery::Hang)]),
                 Ready,
                 Propose(0),
-                Do("the request has arrived", play::hit_or_idle),
-                Sleep(dice.millis(0..=300)),
+                Do("the request has arrived", scenarios::hit_or_idle),
+                Sleep(rng.millis(0..=300)),
                 ReachIfHit(format!("killed, {request:?} of a stop unanswered")),
                 Restart(0),
             ])
@@ -77,9 +77,9 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the stop is placed and not answered",
         moment: "the placing",
         expects: Expect::Order,
-        scene: |dice| {
+        scene: |rng| {
             // A hang is waited out for seconds.
-            let (name, delivery) = match dice.within(1..=10) {
+            let (name, delivery) = match rng.within(1..=10) {
                 1 => ("hang", Delivery::Hang),
                 2..=4 => ("reset", Delivery::Reset),
                 5..=7 => ("close", Delivery::Close),
@@ -95,8 +95,8 @@ pub(super) const ROWS: &[Row] = &[
         fault: "every answer that leaves the outcome open",
         moment: "the placing",
         expects: Expect::Order,
-        scene: |dice| {
-            let (name, canned) = unknown(dice);
+        scene: |rng| {
+            let (name, canned) = unknown(rng);
             let fault = Fault::reply(When::algo_order(), true, canned);
             venue(format!("stop placed, {name}"), vec![fault])
         },
@@ -146,7 +146,7 @@ impl Request {
 
 /// With old stops in place.
 fn guarded(mut steps: Vec<super::super::scene::Step>) -> Scene {
-    steps.insert(0, Do("old stops stand", play::place_old_stops));
+    steps.insert(0, Do("old stops stand", scenarios::place_old_stops));
     Scene::of(steps).moving_stops()
 }
 
@@ -162,8 +162,8 @@ fn venue(variant: String, faults: Vec<Fault>) -> Scene {
     .sure()
 }
 
-fn not_placed(dice: &mut Dice) -> Scene {
-    let (name, fault) = match dice.within(1..=4) {
+fn not_placed(rng: &mut Rng) -> Scene {
+    let (name, fault) = match rng.within(1..=4) {
         1 => (
             "reset",
             Fault::not_executed(When::algo_order(), Instead::Reset),
@@ -181,7 +181,7 @@ fn not_placed(dice: &mut Dice) -> Scene {
             ),
         ),
         _ => {
-            let (name, canned) = unknown(dice);
+            let (name, canned) = unknown(rng);
             (name, Fault::reply(When::algo_order(), false, canned))
         }
     };
@@ -190,26 +190,26 @@ fn not_placed(dice: &mut Dice) -> Scene {
 
 /// Never beyond the time from which on it can no longer land: a stop moves nothing else that could be
 /// looked at.
-fn later(dice: &mut Dice) -> Scene {
-    match dice.once_in(2) {
+fn later(rng: &mut Rng) -> Scene {
+    match rng.once_in(2) {
         true => {
-            let hidden = Veil::time(dice.millis(300..=2000));
+            let hidden = HiddenFor::time(rng.millis(300..=2000));
             let fault = Fault::executed(When::algo_order(), Delivery::Reset).hide_order(hidden);
             venue("stop hidden".into(), vec![fault])
         }
         false => {
             let instead = Instead::Reply(Canned::unknown_503());
-            let fault = Fault::late(When::algo_order(), dice.millis(50..=1800), instead);
+            let fault = Fault::late(When::algo_order(), rng.millis(50..=1800), instead);
             venue("stop acted on later".into(), vec![fault])
         }
     }
 }
 
 /// The new stop stands, and either the questions about it or the old one's cancellation fail.
-fn questions_fail(dice: &mut Dice) -> Scene {
-    let times = u32::try_from(dice.within(1..=7)).unwrap_or(1);
-    let request = dice.pick(&[Request::Look, Request::Cancel]);
-    let (name, fault) = match dice.once_in(2) {
+fn questions_fail(rng: &mut Rng) -> Scene {
+    let times = u32::try_from(rng.within(1..=7)).unwrap_or(1);
+    let request = rng.pick(&[Request::Look, Request::Cancel]);
+    let (name, fault) = match rng.once_in(2) {
         true => ("reset", Fault::not_executed(request.when(), Instead::Reset)),
         false => (
             "502",

@@ -2,7 +2,7 @@
 
 use super::{Expect, Row};
 use crate::{
-    dice::Dice,
+    rng::Rng,
     scene::{
         Scene, Step,
         Step::{
@@ -42,27 +42,27 @@ pub(super) const ROWS: &[Row] = &[
         fault: "forty orders at once on a slow venue, the key is set",
         moment: "the first orders have arrived",
         expects: Expect::Truth,
-        scene: |dice| queueing(dice, Switch::Key),
+        scene: |rng| queueing(rng, Switch::Key),
     },
     Row {
         name: "file laid while orders queue",
         fault: "forty orders at once on a slow venue, the file is laid",
         moment: "the first orders have arrived",
         expects: Expect::Truth,
-        scene: |dice| queueing(dice, Switch::File),
+        scene: |rng| queueing(rng, Switch::File),
     },
     Row {
         name: "key set, and forgotten by Redis",
         fault: "the key is set, the service has seen it, Redis forgets everything; the brain says something new",
         moment: "in the wait",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             Scene::of(vec![
                 Ready,
                 Propose(0),
                 Claimed,
                 Turn(Switch::Key, true),
-                Sleep(dice.millis(300..=500)),
+                Sleep(rng.millis(300..=500)),
                 Flush,
                 Release,
                 ProposeNext,
@@ -92,10 +92,10 @@ fn halted(switch: Switch) -> Scene {
     .held()
 }
 
-fn flickers(dice: &mut Dice) -> Scene {
-    let pause = dice.millis(0..=60);
+fn flickers(rng: &mut Rng) -> Scene {
+    let pause = rng.millis(0..=60);
     let mut steps = vec![Ready, Propose(0), Claimed, Release];
-    for turn in 0..dice.within(2..=8) {
+    for turn in 0..rng.within(2..=8) {
         let on = turn % 2 == 0;
         steps.extend([Turn(Switch::File, on), Turn(Switch::Key, on), Sleep(pause)]);
     }
@@ -109,21 +109,21 @@ fn flickers(dice: &mut Dice) -> Scene {
 }
 
 /// A venue that takes so long for each order that forty of them queue for the service's lanes.
-pub(super) fn slow_orders(dice: &mut Dice) -> Step {
-    let slow = dice.millis(300..=900);
+pub(super) fn slow_orders(rng: &mut Rng) -> Step {
+    let slow = rng.millis(300..=900);
     let fault = Fault::executed(When::order(), Delivery::Whole);
     Venue(vec![fault.delay_before(slow).always()])
 }
 
-fn queueing(dice: &mut Dice, switch: Switch) -> Scene {
+fn queueing(rng: &mut Rng, switch: Switch) -> Scene {
     Scene::of(vec![
-        slow_orders(dice),
+        slow_orders(rng),
         Ready,
         Propose(0),
         Claimed,
         Release,
         Arrived(1),
-        Sleep(dice.millis(0..=150)),
+        Sleep(rng.millis(0..=150)),
         Turn(switch, true),
         Concluded,
         Reach("turned while orders queue".into()),

@@ -2,7 +2,7 @@
 
 use super::{Expect, Row};
 use crate::{
-    dice::Dice,
+    rng::Rng,
     scene::{
         Scene,
         Step::{
@@ -21,8 +21,8 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the venue's clock is up to 5 s off",
         moment: "from the start",
         expects: Expect::Order,
-        scene: |dice| {
-            let millis = venue_offset(dice);
+        scene: |rng| {
+            let millis = venue_offset(rng);
             let scene = Scene::of(vec![
                 VenueClock(millis),
                 Ready,
@@ -43,8 +43,8 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the venue's clock jumps by up to 5 s",
         moment: "the service is ready",
         expects: Expect::Truth,
-        scene: |dice| {
-            let millis = venue_offset(dice);
+        scene: |rng| {
+            let millis = venue_offset(rng);
             Scene::of(vec![
                 Ready,
                 VenueClock(millis),
@@ -59,12 +59,12 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the machine's wall clock is stepped by an hour or two days, either way",
         moment: "in the wait",
         expects: Expect::Truth,
-        scene: |dice| {
+        scene: |rng| {
             Scene::of(vec![
                 Ready,
                 Propose(0),
                 Claimed,
-                WallClock(step(dice)),
+                WallClock(step(rng)),
                 Reach("wall clock stepped".into()),
                 Release,
                 Concluded,
@@ -78,13 +78,13 @@ pub(super) const ROWS: &[Row] = &[
         fault: "the process dies, and the wall clock is stepped before it starts again",
         moment: "any step of the plan",
         expects: Expect::Truth,
-        scene: |dice| {
-            let point = dice.pick(&POINTS);
+        scene: |rng| {
+            let point = rng.pick(&POINTS);
             Scene::of(vec![
                 Start(0, at_point(point)),
                 Propose(0),
                 Dies(0, point),
-                WallClock(step(dice)),
+                WallClock(step(rng)),
                 Restart(0),
                 Concluded,
                 WallClock(0),
@@ -115,8 +115,8 @@ pub(super) const ROWS: &[Row] = &[
         fault: "claims and marks in Redis run out as after six hours; the proposals still stand",
         moment: "after the result, before halt and resume",
         expects: Expect::Order,
-        scene: |dice| {
-            let switch = dice.pick(&[Switch::Key, Switch::File]);
+        scene: |rng| {
+            let switch = rng.pick(&[Switch::Key, Switch::File]);
             Scene::of(vec![
                 Ready,
                 Propose(0),
@@ -132,10 +132,10 @@ pub(super) const ROWS: &[Row] = &[
     },
 ];
 
-fn venue_offset(dice: &mut Dice) -> i64 {
-    dice.pick(&[-5000, -4000, -2500, -1000, 1000, 2500, 4000, 5000])
+fn venue_offset(rng: &mut Rng) -> i64 {
+    rng.pick(&[-5000, -4000, -2500, -1000, 1000, 2500, 4000, 5000])
 }
 
-fn step(dice: &mut Dice) -> i64 {
-    dice.pick(&[-172_800, -3600, 3600, 172_800])
+fn step(rng: &mut Rng) -> i64 {
+    rng.pick(&[-172_800, -3600, 3600, 172_800])
 }

@@ -2,14 +2,14 @@
 
 use super::{Expect, Row};
 use crate::{
-    dice::Dice,
-    play,
+    rng::Rng,
+    scenarios,
     scene::{
         Scene,
         Step::{Concluded, Do, Propose, ReachIfHit, Ready, Venue},
     },
 };
-use exchange_sim::{Action, Canned, Delivery, Fault, Fill, Instead, Veil, When};
+use exchange_sim::{Action, Canned, Delivery, Fault, Fill, HiddenFor, Instead, When};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -103,9 +103,9 @@ fn venue(variant: String, faults: Vec<Fault>) -> Scene {
     .sure()
 }
 
-fn loses_the_reply(dice: &mut Dice) -> Scene {
+fn loses_the_reply(rng: &mut Rng) -> Scene {
     // A hang is waited out for seconds.
-    let (name, delivery) = match dice.within(1..=10) {
+    let (name, delivery) = match rng.within(1..=10) {
         1 => ("hang", Delivery::Hang),
         n if n % 2 == 0 => ("reset", Delivery::Reset),
         _ => ("close", Delivery::Close),
@@ -116,9 +116,9 @@ fn loses_the_reply(dice: &mut Dice) -> Scene {
     )
 }
 
-fn breaks_the_reply(dice: &mut Dice) -> Scene {
+fn breaks_the_reply(rng: &mut Rng) -> Scene {
     let reply = |canned| Delivery::Reply(canned);
-    let (name, delivery) = dice.pick(&[
+    let (name, delivery) = rng.pick(&[
         ("cut", Delivery::Cut),
         (
             "in pieces",
@@ -139,8 +139,8 @@ fn breaks_the_reply(dice: &mut Dice) -> Scene {
 }
 
 /// Replies that leave open whether the order was executed.
-pub(super) fn unknown(dice: &mut Dice) -> (&'static str, Canned) {
-    dice.pick(&[
+pub(super) fn unknown(rng: &mut Rng) -> (&'static str, Canned) {
+    rng.pick(&[
         ("503 unknown", Canned::unknown_503()),
         ("503 other words", Canned::error(503, -1000, "Try again.")),
         ("503 empty", Canned::raw(503, "")),
@@ -157,16 +157,16 @@ pub(super) fn unknown(dice: &mut Dice) -> (&'static str, Canned) {
     ])
 }
 
-fn answers_5xx(dice: &mut Dice) -> Scene {
-    let (name, canned) = unknown(dice);
+fn answers_5xx(rng: &mut Rng) -> Scene {
+    let (name, canned) = unknown(rng);
     venue(
         format!("executed, {name}"),
         vec![Fault::reply(When::order(), true, canned)],
     )
 }
 
-fn refuses(dice: &mut Dice) -> Scene {
-    let plain = dice.pick(&[
+fn refuses(rng: &mut Rng) -> Scene {
+    let plain = rng.pick(&[
         ("503 unavailable", Canned::unavailable_503()),
         ("503 internal", Canned::internal_503()),
         ("503 overloaded", Canned::overloaded_503()),
@@ -180,8 +180,8 @@ fn refuses(dice: &mut Dice) -> Scene {
             Canned::error(400, -2022, "ReduceOnly Order is rejected."),
         ),
     ]);
-    let (name, canned) = match dice.once_in(2) {
-        true => unknown(dice),
+    let (name, canned) = match rng.once_in(2) {
+        true => unknown(rng),
         false => plain,
     };
     venue(
@@ -190,8 +190,8 @@ fn refuses(dice: &mut Dice) -> Scene {
     )
 }
 
-fn drops(dice: &mut Dice) -> Scene {
-    let (name, instead) = match dice.within(1..=10) {
+fn drops(rng: &mut Rng) -> Scene {
+    let (name, instead) = match rng.within(1..=10) {
         1 => ("hang", Instead::Hang),
         2 | 3 => ("garbage", Instead::Reply(Canned::garbage_200())),
         n if n % 2 == 0 => ("reset", Instead::Reset),
@@ -205,18 +205,18 @@ fn drops(dice: &mut Dice) -> Scene {
 
 /// Never all three beyond the order's window: a venue that shows neither order nor fills nor the moved
 /// position is one on which it was not executed, for all that anybody could know.
-fn visible_later(dice: &mut Dice) -> Scene {
+fn visible_later(rng: &mut Rng) -> Scene {
     let fault = Fault::executed(When::order(), Delivery::Reset)
-        .hide_order(Veil::time(dice.millis(300..=4000)));
-    let (hidden, fault) = match dice.within(1..=3) {
+        .hide_order(HiddenFor::time(rng.millis(300..=4000)));
+    let (hidden, fault) = match rng.within(1..=3) {
         1 => ("order", fault),
         2 => (
             "order, trades",
-            fault.hide_trades(Veil::time(dice.millis(300..=3500))),
+            fault.hide_trades(HiddenFor::time(rng.millis(300..=3500))),
         ),
         _ => (
             "order, position",
-            fault.hide_position(Veil::time(dice.millis(300..=3500))),
+            fault.hide_position(HiddenFor::time(rng.millis(300..=3500))),
         ),
     };
     venue(format!("hidden: {hidden}"), vec![fault])
@@ -224,25 +224,25 @@ fn visible_later(dice: &mut Dice) -> Scene {
 
 /// The client hears nothing, and the venue takes the order up to a second later, or not at all any
 /// more: its receive window decides.
-fn acted_on_later(dice: &mut Dice) -> Scene {
-    let (name, instead) = match dice.once_in(2) {
+fn acted_on_later(rng: &mut Rng) -> Scene {
+    let (name, instead) = match rng.once_in(2) {
         true => ("reset", Instead::Reset),
         false => ("503", Instead::Reply(Canned::unknown_503())),
     };
     venue(
         format!("late, {name}"),
-        vec![Fault::late(When::order(), dice.millis(50..=1800), instead)],
+        vec![Fault::late(When::order(), rng.millis(50..=1800), instead)],
     )
 }
 
-fn fills_in_part(dice: &mut Dice) -> Scene {
-    let (name, fill) = match dice.within(1..=3) {
+fn fills_in_part(rng: &mut Rng) -> Scene {
+    let (name, fill) = match rng.within(1..=3) {
         1 => ("nothing", Fill::nothing()),
         2 => ("a part", Fill::only(rust_decimal::Decimal::new(1, 4))),
         _ => ("in pieces", Fill::in_trades(3)),
     };
     let mut fault = Fault::fill(When::order(), fill);
-    if dice.once_in(2)
+    if rng.once_in(2)
         && let Action::Executed { delivery, .. } = &mut fault.action
     {
         *delivery = Delivery::Reset;
@@ -251,15 +251,15 @@ fn fills_in_part(dice: &mut Dice) -> Scene {
 }
 
 /// The reply is lost, and the first questions about it are not answered either.
-fn silent_about_it(dice: &mut Dice) -> Scene {
-    let times = u32::try_from(dice.within(1..=4)).unwrap_or(1);
-    let (path, name) = dice.pick(&[
+fn silent_about_it(rng: &mut Rng) -> Scene {
+    let times = u32::try_from(rng.within(1..=4)).unwrap_or(1);
+    let (path, name) = rng.pick(&[
         ("/fapi/v1/order", "order"),
         ("/fapi/v1/userTrades", "trades"),
     ]);
     // The first question about the order comes before it leaves.
     let question = When::request("GET", path).skip(u32::from(name == "order"));
-    let dumb = match dice.within(1..=3) {
+    let dumb = match rng.within(1..=3) {
         1 => Fault::not_executed(question, Instead::Reset),
         2 => Fault::reply(question, false, Canned::gateway_html(502)),
         _ => Fault::reply(question, false, Canned::garbage_200()),
@@ -274,14 +274,14 @@ fn silent_about_it(dice: &mut Dice) -> Scene {
 }
 
 /// What is asked before the order fails: there is none.
-fn away_before_it(dice: &mut Dice) -> Scene {
-    let times = u32::try_from(dice.within(1..=6)).unwrap_or(1);
-    let (what, path) = dice.pick(&[
+fn away_before_it(rng: &mut Rng) -> Scene {
+    let times = u32::try_from(rng.within(1..=6)).unwrap_or(1);
+    let (what, path) = rng.pick(&[
         ("position", "/fapi/v3/positionRisk"),
         ("order before", "/fapi/v1/order"),
     ]);
     let question = When::request("GET", path);
-    let (name, fault) = match dice.within(1..=3) {
+    let (name, fault) = match rng.within(1..=3) {
         1 => ("reset", Fault::not_executed(question, Instead::Reset)),
         2 => (
             "503",
@@ -296,10 +296,10 @@ fn away_before_it(dice: &mut Dice) -> Scene {
 }
 
 /// An order that is executed whole, and an answer that says something else of it.
-fn contradicts(_: &mut Dice) -> Scene {
+fn contradicts(_: &mut Rng) -> Scene {
     Scene::of(vec![
         Ready,
-        Do("the answer contradicts the order", play::contradict),
+        Do("the answer contradicts the order", scenarios::contradict),
         Propose(0),
         Concluded,
         ReachIfHit("contradicting answer".into()),

@@ -3,7 +3,7 @@
 use crate::{d, sent};
 use apply_tests::{Entry, Service, Stage, within};
 use exchange_sim::{
-    Canned, Delivery, Fault, Fill, Instead, OrderOutcome, Script, SymbolSpec, Veil, When,
+    Canned, Delivery, Fault, Fill, HiddenFor, Instead, OrderOutcome, Script, SymbolSpec, When,
 };
 use serde_json::{Value, json};
 use std::{collections::HashSet, time::Duration};
@@ -199,7 +199,7 @@ async fn an_order_nobody_can_find_out_about_is_told_as_unresolved_loudly() {
     let stage = Stage::open().await;
     // It filled, its reply is lost, and the venue denies the order while its trades are there.
     let hidden =
-        Fault::executed(When::order(), Delivery::Reset).hide_order(Veil::queries(u32::MAX));
+        Fault::executed(When::order(), Delivery::Reset).hide_order(HiddenFor::queries(u32::MAX));
     stage.venue().script(hidden);
     let (service, result) = once(&stage).await;
     assert_eq!(result.get("error"), "order_unresolved");

@@ -2,9 +2,9 @@
 //! memory journal with a disk that can.
 
 use apply_core::{
-    ApplyResult, Claim, ClaimNote, Entry, Halt, Hold, Intent, Journal, Mastership, Observed,
-    OpenPlan, Plan, PlanLog, PortError, ProposalSource, Reclaim, Recorded, ResultLog, ServerId,
-    Settled, Standing, SwitchNote, Symbol, Teller, Told,
+    ApplyResult, Claim, ClaimNote, Debounced, Entry, Halt, Hold, Intent, Journal, Mastership,
+    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, Reclaim, Recorded, ResultLog,
+    ServerId, Standing, SwitchNote, Symbol, Teller, Told,
     memory::{MemoryBoard, MemoryJournal},
 };
 use permit_gate::{AttemptId, PlanId};
@@ -22,7 +22,7 @@ pub(crate) struct FlakyBoard {
     pub(crate) memory: MemoryBoard,
     faults: Faults,
     halted_here: Arc<AtomicBool>,
-    meanwhile: Arc<Mutex<Option<(Settled, Meanwhile)>>>,
+    meanwhile: Arc<Mutex<Option<(Debounced, Meanwhile)>>>,
     asked_again: Arc<AtomicUsize>,
     master: Arc<Mutex<Master>>,
 }
@@ -118,7 +118,7 @@ impl FlakyBoard {
     }
 
     /// What happens to a proposal the next time its writer is given time, and what is said of it.
-    pub(crate) fn while_it_settles(&self, says: Settled, write: impl FnOnce() + Send + 'static) {
+    pub(crate) fn while_it_settles(&self, says: Debounced, write: impl FnOnce() + Send + 'static) {
         *self.meanwhile.lock().unwrap() = Some((says, Box::new(write)));
     }
 }
@@ -197,13 +197,13 @@ impl ProposalSource for FlakyBoard {
         self.memory.changed(symbol).await;
     }
 
-    async fn settled(&self, _: &Symbol) -> Settled {
+    async fn debounced(&self, _: &Symbol) -> Debounced {
         match self.meanwhile.lock().unwrap().take() {
             Some((says, write)) => {
                 write();
                 says
             }
-            None => Settled::Still,
+            None => Debounced::Unchanged,
         }
     }
 }
@@ -305,8 +305,8 @@ impl ResultLog for FlakyBoard {
         self.call("publish", self.memory.publish(result)).await
     }
 
-    async fn conclude(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
-        self.call("conclude", self.memory.conclude(result, teller))
+    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+        self.call("finalize", self.memory.finalize(result, teller))
             .await
     }
 }

@@ -11,8 +11,9 @@ pub(crate) use board::{FlakyBoard, FlakyJournal};
 pub(crate) use venue::{Asked, Script, StepRules, Venue, filled, trace};
 
 use apply_core::{
-    ApplyLayer, ApplyResult, Clock, Event, GateSettings, Mode, Observer, Plan, Ports, Room,
-    Settings, StopLimits, Symbol, SymbolWorker, Worked, event::Level, recovery::keep_settling,
+    ApplyLayer, ApplyResult, Clock, Event, GateSettings, InFlightLimit, Mode, Observer, Plan,
+    Ports, Settings, StopLimits, Symbol, SymbolWorker, Worked, event::Level,
+    recovery::keep_settling,
 };
 use permit_gate::{AttemptId, MemoryStore, PlanId, Timer, WaitPolicy, trading};
 use rust_decimal::Decimal;
@@ -319,7 +320,7 @@ impl Stage {
     }
 
     /// Looks once, and the plan has to be carried out.
-    pub(crate) async fn carry_out(&self) -> ApplyResult {
+    pub(crate) async fn execute(&self) -> ApplyResult {
         match self.look().await {
             Worked::CarriedOut(result) => *result,
             other => panic!("carried out, not {other:?}"),
@@ -334,7 +335,7 @@ impl Stage {
     /// The same for another action.
     pub(crate) async fn play_as(&self, action: &str) -> ApplyResult {
         self.propose(action);
-        let result = self.carry_out().await;
+        let result = self.execute().await;
         assert_eq!(self.results(), vec![result.clone()], "one plan, one result");
         result
     }
@@ -369,7 +370,7 @@ fn settings(instance: &str, mode: Mode) -> Settings {
         stops: StopLimits::default(),
         proposal_max_age: None,
         dedupe_ttl: Duration::from_secs(21_600),
-        room: Room::of(NonZeroUsize::new(100).unwrap()),
+        claim_limit: InFlightLimit::of(NonZeroUsize::new(100).unwrap()),
         attempt: AttemptId::new(instance).unwrap(),
     }
 }

@@ -156,14 +156,14 @@ impl Venue {
 }
 
 impl Exchange for Venue {
-    type Desk = Desk;
+    type OrderContext = OrderContext;
 
     async fn prepare(
         &self,
         symbol: &Symbol,
         plan: &PlanId,
         _: std::time::Instant,
-    ) -> Result<Prepared<Desk>, ExchangeError> {
+    ) -> Result<Prepared<OrderContext>, ExchangeError> {
         let asked = Asked::Position(symbol.clone(), plan.clone());
         let thinks = self.hear(asked, |script| script.thinks);
         sleep(thinks).await;
@@ -172,7 +172,7 @@ impl Exchange for Venue {
         if script.shows_orders && script.has_order_of(plan) {
             return Ok(Prepared::Ordered(trace()));
         }
-        let desk = Desk {
+        let desk = OrderContext {
             plan: plan.clone(),
             held: amount,
             rules: script.rules.clone(),
@@ -185,7 +185,7 @@ impl Exchange for Venue {
         }))
     }
 
-    fn trace(&self, desk: &Desk) -> Option<OrderTrace> {
+    fn trace(&self, desk: &OrderContext) -> Option<OrderTrace> {
         let side = Side::closing(desk.held)?;
         let position_before = Some(desk.held);
         Some(OrderTrace {
@@ -199,7 +199,7 @@ impl Exchange for Venue {
     async fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        desk: Desk,
+        desk: OrderContext,
         look: &impl LastLook,
     ) -> Submission {
         assert_eq!(desk.plan, *order.plan(), "the desk laid out for this plan");
@@ -253,7 +253,7 @@ impl Exchange for Venue {
     async fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        desk: Desk,
+        desk: OrderContext,
         look: &impl LastLook,
     ) -> StopReplacement {
         assert_eq!(desk.plan, *stop.plan(), "the desk laid out for this plan");
@@ -316,14 +316,14 @@ pub(crate) fn trace() -> OrderTrace {
 
 /// What is laid out for one plan's order.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct OrderContext {
     plan: PlanId,
     held: Decimal,
     rules: StepRules,
     maximum: Option<Decimal>,
 }
 
-impl QuantityRules for Desk {
+impl QuantityRules for OrderContext {
     fn cut(&self, wanted: Decimal) -> Result<Decimal, String> {
         (self.rules.0)(wanted)
     }

@@ -12,12 +12,11 @@ use crate::{say, time::iso_micros};
 use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
 use apply_service::{
     Failure, KEEP_WARM, Metrics, SwitchesHere,
+    dashboard::{self, DashboardState, HealthSnapshot, TradingGauges},
     health::{Fence, Health, StoreWrites, WithHealth},
     history::History,
     http::{self, Hosts},
-    instance,
-    page::{self, FlowGauges, Live, Vitals},
-    stop_on_signals, wiring,
+    instance, stop_on_signals, wiring,
 };
 use exchange_sim::{Drift, Sim, SimConfig};
 use permit_gate::{MemoryStore, PermitSet, WaitPolicy, trading};
@@ -168,10 +167,13 @@ pub async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
     let symbols = HELD.map(|(name, _)| symbol(name));
     let symbols: Vec<Symbol> = symbols.into_iter().collect::<Result<_, _>>()?;
     let instance = instance();
-    let live = Live::new(&symbols, Vitals::begun(Mode::Testnet, instance.as_str()));
+    let live = DashboardState::new(
+        &symbols,
+        HealthSnapshot::begun(Mode::Testnet, instance.as_str()),
+    );
     let permits = Arc::new(trading::permits());
     let names: Vec<&str> = permits.iter().map(|permit| permit.name()).collect();
-    let gauges = FlowGauges(live.clone());
+    let gauges = TradingGauges(live.clone());
     let metrics = Metrics::new(commit, &symbols, &names, vec![Box::new(gauges)]);
     metrics.announce_reasons(&permits);
     let shown = Shown {
@@ -189,7 +191,7 @@ pub async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
             live: live.clone(),
             fence: Fence::default(),
         },
-        page::routes(&live, &History::none(), stop.clone()),
+        dashboard::routes(&live, &History::none(), stop.clone()),
         stop.clone().cancelled_owned(),
     ));
     say(&format!(
@@ -209,7 +211,7 @@ pub async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
 /// Everything goes to the page, to the metrics and to the terminal.
 #[derive(Clone)]
 struct Shown {
-    live: Live,
+    live: DashboardState,
     metrics: Metrics,
 }
 
@@ -236,7 +238,7 @@ impl Stage {
     async fn build(
         symbols: &[Symbol],
         shown: &Shown,
-        live: &Live,
+        live: &DashboardState,
         set: &Arc<PermitSet>,
     ) -> Result<Self, Failure> {
         let mut config = SimConfig::default().drift(Drift {
@@ -271,7 +273,7 @@ impl Stage {
         tasks.spawn(async move { warm.keep_warm(KEEP_WARM).await });
         let first = symbols.first().cloned();
         let first = first.ok_or_else(|| broken("the demo's symbols", &"there are none"))?;
-        let parts = page::Parts {
+        let parts = dashboard::Parts {
             layer,
             symbol: first,
             permits: None,
@@ -281,7 +283,7 @@ impl Stage {
             neighbours: None,
             switches: SwitchesHere::default(),
         };
-        tasks.spawn(page::watch(parts, live.clone(), stop.clone()));
+        tasks.spawn(dashboard::watch(parts, live.clone(), stop.clone()));
         Ok(Self {
             sim,
             board,

@@ -2,7 +2,7 @@
 
 use apply_service::http::Page;
 use apply_wire::metric::{Of, help_of};
-use permit_issuers::{Outcome, Ruled};
+use permit_issuers::{Outcome, ReviewOutcome};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, histogram::Histogram},
@@ -100,7 +100,7 @@ impl ReviewMetrics {
     }
 
     /// Counts and logs what became of one plan.
-    pub(crate) fn ruled(&self, reviewer: &'static str, ruled: &Ruled) {
+    pub(crate) fn ruled(&self, reviewer: &'static str, ruled: &ReviewOutcome) {
         let m = &*self.0;
         let (plan, symbol) = match &ruled.about {
             Some((plan, symbol)) => (plan.to_string(), symbol.to_string()),

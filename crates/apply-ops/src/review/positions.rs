@@ -3,7 +3,7 @@
 use apply_core::{PortError, Symbol};
 use exchange_client::{self as client, Client, ExchangeInfo, Position, RequestError, SymbolRules};
 use permit_issuers::{
-    Holding, Lot,
+    Lot, VenuePosition,
     ports::{Held, Positions},
 };
 use rust_decimal::Decimal;
@@ -40,7 +40,11 @@ impl Positions for VenuePositions {
     }
 }
 
-fn holding(symbol: &Symbol, info: &ExchangeInfo, held: &[Position]) -> Result<Holding, String> {
+fn holding(
+    symbol: &Symbol,
+    info: &ExchangeInfo,
+    held: &[Position],
+) -> Result<VenuePosition, String> {
     let name = named(symbol)?;
     let rules = info.rules(&name).map_err(|error| error.to_string())?;
     let mut legs = held
@@ -52,7 +56,7 @@ fn holding(symbol: &Symbol, info: &ExchangeInfo, held: &[Position]) -> Result<Ho
             "the account holds {symbol} long and short, and a plan does not say which to close"
         ));
     }
-    Ok(Holding {
+    Ok(VenuePosition {
         amount: held.map_or(Decimal::ZERO, |position| position.amount),
         mark_price: held.and_then(|position| position.mark_price),
         lot: lot(&rules)?,

@@ -14,7 +14,7 @@ pub use outcome::Outcome;
 pub(crate) use record::outcome_of;
 pub use record::{Fields, entry_millis};
 
-use crate::page::{PlanView, in_words};
+use crate::dashboard::{PlanView, in_words};
 use apply_core::{Entry, Journal};
 use apply_journal::RedbJournal;
 use apply_redis::{Entries, Entry as StreamEntry, EntryReader, Keys};

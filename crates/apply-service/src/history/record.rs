@@ -1,7 +1,7 @@
 //! One plan as the streams tell it: its entry, its result, and what other programs have answered.
 
 use super::{filter::Filter, outcome::Outcome};
-use crate::page::{ForeignView, OrderView, PlanView, ResultView, cut};
+use crate::dashboard::{ForeignView, OrderView, PlanView, ResultView, cut};
 use apply_core::Entry;
 use apply_redis::Entry as StreamEntry;
 use apply_wire::field::{self, is_foreign};

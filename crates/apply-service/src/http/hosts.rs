@@ -80,7 +80,7 @@ mod tests {
             "localhost:8043",
             "LocalHost.",
             "desk.example",
-            "Desk.Example:443",
+            "StreamState.Example:443",
         ] {
             assert!(asked(&[host], "/"), "{host}");
         }

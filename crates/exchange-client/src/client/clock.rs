@@ -11,11 +11,11 @@ use crate::endpoint::{Form, clock};
 use crate::error::RequestError;
 use crate::submission::NotSentReason;
 use crate::time::{Anchor, Offset, Sample, VenueTime};
-use crate::transport::Lane;
+use crate::transport::Pool;
 
 /// How the time is asked for in one measurement; the quickest answer counts. Asking over the orders' connection keeps it
 /// open, too.
-const SAMPLES: [Lane; 3] = [Lane::Orders, Lane::Questions, Lane::Orders];
+const SAMPLES: [Pool; 3] = [Pool::Orders, Pool::Questions, Pool::Orders];
 /// A measurement this many times older than it should be is not used any more: by default after a quarter of an hour,
 /// in which two clocks that differ by 100 ppm drift 90 ms apart. [`LANDING_SLACK`](crate::LANDING_SLACK) counts on it.
 const TOO_OLD: u32 = 3;
@@ -128,11 +128,11 @@ impl Client {
         Ok(self.reading(&anchor, now))
     }
 
-    async fn sample(&self, lane: Lane) -> Result<Sample, RequestError> {
+    async fn sample(&self, lane: Pool) -> Result<Sample, RequestError> {
         let asked = Instant::now();
         let question = Question {
             lane: match self.fresh {
-                true => Lane::Fresh,
+                true => Pool::Fresh,
                 false => lane,
             },
             ..Question::open(clock::PATH, clock::WEIGHT, Form::new()).with_last_weight()

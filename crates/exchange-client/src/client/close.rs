@@ -15,13 +15,13 @@ use super::Client;
 use super::post::{Post, Recorded, Signed};
 use crate::endpoint::order::{self, OrderReport};
 use crate::last_look::{LastLook, Unasked};
-use crate::ledger::{Key, SubmissionStatus};
 use crate::names::{ClientOrderId, PositionMode};
 use crate::outcome;
 use crate::position::{CloseError, Position};
 use crate::rules::{Quantity, SymbolRules};
 use crate::sent::{self, CloseIntent};
 use crate::submission::{NotSent, NotSentReason, Rejection, Submission};
+use crate::submission_log::{Key, SubmissionStatus};
 use crate::time::VenueTime;
 
 /// A closing order with everything encoded but its quantity and timestamp. Good for one submission.
@@ -145,13 +145,13 @@ impl Client {
     /// What this client knows of an order it was asked to submit. Answers from memory.
     #[must_use]
     pub fn status(&self, id: &ClientOrderId) -> SubmissionStatus {
-        self.inner.ledger.status(id)
+        self.inner.submissions.status(id)
     }
 
     /// How many submissions are under way or ended as unknown and are not settled yet. For metrics and for draining.
     #[must_use]
     pub fn open_submissions(&self) -> usize {
-        self.inner.ledger.open()
+        self.inner.submissions.open()
     }
 
     async fn sign_close(
@@ -234,7 +234,7 @@ fn check_quantity(order: &PreparedOrder, quantity: Quantity) -> Result<(), NotSe
 impl Recorded for Submission<OrderReport> {
     fn record(&self, client: &Client, key: &Key) {
         if let Key::Order(id) = key {
-            client.inner.ledger.end_order(id, self);
+            client.inner.submissions.end_order(id, self);
         }
     }
 }

@@ -10,7 +10,7 @@ mod stops;
 
 pub use clock::ClockReading;
 pub use close::{PreparedOrder, Submitting};
-pub use settle::{Evidence, NotExecuted, Patience, Settlement, Unresolved};
+pub use settle::{Evidence, NotExecuted, SettleDeadlines, Settlement, Unresolved};
 pub use settle_stop::StopSettlement;
 pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};
 
@@ -28,14 +28,14 @@ use crate::endpoint::Form;
 use crate::error::{RequestError, SetupError};
 use crate::fields::DecodeError;
 use crate::host::Host;
-use crate::ledger::Ledger;
 use crate::limits::{Counts, Limits, Now, Purpose, Usage};
 use crate::omissions::{Notes, Omission, OmissionCount, Omissions};
 use crate::outcome::Failure;
 use crate::reply::Reply;
 use crate::settings::Settings;
+use crate::submission_log::SubmissionLog;
 use crate::time::VenueTime;
-use crate::transport::{HttpReply, Lane, Outgoing, SendError, Transport, Turn};
+use crate::transport::{HttpReply, LaneSlot, Outgoing, Pool, SendError, Transport};
 
 /// A connection to one account on one test host.
 ///
@@ -56,7 +56,7 @@ struct Inner {
     credentials: Credentials,
     settings: Settings,
     limits: Mutex<Limits>,
-    ledger: Ledger,
+    submissions: SubmissionLog,
     clock: clock::Clock,
     account: account::Cache,
     refusals: Mutex<Refusals>,
@@ -131,7 +131,7 @@ impl Client {
                 credentials,
                 settings,
                 limits: Mutex::default(),
-                ledger: Ledger::default(),
+                submissions: SubmissionLog::default(),
                 clock: clock::Clock::default(),
                 account: account::Cache::default(),
                 refusals: Mutex::default(),
@@ -190,14 +190,14 @@ impl Client {
     pub async fn check_order_connection(&self, patience: Duration) -> bool {
         let (_check, under_way) = Check::begin(&self.inner.checks);
         if under_way >= CROWD {
-            let answered = self.inner.transport.answered(Lane::Orders);
+            let answered = self.inner.transport.answered(Pool::Orders);
             if answered.is_some_and(|sent| sent.elapsed() <= COUNTS_FOR) {
                 return true;
             }
         }
         for _ in 0..MOST_CHECKED {
             let question = Question {
-                lane: Lane::Orders,
+                lane: Pool::Orders,
                 ..Question::open(
                     crate::endpoint::clock::PATH,
                     crate::endpoint::clock::WEIGHT,
@@ -300,7 +300,7 @@ impl Client {
         decode: &impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
     ) -> Result<T, RequestError> {
         let _turn = self.wait_for_room(question).await?;
-        let room = Room::taken(self, question.purpose, question.weight);
+        let room = WeightReservation::taken(self, question.purpose, question.weight);
         let mut text = question.form.clone();
         if question.signed {
             if !text.is_empty() {
@@ -372,9 +372,9 @@ impl Client {
         })
     }
 
-    fn lane_of(&self, question: &Question) -> Lane {
+    fn lane_of(&self, question: &Question) -> Pool {
         match question.lane {
-            Lane::Questions if self.fresh => Lane::Fresh,
+            Pool::Questions if self.fresh => Pool::Fresh,
             lane => lane,
         }
     }
@@ -405,7 +405,7 @@ impl Client {
 
     /// Waits for a turn on the question's lane and for room within the venue's limits, in this order: whoever queued is asked
     /// about the limits as they are then, and nobody keeps others waiting while standing still.
-    async fn wait_for_room(&self, question: &Question) -> Result<Turn, RequestError> {
+    async fn wait_for_room(&self, question: &Question) -> Result<LaneSlot, RequestError> {
         let give_up = Instant::now() + self.inner.settings.max_limit_wait;
         loop {
             let turn = self.inner.transport.turn(self.lane_of(question)).await;
@@ -468,7 +468,7 @@ struct Question {
     form: String,
     weight: u32,
     purpose: Purpose,
-    lane: Lane,
+    lane: Pool,
     signed: bool,
 }
 
@@ -486,7 +486,7 @@ impl Question {
             form: form.into_text(),
             weight,
             purpose: Purpose::Read,
-            lane: Lane::Questions,
+            lane: Pool::Questions,
             signed: false,
         }
     }
@@ -508,14 +508,14 @@ impl Question {
 }
 
 /// Room under the limits, handed back when the request is over, also where its future is dropped.
-struct Room {
+struct WeightReservation {
     client: Client,
     purpose: Purpose,
     weight: u32,
     counts: Counts,
 }
 
-impl Room {
+impl WeightReservation {
     fn taken(client: &Client, purpose: Purpose, weight: u32) -> Self {
         Self {
             client: client.clone(),
@@ -539,7 +539,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for WeightReservation {
     fn drop(&mut self) {
         let now = self.client.server_time();
         self.client

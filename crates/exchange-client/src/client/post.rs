@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Client, Room};
+use super::{Client, WeightReservation};
 use crate::codes::Submitted;
 use crate::fields::DecodeError;
 use crate::last_look::{LastLook, Look};
-use crate::ledger::Key;
 use crate::limits::Purpose;
 use crate::omissions::Notes;
 use crate::outcome::{self, Answer};
 use crate::submission::{NotSentReason, SendWindow, Submission, Unknown, UnknownCause};
+use crate::submission_log::Key;
 use crate::time::VenueTime;
-use crate::transport::{Lane, Outgoing, SendError, Turn};
+use crate::transport::{LaneSlot, Outgoing, Pool, SendError};
 
 /// One POST, but for timestamp and signature.
 pub(super) struct Post {
@@ -34,8 +34,8 @@ pub(super) struct Signed {
     entry: Entry,
     path: &'static str,
     text: String,
-    room: Room,
-    _turn: Turn,
+    room: WeightReservation,
+    _turn: LaneSlot,
 }
 
 impl Client {
@@ -46,7 +46,7 @@ impl Client {
         post: Post,
         look: &impl LastLook,
     ) -> Result<Signed, NotSentReason> {
-        if self.inner.ledger.has_used(&post.key) {
+        if self.inner.submissions.has_used(&post.key) {
             return Err(NotSentReason::AlreadySubmitted);
         }
         if !self.clock_is_fresh()
@@ -56,10 +56,10 @@ impl Client {
         }
         self.check_drift()?;
         // Before the timestamp: a request that has to queue gets its timestamp afterwards, or none.
-        let turn = self.inner.transport.turn(Lane::Orders).await;
+        let turn = self.inner.transport.turn(Pool::Orders).await;
         let admitted = self.limits().admit(Purpose::Order, 0, self.now());
         admitted.map_err(NotSentReason::Limited)?;
-        let room = Room::taken(self, Purpose::Order, 0);
+        let room = WeightReservation::taken(self, Purpose::Order, 0);
         let mut text = post.text;
         let window = match self.stamp_and_look(&mut text, post.sign_by, look).await {
             Ok(stamped) => SendWindow::at(stamped, post.recv_window),
@@ -68,7 +68,7 @@ impl Client {
                 return Err(reason);
             }
         };
-        if let Err(reason) = self.inner.ledger.begin(&post.key, window) {
+        if let Err(reason) = self.inner.submissions.begin(&post.key, window) {
             room.unused();
             return Err(reason);
         }
@@ -136,7 +136,7 @@ impl Signed {
         let sent = client
             .inner
             .transport
-            .send(path, Outgoing::Post(text), Lane::Orders, true, left)
+            .send(path, Outgoing::Post(text), Pool::Orders, true, left)
             .await;
         let ending = match sent {
             Err(SendError::HostRefused) => Submission::not_sent(NotSentReason::HostRefused),
@@ -194,9 +194,9 @@ impl Drop for Entry {
                     reply: None,
                     window: self.window,
                 });
-                self.client.inner.ledger.end_order(id, &abandoned);
+                self.client.inner.submissions.end_order(id, &abandoned);
             }
-            Key::Stop(id) => self.client.inner.ledger.end_stop(id, false),
+            Key::Stop(id) => self.client.inner.submissions.end_stop(id, false),
         }
     }
 }

@@ -174,7 +174,7 @@ impl From<RequestError> for Unresolved {
 
 /// How long asking goes on after the order could no longer land. The caller decides it, and nobody else asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct SettleDeadlines {
     /// While the venue does not answer.
     pub silent: Duration,
     /// While it answers, and shows the order as open or says things that do not fit together.
@@ -182,7 +182,7 @@ pub struct Patience {
 }
 
 /// The same for both.
-impl From<Duration> for Patience {
+impl From<Duration> for SettleDeadlines {
     fn from(both: Duration) -> Self {
         Self {
             silent: both,
@@ -191,7 +191,7 @@ impl From<Duration> for Patience {
     }
 }
 
-impl Patience {
+impl SettleDeadlines {
     fn with(self, unresolved: &Unresolved) -> Duration {
         match unresolved {
             Unresolved::NoAnswer(_) | Unresolved::LostSight { .. } => self.silent,
@@ -263,7 +263,7 @@ impl Client {
         &self,
         intent: &CloseIntent,
         window: SendWindow,
-        patience: impl Into<Patience>,
+        patience: impl Into<SettleDeadlines>,
     ) -> Settlement {
         let mut inquiry = Inquiry {
             intent,
@@ -288,11 +288,11 @@ impl Client {
             Settlement::Filled(report) | Settlement::NotExecuted(NotExecuted::Ended(report)) => {
                 let ending = Submission::Accepted(report.clone());
                 self.inner
-                    .ledger
+                    .submissions
                     .end_order(&intent.client_order_id, &ending);
             }
             Settlement::NotExecuted(NotExecuted::NeverArrived(_)) => {
-                self.inner.ledger.settle(&intent.client_order_id)
+                self.inner.submissions.settle(&intent.client_order_id)
             }
             Settlement::Unresolved(why) => {
                 tracing::debug!(order = %intent.client_order_id, symbol = %intent.symbol, %why, "order unresolved");
@@ -302,7 +302,7 @@ impl Client {
     }
 
     /// The rounds of questions about something that could land until `window` is over.
-    pub(super) fn rounds(&self, window: SendWindow, patience: Patience) -> Rounds {
+    pub(super) fn rounds(&self, window: SendWindow, patience: SettleDeadlines) -> Rounds {
         Rounds {
             over: Instant::now() + window.closes().since(self.server_time()),
             patience,
@@ -425,7 +425,7 @@ impl Client {
 pub(super) struct Rounds {
     /// When what is asked about can no longer land.
     over: Instant,
-    patience: Patience,
+    patience: SettleDeadlines,
     pause: Duration,
 }
 

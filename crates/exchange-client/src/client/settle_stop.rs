@@ -4,7 +4,7 @@
 //! second time after it could no longer land, it never arrived.
 
 use super::Client;
-use super::settle::{Absence, Patience, Unresolved};
+use super::settle::{Absence, SettleDeadlines, Unresolved};
 use crate::endpoint::stop::StopReport;
 use crate::names::StopStatus;
 use crate::sent::StopTrace;
@@ -37,7 +37,7 @@ impl Client {
         stop: &StopTrace,
         window: SendWindow,
         shown: bool,
-        patience: impl Into<Patience>,
+        patience: impl Into<SettleDeadlines>,
     ) -> StopSettlement {
         let (mut absent, mut rounds) = (Absence::default(), self.rounds(window, patience.into()));
         let mut asker = self.clone();
@@ -58,7 +58,7 @@ impl Client {
                 asker = self.freshly();
             }
         };
-        self.inner.ledger.end_stop(&stop.id, true);
+        self.inner.submissions.end_stop(&stop.id, true);
         match found {
             Some(report) => StopSettlement::Known(report),
             None => StopSettlement::NeverArrived,

@@ -14,13 +14,13 @@ use crate::endpoint::Form;
 use crate::endpoint::stop::{self, StopReport};
 use crate::error::RequestError;
 use crate::last_look::{LastLook, Unasked};
-use crate::ledger::Key;
 use crate::limits::Purpose;
 use crate::names::{ClientAlgoId, PositionMode, StopStatus, Symbol, WorkingType};
 use crate::position::{CloseError, Closing, Position};
 use crate::rules::{Quantity, RuleError, SymbolRules, TriggerPrice};
 use crate::sent::{self, StopTrace};
 use crate::submission::{NotSent, NotSentReason, Rejection, Submission, Unknown};
+use crate::submission_log::Key;
 use crate::time::VenueTime;
 
 /// A protective stop to be put in place: over the whole of a position or a part of it, on the venue's tick.
@@ -297,7 +297,7 @@ impl Client {
                 }));
             }
         };
-        self.inner.ledger.end_stop(&stop.id, true);
+        self.inner.submissions.end_stop(&stop.id, true);
         let (mut removed, mut left_over) = (Vec::new(), Vec::new());
         let old_ones: Vec<&StopReport> = open
             .iter()
@@ -519,7 +519,7 @@ impl Recorded for Submission<StopReport> {
         if let Key::Stop(id) = key {
             client
                 .inner
-                .ledger
+                .submissions
                 .end_stop(id, !matches!(self, Self::Unknown(_)));
         }
     }

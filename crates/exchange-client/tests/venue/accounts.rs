@@ -3,7 +3,9 @@
 use exchange_client::{
     Client, CloseError, Credentials, NotSentReason, PositionMode, PositionSide, Submission,
 };
-use exchange_sim::{ApiKey, Fault, Fill, PositionSide as Leg, Script, Sim, SimConfig, Veil, When};
+use exchange_sim::{
+    ApiKey, Fault, Fill, HiddenFor, PositionSide as Leg, Script, Sim, SimConfig, When,
+};
 use rust_decimal::Decimal;
 
 use crate::{Desk, btc, d, judge, settings};
@@ -141,7 +143,7 @@ async fn profit_comes_from_the_fills_with_fees_apart_and_is_absent_until_they_ar
     let desk = Desk::with(config).await;
     let script = Script {
         fill: Some(Fill::in_trades(4)),
-        hide_trades: Some(Veil::queries(1)),
+        hide_trades: Some(HiddenFor::queries(1)),
         ..Script::default()
     };
     desk.sim

@@ -6,7 +6,7 @@ use exchange_client::{
     PositionMode, RequestError, Settlement, StopIntent, StopReplacement, StopSettlement,
     Submission, Unconfirmed, UnknownCause, Unresolved,
 };
-use exchange_sim::{Fault, SimHandle, Veil, When};
+use exchange_sim::{Fault, HiddenFor, SimHandle, When};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -123,7 +123,8 @@ async fn an_order_found_by_its_fills_is_held_against_what_was_sent_too() {
     let desk = Desk::open().await;
     let venue = desk.sim.handle();
     // Denied by its id, shown by its number, and not as it was sent.
-    let sent = Fault::altered(When::order(), [("side", json!("BUY"))]).hide_order(Veil::queries(2));
+    let sent =
+        Fault::altered(When::order(), [("side", json!("BUY"))]).hide_order(HiddenFor::queries(2));
     venue.script(sent);
     let by_number = When::request("GET", ORDER).skip(2);
     venue.script(Fault::altered(by_number, [("type", json!("LIMIT"))]).always());

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use exchange_client::{
-    CloseIntent, NotExecuted, NotSentReason, OrderStatus, Patience, PositionSide, SendWindow,
-    Settlement, Side, Submission, SubmissionStatus, Unresolved, VenueTime,
+    CloseIntent, NotExecuted, NotSentReason, OrderStatus, PositionSide, SendWindow,
+    SettleDeadlines, Settlement, Side, Submission, SubmissionStatus, Unresolved, VenueTime,
 };
-use exchange_sim::{Canned, Delivery, Fault, Fill, Instead, SimConfig, SymbolSpec, Veil, When};
+use exchange_sim::{
+    Canned, Delivery, Fault, Fill, HiddenFor, Instead, SimConfig, SymbolSpec, When,
+};
 use tokio::task::JoinSet;
 
 use crate::{Desk, btc, d};
@@ -45,7 +47,7 @@ async fn an_order_whose_reply_was_lost_is_found_filled() {
 #[tokio::test]
 async fn an_order_that_shows_up_late_is_found_by_the_second_question() {
     let desk = Desk::open().await;
-    let hidden = Fault::executed(When::order(), Delivery::Reset).hide_order(Veil::queries(1));
+    let hidden = Fault::executed(When::order(), Delivery::Reset).hide_order(HiddenFor::queries(1));
     desk.sim.handle().script(hidden);
     let (intent, ending) = desk.close("late-1").await;
     let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
@@ -59,7 +61,8 @@ async fn an_order_that_shows_up_late_is_found_by_the_second_question() {
 #[tokio::test]
 async fn an_order_that_stays_hidden_is_found_through_its_fills_or_left_to_a_person() {
     let desk = Desk::open().await;
-    let hidden = Fault::executed(When::order(), Delivery::Reset).hide_order(Veil::queries(100));
+    let hidden =
+        Fault::executed(When::order(), Delivery::Reset).hide_order(HiddenFor::queries(100));
     desk.sim.handle().script(hidden);
     let (intent, ending) = desk.close("hidden-1").await;
     let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
@@ -81,8 +84,8 @@ async fn an_order_that_stays_hidden_is_found_through_its_fills_or_left_to_a_pers
 async fn a_moved_position_keeps_an_order_from_counting_as_never_arrived() {
     let desk = Desk::open().await;
     let hidden = Fault::executed(When::order(), Delivery::Reset)
-        .hide_order(Veil::queries(100))
-        .hide_trades(Veil::queries(100));
+        .hide_order(HiddenFor::queries(100))
+        .hide_trades(HiddenFor::queries(100));
     desk.sim.handle().script(hidden);
     let (intent, ending) = desk.close("moved-1").await;
     let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
@@ -390,7 +393,7 @@ async fn one_loop_asks_with_pauses_that_grow_and_the_caller_says_for_how_long() 
         desk.client.server_time().minus(Duration::from_secs(60)),
         Duration::from_secs(1),
     );
-    let patience = Patience {
+    let patience = SettleDeadlines {
         silent: Duration::from_secs(6),
         answering: Duration::from_millis(300),
     };
@@ -408,7 +411,7 @@ async fn one_loop_asks_with_pauses_that_grow_and_the_caller_says_for_how_long() 
     let before = asked();
     let away = Fault::reply(When::query().skip(1), false, Canned::gateway_html(502));
     desk.sim.handle().script(away.always());
-    let patience = Patience {
+    let patience = SettleDeadlines {
         answering: Duration::from_secs(6),
         ..patience
     };

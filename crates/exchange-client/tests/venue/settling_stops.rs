@@ -6,7 +6,7 @@ use exchange_client::{
     ClientAlgoId, PositionMode, PositionSide, SendWindow, Side, StopIntent, StopSettlement,
     StopStatus, StopTrace, Submission, Unresolved, VenueTime,
 };
-use exchange_sim::{Canned, Delivery, Fault, Instead, Veil, When};
+use exchange_sim::{Canned, Delivery, Fault, HiddenFor, Instead, When};
 use tokio::time::timeout;
 
 use crate::{Desk, btc, d};
@@ -93,7 +93,8 @@ async fn a_stop_whose_reply_was_lost_is_found_as_it_stands() {
 #[tokio::test]
 async fn a_stop_that_shows_up_late_is_found_by_the_second_question() {
     let desk = Desk::open().await;
-    let fault = Fault::executed(When::algo_order(), Delivery::Close).hide_order(Veil::queries(1));
+    let fault =
+        Fault::executed(When::algo_order(), Delivery::Close).hide_order(HiddenFor::queries(1));
     let (stop, window) = unknown(&desk, "late-1", fault).await;
     let settlement = desk
         .client

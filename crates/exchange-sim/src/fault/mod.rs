@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{http::Request, symbol::is_price};
 pub use canned::Canned;
-pub use script::{Fill, Rest, Script, Veil};
+pub use script::{Fill, HiddenFor, Rest, Script};
 pub use venue_facts::{CodeMeaning, VenueCode, venue_code, venue_codes};
 pub use when::When;
 pub(crate) use when::peek;
@@ -208,7 +208,7 @@ impl Fault {
 
     /// Queries say -2013 for a while. No effect on a fault that does not execute.
     #[must_use]
-    pub fn hide_order(mut self, veil: Veil) -> Self {
+    pub fn hide_order(mut self, veil: HiddenFor) -> Self {
         if let Some(script) = self.script_mut() {
             script.hide_order = Some(veil);
         }
@@ -217,7 +217,7 @@ impl Fault {
 
     /// `userTrades` leaves the trades out for a while. No effect on a fault that does not execute.
     #[must_use]
-    pub fn hide_trades(mut self, veil: Veil) -> Self {
+    pub fn hide_trades(mut self, veil: HiddenFor) -> Self {
         if let Some(script) = self.script_mut() {
             script.hide_trades = Some(veil);
         }
@@ -226,7 +226,7 @@ impl Fault {
 
     /// `positionRisk` shows the old position for a while. No effect on a fault that does not execute.
     #[must_use]
-    pub fn hide_position(mut self, veil: Veil) -> Self {
+    pub fn hide_position(mut self, veil: HiddenFor) -> Self {
         if let Some(script) = self.script_mut() {
             script.hide_position = Some(veil);
         }
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn a_fault_travels_as_json_and_a_misspelt_one_is_refused() {
         let fault = Fault::fill(When::order(), Fill::only(rust_decimal::Decimal::new(1, 3)))
-            .hide_order(Veil::queries(2))
+            .hide_order(HiddenFor::queries(2))
             .delay_after(Duration::from_millis(5));
         let text = serde_json::to_string(&fault).unwrap();
         assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), fault);

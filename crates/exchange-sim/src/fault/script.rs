@@ -10,14 +10,14 @@ use super::{millis, one};
 /// Keeps something out of sight after it happened: until the time has passed and the queries are used up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Veil {
+pub struct HiddenFor {
     /// Milliseconds of the server's clock.
     pub for_ms: u64,
     /// This many queries that would have shown it see nothing.
     pub for_queries: u32,
 }
 
-impl Veil {
+impl HiddenFor {
     /// Hidden for a time.
     pub fn time(time: Duration) -> Self {
         Self {
@@ -119,9 +119,9 @@ pub struct Script {
     /// How a MARKET order fills.
     pub fill: Option<Fill>,
     /// The order (or conditional order) exists, but queries say -2013.
-    pub hide_order: Option<Veil>,
+    pub hide_order: Option<HiddenFor>,
     /// The trades exist, but `userTrades` leaves them out.
-    pub hide_trades: Option<Veil>,
+    pub hide_trades: Option<HiddenFor>,
     /// The position has moved, but `positionRisk` shows it as it was.
-    pub hide_position: Option<Veil>,
+    pub hide_position: Option<HiddenFor>,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::{config::PositionSide, fault::Veil};
+use crate::{config::PositionSide, fault::HiddenFor};
 
 /// Share of the notional taken as commission, by the side of the book: 0.05 % and 0.02 %.
 pub(super) const TAKER_FEE: Decimal = Decimal::from_parts(5, 0, 0, false, 4);
@@ -124,7 +124,7 @@ pub(super) struct ActiveVeil {
 }
 
 impl ActiveVeil {
-    pub(super) fn over(veil: Option<Veil>, now: i64) -> Self {
+    pub(super) fn over(veil: Option<HiddenFor>, now: i64) -> Self {
         veil.map_or_else(Self::default, |veil| Self {
             until: now.saturating_add(i64::try_from(veil.for_ms).unwrap_or(i64::MAX)),
             queries: veil.for_queries,

@@ -2,7 +2,7 @@
 
 use apply_core::Symbol;
 use issuers_redis::{IssuersConfig, RedisFeed, RedisPositionBook, RedisUsageBook};
-use permit_issuers::{Holding, Lot, Snapshot, ports::PositionBook};
+use permit_issuers::{Lot, Snapshot, VenuePosition, ports::PositionBook};
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
@@ -23,8 +23,8 @@ pub(crate) fn btc() -> Symbol {
     "BTCUSDT".parse().unwrap()
 }
 
-pub(crate) fn holding(amount: &str) -> Holding {
-    Holding {
+pub(crate) fn holding(amount: &str) -> VenuePosition {
+    VenuePosition {
         amount: dec(amount),
         mark_price: Some(dec("64000")),
         lot: Lot {

@@ -1,6 +1,6 @@
 //! Taking by script: one round trip, one atomic step.
 
-use super::order::{Answer, HolderAt, MAX_HOLDER_BYTES, Order, READ_AT_MOST};
+use super::request::{Answer, HolderAt, MAX_HOLDER_BYTES, READ_AT_MOST, TakeRequest};
 use crate::failure::Failure;
 use permit_gate::{Slot, Ttl};
 use redis::{Cmd, Script, Value, cmd};
@@ -17,7 +17,7 @@ pub(crate) fn load() -> Cmd {
 
 /// `EVALSHA` of the script for this order, refused by the server after `deadline`, in its own
 /// microseconds.
-pub(crate) fn call(order: &Order, deadline: i64) -> Cmd {
+pub(crate) fn call(order: &TakeRequest, deadline: i64) -> Cmd {
     let mut call = cmd("EVALSHA");
     call.arg(SCRIPT.get_hash());
     let holder = order.holder();

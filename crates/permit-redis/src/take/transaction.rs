@@ -2,8 +2,8 @@
 //! trips, and on a connection of its own: a watch belongs to its connection, not to its caller.
 
 use super::{
-    order::{Answer, Hold, HolderAt, MAX_HOLDER_BYTES, Order, count, read},
     receipt::Receipt,
+    request::{Answer, Hold, HolderAt, MAX_HOLDER_BYTES, TakeRequest, count, read},
 };
 use crate::{failure::Failure, meaning::Meaning, node::Node};
 use permit_gate::{Slot, Ttl};
@@ -19,7 +19,7 @@ const TRIES: usize = 8;
 pub(crate) async fn take(
     node: &Node,
     shared: &mut MultiplexedConnection,
-    order: &Order,
+    order: &TakeRequest,
 ) -> Result<Answer, Failure> {
     for _ in 0..TRIES {
         let sent = Instant::now();
@@ -94,7 +94,7 @@ impl Sight {
 }
 
 /// Looks, in one atomic step; safe on a shared connection.
-async fn look(connection: &mut MultiplexedConnection, order: &Order) -> RedisResult<Sight> {
+async fn look(connection: &mut MultiplexedConnection, order: &TakeRequest) -> RedisResult<Sight> {
     // There is no command that reads the beginning of a field.
     let short = match order.holder() {
         Some(holder) => {
@@ -128,7 +128,7 @@ async fn look(connection: &mut MultiplexedConnection, order: &Order) -> RedisRes
 /// Source: Redis documentation, "Transactions", on expired keys under WATCH since 6.0.9.
 async fn attempt(
     connection: &mut MultiplexedConnection,
-    order: &Order,
+    order: &TakeRequest,
     deadline: i64,
 ) -> Result<Option<Vec<Vec<u8>>>, Failure> {
     let guard = format!("{}:not-after:{}", order.receipt, order.attempt);
@@ -186,7 +186,7 @@ async fn attempt(
 }
 
 /// Whether the guard is there, the server's microseconds, and the keys.
-fn attempt_read(mut reply: Vec<Value>, order: &Order) -> RedisResult<(bool, i64, Keys)> {
+fn attempt_read(mut reply: Vec<Value>, order: &TakeRequest) -> RedisResult<(bool, i64, Keys)> {
     let keys = reply.split_off(reply.len().min(2));
     let now = micros(reply.pop())?;
     let in_time = matches!(reply.pop(), Some(Value::BulkString(_)));
@@ -201,7 +201,7 @@ fn micros(time: Option<Value>) -> RedisResult<i64> {
 
 /// The beginning of each string, whether permits and receipt exist at all, since one that is empty reads
 /// like none, and the holder where its field is short.
-fn read_keys(pipeline: &mut Pipeline, order: &Order, short: bool) {
+fn read_keys(pipeline: &mut Pipeline, order: &TakeRequest, short: bool) {
     for (key, at_most) in order.keys().zip(order.at_most()) {
         pipeline.add_command(read(key, at_most));
     }
@@ -229,7 +229,7 @@ struct Keys {
     hold: Hold,
 }
 
-fn keys_read(reply: Vec<Value>, order: &Order, short: bool) -> RedisResult<Keys> {
+fn keys_read(reply: Vec<Value>, order: &TakeRequest, short: bool) -> RedisResult<Keys> {
     let mut reply = reply.into_iter();
     let mut next = || reply.next().unwrap_or(Value::Nil);
     let permits: Vec<Value> = order.permits.iter().map(|_| next()).collect();

@@ -1,12 +1,12 @@
 //! One server's watch connection: armed, asked whether it lives, made again. It leads to where the commands go.
 
 use super::{
-    hub::{Hub, UNTOLD},
     mode::WatchMode,
+    status::{UNANNOUNCED, WatchStatus},
 };
 use crate::{
     background::{Background, Backoff},
-    endpoint::{Endpoint, Patience},
+    endpoint::{Endpoint, Timeouts},
     meaning::{Meaning, explain},
     node::{Handle, Node, run_of},
 };
@@ -37,8 +37,8 @@ pub(crate) struct WatchLink {
 /// What a watch needs to be made.
 struct Wanted {
     endpoint: Endpoint,
-    patience: Patience,
-    hub: Arc<Hub>,
+    timeouts: Timeouts,
+    status: Arc<WatchStatus>,
     /// Where the commands go.
     commands: Handle,
     /// Rung when the connection is lost: others to the same server are likely lost too.
@@ -60,15 +60,15 @@ impl WatchLink {
     /// Starts. The receiver resolves when the first attempt has come to a result.
     pub(crate) fn start(
         endpoint: Endpoint,
-        patience: Patience,
-        hub: Arc<Hub>,
+        timeouts: Timeouts,
+        status: Arc<WatchStatus>,
         node: &Node,
     ) -> (Self, oneshot::Receiver<()>) {
         let (settled, first) = oneshot::channel();
         let wanted = Wanted {
             endpoint,
-            patience,
-            hub,
+            timeouts,
+            status,
             commands: node.handle(),
             doubt: Arc::clone(node.doubt()),
         };
@@ -81,14 +81,14 @@ impl WatchLink {
 
 impl Wanted {
     async fn run(&self, settled: oneshot::Sender<()>) {
-        let hub = &self.hub;
+        let status = &self.status;
         let name = self.endpoint.name();
         let (mut backoff, mut settled, mut times) = (Backoff::new(), Some(settled), 0_u64);
-        let _wanted = hub.want();
+        let _wanted = status.want();
         let mut announced = None;
         loop {
-            let gone = Arc::new(Gone::default());
-            let mut blind = hub.blindness();
+            let gone = Arc::new(Disconnected::default());
+            let mut blind = status.blindness();
             blind.mark_unchanged();
             let armed = arm(self, &gone).await.map_err(|error| explain(&error));
             let armed = match armed {
@@ -99,7 +99,7 @@ impl Wanted {
                 Ok(Armed { mode: Ok(mode), .. }) => *mode,
                 _ => WatchMode::Polling,
             };
-            hub.told(match &armed {
+            status.told(match &armed {
                 Ok(armed) => armed.mode.as_ref().err().cloned(),
                 Err(why) => Some(why.clone()),
             });
@@ -116,10 +116,10 @@ impl Wanted {
                     ),
                 }
             }
-            let held = hub.arm(mode);
+            let held = status.arm(mode);
             if mode.pushes() {
                 // Whatever was written while nobody watched.
-                hub.registry().wake_all();
+                status.registry().wake_all();
             }
             if let Some(settled) = settled.take() {
                 let _ = settled.send(());
@@ -129,18 +129,18 @@ impl Wanted {
                     let since = Instant::now();
                     times += 1;
                     if times > 1 {
-                        hub.counters().watch_reconnects.add();
+                        status.counters().watch_reconnects.add();
                     }
                     let why = tokio::select! {
                         why = self.broken(armed, &gone) => why,
-                        _ = blind.changed() => UNTOLD.into(),
+                        _ = blind.changed() => UNANNOUNCED.into(),
                     };
                     tracing::warn!(server = %name, error = %why, "the watch is blind until it is made again");
                     drop(held);
-                    hub.told(Some(why));
+                    status.told(Some(why));
                     self.doubt.notify_one();
                     // Their next look may have been put off for long, trusting in pushes.
-                    hub.registry().wake_all();
+                    status.registry().wake_all();
                     backoff.after_life_of(since.elapsed());
                     tokio::time::sleep(backoff.next()).await;
                 }
@@ -175,7 +175,7 @@ impl Wanted {
 
     /// Resolves with the reason when the watch is no good any more. A socket that is half open says nothing, so
     /// it is asked.
-    async fn broken(&self, mut armed: Armed, gone: &Gone) -> String {
+    async fn broken(&self, mut armed: Armed, gone: &Disconnected) -> String {
         let mut changes = self.commands.changes();
         loop {
             if gone.said.load(Ordering::Acquire) {
@@ -190,7 +190,7 @@ impl Wanted {
             tokio::select! {
                 () = gone.notify.notified() => {}
                 _ = changes.changed() => {}
-                () = tokio::time::sleep(self.patience.ping_every) => {
+                () = tokio::time::sleep(self.timeouts.ping_every) => {
                     if let Err(error) = cmd("PING").exec_async(&mut armed.connection).await {
                         return explain(&error);
                     }
@@ -208,22 +208,22 @@ fn is_a_no(error: &RedisError) -> bool {
 
 /// Whether the library has said that the connection is closed.
 #[derive(Default)]
-struct Gone {
+struct Disconnected {
     said: AtomicBool,
     notify: Notify,
 }
 
 /// A connection over which pushes come, and which kind; why not, where the server has none to give.
-async fn arm(wanted: &Wanted, gone: &Arc<Gone>) -> RedisResult<Armed> {
+async fn arm(wanted: &Wanted, gone: &Arc<Disconnected>) -> RedisResult<Armed> {
     let Wanted {
         endpoint,
-        patience,
-        hub,
+        timeouts,
+        status,
         commands,
         ..
     } = wanted;
     let beside = commands.run().map_or(0, |(generation, _)| generation);
-    let (registry, said) = (Arc::clone(hub.registry()), Arc::clone(gone));
+    let (registry, said) = (Arc::clone(status.registry()), Arc::clone(gone));
     // Called by whoever reads the socket: from here to the waiting task it is one hop.
     let sender = move |push: PushInfo| -> Result<(), ()> {
         if push.kind == PushKind::Disconnection {
@@ -234,19 +234,19 @@ async fn arm(wanted: &Wanted, gone: &Arc<Gone>) -> RedisResult<Armed> {
         }
         Ok(())
     };
-    let (mut connection, resp3) = match endpoint.open_for_pushes(*patience, sender).await {
+    let (mut connection, resp3) = match endpoint.open_for_pushes(*timeouts, sender).await {
         Ok(mut connection) => {
             let resp3 = speaks_resp3(&mut connection).await?;
             (connection, resp3)
         }
         Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
-            (endpoint.open(*patience).await?, false)
+            (endpoint.open(*timeouts).await?, false)
         }
         Err(error) => return Err(error),
     };
     let run = run_of(&mut connection).await?;
     let mode = match resp3 {
-        true => mode_of(endpoint, hub, &mut connection).await?,
+        true => mode_of(endpoint, status, &mut connection).await?,
         false => Err("the server does not speak RESP3, over which pushes come".into()),
     };
     Ok(Armed {
@@ -260,12 +260,12 @@ async fn arm(wanted: &Wanted, gone: &Arc<Gone>) -> RedisResult<Armed> {
 /// Which pushes the server has to give, and gives from now on.
 async fn mode_of(
     endpoint: &Endpoint,
-    hub: &Hub,
+    status: &WatchStatus,
     connection: &mut MultiplexedConnection,
 ) -> RedisResult<Result<WatchMode, String>> {
     let mut tracking = cmd("CLIENT");
     tracking.arg("TRACKING").arg("ON").arg("BCAST");
-    for prefix in hub.registry().prefixes() {
+    for prefix in status.registry().prefixes() {
         tracking.arg("PREFIX").arg(prefix);
     }
     let refused = match tracking.exec_async(connection).await {
@@ -280,13 +280,13 @@ async fn mode_of(
         )));
     };
     tracing::info!(why = %refused, "looking for keyspace notifications");
-    if hub.registry().follows() && !flags.contains(['A', 'h']) {
+    if status.registry().follows() && !flags.contains(['A', 'h']) {
         tracing::warn!(
             "this server does not tell of hashes, so followed ones have to be polled; add h to notify-keyspace-events to change that"
         );
     }
     let db = endpoint.db();
-    for prefix in hub.registry().prefixes() {
+    for prefix in status.registry().prefixes() {
         let pattern = format!("__keyspace@{db}__:{}*", escaped(prefix));
         match connection.psubscribe(pattern).await {
             Ok(()) => {}

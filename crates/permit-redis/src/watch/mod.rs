@@ -2,14 +2,14 @@
 //! follows keys of that server.
 
 mod follow;
-mod hub;
 mod link;
 mod mode;
 mod registry;
+mod status;
 
 pub use follow::RedisFollow;
-pub(crate) use hub::Hub;
 pub(crate) use link::WatchLink;
 pub use mode::WatchMode;
 pub use registry::RedisWatch;
 pub(crate) use registry::Registry;
+pub(crate) use status::WatchStatus;

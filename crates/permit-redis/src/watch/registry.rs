@@ -46,14 +46,14 @@ struct Waiter {
 const LOOKED: u32 = 1 << 31;
 
 /// Permits that are there now and were not before, of one waiting plan.
-pub(crate) struct News {
+pub(crate) struct UnannouncedPermits {
     waiter: Arc<Waiter>,
     permits: u32,
 }
 
-impl News {
+impl UnannouncedPermits {
     /// Whether nothing has told of them.
-    pub(crate) fn is_untold(&self) -> bool {
+    pub(crate) fn is_unannounced(&self) -> bool {
         let came = self.waiter.came.load(Ordering::Acquire);
         came & LOOK_AGAIN == 0 && self.permits & !came != 0
     }
@@ -103,13 +103,13 @@ impl Registry {
     }
 
     /// These permits of a plan are there: what is new of that since it was looked at last.
-    pub(crate) fn saw(&self, plan: &PlanId, permits: u32) -> Vec<News> {
+    pub(crate) fn saw(&self, plan: &PlanId, permits: u32) -> Vec<UnannouncedPermits> {
         let waiters = self.lock();
         let waiters = waiters.by_plan.get(plan.as_str()).into_iter().flatten();
         let news = waiters.filter_map(|waiter| {
             let before = waiter.there.fetch_or(permits | LOOKED, Ordering::AcqRel);
             let permits = permits & !before;
-            (before & LOOKED != 0 && permits != 0).then(|| News {
+            (before & LOOKED != 0 && permits != 0).then(|| UnannouncedPermits {
                 waiter: Arc::clone(waiter),
                 permits,
             })

@@ -15,14 +15,14 @@ use std::{
 
 /// What has happened to one plan and was not told yet. Lines, counters and pages take their time, and
 /// a disk that holds up a line would hold up the order.
-pub(crate) struct News<'a> {
+pub(crate) struct PendingEvents<'a> {
     plan: &'a Plan,
     permits: &'a PermitSet,
-    untold: Mutex<Vec<Happened>>,
+    pending: Mutex<Vec<PendingEvent>>,
 }
 
 /// What may wait to be told.
-pub(crate) enum Happened {
+pub(crate) enum PendingEvent {
     /// The plan is on the stream.
     Published,
     /// The wait began; how long it may last.
@@ -42,39 +42,39 @@ pub(crate) enum Happened {
     StepStarted(&'static str),
 }
 
-impl<'a> News<'a> {
+impl<'a> PendingEvents<'a> {
     pub(crate) fn of(plan: &'a Plan, permits: &'a PermitSet) -> Self {
         Self {
             plan,
             permits,
-            untold: Mutex::default(),
+            pending: Mutex::default(),
         }
     }
 
     /// To be told soon, in this order.
-    pub(crate) fn add(&self, happened: Happened) {
+    pub(crate) fn add(&self, happened: PendingEvent) {
         self.lock().push(happened);
     }
 
     /// Tells everything. To be called before anything is told directly.
-    pub(crate) fn tell<P: Ports>(&self, layer: &ApplyLayer<P>) {
+    pub(crate) fn emit<P: Ports>(&self, layer: &ApplyLayer<P>) {
         for happened in mem::take(&mut *self.lock()) {
-            self.tell_one(layer, happened);
+            self.emit_one(layer, happened);
         }
     }
 
     /// Does the work, and tells the news when it rests: not in the turn in which they came, but in the
     /// next one. Whoever was woken in that turn goes first, such as the connection that sends the order.
-    pub(crate) fn told_beside<P: Ports, T>(
+    pub(crate) fn emit_beside<P: Ports, T>(
         &self,
         layer: &ApplyLayer<P>,
         mut work: Pin<&mut impl Future<Output = T>>,
     ) -> impl Future<Output = T> {
         poll_fn(move |cx| {
-            self.tell(layer);
+            self.emit(layer);
             let polled = work.as_mut().poll(cx);
             match &polled {
-                Poll::Ready(_) => self.tell(layer),
+                Poll::Ready(_) => self.emit(layer),
                 Poll::Pending if !self.lock().is_empty() => cx.waker().wake_by_ref(),
                 Poll::Pending => {}
             }
@@ -82,18 +82,18 @@ impl<'a> News<'a> {
         })
     }
 
-    fn tell_one<P: Ports>(&self, layer: &ApplyLayer<P>, happened: Happened) {
+    fn emit_one<P: Ports>(&self, layer: &ApplyLayer<P>, happened: PendingEvent) {
         let plan = self.plan;
         match happened {
-            Happened::Published => layer.tell(Event::PlanPublished { plan }),
-            Happened::WaitStarted(max_wait) => layer.tell(Event::WaitStarted {
+            PendingEvent::Published => layer.emit(Event::PlanPublished { plan }),
+            PendingEvent::WaitStarted(max_wait) => layer.emit(Event::WaitStarted {
                 plan,
                 max_wait,
                 permits: self.permits.iter().map(|p| p.label().into()).collect(),
             }),
-            Happened::Seen(permit_gate::Event::Found { permit, after, by }) => {
+            PendingEvent::Seen(permit_gate::Event::Found { permit, after, by }) => {
                 if let Some(permit) = self.permits.iter().nth(permit) {
-                    layer.tell(Event::PermitFound {
+                    layer.emit(Event::PermitFound {
                         plan,
                         name: permit.name().into(),
                         label: permit.label().into(),
@@ -102,24 +102,24 @@ impl<'a> News<'a> {
                     });
                 }
             }
-            Happened::Seen(permit_gate::Event::StoreTrouble { error, .. }) => {
-                layer.tell(Event::StoreTrouble { plan, error });
+            PendingEvent::Seen(permit_gate::Event::StoreTrouble { error, .. }) => {
+                layer.emit(Event::StoreTrouble { plan, error });
             }
-            Happened::Granted {
+            PendingEvent::Granted {
                 waited,
                 most,
                 terms,
-            } => layer.tell(Event::Granted {
+            } => layer.emit(Event::Granted {
                 plan,
                 waited,
                 most,
                 terms: &terms,
             }),
-            Happened::StepStarted(step) => layer.tell(Event::StepStarted { plan, step }),
+            PendingEvent::StepStarted(step) => layer.emit(Event::StepStarted { plan, step }),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Happened>> {
-        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<PendingEvent>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

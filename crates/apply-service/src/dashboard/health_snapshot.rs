@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// The top of the page.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Vitals {
+pub struct HealthSnapshot {
     pub(super) version: &'static str,
     /// Differs between two processes: the page knows a restart by it.
     pub(super) instance: String,
@@ -22,8 +22,8 @@ pub struct Vitals {
     pub(super) state_directory: String,
     pub(super) halt_file: String,
     pub(super) redis: String,
-    pub(super) flow: Flow,
-    pub(super) lights: Vec<Light>,
+    pub(super) flow: TradingState,
+    pub(super) lights: Vec<ComponentStatus>,
     /// What an operator has to look at, the most urgent first.
     pub(super) attention: Vec<Attention>,
     /// Every kill switch that is on.
@@ -65,7 +65,7 @@ pub(super) struct SwitchView {
 /// Whether orders can flow.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(tag = "state", content = "why", rename_all = "snake_case")]
-pub(super) enum Flow {
+pub(super) enum TradingState {
     /// Nobody has looked yet.
     #[default]
     Unknown,
@@ -81,15 +81,15 @@ pub(super) enum Flow {
 
 /// One part and how it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Light {
+pub(super) struct ComponentStatus {
     pub(super) name: &'static str,
-    pub(super) state: LightState,
+    pub(super) state: ComponentState,
     pub(super) text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum LightState {
+pub(super) enum ComponentState {
     Good,
     Fair,
     Bad,
@@ -97,7 +97,7 @@ pub(super) enum LightState {
     Off,
 }
 
-impl Vitals {
+impl HealthSnapshot {
     /// Of a process that begins now.
     pub fn begun(mode: Mode, instance: &str) -> Self {
         Self {
@@ -124,18 +124,18 @@ impl Vitals {
     /// Whether the service can do its work: a halt is the operator's will and no failure.
     pub(super) fn is_well(&self) -> bool {
         match self.flow {
-            Flow::Open | Flow::DryRun | Flow::Halted(_) => true,
-            Flow::Unknown | Flow::Stuck(_) => false,
+            TradingState::Open | TradingState::DryRun | TradingState::Halted(_) => true,
+            TradingState::Unknown | TradingState::Stuck(_) => false,
         }
     }
 }
 
-impl Light {
+impl ComponentStatus {
     /// `[+] Redis: up`, or `[-]` where it is bad.
     pub(super) fn line(&self) -> String {
         let sign = match self.state {
-            LightState::Bad => '-',
-            LightState::Good | LightState::Fair | LightState::Off => '+',
+            ComponentState::Bad => '-',
+            ComponentState::Good | ComponentState::Fair | ComponentState::Off => '+',
         };
         format!("[{sign}] {}: {}\n", self.name, self.text)
     }

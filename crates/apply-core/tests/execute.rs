@@ -670,8 +670,8 @@ async fn a_permit_store_that_never_answers_ends_in_no() {
 async fn a_result_is_published_until_it_is_done_and_stands_there_once() {
     let stage = Stage::new();
     stage.answer_yes();
-    stage.board().fail("conclude", 3);
-    stage.board().lose_answer("conclude");
+    stage.board().fail("finalize", 3);
+    stage.board().lose_answer("finalize");
     assert!(stage.play().await.executed);
     let told = stage.log.count("Cannot publish the result for BTCUSDT");
     assert_eq!(told, 1, "once, not once a try");
@@ -715,7 +715,7 @@ async fn moved_stop(replacement: Option<StopReplacement>) -> (bool, String, Vec<
     stage.venue().script(|script| script.stop = replacement);
     stage.answer_yes();
     stage.propose_with("UPDATE_SL", &[("new_sl_proposed", "64000.5")]);
-    let result = stage.carry_out().await;
+    let result = stage.execute().await;
     assert_eq!(stage.results(), vec![result.clone()]);
     assert_eq!(stage.venue().closes(), [], "a stop move closes nothing");
     assert_eq!(result.steps[0].step, "UPDATE_SL");
@@ -772,7 +772,7 @@ async fn a_stop_for_the_other_side_or_for_nothing_is_not_placed() {
         stage.venue().script(|script| script.position = Ok(d(live)));
         stage.answer_yes();
         stage.propose_with("UPDATE_SL", &[("new_sl_proposed", stop)]);
-        let result = stage.carry_out().await;
+        let result = stage.execute().await;
         assert_eq!(result.error_code().as_deref(), Some(error));
         assert_eq!(
             stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. })),
@@ -795,7 +795,7 @@ async fn stop_at(
     });
     stage.answer((50, answers.0), (195, answers.1));
     stage.propose_with("UPDATE_SL", &[("new_sl_proposed", price)]);
-    let result = stage.carry_out().await;
+    let result = stage.execute().await;
     let placed = stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. }));
     assert_eq!(result.executed, !placed.is_empty());
     let quantity = placed.first().map(|asked| match asked {

@@ -2,7 +2,7 @@
 //! the kill switch.
 
 use crate::{
-    health::{Fence, Health, Manager, StoreWrites},
+    health::{Fence, Health, StoreWrites, SystemdNotifier},
     metrics::Metrics,
 };
 use apply_core::{
@@ -25,11 +25,11 @@ use tracing::{debug, info, warn};
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 
 /// What the upkeep works with.
-pub(crate) struct Upkeep<P> {
+pub(crate) struct Maintenance<P> {
     pub(crate) layer: Arc<ApplyLayer<P>>,
     pub(crate) board: RedisBoard,
     pub(crate) metrics: Metrics,
-    pub(crate) manager: Manager,
+    pub(crate) manager: SystemdNotifier,
     pub(crate) health: Health,
     pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
@@ -38,7 +38,7 @@ pub(crate) struct Upkeep<P> {
     pub(crate) watchdog: Option<Duration>,
 }
 
-impl<P: Ports> Upkeep<P>
+impl<P: Ports> Maintenance<P>
 where
     P::Plans: PlanLog,
 {

@@ -3,8 +3,8 @@
 
 use super::{
     case::Case,
+    fake_services::{FakeServices, Seat, Seen},
     history::History,
-    neighbours::{Neighbours, Seat, Seen},
     scene::{Kept, Plans},
     script::{PlanScript, SCORE, burst_symbols},
     split::Split,
@@ -41,12 +41,12 @@ pub(crate) const KILLED: i32 = 9;
 pub(crate) const TOO_LARGE: i32 = 25;
 
 /// The world of one case.
-pub(crate) struct World {
+pub(crate) struct Environment {
     pub(crate) case: Case,
     pub(crate) stage: Stage,
     pub(crate) wire: Option<Wire>,
     pub(crate) split: Option<Split>,
-    pub(crate) neighbours: Neighbours,
+    pub(crate) fake_services: FakeServices,
     pub(crate) machines: Vec<Machine>,
     /// Faults that really happened, by their names.
     pub(crate) reached: Vec<String>,
@@ -66,13 +66,13 @@ pub(crate) struct World {
     pub(crate) remembered: Vec<(String, String)>,
     /// Connections to the service that are kept open.
     pub(crate) sockets: Vec<TcpStream>,
-    /// Whether this machine kept up; see [`World::kept_up`].
+    /// Whether this machine kept up; see [`Environment::kept_up`].
     slowest: Arc<AtomicU64>,
     watching: JoinHandle<()>,
     patience: Duration,
 }
 
-impl Drop for World {
+impl Drop for Environment {
     fn drop(&mut self) {
         self.watching.abort();
     }
@@ -98,7 +98,7 @@ pub(crate) struct Machine {
     said: Vec<String>,
 }
 
-impl World {
+impl Environment {
     /// Everything but the service, up.
     pub(crate) async fn open(case: Case, mutant: Option<&str>) -> Self {
         let mut redis = match case.scene.redis {
@@ -127,7 +127,7 @@ impl World {
             false => None,
         };
         let reviews = case.scene.reviews;
-        let neighbours = Neighbours::of(stage.redis.url(), case.plans.clone(), reviews);
+        let fake_services = FakeServices::of(stage.redis.url(), case.plans.clone(), reviews);
         let url = match (&wire, case.scene.as_user) {
             (Some(wire), _) => wire.url(),
             (None, true) => stage.redis.url_as(USER, PASSWORD),
@@ -185,7 +185,7 @@ impl World {
             stage,
             wire,
             split,
-            neighbours,
+            fake_services,
             machines,
             reached: Vec::new(),
             wrong: Vec::new(),
@@ -273,7 +273,7 @@ impl World {
         if let Some(stop) = &plan.stop {
             words.extend(["new_sl_proposed", stop]);
         }
-        self.neighbours.tell_all(&words).await;
+        self.fake_services.tell_all(&words).await;
     }
 
     /// The ids of the plans that were proposed.
@@ -285,7 +285,7 @@ impl World {
     pub(crate) async fn claimed(&mut self) {
         let ids = self.ids();
         let all = |seen: &Seen| ids.iter().all(|id| seen.is_claimed(id));
-        if !self.neighbours.until(self.patience, all).await {
+        if !self.fake_services.until(self.patience, all).await {
             self.wrong("a plan was never claimed");
         }
     }
@@ -299,7 +299,7 @@ impl World {
                 .any(|result| result.get("plan_id") == *id)
         };
         let all = |seen: &Seen| ids.iter().all(|id| told(seen, id));
-        if !self.neighbours.until(self.patience, all).await {
+        if !self.fake_services.until(self.patience, all).await {
             self.wrong("a plan never got its result");
         }
     }
@@ -319,7 +319,7 @@ impl World {
 
     /// What is left to do, if anything is.
     async fn unsettled(&self) -> Option<String> {
-        let open: i64 = self.neighbours.ask(&["HLEN", OPEN]).await;
+        let open: i64 = self.fake_services.ask(&["HLEN", OPEN]).await;
         if open > 0 {
             return Some(format!("{open} plans are open in Redis"));
         }
@@ -327,17 +327,17 @@ impl World {
             let Some(plan) = plan else { continue };
             // What has its result need not be claimed again, whatever the store forgot.
             let told = {
-                let seen = self.neighbours.seen();
+                let seen = self.fake_services.seen();
                 seen.results.iter().any(|r| r.get("plan_id") == plan)
             };
             let proposal = format!("quantum:harvest:proposal:{symbol}");
-            let there: i64 = self.neighbours.ask(&["EXISTS", &proposal]).await;
+            let there: i64 = self.fake_services.ask(&["EXISTS", &proposal]).await;
             if there == 1 && !told {
                 return Some(format!("plan {plan} is proposed and has no result"));
             }
         }
-        self.neighbours.catch_up().await;
-        let seen = self.neighbours.seen();
+        self.fake_services.catch_up().await;
+        let seen = self.fake_services.seen();
         let told = |plan: &&String| {
             let of_it = |result: &apply_tests::Entry| result.get("plan_id") == **plan;
             seen.results.iter().any(of_it)
@@ -348,7 +348,7 @@ impl World {
 
     /// Whether some result up to now tells of this error.
     pub(crate) fn some_result_says(&self, error: &str) -> bool {
-        let seen = self.neighbours.seen();
+        let seen = self.fake_services.seen();
         let mut results = seen.results.iter();
         results.any(|result| result.get("error").starts_with(error))
     }
@@ -356,7 +356,12 @@ impl World {
     /// Until both permits of a plan are in Redis.
     pub(crate) async fn permits_are_there(&self, plan: &str) {
         let [one, other] = Seat::BOTH.map(|seat| seat.key(plan));
-        while self.neighbours.ask::<i64>(&["EXISTS", &one, &other]).await < 2 {
+        while self
+            .fake_services
+            .ask::<i64>(&["EXISTS", &one, &other])
+            .await
+            < 2
+        {
             sleep(LOOK).await;
         }
     }
@@ -377,10 +382,10 @@ impl World {
     /// the server dies or forgets.
     pub(crate) async fn freeze(&mut self) {
         let () = self
-            .neighbours
+            .fake_services
             .ask(&["CLIENT", "PAUSE", "60000", "WRITE"])
             .await;
-        self.neighbours.catch_up().await;
+        self.fake_services.catch_up().await;
     }
 
     pub(crate) fn reach(&mut self, what: impl Into<String>) {

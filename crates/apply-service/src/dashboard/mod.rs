@@ -8,20 +8,20 @@
 
 mod events;
 mod gauges;
+mod health_snapshot;
 mod past;
 mod reviewers;
 mod state;
 mod trends;
 mod view;
-mod vitals;
 mod watch;
 
-pub use gauges::FlowGauges;
+pub use gauges::TradingGauges;
+pub use health_snapshot::HealthSnapshot;
 pub use past::keep_past;
-pub use state::Live;
-pub use view::Leaving;
+pub use state::DashboardState;
+pub use view::InFlightOrder;
 pub(crate) use view::{ForeignView, OrderView, PlanView, ResultView, cut, in_words};
-pub use vitals::Vitals;
 pub use watch::{Parts, watch};
 
 use crate::{
@@ -42,7 +42,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use events::Desk;
+use events::StreamState;
 use permit_gate::PlanId;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -61,9 +61,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page, its data and its stream, until `stop`.
-pub fn routes(live: &Live, history: &History, stop: CancellationToken) -> Router {
-    let desk = Desk::new(live.clone(), stop);
-    let api = |read: fn(&Live) -> String| {
+pub fn routes(live: &DashboardState, history: &History, stop: CancellationToken) -> Router {
+    let desk = StreamState::new(live.clone(), stop);
+    let api = |read: fn(&DashboardState) -> String| {
         let live = live.clone();
         get(move || async move { file("application/json", read(&live)) })
     };
@@ -100,9 +100,9 @@ pub fn routes(live: &Live, history: &History, stop: CancellationToken) -> Router
             "/api/plan/{id}",
             get(move |Path(id)| plan_json(plan.0, plan.1, id)),
         )
-        .route("/api/trends.json", api(Live::trends))
-        .route("/api/waits.json", api(Live::waits))
-        .route(LEAVING, api(Live::leaving))
+        .route("/api/trends.json", api(DashboardState::trends))
+        .route("/api/waits.json", api(DashboardState::waits))
+        .route(LEAVING, api(DashboardState::leaving))
         .route("/healthz", get(move || async move { healthz(&health) }))
         .layer(from_fn(with_care))
 }
@@ -127,7 +127,7 @@ fn unread(why: &Unread) -> Response {
 }
 
 /// Plans from the streams, the newest first; those that this process has seen with all that it saw.
-async fn plans_json(live: Live, history: History, query: Option<String>) -> Response {
+async fn plans_json(live: DashboardState, history: History, query: Option<String>) -> Response {
     let query = match Query::parse(query.as_deref().unwrap_or_default()) {
         Ok(query) => query,
         Err(wrong) => return no(StatusCode::BAD_REQUEST, &wrong.to_string()),
@@ -166,7 +166,7 @@ async fn plans_json(live: Live, history: History, query: Option<String>) -> Resp
 }
 
 /// One plan: as the streams have it, with what this process saw of it, and what the journal of this machine says.
-async fn plan_json(live: Live, history: History, id: String) -> Response {
+async fn plan_json(live: DashboardState, history: History, id: String) -> Response {
     let Ok(id) = PlanId::new(&id) else {
         return no(StatusCode::BAD_REQUEST, NO_PLAN_ID.trim_end());
     };
@@ -199,13 +199,13 @@ async fn plan_json(live: Live, history: History, id: String) -> Response {
 }
 
 /// Of ten thousand symbols it is megabytes: readers share it.
-async fn symbols(shared: Shared, live: Live) -> impl IntoResponse {
+async fn symbols(shared: Shared, live: DashboardState) -> impl IntoResponse {
     file("application/json", shared.get(move || live.symbols()).await)
 }
 
 /// The status once more, with a code that a load balancer or a script can act on: 200 while the
 /// service can do its work (halted or not), 503 while something needed is away.
-fn healthz(live: &Live) -> Response {
+fn healthz(live: &DashboardState) -> Response {
     let vitals = live.vitals();
     let code = match vitals.is_well() {
         true => StatusCode::OK,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// The counts of a run.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Report {
     rows: BTreeMap<String, Row>,
     /// How often each fault was really met.
     reached: BTreeMap<String, u64>,
@@ -30,7 +30,7 @@ pub struct Row {
     pub took: Duration,
 }
 
-impl Tally {
+impl Report {
     /// Counts one case in.
     pub fn add(&mut self, outcome: Outcome) {
         let row = self.rows.entry(outcome.case.label()).or_default();
@@ -66,7 +66,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sum = Row::default();
         writeln!(

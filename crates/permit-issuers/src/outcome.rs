@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What became of one delivered plan.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ruled {
+pub struct ReviewOutcome {
     /// Its entry.
     pub entry: EntryId,
     /// Plan and symbol, where they could be read.

@@ -10,13 +10,13 @@ use std::{
 use tokio::sync::oneshot;
 
 /// One length of pause, for any number of tasks at the same time.
-pub(crate) struct ShortPause {
+pub(crate) struct DebounceTimer {
     length: Duration,
     /// None where there is nothing to wait for.
     bell: Option<Sender<(Instant, oneshot::Sender<()>)>>,
 }
 
-impl ShortPause {
+impl DebounceTimer {
     /// Pauses of this length, kept by a thread that ends with this value.
     pub(crate) fn of(length: Duration) -> io::Result<Self> {
         let bell = match length.is_zero() {
@@ -24,7 +24,7 @@ impl ShortPause {
             false => {
                 let (bell, sleepers) = channel();
                 thread::Builder::new()
-                    .name("short-pause".into())
+                    .name("debounce".into())
                     .spawn(move || ring(&sleepers))?;
                 Some(bell)
             }
@@ -70,13 +70,13 @@ mod tests {
     #[tokio::test]
     async fn a_pause_is_never_shorter_than_it_says_and_none_is_none() {
         let length = Duration::from_micros(300);
-        let pause = ShortPause::of(length).unwrap();
+        let pause = DebounceTimer::of(length).unwrap();
         for _ in 0..50 {
             let began = Instant::now();
             tokio::join!(pause.pass(), pause.pass());
             assert!(began.elapsed() >= length);
         }
-        let none = ShortPause::of(Duration::ZERO).unwrap();
+        let none = DebounceTimer::of(Duration::ZERO).unwrap();
         none.pass().await;
         assert!(none.is_none() && !pause.is_none());
     }

@@ -1,7 +1,7 @@
 //! Server-sent events: everything first, then every change. A browser that lost its connection comes
 //! again by itself and begins with everything.
 
-use super::state::{Live, Message};
+use super::state::{DashboardState, Message};
 use apply_core::Symbol;
 use axum::{
     body::Body,
@@ -22,14 +22,14 @@ const RETRY: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
 /// Who may listen, and until when.
 #[derive(Debug, Clone)]
-pub(super) struct Desk {
-    live: Live,
+pub(super) struct StreamState {
+    live: DashboardState,
     seats: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
-impl Desk {
-    pub(super) fn new(live: Live, stop: CancellationToken) -> Self {
+impl StreamState {
+    pub(super) fn new(live: DashboardState, stop: CancellationToken) -> Self {
         Self {
             live,
             seats: Arc::new(Semaphore::new(SUBSCRIBERS)),
@@ -69,7 +69,7 @@ struct Listener {
     /// The symbols after this one; `None` once all are told.
     symbols: Option<Option<Symbol>>,
     news: broadcast::Receiver<Message>,
-    live: Live,
+    live: DashboardState,
     stop: CancellationToken,
     /// Free again when the browser is gone.
     _seat: OwnedSemaphorePermit,

@@ -1,13 +1,13 @@
 //! The live model behind the page: what the observer hears, kept within bounds and passed on.
 
 use super::view::{
-    Leaving, OrderView, PlanView, ProposalView, ResultView, Shown, SymbolView, WaitEnd, WaitView,
-    cut, millis, now,
+    InFlightOrder, OrderView, PlanView, ProposalView, ResultView, Shown, SymbolView, WaitEnd,
+    WaitView, cut, millis, now,
 };
 use super::{
+    health_snapshot::{Attention, ComponentState, ComponentStatus, HealthSnapshot, TradingState},
     reviewers::{Reviewers, SILENT, Trips},
     trends::Trends,
-    vitals::{Attention, Flow, Light, LightState, Vitals},
 };
 use crate::history::Fields;
 use apply_core::{
@@ -45,7 +45,7 @@ const BUCKETS: [u64; 9] = [10, 25, 50, 100, 200, 400, 800, 1200, 5000];
 
 /// What the page shows. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Live(Arc<Shared>);
+pub struct DashboardState(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -72,7 +72,7 @@ impl Message {
 
 #[derive(Debug)]
 struct Model {
-    vitals: Vitals,
+    vitals: HealthSnapshot,
     symbols: BTreeMap<Symbol, SymbolView>,
     /// The oldest first.
     plans: VecDeque<PlanView>,
@@ -81,7 +81,7 @@ struct Model {
     /// Plans whose order has its timestamp and which have no result, by their ids, and since when: as many as
     /// may be under way at most. Apart from the plans that are shown, of which the oldest may go while it is
     /// under way.
-    leaving: BTreeMap<String, (Leaving, Instant)>,
+    leaving: BTreeMap<String, (InFlightOrder, Instant)>,
 }
 
 /// How long waits took, by how they ended, and how the reviewers and the venue answer. Since the process began.
@@ -100,9 +100,9 @@ struct Bucket {
     blocked: u64,
 }
 
-impl Live {
+impl DashboardState {
     /// A model of these symbols, of which nothing is known yet.
-    pub fn new(symbols: &[Symbol], vitals: Vitals) -> Self {
+    pub fn new(symbols: &[Symbol], vitals: HealthSnapshot) -> Self {
         let view = |symbol: &Symbol| (symbol.clone(), SymbolView::unknown(symbol));
         let model = Model {
             vitals,
@@ -135,13 +135,13 @@ impl Live {
         Some((Message::of("symbols", &views), last.clone()))
     }
 
-    pub(super) fn vitals(&self) -> Vitals {
+    pub(super) fn vitals(&self) -> HealthSnapshot {
         self.lock().vitals.clone()
     }
 
     /// Changes the vitals, and tells the browsers even where nothing changed: they know a service that is silent
     /// from one that is lost by it.
-    pub(super) fn update_vitals(&self, change: impl FnOnce(&mut Vitals)) {
+    pub(super) fn update_vitals(&self, change: impl FnOnce(&mut HealthSnapshot)) {
         let mut model = self.lock();
         change(&mut model.vitals);
         model.vitals.attention = model.attention();
@@ -229,7 +229,7 @@ impl Live {
     /// Every plan whose order may be on its way, as JSON. A plan that is not among them has yet to look at the
     /// kill switch on this machine, or is over.
     pub(super) fn leaving(&self) -> String {
-        let now = |(leaving, stamped): &(Leaving, Instant)| Leaving {
+        let now = |(leaving, stamped): &(InFlightOrder, Instant)| InFlightOrder {
             stamped_ago_ms: millis(stamped.elapsed()),
             ..leaving.clone()
         };
@@ -239,7 +239,7 @@ impl Live {
     /// The lights, a line each.
     pub fn parts(&self) -> String {
         let vitals = self.vitals();
-        vitals.lights.iter().map(Light::line).collect()
+        vitals.lights.iter().map(ComponentStatus::line).collect()
     }
 
     /// Plans whose order may stand at the venue without anybody knowing.
@@ -320,7 +320,7 @@ impl Live {
     }
 }
 
-impl Observer for Live {
+impl Observer for DashboardState {
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::ProposalRefused { error } => self.symbol(error.symbol(), |view| {
@@ -369,7 +369,7 @@ impl Observer for Live {
                 });
             }
             Event::Leaving { plan } => {
-                let leaving = Leaving {
+                let leaving = InFlightOrder {
                     plan: plan.id.to_string(),
                     symbol: plan.symbol().to_string(),
                     answered: false,
@@ -462,7 +462,7 @@ impl Observer for Live {
     }
 }
 
-impl Live {
+impl DashboardState {
     fn end_wait(
         &self,
         plan: &Plan,
@@ -514,7 +514,7 @@ impl Model {
                 plan: Some(plan.id.clone()),
             });
         }
-        if let Flow::Stuck(why) = &vitals.flow {
+        if let TradingState::Stuck(why) = &vitals.flow {
             all.push(Attention {
                 kind: "stuck",
                 what: format!("orders cannot flow: {why}"),
@@ -535,8 +535,8 @@ impl Model {
             });
         }
         let stops = vitals.lights.iter().find(|light| light.name == "Stops");
-        if let Some(stops) =
-            stops.filter(|light| light.state == LightState::Fair && light.text.contains("without"))
+        if let Some(stops) = stops
+            .filter(|light| light.state == ComponentState::Fair && light.text.contains("without"))
         {
             all.push(Attention {
                 kind: "stop_without_position",
@@ -572,7 +572,7 @@ impl Model {
         #[derive(Serialize)]
         struct Snapshot<'a> {
             keep: usize,
-            vitals: &'a Vitals,
+            vitals: &'a HealthSnapshot,
             plans: &'a VecDeque<PlanView>,
             waits: &'a Waits,
             trends: &'a Trends,
@@ -647,11 +647,11 @@ mod tests {
         Plan::decide(Proposal::parse(&symbol, &raw).unwrap(), &gates, &Halt::Off)
     }
 
-    fn live() -> Live {
-        Live::new(&["BTCUSDT".parse().unwrap()], Vitals::default())
+    fn live() -> DashboardState {
+        DashboardState::new(&["BTCUSDT".parse().unwrap()], HealthSnapshot::default())
     }
 
-    fn finish(live: &Live, plan: &Plan) {
+    fn finish(live: &DashboardState, plan: &Plan) {
         let result = ApplyResult::not_executed(plan, plan.decision, Some("why".into()), 0);
         live.observe(&Event::ResultPublished { result: &result });
     }
@@ -704,7 +704,7 @@ mod tests {
     fn every_symbol_is_in_one_of_the_pieces() {
         let names = (0..2 * PIECE + 1).map(|n| format!("S{n}USDT").parse().unwrap());
         let names: Vec<Symbol> = names.collect();
-        let live = Live::new(&names, Vitals::default());
+        let live = DashboardState::new(&names, HealthSnapshot::default());
         let (mut seen, mut last) = (0, None);
         while let Some((piece, to)) = live.symbols_after(last.as_ref()) {
             seen += text(&piece).matches(r#""symbol":"#).count();

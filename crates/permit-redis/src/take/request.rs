@@ -20,7 +20,7 @@ const MAX_DIGITS: usize = 8;
 
 /// What a server has to know to take a plan's permits.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct TakeRequest {
     pub(crate) permits: Vec<String>,
     pub(crate) receipt: String,
     /// The kill switch, where it lies in the same slot and can be read in the same step.
@@ -120,7 +120,7 @@ impl Holder {
     }
 }
 
-impl Order {
+impl TakeRequest {
     pub(crate) fn new(
         config: &RedisConfig,
         take: &Take,
@@ -164,7 +164,7 @@ impl Order {
         RECEIPT_HEAD + self.permits.len() * (READ_AT_MOST + MAX_DIGITS) + 1
     }
 
-    /// How many bytes of each of [`Order::keys`] are worth reading.
+    /// How many bytes of each of [`TakeRequest::keys`] are worth reading.
     pub(crate) fn at_most(&self) -> impl Iterator<Item = usize> {
         let permits = self.permits.iter().map(|_| READ_AT_MOST);
         let switch = self.switch.iter().map(|switch| switch.off.at_most());
@@ -193,7 +193,7 @@ pub(crate) enum Answer {
 
 impl Answer {
     /// The gate's words for it.
-    pub(crate) fn into_reply(self, order: &Order) -> Result<Reply, StoreError> {
+    pub(crate) fn into_reply(self, order: &TakeRequest) -> Result<Reply, StoreError> {
         Ok(match self {
             Self::Taken(contents) => Reply::Taken(contents),
             Self::Missing(slots) => Reply::Missing(slots),

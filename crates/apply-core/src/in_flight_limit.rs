@@ -1,4 +1,4 @@
-//! Room for plans in flight: as many places as the operator allows, and a queue for whoever found
+//! A limit on the plans in flight: as many slots as the operator allows, and a queue for those that find
 //! none, first come first served.
 //!
 //! What waits here costs a few words a symbol, since a symbol waits with one proposal at a time: a
@@ -12,43 +12,43 @@ use std::{
     task::{Poll, Waker},
 };
 
-/// A number of places. Clones share them.
+/// A number of slots. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct InFlightLimit {
     limit: usize,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Places nobody holds; none while somebody waits.
+    /// Free slots; none while somebody waits.
     free: usize,
     next: u64,
     waiting: BTreeMap<u64, Waker>,
-    /// Places kept for those whose turn has come and who were not told yet.
+    /// Slots kept for waiters that are woken and have not run yet.
     given: BTreeSet<u64>,
 }
 
-/// One plan's place, held until it is dropped.
+/// One plan's slot, held until it is dropped.
 #[derive(Debug)]
-#[must_use = "dropping the place gives it back"]
-pub struct Place {
-    room: Room,
+#[must_use = "dropping the slot gives it back"]
+pub struct Slot {
+    of: InFlightLimit,
 }
 
-/// How full a room is at this moment.
+/// How full the limit is at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Places there are.
+    /// Slots there are.
     pub limit: usize,
-    /// Places taken.
+    /// Slots taken.
     pub taken: usize,
     /// How many wait for one.
     pub waiting: usize,
 }
 
-impl Room {
-    /// A room of `limit` places.
+impl InFlightLimit {
+    /// A limit of `limit` slots.
     pub fn of(limit: NonZeroUsize) -> Self {
         let state = State {
             free: limit.get(),
@@ -60,22 +60,22 @@ impl Room {
         }
     }
 
-    /// A place, where one is free. None while others wait: nobody passes them.
-    pub fn try_enter(&self) -> Option<Place> {
+    /// A slot, where one is free. None while others wait: they go first.
+    pub fn try_acquire(&self) -> Option<Slot> {
         let mut state = self.lock();
         state.free = state.free.checked_sub(1)?;
-        Some(Place { room: self.clone() })
+        Some(Slot { of: self.clone() })
     }
 
-    /// Waits for a place behind everybody who waits already.
+    /// Waits for a slot behind those that wait already.
     ///
     /// Cancellation: the turn is given up, and goes to the next.
-    pub async fn enter(&self) -> Place {
-        if let Some(place) = self.try_enter() {
-            return place;
+    pub async fn acquire(&self) -> Slot {
+        if let Some(slot) = self.try_acquire() {
+            return slot;
         }
-        let mut turn = Turn {
-            room: self,
+        let mut turn = Queued {
+            of: self,
             number: None,
         };
         poll_fn(|cx| {
@@ -99,7 +99,7 @@ impl Room {
             Poll::Pending
         })
         .await;
-        Place { room: self.clone() }
+        Slot { of: self.clone() }
     }
 
     /// How full it is.
@@ -112,8 +112,8 @@ impl Room {
         }
     }
 
-    /// One place is free again: whoever waits longest has it.
-    fn give_back(&self) {
+    /// One slot is free again: the longest waiter gets it.
+    fn release(&self) {
         let mut state = self.lock();
         match state.waiting.pop_first() {
             Some((number, waker)) => {
@@ -131,26 +131,26 @@ impl Room {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.room.give_back();
+        self.of.release();
     }
 }
 
 /// A number in the queue, given up when dropped.
-struct Turn<'a> {
-    room: &'a Room,
+struct Queued<'a> {
+    of: &'a InFlightLimit,
     number: Option<u64>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
-        let mut state = self.room.lock();
+        let mut state = self.of.lock();
         let given = state.waiting.remove(&number).is_none() && state.given.remove(&number);
         drop(state);
         if given {
-            self.room.give_back();
+            self.of.release();
         }
     }
 }
@@ -161,53 +161,56 @@ mod tests {
     use futures_util::FutureExt;
     use std::pin::pin;
 
-    fn room(limit: usize) -> Room {
-        Room::of(NonZeroUsize::new(limit).unwrap())
+    fn limit_of(limit: usize) -> InFlightLimit {
+        InFlightLimit::of(NonZeroUsize::new(limit).unwrap())
     }
 
-    fn fill(room: &Room) -> (usize, usize) {
-        let Occupancy { taken, waiting, .. } = room.occupancy();
+    fn fill(limit: &InFlightLimit) -> (usize, usize) {
+        let Occupancy { taken, waiting, .. } = limit.occupancy();
         (taken, waiting)
     }
 
     #[test]
     fn a_place_that_is_given_back_goes_to_whoever_waits_longest() {
-        let room = room(1);
-        let first = room.try_enter().unwrap();
-        assert!(room.try_enter().is_none());
-        let (mut second, mut third) = (Box::pin(room.enter()), Box::pin(room.enter()));
+        let limit = limit_of(1);
+        let first = limit.try_acquire().unwrap();
+        assert!(limit.try_acquire().is_none());
+        let (mut second, mut third) = (Box::pin(limit.acquire()), Box::pin(limit.acquire()));
         assert!((&mut second).now_or_never().is_none());
         assert!((&mut third).now_or_never().is_none());
-        assert_eq!(fill(&room), (1, 2));
+        assert_eq!(fill(&limit), (1, 2));
         drop(first);
-        assert!(room.try_enter().is_none(), "nobody passes those who wait");
+        assert!(
+            limit.try_acquire().is_none(),
+            "nobody passes those who wait"
+        );
         assert!((&mut third).now_or_never().is_none());
         let second = second.now_or_never().unwrap();
         drop(second);
         let third = third.now_or_never().unwrap();
-        assert_eq!(fill(&room), (1, 0));
+        assert_eq!(fill(&limit), (1, 0));
         drop(third);
-        assert_eq!(fill(&room), (0, 0));
+        assert_eq!(fill(&limit), (0, 0));
     }
 
     #[test]
     fn whoever_gives_up_its_turn_costs_nobody_a_place() {
-        let room = room(1);
-        let first = room.try_enter().unwrap();
-        let mut patient = pin!(room.enter());
+        let limit = limit_of(1);
+        let first = limit.try_acquire().unwrap();
+        let mut patient = pin!(limit.acquire());
         {
-            let (mut waiting, mut told) = (Box::pin(room.enter()), Box::pin(room.enter()));
+            let (mut waiting, mut told) = (Box::pin(limit.acquire()), Box::pin(limit.acquire()));
             assert!((&mut waiting).now_or_never().is_none());
             assert!((&mut told).now_or_never().is_none());
             assert!((&mut patient).now_or_never().is_none());
             drop(waiting);
             // The place is kept for one that leaves before it hears of it.
             drop(first);
-            assert_eq!(fill(&room), (1, 1));
+            assert_eq!(fill(&limit), (1, 1));
         }
-        let place = patient.now_or_never().unwrap();
-        drop(place);
-        assert_eq!(fill(&room), (0, 0));
-        assert!(room.lock().given.is_empty());
+        let slot = patient.now_or_never().unwrap();
+        drop(slot);
+        assert_eq!(fill(&limit), (0, 0));
+        assert!(limit.lock().given.is_empty());
     }
 }

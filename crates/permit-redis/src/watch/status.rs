@@ -2,7 +2,7 @@
 
 use super::{
     mode::WatchMode,
-    registry::{News, Registry},
+    registry::{Registry, UnannouncedPermits},
 };
 use crate::stats::Counters;
 use permit_gate::PlanId;
@@ -23,7 +23,7 @@ const NET_A_SECOND_PUSHED: u64 = 100;
 const NET_A_SECOND_POLLED: u64 = 5_000;
 
 /// Shared by all watch connections of one store.
-pub(crate) struct Hub {
+pub(crate) struct WatchStatus {
     registry: Arc<Registry>,
     counters: Arc<Counters>,
     wanted: AtomicUsize,
@@ -44,9 +44,9 @@ pub(crate) struct Blind {
 }
 
 /// What is said while pushes are missing.
-pub(crate) const UNTOLD: &str = "a permit was found by looking that no push had told of; the watch is made again, and counts for nothing until a push comes";
+pub(crate) const UNANNOUNCED: &str = "a permit was found by looking that no push had told of; the watch is made again, and counts for nothing until a push comes";
 
-impl Hub {
+impl WatchStatus {
     pub(crate) fn new(registry: Arc<Registry>, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             registry,
@@ -92,7 +92,7 @@ impl Hub {
             return None;
         }
         if self.is_blind() {
-            return Some(UNTOLD.into());
+            return Some(UNANNOUNCED.into());
         }
         let told = self.lock().clone();
         Some(told.unwrap_or_else(|| "the watch is being made".into()))
@@ -103,29 +103,29 @@ impl Hub {
         self.blind.subscribe()
     }
 
-    /// These permits of a plan are there. Where one is new and no push tells of it within `patience`, pushes are
+    /// These permits of a plan are there. Where one is new and no push tells of it within `timeouts`, pushes are
     /// missing.
-    pub(crate) fn saw(self: &Arc<Self>, plan: &PlanId, permits: u32, patience: Duration) {
+    pub(crate) fn saw(self: &Arc<Self>, plan: &PlanId, permits: u32, timeouts: Duration) {
         // Nobody claims that this one would be told.
         if !self.mode().pushes() {
             return;
         }
         let mut news = self.registry.saw(plan, permits);
-        news.retain(News::is_untold);
+        news.retain(UnannouncedPermits::is_unannounced);
         if news.is_empty() {
             return;
         }
-        let (hub, pushes) = (Arc::clone(self), self.counters.pushes.get());
+        let (status, pushes) = (Arc::clone(self), self.counters.pushes.get());
         tokio::spawn(async move {
             // It may be on its way.
-            tokio::time::sleep(patience).await;
-            if news.iter().any(News::is_untold) {
-                tracing::warn!(why = UNTOLD, "the watch is blind");
-                hub.blind.send_modify(|blind| {
+            tokio::time::sleep(timeouts).await;
+            if news.iter().any(UnannouncedPermits::is_unannounced) {
+                tracing::warn!(why = UNANNOUNCED, "the watch is blind");
+                status.blind.send_modify(|blind| {
                     blind.since = Some(pushes);
                     blind.times += 1;
                 });
-                hub.registry.wake_all();
+                status.registry.wake_all();
             }
         });
     }
@@ -190,43 +190,44 @@ mod tests {
     use crate::keys::PermitKeys;
     use permit_gate::PlanId;
 
-    fn hub() -> Arc<Hub> {
+    fn status() -> Arc<WatchStatus> {
         let registry = Registry::new(PermitKeys::default(), "k".into(), vec![], Arc::default());
-        Hub::new(registry, Arc::default())
+        WatchStatus::new(registry, Arc::default())
     }
 
     #[test]
     fn a_store_is_watched_as_well_as_its_worst_watched_server() {
-        let hub = hub();
-        assert_eq!(hub.mode(), WatchMode::Polling);
-        let (_one, _two) = (hub.want(), hub.want());
-        let first = hub.arm(WatchMode::Tracking);
-        assert_eq!(hub.mode(), WatchMode::Polling);
-        let second = hub.arm(WatchMode::KeyspaceNotifications);
-        assert_eq!(hub.mode(), WatchMode::KeyspaceNotifications);
+        let status = status();
+        assert_eq!(status.mode(), WatchMode::Polling);
+        let (_one, _two) = (status.want(), status.want());
+        let first = status.arm(WatchMode::Tracking);
+        assert_eq!(status.mode(), WatchMode::Polling);
+        let second = status.arm(WatchMode::KeyspaceNotifications);
+        assert_eq!(status.mode(), WatchMode::KeyspaceNotifications);
         drop(second);
-        let second = hub.arm(WatchMode::Tracking);
-        assert_eq!(hub.mode(), WatchMode::Tracking);
+        let second = status.arm(WatchMode::Tracking);
+        assert_eq!(status.mode(), WatchMode::Tracking);
         drop((first, second));
-        assert_eq!(hub.mode(), WatchMode::Polling);
+        assert_eq!(status.mode(), WatchMode::Polling);
     }
 
     #[test]
     fn the_net_is_stretched_for_a_crowd_and_never_shortened() {
-        let hub = hub();
+        let status = status();
         let step = Duration::from_millis(100);
-        let _one = hub.want();
-        let armed = hub.arm(WatchMode::Tracking);
+        let _one = status.want();
+        let armed = status.arm(WatchMode::Tracking);
         let watches: Vec<_> = (0..1_000)
             .map(|i| {
-                hub.registry()
+                status
+                    .registry()
                     .watch(&PlanId::new(&format!("p{i}")).unwrap())
             })
             .collect();
-        assert_eq!(hub.net_interval(step), Duration::from_secs(10));
+        assert_eq!(status.net_interval(step), Duration::from_secs(10));
         drop(armed);
-        assert_eq!(hub.net_interval(step), Duration::from_millis(200));
+        assert_eq!(status.net_interval(step), Duration::from_millis(200));
         drop(watches);
-        assert_eq!(hub.net_interval(step), step);
+        assert_eq!(status.net_interval(step), step);
     }
 }

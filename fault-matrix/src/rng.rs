@@ -4,9 +4,9 @@ use std::{ops::RangeInclusive, time::Duration};
 
 /// A generator of its own for each case (splitmix64).
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// The dice of one case: neither its neighbours nor the other seeds' cases throw alike.
     pub(crate) fn of(seed: u64, case: u64) -> Self {
         let mut mixed = Self(seed);
@@ -53,8 +53,8 @@ mod tests {
     #[test]
     fn the_same_case_throws_the_same_and_another_does_not() {
         let throws = |seed, case| {
-            let mut dice = Dice::of(seed, case);
-            (0..50).map(|_| dice.within(0..=999)).collect::<Vec<_>>()
+            let mut rng = Rng::of(seed, case);
+            (0..50).map(|_| rng.within(0..=999)).collect::<Vec<_>>()
         };
         assert_eq!(throws(7, 3), throws(7, 3));
         assert_ne!(throws(7, 3), throws(7, 4));

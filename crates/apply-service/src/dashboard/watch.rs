@@ -1,9 +1,9 @@
 //! Asks the parts how they are, once a second; nothing is guessed.
 
 use super::{
-    state::Live,
+    health_snapshot::{ComponentState, ComponentStatus, SwitchView, TradingState},
+    state::DashboardState,
     view::{cut, in_words, millis},
-    vitals::{Flow, Light, LightState, SwitchView},
 };
 use crate::{
     health::{Fence, StoreWrites},
@@ -60,7 +60,7 @@ pub struct Parts<P: Ports> {
 }
 
 /// Looks once a second until `stop`, and tells `live`.
-pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToken) {
+pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: CancellationToken) {
     let mut ticks = interval(EVERY);
     // After a long look the next one waits its turn: a slow store is not asked more often.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -74,7 +74,7 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToke
         };
         let (flow, mut lights, owed) = looked;
         let switches = match &flow {
-            Flow::Halted(by) => switches_on(&parts, by).await,
+            TradingState::Halted(by) => switches_on(&parts, by).await,
             _ => Vec::new(),
         };
         lights.push(match &parts.venue {
@@ -102,21 +102,21 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: Live, stop: CancellationToke
 }
 
 /// Whether those whose permits are required read plans. One that does not holds up plans, and nothing else.
-fn reviewers(neighbours: &Neighbours) -> Light {
+fn reviewers(neighbours: &Neighbours) -> ComponentStatus {
     let (state, text) = match neighbours.reviewers() {
-        None => (LightState::Fair, "not asked for yet".to_owned()),
-        Some(Err(why)) => (LightState::Fair, format!("not known: {}", cut(&why))),
-        Some(Ok(found)) if found.is_empty() => (LightState::Off, "none has a group".to_owned()),
+        None => (ComponentState::Fair, "not asked for yet".to_owned()),
+        Some(Err(why)) => (ComponentState::Fair, format!("not known: {}", cut(&why))),
+        Some(Ok(found)) if found.is_empty() => (ComponentState::Off, "none has a group".to_owned()),
         Some(Ok(found)) => {
             let each: Vec<String> = found.iter().map(ToString::to_string).collect();
             let state = match found.iter().all(Reviewer::is_up_to_date) {
-                true => LightState::Good,
-                false => LightState::Fair,
+                true => ComponentState::Good,
+                false => ComponentState::Fair,
             };
             (state, cut(&each.join("; ")))
         }
     };
-    Light {
+    ComponentStatus {
         name: "Reviewers",
         state,
         text,
@@ -124,11 +124,11 @@ fn reviewers(neighbours: &Neighbours) -> Light {
 }
 
 /// Other programs that write onto the stream of results, where there are any.
-fn others(foreign: &[ForeignView]) -> Option<Light> {
+fn others(foreign: &[ForeignView]) -> Option<ComponentStatus> {
     let each: Vec<String> = foreign.iter().map(ToString::to_string).collect();
-    (!each.is_empty()).then(|| Light {
+    (!each.is_empty()).then(|| ComponentStatus {
         name: "Other results",
-        state: LightState::Fair,
+        state: ComponentState::Fair,
         text: cut(&each.join("; ")),
     })
 }
@@ -152,16 +152,19 @@ async fn watch_stops(client: Client, stops: Stops, stop: CancellationToken) {
 /// How often the venue is asked for all stops: weight 45 of 2400 a minute each time.
 const EVERY_STOP: Duration = Duration::from_secs(30);
 
-fn stops_in_place(stops: &Stops) -> Light {
+fn stops_in_place(stops: &Stops) -> ComponentStatus {
     let (state, text) = match &*stops.lock().unwrap_or_else(PoisonError::into_inner) {
-        None => (LightState::Fair, "not asked for yet".to_owned()),
-        Some(Err(why)) => (LightState::Fair, format!("not known: {}", in_words(why))),
+        None => (ComponentState::Fair, "not asked for yet".to_owned()),
+        Some(Err(why)) => (
+            ComponentState::Fair,
+            format!("not known: {}", in_words(why)),
+        ),
         Some(Ok(stops)) if stops.without_position.is_empty() => {
-            (LightState::Good, stops.to_string())
+            (ComponentState::Good, stops.to_string())
         }
-        Some(Ok(stops)) => (LightState::Fair, cut(&stops.to_string())),
+        Some(Ok(stops)) => (ComponentState::Fair, cut(&stops.to_string())),
     };
-    Light {
+    ComponentStatus {
         name: "Stops",
         state,
         text,
@@ -207,7 +210,7 @@ async fn switches_on<P: Ports>(parts: &Parts<P>, by: &str) -> Vec<SwitchView> {
 /// Who turned a switch is worth so long a wait beside the look itself.
 const SWITCHES_PATIENCE: Duration = Duration::from_millis(500);
 
-async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
+async fn look<P: Ports>(parts: &Parts<P>) -> (TradingState, Vec<ComponentStatus>, usize) {
     let asked = Instant::now();
     let halt = async {
         let halt = parts.layer.ports().proposals().fetch_halt(&parts.symbol);
@@ -227,23 +230,23 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
         None => (off("Venue", "dry run"), off("Clock", "dry run")),
     };
     let flow = match (halt, refused) {
-        (Err(error), _) => Flow::Stuck(format!("Redis is away: {}", in_words(&error.0))),
-        (Ok(Halt::On { by }), _) => Flow::Halted(cut(&by)),
+        (Err(error), _) => TradingState::Stuck(format!("Redis is away: {}", in_words(&error.0))),
+        (Ok(Halt::On { by }), _) => TradingState::Halted(cut(&by)),
         (Ok(Halt::Off), Some(why)) => {
-            Flow::Stuck(format!("Redis takes no writes: {}", in_words(&why)))
+            TradingState::Stuck(format!("Redis takes no writes: {}", in_words(&why)))
         }
         (Ok(Halt::Off), None) => match parts.layer.settings().mode {
             Mode::DryRun => match parts.fence.closed() {
-                Some(why) => Flow::Stuck(cut(&why)),
-                None => Flow::DryRun,
+                Some(why) => TradingState::Stuck(cut(&why)),
+                None => TradingState::DryRun,
             },
-            Mode::Testnet if venue.state == LightState::Bad => {
-                Flow::Stuck(format!("the venue: {}", venue.text))
+            Mode::Testnet if venue.state == ComponentState::Bad => {
+                TradingState::Stuck(format!("the venue: {}", venue.text))
             }
-            Mode::Testnet if journal.state == LightState::Bad => {
-                Flow::Stuck(format!("the journal: {}", journal.text))
+            Mode::Testnet if journal.state == ComponentState::Bad => {
+                TradingState::Stuck(format!("the journal: {}", journal.text))
             }
-            Mode::Testnet => Flow::Open,
+            Mode::Testnet => TradingState::Open,
         },
     };
     let owed = parts.layer.owed();
@@ -254,7 +257,7 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (Flow, Vec<Light>, usize) {
 
 /// Plans of former processes, and such as the store forgot, that have no result yet. They hold up the symbols of which
 /// it is not known what became of an order, and no others.
-fn settling(owed: usize, in_doubt: &[Symbol]) -> Light {
+fn settling(owed: usize, in_doubt: &[Symbol]) -> ComponentStatus {
     let plans = match owed {
         0 => "every plan has its result".to_owned(),
         1 => "1 plan has no result yet".to_owned(),
@@ -267,11 +270,11 @@ fn settling(owed: usize, in_doubt: &[Symbol]) -> Light {
         (false, 0) => format!("; new plans of {} wait", named.join(", ")),
         (false, more) => format!("; new plans of {} and {more} more wait", named.join(", ")),
     };
-    Light {
+    ComponentStatus {
         name: "Settling",
         state: match owed {
-            0 => LightState::Good,
-            _ => LightState::Fair,
+            0 => ComponentState::Good,
+            _ => ComponentState::Fair,
         },
         text: plans + &wait,
     }
@@ -285,91 +288,93 @@ fn redis(
     refused: Option<&str>,
     took: Duration,
     mode: WatchMode,
-) -> Light {
+) -> ComponentStatus {
     let (state, text) = match (halt, refused, mode) {
-        (Err(error), ..) => (LightState::Bad, in_words(&error.0)),
+        (Err(error), ..) => (ComponentState::Bad, in_words(&error.0)),
         (Ok(_), Some(why), _) => (
-            LightState::Bad,
+            ComponentState::Bad,
             format!("takes no writes: {}", in_words(why)),
         ),
         (Ok(_), None, _) if took > Duration::from_millis(100) => {
-            (LightState::Fair, format!("slow: {} ms", millis(took)))
+            (ComponentState::Fair, format!("slow: {} ms", millis(took)))
         }
-        (Ok(_), None, WatchMode::Polling) => (LightState::Fair, "up, permits by polling".into()),
+        (Ok(_), None, WatchMode::Polling) => {
+            (ComponentState::Fair, "up, permits by polling".into())
+        }
         (Ok(_), None, WatchMode::KeyspaceNotifications) => {
-            (LightState::Good, "up, permits by notification".into())
+            (ComponentState::Good, "up, permits by notification".into())
         }
-        (Ok(_), None, WatchMode::Tracking) => (LightState::Good, "up, permits by push".into()),
+        (Ok(_), None, WatchMode::Tracking) => (ComponentState::Good, "up, permits by push".into()),
     };
-    Light {
+    ComponentStatus {
         name: "Redis",
         state,
         text,
     }
 }
 
-fn venue(client: &Client) -> Light {
+fn venue(client: &Client) -> ComponentStatus {
     let usage = client.usage();
     let (state, text) = match client.clock() {
         _ if !usage.stopped_for.is_zero() => (
-            LightState::Bad,
+            ComponentState::Bad,
             format!("no traffic allowed for {} s", usage.stopped_for.as_secs()),
         ),
-        None => (LightState::Bad, "never answered".into()),
+        None => (ComponentState::Bad, "never answered".into()),
         Some(reading) if reading.age > VENUE_SILENT => (
-            LightState::Bad,
+            ComponentState::Bad,
             format!("silent for {} s", reading.age.as_secs() / 10 * 10),
         ),
         Some(reading) => {
             let micros = reading.round_trip.as_micros();
             (
-                LightState::Good,
+                ComponentState::Good,
                 format!("up, {}.{} ms away", micros / 1000, micros % 1000 / 100),
             )
         }
     };
-    Light {
+    ComponentStatus {
         name: "Venue",
         state,
         text,
     }
 }
 
-fn clock(client: &Client) -> Light {
+fn clock(client: &Client) -> ComponentStatus {
     let (state, text) = match client.clock() {
-        None => (LightState::Fair, "not measured".into()),
+        None => (ComponentState::Fair, "not measured".into()),
         Some(reading) if reading.offset.size() > CLOCK_OFF => {
-            (LightState::Fair, format!("{} off", reading.offset))
+            (ComponentState::Fair, format!("{} off", reading.offset))
         }
         Some(reading) => (
-            LightState::Good,
+            ComponentState::Good,
             format!("{} to the venue's", reading.offset),
         ),
     };
-    Light {
+    ComponentStatus {
         name: "Clock",
         state,
         text,
     }
 }
 
-async fn journal(journal: &impl Journal) -> Light {
+async fn journal(journal: &impl Journal) -> ComponentStatus {
     let (state, text) = match timeout(PATIENCE, journal.probe()).await {
-        Ok(Ok(())) => (LightState::Good, "readable".to_owned()),
-        Ok(Err(error)) => (LightState::Bad, in_words(&error.0)),
-        Err(_) => (LightState::Bad, "does not answer".to_owned()),
+        Ok(Ok(())) => (ComponentState::Good, "readable".to_owned()),
+        Ok(Err(error)) => (ComponentState::Bad, in_words(&error.0)),
+        Err(_) => (ComponentState::Bad, "does not answer".to_owned()),
     };
-    Light {
+    ComponentStatus {
         name: "Journal",
         state,
         text,
     }
 }
 
-fn off(name: &'static str, text: &str) -> Light {
-    Light {
+fn off(name: &'static str, text: &str) -> ComponentStatus {
+    ComponentStatus {
         name,
-        state: LightState::Off,
+        state: ComponentState::Off,
         text: text.into(),
     }
 }

@@ -7,17 +7,17 @@ use crate::{
     fault,
     halt::Halt,
     hold::PortError,
-    in_flight::Leaving,
+    in_flight::InFlightOrder,
     journal::{ClaimNote, Entry, Intent, Journal, Recorded, RecordedIntent},
     layer::{ApplyLayer, ClaimedPlan, Mode},
-    news::{Happened, News},
     order::OrderKind,
+    pending_events::{PendingEvent, PendingEvents},
     plan::{Decision, Plan, Share, Step},
     ports::{PlanLog, Ports, ProposalSource, Told},
     ready::WhenReady,
     reason,
     result::{ApplyResult, StepResult},
-    results::Case,
+    results::ResultContext,
     sizing::{ApprovedClose, ApprovedStop, NoOrder},
     symbol::Symbol,
 };
@@ -61,35 +61,35 @@ impl<P: Ports> ApplyLayer<P> {
     /// Takes a claimed plan to its end and publishes what came of it.
     ///
     /// Cancellation: do not drop this future. From the claim on a plan owes the world a result.
-    pub(crate) fn carry_out(&self, claimed: Box<ClaimedPlan>) -> impl Future<Output = Ended> {
+    pub(crate) fn execute(&self, claimed: Box<ClaimedPlan>) -> impl Future<Output = Ended> {
         // Thousands wait at once: what comes before the wait and after it has memory of its own, for as
         // long as it lasts.
         let life = Box::pin(async move {
-            let news = News::of(&claimed.plan, self.ports.permits().permits());
-            news.add(Happened::Published);
+            let events = PendingEvents::of(&claimed.plan, self.ports.permits().permits());
+            events.add(PendingEvent::Published);
             let result = {
-                let result = pin!(self.come_to_result(&claimed, &news));
-                news.told_beside(self, result).await
+                let result = pin!(self.run(&claimed, &events));
+                events.emit_beside(self, result).await
             };
-            drop(news);
+            drop(events);
             (claimed, result)
         });
         async {
             let (claimed, result) = life.await;
-            let ended = Box::pin(self.conclude(&claimed, result)).await;
+            let ended = Box::pin(self.finalize(&claimed, result)).await;
             self.tell_omissions();
             ended
         }
     }
 
-    async fn come_to_result(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
+    async fn run(&self, claimed: &ClaimedPlan, events: &PendingEvents<'_>) -> ApplyResult {
         self.note_claim(claimed).await;
-        if let Some(result) = self.known_result(claimed, news).await {
+        if let Some(result) = self.known_result(claimed, events).await {
             return result;
         }
         match self.settings.mode {
-            Mode::DryRun => self.rehearse(claimed, news).await,
-            Mode::Testnet => self.trade(claimed, news).await,
+            Mode::DryRun => self.rehearse(claimed, events).await,
+            Mode::Testnet => self.trade(claimed, events).await,
         }
     }
 
@@ -110,14 +110,18 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// A store that lost its claims hands a plan out twice; the journal does not.
-    async fn known_result(&self, claimed: &ClaimedPlan, news: &News<'_>) -> Option<ApplyResult> {
+    async fn known_result(
+        &self,
+        claimed: &ClaimedPlan,
+        events: &PendingEvents<'_>,
+    ) -> Option<ApplyResult> {
         let known = self.ports.journal().look_up(&claimed.plan.id).await;
         let known = known
             .map(|known| known.filter(|entry| !entry.is_only_claimed()))
             .transpose()?;
-        news.tell(self);
+        events.emit(self);
         Some(match known {
-            Ok(known) => Box::pin(self.known_before(claimed, known)).await,
+            Ok(known) => Box::pin(self.already_handled(claimed, known)).await,
             Err(error) => self.journal_failed(&claimed.plan, &error),
         })
     }
@@ -141,7 +145,7 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// Writes a result down and tells it, where this attempt may; else it is owed.
-    async fn conclude(&self, claimed: &ClaimedPlan, result: ApplyResult) -> Ended {
+    async fn finalize(&self, claimed: &ClaimedPlan, result: ApplyResult) -> Ended {
         let result = ApplyResult {
             is_final: true,
             ..result
@@ -183,8 +187,8 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// A plan that this machine dealt with before its claim was lost: no second order.
-    async fn known_before(&self, claimed: &ClaimedPlan, known: Entry) -> ApplyResult {
-        self.tell(Event::KnownBefore {
+    async fn already_handled(&self, claimed: &ClaimedPlan, known: Entry) -> ApplyResult {
+        self.emit(Event::KnownBefore {
             plan: &claimed.plan,
             to: KnownTo::Journal,
         });
@@ -193,7 +197,7 @@ impl<P: Ports> ApplyLayer<P> {
             (None, Some(intent)) => self.settle_intent(&intent, true).await,
             // Another instance has told its end, which the store has forgotten since.
             (None, None) => self.failed(
-                Case::of(&claimed.plan),
+                ResultContext::of(&claimed.plan),
                 Reason::ClaimLost,
                 "another instance has ended this plan before; it is not executed again".into(),
             ),
@@ -203,18 +207,19 @@ impl<P: Ports> ApplyLayer<P> {
     /// A plan that another machine ordered for before its claim was lost: no second order, and the
     /// result says what became of the first.
     async fn ordered_before(&self, plan: &Plan, trace: &OrderTrace) -> ApplyResult {
-        self.tell(Event::KnownBefore {
+        self.emit(Event::KnownBefore {
             plan,
             to: KnownTo::Venue,
         });
         let asked = (OrderKind::Close, trace);
-        self.settle_trace(Case::of(plan), asked, None, true).await
+        self.settle_trace(ResultContext::of(plan), asked, None, true)
+            .await
     }
 
-    async fn rehearse(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
+    async fn rehearse(&self, claimed: &ClaimedPlan, events: &PendingEvents<'_>) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
         let ready = AtomicBool::new(true);
-        let grant = match self.wait_for_permits(claimed, news, &ready).await {
+        let grant = match self.wait_for_permits(claimed, events, &ready).await {
             Ok(grant) => grant,
             Err(block) => return self.blocked(plan, &block).await,
         };
@@ -236,21 +241,25 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    async fn trade(&self, claimed: &ClaimedPlan, news: &News<'_>) -> ApplyResult {
+    async fn trade(&self, claimed: &ClaimedPlan, events: &PendingEvents<'_>) -> ApplyResult {
         if claimed.in_doubt
-            && let Some(result) = Box::pin(self.done_before(claimed, news)).await
+            && let Some(result) = Box::pin(self.done_before(claimed, events)).await
         {
             return result;
         }
-        let awaited = self.await_all(claimed, news).await;
-        Box::pin(self.act_on(claimed, awaited, news)).await
+        let awaited = self.await_all(claimed, events).await;
+        Box::pin(self.place(claimed, awaited, events)).await
     }
 
     /// What the venue says of a plan that may have been claimed before; `None` where nothing stands in the
     /// way of executing it.
-    async fn done_before(&self, claimed: &ClaimedPlan, news: &News<'_>) -> Option<ApplyResult> {
+    async fn done_before(
+        &self,
+        claimed: &ClaimedPlan,
+        events: &PendingEvents<'_>,
+    ) -> Option<ApplyResult> {
         let ClaimedPlan { plan, hold, .. } = claimed;
-        news.tell(self);
+        events.emit(self);
         if hold.generation.clean_at > self.ports.clock().now() {
             // What it says now does not count yet, and later it is too late for an order.
             return Some(self.claim_lost(plan));
@@ -259,13 +268,16 @@ impl<P: Ports> ApplyLayer<P> {
         let order = claimed.order();
         match venue.look_for(plan.symbol(), &plan.id, order).await {
             Ok(Some(trace)) => {
-                self.tell(Event::KnownBefore {
+                self.emit(Event::KnownBefore {
                     plan,
                     to: KnownTo::Venue,
                 });
                 claimed.asked.store(true, Ordering::Relaxed);
                 let asked = (order, &trace);
-                Some(self.settle_trace(Case::of(plan), asked, None, true).await)
+                Some(
+                    self.settle_trace(ResultContext::of(plan), asked, None, true)
+                        .await,
+                )
             }
             Ok(None) => {
                 claimed.asked.store(true, Ordering::Relaxed);
@@ -279,8 +291,8 @@ impl<P: Ports> ApplyLayer<P> {
     async fn await_all(
         &self,
         claimed: &ClaimedPlan,
-        news: &News<'_>,
-    ) -> Result<(Grant, Box<Ready<P>>), Unready> {
+        events: &PendingEvents<'_>,
+    ) -> Result<(Grant, Box<Ready<P>>), Abort> {
         let latest = self.latest_answer(claimed);
         if self.ports.clock().now() > latest {
             return Err(NoOrder::TooLate.into());
@@ -289,11 +301,11 @@ impl<P: Ports> ApplyLayer<P> {
         // Everything slow happens while the permits are awaited. Where it turns out first that
         // there is nothing to do, the wait is cancelled; permits taken by a script in flight are discarded.
         let ready = AtomicBool::new(false);
-        let permits = pin!(self.wait_for_permits(claimed, news, &ready));
+        let permits = pin!(self.wait_for_permits(claimed, events, &ready));
         let desk = Box::pin(async {
-            // Acquire the slot before boxing `make_ready`, so that queued plans hold no such state.
-            let _turn = self.desks.enter().await;
-            Box::pin(self.make_ready(claimed, sign_by)).await
+            // Acquire the slot before boxing `prepare`, so that queued plans hold no such state.
+            let _turn = self.order_limit.acquire().await;
+            Box::pin(self.prepare(claimed, sign_by)).await
         });
         let (grant, ready) = match select(permits, desk).await {
             // The wait for the permits is over, and what it waited for is not there.
@@ -322,9 +334,9 @@ impl<P: Ports> ApplyLayer<P> {
     async fn await_desk(
         &self,
         plan: &Plan,
-        desk: impl Future<Output = Result<Box<Ready<P>>, Unready>> + Unpin,
+        desk: impl Future<Output = Result<Box<Ready<P>>, Abort>> + Unpin,
         latest: Instant,
-    ) -> Result<Box<Ready<P>>, Unready> {
+    ) -> Result<Box<Ready<P>>, Abort> {
         let taken = self.ports.clock().now();
         let ready = pin!(async {
             let ready = desk.await?;
@@ -346,30 +358,30 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// Places the order where everything is there, and says why not where it is not.
-    async fn act_on(
+    async fn place(
         &self,
         claimed: &ClaimedPlan,
-        awaited: Result<(Grant, Box<Ready<P>>), Unready>,
-        news: &News<'_>,
+        awaited: Result<(Grant, Box<Ready<P>>), Abort>,
+        events: &PendingEvents<'_>,
     ) -> ApplyResult {
         let (grant, ready) = match awaited {
             Ok(both) => both,
             Err(unready) => {
-                news.tell(self);
+                events.emit(self);
                 return self.unready(claimed, unready).await;
             }
         };
         let step = match self.allowed_step(claimed).await {
             Ok(step) => step,
             Err(no) => {
-                news.tell(self);
+                events.emit(self);
                 return self.no_order(&claimed.plan, &no);
             }
         };
         fault::point("before_post");
         match step {
-            Step::Close { share } => self.close(claimed, grant, *ready, share, news).await,
-            Step::MoveStop { price } => self.move_stop(claimed, grant, *ready, price, news).await,
+            Step::Close { share } => self.close(claimed, grant, *ready, share, events).await,
+            Step::MoveStop { price } => self.move_stop(claimed, grant, *ready, price, events).await,
         }
     }
 
@@ -385,18 +397,18 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// The position, and the intent on disk and in the store: all an order needs but its permits.
-    async fn make_ready(
+    async fn prepare(
         &self,
         claimed: &ClaimedPlan,
         sign_by: Instant,
-    ) -> Result<Box<Ready<P>>, Unready> {
+    ) -> Result<Box<Ready<P>>, Abort> {
         let ClaimedPlan { plan, step, .. } = claimed;
         let venue = self.ports.exchange();
         let prepared = venue.prepare(plan.symbol(), &plan.id, sign_by).await?;
         fault::point("after_prepare");
         let position = match prepared {
             Prepared::Fresh(position) => position,
-            Prepared::Ordered(trace) => return Err(Unready::Ordered(trace)),
+            Prepared::Ordered(trace) => return Err(Abort::Ordered(trace)),
         };
         if position.amount.is_zero() {
             return Err(NoOrder::NoPosition.into());
@@ -420,10 +432,10 @@ impl<P: Ports> ApplyLayer<P> {
             written
         };
         let (recorded, ours) = join(written, self.note(&intent)).await;
-        match recorded.map_err(Unready::Journal)? {
+        match recorded.map_err(Abort::Journal)? {
             Recorded::Now if ours => {}
-            Recorded::Now => return Err(Unready::ClaimLost),
-            Recorded::Before(known) => return Err(Unready::Known(known)),
+            Recorded::Now => return Err(Abort::ClaimLost),
+            Recorded::Before(known) => return Err(Abort::Known(known)),
         }
         fault::point("after_intent");
         Ok(Box::new(Ready {
@@ -450,16 +462,16 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    async fn unready(&self, claimed: &ClaimedPlan, unready: Unready) -> ApplyResult {
+    async fn unready(&self, claimed: &ClaimedPlan, unready: Abort) -> ApplyResult {
         let plan = &claimed.plan;
         match unready {
-            Unready::Blocked(block) => self.blocked(plan, &block).await,
-            Unready::NoOrder(no) => self.no_order(plan, &no),
-            Unready::Venue(error) => self.venue_failed(plan, &error),
-            Unready::Journal(error) => self.journal_failed(plan, &error),
-            Unready::Known(known) => self.known_before(claimed, *known).await,
-            Unready::Ordered(trace) => self.ordered_before(plan, &trace).await,
-            Unready::ClaimLost => self.claim_lost(plan),
+            Abort::Blocked(block) => self.blocked(plan, &block).await,
+            Abort::NoOrder(no) => self.no_order(plan, &no),
+            Abort::Venue(error) => self.venue_failed(plan, &error),
+            Abort::Journal(error) => self.journal_failed(plan, &error),
+            Abort::Known(known) => self.already_handled(claimed, *known).await,
+            Abort::Ordered(trace) => self.ordered_before(plan, &trace).await,
+            Abort::ClaimLost => self.claim_lost(plan),
         }
     }
 
@@ -482,7 +494,7 @@ impl<P: Ports> ApplyLayer<P> {
     async fn wait_for_permits(
         &self,
         claimed: &ClaimedPlan,
-        news: &News<'_>,
+        events: &PendingEvents<'_>,
         ready: &AtomicBool,
     ) -> Result<Grant, Block> {
         let plan = &claimed.plan;
@@ -493,7 +505,7 @@ impl<P: Ports> ApplyLayer<P> {
         // It counts from the publication of the plan, whenever that was heard of.
         let now = self.ports.clock().now();
         let before = now.saturating_duration_since(claimed.hold.since);
-        news.add(Happened::WaitStarted(self.settings.wait.wait));
+        events.add(PendingEvent::WaitStarted(self.settings.wait.wait));
         let ask = Ask {
             subject: Subject::new(plan.id.clone(), plan.symbol())
                 .of_content(plan.digest(claimed.attempt())),
@@ -505,16 +517,16 @@ impl<P: Ports> ApplyLayer<P> {
         };
         let store = WhenReady::new(self.ports.permits(), ready);
         let answer = wait_and_take(&store, self.ports.clock(), ask, |event| {
-            news.add(Happened::Seen(event));
+            events.add(PendingEvent::Seen(event));
         })
         .await;
         match &answer {
-            Ok(grant) => news.add(Happened::Granted {
+            Ok(grant) => events.add(PendingEvent::Granted {
                 waited: before + grant.waited(),
                 most: grant.limit(),
                 terms: terms_of(grant),
             }),
-            Err(_) => news.tell(self),
+            Err(_) => events.emit(self),
         }
         answer
     }
@@ -528,7 +540,7 @@ impl<P: Ports> ApplyLayer<P> {
 
     fn tell_blocked(&self, plan: &Plan, block: &Block, said: Option<&str>) {
         let reason = &reason::of_block(block.reason());
-        self.tell(Event::Blocked {
+        self.emit(Event::Blocked {
             plan,
             block,
             reason,
@@ -570,7 +582,7 @@ impl<P: Ports> ApplyLayer<P> {
         grant: Grant,
         ready: Ready<P>,
         share: Share,
-        news: &News<'_>,
+        events: &PendingEvents<'_>,
     ) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
         let Ready {
@@ -578,7 +590,7 @@ impl<P: Ports> ApplyLayer<P> {
             recorded,
             sign_by,
         } = ready;
-        let leaving = Leaving::on(self, claimed, &grant, sign_by);
+        let leaving = InFlightOrder::on(self, claimed, &grant, sign_by);
         let order = match ApprovedClose::size(grant, plan.symbol(), &position, share)
             .and_then(|order| order.arm(recorded))
         {
@@ -586,27 +598,27 @@ impl<P: Ports> ApplyLayer<P> {
             Err(no) => return self.no_order(plan, &no),
         };
         let sizing = order.sizing().clone();
-        let case = Case {
+        let case = ResultContext {
             sizing: Some(&sizing),
             reduced_to: (Step::Close { share } != *step).then(|| share.step()),
-            ..Case::of(plan)
+            ..ResultContext::of(plan)
         };
         let granted_at = self.ports.clock().now();
-        news.add(Happened::StepStarted(step.name()));
+        events.add(PendingEvent::StepStarted(step.name()));
         let submission = self
             .ports
             .exchange()
             .submit_close(order, position.desk, &leaving)
             .await;
         fault::point("after_post");
-        news.tell(self);
+        events.emit(self);
         if !sizing.limited_by.is_empty() {
-            self.tell(Event::Limited {
+            self.emit(Event::Limited {
                 plan,
                 sizing: &sizing,
             });
         }
-        self.tell(Event::Submitted {
+        self.emit(Event::Submitted {
             plan,
             step: step.name(),
             sizing: &sizing,
@@ -623,12 +635,14 @@ impl<P: Ports> ApplyLayer<P> {
                 let asked = (OrderKind::Close, &trace);
                 self.settle_trace(case, asked, Some(&why), true).await
             }
-            Submission::Rejected { code, message } => {
-                self.failed(Case::of(plan), Reason::OrderRejected(code), message)
-            }
+            Submission::Rejected { code, message } => self.failed(
+                ResultContext::of(plan),
+                Reason::OrderRejected(code),
+                message,
+            ),
             Submission::NotSent { why } => {
                 let reason = reason::of_not_sent(&why, OrderKind::Close);
-                self.failed(Case::of(plan), reason, why.to_string())
+                self.failed(ResultContext::of(plan), reason, why.to_string())
             }
         }
     }
@@ -639,7 +653,7 @@ impl<P: Ports> ApplyLayer<P> {
         grant: Grant,
         ready: Ready<P>,
         price: Decimal,
-        news: &News<'_>,
+        events: &PendingEvents<'_>,
     ) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
         let Ready {
@@ -647,7 +661,7 @@ impl<P: Ports> ApplyLayer<P> {
             recorded,
             sign_by,
         } = ready;
-        let leaving = Leaving::on(self, claimed, &grant, sign_by);
+        let leaving = InFlightOrder::on(self, claimed, &grant, sign_by);
         let stop =
             match ApprovedStop::aim(grant, plan.symbol(), &position, price, &self.settings.stops)
                 .and_then(|stop| stop.arm(recorded))
@@ -655,35 +669,35 @@ impl<P: Ports> ApplyLayer<P> {
                 Ok(stop) => stop,
                 Err(no) => return self.no_order(plan, &no),
             };
-        news.add(Happened::StepStarted(step.name()));
+        events.add(PendingEvent::StepStarted(step.name()));
         let replacement = self
             .ports
             .exchange()
             .replace_stop(stop, position.desk, &leaving)
             .await;
         fault::point("after_post");
-        news.tell(self);
-        self.tell(Event::StopReplaced {
+        events.emit(self);
+        self.emit(Event::StopReplaced {
             plan,
             replacement: &replacement,
         });
-        self.stop_replaced(Case::of(plan), replacement)
+        self.stop_replaced(ResultContext::of(plan), replacement)
     }
 }
 
 /// A position on the ports' venue.
-type Desk<P> = Position<<<P as Ports>::Exchange as Exchange>::Desk>;
+type OrderContext<P> = Position<<<P as Ports>::Exchange as Exchange>::OrderContext>;
 
 /// What stands ready for the permits.
 struct Ready<P: Ports> {
-    position: Desk<P>,
+    position: OrderContext<P>,
     recorded: RecordedIntent,
     /// When the order may be signed at the latest: the window that was written down.
     sign_by: Instant,
 }
 
 /// Why nothing stands ready, and nothing will be placed.
-enum Unready {
+enum Abort {
     /// There is no grant.
     Blocked(Block),
     /// Something else forbids it.
@@ -698,19 +712,19 @@ enum Unready {
     Ordered(OrderTrace),
 }
 
-impl From<Block> for Unready {
+impl From<Block> for Abort {
     fn from(block: Block) -> Self {
         Self::Blocked(block)
     }
 }
 
-impl From<NoOrder> for Unready {
+impl From<NoOrder> for Abort {
     fn from(no: NoOrder) -> Self {
         Self::NoOrder(no)
     }
 }
 
-impl From<ExchangeError> for Unready {
+impl From<ExchangeError> for Abort {
     fn from(error: ExchangeError) -> Self {
         Self::Venue(error)
     }

@@ -78,7 +78,7 @@ pub(crate) struct ForeignView {
 
 /// A plan whose order has its timestamp, and which has no result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leaving {
+pub struct InFlightOrder {
     /// Its id.
     pub plan: String,
     /// What it trades.

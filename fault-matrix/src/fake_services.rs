@@ -92,7 +92,7 @@ pub(crate) fn written_at(entry: &Entry) -> u64 {
 
 /// The neighbours of one case; gone with their handle.
 #[derive(Debug)]
-pub(crate) struct Neighbours {
+pub(crate) struct FakeServices {
     shared: Arc<Shared>,
     reading: Vec<JoinHandle<()>>,
 }
@@ -116,7 +116,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Between two tries to reach a server that is away.
 const PAUSE: Duration = Duration::from_millis(15);
 
-impl Neighbours {
+impl FakeServices {
     /// Reviewers of these plans on the server at `url`.
     pub(crate) fn of(url: String, scripts: Vec<PlanScript>, reviews: Reviews) -> Self {
         let shared = Arc::new(Shared {
@@ -236,7 +236,7 @@ impl Neighbours {
     }
 }
 
-impl Drop for Neighbours {
+impl Drop for FakeServices {
     fn drop(&mut self) {
         self.reading.iter().for_each(JoinHandle::abort);
     }

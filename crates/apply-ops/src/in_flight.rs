@@ -7,7 +7,7 @@
 use crate::ask::{get, reachable};
 use apply_core::times::LANDING;
 use apply_journal::JournalReader;
-use apply_service::page::{LEAVING, Leaving};
+use apply_service::dashboard::{InFlightOrder, LEAVING};
 use serde_json::json;
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -53,7 +53,12 @@ impl InFlight {
         })
     }
 
-    fn add(&mut self, Leaving { plan, symbol, .. }: &Leaving, end: Option<String>, say: fn(&str)) {
+    fn add(
+        &mut self,
+        InFlightOrder { plan, symbol, .. }: &InFlightOrder,
+        end: Option<String>,
+        say: fn(&str),
+    ) {
         let (plan, symbol) = (plan.clone(), symbol.clone());
         let says = match &end {
             Some(end) => end.clone(),
@@ -121,7 +126,7 @@ pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path, say: fn(&str
 }
 
 /// For how long the order of a plan that was told of at `asked` may still land.
-fn may_land_for(plan: &Leaving, asked: Instant) -> Duration {
+fn may_land_for(plan: &InFlightOrder, asked: Instant) -> Duration {
     match plan.answered {
         true => Duration::ZERO,
         false => LANDING
@@ -130,7 +135,7 @@ fn may_land_for(plan: &Leaving, asked: Instant) -> Duration {
     }
 }
 
-async fn ask(service: SocketAddr, until: Instant) -> Option<Vec<Leaving>> {
+async fn ask(service: SocketAddr, until: Instant) -> Option<Vec<InFlightOrder>> {
     let answer = timeout_at(until, get(service, LEAVING)).await.ok()??;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     match head.split(' ').nth(1) {

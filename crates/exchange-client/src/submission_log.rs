@@ -38,7 +38,7 @@ pub(crate) enum Key {
 }
 
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct SubmissionLog {
     inner: Mutex<Inner>,
     hasher: RandomState,
     remembered: usize,
@@ -63,13 +63,13 @@ enum Open {
     UnknownStop,
 }
 
-impl Default for Ledger {
+impl Default for SubmissionLog {
     fn default() -> Self {
         Self::with_bounds(REMEMBERED, OPEN)
     }
 }
 
-impl Ledger {
+impl SubmissionLog {
     fn with_bounds(remembered: usize, open: usize) -> Self {
         Self {
             inner: Mutex::default(),
@@ -207,62 +207,68 @@ mod tests {
 
     #[test]
     fn an_id_is_used_once_whatever_came_of_it() {
-        let ledger = Ledger::default();
-        assert_eq!(ledger.status(&id(1)), SubmissionStatus::Never);
-        ledger.begin(&order(1), window()).unwrap();
-        assert_eq!(ledger.status(&id(1)), SubmissionStatus::InFlight(window()));
+        let submissions = SubmissionLog::default();
+        assert_eq!(submissions.status(&id(1)), SubmissionStatus::Never);
+        submissions.begin(&order(1), window()).unwrap();
         assert_eq!(
-            ledger.begin(&order(1), window()),
+            submissions.status(&id(1)),
+            SubmissionStatus::InFlight(window())
+        );
+        assert_eq!(
+            submissions.begin(&order(1), window()),
             Err(NotSentReason::AlreadySubmitted)
         );
-        ledger.end_order(&id(1), &Submission::not_sent(NotSentReason::VenueBusy));
+        submissions.end_order(&id(1), &Submission::not_sent(NotSentReason::VenueBusy));
         assert_eq!(
-            ledger.begin(&order(1), window()),
+            submissions.begin(&order(1), window()),
             Err(NotSentReason::AlreadySubmitted)
         );
         assert!(matches!(
-            ledger.status(&id(1)),
+            submissions.status(&id(1)),
             SubmissionStatus::Ended(Submission::NotSent(_))
         ));
     }
 
     #[test]
     fn orders_and_stops_have_ids_of_their_own() {
-        let ledger = Ledger::default();
-        ledger.begin(&order(1), window()).unwrap();
-        ledger
+        let submissions = SubmissionLog::default();
+        submissions.begin(&order(1), window()).unwrap();
+        submissions
             .begin(&Key::Stop("id-1".parse().unwrap()), window())
             .unwrap();
-        assert_eq!(ledger.open(), 2);
-        ledger.end_stop(&"id-1".parse().unwrap(), true);
-        assert_eq!(ledger.open(), 1);
+        assert_eq!(submissions.open(), 2);
+        submissions.end_stop(&"id-1".parse().unwrap(), true);
+        assert_eq!(submissions.open(), 1);
     }
 
     #[test]
     fn an_unknown_order_stays_open_until_settled_and_keeps_its_place_against_new_ones() {
-        let ledger = Ledger::with_bounds(10, 2);
+        let submissions = SubmissionLog::with_bounds(10, 2);
         for number in 0..2 {
-            ledger.begin(&order(number), window()).unwrap();
-            ledger.end_order(&id(number), &unknown());
+            submissions.begin(&order(number), window()).unwrap();
+            submissions.end_order(&id(number), &unknown());
         }
         assert_eq!(
-            ledger.begin(&order(2), window()),
+            submissions.begin(&order(2), window()),
             Err(NotSentReason::TooManyOpen(2))
         );
-        assert_eq!(ledger.status(&id(0)), SubmissionStatus::Ended(unknown()));
-        ledger.settle(&id(0));
-        ledger.begin(&order(2), window()).unwrap();
-        assert_eq!(ledger.status(&id(0)), SubmissionStatus::Forgotten);
+        assert_eq!(
+            submissions.status(&id(0)),
+            SubmissionStatus::Ended(unknown())
+        );
+        submissions.settle(&id(0));
+        submissions.begin(&order(2), window()).unwrap();
+        assert_eq!(submissions.status(&id(0)), SubmissionStatus::Forgotten);
     }
 
     #[test]
     fn memory_is_bounded_and_the_newest_ids_are_the_ones_remembered() {
-        let ledger = Ledger::with_bounds(100, 10);
+        let submissions = SubmissionLog::with_bounds(100, 10);
         for number in 0..5_000 {
-            ledger.begin(&order(number), window()).unwrap();
-            ledger.end_order(&id(number), &Submission::not_sent(NotSentReason::VenueBusy));
+            submissions.begin(&order(number), window()).unwrap();
+            submissions.end_order(&id(number), &Submission::not_sent(NotSentReason::VenueBusy));
         }
-        let inner = ledger.lock();
+        let inner = submissions.lock();
         assert_eq!(
             (inner.used.len(), inner.order_of_use.len(), inner.open.len()),
             (100, 100, 0)
@@ -272,10 +278,10 @@ mod tests {
             (ENDINGS, ENDINGS)
         );
         drop(inner);
-        assert_eq!(ledger.status(&id(0)), SubmissionStatus::Never);
+        assert_eq!(submissions.status(&id(0)), SubmissionStatus::Never);
         for number in 4_900..5_000 {
             assert_eq!(
-                ledger.begin(&order(number), window()),
+                submissions.begin(&order(number), window()),
                 Err(NotSentReason::AlreadySubmitted)
             );
         }
@@ -283,15 +289,15 @@ mod tests {
 
     #[test]
     fn an_unknown_order_is_refused_again_even_after_its_id_fell_out_of_memory() {
-        let ledger = Ledger::with_bounds(10, 5);
-        ledger.begin(&order(0), window()).unwrap();
-        ledger.end_order(&id(0), &unknown());
+        let submissions = SubmissionLog::with_bounds(10, 5);
+        submissions.begin(&order(0), window()).unwrap();
+        submissions.end_order(&id(0), &unknown());
         for number in 1..100 {
-            ledger.begin(&order(number), window()).unwrap();
-            ledger.end_order(&id(number), &Submission::not_sent(NotSentReason::VenueBusy));
+            submissions.begin(&order(number), window()).unwrap();
+            submissions.end_order(&id(number), &Submission::not_sent(NotSentReason::VenueBusy));
         }
         assert_eq!(
-            ledger.begin(&order(0), window()),
+            submissions.begin(&order(0), window()),
             Err(NotSentReason::AlreadySubmitted)
         );
     }

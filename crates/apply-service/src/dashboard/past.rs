@@ -1,7 +1,7 @@
 //! Brings the past into the page, once the service is ready and off the path of orders.
 
 use super::{
-    state::Live,
+    state::DashboardState,
     trends::BACK,
     view::{in_words, now},
 };
@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Brings the past into the page, and follows the end of the stream of results until `stop`. A history that cannot be
 /// read is told, and asked for again; what this process sees itself goes on beside.
-pub async fn keep_past(history: History, live: Live, stop: CancellationToken) {
+pub async fn keep_past(history: History, live: DashboardState, stop: CancellationToken) {
     let day = now().saturating_sub(BACK);
     let (mut place, mut filled) = (day.to_string(), false);
     let keep = async {

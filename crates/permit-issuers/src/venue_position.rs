@@ -1,6 +1,6 @@
 //! What the venue holds for a symbol, and when it was asked.
 
-use crate::moment::Moment;
+use crate::timestamp::Timestamp;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 /// Sizes a market order may have, in base units.
@@ -16,7 +16,7 @@ pub struct Lot {
 
 /// A symbol at the venue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holding {
+pub struct VenuePosition {
     /// The signed position, in base units: positive is long, zero is flat.
     pub amount: Decimal,
     /// The mark price in quote units, where the venue gave one.
@@ -29,9 +29,9 @@ pub struct Holding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
     /// When the question left: what happened later may not be in it.
-    pub asked_at: Moment,
+    pub asked_at: Timestamp,
     /// The answer.
-    pub holding: Holding,
+    pub holding: VenuePosition,
 }
 
 /// Permits carry binary floats, which readers take for the decimal of 12 significant digits they
@@ -61,7 +61,7 @@ impl Lot {
     }
 }
 
-impl Holding {
+impl VenuePosition {
     /// A position of this signed amount, at a price that is not known.
     pub fn new(amount: Decimal, lot: Lot) -> Self {
         Self {
@@ -93,8 +93,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn holding(amount: &str, step: &str) -> Holding {
-        Holding {
+    fn holding(amount: &str, step: &str) -> VenuePosition {
+        VenuePosition {
             amount: dec(amount),
             mark_price: None,
             lot: Lot {

@@ -21,12 +21,12 @@ const AT_ONCE: usize = 4;
 pub(crate) type Looked = Result<Observed, PortError>;
 
 /// Everybody who wants to look.
-pub(crate) struct Looks {
+pub(crate) struct ProposalBatcher {
     waiting: Mutex<VecDeque<(Symbol, oneshot::Sender<Looked>)>>,
     turns: Semaphore,
 }
 
-impl Default for Looks {
+impl Default for ProposalBatcher {
     fn default() -> Self {
         Self {
             waiting: Mutex::default(),
@@ -35,7 +35,7 @@ impl Default for Looks {
     }
 }
 
-impl Looks {
+impl ProposalBatcher {
     /// Looks at one symbol, with whoever else wants to look. Whoever has a turn looks for all, by `look_at`: an
     /// answer for each.
     pub(crate) async fn look<F>(

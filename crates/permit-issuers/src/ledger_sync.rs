@@ -2,9 +2,9 @@
 
 use crate::{
     entry::EntryId,
-    holding::Snapshot,
     ledger::{Ledger, ResultNews},
     ports::{LedgerUpdate, PositionBook, Positions, Unread},
+    venue_position::Snapshot,
 };
 use apply_core::{PortError, Symbol};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use std::time::Duration;
 /// Brings the ledgers up to the newest result. Any number of processes may do it side by side:
 /// each result is counted once.
 #[derive(Debug)]
-pub struct LedgerKeeper<B> {
+pub struct LedgerSync<B> {
     book: B,
     symbols: Vec<Symbol>,
 }
 
 /// What catching up came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Caught {
+pub struct SyncReport {
     /// Symbols of which something filled, or may have; their snapshots are outdated now.
     pub touched: Vec<Symbol>,
     /// Executed results that do not say what filled, and why.
@@ -30,7 +30,7 @@ pub struct Caught {
     pub gap: bool,
 }
 
-impl<B: PositionBook> LedgerKeeper<B> {
+impl<B: PositionBook> LedgerSync<B> {
     /// A keeper of all ledgers. After a gap those of `symbols` start anew.
     pub fn new(book: B, symbols: Vec<Symbol>) -> Self {
         Self { book, symbols }
@@ -44,8 +44,8 @@ impl<B: PositionBook> LedgerKeeper<B> {
     /// Counts every result that no ledger holds yet, in their order.
     ///
     /// Cancellation: what was counted stays counted, the rest is there for the next call.
-    pub async fn catch_up(&self) -> Result<Caught, PortError> {
-        let mut caught = Caught::default();
+    pub async fn catch_up(&self) -> Result<SyncReport, PortError> {
+        let mut caught = SyncReport::default();
         loop {
             let unread = self.book.unread().await?;
             if unread.gap {
@@ -59,7 +59,7 @@ impl<B: PositionBook> LedgerKeeper<B> {
     }
 
     /// Ends early where another process is at it as well.
-    async fn count(&self, unread: Unread, caught: &mut Caught) -> Result<(), PortError> {
+    async fn count(&self, unread: Unread, caught: &mut SyncReport) -> Result<(), PortError> {
         let mut cursor = unread.cursor;
         let mut passed = None;
         for (entry, fields) in unread.results {

@@ -9,9 +9,9 @@ use std::{
 /// Microseconds since 1970 on the clock of the store that all reviewers share, so that several
 /// machines measure ages with one clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(u64);
+pub struct Timestamp(u64);
 
-impl Moment {
+impl Timestamp {
     /// From microseconds since 1970.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
@@ -33,7 +33,7 @@ impl Moment {
     }
 }
 
-impl Add<Duration> for Moment {
+impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, later: Duration) -> Self {
@@ -42,7 +42,7 @@ impl Add<Duration> for Moment {
     }
 }
 
-impl Sub<Duration> for Moment {
+impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, earlier: Duration) -> Self {
@@ -52,7 +52,7 @@ impl Sub<Duration> for Moment {
 }
 
 /// Seconds since 1970 with six decimals, as permits carry `created_at`.
-impl fmt::Display for Moment {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
     }
@@ -64,13 +64,13 @@ mod tests {
 
     #[test]
     fn a_moment_prints_as_seconds_and_never_runs_below_zero() {
-        let at = Moment::from_millis(1_769_301_008_977);
+        let at = Timestamp::from_millis(1_769_301_008_977);
         assert_eq!(at.to_string(), "1769301008.977000");
         assert_eq!(at.since(at + Duration::from_secs(1)), Duration::ZERO);
         assert_eq!((at + Duration::from_micros(5)).since(at).as_micros(), 5);
         assert_eq!(
-            Moment::from_micros(3) - Duration::from_secs(1),
-            Moment::from_micros(0)
+            Timestamp::from_micros(3) - Duration::from_secs(1),
+            Timestamp::from_micros(0)
         );
     }
 }
