@@ -7,7 +7,8 @@ use std::{
 };
 
 /// A Bloom filter of fixed size. It never forgets: an entry that is pruned may still be looked for in the file, and is
-/// not found there. With 100,000 entries one new plan in twenty is looked for as well, with a million all are.
+/// not found there. With 100,000 entries about one new plan in a hundred is looked for
+/// as well, with a million nine in ten.
 #[derive(Debug)]
 pub(crate) struct Known {
     words: Box<[AtomicU64]>,

@@ -117,8 +117,10 @@ impl Service {
             return Self::Ready;
         }
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let first = body.lines().next().unwrap_or_default();
-        Self::NotReady(tame(&format!("{status} {first}")))
+        // The part that is bad; a process that begins has none to show yet.
+        let bad = body.lines().find_map(|line| line.strip_prefix("[-] "));
+        let why = bad.or_else(|| body.lines().next()).unwrap_or_default();
+        Self::NotReady(tame(&format!("{status} {why}")))
     }
 
     fn word(&self) -> &'static str {
