@@ -3,7 +3,7 @@
 //! operator's page.
 //!
 //! [`run`] is all of it, by a [`Config`]. Who embeds only a part takes [`wiring`] for the ports and the loop,
-//! [`page`] for the dashboard, [`http`] for the port it is served on. Nothing here reads settings from the
+//! [`dashboard`] for the page, [`http`] for the port it is served on. Nothing here reads settings from the
 //! environment or knows of a command line: that is the program's.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
