@@ -258,7 +258,7 @@ pub trait Journal: Send + Sync {
 }
 
 /// Evidence that a plan's intent was written down by this attempt, on disk and in the shared store,
-/// before anything could leave. Only [`crate::life`] makes one, and arming an order consumes it.
+/// before anything could leave. Only [`crate::execute`] makes one, and arming an order consumes it.
 ///
 /// ```compile_fail
 /// fn forge(intent: apply_core::Intent) -> apply_core::RecordedIntent {

@@ -12,7 +12,7 @@
 //!       └─ refused             └─ skip, blocked       └─ Block       └─ rejected, not sent, unknown
 //! ```
 //!
-//! Read [`life`] for the path of one plan, top to bottom, and [`recovery`] for how it ends where its
+//! Read [`execute`] for the path of one plan, top to bottom, and [`recovery`] for how it ends where its
 //! process did not live to see it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -112,7 +112,7 @@ impl SymbolWorker {
     }
 
     /// The same where it is known what made the caller look. What was caught half written is read
-    /// again once that is over; see [`ProposalSource::settled`].
+    /// again once that is over; see [`ProposalSource::debounced`].
     pub async fn look_after<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
