@@ -62,7 +62,7 @@ const READS: &[(Exit, &str)] = &[(Exit::Good, "printed"), USAGE, NO_REDIS, SETTI
 
 // What commands need in Redis: keys, then commands. A script may name a key only where it may be written, too.
 const LOOKS: &str = "~quantum:stream:apply.* %R~quantum:* \
-    +evalsha +script|load +xrange +xrevrange +getrange +pttl +exists +xinfo|groups +time";
+    +evalsha +script|load +xrange +xrevrange +getrange +pttl +exists +xinfo|groups +xinfo|consumers +time";
 const HALTS: &str = "~quantum:global:kill_switch ~quantum:apply:* \
     +info +time +set +del +eval +xadd";
 const RESUMES: &str = "~quantum:global:kill_switch ~quantum:apply:* ~quantum:governor:disarm:* \
@@ -80,7 +80,7 @@ const COMPARES: &str = "%R~quantum:* \
 const COUNTS: &str = "~quantum:stream:apply.* ~quantum:apply:late_permits \
     +evalsha +script|load +xrange +time";
 const JUDGES: &str = "~quantum:stream:apply.* \
-    +evalsha +script|load +xrange +xinfo|groups +time";
+    +evalsha +script|load +xrange +exists +xinfo|groups +xinfo|consumers +time";
 const PROPOSES: &str = "%R~quantum:* ~quantum:harvest:proposal:* \
     +getrange +exists +xrevrange +time +multi +exec +del +hset";
 const FORGETS: &str = "~quantum:stream:apply.* %R~quantum:* ~quantum:apply:* \
