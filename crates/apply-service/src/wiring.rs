@@ -278,10 +278,9 @@ async fn follow<P: Ports>(
         }
         // A dry run beside a live instance looks at nothing; what was asked before is settled first.
         if fence.closed().is_some() && !worker.is_unanswered() {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = sleep(poll.min(RETRY)) => {}
-            }
+            // In memory of its own: a symbol of an open fence has no use for it.
+            let pause = async { tokio::time::timeout(poll.min(RETRY), stop.cancelled()).await };
+            let _ = Box::pin(pause).await;
             continue;
         }
         // Never cancelled: from its claim on a plan owes the world a result.

@@ -80,7 +80,7 @@ mod tests {
             "localhost:8043",
             "LocalHost.",
             "desk.example",
-            "StreamState.Example:443",
+            "Desk.Example:443",
         ] {
             assert!(asked(&[host], "/"), "{host}");
         }
