@@ -92,7 +92,7 @@ impl Client {
     }
 
     async fn measure_alone(&self) -> Result<ClockReading, RequestError> {
-        self.inner.clock.refused.store(false, Ordering::Release);
+        let refused = flag_taken(&self.inner.clock.refused);
         let mut samples = Vec::with_capacity(SAMPLES.len());
         let mut failed = None;
         for lane in SAMPLES {
@@ -107,7 +107,8 @@ impl Client {
         let anchor = match (Anchor::from_samples(&samples), failed) {
             (Some(anchor), _) => anchor,
             (None, Some(error)) => {
-                self.inner.clock.refused.store(true, Ordering::Release);
+                // What was trusted is as good as before: a measurement beside the work costs no order.
+                self.inner.clock.refused.fetch_or(refused, Ordering::AcqRel);
                 return Err(error);
             }
             (None, None) => {
@@ -153,7 +154,7 @@ impl Client {
         let clock = &self.inner.clock;
         let max_age = self.inner.settings.clock_max_age;
         let age = self.clock().map(|reading| reading.age);
-        let refused = flag_taken(&clock.refused);
+        let refused = clock.refused.load(Ordering::Acquire);
         match age {
             Some(age) if !refused && age <= max_age => Ok(()),
             Some(age) if !refused && age <= max_age * TOO_OLD => {

@@ -71,6 +71,46 @@ async fn a_refused_timestamp_is_not_sent_and_the_next_order_measures_the_time_fi
 }
 
 #[tokio::test]
+async fn a_measurement_that_fails_takes_nothing_from_the_one_before() {
+    let desk = Desk::open().await;
+    let order = desk.prepare("kept-1").await;
+    let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
+    let away = Fault::reply(When::request("GET", TIME), false, Canned::gateway_html(502));
+    desk.sim.handle().script(away.always());
+    assert!(desk.client.measure_clock().await.is_err());
+    let before = desk.sim.handle().request_count("GET", TIME);
+    assert_eq!(desk.client.fetch_positions(None).await.unwrap().len(), 1);
+    let ending = desk.client.submit(order, quantity).await;
+    assert!(ending.accepted().is_some());
+    // Neither question nor order has asked for the time again.
+    assert_eq!(desk.sim.handle().request_count("GET", TIME), before);
+
+    // One that was refused is not used before it was measured anew, however often that fails.
+    desk.sim.handle().clear_faults();
+    let refused = Fault::reply(When::order(), false, Canned::outside_window_1021());
+    desk.sim.handle().script(refused);
+    let (first, second) = (desk.prepare("kept-2").await, desk.prepare("kept-3").await);
+    let quantity = desk.rules.cut_quantity(d("0.001")).unwrap();
+    assert!(
+        desk.client
+            .submit(first, quantity)
+            .await
+            .accepted()
+            .is_none()
+    );
+    let away = Fault::reply(When::request("GET", TIME), false, Canned::gateway_html(502));
+    desk.sim.handle().script(away.always());
+    assert!(desk.client.measure_clock().await.is_err());
+    let Submission::NotSent(not) = desk.client.submit(second, quantity).await else {
+        panic!("it was sent with a time that the venue refused")
+    };
+    assert!(
+        matches!(not.reason, NotSentReason::ClockUnknown(_)),
+        "{not}"
+    );
+}
+
+#[tokio::test]
 async fn a_venue_clock_that_jumps_is_followed() {
     let desk = Desk::open().await;
     desk.sim.handle().set_clock_offset_ms(4_000);
