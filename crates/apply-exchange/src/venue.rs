@@ -25,7 +25,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// One account on one test host, or none: a dry run needs no keys and asks the venue nothing.
 #[derive(Debug, Clone)]
@@ -143,7 +143,8 @@ impl Exchange for Venue {
             persist(client, until, |client: Client| async move {
                 client.fetch_positions(Some(named)).await
             }),
-            client.check_order_connection(SILENT),
+            // No reason to wait for longer: what it was looking at is given up, and the order gets a new one.
+            timeout(LONGEST_CHECK, client.check_order_connection(SILENT)),
         )
         .await;
         if let Some(report) = ordered.map_err(unanswered)? {
@@ -582,6 +583,8 @@ const SILENT: Duration = Duration::from_millis(300);
 const SILENT_AGAIN: Duration = Duration::from_millis(150);
 /// How often a question is under way at most: the weight is everybody's.
 const MOST_BESIDE: usize = 6;
+/// How long the order's connection is looked at: twice, before there is hardly time left for the rest.
+const LONGEST_CHECK: Duration = Duration::from_millis(600);
 /// How long the venue is asked whether it has a plan's order before anything else is done for the plan.
 const LOOK_FOR: Duration = Duration::from_secs(1);
 /// How long the venue is asked what a close earned, and about the stops of the position that was closed.
