@@ -559,7 +559,8 @@ where
         match answered {
             Some(Err(error)) if error.may_pass() => {
                 again = again.min(Instant::now() + pause);
-                pause *= 2;
+                // Bounded: a venue that is away for a long wait is asked dozens of times.
+                pause = (pause * 2).min(SILENT_AGAIN);
                 if asked.is_empty() && again >= until {
                     return Err(error);
                 }
@@ -575,7 +576,7 @@ where
     }
 }
 
-/// Before a question that failed is asked again; doubled each time.
+/// Before a question that failed is asked again; doubled each time, up to [`SILENT_AGAIN`].
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 /// So long a question may stay without an answer before it is asked a second time beside it.
 const SILENT: Duration = Duration::from_millis(300);
