@@ -263,66 +263,69 @@ const RETRY: Duration = Duration::from_secs(1);
 /// After a claim that was not answered: its plan may be out for review.
 const FIND_AGAIN: Duration = Duration::from_millis(100);
 
-async fn follow<P: Ports>(
+fn follow<P: Ports>(
     layer: Arc<ApplyLayer<P>>,
     symbol: Symbol,
     poll: Duration,
     fence: Fence,
     stop: CancellationToken,
-) {
+) -> impl Future<Output = ()> {
     let mut worker = SymbolWorker::new(symbol.clone());
-    let (mut failing, mut by) = (false, FoundBy::FirstTry);
-    loop {
-        if stop.is_cancelled() {
-            break;
-        }
-        // A dry run beside a live instance looks at nothing; what was asked before is settled first.
-        if fence.closed().is_some() && !worker.is_unanswered() {
-            // In memory of its own: a symbol of an open fence has no use for it.
-            let pause = async { tokio::time::timeout(poll.min(RETRY), stop.cancelled()).await };
-            let _ = Box::pin(pause).await;
-            continue;
-        }
-        // Never cancelled: from its claim on a plan owes the world a result.
-        let looked = worker.look_after(&layer, by).await;
-        let pause = match &looked {
-            Ok(Worked::TooYoung { clean_at }) => {
-                poll.min(clean_at.saturating_duration_since(layer.ports().clock().now()))
+    // A block: an async function would hold each argument twice.
+    async move {
+        let (mut failing, mut by) = (false, FoundBy::FirstTry);
+        loop {
+            if stop.is_cancelled() {
+                break;
             }
-            Ok(Worked::InDoubt) => poll.min(RETRY),
-            Ok(_) => poll,
-            Err(_) if worker.is_unanswered() => poll.min(FIND_AGAIN),
-            Err(_) => poll.min(RETRY),
-        };
-        if let Err(error) = &looked
-            && !failing
-        {
-            // Said once a failure, not once a try.
-            layer.emit(Event::PortFailed {
-                symbol: &symbol,
-                doing: "follow the proposals",
-                error: &error.0,
-            });
-        }
-        failing = looked.is_err();
-        if let Ok(Worked::NoRoom) = looked {
-            // Its place in the queue is kept however often the proposal is rewritten meanwhile; what
-            // is looked at then is what stands there then.
-            tokio::select! {
+            // A dry run beside a live instance looks at nothing; what was asked before is settled first.
+            if fence.closed().is_some() && !worker.is_unanswered() {
+                // In memory of its own: a symbol of an open fence has no use for it.
+                let pause = async { tokio::time::timeout(poll.min(RETRY), stop.cancelled()).await };
+                let _ = Box::pin(pause).await;
+                continue;
+            }
+            // Never cancelled: from its claim on a plan owes the world a result.
+            let looked = worker.look_after(&layer, by).await;
+            let pause = match &looked {
+                Ok(Worked::TooYoung { clean_at }) => {
+                    poll.min(clean_at.saturating_duration_since(layer.ports().clock().now()))
+                }
+                Ok(Worked::InDoubt) => poll.min(RETRY),
+                Ok(_) => poll,
+                Err(_) if worker.is_unanswered() => poll.min(FIND_AGAIN),
+                Err(_) => poll.min(RETRY),
+            };
+            if let Err(error) = &looked
+                && !failing
+            {
+                // Said once a failure, not once a try.
+                layer.emit(Event::PortFailed {
+                    symbol: &symbol,
+                    doing: "follow the proposals",
+                    error: &error.0,
+                });
+            }
+            failing = looked.is_err();
+            if let Ok(Worked::NoRoom) = looked {
+                // Its place in the queue is kept however often the proposal is rewritten meanwhile; what
+                // is looked at then is what stands there then.
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = worker.wait_for_room(&layer) => {}
+                }
+                by = FoundBy::Poll;
+                continue;
+            }
+            by = tokio::select! {
                 () = stop.cancelled() => break,
-                () = worker.wait_for_room(&layer) => {}
-            }
-            by = FoundBy::Poll;
-            continue;
+                () = layer.ports().proposals().changed(&symbol) => FoundBy::Push,
+                () = sleep(pause) => FoundBy::Poll,
+            };
         }
-        by = tokio::select! {
-            () = stop.cancelled() => break,
-            () = layer.ports().proposals().changed(&symbol) => FoundBy::Push,
-            () = sleep(pause) => FoundBy::Poll,
-        };
+        // A claim that was not answered may have put a plan out for review.
+        Box::pin(worker.finish(&layer)).await;
     }
-    // A claim that was not answered may have put a plan out for review.
-    Box::pin(worker.finish(&layer)).await;
 }
 
 #[cfg(test)]
@@ -342,7 +345,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_symbols_that_keep_still_are_a_few_megabytes() {
-        // 624 bytes. A phase that is awaited in there without a box of its own is there for good: a
+        // 936 bytes. A phase that is awaited in there without a box of its own is there for good: a
         // plan's whole life would be 15,000.
         let size = size_of_future(follow::<Real>);
         assert!(size < 1000, "{size}");
