@@ -24,7 +24,7 @@ use std::{
 pub struct HaltConfig {
     /// The switch on this machine, or what is wrong with the settings that say where it is.
     pub place: Result<Place, String>,
-    /// Where the service is asked; none where that is not to be read, which keeps nobody from halting.
+    /// Where the service is asked; none where the setting cannot be read. `halt` works without it.
     pub service: Option<SocketAddr>,
     /// Where the switch of all machines is, or what is wrong with the settings that say so.
     pub redis: Result<RedisUrl, String>,

@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(refused("HOME", "/home/my self"), None);
         assert!(refused("STATE_DIRECTORY", "/D/state # the journal").is_some());
         assert!(refused("XDG_STATE_HOME", "/D\r").is_some());
-        // What no setting comes from is nobody's business here.
+        // A variable that no setting is read from is not checked.
         assert_eq!(
             refused("SSH_CONNECTION", "192.0.2.7 5000 192.0.2.1 22"),
             None

@@ -6,8 +6,8 @@ use apply_ops::halt::{HaltConfig, Place};
 use apply_service::config::StateConfig;
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
-/// Reads the few variables that turning a switch needs. What is wrong with those of one switch keeps nobody from
-/// turning the other one.
+/// Reads the few variables that turning a switch needs. A wrong setting of one switch
+/// does not stop `halt` from turning the other one.
 pub(crate) fn halting() -> HaltConfig {
     let (vars, unreadable) = of_place();
     resolve(&vars, unreadable)
@@ -43,8 +43,8 @@ fn resolve(vars: &BTreeMap<String, String>, unreliable: Vec<Mistake>) -> HaltCon
     }
 }
 
-/// The environment, and what cannot be relied on of what says where things are. Other settings keep nobody from
-/// halting.
+/// The environment, and the mistakes in the variables that say where things are. A mistake in any other variable does not
+/// stop `halt`.
 fn of_place() -> (BTreeMap<String, String>, Vec<Mistake>) {
     super::variables(false, |key| OF_PLACE.contains(&key))
 }

@@ -326,7 +326,7 @@ async fn a_plan_in_doubt_fails_also_where_it_has_no_result_at_all() {
     let mut scene = Scene::open().await;
     let lost = scene.plan(100).await;
     scene.good(&[50, 40, 30, 20, 10]).await;
-    // One that waits for its permits still is in nobody's doubt.
+    // A plan that still waits for its permits is not in doubt.
     scene.plan(0).await;
     scene.reviewers_read().await;
     assert_eq!(scene.failing("testnet").await, ["in_doubt"]);
