@@ -1,7 +1,10 @@
 //! A stand-in of the service before this one, with everything it is known to do wrong. Written from the facts of the
 //! contract; its venue is part of it.
 
-use crate::{entry::Entry, stage::connect};
+use crate::{
+    entry::Entry,
+    stage::{command, connect},
+};
 use apply_wire::key;
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use sha2::{Digest, Sha256};
@@ -123,12 +126,7 @@ struct Planned {
 
 impl Former {
     async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
-        let mut command = redis::Cmd::new();
-        command.arg(words);
-        command
-            .query_async(&mut self.redis)
-            .await
-            .unwrap_or_else(|error| panic!("the former service cannot {words:?}: {error}"))
+        command(&mut self.redis, words).await
     }
 
     fn has(&self, novelty: Novelty) -> bool {

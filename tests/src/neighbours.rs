@@ -4,7 +4,7 @@
 use crate::{
     entry::Entry,
     reviewer::{governor_permit, position_permit},
-    stage::{GOVERNOR, P33, PLANS, RESULTS, Stage, connect},
+    stage::{GOVERNOR, P33, PLANS, RESULTS, Stage, command, connect},
 };
 use apply_redis::Keys;
 use exchange_sim::SimHandle;
@@ -131,12 +131,7 @@ struct Brain {
 
 impl Brain {
     async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
-        let mut command = redis::Cmd::new();
-        command.arg(words);
-        command
-            .query_async(&mut self.redis)
-            .await
-            .unwrap_or_else(|error| panic!("the brain cannot {words:?}: {error}"))
+        command(&mut self.redis, words).await
     }
 
     async fn write(&mut self, symbol: &str, fields: &[(&str, &str)]) {
@@ -194,17 +189,7 @@ impl Brain {
 
     /// Plans that came, and what it said.
     async fn review(&mut self) -> Vec<(String, String)> {
-        let read = [
-            "XREADGROUP",
-            "GROUP",
-            "p33",
-            "one",
-            "NOACK",
-            "STREAMS",
-            PLANS,
-            ">",
-        ];
-        let plans = Entry::of_read(self.ask(&read).await);
+        let plans = read_as(&mut self.redis, PLANS, "p33").await;
         let mut said = Vec::new();
         for plan in plans {
             if plan.get("decision") != "EXECUTE" {
@@ -255,28 +240,13 @@ pub struct DisarmingGovernor(JoinHandle<()>);
 impl DisarmingGovernor {
     /// One that has had enough after so many plans.
     pub async fn start(stage: &Stage, approves: usize) -> Self {
-        let mut redis = connect(stage.url()).await;
-        let _: redis::Value = command(
-            &mut redis,
-            &["XGROUP", "CREATE", PLANS, "governor", "0", "MKSTREAM"],
-        )
-        .await;
+        let mut plans = GroupReader::start(stage, PLANS, "governor", "0").await;
         Self(tokio::spawn(async move {
             let mut left = approves;
             let mut look = interval(LOOK);
             loop {
                 look.tick().await;
-                let read = [
-                    "XREADGROUP",
-                    "GROUP",
-                    "governor",
-                    "one",
-                    "NOACK",
-                    "STREAMS",
-                    PLANS,
-                    ">",
-                ];
-                for plan in Entry::of_read(command(&mut redis, &read).await) {
+                for plan in plans.next().await {
                     if plan.get("decision") != "EXECUTE" {
                         continue;
                     }
@@ -287,16 +257,15 @@ impl DisarmingGovernor {
                             format!("{GOVERNOR}{id}"),
                             governor_permit(plan.get("symbol")),
                         );
-                        let _: redis::Value =
-                            command(&mut redis, &["SET", &key, &permit, "EX", "60"]).await;
+                        plans.command(&["SET", &key, &permit, "EX", "60"]).await;
                         continue;
                     }
                     let block = format!("quantum:governor:block:{id}");
-                    let _: redis::Value =
-                        command(&mut redis, &["SET", &block, REASON, "EX", "3600"]).await;
+                    plans.command(&["SET", &block, REASON, "EX", "3600"]).await;
                     let disarm = disarm_of_today();
-                    let _: redis::Value =
-                        command(&mut redis, &["SET", &disarm, REASON, "EX", "86400"]).await;
+                    plans
+                        .command(&["SET", &disarm, REASON, "EX", "86400"])
+                        .await;
                 }
             }
         }))
@@ -312,13 +281,50 @@ impl Drop for DisarmingGovernor {
 /// Why the governor disarms.
 const REASON: &str = "burst_limit_exceeded";
 
-async fn command<T: FromRedisValue>(redis: &mut MultiplexedConnection, words: &[&str]) -> T {
-    let mut command = redis::Cmd::new();
-    command.arg(words);
-    command
-        .query_async(redis)
-        .await
-        .unwrap_or_else(|error| panic!("a neighbour cannot {words:?}: {error}"))
+/// One of a group that reads a stream, as the neighbours do: what it was given counts as read.
+#[derive(Debug)]
+struct GroupReader {
+    redis: MultiplexedConnection,
+    stream: &'static str,
+    group: &'static str,
+}
+
+impl GroupReader {
+    /// Reads from this entry on; makes group and stream where they are not there.
+    async fn start(stage: &Stage, stream: &'static str, group: &'static str, from: &str) -> Self {
+        let mut redis = connect(stage.url()).await;
+        let create = ["XGROUP", "CREATE", stream, group, from, "MKSTREAM"];
+        let _: redis::Value = command(&mut redis, &create).await;
+        Self {
+            redis,
+            stream,
+            group,
+        }
+    }
+
+    /// What has come since.
+    async fn next(&mut self) -> Vec<Entry> {
+        read_as(&mut self.redis, self.stream, self.group).await
+    }
+
+    async fn command(&mut self, words: &[&str]) {
+        let _: redis::Value = command(&mut self.redis, words).await;
+    }
+}
+
+/// What has come to a group since it was read last.
+async fn read_as(redis: &mut MultiplexedConnection, stream: &str, group: &str) -> Vec<Entry> {
+    let read = [
+        "XREADGROUP",
+        "GROUP",
+        group,
+        "one",
+        "NOACK",
+        "STREAMS",
+        stream,
+        ">",
+    ];
+    Entry::of_read(command(redis, &read).await)
 }
 
 /// Another executor: it answers every plan on the stream of results with its own failure, and would place the order as
@@ -332,36 +338,14 @@ pub struct SecondExecutor {
 impl SecondExecutor {
     /// Reads plans from now on.
     pub async fn start(stage: &Stage) -> Self {
-        let mut redis = connect(stage.url()).await;
-        let _: redis::Value = command(
-            &mut redis,
-            &[
-                "XGROUP",
-                "CREATE",
-                PLANS,
-                "intent_executor",
-                "0",
-                "MKSTREAM",
-            ],
-        )
-        .await;
+        let mut plans = GroupReader::start(stage, PLANS, "intent_executor", "0").await;
         let would_place: Arc<Mutex<Vec<String>>> = Arc::default();
         let log = Arc::clone(&would_place);
         let task = tokio::spawn(async move {
             let mut look = interval(LOOK);
             loop {
                 look.tick().await;
-                let read = [
-                    "XREADGROUP",
-                    "GROUP",
-                    "intent_executor",
-                    "one",
-                    "NOACK",
-                    "STREAMS",
-                    PLANS,
-                    ">",
-                ];
-                for plan in Entry::of_read(command(&mut redis, &read).await) {
+                for plan in plans.next().await {
                     let id = plan.get("plan_id");
                     let has =
                         |field: &str| plan.names().contains(&field) && !plan.get(field).is_empty();
@@ -383,7 +367,7 @@ impl SecondExecutor {
                         "details",
                         r#"{"error":"missing_required_fields"}"#,
                     ];
-                    let _: redis::Value = command(&mut redis, &answer).await;
+                    plans.command(&answer).await;
                 }
             }
         });
@@ -413,27 +397,15 @@ pub struct PortfolioGate {
 impl PortfolioGate {
     /// Reads from now on, and makes nothing of any plan.
     pub async fn start(stage: &Stage) -> Self {
-        let mut redis = connect(stage.url()).await;
         let stream = "quantum:stream:harvest.proposal";
-        let create = ["XGROUP", "CREATE", stream, "p26", "$", "MKSTREAM"];
-        let _: redis::Value = command(&mut redis, &create).await;
+        let mut plans = GroupReader::start(stage, stream, "p26", "$").await;
         let makes: Arc<Mutex<String>> = Arc::default();
         let what = Arc::clone(&makes);
         let task = tokio::spawn(async move {
             let mut look = interval(LOOK);
             loop {
                 look.tick().await;
-                let read = [
-                    "XREADGROUP",
-                    "GROUP",
-                    "p26",
-                    "one",
-                    "NOACK",
-                    "STREAMS",
-                    stream,
-                    ">",
-                ];
-                for plan in Entry::of_read(command(&mut redis, &read).await) {
+                for plan in plans.next().await {
                     let id = plan.get("plan_id");
                     let made = locked(&what).clone();
                     if !made.is_empty() {
@@ -446,11 +418,10 @@ impl PortfolioGate {
                             "final_action",
                             &made,
                         ];
-                        let _: redis::Value = command(&mut redis, &said).await;
+                        plans.command(&said).await;
                     }
                     let key = format!("quantum:permit:p26:{id}");
-                    let _: redis::Value =
-                        command(&mut redis, &["SET", &key, "1", "EX", "60"]).await;
+                    plans.command(&["SET", &key, "1", "EX", "60"]).await;
                 }
             }
         });

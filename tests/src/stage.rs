@@ -352,12 +352,7 @@ impl Stage {
 
     /// Any command.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut command = redis::Cmd::new();
-        command.arg(words);
-        command
-            .query_async(&mut self.connection.clone())
-            .await
-            .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        command(&mut self.connection.clone(), words).await
     }
 }
 
@@ -383,6 +378,19 @@ pub async fn has_been_up(servers: &mut [MultiplexedConnection], keys: &Keys) {
         }
     }
     panic!("no server has the slot of the open plans");
+}
+
+/// Any command, whose answer has to be of this form.
+pub(crate) async fn command<T: FromRedisValue>(
+    redis: &mut MultiplexedConnection,
+    words: &[&str],
+) -> T {
+    let mut command = redis::Cmd::new();
+    command.arg(words);
+    command
+        .query_async(redis)
+        .await
+        .unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
 /// A connection that waits for its answers as long as this machine may be busy.
