@@ -554,11 +554,9 @@ impl<P: Ports> ApplyLayer<P> {
             return None;
         };
         let set = self.ports.permits().permits();
-        let missing = set.iter().enumerate();
-        let missing = missing.filter(|(index, _)| permits.contains(*index));
         let ask = pin!(async {
             let mut said = Vec::new();
-            for (_, permit) in missing {
+            for permit in set.selected(*permits) {
                 let name = permit.name();
                 let left = self.ports.plans().fetch_why_missing(&plan.id, name);
                 // Nothing is decided by it: one that cannot be read is not there.

@@ -2,7 +2,7 @@
 
 use super::link::{Entry, Link};
 use apply_redis::Keys;
-use apply_service::{Config, Failure};
+use apply_service::{Config, Failure, quantile};
 use apply_wire::{
     field::{LATE_BY_MS, PERMIT, WAITED_MS},
     setting::Setting,
@@ -57,16 +57,10 @@ impl Late {
         self.late_by.is_empty()
     }
 
-    /// The nearest rank.
-    fn quantile(sorted: &[u64], percent: usize) -> Option<u64> {
-        let rank = (sorted.len() * percent).div_ceil(100);
-        sorted.get(rank.checked_sub(1)?).copied()
-    }
-
     /// A wait, in milliseconds, in which nearly all of them would have come; `None` where the present one is that long, or
     /// none can be.
     fn suggested(&self, config: &Config) -> Option<u64> {
-        let needed = Self::quantile(&self.after, COVERED)?;
+        let needed = quantile(&self.after, COVERED)?;
         let wait = needed.saturating_add(1).div_ceil(ROUND) * ROUND;
         let most = Setting::find("APPLY_PERMIT_WAIT_MS")?.range?.1;
         let now = u64::try_from(config.wait.wait.as_millis()).ok()?;
@@ -80,8 +74,8 @@ impl Late {
             .map(|(permit, count)| format!("{count} of {permit}"))
             .collect();
         let (half, most) = (
-            Self::quantile(&self.late_by, 50).unwrap_or_default(),
-            Self::quantile(&self.late_by, 100).unwrap_or_default(),
+            quantile(&self.late_by, 50).unwrap_or_default(),
+            quantile(&self.late_by, 100).unwrap_or_default(),
         );
         let suggested = match self.suggested(config) {
             Some(wait) => {
@@ -97,10 +91,10 @@ impl Late {
     }
 
     pub(super) fn to_json(&self, config: &Config) -> serde_json::Value {
-        let quantile = |percent| Self::quantile(&self.late_by, percent);
+        let at = |percent| quantile(&self.late_by, percent);
         json!({
             "by_permit": self.by_permit,
-            "late_by_ms": {"p50": quantile(50), "p95": quantile(95), "max": quantile(100)},
+            "late_by_ms": {"p50": at(50), "p95": at(95), "max": at(100)},
             "suggested_wait_ms": self.suggested(config),
         })
     }

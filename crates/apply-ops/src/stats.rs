@@ -8,6 +8,7 @@ use super::{
     time::ago,
     wanted::{Wanted, choose},
 };
+use apply_service::quantile;
 use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -111,7 +112,12 @@ impl Stats {
     fn to_json(&self, since: Duration) -> serde_json::Value {
         let quantiles: serde_json::Map<_, _> = QUANTILES
             .iter()
-            .filter_map(|(name, percent)| Some(((*name).into(), self.quantile(*percent)?.into())))
+            .filter_map(|(name, percent)| {
+                Some((
+                    (*name).into(),
+                    quantile(&self.plan_to_result, *percent)?.into(),
+                ))
+            })
             .collect();
         json!({
             "since_seconds": since.as_secs(),
@@ -156,12 +162,12 @@ impl Stats {
     }
 
     fn histogram(&self) -> String {
-        let Some(longest) = self.quantile(100) else {
+        let Some(longest) = quantile(&self.plan_to_result, 100) else {
             return "\nplan-to-result: no plan came to its result in this time\n".into();
         };
         let mut page = "\nplan-to-result ".to_owned();
         for (name, percent) in QUANTILES {
-            if let Some(millis) = self.quantile(percent) {
+            if let Some(millis) = quantile(&self.plan_to_result, percent) {
                 page += &format!(" {name} {}", ago(millis));
             }
         }
@@ -185,12 +191,6 @@ impl Stats {
         let beyond = self.plan_to_result.iter().filter(|ms| **ms >= low).count();
         page + &bar("longer", beyond, self.plan_to_result.len())
     }
-
-    /// The nearest rank: a time that really occurred.
-    fn quantile(&self, percent: usize) -> Option<u64> {
-        let rank = (self.plan_to_result.len() * percent).div_ceil(100);
-        self.plan_to_result.get(rank.checked_sub(1)?).copied()
-    }
 }
 
 const QUANTILES: [(&str, usize); 4] = [("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)];
@@ -206,15 +206,6 @@ fn bar(label: &str, count: usize, of: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_are_times_that_occurred() {
-        let mut stats = Stats::default();
-        assert_eq!(stats.quantile(50), None);
-        stats.plan_to_result = (1..=10).map(|n| n * 100).collect();
-        let at = |percent| stats.quantile(percent).unwrap();
-        assert_eq!((at(50), at(90), at(99), at(100)), (500, 900, 1000, 1000));
-    }
 
     #[test]
     fn every_time_is_in_exactly_one_row_of_the_histogram() {

@@ -80,6 +80,13 @@ macro_rules! with_prelude {
     };
 }
 
+/// A script with what those that read fields of entries share before it.
+macro_rules! with_fields {
+    ($name:literal) => {
+        Script::new(concat!(include_str!("fields.lua"), include_str!($name)))
+    };
+}
+
 impl RedisBoard {
     /// Connects by itself. Fails where the server cannot be reached or refuses us; calling again is
     /// the caller's business.
@@ -126,12 +133,12 @@ impl RedisBoard {
                 adopt: with_prelude!("adopt.lua"),
                 reclaim: with_prelude!("reclaim.lua"),
                 stand: Script::new(include_str!("stand.lua")),
-                window: Script::new(include_str!("window.lua")),
+                window: with_fields!("window.lua"),
                 pad: Script::new(include_str!("pad.lua")),
-                foreign: Script::new(include_str!("foreign.lua")),
-                fills: Script::new(include_str!("fills.lua")),
+                foreign: with_fields!("foreign.lua"),
+                fills: with_fields!("fills.lua"),
                 position: Script::new(include_str!("position.lua")),
-                final_action: Script::new(include_str!("final_action.lua")),
+                final_action: with_fields!("final_action.lua"),
                 mark: Script::new(include_str!("mark.lua")),
                 finalize: with_prelude!("finalize.lua"),
                 hold: with_prelude!("hold.lua"),

@@ -13,13 +13,7 @@ end
 local last, fills = from, {}
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', ARGV[1])) do
   last = entry[1]
-  local of = {source = '', symbol = '', executed = '', filled_qty = ''}
-  for j = 1, #entry[2], 2 do
-    local name = entry[2][j]
-    if of[name] then
-      of[name] = string.sub(entry[2][j + 1], 1, ARGV[3])
-    end
-  end
+  local of = fields(entry, {source = '', symbol = '', executed = '', filled_qty = ''}, ARGV[3])
   local filled = of.filled_qty ~= '' and of.filled_qty ~= '0'
   if of.source == ARGV[2] and of.executed == 'True' and filled then
     fills[#fills + 1] = {last, of.symbol}

@@ -3,13 +3,7 @@
 -- ARGV: entries, plan id, most bytes of a field
 -- Returns {final_action, action} as far as they are there, or nothing where no entry names the plan.
 for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[1])) do
-  local of = {plan_id = '', final_action = '', action = ''}
-  for j = 1, #entry[2], 2 do
-    local name = entry[2][j]
-    if of[name] then
-      of[name] = string.sub(entry[2][j + 1], 1, ARGV[3])
-    end
-  end
+  local of = fields(entry, {plan_id = '', final_action = '', action = ''}, ARGV[3])
   if of.plan_id == ARGV[2] then
     return {of.final_action, of.action}
   end

@@ -5,13 +5,7 @@
 -- Returns {{source, entries, plan, symbol, executed, error, details}, ...}
 local programs, index = {}, {}
 for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[1])) do
-  local of = {source = '', plan_id = '', symbol = '', executed = '', error = '', details = ''}
-  for j = 1, #entry[2], 2 do
-    local name = entry[2][j]
-    if of[name] then
-      of[name] = string.sub(entry[2][j + 1], 1, ARGV[3])
-    end
-  end
+  local of = fields(entry, {source = '', plan_id = '', symbol = '', executed = '', error = '', details = ''}, ARGV[3])
   local at = index[of.source]
   if of.source == '' or of.source == ARGV[2] then
     -- Ours.

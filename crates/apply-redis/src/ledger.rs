@@ -119,9 +119,9 @@ impl LedgerWriter {
                 done.left_alone.push((symbol.clone(), why));
             }
         }
-        let mut set = redis::cmd("SET");
-        set.arg(&keys.ledger_cursor).arg(&last);
         if self.noted.as_ref() != Some(&last) {
+            let mut set = redis::cmd("SET");
+            set.arg(&keys.ledger_cursor).arg(&last);
             let mut at = self.board.link().at(&keys.ledger_cursor);
             let noted = set.query_async::<()>(&mut at).await;
             noted.map_err(failed("note up to where the ledger is written"))?;

@@ -204,24 +204,34 @@ impl RedisBoard {
 
     /// Writes down that a permit came late, for whoever asks how long permits should be waited for.
     pub async fn record_late(&self, late: &LatePermit<'_>) -> Result<(), PortError> {
-        let stream = &self.keys().late_permits;
-        let mut add = redis::cmd("XADD");
-        add.arg(stream)
-            .arg("MAXLEN")
-            .arg("~")
-            .arg(LATE_PERMITS_KEPT)
-            .arg("*");
-        for (name, value) in [
+        let fields = [
             (field::PLAN_ID, late.plan.to_string()),
             (field::SYMBOL, late.symbol.to_owned()),
             (field::PERMIT, late.permit.to_owned()),
             (field::LATE_BY_MS, late.late_by.as_millis().to_string()),
             (field::WAITED_MS, late.waited.as_millis().to_string()),
-        ] {
-            add.arg(name).arg(value);
-        }
+        ];
+        let stream = &self.keys().late_permits;
+        let added = self.append(stream, LATE_PERMITS_KEPT, &fields).await;
+        added.map_err(failed("write down a late permit"))
+    }
+
+    /// Puts an entry onto a stream that is kept about so long.
+    async fn append(
+        &self,
+        stream: &str,
+        length: usize,
+        fields: &[(&str, String)],
+    ) -> Result<(), RedisError> {
+        let mut add = redis::cmd("XADD");
+        add.arg(stream)
+            .arg("MAXLEN")
+            .arg("~")
+            .arg(length)
+            .arg("*")
+            .arg(fields);
         let added = add.query_async::<Value>(&mut self.link().at(stream)).await;
-        added.map_err(failed("write down a late permit")).map(drop)
+        added.map(drop)
     }
 
     pub(crate) async fn governors_reason(
@@ -239,25 +249,15 @@ impl RedisBoard {
     }
 
     pub(crate) async fn show_to_portfolio_gate(&self, plan: &Plan) -> Result<(), PortError> {
-        let stream = &self.keys().harvest_proposals;
-        let mut add = redis::cmd("XADD");
-        add.arg(stream)
-            .arg("MAXLEN")
-            .arg("~")
-            .arg(self.stream_length())
-            .arg("*");
-        for (name, value) in [
+        let fields = [
             (field::PLAN_ID, plan.id.to_string()),
             (field::SYMBOL, plan.symbol().to_string()),
             (field::HARVEST_ACTION, plan.action().to_owned()),
             (field::KILL_SCORE, plan.proposal.kill_score.to_wire()),
-        ] {
-            add.arg(name).arg(value);
-        }
-        let added = add.query_async::<Value>(&mut self.link().at(stream)).await;
-        added
-            .map_err(failed("show the plan to the portfolio gate"))
-            .map(drop)
+        ];
+        let stream = &self.keys().harvest_proposals;
+        let added = self.append(stream, self.stream_length(), &fields).await;
+        added.map_err(failed("show the plan to the portfolio gate"))
     }
 
     pub(crate) async fn final_action_of(&self, plan: &PlanId) -> Result<Option<String>, PortError> {

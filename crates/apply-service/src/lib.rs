@@ -27,6 +27,7 @@ mod metrics;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod neighbours;
+mod quantile;
 mod reasons;
 mod run;
 mod switches;
@@ -39,6 +40,7 @@ pub use halt::HaltFile;
 pub use ledger::Ledger;
 pub use metrics::Metrics;
 pub use neighbours::Neighbours;
+pub use quantile::quantile;
 pub use run::{instance, run, stop_on_signals};
 pub use switches::{Switch, SwitchesHere};
 pub use wiring::KEEP_WARM;

@@ -125,6 +125,13 @@ impl PermitSet {
         PermitMask(u16::MAX >> (16 - self.len()))
     }
 
+    /// The permits of a selection, in the set's order.
+    pub fn selected(&self, mask: PermitMask) -> impl Iterator<Item = &Permit> {
+        let all = self.iter().enumerate();
+        all.filter(move |(index, _)| mask.contains(*index))
+            .map(|(_, permit)| permit)
+    }
+
     /// The wire's word for these missing permits: `missing_both`, `missing_p33`,
     /// `missing_governor+p26`, `missing_all`.
     pub fn missing_reason(&self, missing: PermitMask) -> String {
@@ -132,12 +139,7 @@ impl PermitSet {
             (2, true) => "missing_both".into(),
             (3.., true) => "missing_all".into(),
             _ => {
-                let names: Vec<&str> = self
-                    .iter()
-                    .enumerate()
-                    .filter(|(i, _)| missing.contains(*i))
-                    .map(|(_, p)| p.name())
-                    .collect();
+                let names: Vec<&str> = self.selected(missing).map(Permit::name).collect();
                 format!("missing_{}", names.join("+"))
             }
         }

@@ -21,7 +21,8 @@ async fn store(url: &str) -> RedisPermitStore {
     store
 }
 
-/// Starts a wait that only a push can end in time; resolves once it has asked for the first time.
+/// Starts a wait that only a push can end in time; resolves once its first take was answered. A take whose answer
+/// is lost asks again by itself.
 async fn waiting(
     store: &RedisPermitStore,
     id: impl ToString,
@@ -32,6 +33,13 @@ async fn waiting(
         async move { wait(&store, &plan, PUSH_ONLY).await }
     });
     until(|| store.stats().script_calls > calls).await;
+    // One connection answers in the order it was asked.
+    let mut same = store.link().at("quantum:permit:p33:p");
+    cmd("ECHO")
+        .arg("answered")
+        .exec_async(&mut same)
+        .await
+        .unwrap();
     task
 }
 

@@ -1,6 +1,7 @@
 //! How the reviewers and the venue answer, as far as this process saw it.
 
 use super::view::{WaitView, millis};
+use crate::quantile;
 use serde::{Serialize, Serializer};
 use std::{collections::VecDeque, time::Duration};
 
@@ -53,11 +54,7 @@ impl Serialize for Times {
         }
         let mut sorted: Vec<u64> = self.0.iter().copied().collect();
         sorted.sort_unstable();
-        // The nearest rank: a time that really occurred.
-        let at = |percent: usize| {
-            let rank = (sorted.len() * percent).div_ceil(100);
-            sorted.get(rank.checked_sub(1)?).copied()
-        };
+        let at = |percent| quantile(&sorted, percent);
         let ranks = Ranks {
             count: sorted.len(),
             median: at(50),
