@@ -6,7 +6,7 @@ mod positions;
 
 use crate::signing::Signer;
 use apply_core::{PortError, Symbol};
-use apply_service::{Config, Failure, http, instance, logging, stop_on_signals};
+use apply_service::{Config, Failure, http, instance, logging, reach, stop_on_signals};
 use clap::Subcommand;
 use exchange_client::Client;
 use issuers_redis::{IssuersConfig, RedisFeed, RedisPositionBook, RedisUsageBook};
@@ -17,13 +17,10 @@ use permit_issuers::{
     ports::{Delivery, PlanFeed},
     position_brain,
 };
+use permit_redis::ConfigError;
 use positions::VenuePositions;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -125,7 +122,9 @@ impl Reviewers {
             config.redis
         );
         let metrics = ReviewMetrics::new(&names);
-        let desk = IssuersConfig::new(config.redis.reveal(), instance().to_string());
+        let mut desk = IssuersConfig::new(config.redis.reveal(), instance().to_string());
+        desk.response_timeout = config.redis_times.answer;
+        desk.connect_timeout = config.redis_times.connect;
         let mut tasks = JoinSet::new();
         let until = stop.clone().cancelled_owned();
         let hosts = http::Hosts::new(&config.http_hosts);
@@ -180,7 +179,10 @@ impl Crew {
         desk: &IssuersConfig,
         tasks: &mut Tasks,
     ) -> Result<(), Failure> {
-        let book = reach(config, || RedisUsageBook::connect(desk)).await?;
+        let connected = reach(config, &self.stop, || RedisUsageBook::connect(desk));
+        let Some(book) = connected.await? else {
+            return Ok(());
+        };
         let plans = RedisFeed::governor_plans(desk.clone()).map_err(unusable)?;
         let governor = Governor::new(book, how.policy.clone());
         let governor = Arc::new(match signer(config, self.name)? {
@@ -201,7 +203,10 @@ impl Crew {
             // Reductions are measured by snapshots. The position brain keeps them; without ours
             // there is only this.
             if let Some(client) = venue_client(config).await? {
-                let book = reach(config, || RedisPositionBook::connect(desk)).await?;
+                let connected = reach(config, &self.stop, || RedisPositionBook::connect(desk));
+                let Some(book) = connected.await? else {
+                    return Ok(());
+                };
                 let snapshots = SnapshotKeeper::new(book, VenuePositions::new(client));
                 let (crew, symbols) = (self.clone(), config.symbols.clone());
                 let poll = how.snapshot_poll;
@@ -233,7 +238,10 @@ impl Crew {
                 "the position brain has to see positions: set BINANCE_TESTNET_API_KEY and BINANCE_TESTNET_API_SECRET",
             )
         })?;
-        let book = reach(config, || RedisPositionBook::connect(desk)).await?;
+        let connected = reach(config, &self.stop, || RedisPositionBook::connect(desk));
+        let Some(book) = connected.await? else {
+            return Ok(());
+        };
         let plans = RedisFeed::brain_plans(desk.clone()).map_err(unusable)?;
         let brain = PositionBrain::new(
             book,
@@ -394,33 +402,6 @@ impl Trouble {
     }
 }
 
-/// Reaches Redis, trying again for as long as the operator allows.
-async fn reach<T, F>(config: &Config, connect: impl Fn() -> F) -> Result<T, Failure>
-where
-    F: Future<Output = Result<T, PortError>>,
-{
-    let until = Instant::now() + config.start_wait;
-    loop {
-        let error = match connect().await {
-            Ok(connected) => return Ok(connected),
-            Err(error) => error,
-        };
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Failure::unavailable(format!(
-                "Redis at {} did not serve us for {:?}: {error}",
-                config.redis, config.start_wait
-            )));
-        }
-        warn!(
-            "Redis at {} does not serve us, trying again for {} s: {error}",
-            config.redis,
-            left.as_secs()
-        );
-        sleep(RETRY.min(left)).await;
-    }
-}
-
 /// A client that only asks, in whatever mode the service runs; none without a key. A venue that is
 /// away now is asked again with the first plan.
 async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
@@ -454,6 +435,6 @@ fn signer(config: &Config, name: &str) -> Result<Option<Arc<Signer>>, Failure> {
     }
 }
 
-fn unusable(error: PortError) -> Failure {
+fn unusable(error: ConfigError) -> Failure {
     Failure::configuration(error.to_string())
 }

@@ -41,6 +41,6 @@ pub use ledger::Ledger;
 pub use metrics::Metrics;
 pub use neighbours::Neighbours;
 pub use quantile::quantile;
-pub use run::{instance, run, stop_on_signals};
+pub use run::{instance, reach, run, stop_on_signals};
 pub use switches::{Switch, SwitchesHere};
 pub use wiring::KEEP_WARM;

@@ -35,6 +35,7 @@ use permit_gate::{
 use permit_redis::{ConnectError, RedisConfig, RedisPermitStore};
 use prometheus_client::collector::Collector;
 use std::{
+    future::Future,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
     time::Duration,
@@ -556,14 +557,29 @@ async fn connect(
     };
     #[cfg(feature = "mutants")]
     let board = crate::mutants::with_a_fence(board)?;
+    reach(config, stop, || try_connect(board.clone(), permits.clone())).await
+}
+
+/// Tries to connect to Redis for as long as the operator allows; `None` when told to stop.
+///
+/// # Errors
+///
+/// At once where no try can succeed, [`Exit::Configuration`](apply_wire::Exit); after that time
+/// [`Exit::Unavailable`](apply_wire::Exit).
+pub async fn reach<T, F>(
+    config: &Config,
+    stop: &CancellationToken,
+    connect: impl Fn() -> F,
+) -> Result<Option<T>, Failure>
+where
+    F: Future<Output = Result<T, ConnectError>>,
+{
     let until = Instant::now() + config.start_wait;
     loop {
-        let tried = try_connect(board.clone(), permits.clone()).await;
-        let error = match tried {
+        let error = match connect().await {
             Ok(connected) => return Ok(Some(connected)),
-            Err(ConnectError::Config(error)) => return Err(wrong(error)),
             // Waiting mends nothing.
-            Err(error @ ConnectError::Unusable { .. }) => {
+            Err(error @ (ConnectError::Config(_) | ConnectError::Unusable { .. })) => {
                 return Err(Failure::configuration(error.to_string()));
             }
             Err(error) => error,

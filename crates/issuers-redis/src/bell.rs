@@ -3,8 +3,8 @@
 //! A blocking read would carry the entry itself, of whatever length. The server's tracking of keys tells the
 //! stream's name alone.
 
-use crate::link;
-use apply_core::PortError;
+use crate::{config::IssuersConfig, link};
+use permit_redis::ConfigError;
 use redis::{
     AsyncConnectionConfig, Client, ProtocolVersion, PushInfo, PushKind, RedisResult,
     aio::MultiplexedConnection,
@@ -52,13 +52,13 @@ pub(crate) struct Rung<'a> {
 }
 
 impl Bell {
-    pub(crate) fn new(url: &str, stream: &str, patience: Duration) -> Result<Self, PortError> {
-        let client = link::client(url)?;
+    pub(crate) fn new(config: &IssuersConfig, stream: &str) -> Result<Self, ConfigError> {
+        let client = link::client(&config.url)?;
         let info = client.get_connection_info().clone();
         let settings = info.redis_settings().clone();
         let settings = settings.set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings))
-            .map_err(|_| PortError("the Redis URL cannot be used".into()))?;
+        let client =
+            Client::open(info.set_redis_settings(settings)).map_err(|_| link::bad_url())?;
         let (rung, gone) = (Arc::<Notify>::default(), Arc::new(AtomicBool::new(true)));
         let (ring, lost) = (Arc::clone(&rung), Arc::clone(&gone));
         let sender = move |push: PushInfo| -> Result<(), ()> {
@@ -72,8 +72,8 @@ impl Bell {
             client,
             stream: stream.to_owned(),
             config: AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(patience))
-                .set_response_timeout(Some(patience))
+                .set_connection_timeout(Some(config.connect_timeout))
+                .set_response_timeout(Some(config.response_timeout))
                 .set_push_sender(sender),
             rung,
             gone,

@@ -12,6 +12,8 @@ pub struct IssuersConfig {
     pub url: String,
     /// How long one answer may take.
     pub response_timeout: Duration,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
     /// The names.
     pub keys: Keys,
     /// This process among the consumers of its groups; new at each start.
@@ -32,6 +34,7 @@ impl IssuersConfig {
         Self {
             url: url.into(),
             response_timeout: Duration::from_millis(500),
+            connect_timeout: Duration::from_secs(1),
             keys: Keys::default(),
             consumer: consumer.into(),
             block: Duration::from_millis(250),

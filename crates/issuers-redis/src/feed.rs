@@ -11,7 +11,7 @@ use permit_issuers::{
     EntryId, Fields,
     ports::{Delivery, PlanFeed},
 };
-use permit_redis::Meaning;
+use permit_redis::{ConfigError, Meaning};
 use redis::{RedisError, Script};
 use std::time::Duration;
 use tokio::{sync::Mutex, time::Instant};
@@ -37,28 +37,28 @@ const GONE_AFTER: Duration = Duration::from_secs(3600);
 
 impl RedisFeed {
     /// The plans, for the governor.
-    pub fn governor_plans(config: IssuersConfig) -> Result<Self, PortError> {
+    pub fn governor_plans(config: IssuersConfig) -> Result<Self, ConfigError> {
         let (stream, group) = (&config.keys.plans, &config.keys.governor_group);
         Self::new(stream.clone(), group.clone(), config)
     }
 
     /// The results, for the governor.
-    pub fn governor_results(config: IssuersConfig) -> Result<Self, PortError> {
+    pub fn governor_results(config: IssuersConfig) -> Result<Self, ConfigError> {
         let (stream, group) = (&config.keys.results, &config.keys.governor_group);
         Self::new(stream.clone(), group.clone(), config)
     }
 
     /// The plans, for the position brain.
-    pub fn brain_plans(config: IssuersConfig) -> Result<Self, PortError> {
+    pub fn brain_plans(config: IssuersConfig) -> Result<Self, ConfigError> {
         let (stream, group) = (&config.keys.plans, &config.keys.brain_group);
         Self::new(stream.clone(), group.clone(), config)
     }
 
-    fn new(stream: String, group: String, config: IssuersConfig) -> Result<Self, PortError> {
+    fn new(stream: String, group: String, config: IssuersConfig) -> Result<Self, ConfigError> {
         Ok(Self {
-            bell: Bell::new(&config.url, &stream, config.response_timeout)?,
+            bell: Bell::new(&config, &stream)?,
             reader: EntryReader::default(),
-            link: Link::new(&config.url, config.response_timeout)?,
+            link: Link::new(&config)?,
             stream,
             group,
             config,
@@ -74,7 +74,8 @@ impl RedisFeed {
     ///
     /// Where the server cannot be reached, refuses, or is too old for consumer groups as they are used here.
     pub async fn join(&self) -> Result<(), PortError> {
-        self.link.is_new_enough().await?;
+        let met = self.link.meet().await;
+        met.map_err(|error| PortError(error.to_string()))?;
         let made = redis::cmd("XGROUP")
             .arg("CREATE")
             .arg(&self.stream)

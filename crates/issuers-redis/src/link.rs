@@ -1,66 +1,74 @@
 //! One connection that comes back by itself, and how its failures are told.
 
+use crate::config::IssuersConfig;
 use apply_core::PortError;
 use permit_issuers::Timestamp;
-use permit_redis::{Meaning, Product};
+use permit_redis::{ConfigError, ConnectError, Meaning, Product};
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig},
     io::tcp::TcpSettings,
 };
-use std::time::Duration;
-
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+use std::{sync::Arc, time::Duration};
 
 /// Nothing is sent twice behind the caller's back. Clones share the connection.
 #[derive(Clone)]
-pub(crate) struct Link(ConnectionManager);
+pub(crate) struct Link {
+    manager: ConnectionManager,
+    /// Host and port.
+    at: Arc<str>,
+    response_timeout: Duration,
+}
 
 impl Link {
     /// Connects when it is first needed, and again after each loss.
-    pub(crate) fn new(url: &str, response_timeout: Duration) -> Result<Self, PortError> {
+    pub(crate) fn new(config: &IssuersConfig) -> Result<Self, ConfigError> {
+        let client = client(&config.url)?;
+        let at = client.get_connection_info().addr().to_string();
         let manager = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(response_timeout))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(config.response_timeout))
+            .set_connection_timeout(Some(config.connect_timeout))
             .set_min_delay(Duration::from_millis(50))
             .set_max_delay(Duration::from_millis(500));
-        ConnectionManager::new_lazy_with_config(client(url)?, manager)
-            .map(Self)
-            .map_err(|error| PortError(format!("cannot set up Redis: {error}")))
+        let manager = ConnectionManager::new_lazy_with_config(client, manager);
+        Ok(Self {
+            manager: manager.map_err(|_| bad_url())?,
+            at: at.into(),
+            response_timeout: config.response_timeout,
+        })
+    }
+
+    /// A link to a server that serves us.
+    pub(crate) async fn connect(config: &IssuersConfig) -> Result<Self, ConnectError> {
+        let link = Self::new(config)?;
+        link.meet().await?;
+        Ok(link)
     }
 
     pub(crate) fn connection(&self) -> ConnectionManager {
-        self.0.clone()
+        self.manager.clone()
     }
 
-    /// Whether the server answers.
-    pub(crate) async fn ping(&self) -> Result<(), PortError> {
-        redis::cmd("PING")
-            .query_async::<()>(&mut self.connection())
-            .await
-            .map_err(|error| match Meaning::of(&error) {
-                Meaning::TimedOut | Meaning::NoAnswer => PortError(format!(
-                    "it cannot be reached: {error}; start it, or correct REDIS_URL"
-                )),
-                _ => failed("use it")(error),
-            })
-    }
-
-    /// Whether the server is new enough, as far as it says which one it is.
-    pub(crate) async fn is_new_enough(&self) -> Result<(), PortError> {
+    /// Whether the server is new enough, as far as it says which one it is, and serves us.
+    pub(crate) async fn meet(&self) -> Result<(), ConnectError> {
+        let at = || self.at.to_string();
+        let away = |error: RedisError| ConnectError::of(at(), &error, self.response_timeout);
         let mut ask = redis::cmd("INFO");
         ask.arg("server");
         let told: Result<String, RedisError> = ask.query_async(&mut self.connection()).await;
-        match told {
-            Ok(told) => match Product::read(&told).and_then(|product| product.too_old()) {
-                Some(why) => Err(PortError(why)),
-                None => Ok(()),
-            },
+        let product = match told {
+            Ok(told) => Product::read(&told),
             // Not every user may ask.
-            Err(error) if matches!(Meaning::of(&error), Meaning::Forbidden { .. }) => Ok(()),
-            Err(error) => Err(failed("ask which server it is")(error)),
+            Err(error) if matches!(Meaning::of(&error), Meaning::Forbidden { .. }) => None,
+            Err(error) => return Err(away(error)),
+        };
+        if let Some(error) = product.and_then(|product| ConnectError::too_old(at(), &product)) {
+            return Err(error);
         }
+        // A server that loads tells who it is, and nothing else.
+        let mut connection = self.connection();
+        let ping = redis::cmd("PING");
+        ping.exec_async(&mut connection).await.map_err(away)
     }
 
     pub(crate) async fn run<T: FromRedisValue>(
@@ -88,13 +96,15 @@ pub(crate) fn failed(doing: &'static str) -> impl Fn(RedisError) -> PortError {
 }
 
 /// The URL may carry a password: an error about it never repeats it.
-pub(crate) fn client(url: &str) -> Result<Client, PortError> {
-    let bad = || {
-        PortError(
-            "the Redis URL cannot be read: reviewers speak to one server, redis://[user:password@]host:port[/db]".into(),
-        )
-    };
-    let info = url.into_connection_info().map_err(|_| bad())?;
+pub(crate) fn client(url: &str) -> Result<Client, ConfigError> {
+    let info = url.into_connection_info().map_err(|_| bad_url())?;
     let tcp = TcpSettings::default().set_nodelay(true);
-    Client::open(info.set_tcp_settings(tcp)).map_err(|_| bad())
+    Client::open(info.set_tcp_settings(tcp)).map_err(|_| bad_url())
+}
+
+pub(crate) fn bad_url() -> ConfigError {
+    ConfigError::Url {
+        problem: "it cannot be read".into(),
+        mend: "reviewers speak to one server, write redis://[user:password@]host:port[/db]",
+    }
 }

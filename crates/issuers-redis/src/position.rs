@@ -14,6 +14,7 @@ use permit_issuers::{
         Concluded, LedgerUpdate, PermitSink, PermitToWrite, PositionBook, PositionPage, Unread,
     },
 };
+use permit_redis::ConnectError;
 use redis::{Script, ScriptInvocation, Value};
 use std::{sync::Arc, time::Duration};
 
@@ -43,12 +44,15 @@ struct Shared {
 const SNAPSHOT_TTL: Duration = Duration::from_secs(3600);
 
 impl RedisPositionBook {
-    /// Connects. Fails where the server cannot be reached or refuses us.
-    pub async fn connect(config: &IssuersConfig) -> Result<Self, PortError> {
-        let link = Link::new(&config.url, config.response_timeout)?;
-        link.ping().await?;
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Config`] and [`ConnectError::Unusable`], of a server that is too old, stay as they are;
+    /// with the others trying again may help.
+    pub async fn connect(config: &IssuersConfig) -> Result<Self, ConnectError> {
         Ok(Self {
-            link,
+            link: Link::connect(config).await?,
             shared: Arc::new(Shared {
                 keys: config.keys.clone(),
                 batch: config.batch,

@@ -13,6 +13,7 @@ use permit_issuers::{
     EntryId, PERMIT_TTL_SECS,
     ports::{Charge, Concluded, PermitSink, PermitToWrite, UsageBook, UsagePage},
 };
+use permit_redis::ConnectError;
 use redis::{Script, ScriptInvocation, Value};
 use std::{sync::Arc, time::Duration};
 
@@ -34,12 +35,15 @@ struct Shared {
 const USAGE_TTL: Duration = Duration::from_secs(25 * 3600);
 
 impl RedisUsageBook {
-    /// Connects. Fails where the server cannot be reached or refuses us.
-    pub async fn connect(config: &IssuersConfig) -> Result<Self, PortError> {
-        let link = Link::new(&config.url, config.response_timeout)?;
-        link.ping().await?;
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Config`] and [`ConnectError::Unusable`], of a server that is too old, stay as they are;
+    /// with the others trying again may help.
+    pub async fn connect(config: &IssuersConfig) -> Result<Self, ConnectError> {
         Ok(Self {
-            link,
+            link: Link::connect(config).await?,
             shared: Arc::new(Shared {
                 keys: config.keys.clone(),
                 look: bounded_script(include_str!("usage_look.lua")),

@@ -8,6 +8,7 @@ use crate::{
     failure::Failure,
     keys::slot_of,
     node::{Trouble, TroubleKind},
+    product::Product,
     sentinels::Sentinels,
     server::{Context, Server},
     stats::Counters,
@@ -15,7 +16,7 @@ use crate::{
     watch::{Registry, WatchStatus},
 };
 use permit_gate::{PlanId, Reply, StoreError, Take};
-use redis::from_redis_value;
+use redis::{RedisError, from_redis_value};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -69,6 +70,26 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Of a connection to `at` that could not be set up, where an answer may take as long as `response`.
+    pub fn of(at: String, error: &RedisError, response: Duration) -> Self {
+        Self::new(at, Trouble::of(error, response))
+    }
+
+    /// Of a server at `at` that is too old to be used; `None` where it is not.
+    pub fn too_old(at: String, product: &Product) -> Option<Self> {
+        Trouble::too_old(product).map(|trouble| Self::new(at, trouble))
+    }
+
+    fn new(at: String, Trouble { why, kind }: Trouble) -> Self {
+        match kind {
+            TroubleKind::Away => Self::Unreachable { at, why },
+            TroubleKind::Unfit => Self::Unfit { at, why },
+            TroubleKind::Unusable => Self::Unusable { at, why },
+        }
+    }
+}
+
 impl Connections {
     /// Connects to what the configuration names, whatever lies there.
     pub(crate) async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
@@ -92,14 +113,7 @@ impl Connections {
         let (servers, sentinels) = Servers::start(config.topology.clone(), context);
         let timeouts = config.start_timeout.unwrap_or(config.connect_timeout);
         let ready = servers.ready(timeouts).await;
-        ready.map_err(|Trouble { why, kind }| {
-            let at = config.topology.to_string();
-            match kind {
-                TroubleKind::Away => ConnectError::Unreachable { at, why },
-                TroubleKind::Unfit => ConnectError::Unfit { at, why },
-                TroubleKind::Unusable => ConnectError::Unusable { at, why },
-            }
-        })?;
+        ready.map_err(|trouble| ConnectError::new(config.topology.to_string(), trouble))?;
         let appointers = match (&servers, sentinels) {
             (Servers::Cluster(cluster), _) => Some(Appointers::Masters(cluster.masters())),
             (Servers::One(server), Some(sentinels)) => Some(Appointers::Sentinels {

@@ -92,12 +92,20 @@ impl Trouble {
         }
     }
 
+    /// Of a server that is too old; `None` where it is not.
+    pub(crate) fn too_old(product: &Product) -> Option<Self> {
+        product.too_old().map(|why| Self {
+            why,
+            kind: TroubleKind::Unusable,
+        })
+    }
+
     /// Of a connection that could not be set up.
-    fn of(error: &RedisError, timeouts: Timeouts) -> Self {
+    pub(crate) fn of(error: &RedisError, response: Duration) -> Self {
         let meaning = Meaning::of(error);
         Self {
             why: match meaning {
-                Meaning::TimedOut => slow(timeouts),
+                Meaning::TimedOut => slow(response),
                 _ => explain(error),
             },
             kind: match meaning.is_an_answer() {
@@ -109,10 +117,9 @@ impl Trouble {
 }
 
 /// Of an answer that did not come in time.
-fn slow(timeouts: Timeouts) -> String {
+fn slow(response: Duration) -> String {
     format!(
-        "no answer within the response time-out of {:?}: the server hangs, or is farther away than that allows",
-        timeouts.response
+        "no answer within the response time-out of {response:?}: the server hangs, or is farther away than that allows"
     )
 }
 
@@ -551,7 +558,9 @@ async fn broken(shared: &Shared, mut connection: MultiplexedConnection) -> Strin
         }
         match cmd("PING").exec_async(&mut connection).await {
             Ok(()) => {}
-            Err(error) if Meaning::of(&error) == Meaning::TimedOut => return slow(shared.timeouts),
+            Err(error) if Meaning::of(&error) == Meaning::TimedOut => {
+                return slow(shared.timeouts.response);
+            }
             Err(error) => return explain(&error),
         }
     }
@@ -561,7 +570,7 @@ async fn broken(shared: &Shared, mut connection: MultiplexedConnection) -> Strin
 async fn set_up(
     shared: &Shared,
 ) -> Result<(MultiplexedConnection, Option<Address>, bool), Trouble> {
-    let trouble = |error: RedisError| Trouble::of(&error, shared.timeouts);
+    let trouble = |error: RedisError| Trouble::of(&error, shared.timeouts.response);
     let (mut connection, at) = shared
         .endpoint
         .open_at(shared.timeouts)
@@ -570,11 +579,8 @@ async fn set_up(
     shared.clock.forget();
     // First: a server that is too old may fail at anything that follows.
     let told = told_by(&mut connection).await.map_err(trouble)?;
-    if let Some(why) = told.product.as_ref().and_then(Product::too_old) {
-        return Err(Trouble {
-            why,
-            kind: TroubleKind::Unusable,
-        });
+    if let Some(trouble) = told.product.as_ref().and_then(Trouble::too_old) {
+        return Err(trouble);
     }
     let scripting = load(shared, &mut connection).await.map_err(trouble)?;
     shared.meet(told);

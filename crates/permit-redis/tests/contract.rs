@@ -146,14 +146,17 @@ async fn a_server_behind_tls_and_a_password_keeps_the_contract() {
         .replace("rediss://", "rediss://worker:secret@");
     let stranger = RedisConfig::new(&url)
         .unwrap()
-        .connect_timeout(Duration::from_millis(500));
+        .start_timeout(Duration::from_secs(2));
     let refused = RedisPermitStore::connect(stranger.clone())
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("certificate"), "{refused}");
     assert!(!refused.to_string().contains("secret"), "{refused}");
 
-    let config = stranger.trust(server.certificates().ca_pem()).unwrap();
+    let config = stranger
+        .start_timeout(Duration::from_secs(30))
+        .trust(server.certificates().ca_pem())
+        .unwrap();
     let bench = RedisBench::new(config, &server).await;
     keeps_the_contract(&bench).await;
 }

@@ -72,7 +72,9 @@ async fn a_thousand_waits_survive_a_restart_and_none_is_granted_without_permits(
                 } else {
                     "missing_both"
                 };
-                assert_eq!(block.code(), word);
+                // All of them look a last time at the same moment, which a busy machine may not get through in time.
+                let told = [word, "permit_take_unanswered"].contains(&&*block.code());
+                assert!(told, "{i}: {block}");
                 assert!(block.waited() <= policy.wait + policy.grace + SCHEDULING);
             }
         }

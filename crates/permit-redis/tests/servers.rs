@@ -10,12 +10,9 @@ use permit_redis::{
     ConnectError, KeyTemplate, PermitKeys, RedisConfig, RedisPermitStore, WatchMode,
 };
 use redis::{aio::MultiplexedConnection, cmd};
-use redis_harness::{Cluster, RedisServer, Sentinel};
+use redis_harness::{Cluster, RedisServer, Sentinel, ServerStub};
 use std::time::Duration;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use tokio::net::TcpListener;
 
 async fn run(link: &mut MultiplexedConnection, words: &[&str]) {
     let mut command = cmd(words[0]);
@@ -222,31 +219,6 @@ async fn a_script_that_runs_while_the_watch_is_made_does_not_make_it_poll() {
     tracked.await.unwrap();
 }
 
-/// A server that says the same to every command.
-async fn saying(answer: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut question = [0; 65_536];
-                while let Ok(got @ 1..) = client.read(&mut question).await {
-                    let text = String::from_utf8_lossy(&question[..got]).into_owned();
-                    let commands = text.lines().filter(|line| line.starts_with('*')).count();
-                    if client
-                        .write_all(answer.repeat(commands).as_bytes())
-                        .await
-                        .is_err()
-                    {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    format!("redis://{at}")
-}
-
 #[tokio::test]
 async fn a_server_that_does_not_serve_us_is_told_with_its_own_mend() {
     for (answer, mend) in [
@@ -266,7 +238,8 @@ async fn a_server_that_does_not_serve_us_is_told_with_its_own_mend() {
         ),
         ("-ERR max number of clients reached\r\n", "maxclients"),
     ] {
-        let config = RedisConfig::new(&saying(answer).await).unwrap();
+        let stub = ServerStub::saying(answer).await;
+        let config = RedisConfig::new(&stub.url()).unwrap();
         let short = config
             .watching(false)
             .start_timeout(Duration::from_millis(300));
@@ -274,9 +247,8 @@ async fn a_server_that_does_not_serve_us_is_told_with_its_own_mend() {
         assert!(matches!(error, ConnectError::Unfit { .. }), "{error:?}");
         assert!(error.to_string().contains(mend), "{error}");
     }
-    // `INFO`, in one piece for both sections that are asked for.
-    let old = "$22\r\nredis_version:6.0.20\r\n\r\n";
-    let config = RedisConfig::new(&saying(old).await).unwrap();
+    let old = ServerStub::of_version("6.0.20").await;
+    let config = RedisConfig::new(&old.url()).unwrap();
     let short = config
         .watching(false)
         .start_timeout(Duration::from_millis(300));

@@ -32,4 +32,4 @@ pub use road::Road;
 pub use rough_road::{Fate, RoughRoad};
 pub use sentinel::Sentinel;
 pub use server::{RedisServer, ServerBuilder};
-pub use stub::SentinelStub;
+pub use stub::{SentinelStub, ServerStub};

@@ -1,4 +1,5 @@
-//! A sentinel that says what it is told to say, for what real ones do only after seconds of gossip.
+//! A sentinel that says what it is told to say, for what real ones do only after seconds of gossip, and a server that
+//! says the same to everybody, for those that cannot be had.
 
 use std::{
     net::Ipv4Addr,
@@ -29,13 +30,7 @@ impl SentinelStub {
     ///
     /// Where no loopback port can be had.
     pub async fn saying(master: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .unwrap_or_else(|error| panic!("no loopback port for a sentinel: {error}"));
-        let port = listener
-            .local_addr()
-            .unwrap_or_else(|error| panic!("where does the sentinel listen? {error}"))
-            .port();
+        let (listener, port) = listen().await;
         let says = Arc::new(Mutex::new(Some(master)));
         let cut = watch::Sender::new(0);
         let (shared, cuts) = (Arc::clone(&says), cut.clone());
@@ -43,8 +38,9 @@ impl SentinelStub {
             while let Ok((client, _)) = listener.accept().await {
                 let (says, mut cut) = (Arc::clone(&shared), cuts.subscribe());
                 tokio::spawn(async move {
+                    let reply = |words: &[String]| of_sentinel(words, &says);
                     tokio::select! {
-                        () = answer(client, says) => {}
+                        () = answer(client, reply) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -82,24 +78,83 @@ impl Drop for SentinelStub {
     }
 }
 
-async fn answer(mut client: TcpStream, says: Arc<Mutex<Option<u16>>>) {
+/// `None` where it is silent.
+fn of_sentinel(words: &[String], says: &Mutex<Option<u16>>) -> Option<String> {
+    let port = (*says.lock().unwrap_or_else(PoisonError::into_inner))?.to_string();
+    let asks = words
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case("get-master-addr-by-name"));
+    Some(match (asks, words.first().map(String::as_str)) {
+        (true, _) => format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len()),
+        (false, Some("PING" | "ping")) => "+PONG\r\n".into(),
+        _ => "+OK\r\n".into(),
+    })
+}
+
+/// A listener that gives every command the same answer. Gone with its handle.
+#[derive(Debug)]
+pub struct ServerStub {
+    port: u16,
+    listening: JoinHandle<()>,
+}
+
+impl ServerStub {
+    /// One that gives this answer, as it goes over the wire.
+    ///
+    /// # Panics
+    ///
+    /// Where no loopback port can be had.
+    pub async fn saying(answer_to_all: impl Into<Arc<str>>) -> Self {
+        let (listener, port) = listen().await;
+        let said = answer_to_all.into();
+        let listening = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let said = Arc::clone(&said);
+                tokio::spawn(async move { answer(client, |_| Some(said.to_string())).await });
+            }
+        });
+        Self { port, listening }
+    }
+
+    /// One that answers as the `INFO` of a Redis of this version does.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::saying`].
+    pub async fn of_version(version: &str) -> Self {
+        let info = format!("redis_version:{version}\r\n");
+        Self::saying(format!("${}\r\n{info}\r\n", info.len())).await
+    }
+
+    /// `redis://127.0.0.1:{port}`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for ServerStub {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+async fn listen() -> (TcpListener, u16) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap_or_else(|error| panic!("no loopback port for a stub: {error}"));
+    let at = listener
+        .local_addr()
+        .unwrap_or_else(|error| panic!("where does the stub listen? {error}"));
+    (listener, at.port())
+}
+
+/// Ends the connection where there is no reply.
+async fn answer(mut client: TcpStream, reply: impl Fn(&[String]) -> Option<String>) {
     let mut pending = Vec::new();
     while let Ok(1..) = client.read_buf(&mut pending).await {
         while let Some((words, length)) = command(&pending) {
             pending.drain(..length);
-            let master = *says.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(master) = master else { return };
-            let asks = words
-                .iter()
-                .any(|word| word.eq_ignore_ascii_case("get-master-addr-by-name"));
-            let reply = match (asks, words.first().map(String::as_str)) {
-                (true, _) => {
-                    let port = master.to_string();
-                    format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len())
-                }
-                (false, Some("PING" | "ping")) => "+PONG\r\n".into(),
-                _ => "+OK\r\n".into(),
-            };
+            let Some(reply) = reply(&words) else { return };
             if client.write_all(reply.as_bytes()).await.is_err() {
                 return;
             }

@@ -2,6 +2,7 @@
 
 use apply_tests::{PLANS, RESULTS, ServiceBuilder, Stage};
 use exchange_sim::SimConfig;
+use redis_harness::ServerStub;
 use std::net::TcpListener;
 
 /// A loopback address nobody answers at while the listener is held.
@@ -152,6 +153,31 @@ async fn a_redis_that_stays_away_is_told_and_ends_the_start_with_69() {
         last.contains(&address) && last.contains("stayed away for") && last.contains("start it"),
         "{output}"
     );
+}
+
+/// For as long as it is not replaced: nobody waits for that.
+#[tokio::test]
+async fn a_redis_that_is_too_old_is_told_and_ends_each_start_with_78() {
+    let old = ServerStub::of_version("6.0.20").await;
+    let stage = Stage::open().await;
+    for words in [
+        &["run"][..],
+        &["review", "governor"],
+        &["review", "p33"],
+        &["chain"],
+    ] {
+        let ended = stage
+            .program(words)
+            .env("REDIS_URL", old.url())
+            .env("REVIEW_METRICS_PORT", "0")
+            .env("APPLY_START_WAIT_SEC", "600")
+            .ended()
+            .await;
+        let output = ended.output();
+        assert_eq!(ended.code, Some(78), "{words:?}: {output}");
+        let told = "Redis 6.0.20 is too old: use Redis 6.2 or later, or Valkey";
+        assert!(output.contains(told), "{words:?}: {output}");
+    }
 }
 
 #[tokio::test]
