@@ -18,6 +18,7 @@ mod reviewer;
 mod service;
 mod stage;
 mod tape;
+pub mod users;
 mod wait;
 
 pub use entry::Entry;

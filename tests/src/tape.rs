@@ -8,6 +8,7 @@ use crate::{
     reviewer::{governor_permit, position_permit},
     service::{Service, ServiceBuilder},
     stage::{GOVERNOR, P33, connect},
+    users,
     wait::within,
 };
 use apply_wire::key;
@@ -16,7 +17,6 @@ use redis_harness::RedisServer;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -271,25 +271,13 @@ impl Tape {
 
     /// A server with the user that the deployment gives the shadow; the URL of that user.
     pub async fn server() -> (RedisServer, String) {
-        let file = match RedisServer::version() < (7, 0) {
-            true => "redis-6.2.acl",
-            false => "redis.acl",
-        };
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-        let rules = std::fs::read_to_string(path.join(file));
-        let rules = rules.unwrap_or_else(|error| panic!("{file}: {error}"));
-        let mut lines = rules.lines();
-        let Some(rule) = lines.find_map(|line| line.strip_prefix("user shadow ")) else {
-            panic!("no user shadow in {file}");
-        };
         let server = RedisServer::start().await;
-        let words: Vec<&str> = rule.split(' ').collect();
-        let mut command = redis::cmd("ACL");
-        command.arg("SETUSER").arg("shadow").arg(words);
-        command
-            .exec_async(&mut server.connection().await)
-            .await
-            .unwrap_or_else(|error| panic!("no user shadow: {error}"));
+        users::set(
+            &mut server.connection().await,
+            "shadow",
+            &users::rule_of("shadow"),
+        )
+        .await;
         let url = server.url_as("shadow", "change-me-5");
         (server, url)
     }

@@ -5,14 +5,13 @@
 use apply_core::times::{LANDING, LAST_YES};
 use apply_tests::{
     Ended, Entry, GOVERNOR, P33, PLANS, Service, ServiceBuilder, Stage, computed_now, eventually,
-    governor_permit, position_permit, within,
+    governor_permit, position_permit, users, within,
 };
 use apply_wire::key;
 use exchange_sim::OrderRecord;
 use redis::{RedisError, Value, aio::MultiplexedConnection};
-use redis_harness::RedisServer;
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -124,7 +123,7 @@ impl Drill {
         let stage = Stage::open().await;
         let url = match user {
             Some((name, password)) => {
-                load_users(&stage).await;
+                users::load(&mut stage.redis.connection().await).await;
                 stage.redis.url_as(name, password)
             }
             None => stage.redis.url(),
@@ -233,33 +232,6 @@ fn stamped(order: &OrderRecord) -> Duration {
 
 fn arrived(order: &OrderRecord) -> Duration {
     Duration::from_nanos(order.unix_ns)
-}
-
-/// The users of `deploy/`, beside the one that plays everybody else.
-async fn load_users(stage: &Stage) {
-    let file = match RedisServer::version() < (7, 0) {
-        true => "redis-6.2.acl",
-        false => "redis.acl",
-    };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-    let rules = std::fs::read_to_string(path.join(file)).unwrap();
-    for rule in rules
-        .lines()
-        .filter(|rule| !rule.starts_with("user default"))
-    {
-        let mut words: Vec<String> = vec!["ACL".into(), "SETUSER".into()];
-        let mut open = false;
-        for word in rule.split_whitespace().skip(1) {
-            // A selector is one word of the command.
-            match words.last_mut().filter(|_| open) {
-                Some(selector) => *selector = format!("{selector} {word}"),
-                None => words.push(word.to_owned()),
-            }
-            open = (open || word.starts_with('(')) && !word.ends_with(')');
-        }
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let () = stage.command(&words).await;
-    }
 }
 
 #[tokio::test]
