@@ -5,12 +5,13 @@ use super::{
     case::Case,
     fake_services::{FakeServices, Seat, Seen},
     history::History,
+    neighbours::Neighbours,
     scene::{Kept, Plans},
     script::{PlanScript, SCORE, burst_symbols},
     split::Split,
     wire::Wire,
 };
-use apply_tests::{Ended, Service, ServiceBuilder, Stage, apply_layer_faulty};
+use apply_tests::{Ended, Service, ServiceBuilder, Stage, apply_layer_faulty, calibrated};
 use exchange_sim::FaultId;
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
@@ -47,6 +48,8 @@ pub(crate) struct Environment {
     pub(crate) wire: Option<Wire>,
     pub(crate) split: Option<Split>,
     pub(crate) fake_services: FakeServices,
+    /// Programs around the service that misbehave.
+    pub(crate) neighbours: Neighbours,
     pub(crate) machines: Vec<Machine>,
     /// Faults that really happened, by their names.
     pub(crate) reached: Vec<String>,
@@ -186,6 +189,7 @@ impl Environment {
             wire,
             split,
             fake_services,
+            neighbours: Neighbours::default(),
             machines,
             reached: Vec::new(),
             wrong: Vec::new(),
@@ -254,11 +258,12 @@ impl Environment {
     async fn write_proposal(&self, plan: &PlanScript, action: &str, round: u32) {
         let key = format!("quantum:harvest:proposal:{}", plan.symbol);
         let reward = format!("1.{round}");
+        let proposed = plan.proposed.unwrap_or(action);
         let mut words = vec![
             "HSET",
             &key,
             "harvest_action",
-            action,
+            proposed,
             "kill_score",
             SCORE,
             "computed_at_utc",
@@ -270,6 +275,9 @@ impl Environment {
             "reason_codes",
             "ts_drop",
         ];
+        if plan.proposed.is_some() {
+            words.extend(calibrated(proposed, action).into_iter().flatten());
+        }
         if let Some(stop) = &plan.stop {
             words.extend(["new_sl_proposed", stop]);
         }

@@ -6,6 +6,7 @@ use super::{
     script::{Moment, PlanScript, Ruling, Word},
 };
 use apply_tests::{Entry, GOVERNOR, P33, PLANS, RESULTS, governor_permit, position_permit};
+use apply_wire::field::{FILLER, SOURCE, is_foreign};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, Value,
     aio::MultiplexedConnection,
@@ -64,8 +65,10 @@ pub(crate) struct Seen {
     /// Every plan entry to be executed that ever stood on the stream: its plan, and when it was written by the
     /// server's clock, in milliseconds since 1970.
     pub(crate) published: Vec<(String, u64)>,
-    /// Every result entry that ever stood on the stream.
+    /// Every result entry of the service that ever stood on the stream.
     pub(crate) results: Vec<Entry>,
+    /// Every entry of another program among them.
+    pub(crate) others: Vec<Entry>,
     pub(crate) written: Vec<Written>,
     /// Entries that were noted. Two servers may give the same id to different ones.
     known: HashSet<(&'static str, Entry)>,
@@ -307,6 +310,11 @@ impl Shared {
                             fresh.push(entry);
                         }
                     }
+                    RESULTS if is_foreign(entry.find(SOURCE).unwrap_or_default()) => {
+                        seen.others.push(entry);
+                    }
+                    // It stands there for the position brain alone.
+                    RESULTS if entry.find(FILLER).is_some() => {}
                     RESULTS => seen.results.push(entry),
                     _ => {}
                 }

@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     history: History,
     /// A process ended before it had come to the end of its plans.
     pub(crate) killed: bool,
+    /// What each symbol's position was in the beginning, in base units.
+    held: BTreeMap<&'static str, Decimal>,
     /// How much each symbol's position has shrunk, in base units.
     moved: BTreeMap<&'static str, Decimal>,
     /// What the venue knows of stops.
@@ -90,6 +92,7 @@ impl Facts {
                 kept_up: environment.kept_up(),
                 history: environment.history.clone(),
                 killed: environment.history.killed,
+                held: environment.held.clone(),
                 moved: BTreeMap::new(),
                 guards: Guards::of(environment),
                 said: environment
@@ -350,10 +353,12 @@ fn orders(facts: &Facts, plan: &str, script: &PlanScript, wrong: &mut Vec<String
             }
         }
         let quantity = parameter(order, "quantity").and_then(|text| text.parse::<Decimal>().ok());
-        if quantity.is_none_or(|quantity| quantity > script.quantity) {
+        let held = facts.held.get(script.symbol).copied();
+        let share = script.share() * held.unwrap_or(Decimal::MAX).abs();
+        let most = script.quantity.min(share);
+        if quantity.is_none_or(|quantity| quantity > most) {
             wrong.push(format!(
-                "plan {plan}: {quantity:?} was ordered, {} allowed",
-                script.quantity
+                "plan {plan}: {quantity:?} was ordered, {most} allowed"
             ));
         }
         if parameter(order, "reduceOnly").as_deref() != Some("true") {

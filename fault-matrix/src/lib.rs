@@ -21,6 +21,7 @@ mod environment;
 mod fake_services;
 mod history;
 mod judge;
+mod neighbours;
 mod report;
 mod resp;
 mod rng;

@@ -370,7 +370,7 @@ async fn types_mended(environment: &mut Environment) {
     }
 }
 
-type Done<'w> = Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
+pub(crate) type Done<'w> = Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
 
 /// All permits lie on the master and on its replica before the plans are known.
 pub(crate) fn permits_on_both(environment: &mut Environment) -> Done<'_> {

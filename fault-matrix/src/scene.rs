@@ -34,6 +34,8 @@ pub(crate) struct Scene {
     pub(crate) behind_sentinels: bool,
     /// Plans move stops instead of closing.
     pub(crate) moves_stops: bool,
+    /// A heat gate makes less of what the brain proposes.
+    pub(crate) calibrated: bool,
     /// The drawn parameters may cost an order, whatever the row expects of others.
     pub(crate) may_cost_an_order: bool,
     pub(crate) steps: Vec<Step>,
@@ -247,6 +249,7 @@ impl Scene {
             as_user: false,
             behind_sentinels: false,
             moves_stops: false,
+            calibrated: false,
             may_cost_an_order: false,
             steps,
         }
@@ -319,6 +322,11 @@ impl Scene {
         self
     }
 
+    pub(crate) fn calibrated(mut self) -> Self {
+        self.calibrated = true;
+        self
+    }
+
     /// These parameters may cost an order.
     pub(crate) fn costly(mut self) -> Self {
         self.may_cost_an_order = true;
@@ -350,9 +358,10 @@ impl Scene {
                     false => plan,
                 };
                 let plan = if self.held { plan.held() } else { plan };
-                match self.moves_stops {
-                    true => plan.moving_its_stop(rng),
-                    false => plan,
+                match (self.moves_stops, self.calibrated) {
+                    (true, _) => plan.moving_its_stop(rng),
+                    (false, true) => plan.calibrated(rng),
+                    (false, false) => plan,
                 }
             })
             .collect();

@@ -44,6 +44,8 @@ pub(crate) struct PlanScript {
     /// 0 for what the brain proposes first, 1 for what it proposes instead later.
     pub(crate) generation: u8,
     pub(crate) action: &'static str,
+    /// What the brain proposes where a heat gate makes `action` of it.
+    pub(crate) proposed: Option<&'static str>,
     /// What makes it another plan than any other of its run.
     number: u64,
     pub(crate) computed_at: String,
@@ -107,6 +109,7 @@ impl PlanScript {
             symbol,
             generation: 0,
             action: rng.pick(&ACTIONS),
+            proposed: None,
             number,
             computed_at: computed_in_this_run(number),
             governor: yes(rng),
@@ -135,6 +138,27 @@ impl PlanScript {
             _ => format!("13{}.25", n % 10),
         });
         self
+    }
+
+    /// The same, where a heat gate makes less of a full close, and the brain allows all of the position.
+    pub(crate) fn calibrated(mut self, rng: &mut Rng) -> Self {
+        self.proposed = Some("FULL_CLOSE_PROPOSED");
+        self.action = rng.pick(&["PARTIAL_50", "PARTIAL_25"]);
+        self.quantity = Decimal::from(10_000);
+        self
+    }
+
+    /// Which part of the position the plan closes at most.
+    pub(crate) fn share(&self) -> Decimal {
+        Decimal::new(
+            match self.action {
+                "PARTIAL_75" => 75,
+                "PARTIAL_50" => 50,
+                "PARTIAL_25" => 25,
+                _ => 100,
+            },
+            2,
+        )
     }
 
     /// The same, where a reviewer may also say no, nonsense or nothing, or be late for `wait`.
@@ -174,6 +198,7 @@ impl PlanScript {
             symbol,
             generation: 0,
             action: if approved { ACTIONS[0] } else { ACTIONS[1] },
+            proposed: None,
             number: unique,
             computed_at: computed_now(unique),
             governor: soon(if approved { Word::Yes } else { Word::No }),

@@ -25,8 +25,8 @@ pub use entry::Entry;
 pub use former::{FormerService, FormerSettings, Novelty};
 pub use moment::{computed_in_this_run, computed_now};
 pub use neighbours::{
-    DisarmingGovernor, Habits, PortfolioGate, RebookingBrain, SecondExecutor, disarm_of_today,
-    reconcile,
+    DisarmingGovernor, Habits, PortfolioGate, RebookingBrain, SecondExecutor, calibrated,
+    disarm_of_today, reconcile,
 };
 pub use program::{apply_layer, apply_layer_faulty};
 pub use reviewer::{Reviewer, governor_permit, position_permit};

@@ -440,6 +440,15 @@ impl Drop for PortfolioGate {
     }
 }
 
+/// What a heat gate writes beside the brain's action, as field and value: another action that counts in its place.
+pub fn calibrated<'a>(proposed: &'a str, made: &'a str) -> [[&'a str; 2]; 3] {
+    [
+        ["calibrated", "1"],
+        ["original_action", proposed],
+        ["action", made],
+    ]
+}
+
 /// A reconcile engine: it asks for a close of its own, without a plan, and holds the symbol.
 pub async fn reconcile(stage: &Stage, symbol: &str) {
     let mut redis = connect(stage.url()).await;

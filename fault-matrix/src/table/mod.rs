@@ -4,6 +4,7 @@ mod adversary;
 mod disk;
 mod forgetting;
 mod machines;
+mod neighbours;
 mod process;
 mod redis;
 mod stops;
@@ -51,7 +52,7 @@ impl Expect {
 }
 
 /// The groups, under the headings of the printed table.
-const GROUPS: [(&str, &[Row]); 10] = [
+const GROUPS: [(&str, &[Row]); 11] = [
     ("The process", process::ROWS),
     ("Redis and the wire to it", redis::ROWS),
     ("A Redis that forgets", forgetting::ROWS),
@@ -62,6 +63,7 @@ const GROUPS: [(&str, &[Row]); 10] = [
     ("The clock", time::ROWS),
     ("The disk", disk::ROWS),
     ("An adversary", adversary::ROWS),
+    ("Neighbours as they are", neighbours::ROWS),
 ];
 
 /// How many rows there are.
