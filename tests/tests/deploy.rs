@@ -260,7 +260,47 @@ async fn systemd_finds_nothing_wrong_with_the_unit() {
     assert_eq!(ours, [""; 0], "{told}");
 }
 
-/// Every command of the docs that reads or writes Redis, with the operator's rights and nothing more.
+/// The governor restarts the service by the name of the one before it.
+#[test]
+fn the_name_that_the_governor_restarts_is_this_unit_unless_the_former_one_still_has_it() {
+    const FORMER: &str = "quantum-apply-layer.service";
+    assert!(deploy("apply-layer.service").contains(&format!("\nAlias={FORMER}\n")));
+    let root = std::env::temp_dir().join(format!("apply-alias-{}", std::process::id()));
+    let (units, etc) = (
+        root.join("usr/lib/systemd/system"),
+        root.join("etc/systemd/system"),
+    );
+    for dir in [&units, &etc] {
+        std::fs::create_dir_all(dir).unwrap();
+    }
+    std::fs::write(
+        units.join("apply-layer.service"),
+        deploy("apply-layer.service"),
+    )
+    .unwrap();
+    let systemctl = |words: &[&str]| {
+        std::process::Command::new("systemctl")
+            .arg(format!("--root={}", root.display()))
+            .args(words)
+            .output()
+    };
+    let Ok(enabled) = systemctl(&["enable", "apply-layer"]) else {
+        std::fs::remove_dir_all(&root).unwrap();
+        eprintln!("systemctl is not installed");
+        return;
+    };
+    assert!(enabled.status.success(), "{enabled:?}");
+    let alias = std::fs::read_link(etc.join(FORMER)).unwrap();
+    assert!(alias.ends_with("apply-layer.service"), "{alias:?}");
+    // A former unit that stays is not covered up: enabling fails and names it.
+    std::fs::remove_file(etc.join(FORMER)).unwrap();
+    std::fs::write(etc.join(FORMER), "[Service]\nExecStart=/bin/true\n").unwrap();
+    let refused = systemctl(&["enable", "apply-layer"]).unwrap();
+    std::fs::remove_dir_all(&root).unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains(FORMER), "{told}");
+}
+
 #[test]
 fn the_unit_leaves_no_core_with_the_keys_in_it() {
     let unit = deploy("apply-layer.service");

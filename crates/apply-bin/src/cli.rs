@@ -71,12 +71,14 @@ enum Command {
         json: bool,
     },
     /// Tell what this machine's journal says about a plan, whether the service runs or not.
+    ///
+    /// What other programs wrote about it on the stream of results stands apart, with source and error.
     #[command(after_help = "Example: apply-layer plan 67e6da21fa9fe506 --json")]
     Plan {
         /// The plan's id: 16 hex digits.
         #[arg(value_parser = apply_core::plan_id::read)]
         id: PlanId,
-        /// As JSON, exactly as it is written down.
+        /// As JSON: as it is written down, with what other programs wrote under `foreign`.
         #[arg(long)]
         json: bool,
     },
@@ -130,7 +132,7 @@ pub(crate) async fn dispatch() -> ExitCode {
         Command::Resume {
             reason, file_only, ..
         } => turned(false, reason, file_only, as_json).await,
-        Command::Plan { id, json } => told(&id, json).await,
+        Command::Plan { id, json } => plan::story(config::halting(), &id, json).await,
         Command::Demo { serve: true, port } => demo::keep_serving(port, env!("APPLY_COMMIT")).await,
         Command::Demo { .. } => demo::demo().await,
         Command::Sim(args) => sim::sim(args).await,
@@ -192,12 +194,6 @@ fn read(keys: VenueKeys) -> Result<Config, Failure> {
         VenueKeys::Unused => Settings::without_venue_keys(),
     };
     read.map(|settings| settings.service).map_err(failure)
-}
-
-async fn told(id: &PlanId, as_json: bool) -> Result<(), Failure> {
-    let config = config::halting();
-    let place = config.place.map_err(Failure::configuration)?;
-    plan::story(&place, config.service, id, as_json).await
 }
 
 fn failure(mistakes: Mistakes) -> Failure {

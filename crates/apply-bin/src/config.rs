@@ -520,10 +520,17 @@ impl Reader<'_> {
 
     fn ledger(&mut self) -> Ledger {
         let words = [Ledger::Auto, Ledger::BookOnce, Ledger::Write, Ledger::Off];
-        self.word(
+        let ledger = self.word(
             "APPLY_LEDGER",
             &words.map(|ledger| (ledger.as_str(), ledger)),
-        )
+        );
+        let url = self.text("REDIS_URL").map(RedisConfig::new);
+        let is_cluster = url.is_some_and(|url| url.is_ok_and(|url| url.is_cluster()));
+        if let Some(why) = ledger.refusal(is_cluster) {
+            let fix = format!("{why}: use book-once or off, or a Redis that is no cluster");
+            self.wrong("APPLY_LEDGER", fix);
+        }
+        ledger
     }
 
     fn log_format(&mut self) -> LogFormat {
@@ -721,6 +728,19 @@ mod tests {
         assert_eq!(config.venue, Host::default());
         assert_eq!(config.stops, StopLimits::default());
         assert!(!config.kill_switch && config.remarks.is_empty());
+    }
+
+    #[test]
+    fn positions_are_written_on_no_cluster() {
+        let on = |url, ledger| resolve(&[("REDIS_URL", url), ("APPLY_LEDGER", ledger)]);
+        let cluster = "redis+cluster://127.0.0.1:1,127.0.0.1:2";
+        let text = on(cluster, "write").unwrap_err().to_string();
+        assert!(
+            text.contains("APPLY_LEDGER=write") && text.contains("use book-once or off"),
+            "{text}"
+        );
+        assert!(on(cluster, "book-once").is_ok());
+        assert!(on("redis://127.0.0.1:1", "write").is_ok());
     }
 
     #[test]

@@ -219,8 +219,9 @@ impl<P: Ports> ApplyLayer<P> {
     async fn rehearse(&self, claimed: &ClaimedPlan, events: &PendingEvents<'_>) -> ApplyResult {
         let ClaimedPlan { plan, step, .. } = claimed;
         let ready = AtomicBool::new(true);
-        let grant = match self.wait_for_permits(claimed, events, &ready).await {
-            Ok(grant) => grant,
+        let granted = self.wait_for_permits(claimed, events, &ready).await;
+        let Granted { grant, waited } = match granted {
+            Ok(granted) => granted,
             Err(block) => return self.blocked(plan, &block).await,
         };
         if let Err(no) = self.allowed_step(claimed).await {
@@ -237,6 +238,7 @@ impl<P: Ports> ApplyLayer<P> {
         ApplyResult {
             would_execute: true,
             steps: vec![rehearsed],
+            permit_wait_ms: Some(millis(waited)),
             ..ApplyResult::not_executed(plan, Decision::Execute, None, self.timestamp())
         }
     }
@@ -292,7 +294,7 @@ impl<P: Ports> ApplyLayer<P> {
         &self,
         claimed: &ClaimedPlan,
         events: &PendingEvents<'_>,
-    ) -> Result<(Grant, Box<Ready<P>>), Abort> {
+    ) -> Result<(Granted, Box<Ready<P>>), Abort> {
         let latest = self.latest_answer(claimed);
         if self.ports.clock().now() > latest {
             return Err(NoOrder::TooLate.into());
@@ -307,16 +309,16 @@ impl<P: Ports> ApplyLayer<P> {
             let _turn = self.order_limit.acquire().await;
             Box::pin(self.prepare(claimed, sign_by)).await
         });
-        let (grant, ready) = match select(permits, desk).await {
+        let (granted, ready) = match select(permits, desk).await {
             // The wait for the permits is over, and what it waited for is not there.
             Either::Left((Err(block), _)) if matches!(block.reason(), BlockReason::Late) => {
                 self.tell_blocked(&claimed.plan, &block, None);
                 return Err(NoOrder::TooLate.into());
             }
-            Either::Left((grant, desk)) => {
-                let grant = grant?;
+            Either::Left((granted, desk)) => {
+                let granted = granted?;
                 (
-                    grant,
+                    granted,
                     Box::pin(self.await_desk(&claimed.plan, desk, latest)).await?,
                 )
             }
@@ -327,7 +329,7 @@ impl<P: Ports> ApplyLayer<P> {
             }
         };
         fault::point("after_take");
-        Ok((grant, ready))
+        Ok((granted, ready))
     }
 
     /// The desk of a plan whose permits are taken already.
@@ -361,27 +363,36 @@ impl<P: Ports> ApplyLayer<P> {
     async fn place(
         &self,
         claimed: &ClaimedPlan,
-        awaited: Result<(Grant, Box<Ready<P>>), Abort>,
+        awaited: Result<(Granted, Box<Ready<P>>), Abort>,
         events: &PendingEvents<'_>,
     ) -> ApplyResult {
-        let (grant, ready) = match awaited {
+        let (Granted { grant, waited }, ready) = match awaited {
             Ok(both) => both,
             Err(unready) => {
                 events.emit(self);
                 return self.unready(claimed, unready).await;
             }
         };
-        let step = match self.allowed_step(claimed).await {
-            Ok(step) => step,
+        let result = match self.allowed_step(claimed).await {
+            Ok(step) => {
+                fault::point("before_post");
+                match step {
+                    Step::Close { share } => {
+                        self.close(claimed, grant, *ready, share, events).await
+                    }
+                    Step::MoveStop { price } => {
+                        self.move_stop(claimed, grant, *ready, price, events).await
+                    }
+                }
+            }
             Err(no) => {
                 events.emit(self);
-                return self.no_order(&claimed.plan, &no);
+                self.no_order(&claimed.plan, &no)
             }
         };
-        fault::point("before_post");
-        match step {
-            Step::Close { share } => self.close(claimed, grant, *ready, share, events).await,
-            Step::MoveStop { price } => self.move_stop(claimed, grant, *ready, price, events).await,
+        ApplyResult {
+            permit_wait_ms: Some(millis(waited)),
+            ..result
         }
     }
 
@@ -496,7 +507,7 @@ impl<P: Ports> ApplyLayer<P> {
         claimed: &ClaimedPlan,
         events: &PendingEvents<'_>,
         ready: &AtomicBool,
-    ) -> Result<Grant, Block> {
+    ) -> Result<Granted, Block> {
         let plan = &claimed.plan;
         if let Err(error) = self.ports.plans().show_claimed(plan).await {
             self.port_failed(plan.symbol(), "show the plan to every reviewer", &error);
@@ -520,15 +531,21 @@ impl<P: Ports> ApplyLayer<P> {
             events.add(PendingEvent::Seen(event));
         })
         .await;
-        match &answer {
-            Ok(grant) => events.add(PendingEvent::Granted {
-                waited: before + grant.waited(),
-                most: grant.limit(),
-                terms: terms_of(grant),
-            }),
-            Err(_) => events.emit(self),
+        match answer {
+            Ok(grant) => {
+                let waited = before + grant.waited();
+                events.add(PendingEvent::Granted {
+                    waited,
+                    most: grant.limit(),
+                    terms: terms_of(&grant),
+                });
+                Ok(Granted { grant, waited })
+            }
+            Err(block) => {
+                events.emit(self);
+                Err(block)
+            }
         }
-        answer
     }
 
     /// The result of a plan that the gate has blocked, with what reviewers say for themselves who wrote no permit.
@@ -685,6 +702,16 @@ impl<P: Ports> ApplyLayer<P> {
 
 /// A position on the ports' venue.
 type OrderContext<P> = Position<<<P as Ports>::Exchange as Exchange>::OrderContext>;
+
+/// All permits, and how long they were waited for from the plan's publication on.
+struct Granted {
+    grant: Grant,
+    waited: Duration,
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// What stands ready for the permits.
 struct Ready<P: Ports> {

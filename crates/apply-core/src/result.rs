@@ -33,6 +33,10 @@ pub struct ApplyResult {
     pub error: Option<Reason>,
     /// What it earned, where known.
     pub profit: Option<Profit>,
+    /// From the plan's publication to the last of its permits, in milliseconds. None where the permits were not granted,
+    /// or by another process than the one that tells the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit_wait_ms: Option<u64>,
     /// Whole seconds since 1970.
     pub timestamp: u64,
     /// Whether this is the one result of a claimed plan; false for plans nobody claimed.
@@ -249,6 +253,7 @@ impl ApplyResult {
             steps: Vec::new(),
             error,
             profit: None,
+            permit_wait_ms: None,
             timestamp,
             is_final: false,
         }
@@ -264,8 +269,8 @@ impl ApplyResult {
         self.error.as_ref().is_some_and(Reason::is_unresolved)
     }
 
-    /// The fields of the result stream, in the contract's order. `profit_realized`, `profit_net`
-    /// and `commission` are additions, there only where known. The rest is what neighbours read since March: who wrote
+    /// The fields of the result stream, in the contract's order. `profit_realized`, `profit_net`, `commission`
+    /// and `permit_wait_ms` are additions, there only where known. The rest is what neighbours read since March: who wrote
     /// it, when, and of the last step that has an order what it says, once more.
     pub fn to_fields(&self) -> Vec<(&'static str, String)> {
         let steps = serde_json::to_string(&self.steps).unwrap_or_else(|_| "[]".into());
@@ -302,6 +307,9 @@ impl ApplyResult {
         }
         fields.push((field::SOURCE, field::OUR_SOURCE.to_owned()));
         fields.push((field::TS, self.timestamp.to_string()));
+        if let Some(waited) = self.permit_wait_ms {
+            fields.push((field::PERMIT_WAIT_MS, waited.to_string()));
+        }
         let mut newest_first = self.steps.iter().rev();
         if let Some(step) = newest_first.find(|step| step.order_id.is_some()) {
             fields.extend(step.to_fields());

@@ -265,6 +265,7 @@ async fn an_executed_results_fields_are_the_contracts_in_its_order() {
             // What newer neighbours read.
             "source=apply_layer",
             "ts=1769301009",
+            "permit_wait_ms=1100",
             "order_id=11934538190",
             "side=SELL",
             "filled_qty=0.008",

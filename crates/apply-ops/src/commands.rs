@@ -162,6 +162,7 @@ pub const COMMANDS: [Command; 27] = [
         ],
     )
     .who(Who::StateReader)
+    .redis(TAILS_RESULTS)
     .json("plan"),
     command(
         "demo",

@@ -1,29 +1,29 @@
-//! `apply-layer plan <id>`: what the journal of this machine says about a plan. Reads beside the
-//! running service.
+//! `apply-layer plan <id>`: what the journal of this machine says about a plan, and what other programs wrote about it
+//! among the results. Reads beside the running service.
 
 use crate::{
     elsewhere::{Here, difference},
-    halt::Place,
+    halt::HaltConfig,
+    link::{Entry, Link},
     output::{End, print, print_json},
+    streams::{ALL_KEPT, foreign_line},
 };
 use apply_journal::JournalReader;
 use apply_service::{Failure, complain, history::journal_lines};
+use apply_wire::field;
 use permit_gate::PlanId;
-use std::net::SocketAddr;
+use serde_json::{Value, json};
 
-/// Prints a plan's story; fails where there is none. Says so on standard error where the service that runs on this
-/// machine keeps another journal: that one may know more.
+/// Prints a plan's story; fails where there is none. What other programs wrote about it stands apart; where Redis cannot
+/// be asked for that, it says so. Says on standard error where the service that runs on this machine keeps another
+/// journal: that one may know more.
 ///
 /// # Errors
 ///
 /// Where the journal cannot be read, or says nothing about the plan.
-pub async fn story(
-    place: &Place,
-    service: Option<SocketAddr>,
-    plan: &PlanId,
-    as_json: bool,
-) -> Result<(), Failure> {
-    if let Some(service) = service {
+pub async fn story(config: HaltConfig, plan: &PlanId, as_json: bool) -> Result<(), Failure> {
+    let place = config.place.clone().map_err(Failure::configuration)?;
+    if let Some(service) = config.service {
         let here = Here {
             state_directory: &place.state,
             halt_file: &place.file,
@@ -39,23 +39,72 @@ pub async fn story(
         JournalReader::open(directory).map_err(|error| Failure::unavailable(error.to_string()))?;
     let entry = journal
         .look_up(plan)
-        .map_err(|error| Failure::unavailable(error.to_string()))?
-        .ok_or_else(|| {
-            Failure::not_found(format!(
-                "the journal in {} says nothing about plan {plan}: it was never claimed by this machine, did not come to an end yet, or is older than what is kept",
-                directory.display()
-            ))
-        })?;
+        .map_err(|error| Failure::unavailable(error.to_string()))?;
+    let foreign = foreign(&config, plan).await;
+    let Some(entry) = entry else {
+        let mut text = format!(
+            "the journal in {} says nothing about plan {plan}: it was never claimed by this machine, did not come to an end yet, or is older than what is kept",
+            directory.display()
+        );
+        for entry in foreign.iter().flatten() {
+            text += &format!("; another program wrote of it: {}", foreign_line(entry));
+        }
+        return Err(Failure::not_found(text));
+    };
     let printed = match as_json {
         true => {
-            let text = serde_json::to_string_pretty(&entry)
+            let mut told = serde_json::to_value(&entry)
+                .map_err(|error| Failure::mismatch(error.to_string()))?;
+            add_foreign(&mut told, &foreign);
+            let text = serde_json::to_string_pretty(&told)
                 .map_err(|error| Failure::mismatch(error.to_string()))?;
             print_json(&text)
         }
-        false => print(&(journal_lines(&entry).join("\n") + "\n")),
+        false => {
+            let mut lines = journal_lines(&entry);
+            match &foreign {
+                Ok(entries) => lines.extend(entries.iter().map(|entry| {
+                    format!("other program, no result of ours  {}", foreign_line(entry))
+                })),
+                Err(why) => lines.push(format!("other programs: not known, {why}")),
+            }
+            print(&(lines.join("\n") + "\n"))
+        }
     };
     match printed {
         Ok(()) | Err(End::ReaderGone) => Ok(()),
         Err(End::Failed(failure)) => Err(failure),
     }
+}
+
+/// What other programs wrote about the plan among the results, oldest first; or why that is not known.
+async fn foreign(config: &HaltConfig, plan: &PlanId) -> Result<Vec<Entry>, String> {
+    let redis = config.redis.as_ref().map_err(Clone::clone)?;
+    let about_it =
+        |entry: &Entry| entry.text(field::PLAN_ID) == plan.as_str() && entry.foreign().is_some();
+    let read = async {
+        let mut link = Link::open(redis).await?;
+        let results = link.keys().results;
+        link.newest_that(&results, ALL_KEPT, about_it).await
+    };
+    read.await.map_err(|failure: Failure| failure.to_string())
+}
+
+/// Under `foreign`: a list, or null where Redis could not be asked, with the reason under `foreign_unknown`.
+fn add_foreign(told: &mut Value, foreign: &Result<Vec<Entry>, String>) {
+    let Value::Object(fields) = told else { return };
+    let entries = foreign.as_ref().ok().map(|entries| {
+        let of = |entry: &Entry| {
+            json!({
+                "id": entry.id.to_string(),
+                "source": entry.foreign(),
+                "executed": entry.text(field::EXECUTED),
+                "error": entry.text(field::ERROR),
+                "details": entry.text(field::DETAILS),
+            })
+        };
+        entries.iter().map(of).collect::<Vec<_>>()
+    });
+    fields.insert("foreign".into(), json!(entries));
+    fields.insert("foreign_unknown".into(), json!(foreign.as_ref().err()));
 }

@@ -69,7 +69,7 @@ impl Propose {
             "plan {}, to be decided as {}{why}\n",
             plan.id, plan.decision
         );
-        if switches.is_on().is_none() {
+        if switches.is_on() != Some(false) {
             page += &format!("kill switch {}\n", switches.line());
         }
         if !followed {

@@ -8,6 +8,7 @@ use super::{
     wanted::{Wanted, passes},
 };
 use apply_redis::MAX_ENTRY_BYTES;
+use apply_wire::field;
 use clap::{Args, Subcommand};
 use std::time::Duration;
 use tokio::signal::ctrl_c;
@@ -112,7 +113,7 @@ impl Tail {
 const MOST_FILLERS: usize = 11;
 
 /// More entries than a stream keeps.
-const ALL_KEPT: usize = 12_000;
+pub(super) const ALL_KEPT: usize = 12_000;
 
 /// One entry on one line.
 fn shown(entry: &Entry, line: fn(&Entry) -> String) -> String {
@@ -143,8 +144,8 @@ pub(super) fn plan_line(entry: &Entry) -> String {
 
 /// One result on one line.
 pub(super) fn result_line(entry: &Entry) -> String {
-    if let Some(source) = entry.foreign() {
-        return foreign_line(entry, &source);
+    if entry.foreign().is_some() {
+        return foreign_line(entry);
     }
     let text = |field| tame(&entry.text(field));
     let mut line = format!(
@@ -171,7 +172,7 @@ pub(super) fn result_line(entry: &Entry) -> String {
 }
 
 /// One entry that another program wrote onto the stream of results.
-fn foreign_line(entry: &Entry, source: &str) -> String {
+pub(super) fn foreign_line(entry: &Entry) -> String {
     let text = |field| tame(&entry.text(field));
     let mut line = format!(
         "{}  {}  {:<10} {:<8} executed={} source={}",
@@ -180,9 +181,9 @@ fn foreign_line(entry: &Entry, source: &str) -> String {
         text("symbol"),
         "foreign",
         text("executed"),
-        tame(source),
+        text(field::SOURCE),
     );
-    for field in ["error", "details"] {
+    for field in [field::ERROR, field::DETAILS] {
         let value: String = text(field).chars().take(FOREIGN_CHARS).collect();
         if !value.is_empty() {
             line += &format!(" {field}={value}");

@@ -47,6 +47,10 @@ const MOST_OF_A_FIELD: usize = 64;
 /// How long the moment of a fill is kept.
 const MOMENT_KEPT_SECS: u64 = 3600;
 
+/// Why positions are not written on a cluster. One key without the other would have the reconcile engine hold the symbol.
+pub const NO_LEDGER_ON_A_CLUSTER: &str =
+    "ledger and position lie in different slots of a cluster and cannot be written in one step";
+
 impl RedisBoard {
     /// Somebody who writes positions after fills.
     ///
@@ -55,9 +59,7 @@ impl RedisBoard {
     /// On a cluster, where ledger and position cannot be written in one step.
     pub fn ledger_writer(&self) -> Result<LedgerWriter, PortError> {
         match self.link().is_cluster() {
-            true => Err(PortError(
-                "ledger and position lie in different slots of a cluster and cannot be written in one step".into(),
-            )),
+            true => Err(PortError(NO_LEDGER_ON_A_CLUSTER.into())),
             false => Ok(LedgerWriter {
                 board: self.clone(),
                 noted: None,

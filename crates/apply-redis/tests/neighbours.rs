@@ -5,11 +5,18 @@
 mod common;
 
 use apply_core::{PlanLog, PortError};
-use apply_redis::{BoardConfig, RedisBoard, Reviewer};
+use apply_redis::{BoardConfig, Booked, Bookkeeper, RedisBoard, Reviewer};
 use common::plan;
 use redis_harness::RedisServer;
+use std::time::{Duration, Instant};
 
 const PLANS: &str = "quantum:stream:apply.plan";
+const RESULTS: &str = "quantum:stream:apply.result";
+const LEDGER: &str = "quantum:position:ledger:BTCUSDT";
+const PLAN: &str = "67e6da21fa9fe506";
+
+/// How long a result may stand there without being booked.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn board(server: &RedisServer, portfolio_gate: bool) -> RedisBoard {
     let config = BoardConfig {
@@ -138,4 +145,63 @@ async fn results_of_other_programs_are_counted_by_program_with_their_newest_word
         seen,
         [("other", 1, "5", ""), ("intent_executor", 2, "4", "second")]
     );
+}
+
+/// How many results there are.
+async fn length(server: &RedisServer) -> redis::Value {
+    command(server, &format!("XLEN {RESULTS}")).await
+}
+
+/// A server with an executed result, and somebody who keeps it from being booked twice.
+async fn with_a_result() -> (RedisServer, Bookkeeper) {
+    let server = RedisServer::start().await;
+    let board = board(&server, false).await;
+    let fields = "symbol BTCUSDT executed True source apply_layer";
+    let words = format!("XADD {RESULTS} 1000-0 plan_id {PLAN} {fields}");
+    command(&server, &words).await;
+    (server, board.bookkeeper(PATIENCE))
+}
+
+#[tokio::test]
+async fn a_result_that_the_ledger_names_is_pushed_out_once() {
+    let (server, mut keeper) = with_a_result().await;
+    let now = Instant::now();
+    assert_eq!(keeper.look(now, 1).await.unwrap(), Booked::default());
+    let set = format!("HSET {LEDGER} last_known_amt 1 last_result_plan_id {PLAN}");
+    command(&server, &set).await;
+    let booked = keeper.look(now, 1).await.unwrap();
+    assert_eq!(booked.pushed_out.len(), 1);
+    assert_eq!(keeper.look(now, 1).await.unwrap(), Booked::default());
+    assert_eq!(length(&server).await, redis::Value::Int(11));
+}
+
+#[tokio::test]
+async fn a_ledger_of_another_type_or_form_is_left_alone_and_told_once() {
+    for set in [
+        "SET {} 1",
+        "RPUSH {} 1",
+        "HSET {} last_known_amt 1",
+        "HSET {} last_result_plan_id another",
+    ] {
+        let (server, mut keeper) = with_a_result().await;
+        command(&server, &set.replace("{}", LEDGER)).await;
+        let before = command(&server, &format!("DUMP {LEDGER}")).await;
+        let now = Instant::now();
+        assert_eq!(
+            keeper.look(now, 1).await.unwrap(),
+            Booked::default(),
+            "{set}"
+        );
+        for told in [1, 0] {
+            let booked = keeper.look(now + PATIENCE, 1).await.unwrap();
+            assert_eq!(
+                (booked.pushed_out.len(), booked.overdue.len()),
+                (0, told),
+                "{set}"
+            );
+        }
+        let after = command(&server, &format!("DUMP {LEDGER}")).await;
+        assert_eq!(after, before, "{set}");
+        assert_eq!(length(&server).await, redis::Value::Int(1));
+    }
 }

@@ -1,8 +1,8 @@
 //! The protocol with the neighbours' position ledger: see [`apply_redis::Bookkeeper`].
 
-use crate::metrics::Metrics;
+use crate::{exit::Failure, metrics::Metrics};
 use apply_core::{Clock, PortError, Symbol};
-use apply_redis::{BOOKING_PATIENCE, RedisBoard};
+use apply_redis::{BOOKING_PATIENCE, LedgerWriter, NO_LEDGER_ON_A_CLUSTER, RedisBoard};
 use exchange_client::Client;
 use rust_decimal::Decimal;
 use std::time::{Duration, Instant};
@@ -42,28 +42,57 @@ impl Ledger {
             Self::Off => "off",
         }
     }
+
+    /// Why it cannot be done there; `None` where it can.
+    pub fn refusal(self, is_cluster: bool) -> Option<&'static str> {
+        match self {
+            Self::Write if is_cluster => Some(NO_LEDGER_ON_A_CLUSTER),
+            Self::Auto | Self::BookOnce | Self::Write | Self::Off => None,
+        }
+    }
 }
 
-/// Keeps results from being booked twice until `stop`. It holds up no plan.
+/// Writes positions for [`Ledger::Write`]; `None` for the others.
+///
+/// # Errors
+///
+/// On a cluster.
+pub(crate) fn writer(ledger: Ledger, board: &RedisBoard) -> Result<Option<LedgerWriter>, Failure> {
+    match ledger {
+        Ledger::Write => match board.ledger_writer() {
+            Ok(writer) => Ok(Some(writer)),
+            Err(error) => Err(Failure::configuration(format!(
+                "APPLY_LEDGER={}: {error}",
+                ledger.as_str()
+            ))),
+        },
+        Ledger::Auto | Ledger::BookOnce | Ledger::Off => Ok(None),
+    }
+}
+
+/// Keeps results from being booked twice, or writes positions, until `stop`. It holds up no plan.
 pub(crate) async fn keep(
     ledger: Ledger,
     board: RedisBoard,
+    writer: Option<LedgerWriter>,
     venue: Option<Client>,
     metrics: Metrics,
     clock: impl Clock,
     stop: CancellationToken,
 ) {
-    match (ledger, venue) {
-        (Ledger::Off, _) => {
+    match (ledger, writer, venue) {
+        (Ledger::Off, _, _) => {
             info!("Ledger: off, results stay where they are");
             return;
         }
-        (Ledger::Write, Some(venue)) => return write(board, venue, metrics, clock, stop).await,
-        (Ledger::Write, None) => {
+        (_, Some(writer), Some(venue)) => {
+            return write(writer, venue, metrics, clock, stop).await;
+        }
+        (Ledger::Write, _, _) => {
             info!("Ledger: write, and a dry run fills nothing that could be written");
             return;
         }
-        (Ledger::Auto | Ledger::BookOnce, _) => {}
+        (Ledger::Auto | Ledger::BookOnce, _, _) => {}
     }
     info!(
         "Ledger: {}, a result that the position brain has booked is pushed out of its sight",
@@ -111,19 +140,12 @@ pub(crate) async fn keep(
 
 /// Writes positions after fills until `stop`.
 async fn write(
-    board: RedisBoard,
+    mut writer: LedgerWriter,
     venue: Client,
     metrics: Metrics,
     clock: impl Clock,
     stop: CancellationToken,
 ) {
-    let mut writer = match board.ledger_writer() {
-        Ok(writer) => writer,
-        Err(error) => {
-            warn!("Ledger: {error}; nothing is written");
-            return;
-        }
-    };
     info!("Ledger: write, ledger, position and the moment of a fill are written after it");
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

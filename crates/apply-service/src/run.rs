@@ -116,6 +116,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     }
     keep_switch(&board, &journal).await?;
     check_durability(&board, config.state.strict).await?;
+    let ledger_writer = ledger::writer(config.ledger, &board)?;
     let client = venue_client(&config).await?;
     let live = DashboardState::new(
         &symbols,
@@ -210,6 +211,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let keeping = ledger::keep(
         config.ledger,
         board.clone(),
+        ledger_writer,
         venue_of_ledger,
         metrics.clone(),
         SystemClock,

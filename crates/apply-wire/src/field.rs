@@ -67,6 +67,9 @@ pub const PROFIT_NET: &str = "profit_net";
 /// Of a result: what the venue charged. An addition to the contract.
 pub const COMMISSION: &str = "commission";
 
+/// Of a result: how long its permits were waited for until all were there, in milliseconds. An addition to the contract.
+pub const PERMIT_WAIT_MS: &str = "permit_wait_ms";
+
 /// Of a result: the venue's order id, as in its last step. An addition of March, as the five below it.
 pub const ORDER_ID: &str = "order_id";
 /// Of a result: which way the order traded.
@@ -94,6 +97,8 @@ pub const FILLER: &str = "filler";
 pub const FILLER_BOOKED: &str = "booked";
 /// Of a result: the program that wrote it. Absent in results of January.
 pub const SOURCE: &str = "source";
+/// Of another program's result: what else it says, in its own form.
+pub const DETAILS: &str = "details";
 /// What stands in [`SOURCE`] of this service's results, as in those of the one before it since February.
 pub const OUR_SOURCE: &str = "apply_layer";
 

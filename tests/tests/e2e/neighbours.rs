@@ -3,8 +3,8 @@
 use crate::{d, sent};
 use apply_tests::{
     DisarmingGovernor, GOVERNOR, Habits, P33, PLANS, PortfolioGate, RESULTS, RebookingBrain,
-    SecondExecutor, Stage, disarm_of_today, eventually, governor_permit, position_permit,
-    reconcile, within,
+    SecondExecutor, Stage, calibrated, disarm_of_today, eventually, governor_permit,
+    position_permit, reconcile, within,
 };
 use rust_decimal::Decimal;
 use std::{collections::HashSet, time::Duration};
@@ -412,15 +412,10 @@ async fn where_the_executor_owns_the_ledger_it_is_the_venues_position_after_each
 async fn a_heat_gate_that_calibrates_a_close_to_hold_has_nothing_placed() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
-    let calibrated = |action| {
-        [
-            ("calibrated", "1"),
-            ("original_action", "FULL_CLOSE_PROPOSED"),
-            ("action", action),
-        ]
-    };
+    let made =
+        |action| calibrated("FULL_CLOSE_PROPOSED", action).map(|[name, value]| (name, value));
     stage
-        .propose_with("BTCUSDT", "FULL_CLOSE_PROPOSED", &calibrated("HOLD"))
+        .propose_with("BTCUSDT", "FULL_CLOSE_PROPOSED", &made("HOLD"))
         .await;
     let plan = stage
         .wait_for_entry(PLANS, "a plan", |plan| plan.get("symbol") == "BTCUSDT")
@@ -430,7 +425,7 @@ async fn a_heat_gate_that_calibrates_a_close_to_hold_has_nothing_placed() {
         ("SKIP", "action_hold")
     );
     stage
-        .propose_with("ETHUSDT", "FULL_CLOSE_PROPOSED", &calibrated("partial_25"))
+        .propose_with("ETHUSDT", "FULL_CLOSE_PROPOSED", &made("partial_25"))
         .await;
     let plan = stage.only_plan("ETHUSDT").await;
     assert_eq!(plan.get("action"), "PARTIAL_25");
@@ -479,5 +474,39 @@ async fn a_second_executor_places_nothing_and_its_answers_are_nobodys_results() 
     .await;
     assert_eq!(executor.would_place(), Vec::<String>::new());
     assert_eq!(sent(&stage.only_order(), "quantity"), "0.008");
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_universe_that_another_program_writes_lets_nothing_execute() {
+    let stage = Stage::open().await;
+    let universe = [
+        "SET",
+        "quantum:cfg:universe:active",
+        r#"{"symbols":["BTCUSDT","ETHUSDT"]}"#,
+    ];
+    let _: redis::Value = stage.command(&universe).await;
+    let service = stage
+        .service()
+        .env("APPLY_ALLOWLIST", "BTCUSDT")
+        .ready()
+        .await;
+    stage.propose("ETHUSDT", "PARTIAL_75").await;
+    let plan = stage
+        .wait_for_entry(PLANS, "a plan", |plan| plan.get("symbol") == "ETHUSDT")
+        .await;
+    assert_eq!(
+        (plan.get("decision"), plan.get("reason_codes")),
+        ("SKIP", "not_in_allowlist")
+    );
+    // Nor does one that leaves a symbol out keep it from executing.
+    let without = ["SET", universe[1], r#"{"symbols":["ETHUSDT"]}"#];
+    let _: redis::Value = stage.command(&without).await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.004").await;
+    let result = stage.result_of(plan.get("plan_id")).await;
+    assert_eq!(result.get("executed"), "True");
+    assert_eq!(stage.orders().len(), 1);
     service.stopped_well().await;
 }

@@ -199,6 +199,25 @@ async fn on_a_cluster_that_splits_the_permits_the_start_is_refused_with_the_mend
     }
 }
 
+#[tokio::test]
+async fn on_a_cluster_nothing_starts_that_would_write_positions() {
+    let cluster = OnCluster::start().await;
+    let stage = Stage::open().await;
+    let how = stage
+        .service()
+        .env("REDIS_URL", &cluster.url)
+        .env("APPLY_LEDGER", "write");
+    let ended = how.ended().await;
+    assert_eq!(ended.code, Some(78), "{}", ended.output());
+    for part in [
+        "APPLY_LEDGER=write",
+        "different slots",
+        "use book-once or off",
+    ] {
+        assert!(ended.output().contains(part), "{}", ended.output());
+    }
+}
+
 struct OnCluster {
     url: String,
     nodes: Vec<MultiplexedConnection>,

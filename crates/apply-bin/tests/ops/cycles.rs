@@ -256,6 +256,33 @@ async fn a_wait_beyond_the_limit_fails_and_is_named() {
 }
 
 #[tokio::test]
+async fn an_order_that_took_long_after_a_short_wait_is_no_long_wait() {
+    let mut scene = Scene::open().await;
+    scene.good(&[50, 40, 30, 20]).await;
+    scene.plan(10).await;
+    let said = [("permit_wait_ms", "900")];
+    scene.result(10, 2500, &EXECUTED, &said).await;
+    scene.reviewers_read().await;
+    assert_eq!(scene.failing("testnet").await, [""; 0]);
+    let longest = scene.criterion("testnet", "longest_wait").await;
+    assert_eq!(longest["found"], "900 ms");
+    let shown = longest["evidence"][0].as_str().unwrap();
+    let told = "executed in 2500 ms permit_wait_ms=900 quantity=0.006";
+    assert!(shown.ends_with(told), "{shown}");
+
+    let mut scene = Scene::open().await;
+    scene.good(&[50, 40, 30, 20]).await;
+    scene.plan(10).await;
+    let said = [("permit_wait_ms", "1201")];
+    scene.result(10, 1250, &EXECUTED, &said).await;
+    scene.reviewers_read().await;
+    assert_eq!(
+        scene.failing("testnet").await,
+        ["longest_wait", "good_in_a_row"]
+    );
+}
+
+#[tokio::test]
 async fn an_order_that_filled_nothing_fails_and_a_stop_does_not() {
     let mut scene = Scene::open().await;
     scene.good(&[50, 40, 30]).await;

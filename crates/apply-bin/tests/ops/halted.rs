@@ -123,9 +123,23 @@ async fn every_switch_that_is_on_is_told_with_who_when_and_why() {
     let () = command(&server, &["SET", "quantum:global:kill_switch", "1"]).await;
     let reason = ["SET", "quantum:global:kill_switch:reason", "drawdown 12 %"];
     let () = command(&server, &reason).await;
+    for words in [
+        &["status"][..],
+        &["check"],
+        &["watch", "--once"],
+        &["propose", "BTCUSDT", "PARTIAL_75"],
+    ] {
+        let Ended { out, err, .. } = run(words).await;
+        assert!(
+            format!("{out}{err}").contains("quantum:global:kill_switch (drawdown 12 %)"),
+            "{words:?}: {out}{err}"
+        );
+    }
+    // It is no reason for a turn of an operator's.
+    assert_eq!(run(&["halt", "--reason", "my own"]).await.code, 0);
     let page = run(&["status"]).await.out;
     assert!(
-        page.contains("ON, by quantum:global:kill_switch (drawdown 12 %)"),
+        page.contains("my own") && !page.contains("drawdown"),
         "{page}"
     );
 }

@@ -1,6 +1,8 @@
 //! Entries of another program on the stream of results, kept apart from this service's.
 
 use crate::{PLAN, ends, fine, ops, publish_plan, publish_result, redis};
+use apply_ops::commands::COMMANDS;
+use apply_tests::{SecondExecutor, Stage};
 use apply_wire::Exit;
 use redis_harness::RedisServer;
 
@@ -104,4 +106,70 @@ async fn a_plan_that_another_executor_says_it_executed_is_not_forgotten() {
         "{}",
         said.err
     );
+}
+
+#[tokio::test]
+async fn what_another_executor_wrote_about_a_plan_stands_apart_in_its_story() {
+    let stage = Stage::open().await;
+    let _executor = SecondExecutor::start(&stage).await;
+    let how = stage.service();
+    let service = how.clone().ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
+    let id = plan.get("plan_id");
+    for source in ["apply_layer", "intent_executor"] {
+        let of_it = |entry: &apply_tests::Entry| {
+            entry.get("plan_id") == id && entry.find("source") == Some(source)
+        };
+        stage
+            .wait_for_entry(apply_tests::RESULTS, source, of_it)
+            .await;
+    }
+    service.stopped_well().await;
+    // As a user who may do in Redis what the table of commands says.
+    let row = COMMANDS.iter().find(|command| command.name == "plan");
+    let rules = format!(
+        "ACL SETUSER tried reset on >x -@all +hello +ping +select {}",
+        row.unwrap().redis
+    );
+    let words: Vec<&str> = rules.split_whitespace().collect();
+    let _: String = stage.command(&words).await;
+    let told = async |words: &[&str], redis: &str| {
+        let mut words = words.to_vec();
+        words.insert(1, id);
+        let asked = how.clone().instead(&words).env("REDIS_URL", redis);
+        let told = asked.ended().await;
+        assert_eq!(told.code, Some(0), "{}", told.output());
+        (told.log.join("\n"), told.errors.join("\n"))
+    };
+    let reader = stage.redis.url_as("tried", "x");
+    let (lines, _) = told(&["plan"], &reader).await;
+    let foreign = lines.lines().filter(|line| line.contains("other program"));
+    let foreign: Vec<&str> = foreign.collect();
+    assert_eq!(foreign.len(), 1, "{lines}");
+    for part in [
+        "no result of ours",
+        "executed=false source=intent_executor",
+        "missing_required_fields",
+    ] {
+        assert!(foreign[0].contains(part), "{lines}");
+    }
+    let (json, _) = told(&["plan", "--json"], &reader).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["result"]["executed"], true, "{json}");
+    assert_eq!(json["foreign"][0]["source"], "intent_executor", "{json}");
+    assert_eq!(json["foreign"].as_array().unwrap().len(), 1);
+    // The journal is told where Redis cannot be asked.
+    let away = "redis://127.0.0.1:1/0";
+    let (lines, _) = told(&["plan"], away).await;
+    assert!(
+        lines.contains("executed=true") && lines.contains("other programs: not known, cannot"),
+        "{lines}"
+    );
+    let (json, errors) = told(&["plan", "--json"], away).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json["foreign"].is_null() && errors.is_empty(), "{errors}");
+    let why = json["foreign_unknown"].as_str().unwrap();
+    assert!(why.contains("cannot reach Redis"), "{why}");
 }
