@@ -73,8 +73,9 @@ async fn a_thousand_waits_survive_a_restart_and_none_is_granted_without_permits(
                     "missing_both"
                 };
                 // All of them look a last time at the same moment, which a busy machine may not get through in time.
-                let told = [word, "permit_take_unanswered"].contains(&&*block.code());
-                assert!(told, "{i}: {block}");
+                let too_many = ["permit_take_unanswered", "permit_take_too_late"];
+                let code = block.code();
+                assert!(code == word || too_many.contains(&&*code), "{i}: {block}");
                 assert!(block.waited() <= policy.wait + policy.grace + SCHEDULING);
             }
         }
