@@ -253,6 +253,9 @@ async fn a_venue_that_is_away_at_the_start_is_a_warning_and_plans_end_as_unavail
         .await;
     service.line_with(&["WARN", "is not ready"]).await;
     stage.propose("BTCUSDT", "PARTIAL_75").await;
+    // Nothing but the venue is missing.
+    let plan = stage.only_plan("BTCUSDT").await;
+    stage.approve(&plan, "0.009").await;
     let result = stage.result_for("BTCUSDT").await;
     assert_eq!(result.get("error"), "venue_unavailable");
     assert_eq!(result.get("executed"), "False");
