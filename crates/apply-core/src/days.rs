@@ -1,6 +1,6 @@
-//! Days, for keys that are named after one.
+//! Dates: days for keys that are named after one, and moments as programs and people write them.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use std::time::Duration;
 
 /// The days before, at and after this moment in UTC, as `2026-03-15`. Programs that name a key after today may
@@ -13,6 +13,20 @@ pub fn days_around(since_1970: Duration) -> Vec<String> {
     let around = today.map(|today| [today.yesterday(), Ok(today), today.tomorrow()]);
     let days = around.into_iter().flatten().flatten();
     days.map(|day| day.to_string()).collect()
+}
+
+/// A moment in ISO 8601, in milliseconds since 1970: with an offset, with `Z`, or as UTC without either; with `T` or a
+/// blank before the time. A date alone is its first moment. `None` where the text is no such moment.
+pub fn utc_millis(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let at = match text.parse::<Timestamp>() {
+        Ok(at) => at,
+        Err(_) => {
+            let without_zone = text.parse::<DateTime>().ok()?;
+            TimeZone::UTC.to_timestamp(without_zone).ok()?
+        }
+    };
+    u64::try_from(at.as_millisecond()).ok()
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub mod worker;
 
 pub use apply_wire::Reason;
 pub use assembled::{Assembled, InMemory};
-pub use days::days_around;
+pub use days::{days_around, utc_millis};
 pub use digest::digest_of_fields;
 pub use event::{Event, KnownTo, Observer};
 pub use exchange::{

@@ -1,8 +1,7 @@
 //! A proposal, parsed once at the edge: what leaves here is valid or refused with a reason.
 
-use crate::{python_float, symbol::Symbol};
+use crate::{days::utc_millis, python_float, symbol::Symbol};
 use apply_wire::{Reason, field};
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use std::{collections::HashMap, time::Duration};
 
@@ -369,15 +368,7 @@ impl<'a> Fields<'a> {
 /// Whole seconds since 1970 of a moment as brains write it: `2026-01-25T00:43:29.041200+00:00`, with
 /// `Z`, or as UTC without either.
 fn moment(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let at = match text.parse::<Timestamp>() {
-        Ok(at) => at,
-        Err(_) => {
-            let without_zone = text.parse::<DateTime>().ok()?;
-            TimeZone::UTC.to_timestamp(without_zone).ok()?
-        }
-    };
-    u64::try_from(at.as_second()).ok()
+    utc_millis(text).map(|millis| millis / 1000)
 }
 
 /// A number of seconds since 1970, with or without a fraction.

@@ -8,14 +8,17 @@ use super::{
     late::Late,
     link::Link,
     output::{Done, End, print, print_json},
-    snapshot::list,
+    snapshot::{self, list},
     switches::Switches,
 };
 use crate::{ReadConfig, VenueKeys};
 use apply_core::Mode;
 use apply_exchange::StopsInPlace;
-use apply_redis::{Keys, Reviewer, Right};
-use apply_service::{Config, Failure, neighbours::watched};
+use apply_redis::{Keys, Right};
+use apply_service::{
+    Config, Failure,
+    reviewers::{Judged, ReviewerHealth},
+};
 use exchange_client::{Client, ExchangeInfo, PositionMode, RequestError, Settings};
 use permit_redis::{ConnectError, Meaning, Product, RedisPermitStore, WatchMode};
 use redis::Value;
@@ -368,17 +371,15 @@ async fn environment(config: &Config, keys: &Keys, link: &mut Link) -> Option<Li
     Some(Line("environment", found))
 }
 
-/// Whether those whose permits are required read the stream of plans.
+/// How those are whose permits are required.
 async fn reviewers(config: &Config, link: &mut Link) -> Found {
-    let watched = watched(config.permits.permits());
-    if watched.is_empty() {
-        return Found::Skipped("no permit is required whose reviewer has a group".into());
-    }
-    let plans = link.keys().plans;
-    match link.reviewers(&plans, &watched).await {
-        Ok(found) => {
-            let each: Vec<String> = found.iter().map(ToString::to_string).collect();
-            match found.iter().all(Reviewer::is_up_to_date) {
+    match snapshot::reviewers(config, link).await {
+        Ok(judged) if judged.is_empty() => Found::Skipped(
+            "nothing is known of those whose permits are required: none has a group, and no plan waited".into(),
+        ),
+        Ok(judged) => {
+            let each: Vec<String> = judged.iter().map(ToString::to_string).collect();
+            match judged.iter().map(Judged::health).all(|of| of == ReviewerHealth::Good) {
                 true => Found::Ok(each.join("; ")),
                 false => Found::Note(format!(
                     "{}: look whether it runs; without its permit nothing is executed",
@@ -400,9 +401,9 @@ async fn late_permits(config: &Config, link: &mut Link) -> Found {
         Err(error) => return Found::Note(format!("not known: {error}")),
     };
     let day = u64::try_from(A_DAY.as_millis()).unwrap_or(u64::MAX);
-    match Late::since(link, &keys, now.saturating_sub(day)).await {
+    match Late::between(link, &keys, now.saturating_sub(day), None).await {
         Ok(late) if late.is_empty() => Found::Ok("none in the last 24 h".into()),
-        Ok(late) => Found::Note(late.sentence(config, A_DAY)),
+        Ok(late) => Found::Note(late.sentence(config, "the last 24 h")),
         Err(error) => Found::Note(format!("not known: {error}")),
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use apply_core::{OrderKind, StepResult};
 use apply_redis::Reviewer;
-use apply_service::{Failure, neighbours::watched};
+use apply_service::{Failure, history::Moment, neighbours::watched};
 use apply_wire::{Reason, Section, field};
 use clap::ValueEnum;
 use rust_decimal::Decimal;
@@ -93,11 +93,10 @@ enum Ending {
     Not(Reason),
 }
 
-pub(super) async fn cycles(read: ReadConfig, goal: Goal, since: Duration, as_json: bool) -> Done {
+pub(super) async fn cycles(read: ReadConfig, goal: Goal, since: Moment, as_json: bool) -> Done {
     let mut desk = OpsContext::open(read).await?;
-    let span = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let now = desk.link.micros().await? / 1000;
-    let from = now.saturating_sub(span);
+    let from = since.begin(now);
     let plans = desk.link.since(&desk.keys.plans, from).await?;
     let results = desk.link.since(&desk.keys.results, from).await?;
     let groups = watched(desk.config.permits.permits());
@@ -109,7 +108,7 @@ pub(super) async fn cycles(read: ReadConfig, goal: Goal, since: Duration, as_jso
     let criteria = seen.judge(goal, desk.config.wait.wait, &reviewers);
     let failed = criteria.iter().filter(|one| !one.passed).count();
     match as_json {
-        true => print_json(&to_json(goal, since, &criteria).to_string())?,
+        true => print_json(&to_json(goal, now.saturating_sub(from) / 1000, &criteria).to_string())?,
         false => print(&criteria.iter().map(Criterion::to_text).collect::<String>())?,
     }
     match failed {
@@ -410,10 +409,10 @@ fn is_true(result: &Entry) -> bool {
         .eq_ignore_ascii_case(field::TRUE)
 }
 
-fn to_json(goal: Goal, since: Duration, criteria: &[Criterion]) -> serde_json::Value {
+fn to_json(goal: Goal, since_seconds: u64, criteria: &[Criterion]) -> serde_json::Value {
     json!({
         "goal": goal.word(),
-        "since_seconds": since.as_secs(),
+        "since_seconds": since_seconds,
         "passed": criteria.iter().all(|one| one.passed),
         "criteria": criteria.iter().map(Criterion::to_json).collect::<Vec<_>>(),
     })

@@ -8,7 +8,7 @@ use apply_wire::{
     setting::Setting,
 };
 use serde_json::json;
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 /// A share of the late permits that a longer wait is to have room for, in percent: one that is very late says little.
 const COVERED: usize = 95;
@@ -28,9 +28,16 @@ pub(super) struct Late {
 }
 
 impl Late {
-    /// Those since this moment, in milliseconds since 1970.
-    pub(super) async fn since(link: &mut Link, keys: &Keys, from: u64) -> Result<Self, Failure> {
-        Ok(Self::of(&link.since(&keys.late_permits, from).await?))
+    /// Those of a span of time, in milliseconds since 1970; of all that followed where it has no end.
+    pub(super) async fn between(
+        link: &mut Link,
+        keys: &Keys,
+        from: u64,
+        until: Option<u64>,
+    ) -> Result<Self, Failure> {
+        let mut entries = link.since(&keys.late_permits, from).await?;
+        entries.retain(|entry| until.is_none_or(|until| entry.id.millis <= until));
+        Ok(Self::of(&entries))
     }
 
     fn of(entries: &[Entry]) -> Self {
@@ -67,8 +74,8 @@ impl Late {
         (wait > now && wait <= most.parse().ok()?).then_some(wait)
     }
 
-    /// One sentence; there are some.
-    pub(super) fn sentence(&self, config: &Config, span: Duration) -> String {
+    /// One sentence about those of this span of time; there are some.
+    pub(super) fn sentence(&self, config: &Config, span: &str) -> String {
         let each = self.by_permit.iter();
         let each: Vec<String> = each
             .map(|(permit, count)| format!("{count} of {permit}"))
@@ -84,9 +91,8 @@ impl Late {
             None => String::new(),
         };
         format!(
-            "{} came after the deadline in the last {} h, half of them by {half} ms, the latest by {most} ms{suggested}",
-            each.join(" and "),
-            span.as_secs().div_ceil(3600)
+            "{} came after the deadline ({span}), half of them by {half} ms, the latest by {most} ms{suggested}",
+            each.join(" and ")
         )
     }
 

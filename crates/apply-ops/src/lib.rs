@@ -99,11 +99,13 @@ pub enum Ops {
     #[command(subcommand)]
     Results(streams::Results),
     /// Counts by decision and reason, and how long plans took to their results.
-    #[command(after_help = "Example: apply-layer stats --since 6h --symbol BTCUSDT")]
+    #[command(
+        after_help = "Example: apply-layer stats --since 6h --symbol BTCUSDT\nOf one day: apply-layer stats --since 2026-01-25 --until 2026-01-25"
+    )]
     Stats {
-        /// How far back, as 90s, 30m, 6h or 2d.
-        #[arg(long, default_value = "1h", value_parser = time::span)]
-        since: std::time::Duration,
+        /// Where it begins: a span ago, as 90s, 30m, 6h or 2d, or a date in UTC, as 2026-01-25 or 2026-01-25T00:43:29Z.
+        #[arg(long, default_value = "1h")]
+        since: apply_service::history::Moment,
         /// Which of them.
         #[command(flatten)]
         wanted: wanted::Wanted,
@@ -121,9 +123,9 @@ pub enum Ops {
         /// What the cycles have to be good enough for.
         #[arg(long, value_enum, default_value = "testnet")]
         goal: cycles::Goal,
-        /// How far back, as 90s, 30m, 6h or 2d.
-        #[arg(long, default_value = "24h", value_parser = time::span)]
-        since: std::time::Duration,
+        /// Where it begins: a span ago, as 90s, 30m, 6h or 2d, or a date in UTC, as 2026-01-25 or 2026-01-25T00:43:29Z.
+        #[arg(long, default_value = "24h")]
+        since: apply_service::history::Moment,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

@@ -10,9 +10,9 @@ use crate::{
     ReadConfig, VenueKeys,
     link::{Entry, EntryId},
     output::{Done, End, print, print_json, tame},
-    time::{ago, span, utc},
+    time::{ago, utc},
 };
-use apply_service::{Config, Failure};
+use apply_service::{Config, Failure, history::read_span};
 use apply_wire::key;
 use compare::{Fields, Finding, Rules, Shadow};
 use differences::{ALL, Class};
@@ -31,7 +31,7 @@ use tokio::{
 #[derive(clap::Args)]
 pub struct Args {
     /// End after this long, as 90s, 30m, 6h or 2d; without it at Ctrl-C or SIGTERM.
-    #[arg(long = "for", value_name = "DURATION", value_parser = span)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = read_span)]
     duration: Option<Duration>,
     /// Print each finding, and the count at the end, as one JSON object on a line of its own.
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! What stands in Redis at this moment, for `status` and `watch`.
 
 use super::{
-    link::{Entry, OpsContext},
+    link::{Entry, Link, OpsContext},
     output::tame,
     permits::{self, Seen},
     streams::{plan_line, result_line},
@@ -9,8 +9,12 @@ use super::{
     time::ago,
 };
 use apply_core::{Halt, Symbol};
-use apply_redis::Reviewer;
-use apply_service::{Failure, neighbours::watched};
+use apply_service::{
+    Config, Failure,
+    neighbours::watched,
+    reviewers::{AllAnswers, Judged, judge},
+};
+use apply_wire::field;
 use permit_gate::PlanId;
 use serde_json::json;
 use std::{
@@ -33,8 +37,8 @@ pub(super) struct Snapshot {
     /// Each followed symbol with its last plan and its last result.
     symbols: Vec<(Symbol, Option<Entry>, Option<Entry>)>,
     waits: Vec<Wait>,
-    /// How those whose permits are required read plans, or why that is not known.
-    reviewers: Result<Vec<Reviewer>, String>,
+    /// How those are whose permits are required, or why that is not known.
+    reviewers: Result<Vec<Judged>, String>,
     results: Vec<Entry>,
     /// The newest entry of each other program on the stream of results, and how many of it there are.
     foreign: BTreeMap<String, (u64, Entry)>,
@@ -77,8 +81,7 @@ impl Snapshot {
         });
         let symbols = symbols.collect();
         let waits = waits(desk, &plans, &results).await?;
-        let watched = watched(desk.config.permits.permits());
-        let reviewers = desk.link.reviewers(&desk.keys.plans, &watched).await;
+        let reviewers = reviewers(&desk.config, &mut desk.link).await;
         let reviewers = reviewers.map_err(|error| error.to_string());
         Ok(Self {
             switches,
@@ -106,20 +109,7 @@ impl Snapshot {
 
     fn reviewers_json(&self) -> serde_json::Value {
         let reviewers = self.reviewers.as_ref().ok();
-        let each = reviewers.map(|reviewers| {
-            let each = reviewers.iter().map(|reviewer| {
-                let reading = reviewer.reading;
-                json!({
-                    "reviewer": reviewer.name,
-                    "has_group": reading.is_some(),
-                    "consumers": reading.map(|reading| reading.consumers),
-                    "idle_ms": reading.and_then(|reading| reading.idle).map(|idle| idle.as_millis() as u64),
-                    "pending": reading.map(|reading| reading.pending),
-                    "lag": reading.map(|reading| reading.lag),
-                })
-            });
-            each.collect::<Vec<_>>()
-        });
+        let each = reviewers.map(|all| all.iter().map(Judged::view).collect::<Vec<_>>());
         json!(each)
     }
 
@@ -256,6 +246,22 @@ impl Snapshot {
             "waits": waits,
         })
     }
+}
+
+/// Waits that are looked through for the permits that reviewers gave.
+const NEWEST_WAITS: usize = 100;
+
+/// How those are whose permits are required.
+pub(super) async fn reviewers(config: &Config, link: &mut Link) -> Result<Vec<Judged>, Failure> {
+    let permits = config.permits.permits();
+    let keys = link.keys();
+    let readings = link.reviewers(&keys.plans, &watched(permits)).await;
+    let readings = readings.map_err(|error| Failure::unavailable(error.to_string()))?;
+    let mut answers = AllAnswers::default();
+    for wait in link.newest(&keys.waits, NEWEST_WAITS).await? {
+        answers.count(&wait.text(field::WAIT));
+    }
+    Ok(judge(permits, &readings, &answers))
 }
 
 async fn waits(

@@ -5,13 +5,14 @@ use super::{
     late::Late,
     link::{Entry, OpsContext},
     output::{Done, print, print_json, tame},
-    time::ago,
+    time::{ago, utc},
     wanted::{Wanted, choose},
 };
-use apply_service::quantile;
+use apply_service::{history::Moment, quantile};
 use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     time::Duration,
 };
 
@@ -34,31 +35,62 @@ struct Stats {
     plan_to_result: Vec<u64>,
 }
 
-pub(super) async fn stats(
-    read: ReadConfig,
-    since: Duration,
-    wanted: Wanted,
-    as_json: bool,
-) -> Done {
+pub(super) async fn stats(read: ReadConfig, since: Moment, wanted: Wanted, as_json: bool) -> Done {
     let mut desk = OpsContext::open(read).await?;
-    let span = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    let from = (desk.link.micros().await? / 1000).saturating_sub(span);
+    let now = desk.link.micros().await? / 1000;
+    let filter = wanted.filter(Some(since), now)?;
+    let from = since.begin(now);
+    let span = Span {
+        from,
+        until: filter.until,
+        length: Duration::from_millis(now.saturating_sub(from)),
+        since,
+    };
     let mut plans = desk.link.since(&desk.keys.plans, from).await?;
     let mut results = desk.link.since(&desk.keys.results, from).await?;
-    choose(&wanted.filter(None), &mut plans, &mut results);
-    let late = Late::since(&mut desk.link, &desk.keys, from).await?;
+    choose(&filter, &mut plans, &mut results);
+    let late = Late::between(&mut desk.link, &desk.keys, from, filter.until).await?;
     let stats = Stats::of(&plans, &results);
     if as_json {
-        let mut object = stats.to_json(since);
+        let mut object = stats.to_json(&span);
         object["late_permits"] = late.to_json(&desk.config);
         return print_json(&object.to_string());
     }
-    let mut page = stats.to_text(since);
+    let mut page = stats.to_text(&span);
     if !late.is_empty() {
-        let sentence = late.sentence(&desk.config, since);
+        let sentence = late.sentence(&desk.config, &span.to_string());
         page += &format!("\nlate permits: {sentence}\n");
     }
     print(&page)
+}
+
+/// What is counted.
+struct Span {
+    /// Milliseconds since 1970.
+    from: u64,
+    until: Option<u64>,
+    /// From its beginning until now.
+    length: Duration,
+    /// As it was asked for.
+    since: Moment,
+}
+
+/// `the last 6 h`, or `from 2026-01-25 00:00:00Z until 2026-01-25 23:59:59Z`.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.since {
+            Moment::Ago(length) => match length.as_secs() {
+                s if s % 3600 == 0 => write!(f, "the last {} h", s / 3600)?,
+                s if s % 60 == 0 => write!(f, "the last {} min", s / 60)?,
+                s => write!(f, "the last {s} s")?,
+            },
+            Moment::Day(_) | Moment::At(_) => write!(f, "from {}", utc(self.from))?,
+        }
+        match self.until {
+            Some(until) => write!(f, " until {}", utc(until)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Stats {
@@ -109,7 +141,7 @@ impl Stats {
         }
     }
 
-    fn to_json(&self, since: Duration) -> serde_json::Value {
+    fn to_json(&self, span: &Span) -> serde_json::Value {
         let quantiles: serde_json::Map<_, _> = QUANTILES
             .iter()
             .filter_map(|(name, percent)| {
@@ -120,7 +152,7 @@ impl Stats {
             })
             .collect();
         json!({
-            "since_seconds": since.as_secs(),
+            "since_seconds": span.length.as_secs(),
             "plans": self.plans,
             "executed": self.executed,
             "would_execute": self.would_execute,
@@ -130,15 +162,9 @@ impl Stats {
         })
     }
 
-    fn to_text(&self, since: Duration) -> String {
-        let seconds = since.as_secs();
-        let span = match seconds {
-            s if s % 3600 == 0 => format!("{} h", s / 3600),
-            s if s % 60 == 0 => format!("{} min", s / 60),
-            s => format!("{s} s"),
-        };
+    fn to_text(&self, span: &Span) -> String {
         let total: u64 = self.plans.values().sum();
-        let mut page = format!("the last {span}\n\nplans            {total:>6}\n");
+        let mut page = format!("{span}\n\nplans            {total:>6}\n");
         for (what, count) in &self.plans {
             page += &format!("  {count:>6}  {what}\n");
         }

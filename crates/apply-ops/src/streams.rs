@@ -4,13 +4,13 @@ use super::{
     ReadConfig,
     link::{Entry, EntryId, Link, OpsContext},
     output::{Done, print, print_json, tame},
-    time::{span, utc},
+    time::utc,
     wanted::{Wanted, passes},
 };
 use apply_redis::MAX_ENTRY_BYTES;
+use apply_service::history::Moment;
 use apply_wire::field;
 use clap::{Args, Subcommand};
-use std::time::Duration;
 use tokio::signal::ctrl_c;
 
 /// The stream of plans.
@@ -35,9 +35,10 @@ pub struct Tail {
     /// How many entries.
     #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     number: u16,
-    /// No older ones than so long ago, as 90s, 30m, 6h or 2d.
-    #[arg(long, value_parser = span)]
-    since: Option<Duration>,
+    /// None older than this: a span ago, as 90s, 30m, 6h or 2d, or a date in UTC, as 2026-01-25 or
+    /// 2026-01-25T00:43:29Z.
+    #[arg(long)]
+    since: Option<Moment>,
     #[command(flatten)]
     wanted: Wanted,
     /// Go on with new ones until Ctrl-C.
@@ -69,7 +70,8 @@ impl Results {
 impl Tail {
     async fn run(&self, link: &mut Link, stream: &str, line: fn(&Entry) -> String) -> Done {
         let number = usize::from(self.number);
-        let filter = self.wanted.filter(self.since);
+        let now = link.micros().await? / 1000;
+        let filter = self.wanted.filter(self.since, now)?;
         let wanted = |entry: &Entry| !entry.is_filler() && passes(&filter, entry);
         let last = link.newest(stream, 1).await?;
         let mut last = last.last().map_or(EntryId::START, |entry| entry.id);

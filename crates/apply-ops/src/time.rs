@@ -1,6 +1,4 @@
-//! Moments and spans for people.
-
-use std::time::Duration;
+//! Moments for people.
 
 const DAY: u64 = 86_400;
 
@@ -45,23 +43,6 @@ pub(super) fn ago(millis: u64) -> String {
     }
 }
 
-/// Reads `90s`, `30m`, `6h` or `2d`; at least a second, at most a year.
-pub(super) fn span(text: &str) -> Result<Duration, String> {
-    let wrong = || "write a number and a unit, as 90s, 30m, 6h or 2d".to_owned();
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => DAY,
-        _ => return Err(wrong()),
-    };
-    let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    match count.checked_mul(unit) {
-        Some(seconds @ 1..=31_536_000) => Ok(Duration::from_secs(seconds)),
-        _ => Err("use a span from 1s to 365d".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,25 +59,5 @@ mod tests {
             assert_eq!(utc(millis), text);
         }
         assert_eq!(iso_micros(1_000_042), "1970-01-01T00:00:01.000042+00:00");
-    }
-
-    #[test]
-    fn a_span_is_a_number_and_a_unit_and_nothing_else() {
-        assert_eq!(span("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(span("2d"), Ok(Duration::from_secs(172_800)));
-        for wrong in [
-            "",
-            "h",
-            "1",
-            "-1h",
-            "1.5h",
-            "0s",
-            "366d",
-            "1h ",
-            "99999999999999999999h",
-            "1ü",
-        ] {
-            assert!(span(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! Which plans and results a command is about: the same filters as those of the page and of `/api/plans.json`.
 
-use super::{link::Entry, time};
-use apply_service::history::{Filter, Outcome};
-use clap::Args;
-use std::{
-    collections::HashMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+use super::link::Entry;
+use apply_service::{
+    Failure,
+    history::{Filter, Moment, Outcome},
 };
+use apply_wire::Exit;
+use clap::Args;
+use std::collections::HashMap;
 
 /// What has to be true of a plan or a result.
 #[derive(Args)]
@@ -21,9 +22,10 @@ pub struct Wanted {
     /// With a reason or an error that contains this text.
     #[arg(long)]
     reason: Option<String>,
-    /// None newer than so long ago, as 90s, 30m, 6h or 2d.
-    #[arg(long, value_parser = time::span)]
-    pub(super) until: Option<Duration>,
+    /// None newer than this: a span ago, as 90s, 30m, 6h or 2d, or a date in UTC, as 2026-01-25 (that day whole) or
+    /// 2026-01-25T00:43:29Z.
+    #[arg(long)]
+    until: Option<Moment>,
 }
 
 /// What is said of one plan, on both streams together.
@@ -56,19 +58,22 @@ impl Said {
 }
 
 impl Wanted {
-    /// The filter as of now.
-    pub(super) fn filter(&self, since: Option<Duration>) -> Filter {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.unwrap_or_default();
-        let before = |span: Duration| {
-            u64::try_from(now.saturating_sub(span).as_millis()).unwrap_or(u64::MAX)
-        };
-        Filter {
+    /// The filter as of now, in milliseconds since 1970 by the clock that gave the entries their places.
+    ///
+    /// # Errors
+    ///
+    /// Where the span ends before it begins.
+    pub(super) fn filter(&self, since: Option<Moment>, now: u64) -> Result<Filter, Failure> {
+        let filter = Filter {
             symbol: self.symbol.clone(),
             decision: self.decision.clone(),
             reason: self.reason.clone(),
-            since: since.map(before),
-            until: self.until.map(before),
+            since: since.map(|since| since.begin(now)),
+            until: self.until.map(|until| until.end(now)),
+        };
+        match filter.is_backwards() {
+            true => Err(Failure::new(Exit::Usage, "--until is before --since")),
+            false => Ok(filter),
         }
     }
 }

@@ -142,6 +142,8 @@ pub struct Keys {
     pub harvest_proposals: String,
     /// The stream on which it says what it made of their actions.
     pub final_actions: String,
+    /// The stream of waits that are over.
+    pub waits: String,
     /// The stream of permits that came too late.
     pub late_permits: String,
     /// Before the day of the governor's disarm, whose text is the reason.
@@ -184,6 +186,7 @@ impl Default for Keys {
             governor_block: key::GOVERNOR_BLOCK.into(),
             harvest_proposals: key::HARVEST_PROPOSALS.into(),
             final_actions: key::FINAL_ACTIONS.into(),
+            waits: key::WAITS.into(),
             late_permits: key::LATE_PERMITS.into(),
             disarm: key::GOVERNOR_DISARM.into(),
             disarmed: key::DISARMED.into(),

@@ -216,6 +216,26 @@ impl RedisBoard {
         added.map_err(failed("write down a late permit"))
     }
 
+    /// Writes down how the wait of a plan went, as `instance` saw it, for the pictures of every instance and of later
+    /// starts. As many are kept as plans are.
+    ///
+    /// Cancellation: it may be written down all the same.
+    pub async fn record_wait(
+        &self,
+        plan: &PlanId,
+        instance: &str,
+        wait: &str,
+    ) -> Result<(), PortError> {
+        let fields = [
+            (field::PLAN_ID, plan.to_string()),
+            (field::INSTANCE, instance.to_owned()),
+            (field::WAIT, wait.to_owned()),
+        ];
+        let stream = &self.keys().waits;
+        let added = self.append(stream, self.stream_length(), &fields).await;
+        added.map_err(failed("write down a wait"))
+    }
+
     /// Puts an entry onto a stream that is kept about so long.
     async fn append(
         &self,

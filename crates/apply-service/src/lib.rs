@@ -29,6 +29,7 @@ mod mutants;
 pub mod neighbours;
 mod quantile;
 mod reasons;
+pub mod reviewers;
 mod run;
 mod switches;
 pub mod wiring;

@@ -3,15 +3,10 @@
 
 use apply_core::PortError;
 use apply_redis::{ForeignResults, RedisBoard, Reviewer};
-use apply_wire::{key, metric::help};
+use apply_wire::key;
 use permit_gate::{
     PermitSet,
     foreign::{MAX_FOREIGN, escaped},
-};
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
 };
 use serde::Serialize;
 use std::{
@@ -51,18 +46,6 @@ struct Seen {
     foreign: Vec<ForeignResults>,
 }
 
-/// A reviewer as the page's data has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ReviewerView {
-    name: String,
-    /// Whether it has a group on the stream of plans; the rest is absent where it has none.
-    has_group: bool,
-    consumers: Option<u64>,
-    idle_ms: Option<u64>,
-    pending: Option<u64>,
-    lag: Option<u64>,
-}
-
 /// Another program on the stream of results, as the page's data has it. Nothing of it counts as this service's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ForeignView {
@@ -72,22 +55,6 @@ pub struct ForeignView {
     symbol: String,
     executed: String,
     error: String,
-}
-
-impl ReviewerView {
-    fn of(reviewer: &Reviewer) -> Self {
-        let reading = reviewer.reading;
-        Self {
-            name: reviewer.name.clone(),
-            has_group: reading.is_some(),
-            consumers: reading.map(|reading| reading.consumers),
-            idle_ms: reading
-                .and_then(|reading| reading.idle)
-                .and_then(|idle| u64::try_from(idle.as_millis()).ok()),
-            pending: reading.map(|reading| reading.pending),
-            lag: reading.map(|reading| reading.lag),
-        }
-    }
 }
 
 impl ForeignView {
@@ -170,55 +137,12 @@ impl Neighbours {
         self.lock().reviewers.clone()
     }
 
-    pub(crate) fn views(&self) -> (Vec<ReviewerView>, Vec<ForeignView>) {
-        let seen = self.lock();
-        let reviewers = seen.reviewers.iter().flatten().flatten();
-        (
-            reviewers.map(ReviewerView::of).collect(),
-            seen.foreign.iter().map(ForeignView::of).collect(),
-        )
+    /// Who else writes results.
+    pub(crate) fn foreign(&self) -> Vec<ForeignView> {
+        self.lock().foreign.iter().map(ForeignView::of).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How reviewers read plans, for Prometheus. A reviewer without a group, or of which nothing is known, has no series.
-#[derive(Debug)]
-pub(crate) struct ReviewerGauges(pub(crate) Neighbours);
-
-impl Collector for ReviewerGauges {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let known = match self.0.reviewers() {
-            Some(Ok(reviewers)) => reviewers,
-            Some(Err(_)) | None => Vec::new(),
-        };
-        let read = known.iter().filter_map(|reviewer| {
-            let reading = reviewer.reading?;
-            Some((reviewer.name.as_str(), reading))
-        });
-        let read: Vec<_> = read.collect();
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        type Value = fn(&apply_redis::Reviewing) -> Option<u64>;
-        let gauges: [(&str, Value); 4] = [
-            ("reviewer_consumers", |of| Some(of.consumers)),
-            ("reviewer_idle_milliseconds", |of| {
-                u64::try_from(of.idle?.as_millis()).ok()
-            }),
-            ("reviewer_pending", |of| Some(of.pending)),
-            ("reviewer_lag", |of| Some(of.lag)),
-        ];
-        for (name, value) in gauges {
-            let mut gauge = encoder.encode_descriptor(name, help(name), None, MetricType::Gauge)?;
-            for (reviewer, reading) in &read {
-                let Some(value) = value(reading) else {
-                    continue;
-                };
-                let labels = [("reviewer", *reviewer)];
-                ConstGauge::new(count(value)).encode(gauge.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     logging::{self, LogObserver},
     maintenance::{Maintenance, look_beside, told},
     metrics::Metrics,
-    neighbours::{self, Neighbours, ReviewerGauges},
+    neighbours::{self, Neighbours},
     wiring::{Adapters, KEEP_WARM, WithLocalHalt, serve},
 };
 use apply_core::{
@@ -196,6 +196,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     };
     let watched = neighbours::watched(config.permits.permits());
     tokio::spawn(neighbours.watch(board.clone(), watched, page_stop.clone()));
+    let waits = dashboard::keep_waits(board.clone(), live.clone(), page_stop.clone());
+    let waits = tokio::spawn(waits);
     tokio::spawn(dashboard::watch(parts, live.clone(), page_stop.clone()));
     let recovery = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
@@ -261,6 +263,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     // Bounded, whatever clients do.
     page_stop.cancel();
     let _ = page.await;
+    let _ = waits.await;
     owed?;
     drained.unwrap_or_else(|_| {
         let left = tasks.len();
@@ -656,7 +659,11 @@ fn metrics(
         Box::new(ClaimLimitGauges(claim_limit.clone())),
         Box::new(share),
         Box::new(dashboard::TradingGauges(live.clone())),
-        Box::new(ReviewerGauges(neighbours.clone())),
+        Box::new(dashboard::ReviewerGauges {
+            neighbours: neighbours.clone(),
+            live: live.clone(),
+            permits: permits.permits().clone(),
+        }),
     ];
     if let Some(client) = client {
         gauges.push(Box::new(VenueGauges(client.clone())));

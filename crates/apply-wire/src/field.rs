@@ -83,6 +83,11 @@ pub const CLOSE_PCT: &str = "close_pct";
 /// Of a result: [`TIMESTAMP`] once more.
 pub const TS: &str = "ts";
 
+/// Of a wait that is over: how it went, as JSON.
+pub const WAIT: &str = "wait";
+/// Of a wait that is over: the process that saw it.
+pub const INSTANCE: &str = "instance";
+
 /// Of a late permit: its name.
 pub const PERMIT: &str = "permit";
 /// Of a late permit: how long after its plan was blocked it came, in milliseconds.

@@ -79,6 +79,8 @@ pub const HARVEST_PROPOSALS: &str = "quantum:stream:harvest.proposal";
 pub const FINAL_ACTIONS: &str = "quantum:stream:portfolio.gate.final_action";
 /// The last result whose fill stands in ledger and position, where this service writes them.
 pub const LEDGER_CURSOR: &str = "quantum:apply:ledger_cursor";
+/// The stream of waits for permits that are over.
+pub const WAITS: &str = "quantum:stream:apply.wait";
 /// The stream of permits that came after their plan's deadline.
 pub const LATE_PERMITS: &str = "quantum:apply:late_permits";
 /// The kill switch: see [`crate::kill_switch`].

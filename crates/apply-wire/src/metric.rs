@@ -258,6 +258,14 @@ pub const METRICS: &[Metric] = &[
         help: "Plans that a reviewer has not read yet",
     },
     Metric {
+        name: "reviewer_unanswered_plans",
+        kind: Kind::Gauge,
+        unit: "",
+        labels: &["reviewer"],
+        of: Of::Service,
+        help: "Plans in a row that a reviewer gave no permit for, up to the last one, over restarts and of every instance; at most 100",
+    },
+    Metric {
         name: "orders_limited",
         kind: Kind::Counter,
         unit: "",

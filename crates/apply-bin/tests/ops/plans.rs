@@ -119,6 +119,56 @@ async fn counts_are_by_decision_reason_and_error_and_old_entries_do_not_count() 
 }
 
 #[tokio::test]
+async fn a_span_begins_and_ends_at_dates_as_well_as_so_long_ago() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    // The last second of 24 January 2026, the first and the last of the 25th, the first of the 26th, in UTC.
+    for (number, millis) in [
+        1_769_299_199_999_u64,
+        1_769_299_200_000,
+        1_769_385_599_999,
+        1_769_385_600_000,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let plan = format!("{number:016x}");
+        publish_plan(c, &format!("{millis}-0"), &plan).await;
+        publish_result(c, &format!("{millis}-0"), &plan, "True", "").await;
+    }
+    for (since, until, expected) in [
+        ("2026-01-25", "2026-01-25", vec![1, 2]),
+        ("2026-01-24T23:59:59Z", "2026-01-25T00:00:00Z", vec![0, 1]),
+        ("2026-01-25T01:00:00+01:00", "1h", vec![1, 2, 3]),
+        ("2026-01-24", "2026-01-24", vec![0]),
+    ] {
+        let span = ["--since", since, "--until", until];
+        let counted = ops(&server, &[&["stats", "--json"][..], &span].concat()).await;
+        let counted = counted.json();
+        assert_eq!(counted["executed"], expected.len(), "{span:?}: {counted}");
+        for stream in ["results", "plans"] {
+            let told = fine(&server, &[&[stream, "tail"][..], &span].concat()).await;
+            assert_eq!(told.lines().count(), expected.len(), "{span:?}: {told}");
+            for number in &expected {
+                assert!(told.contains(&format!("{number:016x}")), "{span:?}: {told}");
+            }
+        }
+    }
+    let day = ["--since", "2026-01-25", "--until", "2026-01-25"];
+    let page = fine(&server, &[&["stats"][..], &day].concat()).await;
+    let says = "from 2026-01-25 00:00:00Z until 2026-01-25 23:59:59Z\n";
+    assert!(page.starts_with(says), "{page}");
+    for wrong in [
+        &["stats", "--since", "2026-02-30"][..],
+        &["stats", "--since", "1h", "--until", "2h"],
+        &["results", "tail", "--since", "25.01.2026"],
+        &["cycles", "--since", "yesterday"],
+    ] {
+        assert_eq!(ops(&server, wrong).await.code, 2, "{wrong:?}");
+    }
+}
+
+#[tokio::test]
 async fn more_entries_than_one_page_are_all_counted() {
     let server = RedisServer::start().await;
     let c = &mut server.connection().await;

@@ -1,7 +1,7 @@
 //! By keyboard alone, and for eyes that need contrast.
 
 use crate::{address, browser::Browser, has};
-use apply_tests::{Stage, governor_permit};
+use apply_tests::Stage;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -65,18 +65,13 @@ async fn tab_goes_everywhere_in_order_in_sight_and_every_text_stands_out_from_it
     stage.propose("BTCUSDT", "PARTIAL_75").await;
     let done = stage.only_plan("BTCUSDT").await;
     stage.approve(&done, "0.009").await;
-    stage.propose("SOLUSDT", "PARTIAL_50").await;
-    let denied = stage.plan("SOLUSDT", &HashSet::new()).await;
-    let id = denied.get("plan_id");
-    stage.govern(id, &governor_permit("SOLUSDT")).await;
-    let no = r#"{"allow":false,"symbol":"SOLUSDT","reason":"reconcile_required_qty_mismatch","created_at":1769301008.9}"#;
-    stage.allow(id, no).await;
+    let denied = crate::denied(&stage, &HashSet::new()).await;
     stage.propose("ETHUSDT", "FULL_CLOSE_PROPOSED").await;
     browser
         .until("a plan waits", &has("waits", "missing: Governor, P3.3"))
         .await;
-    for (plan, word) in [(&done, "executed"), (&denied, "blocked")] {
-        let row = format!("plan-{}", plan.get("plan_id"));
+    for (plan, word) in [(done.get("plan_id"), "executed"), (&*denied, "blocked")] {
+        let row = format!("plan-{plan}");
         browser.until(word, &has(&row, word)).await;
     }
     let open = format!(

@@ -9,7 +9,7 @@ use std::{
     collections::{HashMap, VecDeque},
     path::PathBuf,
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -139,15 +139,13 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub(crate) async fn until(&mut self, what: &str, expression: &str) {
-        let mut shown = String::new();
-        let waited = tokio::time::timeout(Duration::from_secs(60), async {
-            while self.eval(expression).await != true {
-                shown = self.eval("document.body.innerText").await.to_string();
-                sleep(Duration::from_millis(10)).await;
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.eval(expression).await != true {
+            if Instant::now() > until {
+                let shown = self.eval("document.body.innerText").await;
+                panic!("waited in vain until {what}; the page shows {shown}");
             }
-        });
-        if waited.await.is_err() {
-            panic!("waited in vain until {what}; the page shows {shown}");
+            sleep(Duration::from_millis(10)).await;
         }
     }
 

@@ -43,6 +43,10 @@ async fn plans_that_were_recovered_and_plans_known_before_say_so() {
         (&known, "dealt with before; the store had lost its claim"),
     ] {
         let row = format!("plan-{}", plan.get("plan_id"));
+        let there = format!("document.getElementById({row:?}) !== null");
+        browser.until("it is there", &there).await;
+        let open = format!("document.getElementById({row:?}).open = true");
+        browser.eval(&open).await;
         let says = |words: &str| {
             format!("document.getElementById({row:?})?.textContent.includes({words:?})")
         };

@@ -1,7 +1,7 @@
 //! The past: what the streams and the journal keep, on the page of a process that did not see it.
 
 use crate::{address, has, open, shown};
-use apply_tests::{PLANS, RESULTS, Stage, governor_permit};
+use apply_tests::{PLANS, RESULTS, Stage};
 use serde_json::Value;
 use std::{collections::HashSet, time::SystemTime};
 
@@ -82,15 +82,14 @@ async fn after_a_restart_the_past_is_there_a_denial_looks_like_one_and_each_plan
     stage.approve(&done, "0.009").await;
     let done = done.get("plan_id").to_owned();
     stage.result_of(&done).await;
-    stage.propose("SOLUSDT", "PARTIAL_50").await;
-    let denied = stage.plan("SOLUSDT", &HashSet::new()).await;
-    let denied = denied.get("plan_id").to_owned();
-    stage.govern(&denied, &governor_permit("SOLUSDT")).await;
-    let no = r#"{"allow":false,"symbol":"SOLUSDT","reason":"reconcile_required_qty_mismatch","created_at":1769301008.9}"#;
-    stage.allow(&denied, no).await;
-    stage.result_of(&denied).await;
+    let denied = crate::denied(&stage, &HashSet::new()).await;
 
     // A no has no green tick, and says what it said.
+    browser
+        .until("it is blocked", &has(&format!("plan-{denied}"), "blocked"))
+        .await;
+    let open = format!("document.getElementById('plan-{denied}').open = true");
+    browser.eval(&open).await;
     let answer = format!(
         "document.querySelector('#permits-{denied} [data-answer=no]')?.textContent.includes('reconcile_required_qty_mismatch')"
     );
@@ -140,13 +139,28 @@ async fn after_a_restart_the_past_is_there_a_denial_looks_like_one_and_each_plan
     browser
         .visit(&format!("http://{address}/plan/{done}"))
         .await;
+    // The wait that the process before this one saw is drawn as that one drew it.
+    browser
+        .until("the wait is drawn", "document.querySelector('#one svg[role=img]')?.getAttribute('aria-label').includes('Governor')")
+        .await;
     for words in [
-        "Another process saw it",
+        "yes, at most 0.009",
         "SELL 0.009",
         "intent",
         "intent_executor, another program",
     ] {
         browser.until(words, &has("one", words)).await;
+    }
+    // So do the pictures: both waits, and each reviewer's.
+    browser.visit(&format!("http://{address}/")).await;
+    browser
+        .until(
+            "the waits are counted",
+            &has("histogram", "1 granted, 1 blocked"),
+        )
+        .await;
+    for words in ["Governor", "P3.3"] {
+        browser.until(words, &has("reviewers", words)).await;
     }
     // By its id, from the search.
     browser.visit(&format!("http://{address}/")).await;

@@ -180,6 +180,7 @@
     const same = (wanted, text) => !wanted || (text || "").toLowerCase() === wanted.toLowerCase();
     const { result } = plan;
     return same(filter.symbol, plan.symbol)
+      && (!filter.since || plan.at >= filter.since) && (!filter.until || plan.at <= filter.until)
       && (!filter.decision || [plan.decision, result && result.decision, result && result.outcome].some((word) => same(filter.decision, word)))
       && (!filter.reason || [...plan.reasons, (result && result.error) || ""].some((reason) => reason.includes(filter.reason)));
   }
@@ -193,6 +194,7 @@
     if (!row) {
       row = el("details", { id: "plan-" + plan.id, class: "plan" }, el("summary"), el("div", { class: "body" }));
       rows.set(plan.id, row);
+      row.addEventListener("toggle", () => { if (row.open) fillBody(row.lastChild, known(plan.id)); });
       place(row, plan.at);
       if (serverNow() - plan.at < 3000) row.classList.add("fresh");
     }
@@ -202,8 +204,9 @@
       el("b", {}, plan.symbol),
       el("span", { class: "step" }, plan.step || plan.action),
       el("span", { class: "badge", "data-state": state }, word),
-      el("span", { class: "why" }, why));
-    fillBody(row.lastChild, plan);
+      el("span", { class: "why" }, ...draw.breaks(why)));
+    // A closed row costs its summary and nothing more.
+    if (row.open) fillBody(row.lastChild, plan);
     $("no-plans").hidden = true;
   }
   // Into the order of the times that are shown.
@@ -260,7 +263,8 @@
   // -- older plans and filters
 
   const query = (before) => {
-    const parts = Object.entries(filter || {}).filter(([, value]) => value);
+    const parts = Object.entries(filter || {}).filter(([, value]) => value)
+      .map(([name, value]) => [name, typeof value === "number" ? new Date(value).toISOString() : value]);
     if (before) parts.push(["before", before]);
     return new URLSearchParams(parts).toString();
   };
@@ -295,7 +299,8 @@
     $("older").disabled = false;
   }
   function applyFilter() {
-    const read = { symbol: $("by-symbol").value.trim(), decision: $("by-decision").value, reason: $("by-reason").value.trim() };
+    const at = (name) => Date.parse($("by-" + name).value) || null;
+    const read = { symbol: $("by-symbol").value.trim(), decision: $("by-decision").value, reason: $("by-reason").value.trim(), since: at("since"), until: at("until") };
     filter = Object.values(read).some(Boolean) ? read : null;
     history.replaceState(null, "", "/" + (filter ? "?" + query() : "") + location.hash);
     older.clear();
@@ -355,7 +360,7 @@
       el("p", { class: "name" },
         symbol.plan ? el("a", { href: "/plan/" + symbol.plan }, el("b", {}, symbol.symbol)) : el("b", {}, symbol.symbol),
         " ", el("span", { class: "badge", "data-state": state }, word)),
-      el("p", {}, symbol.refused || (proposal ? proposal.action : "no proposal yet")),
+      el("p", {}, ...draw.breaks(symbol.refused || (proposal ? proposal.action : "no proposal yet"))),
       proposal ? el("p", { class: "quiet" }, "kill score " + proposal.kill_score, plan ? el("span", {}, ", ", clock(plan.at, day(plan.at) !== day(serverNow()))) : "") : "");
     return item;
   }
@@ -521,20 +526,30 @@
   // -- links into closed plans
 
   function follow() {
-    const target = location.hash && document.getElementById(location.hash.slice(1));
+    const [hash, part, id] = /^#(plan|permits|order)-([0-9a-f]{16})$/.exec(location.hash) || [];
+    const row = part !== "order" && rows.get(id);
+    if (row) {
+      fillBody(row.lastChild, known(id));
+      row.open = true;
+      showAll();
+    }
+    for (const old of document.querySelectorAll(".aimed")) old.classList.remove("aimed");
+    const target = hash && document.getElementById(hash.slice(1));
     if (!target) return;
-    const row = target.closest("details");
-    if (row) { row.open = true; showAll(); }
+    target.classList.add("aimed");
     target.scrollIntoView({ block: "nearest" });
     (target.querySelector("summary") || target).focus({ preventScroll: true });
   }
   addEventListener("hashchange", follow);
 
   $("overview").hidden = one !== null;
+  document.body.classList.toggle("single", one !== null);
   $("one").hidden = one === null;
   say($("zone"), "Times in " + draw.zone(new Date()) + ".");
   const given = new URLSearchParams(location.search);
   for (const name of ["symbol", "decision", "reason"]) $("by-" + name).value = given.get(name) || "";
+  for (const name of ["since", "until"]) $("by-" + name).value = draw.local(given.get(name), name === "until");
+  $("span").open = Boolean($("by-since").value || $("by-until").value);
   $("filter").addEventListener("submit", (event) => {
     event.preventDefault();
     const id = $("by-id").value.trim();
@@ -548,5 +563,9 @@
     if (cards.size && !document.hidden) tick();
     if (Date.now() - heard > SILENCE) { connected(false); connect(); }
   }, 100);
+  // What was known when the page was sent; the stream tells the rest.
+  const sent = JSON.parse($("now").textContent);
+  skew = sent.now - Date.now();
+  showVitals(sent.value);
   connect();
 })();

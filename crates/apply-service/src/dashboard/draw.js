@@ -31,6 +31,9 @@ const draw = (() => {
   const span = (ms) => (ms < 1000 ? ms + " ms" : seconds(ms));
   const micros = (us) => (us < 1000 ? us + " µs" : us < 1e6 ? (us / 1000).toFixed(1) + " ms" : seconds(us / 1000));
 
+  // A code may be broken behind its signs.
+  const breaks = (text) => (text || "").split(/(?<=[:_,;])/).flatMap((part) => [part, el("wbr")]);
+
   // -- times, each with its zone
 
   const zone = (at) => {
@@ -51,6 +54,17 @@ const draw = (() => {
   function clock(ms, whole) {
     const at = new Date(ms);
     return el("time", { datetime: at.toISOString(), title: full(ms) }, whole ? full(ms) : hms(at));
+  }
+
+  // A moment of an address, as milliseconds, a span ago or a date (in UTC), for a field that shows this browser's time.
+  function local(text, end) {
+    if (!text) return "";
+    const [, count, unit] = /^(\d+)([smhd])$/.exec(text) || [];
+    const ms = count ? Date.now() - count * { s: 1e3, m: 6e4, h: 36e5, d: 864e5 }[unit]
+      : /^\d+$/.test(text) ? Number(text)
+      : /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) + (end ? 864e5 - 1e3 : 0)
+      : Date.parse(/T.*([Zz]|[+-]\d\d:?\d\d)$/.test(text) ? text : text.replace(" ", "T") + "Z");
+    return Number.isFinite(ms) ? new Date(ms - new Date(ms).getTimezoneOffset() * 6e4).toISOString().slice(0, 19) : "";
   }
 
   // -- pictures
@@ -126,7 +140,7 @@ const draw = (() => {
     return [drawing, el("p", { class: "quiet" }, values.length ? "Total " + trend.profit + ": gains above the line, losses below" : words)];
   }
   function reviewers(list) {
-    if (!list.length) return [el("p", { class: "empty" }, "No wait since the service started.")];
+    if (!list.length) return [el("p", { class: "empty" }, "No wait since the day before the start.")];
     const most = Math.max(10, ...list.map((one) => one.waits.longest || 0));
     return list.map((one) => {
       const { count, median, p99, longest } = one.waits;
@@ -143,7 +157,7 @@ const draw = (() => {
       return el("div", { class: "reviewer" },
         el("p", {}, el("b", {}, one.label), " ", el("span", { class: "quiet" }, words)), drawing,
         el("p", { class: "quiet" }, [by, one.late ? one.late + " never came" : "", one.denied ? one.denied + " said no" : ""].filter(Boolean).join(", ")));
-    }).concat(el("p", { class: "quiet" }, "● median ◆ 99th of 100, up to " + span(most) + "; the newest 512 since the start"));
+    }).concat(el("p", { class: "quiet" }, "● median ◆ 99th of 100, up to " + span(most) + "; the newest 512"));
   }
   function venue({ orders, newest, asked }) {
     if (!asked.length && !newest.length) return [el("p", { class: "empty" }, "No answer of the venue yet.")];
@@ -169,7 +183,7 @@ const draw = (() => {
     const blocked = buckets.reduce((sum, bucket) => sum + bucket.blocked, 0);
     const label = (ms) => (ms < 1000 ? ms + " ms" : ms / 1000 + " s");
     const name = (bucket, i) => (bucket.up_to === null ? "> " + label(buckets[i - 1].up_to) : "≤ " + label(bucket.up_to));
-    const words = all === 0 ? "No wait since the service started." : (all - blocked) + " granted, " + blocked + " blocked";
+    const words = all === 0 ? "No wait since the day before the start." : (all - blocked) + " granted, " + blocked + " blocked";
     const row = 18;
     const drawing = svg("svg", { viewBox: "0 0 300 " + buckets.length * row, role: "img", "aria-label": "Waits by length: " + words + ". " +
       buckets.map((b, i) => (b.granted + b.blocked ? name(b, i) + ": " + b.granted + " granted, " + b.blocked + " blocked" : "")).filter(Boolean).join("; ") });
@@ -217,12 +231,12 @@ const draw = (() => {
         svg("rect", { x: x(waited), y: y - 5, width: Math.max(3, x(waited + placed) - x(waited)), height: 10, class: "bar o-executed" }),
         svg("text", { x: Math.max(x(waited) + 3, x(waited + placed)) + 8, y: y + 4 }, micros(order.took)));
     }
-    if (wait.end) drawing.append(svg("line", { x1: x(waited), x2: x(waited), y1: 4, y2: bottom, class: wait.end.granted ? "granted-line" : "blocked-line" }));
+    if (wait.end) drawing.prepend(svg("line", { x1: x(waited), x2: x(waited), y1: 4, y2: bottom, class: wait.end.granted ? "granted-line" : "blocked-line" }));
     drawing.append(svg("line", { x1: left, x2: right, y1: bottom, y2: bottom, class: "axis" }),
       svg("text", { x: left, y: bottom + 14 }, "0"),
       svg("text", { x: x(waited), y: bottom + 14, "text-anchor": "end" }, (wait.end ? (wait.end.granted ? "granted " : "blocked ") : "deadline ") + span(waited)));
     drawing.setAttribute("aria-label", "The wait: " + said.join("; ") + (result ? "; " + result.outcome : ""));
     return drawing;
   }
-  return { el, svg, say, refill, seconds, span, micros, zone, clock, full, day, OUTCOMES, outcomes, profit, reviewers, venue, histogram, timeline };
+  return { el, svg, say, refill, breaks, seconds, span, micros, zone, clock, full, day, local, OUTCOMES, outcomes, profit, reviewers, venue, histogram, timeline };
 })();

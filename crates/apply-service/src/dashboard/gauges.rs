@@ -4,9 +4,19 @@ use super::{
     health_snapshot::{ComponentState, TradingState},
     state::DashboardState,
 };
-use crate::gauges::gauge;
+use crate::{
+    gauges::gauge,
+    neighbours::Neighbours,
+    reviewers::{Judged, judge},
+};
 use apply_core::Mode;
-use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+use apply_wire::metric::help;
+use permit_gate::PermitSet;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, gauge::ConstGauge},
+};
 use std::fmt;
 
 /// Whether orders can flow, and Redis answers.
@@ -36,5 +46,51 @@ impl Collector for TradingGauges {
         gauge(e, "results_owed", owed)?;
         let unresolved = i64::try_from(self.0.unresolved()).unwrap_or(i64::MAX);
         gauge(e, "plans_unresolved", unresolved)
+    }
+}
+
+/// How reviewers are, for Prometheus. Of one without a group, or of whose group nothing is known, only the plans in a row
+/// without its permit are told.
+#[derive(Debug)]
+pub struct ReviewerGauges {
+    /// How their groups read.
+    pub neighbours: Neighbours,
+    /// Which plans they answered.
+    pub live: DashboardState,
+    /// Who is required.
+    pub permits: PermitSet,
+}
+
+impl Collector for ReviewerGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let known = match self.neighbours.reviewers() {
+            Some(Ok(reviewers)) => reviewers,
+            Some(Err(_)) | None => Vec::new(),
+        };
+        let judged = judge(&self.permits, &known, &self.live.answers());
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        type Value = fn(&Judged) -> Option<u64>;
+        let gauges: [(&str, Value); 5] = [
+            ("reviewer_consumers", |of| Some(of.group()?.consumers)),
+            ("reviewer_idle_milliseconds", |of| {
+                u64::try_from(of.group()?.idle?.as_millis()).ok()
+            }),
+            ("reviewer_pending", |of| Some(of.group()?.pending)),
+            ("reviewer_lag", |of| Some(of.group()?.lag)),
+            ("reviewer_unanswered_plans", |of| {
+                u64::try_from(of.unanswered()).ok()
+            }),
+        ];
+        for (name, value) in gauges {
+            let mut gauge = encoder.encode_descriptor(name, help(name), None, MetricType::Gauge)?;
+            for reviewer in &judged {
+                let Some(value) = value(reviewer) else {
+                    continue;
+                };
+                let labels = [("reviewer", reviewer.name.as_str())];
+                ConstGauge::new(count(value)).encode(gauge.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 }

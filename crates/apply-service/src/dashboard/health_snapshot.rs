@@ -3,7 +3,8 @@
 use super::view::now;
 use crate::{
     config::{RedisUrl, StateConfig},
-    neighbours::{ForeignView, ReviewerView},
+    neighbours::ForeignView,
+    reviewers::JudgedView,
 };
 use apply_core::Mode;
 use serde::Serialize;
@@ -32,8 +33,8 @@ pub struct HealthSnapshot {
     pub(super) past: Option<String>,
     /// Plans whose end is still to be found out or told, beside those under way.
     pub(super) owed: usize,
-    /// How reviewers read plans, as far as that is known.
-    pub(super) reviewers: Vec<ReviewerView>,
+    /// How reviewers are, as far as that is known.
+    pub(super) reviewers: Vec<JudgedView>,
     /// Who else writes results.
     pub(super) foreign: Vec<ForeignView>,
 }

@@ -6,6 +6,7 @@
 //! `state` hears every event and keeps a bounded model, `watch` asks the parts how they are,
 //! `events` passes changes on to the browsers.
 
+mod document;
 mod events;
 mod gauges;
 mod health_snapshot;
@@ -16,12 +17,12 @@ mod trends;
 mod view;
 mod watch;
 
-pub use gauges::TradingGauges;
+pub use gauges::{ReviewerGauges, TradingGauges};
 pub use health_snapshot::HealthSnapshot;
-pub use past::keep_past;
+pub use past::{keep_past, keep_waits};
 pub use state::DashboardState;
 pub use view::InFlightOrder;
-pub(crate) use view::{ForeignView, OrderView, PlanView, ResultView, cut, in_words};
+pub(crate) use view::{ForeignView, OrderView, PlanView, ResultView, WaitView, cut, in_words};
 pub use watch::{Parts, watch};
 
 use crate::{
@@ -42,53 +43,45 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use document::{POLICY, document};
 use events::StreamState;
 use permit_gate::PlanId;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-const HTML: &str = include_str!("index.html");
-const SCRIPT: &str = include_str!("app.js");
-const PICTURES: &str = include_str!("draw.js");
-const STYLE: &str = include_str!("style.css");
 const ICON: &str = include_str!("icon.svg");
 
 /// Plans whose order may be on its way; `halt` asks for them.
 pub const LEAVING: &str = "/api/leaving.json";
 
-/// Its own files and its own stream; no inline script or style, no frame around it, no form in it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// The page, its data and its stream, until `stop`.
 pub fn routes(live: &DashboardState, history: &History, stop: CancellationToken) -> Router {
+    if history.is_kept() {
+        live.follow_results();
+    }
     let desk = StreamState::new(live.clone(), stop);
     let api = |read: fn(&DashboardState) -> String| {
         let live = live.clone();
         get(move || async move { file("application/json", read(&live)) })
     };
     let (shared, all) = (Shared::default(), live.clone());
-    let health = live.clone();
+    let (health, page, one) = (live.clone(), live.clone(), live.clone());
     let (plans, plan) = (
         (live.clone(), history.clone()),
         (live.clone(), history.clone()),
     );
     Router::new()
-        .route("/", asset("text/html; charset=utf-8", HTML))
+        .route("/", get(move || async move { document(&page) }))
         .route(
             "/plan/{id}",
-            get(async |Path(id): Path<String>| match PlanId::new(&id) {
-                Ok(_) => file("text/html; charset=utf-8", HTML).into_response(),
-                Err(_) => (StatusCode::NOT_FOUND, NO_PLAN_ID).into_response(),
+            get(move |Path(id): Path<String>| async move {
+                match PlanId::new(&id) {
+                    Ok(_) => document(&one),
+                    Err(_) => (StatusCode::NOT_FOUND, NO_PLAN_ID).into_response(),
+                }
             }),
         )
-        .route("/app.js", asset("text/javascript; charset=utf-8", SCRIPT))
-        .route(
-            "/draw.js",
-            asset("text/javascript; charset=utf-8", PICTURES),
-        )
-        .route("/style.css", asset("text/css; charset=utf-8", STYLE))
-        .route("/icon.svg", asset("image/svg+xml", ICON))
+        .route("/icon.svg", get(async || file("image/svg+xml", ICON)))
         .route("/events", get(move || async move { desk.subscribe() }))
         .route("/api/status.json", api(|live| state::json(&live.vitals())))
         .route("/api/symbols.json", get(move || symbols(shared, all)))
@@ -128,7 +121,7 @@ fn unread(why: &Unread) -> Response {
 
 /// Plans from the streams, the newest first; those that this process has seen with all that it saw.
 async fn plans_json(live: DashboardState, history: History, query: Option<String>) -> Response {
-    let query = match Query::parse(query.as_deref().unwrap_or_default()) {
+    let query = match Query::parse(query.as_deref().unwrap_or_default(), view::now()) {
         Ok(query) => query,
         Err(wrong) => return no(StatusCode::BAD_REQUEST, &wrong.to_string()),
     };
@@ -214,10 +207,6 @@ fn healthz(live: &DashboardState) -> Response {
     (code, file("application/json", state::json(&vitals))).into_response()
 }
 
-fn asset(kind: &'static str, content: &'static str) -> axum::routing::MethodRouter {
-    get(move || async move { file(kind, content) })
-}
-
 fn file(kind: &'static str, content: impl IntoResponse) -> impl IntoResponse {
     ([(CONTENT_TYPE, kind)], content)
 }
@@ -225,8 +214,8 @@ fn file(kind: &'static str, content: impl IntoResponse) -> impl IntoResponse {
 async fn with_care(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
     for (name, value) in [
-        (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
@@ -238,18 +227,4 @@ async fn with_care(request: Request, next: Next) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_is_under_eighty_kibibytes_in_all() {
-        let size: usize = [HTML, SCRIPT, PICTURES, STYLE, ICON]
-            .iter()
-            .map(|f| f.len())
-            .sum();
-        assert!(size < 80 * 1024, "{size} bytes");
-    }
 }

@@ -1,7 +1,11 @@
-//! How the reviewers and the venue answer, as far as this process saw it.
+//! How the reviewers and the venue answer.
 
-use super::view::{WaitView, millis};
-use crate::quantile;
+use super::view::{By, WaitView, millis};
+use crate::{
+    quantile,
+    reviewers::{AllAnswers, Answers, was_whole},
+};
+use permit_gate::PermitSet;
 use serde::{Serialize, Serializer};
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,8 +15,8 @@ const KEPT: usize = 512;
 /// Round trips to the venue that are drawn.
 const TRIPS: usize = 120;
 
-/// After so many plans without an answer a reviewer counts as gone.
-pub(super) const SILENT: u32 = 3;
+/// Reviewers that are kept apart: those of this instance, and of others that ask for other permits.
+const MOST: usize = 2 * PermitSet::MAX;
 
 /// One reviewer.
 #[derive(Debug, Default, Serialize)]
@@ -27,7 +31,12 @@ pub(super) struct Reviewer {
     /// Permits that said no.
     denied: u64,
     /// Waits without its permit since its last one.
-    pub(super) silent: u32,
+    #[serde(rename = "silent", serialize_with = "unanswered")]
+    pub(super) answers: Answers,
+}
+
+fn unanswered<S: Serializer>(answers: &Answers, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(answers.unanswered() as u64)
 }
 
 /// The newest times.
@@ -72,8 +81,16 @@ pub(super) struct Reviewers(Vec<Reviewer>);
 impl Reviewers {
     /// Counts a wait that is over, with its permits as they were seen.
     pub(super) fn count(&mut self, wait: &WaitView) {
+        let code = wait.end.as_ref().and_then(|end| end.code.as_deref());
+        let whole = was_whole(code);
         for permit in &wait.permits {
+            if permit.after.is_none() && !whole {
+                continue;
+            }
             let known = self.0.iter().position(|known| known.label == permit.label);
+            if known.is_none() && self.0.len() >= MOST {
+                continue;
+            }
             let index = known.unwrap_or_else(|| {
                 self.0.push(Reviewer {
                     label: permit.label.clone(),
@@ -82,12 +99,11 @@ impl Reviewers {
                 self.0.len() - 1
             });
             let reviewer = &mut self.0[index];
-            let (Some(after), Some(by)) = (permit.after, permit.by) else {
+            reviewer.answers.count(wait.since, permit.after.is_some());
+            let (Some(after), Some(By(by))) = (permit.after, permit.by) else {
                 reviewer.late += 1;
-                reviewer.silent += 1;
                 continue;
             };
-            reviewer.silent = 0;
             reviewer.waits.add(after);
             reviewer.denied += u64::from(permit.yes == Some(false));
             match reviewer.by.iter_mut().find(|(known, _)| *known == by) {
@@ -99,7 +115,18 @@ impl Reviewers {
 
     /// Those that did not answer the last plans.
     pub(super) fn silent(&self) -> impl Iterator<Item = &Reviewer> {
-        self.0.iter().filter(|reviewer| reviewer.silent >= SILENT)
+        self.0
+            .iter()
+            .filter(|reviewer| reviewer.answers.is_silent())
+    }
+
+    /// Which plans they gave their permits for.
+    pub(super) fn answers(&self) -> AllAnswers {
+        let mut all = AllAnswers::default();
+        for reviewer in &self.0 {
+            all.add(&reviewer.label, reviewer.answers.clone());
+        }
+        all
     }
 }
 

@@ -6,10 +6,10 @@ use super::view::{
 };
 use super::{
     health_snapshot::{Attention, ComponentState, ComponentStatus, HealthSnapshot, TradingState},
-    reviewers::{Reviewers, SILENT, Trips},
+    reviewers::{Reviewers, Trips},
     trends::Trends,
 };
-use crate::history::Fields;
+use crate::{history::Fields, reviewers::AllAnswers};
 use apply_core::{
     ApplyResult, Decision, Event, Observer, Plan, Submission, Symbol, event::Abandoned,
 };
@@ -20,16 +20,16 @@ use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
 /// Plans that are remembered. What is left over goes, those first that are over.
 const PLANS: usize = 100;
 
 /// After so many plans in a row that came to no execution a symbol needs somebody to look.
-const OFTEN: u32 = SILENT;
+const OFTEN: u32 = 3;
 
 /// Plans, reviewers and symbols of each kind that are named at most.
 const NAMED: usize = 5;
@@ -51,6 +51,17 @@ pub struct DashboardState(Arc<Shared>);
 struct Shared {
     model: Mutex<Model>,
     news: broadcast::Sender<Message>,
+    /// Set where results are counted as the stream has them; where they are not, each is counted as it comes.
+    counts_stream: OnceLock<()>,
+    /// Who writes down waits that are over; nobody where everything lies in memory.
+    waits: OnceLock<mpsc::Sender<FinishedWait>>,
+}
+
+/// A wait that is over, as it is written down.
+#[derive(Debug)]
+pub(super) struct FinishedWait {
+    pub(super) plan: PlanId,
+    pub(super) wait: WaitView,
 }
 
 /// One message to the browsers, as it is sent: all who listen share it.
@@ -84,7 +95,8 @@ struct Model {
     leaving: BTreeMap<String, (InFlightOrder, Instant)>,
 }
 
-/// How long waits took, by how they ended, and how the reviewers and the venue answer. Since the process began.
+/// How long waits took, by how they ended, and how the reviewers answer: over the last day, of every instance. How the
+/// venue answers: since the process began.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Waits {
     buckets: Vec<Bucket>,
@@ -115,6 +127,8 @@ impl DashboardState {
         Self(Arc::new(Shared {
             model: Mutex::new(model),
             news: broadcast::Sender::new(LAG),
+            counts_stream: OnceLock::new(),
+            waits: OnceLock::new(),
         }))
     }
 
@@ -191,6 +205,12 @@ impl DashboardState {
         }
     }
 
+    /// Has results counted by [`DashboardState::count_results`] from now on.
+    pub(super) fn follow_results(&self) {
+        // It may be said again.
+        let _ = self.0.counts_stream.set(());
+    }
+
     /// Counts results as the stream has them.
     pub(super) fn count_results<'a>(&self, results: impl Iterator<Item = &'a (u64, Fields)>) {
         let mut model = self.lock();
@@ -202,6 +222,30 @@ impl DashboardState {
         if counted {
             self.tell("trends", || &model.trends);
         }
+    }
+
+    /// Has every wait that ends from now on told to this one, who may lose some where it does not keep up.
+    pub(super) fn tell_waits(&self, to: mpsc::Sender<FinishedWait>) {
+        // It is asked for once.
+        let _ = self.0.waits.set(to);
+    }
+
+    /// Counts waits as their stream has them: those that another process saw.
+    pub(super) fn count_waits<'a>(&self, waits: impl Iterator<Item = &'a WaitView>) {
+        let mut model = self.lock();
+        let mut counted = false;
+        for wait in waits {
+            model.waits.add(wait);
+            counted = true;
+        }
+        if counted {
+            self.tell("waits", || &model.waits);
+        }
+    }
+
+    /// Which plans the reviewers gave their permits for.
+    pub(crate) fn answers(&self) -> AllAnswers {
+        self.lock().waits.reviewers.answers()
     }
 
     /// Says why the past cannot be read; `None` where it can.
@@ -301,6 +345,10 @@ impl DashboardState {
             };
             self.tell("symbol", || &*symbol);
         }
+        if result.is_final && self.0.counts_stream.get().is_none() {
+            model.trends.count(now(), &Fields::of_result(result));
+            self.tell("trends", || &model.trends);
+        }
     }
 
     /// It is known what came of the plan's order.
@@ -364,7 +412,7 @@ impl Observer for DashboardState {
                 most,
                 terms,
             } => {
-                self.end_wait(plan, *waited, true, |wait| {
+                self.end_wait(plan, |wait| {
                     wait.granted(WaitEnd::granted(*waited, *most), terms);
                 });
             }
@@ -384,7 +432,7 @@ impl Observer for DashboardState {
                 reason,
                 said,
             } => {
-                self.end_wait(plan, block.waited(), false, |wait| {
+                self.end_wait(plan, |wait| {
                     wait.blocked(block, WaitEnd::blocked(block, reason, *said));
                 });
             }
@@ -463,13 +511,7 @@ impl Observer for DashboardState {
 }
 
 impl DashboardState {
-    fn end_wait(
-        &self,
-        plan: &Plan,
-        waited: Duration,
-        granted: bool,
-        end: impl FnOnce(&mut WaitView),
-    ) {
+    fn end_wait(&self, plan: &Plan, end: impl FnOnce(&mut WaitView)) {
         let mut over = None;
         self.plan(plan, |view| {
             if let Some(wait) = &mut view.wait {
@@ -477,12 +519,18 @@ impl DashboardState {
                 over = Some(wait.clone());
             }
         });
+        let Some(wait) = over else {
+            return;
+        };
         let mut model = self.lock();
-        model.waits.count(millis(waited), granted);
-        if let Some(wait) = &over {
-            model.waits.reviewers.count(wait);
-        }
+        model.waits.add(&wait);
         self.tell("waits", || &model.waits);
+        drop(model);
+        if let Some(keeper) = self.0.waits.get() {
+            let plan = plan.id.clone();
+            // One that does not keep up loses it; what is counted here stays.
+            let _ = keeper.try_send(FinishedWait { plan, wait });
+        }
     }
 }
 
@@ -527,7 +575,8 @@ impl Model {
                 kind: "reviewer_silent",
                 what: format!(
                     "{} did not answer the last {} plans",
-                    reviewer.label, reviewer.silent
+                    reviewer.label,
+                    reviewer.answers.unanswered()
                 ),
                 next: "see whether it runs and reads the stream of plans: apply-layer permits show"
                     .into(),
@@ -601,6 +650,14 @@ impl Waits {
         Self {
             buckets: bounds.map(bucket).collect(),
             ..Self::default()
+        }
+    }
+
+    /// Takes in a wait that is over.
+    fn add(&mut self, wait: &WaitView) {
+        if let Some(end) = &wait.end {
+            self.count(end.waited, end.granted);
+            self.reviewers.count(wait);
         }
     }
 

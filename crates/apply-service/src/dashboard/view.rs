@@ -7,9 +7,9 @@ use apply_core::{
     sizing::Sizing,
 };
 use apply_wire::{Reason, field};
-use permit_gate::{Block, BlockReason, FoundBy, PlanId, Terms, Ttl, foreign::printable};
+use permit_gate::{Block, BlockReason, FoundBy, PermitSet, PlanId, Terms, Ttl, foreign::printable};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{
     fmt,
     sync::Arc,
@@ -60,7 +60,7 @@ pub(crate) struct PlanView {
     pub(super) at: u64,
     /// Whether it is told from the streams: another process, or another machine, may have seen its wait.
     pub(super) past: bool,
-    pub(super) wait: Option<WaitView>,
+    pub(crate) wait: Option<WaitView>,
     pub(crate) order: Option<OrderView>,
     pub(crate) result: Option<ResultView>,
     /// What other programs have answered on the stream of results. It counts for nothing.
@@ -92,8 +92,8 @@ pub struct InFlightOrder {
 }
 
 /// A wait for permits.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct WaitView {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct WaitView {
     pub(super) since: u64,
     pub(super) until: u64,
     pub(super) permits: Vec<PermitView>,
@@ -101,20 +101,20 @@ pub(super) struct WaitView {
     pub(super) end: Option<WaitEnd>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct PermitView {
     pub(super) name: String,
     pub(super) label: String,
     /// Milliseconds from the wait's beginning until it was seen.
     pub(super) after: Option<u64>,
-    pub(super) by: Option<&'static str>,
+    pub(super) by: Option<By>,
     /// Whether it was a yes; none where it was not read, or not there.
     pub(super) yes: Option<bool>,
     /// What it said.
     pub(super) said: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct WaitEnd {
     pub(super) granted: bool,
     /// Milliseconds.
@@ -309,6 +309,7 @@ impl PlanView {
             return past;
         }
         self.foreign = past.foreign;
+        self.wait = self.wait.or(past.wait);
         self.result = self.result.or(past.result);
         self.order = self.order.or(past.order);
         self
@@ -349,17 +350,26 @@ impl WaitView {
         if let Some(permit) = self.permits.iter_mut().find(|p| p.label == label) {
             permit.name = name.to_owned();
             permit.after = Some(millis(after));
-            permit.by = Some(match by {
-                FoundBy::FirstTry => "first try",
-                FoundBy::Push => "push",
-                FoundBy::Reconnect => "reconnect",
-                FoundBy::Poll => "poll",
-            });
+            permit.by = Some(By(word(by)));
         }
     }
-}
 
-impl WaitView {
+    /// One that is over, as its stream has it; `None` where the text is none.
+    pub(crate) fn of_stream(text: &str) -> Option<Self> {
+        let mut wait: Self = serde_json::from_str(text).ok()?;
+        let end = wait.end.as_mut()?;
+        end.code = end.code.as_deref().map(cut);
+        end.detail = cut(&end.detail);
+        end.ttls.truncate(PermitSet::MAX);
+        end.ttls.iter_mut().for_each(|ttl| *ttl = cut(ttl));
+        wait.permits.truncate(PermitSet::MAX);
+        for permit in &mut wait.permits {
+            (permit.name, permit.label) = (cut(&permit.name), cut(&permit.label));
+            permit.said = permit.said.as_deref().map(cut);
+        }
+        Some(wait)
+    }
+
     /// Every permit said yes.
     pub(super) fn granted(&mut self, end: WaitEnd, terms: &[(Arc<str>, Terms)]) {
         for permit in &mut self.permits {
@@ -379,6 +389,38 @@ impl WaitView {
             view.said = Some(cut(&refusal.to_string()));
         }
         self.end = Some(end);
+    }
+}
+
+/// What noticed a permit, as one of a few words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(super) struct By(pub(super) &'static str);
+
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let mut known = FOUND_BY.map(word).into_iter();
+        let known = known.find(|known| *known == text);
+        known
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("no such word"))
+    }
+}
+
+const FOUND_BY: [FoundBy; 4] = [
+    FoundBy::FirstTry,
+    FoundBy::Push,
+    FoundBy::Reconnect,
+    FoundBy::Poll,
+];
+
+fn word(by: FoundBy) -> &'static str {
+    match by {
+        FoundBy::FirstTry => "first try",
+        FoundBy::Push => "push",
+        FoundBy::Reconnect => "reconnect",
+        FoundBy::Poll => "poll",
     }
 }
 

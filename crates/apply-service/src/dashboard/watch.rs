@@ -8,13 +8,15 @@ use super::{
 use crate::{
     health::{Fence, StoreWrites},
     neighbours::{ForeignView, Neighbours},
+    reviewers::{AllAnswers, Judged, JudgedView, ReviewerHealth, judge},
     switches::{Switch, SwitchesHere},
 };
 use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
 use apply_exchange::StopsInPlace;
-use apply_redis::{Keys, Reviewer, SwitchState};
+use apply_redis::{Keys, SwitchState};
 use exchange_client::Client;
 use futures_util::future::join;
+use permit_gate::{PermitSet, PermitStore};
 use permit_redis::{RedisPermitStore, WatchMode};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -81,14 +83,15 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
             Some(_) => stops_in_place(&stops),
             None => off("Stops", "dry run"),
         });
-        lights.push(match &parts.neighbours {
-            Some(neighbours) => reviewers(neighbours),
-            None => off("Reviewers", "all in memory"),
-        });
-        let (reviewers, foreign) = match &parts.neighbours {
-            Some(neighbours) => neighbours.views(),
-            None => Default::default(),
+        let (light, reviewers) = match (&parts.neighbours, &parts.permits) {
+            (Some(neighbours), Some(permits)) => {
+                reviewers(neighbours, permits.permits(), &live.answers())
+            }
+            _ => (off("Reviewers", "all in memory"), Vec::new()),
         };
+        lights.push(light);
+        let foreign = parts.neighbours.as_ref();
+        let foreign = foreign.map(Neighbours::foreign).unwrap_or_default();
         lights.extend(others(&foreign));
         live.update_vitals(|vitals| {
             (vitals.reviewers, vitals.foreign) = (reviewers, foreign);
@@ -101,26 +104,33 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
     }
 }
 
-/// Whether those whose permits are required read plans. One that does not holds up plans, and nothing else.
-fn reviewers(neighbours: &Neighbours) -> ComponentStatus {
-    let (state, text) = match neighbours.reviewers() {
+/// How those are whose permits are required. One that does nothing holds up plans, and nothing else.
+fn reviewers(
+    neighbours: &Neighbours,
+    permits: &PermitSet,
+    answers: &AllAnswers,
+) -> (ComponentStatus, Vec<JudgedView>) {
+    let found = neighbours.reviewers();
+    let readings = match &found {
+        Some(Ok(readings)) => readings.as_slice(),
+        Some(Err(_)) | None => &[],
+    };
+    let judged = judge(permits, readings, answers);
+    let each: Vec<String> = judged.iter().map(ToString::to_string).collect();
+    let good = judged.iter().all(|of| of.health() == ReviewerHealth::Good);
+    let (state, text) = match found {
         None => (ComponentState::Fair, "not asked for yet".to_owned()),
         Some(Err(why)) => (ComponentState::Fair, format!("not known: {}", cut(&why))),
-        Some(Ok(found)) if found.is_empty() => (ComponentState::Off, "none has a group".to_owned()),
-        Some(Ok(found)) => {
-            let each: Vec<String> = found.iter().map(ToString::to_string).collect();
-            let state = match found.iter().all(Reviewer::is_up_to_date) {
-                true => ComponentState::Good,
-                false => ComponentState::Fair,
-            };
-            (state, cut(&each.join("; ")))
-        }
+        Some(Ok(_)) if judged.is_empty() => (ComponentState::Off, "none has a group".to_owned()),
+        Some(Ok(_)) if good => (ComponentState::Good, cut(&each.join("; "))),
+        Some(Ok(_)) => (ComponentState::Fair, cut(&each.join("; "))),
     };
-    ComponentStatus {
+    let light = ComponentStatus {
         name: "Reviewers",
         state,
         text,
-    }
+    };
+    (light, judged.iter().map(Judged::view).collect())
 }
 
 /// Other programs that write onto the stream of results, where there are any.

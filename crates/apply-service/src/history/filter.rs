@@ -1,5 +1,6 @@
 //! Which plans are wanted, alike for the page, its API and the commands.
 
+use super::moment::Moment;
 use permit_gate::foreign::{MAX_FOREIGN, escaped};
 use std::fmt;
 
@@ -27,6 +28,12 @@ impl Filter {
     /// Whether nothing at this moment or earlier can pass.
     pub fn ends_before(&self, millis: u64) -> bool {
         self.since.is_some_and(|since| millis < since)
+    }
+
+    /// Whether it can let nothing pass, because it ends before it begins.
+    pub fn is_backwards(&self) -> bool {
+        let span = self.since.zip(self.until);
+        span.is_some_and(|(since, until)| until < since)
     }
 
     /// Whether a plan at this moment passes, by its symbol and what was decided and why.
@@ -95,12 +102,12 @@ impl fmt::Display for WrongQuery {
 }
 
 impl Query {
-    /// Reads the part of an address behind its question mark.
+    /// Reads the part of an address behind its question mark; `now` is in milliseconds since 1970.
     ///
     /// # Errors
     ///
     /// A name that is not known, or a value that cannot be one.
-    pub fn parse(text: &str) -> Result<Self, WrongQuery> {
+    pub fn parse(text: &str, now: u64) -> Result<Self, WrongQuery> {
         let mut query = Self::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -113,8 +120,8 @@ impl Query {
                 "symbol" => filter.symbol = Some(short(name, value)?),
                 "decision" => filter.decision = Some(short(name, value)?),
                 "reason" => filter.reason = Some(short(name, value)?),
-                "since" => filter.since = Some(millis(name, &value)?),
-                "until" => filter.until = Some(millis(name, &value)?),
+                "since" => filter.since = Some(moment(name, &value)?.begin(now)),
+                "until" => filter.until = Some(moment(name, &value)?.end(now)),
                 "before" => query.before = Some(place(value)?),
                 "limit" => query.limit = limit(&value)?,
                 _ => {
@@ -125,7 +132,10 @@ impl Query {
                 }
             }
         }
-        Ok(query)
+        match query.filter.is_backwards() {
+            true => Err(WrongQuery("until is before since".into())),
+            false => Ok(query),
+        }
     }
 }
 
@@ -138,10 +148,17 @@ fn short(name: &str, value: String) -> Result<String, WrongQuery> {
     }
 }
 
-fn millis(name: &str, value: &str) -> Result<u64, WrongQuery> {
-    value
-        .parse()
-        .map_err(|_| WrongQuery(format!("{name} is not milliseconds since 1970")))
+/// Milliseconds since 1970, or a moment as the commands take it.
+fn moment(name: &str, value: &str) -> Result<Moment, WrongQuery> {
+    if let Ok(millis) = value.parse() {
+        return Ok(Moment::At(millis));
+    }
+    let read = value.parse();
+    read.map_err(|wrong| {
+        WrongQuery(format!(
+            "{name} is neither milliseconds since 1970 nor a moment: {wrong}"
+        ))
+    })
 }
 
 fn limit(value: &str) -> Result<usize, WrongQuery> {
@@ -194,26 +211,34 @@ mod tests {
     fn a_question_is_read_whole_or_refused_with_what_is_wrong() {
         let query =
             "symbol=BTCUSDT&decision=blocked&reason=p33+%C3%A9&since=5&until=9&before=7-0&limit=3";
-        let query = Query::parse(query).unwrap();
+        let parse = |text: &str| Query::parse(text, 100_000_000);
+        let query = parse(query).unwrap();
         assert_eq!(query.filter.reason.as_deref(), Some("p33 é"));
         assert_eq!((query.filter.since, query.filter.until), (Some(5), Some(9)));
         assert_eq!((query.before.as_deref(), query.limit), (Some("7-0"), 3));
-        assert_eq!(Query::parse("symbol=&").unwrap(), Query::default());
+        assert_eq!(parse("symbol=&").unwrap(), Query::default());
+        let day = parse("since=1h&until=1970-01-02").unwrap().filter;
+        assert_eq!(
+            (day.since, day.until),
+            (Some(96_400_000), Some(172_799_999))
+        );
         for (wrong, said) in [
             ("limit=0", "limit"),
             ("limit=501", "limit"),
             ("before=%2B", "before"),
             ("before=1-2-3", "before"),
             ("since=yesterday", "since"),
+            ("until=1970-13-01", "2026-01-25"),
+            ("since=6&until=5", "until is before since"),
             ("reason=%zz", "%"),
             ("reason=%ff", "no text"),
             ("x%3Cscript%3E=1", "is not known"),
         ] {
-            let error = Query::parse(wrong).unwrap_err().to_string();
+            let error = parse(wrong).unwrap_err().to_string();
             assert!(error.contains(said), "{wrong}: {error}");
         }
         let long = format!("symbol={}", "A".repeat(LONGEST + 1));
-        assert!(Query::parse(&long).is_err());
+        assert!(parse(&long).is_err());
     }
 
     #[test]

@@ -5,16 +5,18 @@
 
 mod filter;
 mod journal;
+mod moment;
 mod outcome;
 mod record;
 
 pub use filter::{Filter, Query, WrongQuery};
 pub use journal::lines as journal_lines;
+pub use moment::{Moment, read_span};
 pub use outcome::Outcome;
 pub(crate) use record::outcome_of;
 pub use record::{Fields, entry_millis};
 
-use crate::dashboard::{PlanView, in_words};
+use crate::dashboard::{PlanView, WaitView, in_words};
 use apply_core::{Entry, Journal};
 use apply_journal::RedbJournal;
 use apply_redis::{Entries, Entry as StreamEntry, EntryReader, Keys};
@@ -23,7 +25,12 @@ use permit_gate::PlanId;
 use permit_redis::RedisLink;
 use record::Record;
 use serde::Serialize;
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
@@ -115,7 +122,7 @@ impl History {
         Self(None)
     }
 
-    /// The two streams on this server, and the journal of this machine.
+    /// The streams of plans, results and waits on this server, and the journal of this machine.
     pub fn new(link: RedisLink, journal: RedbJournal) -> Self {
         let keys = match link.is_cluster() {
             true => Keys::default().on_a_cluster(),
@@ -128,6 +135,11 @@ impl History {
             reader: EntryReader::default(),
             at_once: Semaphore::new(AT_ONCE),
         })))
+    }
+
+    /// Whether anything is kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.0.is_some()
     }
 
     /// The newest plans before a place of the stream that pass the filter.
@@ -153,6 +165,7 @@ impl History {
             let oldest = oldest.id.clone();
             looked += plans.len();
             let results = shelves.results_of(&plans).await?;
+            let mut waits = shelves.waits_of(&plans).await?;
             for entry in &plans {
                 if query.filter.ends_before(entry_millis(&entry.id)) {
                     past.next = None;
@@ -168,6 +181,7 @@ impl History {
                 if record.waits_for_its_result() {
                     record.remembered(shelves.remembered(&record.id).await.ok().flatten());
                 }
+                record.waited(waits.remove(&record.id));
                 if !record.passes(&query.filter) {
                     continue;
                 }
@@ -216,13 +230,29 @@ impl History {
         &self,
         place: &str,
     ) -> Result<(Vec<(u64, Fields)>, Option<String>), Unread> {
+        self.after(|keys| &keys.results, place).await
+    }
+
+    /// The waits after a place of their stream, likewise.
+    pub(crate) async fn waits_after(
+        &self,
+        place: &str,
+    ) -> Result<(Vec<(u64, Fields)>, Option<String>), Unread> {
+        self.after(|keys| &keys.waits, place).await
+    }
+
+    async fn after(
+        &self,
+        stream: fn(&Keys) -> &String,
+        place: &str,
+    ) -> Result<(Vec<(u64, Fields)>, Option<String>), Unread> {
         let shelves = self.0.as_ref().ok_or(Unread::NotKept)?;
         let entries = Entries::Range {
             from: &format!("({place}"),
             to: "+",
             count: CHUNK,
         };
-        let read = shelves.read(&shelves.keys.results, entries).await?;
+        let read = shelves.read(stream(&shelves.keys), entries).await?;
         let last = read.last().map(|entry| entry.id.clone());
         let fields = read.into_iter().filter_map(|entry| {
             let millis = entry_millis(&entry.id);
@@ -273,11 +303,43 @@ impl Shelves {
         plans: &[StreamEntry],
     ) -> Result<HashMap<String, record::Results>, Unread> {
         let mut found: HashMap<String, record::Results> = HashMap::new();
-        let mut open: std::collections::HashSet<String> =
-            plans.iter().filter_map(Record::id_of).collect();
+        let told = self.told_of(
+            plans,
+            &self.keys.results,
+            FOREIGN_WITHIN,
+            |id, millis, of| found.entry(id.to_owned()).or_default().add(millis, of),
+        );
+        told.await?;
+        Ok(found)
+    }
+
+    /// How the waits of these plans went, by their ids.
+    async fn waits_of(&self, plans: &[StreamEntry]) -> Result<HashMap<String, WaitView>, Unread> {
+        let mut found = HashMap::new();
+        let told = self.told_of(plans, &self.keys.waits, 0, |id, _, of| {
+            if let Some(wait) = WaitView::of_stream(&of.text(field::WAIT)) {
+                found.insert(id.to_owned(), wait);
+            }
+            true
+        });
+        told.await?;
+        Ok(found)
+    }
+
+    /// Tells `take` each entry of a stream about one of these plans, with the plan's id and the entry's milliseconds,
+    /// until it has said of every plan that nothing more is needed and `linger` milliseconds have passed since the
+    /// newest plan.
+    async fn told_of(
+        &self,
+        plans: &[StreamEntry],
+        stream: &str,
+        linger: u64,
+        mut take: impl FnMut(&str, u64, &Fields) -> bool,
+    ) -> Result<(), Unread> {
+        let mut open: HashSet<String> = plans.iter().filter_map(Record::id_of).collect();
         let of_interest = open.clone();
         let (Some(newest), Some(oldest)) = (plans.first(), plans.last()) else {
-            return Ok(found);
+            return Ok(());
         };
         let newest = entry_millis(&newest.id);
         let to = newest.saturating_add(RESULT_WITHIN).to_string();
@@ -289,7 +351,7 @@ impl Shelves {
                 to: &to,
                 count: CHUNK,
             };
-            let read = self.read(&self.keys.results, entries).await?;
+            let read = self.read(stream, entries).await?;
             let Some(last) = read.last() else { break };
             let (full, last) = (read.len() == CHUNK, last.id.clone());
             looked += read.len();
@@ -298,21 +360,17 @@ impl Shelves {
                 let Ok(fields) = entry.fields else { continue };
                 let fields = Fields::of(fields);
                 let id = fields.text(field::PLAN_ID);
-                if !of_interest.contains(&id) {
-                    continue;
-                }
-                let results = found.entry(id.clone()).or_default();
-                if results.add(millis, &fields) {
+                if of_interest.contains(&id) && take(&id, millis, &fields) {
                     open.remove(&id);
                 }
             }
-            let past_all = entry_millis(&last) > newest.saturating_add(FOREIGN_WITHIN);
+            let past_all = entry_millis(&last) > newest.saturating_add(linger);
             if !full || (open.is_empty() && past_all) {
                 break;
             }
             from = format!("({last}");
         }
-        Ok(found)
+        Ok(())
     }
 
     /// What the journal of this machine has written down.
@@ -349,6 +407,7 @@ impl Shelves {
                 if record.waits_for_its_result() {
                     record.remembered(self.remembered(id.as_str()).await.ok().flatten());
                 }
+                record.waited(self.waits_of(&entry).await?.remove(id.as_str()));
                 let fields = entry[0].fields.as_ref().ok();
                 let fields = fields.map_or_else(Vec::new, record::shown);
                 return Ok(Some((record, fields)));

@@ -1,8 +1,8 @@
 //! One plan as the streams tell it: its entry, its result, and what other programs have answered.
 
 use super::{filter::Filter, outcome::Outcome};
-use crate::dashboard::{ForeignView, OrderView, PlanView, ResultView, cut};
-use apply_core::Entry;
+use crate::dashboard::{ForeignView, OrderView, PlanView, ResultView, WaitView, cut};
+use apply_core::{ApplyResult, Entry};
 use apply_redis::Entry as StreamEntry;
 use apply_wire::field::{self, is_foreign};
 use permit_gate::PlanId;
@@ -19,6 +19,16 @@ const SHOWN: usize = 40;
 pub struct Fields(HashMap<String, Vec<u8>>);
 
 impl Fields {
+    /// Those of a result as it goes onto the stream.
+    pub(crate) fn of_result(result: &ApplyResult) -> Self {
+        let fields = result.to_fields().into_iter();
+        Self(
+            fields
+                .map(|(k, v)| (k.to_owned(), v.into_bytes()))
+                .collect(),
+        )
+    }
+
     pub(crate) fn of(fields: HashMap<String, Vec<u8>>) -> Self {
         Self(fields)
     }
@@ -124,19 +134,18 @@ impl Record {
     pub(super) fn remembered(&mut self, entry: Option<Entry>) {
         let Some(entry) = entry else { return };
         if let Some(result) = entry.result {
-            let fields = result.to_fields();
-            let fields = fields.into_iter();
-            let fields = Fields(
-                fields
-                    .map(|(k, v)| (k.to_owned(), v.into_bytes()))
-                    .collect(),
-            );
+            let fields = Fields::of_result(&result);
             let at = result.timestamp.saturating_mul(1000);
             let foreign = std::mem::take(&mut self.view.foreign);
             let ours = Some((at, fields));
             self.end(&Results { ours, foreign });
             self.view.note = Some("its result is from the journal of this machine");
         }
+    }
+
+    /// Takes in how its wait went.
+    pub(super) fn waited(&mut self, wait: Option<WaitView>) {
+        self.view.wait = wait;
     }
 
     pub(super) fn passes(&self, filter: &Filter) -> bool {
