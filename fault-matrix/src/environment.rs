@@ -44,12 +44,12 @@ pub(crate) const TOO_LARGE: i32 = 25;
 /// The world of one case.
 pub(crate) struct Environment {
     pub(crate) case: Case,
+    /// Programs around the service that misbehave. They are gone before their server is.
+    pub(crate) neighbours: Neighbours,
     pub(crate) stage: Stage,
     pub(crate) wire: Option<Wire>,
     pub(crate) split: Option<Split>,
     pub(crate) fake_services: FakeServices,
-    /// Programs around the service that misbehave.
-    pub(crate) neighbours: Neighbours,
     pub(crate) machines: Vec<Machine>,
     /// Faults that really happened, by their names.
     pub(crate) reached: Vec<String>,
