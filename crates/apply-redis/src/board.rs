@@ -606,19 +606,16 @@ impl RedisBoard {
             )),
         }
     }
+}
 
-    /// Runs a script where `key` lies.
-    async fn run(
-        &self,
-        script: &ScriptInvocation<'_>,
-        key: &str,
-        doing: &'static str,
-    ) -> Result<bool, PortError> {
-        match script.invoke_async::<i64>(&mut self.link.at(key)).await {
-            Ok(done) => Ok(done == 1),
-            Err(error) => Err(failed(doing)(error)),
-        }
-    }
+/// What `announce.lua` answers to a dry run beside a live instance.
+const FENCED: i64 = 2;
+
+/// A dry run beside a live instance did not do this to the plan.
+fn fenced(doing: &str) -> PortError {
+    PortError(format!(
+        "did not {doing} the plan: a live instance works on this Redis, and this is a dry run"
+    ))
 }
 
 /// How long a connection may take to be made.
@@ -705,10 +702,7 @@ impl PlanLog for RedisBoard {
         }
         self.claims().remove(attempt);
         if &*answer.word == "fenced" {
-            return Err(PortError(
-                "did not claim the plan: a live instance works on this Redis, and this is a dry run"
-                    .into(),
-            ));
+            return Err(fenced("claim"));
         }
         match &*answer.word {
             "won" => {}
@@ -801,8 +795,15 @@ impl PlanLog for RedisBoard {
             .arg(format!("{}:{}", plan.decision, plan.reason_codes()))
             .arg(self.config.published_ttl.as_secs().max(1))
             .arg(self.config.stream_length);
+        if !self.config.orders {
+            call.key(&keys.live);
+        }
         add_fields(&mut call, plan.to_fields(timestamp));
-        self.run(&call, &keys.plans, "publish the plan").await
+        let told = call.invoke_async(&mut self.link.at(&keys.plans)).await;
+        match told.map_err(failed("publish the plan"))? {
+            FENCED => Err(fenced("publish")),
+            told => Ok(told == 1),
+        }
     }
 
     async fn note_intent(&self, intent: &Intent) -> Result<bool, PortError> {
@@ -811,7 +812,11 @@ impl PlanLog for RedisBoard {
         call.arg(intent.plan.as_str())
             .arg(open::held_by(&intent.attempt))
             .arg(&entry);
-        let ours = self.run(&call, &self.keys.open, "note the intent").await?;
+        let noted: i64 = call
+            .invoke_async(&mut self.connection())
+            .await
+            .map_err(failed("note the intent"))?;
+        let ours = noted == 1;
         if ours && self.await_replica.load(Ordering::Relaxed) {
             Box::pin(self.acknowledged(&intent.plan, &entry)).await?;
         }

@@ -337,6 +337,38 @@ async fn a_skipped_plan_is_published_once_a_decision() {
 }
 
 #[tokio::test]
+async fn a_dry_run_beside_a_live_instance_publishes_no_plan_and_claims_none() {
+    let mut bench = bench().await;
+    let mut config = BoardConfig::new(bench.server.url());
+    config.orders = false;
+    let dry = RedisBoard::connect(config).await.unwrap();
+    let (hold, close) = (bench.plan("HOLD").await, bench.plan("PARTIAL_75").await);
+    // Its lease: the live one's.
+    bench.board.renew_lease().await.unwrap();
+    for refused in [
+        dry.announce(&hold, 0).await.map(drop),
+        dry.claim(&close, &attempt("a"), TTL, 0).await.map(drop),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("a live instance works on this"), "{error}");
+    }
+    assert!(bench.stream(PLANS).await.is_empty());
+    assert!(bench.board.announce(&hold, 0).await.unwrap());
+    let _: u64 = bench
+        .redis
+        .del("quantum:apply:lease:mode:testnet")
+        .await
+        .unwrap();
+    assert!(
+        !dry.announce(&hold, 0).await.unwrap(),
+        "it has been published"
+    );
+    let claimed = dry.claim(&close, &attempt("a"), TTL, 0).await;
+    assert!(claimed.unwrap().is_won());
+    assert_eq!(bench.stream(PLANS).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_claimed_plan_is_not_announced_again_whatever_is_decided_later() {
     let mut bench = bench().await;
     let plan = bench.plan("PARTIAL_75").await;

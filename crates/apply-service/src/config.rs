@@ -213,6 +213,11 @@ impl Config {
         let halting = keys.clone();
         let store = store.halted_while_there(move || halting.halting(SystemTime::now()));
         let store = store.holders(&keys.open, apply_redis::ready_to_take(orders));
+        // What a live instance may take a dry run beside it leaves alone.
+        let store = match self.mode {
+            Mode::DryRun => store.fenced_while_there(&keys.live),
+            Mode::Testnet => store,
+        };
         // As long as a claim: an attempt that asks again later finds its receipt.
         Ok(store.receipt(receipt, self.dedupe_ttl.max(RECEIPT_AT_LEAST)))
     }

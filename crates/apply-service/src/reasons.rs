@@ -18,6 +18,7 @@ pub(crate) fn refusals() -> impl Iterator<Item = &'static str> {
 pub(crate) fn blocks(permits: &PermitSet) -> Vec<String> {
     let of_the_gate = [
         Reason::KillSwitchActive,
+        Reason::LiveInstanceBeside,
         Reason::PermitsTakenByOther,
         Reason::PermitTakeTooLate,
         Reason::PermitStoreUnavailable,
@@ -78,6 +79,7 @@ mod tests {
             "invalid_governor_permit_format",
             "invalid_safe_close_qty",
             "kill_switch_active",
+            "live_instance_beside",
         ] {
             assert!(codes.iter().any(|known| known == code), "{code}");
         }

@@ -496,6 +496,11 @@ reasons! {
     /// which may have an order.
     PermitsTakenByOther = "permits_taken_by_other": Permits, Blocked, Warn, Perhaps;
 
+    /// This is a dry run, and a live instance works on the same Redis: the permits are the live one's to take, and were left
+    /// alone. The dry run had claimed the plan before the live one started, so the live one does not execute it. Give the dry run a Redis or a database of its
+    /// own.
+    LiveInstanceBeside = "live_instance_beside": Permits, Blocked, Warn, Nothing;
+
     /// The gate was asked twice for one plan. A defect of this program: report it with the log.
     GateAlreadyAnswered = "gate_already_answered": Permits, Blocked, Warn, Perhaps;
 

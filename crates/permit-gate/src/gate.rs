@@ -291,6 +291,7 @@ impl Gate {
                 self.finish(Err(self.block(now, BlockReason::TakenByOther)));
             }
             Ok(Reply::Halted) => self.finish(Err(self.block(now, BlockReason::Halted))),
+            Ok(Reply::Fenced) => self.finish(Err(self.block(now, BlockReason::Fenced))),
             Ok(Reply::Late) => self.finish(Err(self.block(now, BlockReason::Late))),
             Err(error) => self.trouble(now, error),
         }

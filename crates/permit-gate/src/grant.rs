@@ -132,6 +132,8 @@ pub enum BlockReason {
     },
     /// The kill switch is on: an operator decides.
     Halted,
+    /// The asker rehearses beside a live instance: give it a store of its own.
+    Fenced,
     /// A rival attempt holds this plan's permits.
     TakenByOther,
     /// The store says that the plan is not, or no longer, this attempt's.
@@ -195,6 +197,7 @@ impl Block {
             BlockReason::Missing { reason, .. } => reason.clone(),
             BlockReason::Refused { permit, refusal } => refusal.code(permit),
             BlockReason::Halted => "kill_switch_active".into(),
+            BlockReason::Fenced => "live_instance_beside".into(),
             BlockReason::TakenByOther => "permits_taken_by_other".into(),
             BlockReason::NotHeld => "claim_lost".into(),
             BlockReason::Late => "permit_take_too_late".into(),

@@ -92,6 +92,9 @@ pub enum Reply {
     NotHeld,
     /// The kill switch is on. Nothing was taken.
     Halted,
+    /// The asker only rehearses, and a live instance works on the same store: the permits are its to take. Nothing was
+    /// taken.
+    Fenced,
     /// The request came to be executed after its [`Take::not_after`]. Nothing was taken.
     Late,
 }

@@ -29,6 +29,7 @@ pub struct RedisConfig {
     pub(crate) receipt_ttl: Duration,
     pub(crate) kill_switch: Switch,
     pub(crate) halting: Option<HaltingKeys>,
+    pub(crate) fence: Option<String>,
     pub(crate) holders: Option<(String, String)>,
     pub(crate) followed: Vec<String>,
     pub(crate) response_timeout: Duration,
@@ -107,6 +108,7 @@ impl RedisConfig {
                 off: OffWords::default(),
             },
             halting: None,
+            fence: None,
             holders: None,
             followed: Vec::new(),
             response_timeout: Duration::from_millis(250),
@@ -161,6 +163,14 @@ impl RedisConfig {
         keys: impl Fn() -> Vec<String> + Send + Sync + 'static,
     ) -> Self {
         self.halting = Some(HaltingKeys(Arc::new(keys)));
+        self
+    }
+
+    /// A key that keeps permits from being taken while it is there, whatever it holds: they are somebody else's to
+    /// take. The answer is [`permit_gate::Reply::Fenced`]. Looked at where and when the kill switch is; by default there
+    /// is none.
+    pub fn fenced_while_there(mut self, key: &str) -> Self {
+        self.fence = Some(key.into());
         self
     }
 
@@ -343,6 +353,7 @@ impl fmt::Debug for RedisConfig {
             .field("receipt_ttl", &self.receipt_ttl)
             .field("kill_switch", &self.kill_switch.key)
             .field("halting", &self.halting_keys())
+            .field("fence", &self.fence)
             .field("followed", &self.followed)
             .field("response_timeout", &self.response_timeout)
             .field("sentinel_timeout", &self.sentinel_timeout)

@@ -190,9 +190,9 @@ impl Connections {
         server.node.take(&order).await?.into_reply(&order)
     }
 
-    /// On a cluster the kill switch and the holders usually lie in other slots, out of the atomic step's
+    /// On a cluster the kill switch, the fence and the holders usually lie in other slots, out of the atomic step's
     /// reach. Then they are read before the take, so that nothing is taken while it must not be, and once
-    /// more after it, so that nothing is granted that was halted or lost meanwhile.
+    /// more after it, so that nothing is granted that was halted, fenced or lost meanwhile.
     async fn take_in(&self, cluster: &Cluster, take: &Take) -> Result<Reply, StoreError> {
         let probe = TakeRequest::new(&self.config, take, true, HolderAt::Nowhere);
         let switch = slot_of(&self.config.kill_switch.key);
@@ -215,35 +215,37 @@ impl Connections {
                 let (switch, there) = tokio::try_join!(switch, is_any_there(cluster, &halting))?;
                 Ok(switch || there)
             };
+            let fenced = is_any_there(cluster, self.config.fence.as_slice());
             let hold = async {
                 match &elsewhere {
                     Some(holder) => cluster.hold(holder).await,
                     None => Ok(Hold::Ready),
                 }
             };
-            tokio::try_join!(halted, hold)
+            tokio::try_join!(halted, fenced, hold)
         };
-        let before = look().await?;
-        match before {
-            (true, _) => return Ok(Reply::Halted),
-            (false, Hold::Lost) => return Ok(Reply::NotHeld),
-            (false, _) => {}
-        }
+        let ready = match look().await? {
+            (true, _, _) => return Ok(Reply::Halted),
+            (false, true, _) => return Ok(Reply::Fenced),
+            (false, false, Hold::Lost) => return Ok(Reply::NotHeld),
+            (false, false, hold) => hold == Hold::Ready,
+        };
         if elsewhere.is_some() {
-            let ready = before.1 == Hold::Ready;
             here = HolderAt::Elsewhere { ready };
         }
         let order = TakeRequest::new(&self.config, take, switch.is_some(), here);
         let reply = cluster.take(&order).await?.into_reply(&order)?;
-        let looked_at_here = switch.is_none() && elsewhere.is_none() && halting.is_empty();
+        let nothing_beside = halting.is_empty() && self.config.fence.is_none();
+        let looked_at_here = switch.is_none() && elsewhere.is_none() && nothing_beside;
         if !matches!(reply, Reply::Taken(_)) || looked_at_here {
             return Ok(reply);
         }
         // The permits are gone: a switch that cannot be read now counts as on, a holder as lost.
         Ok(match look().await {
-            Ok((false, Hold::Ready)) => reply,
-            Ok((true, _)) | Err(_) => Reply::Halted,
-            Ok((false, _)) => Reply::NotHeld,
+            Ok((false, false, Hold::Ready)) => reply,
+            Ok((true, _, _)) | Err(_) => Reply::Halted,
+            Ok((false, true, _)) => Reply::Fenced,
+            Ok((false, false, _)) => Reply::NotHeld,
         })
     }
 
@@ -254,7 +256,7 @@ impl Connections {
     }
 }
 
-/// Whether one of the keys is there that halt by being there.
+/// Whether one of these keys is there.
 async fn is_any_there(cluster: &Cluster, keys: &[String]) -> Result<bool, Failure> {
     for key in keys {
         let ask = count(std::slice::from_ref(key));

@@ -12,6 +12,7 @@ use redis_harness::{Cluster, RedisServer};
 use std::time::Duration;
 
 const HOLDERS: &str = "quantum:apply:open";
+const FENCE: &str = "quantum:lease:live";
 const TTL: Option<Duration> = Some(Duration::from_secs(60));
 
 fn both() -> Reply {
@@ -60,6 +61,7 @@ async fn every_way() -> Vec<(RedisBench, Box<dyn std::any::Any>)> {
         let server = RedisServer::builder().acl(&user).start().await;
         let config = RedisConfig::new(&server.url_as("worker", "secret")).unwrap();
         let config = config.holders(HOLDERS, "ready").halted_while_there(halting);
+        let config = config.fenced_while_there(FENCE);
         let bench = RedisBench::new(config, &server).await;
         benches.push((bench, Box::new(server)));
     }
@@ -71,7 +73,8 @@ async fn every_way() -> Vec<(RedisBench, Box<dyn std::any::Any>)> {
     let config = config
         .receipt(receipt, Duration::from_secs(60))
         .holders(HOLDERS, "ready")
-        .halted_while_there(halting);
+        .halted_while_there(halting)
+        .fenced_while_there(FENCE);
     let mut nodes = Vec::new();
     for node in cluster.nodes() {
         nodes.push(node.connection().await);
@@ -128,6 +131,28 @@ async fn nothing_is_taken_while_a_key_is_there_that_halts_whatever_it_holds() {
                 end.arg(&key);
                 bench.issue::<i64>(&end).await;
             }
+        }
+        assert_eq!(ask().await, both());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_behind_a_fence_and_a_halt_is_told_before_it() {
+    for (bench, _server) in every_way().await {
+        let plan = plan("p");
+        put_both(&bench, &plan).await;
+        hold(&bench, &plan, "a ready x").await;
+        let ask = async || bench.store.take_all(&take(&plan, "a")).await.unwrap();
+        for (command, value) in [("SET", ""), ("SADD", "whatever it holds")] {
+            let mut fence = cmd(command);
+            fence.arg(FENCE).arg(value);
+            bench.issue::<redis::Value>(&fence).await;
+            assert_eq!(ask().await, Reply::Fenced, "{command} {value:?}");
+            bench.halt(true).await;
+            assert_eq!(ask().await, Reply::Halted);
+            bench.halt(false).await;
+            assert!(holds_both(&bench, &plan).await);
+            bench.issue::<i64>(cmd("DEL").arg(FENCE)).await;
         }
         assert_eq!(ask().await, both());
     }

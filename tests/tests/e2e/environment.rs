@@ -1,6 +1,6 @@
 //! Dry runs and live instances on one Redis, and what a dry run says of what a live one has left.
 
-use apply_tests::{PLANS, RESULTS, Service, ServiceBuilder, Stage};
+use apply_tests::{GOVERNOR, P33, PLANS, RESULTS, Service, ServiceBuilder, Stage};
 use std::{collections::HashSet, time::Duration};
 
 /// A dry run of its own, with the venue's keys as the live one has them.
@@ -15,13 +15,17 @@ fn live(stage: &Stage) -> ServiceBuilder {
     stage.service().env("APPLY_LEASE_SEC", "1")
 }
 
+/// The ids of the plans that are on the stream.
+async fn known(stage: &Stage) -> HashSet<String> {
+    let plans = stage.entries(PLANS).await;
+    let ids = plans.iter().map(|plan| plan.get("plan_id").to_owned());
+    ids.collect()
+}
+
 /// So many plans of which both reviewers approve, each executed at the venue.
 async fn executes(stage: &Stage, plans: usize) {
     let before = stage.orders().len();
-    let mut known: HashSet<String> = HashSet::new();
-    for entry in stage.entries(PLANS).await {
-        known.insert(entry.get("plan_id").to_owned());
-    }
+    let mut known = known(stage).await;
     for n in 1..=plans {
         stage.propose("BTCUSDT", "PARTIAL_50").await;
         let plan = stage.plan("BTCUSDT", &known).await;
@@ -100,10 +104,7 @@ async fn a_dry_run_gives_way_to_a_live_instance_and_goes_on_once_its_lease_is_ov
     second.ended().await;
     dry.line("No instance of the other mode works on this Redis any more")
         .await;
-    let mut known = HashSet::new();
-    for entry in stage.entries(PLANS).await {
-        known.insert(entry.get("plan_id").to_owned());
-    }
+    let known = known(&stage).await;
     let orders = stage.orders().len();
     stage.propose("BTCUSDT", "PARTIAL_75").await;
     let plan = stage.plan("BTCUSDT", &known).await;
@@ -112,6 +113,86 @@ async fn a_dry_run_gives_way_to_a_live_instance_and_goes_on_once_its_lease_is_ov
     assert_eq!(result.get("would_execute"), "True", "{result:?}");
     assert_eq!(stage.orders().len(), orders);
     dry.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_plan_that_a_dry_run_claimed_before_a_live_instance_began_leaves_its_permits_alone() {
+    let stage = Stage::open().await;
+    let dry = dry_run(&stage).ready().await;
+    stage.propose("BTCUSDT", "PARTIAL_50").await;
+    let plan = stage.only_plan("BTCUSDT").await;
+    let id = plan.get("plan_id");
+    let live = live(&stage).ready().await;
+    stage.approve(&plan, "0.001").await;
+    let result = stage.result_of(id).await;
+    assert_eq!(result.get("error"), "live_instance_beside", "{result:?}");
+    assert_eq!(result.get("decision"), "BLOCKED");
+    assert_eq!(result.get("would_execute"), "False");
+    let (governor, p33) = (format!("{GOVERNOR}{id}"), format!("{P33}{id}"));
+    let left: u64 = stage.command(&["EXISTS", &governor, &p33]).await;
+    assert_eq!(left, 2, "the permits are there");
+    let counted = "quantum_apply_blocks_total{reason=\"live_instance_beside\"}";
+    dry.metric_is(counted, "1").await;
+    dry.line_with(&["[PERMIT_WAIT] BLOCK", "reason=live_instance_beside"])
+        .await;
+    assert!(stage.orders().is_empty());
+    // The live one works.
+    executes(&stage, 2).await;
+    dry.stopped_well().await;
+    live.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_that_has_not_heard_of_a_live_instance_yet_publishes_nothing_either() {
+    let stage = Stage::open().await;
+    // Nobody else follows this symbol.
+    let dry = dry_run(&stage).env("SYMBOLS", "ETHUSDT").ready().await;
+    // It stands still while the live one begins, and hears of the proposal before it looks at leases.
+    dry.signal("STOP").await;
+    let live = live(&stage).env("SYMBOLS", "BTCUSDT").ready().await;
+    stage.propose("ETHUSDT", "HOLD").await;
+    dry.signal("CONT").await;
+    dry.line("Beside this instance: a live instance").await;
+    executes(&stage, 2).await;
+    for stream in [PLANS, RESULTS] {
+        for entry in stage.entries(stream).await {
+            assert_eq!(entry.get("symbol"), "BTCUSDT", "{entry:?}");
+        }
+    }
+    live.signal("KILL").await;
+    live.ended().await;
+    let skipped = stage.wait_for_entry(PLANS, "the dry run goes on", |entry| {
+        entry.get("symbol") == "ETHUSDT"
+    });
+    assert_eq!(skipped.await.get("decision"), "SKIP");
+    dry.stopped_well().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_with_keys_asks_the_venue_nothing() {
+    let stage = Stage::open().await;
+    let how = dry_run(&stage);
+    let dry = how.clone().ready().await;
+    for action in ["PARTIAL_50", "UPDATE_SL"] {
+        let known = known(&stage).await;
+        let stop = [("new_sl_proposed", "20000")];
+        stage.propose_with("BTCUSDT", action, &stop).await;
+        let plan = stage.plan("BTCUSDT", &known).await;
+        stage.approve(&plan, "0.001").await;
+        let result = stage.result_of(plan.get("plan_id")).await;
+        assert_eq!(result.get("would_execute"), "True", "{result:?}");
+    }
+    let port = dry.address().await.port().to_string();
+    for words in [&["check"][..], &["status"], &["halt"], &["resume"]] {
+        let asked = how.clone().instead(words).env("APPLY_METRICS_PORT", &port);
+        let asked = asked.ended().await;
+        assert_eq!(asked.code, Some(0), "{words:?}: {}", asked.output());
+    }
+    dry.page("/api/status.json").await;
+    dry.stopped_well().await;
+    // A start on what it has left, as well.
+    how.ready().await.stopped_well().await;
+    assert_eq!(stage.venue().requests(), []);
 }
 
 /// The governor disarms so: it writes `APPLY_MODE=dry_run` and has the service started again.

@@ -234,6 +234,7 @@ fn why(block: &Block) -> Why {
         BlockReason::Late => Why::TooLate,
         BlockReason::StoreUnavailable(_) | BlockReason::Unanswered => Why::NoAnswer,
         BlockReason::NotHeld => unreachable!("the model's store knows no holders"),
+        BlockReason::Fenced => unreachable!("the model's store knows no fence"),
         BlockReason::AlreadyAnswered => unreachable!("an answered gate is not polled"),
     }
 }

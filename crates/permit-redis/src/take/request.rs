@@ -27,6 +27,8 @@ pub(crate) struct TakeRequest {
     pub(crate) switch: Option<Switch>,
     /// The keys that halt by being there, where they can be looked at in the same step.
     pub(crate) halting: Vec<String>,
+    /// The key that keeps takes from happening while it is there, where it can be looked at in the same step.
+    pub(crate) fence: Option<String>,
     /// Where the plan's holder stands.
     pub(crate) holder: HolderAt,
     pub(crate) attempt: AttemptId,
@@ -136,6 +138,7 @@ impl TakeRequest {
                 true => Vec::new(),
                 false => config.halting_keys(),
             },
+            fence: config.fence.clone().filter(|_| !config.is_cluster()),
             holder,
             attempt: take.attempt.clone(),
             not_after: take.not_after,
@@ -186,6 +189,7 @@ pub(crate) enum Answer {
     NotHeld,
     Receipt(Vec<u8>),
     Halted,
+    Fenced,
     Late,
     /// The receipt's key holds another type.
     NoReceipt,
@@ -200,6 +204,7 @@ impl Answer {
             Self::NotReady(slots) => Reply::NotReady(slots),
             Self::NotHeld => Reply::NotHeld,
             Self::Halted => Reply::Halted,
+            Self::Fenced => Reply::Fenced,
             Self::Late => Reply::Late,
             Self::Receipt(text) => match Receipt::read(&text, order.permits.len()) {
                 Some(receipt) => match receipt.of(&order.attempt) {

@@ -22,7 +22,9 @@ pub(crate) fn call(order: &TakeRequest, deadline: i64) -> Cmd {
     call.arg(SCRIPT.get_hash());
     let holder = order.holder();
     let switch = order.switch.as_ref();
-    let beside = usize::from(switch.is_some()) + usize::from(holder.is_some());
+    let fence = order.fence.as_deref();
+    let beside = [switch.is_some(), holder.is_some(), fence.is_some()];
+    let beside: usize = beside.into_iter().map(usize::from).sum();
     call.arg(order.permits.len() + 1 + beside + order.halting.len());
     for key in order.keys() {
         call.arg(key);
@@ -30,7 +32,7 @@ pub(crate) fn call(order: &TakeRequest, deadline: i64) -> Cmd {
     if let Some(holder) = holder {
         call.arg(&holder.hash);
     }
-    call.arg(&order.halting);
+    call.arg(fence).arg(&order.halting);
     call.arg(order.permits.len())
         .arg(order.attempt.as_str())
         .arg(deadline)
@@ -38,7 +40,8 @@ pub(crate) fn call(order: &TakeRequest, deadline: i64) -> Cmd {
         .arg(READ_AT_MOST)
         .arg(order.receipt_at_most())
         .arg(switch.map_or(0, |switch| switch.off.at_most()))
-        .arg(switch.map_or("", |switch| switch.off.line()));
+        .arg(switch.map_or("", |switch| switch.off.line()))
+        .arg(u8::from(fence.is_some()));
     match &order.holder {
         HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => {}
         HolderAt::Elsewhere { ready: false } => {
@@ -79,6 +82,7 @@ pub(crate) fn read(reply: Value, permits: usize) -> Result<(Answer, i64), Failur
             Some(b"not held") => Some(Answer::NotHeld),
             Some(b"receipt") => items.next().and_then(bytes).map(Answer::Receipt),
             Some(b"halted") => Some(Answer::Halted),
+            Some(b"fenced") => Some(Answer::Fenced),
             Some(b"late") => Some(Answer::Late),
             Some(b"unreadable") => Some(Answer::NoReceipt),
             _ => None,

@@ -1,10 +1,10 @@
 -- Takes every permit of one plan, or none.
 --
--- KEYS  the n permits, the receipt, and where they lie in the same slot the kill switch, the holders, and the
---       keys that halt by being there
+-- KEYS  the n permits, the receipt, and where they lie in the same slot the kill switch, the holders, the
+--       fence, and the keys that halt by being there
 -- ARGV  n | attempt | last moment in server microseconds | receipt's seconds
 --       | bytes worth reading of a permit, of the receipt, of the switch, 0 where it is not among the keys
---       | the words that say off, a blank before and after each
+--       | the words that say off, a blank before and after each | 1 where the fence is among the keys, else 0
 --       nothing, or 'not ready', or 'look' | plan | how its holder's field begins for this attempt
 --       | how it begins once the attempt may take | most bytes of it: a longer one is nobody's
 --
@@ -14,7 +14,7 @@
 --   {0, 'not ready', ttl 1 .. n, content 1 .. n, now} all there, not taken: the attempt may not take yet
 --   {0, 'not held', now}                              the plan is not this attempt's
 --   {0, 'receipt', receipt, now}                      taken before; the receipt says by whom
---   {0, 'halted' | 'late' | 'unreadable', now}
+--   {0, 'halted' | 'fenced' | 'late' | 'unreadable', now}
 --
 -- Of each string its beginning is read, so that a value of any size costs no more than that. All are
 -- read before anything can return: a server that tracks reads follows only the keys that were really read.
@@ -43,7 +43,9 @@ local receipt = KEYS[n + 1]
 local taken = read(receipt, most.receipt)
 local switch = most.switch > 0 and read(KEYS[n + 2], most.switch)
 local strings = n + 1 + (most.switch > 0 and 1 or 0)
-local halting = strings + (ARGV[9] == 'look' and 1 or 0) + 1
+local fence = strings + (ARGV[10] == 'look' and 1 or 0) + 1
+local fenced = ARGV[9] == '1' and redis.call('EXISTS', KEYS[fence]) == 1
+local halting = fence + tonumber(ARGV[9])
 local disarmed = KEYS[halting] and redis.call('EXISTS', unpack(KEYS, halting)) > 0
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -60,13 +62,16 @@ end
 if disarmed or (most.switch > 0 and halted()) then
   return {0, 'halted', now}
 end
-local ready = ARGV[9] ~= 'not ready'
-if ARGV[9] == 'look' then
-  local holder = redis.call('HGET', KEYS[strings + 1], ARGV[10])
-  if not holder or #holder > tonumber(ARGV[13]) or string.sub(holder, 1, #ARGV[11]) ~= ARGV[11] then
+if fenced then
+  return {0, 'fenced', now}
+end
+local ready = ARGV[10] ~= 'not ready'
+if ARGV[10] == 'look' then
+  local holder = redis.call('HGET', KEYS[strings + 1], ARGV[11])
+  if not holder or #holder > tonumber(ARGV[14]) or string.sub(holder, 1, #ARGV[12]) ~= ARGV[12] then
     return {0, 'not held', now}
   end
-  ready = string.sub(holder, 1, #ARGV[12]) == ARGV[12]
+  ready = string.sub(holder, 1, #ARGV[13]) == ARGV[13]
 end
 if taken and taken ~= '' then
   -- Who has taken was ready: a store that says otherwise has gone back.

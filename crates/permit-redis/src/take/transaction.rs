@@ -63,6 +63,9 @@ impl Sight {
         if self.keys.halted {
             return Some(Answer::Halted);
         }
+        if self.keys.fenced {
+            return Some(Answer::Fenced);
+        }
         if self.keys.hold == Hold::Lost {
             return Some(Answer::NotHeld);
         }
@@ -142,8 +145,9 @@ async fn attempt(
         .ignore();
     prepare.cmd("WATCH").arg(&guard).ignore();
     let holders = order.holder().map(|holder| holder.hash.as_str());
-    let halting = order.halting.iter().map(String::as_str);
-    for key in order.keys().chain(holders).chain(halting) {
+    let beside = order.halting.iter().chain(&order.fence);
+    let beside = beside.map(String::as_str);
+    for key in order.keys().chain(holders).chain(beside) {
         prepare.cmd("WATCH").arg(key).ignore();
     }
     prepare.cmd("GET").arg(&guard);
@@ -154,7 +158,7 @@ async fn attempt(
     let (in_time, now, keys) = prepared
         .and_then(|reply| attempt_read(reply, order))
         .map_err(|e| Failure::of_read(&e))?;
-    let free = !keys.halted && keys.receipt.is_none() && !keys.no_receipt;
+    let free = !keys.halted && !keys.fenced && keys.receipt.is_none() && !keys.no_receipt;
     let ready = in_time && free && keys.hold == Hold::Ready;
     let all: Option<Vec<Vec<u8>>> = keys.contents.into_iter().collect();
     let Some(contents) = all.filter(|_| ready) else {
@@ -211,6 +215,9 @@ fn read_keys(pipeline: &mut Pipeline, order: &TakeRequest, short: bool) {
     if !order.halting.is_empty() {
         pipeline.add_command(count(&order.halting));
     }
+    if let Some(fence) = &order.fence {
+        pipeline.add_command(count(std::slice::from_ref(fence)));
+    }
     if let Some(holder) = order.holder()
         && short
     {
@@ -226,6 +233,7 @@ struct Keys {
     /// Something lies under the receipt's key and is none.
     no_receipt: bool,
     halted: bool,
+    fenced: bool,
     hold: Hold,
 }
 
@@ -248,6 +256,10 @@ fn keys_read(reply: Vec<Value>, order: &TakeRequest, short: bool) -> RedisResult
         true => halted,
         false => halted | (from_redis_value::<i64>(next().extract_error()?)? > 0),
     };
+    let fenced = match &order.fence {
+        Some(_) => from_redis_value::<i64>(next().extract_error()?)? > 0,
+        None => false,
+    };
     let receipt = receipt.filter(|text| !text.is_empty() && text.len() < order.receipt_at_most());
     let hold = match &order.holder {
         HolderAt::Nowhere | HolderAt::Elsewhere { ready: true } => Hold::Ready,
@@ -263,6 +275,7 @@ fn keys_read(reply: Vec<Value>, order: &TakeRequest, short: bool) -> RedisResult
         no_receipt: receipt_exists && receipt.is_none(),
         receipt,
         halted,
+        fenced,
         hold,
     })
 }
