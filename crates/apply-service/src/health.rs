@@ -154,8 +154,9 @@ impl Health {
                 }
                 journal.failing = Some(why);
             }
-            (Some(_), Ok(())) => journal.failing = None,
-            (None, Ok(())) | (Some(_), Err(_)) => {}
+            // A disk that was slow may turn out to be full.
+            (Some(_), Err(PortError(why))) => journal.failing = Some(why),
+            (_, Ok(())) => journal.failing = None,
         }
     }
 
@@ -278,6 +279,17 @@ impl SystemdNotifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_that_was_slow_and_is_full_now_is_called_full() {
+        let health = Health::default();
+        for why in ["slow", "full"] {
+            health.set_journal(Err(PortError(why.into())));
+            assert_eq!(health.journal().failing.as_deref(), Some(why));
+        }
+        health.set_journal(Ok(()));
+        assert_eq!(health.journal().failing, None);
+    }
 
     #[test]
     fn the_manager_hears_under_both_kinds_of_name() {

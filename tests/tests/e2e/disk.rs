@@ -16,6 +16,7 @@ async fn approved(stage: &Stage, symbol: &str) -> String {
 /// A service that tells of no order for the next plan, and is not ready.
 async fn places_nothing(stage: &Stage, service: &Service, why: &str) {
     service.readiness("503", why).await;
+    service.line("Not ready:").await;
     let waits = ["BTCUSDT", "ETHUSDT"].map(|symbol| stage.propose(symbol, "PARTIAL_75"));
     for wait in waits {
         wait.await;
@@ -56,6 +57,7 @@ async fn while_the_disk_hangs_nothing_is_ready_and_no_order_leaves() {
     };
     assert!(result.is_none_or(|result| result.get("executed") == "False"));
     assert_eq!(stage.orders(), []);
+    service.line("Not ready:").await;
     assert_eq!(told(&service), 1);
     fs::remove_file(&hang).unwrap();
     service.readiness("200", "[+] Journal: ").await;
@@ -94,8 +96,7 @@ struct OwnDisk {
 }
 
 impl OwnDisk {
-    async fn of(stage: &Stage, size: &str) -> Self {
-        let how = stage.service().env("APPLY_PERMIT_WAIT_MS", "3000");
+    async fn of(how: ServiceBuilder, size: &str) -> Self {
         let state = how.state_directory().to_owned();
         fs::create_dir_all(&state).unwrap();
         let mount = format!(
@@ -129,16 +130,17 @@ impl OwnDisk {
 #[tokio::test]
 async fn on_a_disk_that_is_full_no_order_leaves_and_nothing_is_ready() {
     let stage = Stage::open().await;
-    let disk = OwnDisk::of(&stage, "8m").await;
+    let disk = OwnDisk::of(stage.service(), "8m").await;
     let mut filler = fs::File::create(disk.directory.join("filler")).unwrap();
     let chunk = vec![0; 1 << 16];
     while std::io::Write::write_all(&mut filler, &chunk).is_ok() {}
     // Room that the journal has already is used first.
     let mut orders = 0;
     for _ in 0..200 {
-        stage.propose("BTCUSDT", "PARTIAL_50").await;
-        let known = stage.entries(apply_tests::RESULTS).await;
+        // Before the proposal: its plan is on the stream as soon as it is looked for.
+        let known = stage.entries(apply_tests::PLANS).await;
         let known = known.iter().map(|entry| entry.get("plan_id").to_owned());
+        stage.propose("BTCUSDT", "PARTIAL_50").await;
         let plan = stage.plan("BTCUSDT", &known.collect()).await;
         stage.approve(&plan, "0.001").await;
         let result = stage.result_of(plan.get("plan_id")).await;
@@ -151,6 +153,8 @@ async fn on_a_disk_that_is_full_no_order_leaves_and_nothing_is_ready() {
     println!("{orders} orders on a full disk");
     assert_eq!(stage.orders().len(), orders);
     disk.service.readiness("503", "No space left").await;
+    // Told before it is answered; the line may be on its way still.
+    disk.service.line("Not ready:").await;
     assert_eq!(told(&disk.service), 1);
     disk.service.stopped_well().await;
 }
@@ -173,7 +177,8 @@ async fn a_journal_that_was_removed_is_noticed_and_no_order_leaves() {
 #[tokio::test]
 async fn a_disk_that_went_away_is_missed_and_the_next_start_begins_no_new_journal_unasked() {
     let stage = Stage::open().await;
-    let disk = OwnDisk::of(&stage, "64m").await;
+    let how = stage.service().env("APPLY_PERMIT_WAIT_MS", "3000");
+    let disk = OwnDisk::of(how, "64m").await;
     let id = approved(&stage, "BTCUSDT").await;
     assert_eq!(stage.result_of(&id).await.get("executed"), "True");
     disk.unmount().await;
