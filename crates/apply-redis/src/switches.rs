@@ -3,7 +3,7 @@
 use crate::config::Keys;
 use apply_core::{Halt, MAX_SWITCH_BYTES};
 use redis::{RedisError, Value, aio::ConnectionLike, cmd};
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 /// Most bytes of a reason that are read.
 pub const MAX_REASON_BYTES: usize = 160;
@@ -30,6 +30,15 @@ pub struct Turned {
     pub why: Option<String>,
 }
 
+impl SwitchState {
+    /// Of a switch in Redis that Redis does not tell: whom to ask, which stays where a long text is cut, and why.
+    pub fn untold(why: impl fmt::Display) -> Self {
+        Self::Unknown(format!(
+            "ask where Redis answers, as a user of Redis who may read it: {why}"
+        ))
+    }
+}
+
 impl Turned {
     /// Somebody, for this reason.
     pub fn because(why: impl Into<String>) -> Self {
@@ -47,9 +56,7 @@ pub async fn switches(
     connection: &mut impl ConnectionLike,
     keys: &Keys,
 ) -> Vec<(String, SwitchState)> {
-    let told = |state: Result<SwitchState, RedisError>| {
-        state.unwrap_or_else(|error| SwitchState::Unknown(error.to_string()))
-    };
+    let told = |state: Result<SwitchState, RedisError>| state.unwrap_or_else(SwitchState::untold);
     let main = told(kill_switch(connection, keys).await);
     let mut all = vec![(keys.kill_switch.clone(), main)];
     for key in keys.halting(SystemTime::now()) {

@@ -12,11 +12,13 @@ use std::{
 
 /// A run that did not end well. Printed once, to standard error, by [`Failure::end`] or by the conversion into an
 /// [`ExitCode`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     exit: Exit,
     message: String,
     fix: Option<String>,
+    /// The message has it already, line by line.
+    is_fix_within: bool,
 }
 
 impl Failure {
@@ -26,6 +28,7 @@ impl Failure {
             exit,
             message: message.into(),
             fix: None,
+            is_fix_within: false,
         }
     }
 
@@ -54,6 +57,13 @@ impl Failure {
     pub fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
         self
+    }
+
+    /// The same where the message says the next move already: only in JSON it stands apart as well.
+    #[must_use]
+    pub fn fix_within(mut self, fix: impl Into<String>) -> Self {
+        self.is_fix_within = true;
+        self.fix(fix)
     }
 
     /// The code it ends with.
@@ -98,8 +108,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.fix {
-            Some(fix) => write!(f, "; {fix}"),
-            None => Ok(()),
+            Some(fix) if !self.is_fix_within => write!(f, "; {fix}"),
+            _ => Ok(()),
         }
     }
 }

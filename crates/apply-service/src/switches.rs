@@ -2,11 +2,16 @@
 
 use crate::halt::HaltFile;
 use apply_redis::{MAX_REASON_BYTES, SwitchState, Turned};
+use apply_wire::key;
 use std::{
+    fmt,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
 };
+
+/// What ends a halt by a file or by a key.
+const RESUME: &str = "apply-layer resume";
 
 /// The setting that halts from the start on.
 const SETTING: &str = "APPLY_KILL_SWITCH";
@@ -48,19 +53,28 @@ impl SwitchesHere {
                     SwitchState::Unknown(format!("{error}; ask as root or as the service's user"))
                 }
             },
-            resume: "apply-layer resume",
+            resume: RESUME,
         });
         setting.into_iter().chain(file).collect()
     }
 }
 
 impl Switch {
+    /// The one of all machines, where Redis does not tell how it stands.
+    pub fn untold(why: impl fmt::Display) -> Self {
+        Self {
+            name: key::KILL_SWITCH.into(),
+            state: SwitchState::untold(why),
+            resume: RESUME,
+        }
+    }
+
     /// Those in Redis, as [`apply_redis::switches`] has found them.
     pub fn in_redis(found: Vec<(String, SwitchState)>) -> impl Iterator<Item = Self> {
         found.into_iter().map(|(name, state)| Self {
             name,
             state,
-            resume: "apply-layer resume",
+            resume: RESUME,
         })
     }
 }

@@ -280,6 +280,65 @@ async fn a_redis_that_takes_no_writes_gives_no_green_light() {
 }
 
 #[tokio::test]
+async fn a_switch_that_cannot_be_looked_at_is_unknown_and_neither_on_nor_off() {
+    let stage = Stage::open().await;
+    let how = stage.service();
+    let place = how.state_directory().join("switch");
+    let file = place.join("HALT").display().to_string();
+    let service = how.env("APPLY_KILL_SWITCH_FILE", &file).ready().await;
+    let mut browser = open(&service).await.0;
+    let flows = has("flow", "Orders can flow");
+    browser.until("orders can flow", &flows).await;
+    // Below a plain file no user can look.
+    std::fs::write(&place, "").unwrap();
+    let unknown = format!("kill switch unknown: {file}");
+    browser.until("it is told", &has("flow", &unknown)).await;
+    for words in [format!("{file} is unknown: "), "ask as root".to_owned()] {
+        browser
+            .until("with whom to ask", &has("switches", &words))
+            .await;
+    }
+    let said = api(&service).await;
+    assert_eq!(said["flow"]["state"], "stuck", "{said}");
+    assert_eq!(said["switches"][0]["state"], "unknown", "{said}");
+    std::fs::remove_file(&place).unwrap();
+    browser.until("orders can flow again", &flows).await;
+    assert_eq!(api(&service).await["switches"], serde_json::json!([]));
+
+    // A store that does not answer says nothing of its switch; the file's is known.
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(&file, "1769301008 by me: drill\n").unwrap();
+    browser.until("it halts", &has("flow", "Halted")).await;
+    stage.redis.pause();
+    let unknown = "quantum:global:kill_switch is unknown: ";
+    for words in [unknown, "ask where Redis answers", "“drill”, by me"] {
+        browser
+            .until("each as it is", &has("switches", words))
+            .await;
+    }
+    let said = api(&service).await;
+    assert_eq!(said["flow"]["state"], "stuck", "{said}");
+    let states = said["switches"].as_array().unwrap().iter();
+    let states: Vec<_> = states.map(|one| (&one["name"], &one["state"])).collect();
+    let key = serde_json::Value::from("quantum:global:kill_switch");
+    assert_eq!(
+        states,
+        [(&file.into(), &"on".into()), (&key, &"unknown".into())]
+    );
+    stage.redis.resume();
+    browser
+        .until("it halts again", &has("flow", "Halted"))
+        .await;
+    browser.close().await;
+    service.stopped_well().await;
+}
+
+/// What `/api/status.json` says.
+async fn api(service: &Service) -> serde_json::Value {
+    serde_json::from_str(&service.page("/api/status.json").await).unwrap()
+}
+
+#[tokio::test]
 async fn a_service_that_stands_still_is_lost() {
     let stage = Stage::open().await;
     let service = stage.ready().await;

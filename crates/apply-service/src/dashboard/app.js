@@ -96,9 +96,10 @@
     say($("flow-word"), words[state] || state);
     say($("flow-why"), state === "halted" ? "by " + why : state === "dry_run" ? "Plans are made, no order is placed." : why || "Granted plans go to the venue.");
     refill($("switches"), ...vitals.switches.map((one) => el("li", {},
-      el("b", {}, one.name), " ", one.why ? "“" + one.why + "”, " : "no reason written down, ",
-      one.who ? "by " + one.who : "nobody named", one.since ? el("span", {}, ", since ", clock(one.since, true)) : ", since when is not known",
-      ". To end it: ", el("code", {}, one.resume))));
+      el("b", {}, one.name), ...(one.state === "unknown" ? [" is unknown: ", one.why] : [
+        " ", one.why ? "“" + one.why + "”, " : "no reason written down, ",
+        one.who ? "by " + one.who : "nobody named", one.since ? el("span", {}, ", since ", clock(one.since, true)) : ", since when is not known",
+        ". To end it: ", el("code", {}, one.resume)]))));
     say($("mode"), vitals.mode.replace("_", " "));
     say($("version"), vitals.version);
     if (!one) document.title = (words[state] || state) + " – apply-layer";

@@ -27,7 +27,7 @@ pub struct HealthSnapshot {
     pub(super) lights: Vec<ComponentStatus>,
     /// What an operator has to look at, the most urgent first.
     pub(super) attention: Vec<Attention>,
-    /// Every kill switch that is on.
+    /// Every kill switch that is on or unknown.
     pub(super) switches: Vec<SwitchView>,
     /// Why plans before this process cannot be shown; none where they can.
     pub(super) past: Option<String>,
@@ -50,17 +50,26 @@ pub(super) struct Attention {
     pub(super) plan: Option<String>,
 }
 
-/// A kill switch that is on.
+/// A kill switch that is on, or of which that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct SwitchView {
     /// The variable, the file or the key.
     pub(super) name: String,
-    /// Milliseconds since 1970, who turned it and why, as far as that is written down.
+    pub(super) state: SwitchWord,
+    /// Milliseconds since 1970, who turned it and why, as far as that is written down; of one that is unknown, why it is
+    /// and whom to ask.
     pub(super) since: Option<u64>,
     pub(super) who: Option<String>,
     pub(super) why: Option<String>,
     /// How to end it.
     pub(super) resume: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SwitchWord {
+    On,
+    Unknown,
 }
 
 /// Whether orders can flow.

@@ -1,7 +1,7 @@
 //! Asks the parts how they are, once a second; nothing is guessed.
 
 use super::{
-    health_snapshot::{ComponentState, ComponentStatus, SwitchView, TradingState},
+    health_snapshot::{ComponentState, ComponentStatus, SwitchView, SwitchWord, TradingState},
     state::DashboardState,
     view::{cut, in_words, millis},
 };
@@ -13,7 +13,7 @@ use crate::{
 };
 use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
 use apply_exchange::StopsInPlace;
-use apply_redis::{Keys, SwitchState};
+use apply_redis::{Keys, SwitchState, Turned};
 use exchange_client::Client;
 use futures_util::future::join;
 use permit_gate::{PermitSet, PermitStore};
@@ -74,10 +74,16 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
         let Some(looked) = stop.run_until_cancelled(look(&parts)).await else {
             return;
         };
-        let (flow, mut lights, owed) = looked;
-        let switches = match &flow {
-            TradingState::Halted(by) => switches_on(&parts, by).await,
-            _ => Vec::new(),
+        let (halt, flow, mut lights, owed) = looked;
+        let switches = match &halt {
+            Ok(Halt::Off) => Vec::new(),
+            Ok(Halt::On { by }) => switches(&parts, Ok(by)).await,
+            Err(error) => switches(&parts, Err(&error.0)).await,
+        };
+        // The service places nothing then; whether somebody has halted it is another question.
+        let flow = match switches.iter().all(|one| one.state == SwitchWord::Unknown) {
+            true if matches!(flow, TradingState::Halted(_)) => unknown(&switches),
+            _ => flow,
         };
         lights.push(match &parts.venue {
             Some(_) => stops_in_place(&stops),
@@ -181,10 +187,13 @@ fn stops_in_place(stops: &Stops) -> ComponentStatus {
     }
 }
 
-/// Every kill switch that is on, with what is written down of it; at least the one that was seen.
-async fn switches_on<P: Ports>(parts: &Parts<P>, by: &str) -> Vec<SwitchView> {
+/// Every kill switch that is on or unknown, with what is written down of it. `seen` is the one that was seen on, or why
+/// Redis did not say how its switch stands.
+async fn switches<P: Ports>(parts: &Parts<P>, seen: Result<&str, &str>) -> Vec<SwitchView> {
     let mut all = parts.switches.look();
-    if let Some(permits) = &parts.permits {
+    if let Err(why) = seen {
+        all.push(Switch::untold(in_words(why)));
+    } else if let Some(permits) = &parts.permits {
         let link = permits.link();
         let keys = match link.is_cluster() {
             true => Keys::default().on_a_cluster(),
@@ -192,35 +201,67 @@ async fn switches_on<P: Ports>(parts: &Parts<P>, by: &str) -> Vec<SwitchView> {
         };
         let mut at = link.at(&keys.kill_switch);
         let found = timeout(SWITCHES_PATIENCE, apply_redis::switches(&mut at, &keys)).await;
-        all.extend(Switch::in_redis(found.unwrap_or_default()));
+        match found {
+            Ok(found) => all.extend(Switch::in_redis(found)),
+            Err(_) => all.push(Switch::untold("no answer")),
+        }
     }
-    let on = all.into_iter().filter_map(|switch| match switch.state {
-        SwitchState::On(turned) => Some(SwitchView {
+    let shown = all.into_iter().filter_map(|switch| {
+        let (state, turned) = match switch.state {
+            SwitchState::Off => return None,
+            SwitchState::On(turned) => (SwitchWord::On, turned),
+            SwitchState::Unknown(why) => (SwitchWord::Unknown, Turned::because(why)),
+        };
+        Some(SwitchView {
             name: cut(&switch.name),
+            state,
             since: turned.at,
             who: turned.who.as_deref().map(cut),
             why: turned.why.as_deref().map(cut),
             resume: switch.resume.into(),
-        }),
-        SwitchState::Off | SwitchState::Unknown(_) => None,
+        })
     });
-    let mut on: Vec<SwitchView> = on.collect();
-    if on.is_empty() {
-        on.push(SwitchView {
+    let mut shown: Vec<SwitchView> = shown.collect();
+    if let (true, Ok(by)) = (shown.is_empty(), seen) {
+        shown.push(SwitchView {
             name: by.to_owned(),
+            state: SwitchWord::On,
             since: None,
             who: None,
             why: None,
             resume: "apply-layer resume".into(),
         });
     }
-    on
+    shown
+}
+
+/// Nothing is placed while a switch cannot be looked at, and nobody may have turned it.
+fn unknown(switches: &[SwitchView]) -> TradingState {
+    let named: Vec<String> = switches
+        .iter()
+        .map(|one| match &one.why {
+            Some(why) => format!("{} ({why})", one.name),
+            None => one.name.clone(),
+        })
+        .collect();
+    TradingState::Stuck(cut(&format!(
+        "kill switch unknown: {}; no order leaves until it can be looked at",
+        named.join(" and ")
+    )))
 }
 
 /// Who turned a switch is worth so long a wait beside the look itself.
 const SWITCHES_PATIENCE: Duration = Duration::from_millis(500);
 
-async fn look<P: Ports>(parts: &Parts<P>) -> (TradingState, Vec<ComponentStatus>, usize) {
+/// What one look found: the kill switch, and what follows from it and from everything else.
+type Looked = (
+    Result<Halt, PortError>,
+    TradingState,
+    Vec<ComponentStatus>,
+    usize,
+);
+
+async fn look<P: Ports>(parts: &Parts<P>) -> Looked {
     let asked = Instant::now();
     let halt = async {
         let halt = parts.layer.ports().proposals().fetch_halt(&parts.symbol);
@@ -239,9 +280,9 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (TradingState, Vec<ComponentStatus>
         Some(client) => (venue(client), clock(client)),
         None => (off("Venue", "dry run"), off("Clock", "dry run")),
     };
-    let flow = match (halt, refused) {
+    let flow = match (&halt, refused) {
         (Err(error), _) => TradingState::Stuck(format!("Redis is away: {}", in_words(&error.0))),
-        (Ok(Halt::On { by }), _) => TradingState::Halted(cut(&by)),
+        (Ok(Halt::On { by }), _) => TradingState::Halted(cut(by)),
         (Ok(Halt::Off), Some(why)) => {
             TradingState::Stuck(format!("Redis takes no writes: {}", in_words(&why)))
         }
@@ -262,7 +303,7 @@ async fn look<P: Ports>(parts: &Parts<P>) -> (TradingState, Vec<ComponentStatus>
     let owed = parts.layer.owed();
     let settling = settling(owed, &parts.layer.in_doubt());
     let lights = vec![redis, venue, clock, journal, settling];
-    (flow, lights, owed)
+    (halt, flow, lights, owed)
 }
 
 /// Plans of former processes, and such as the store forgot, that have no result yet. They hold up the symbols of which
