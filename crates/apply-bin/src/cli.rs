@@ -184,7 +184,7 @@ async fn turned(on: bool, reason: String, file_only: bool, as_json: bool) -> Res
 }
 
 fn configured() -> Result<Settings, Failure> {
-    Settings::from_environment().map_err(failure)
+    Settings::from_environment().map_err(Mistakes::into_failure)
 }
 
 /// For the operator's commands.
@@ -193,9 +193,6 @@ fn read(keys: VenueKeys) -> Result<Config, Failure> {
         VenueKeys::Wanted => Settings::from_environment(),
         VenueKeys::Unused => Settings::without_venue_keys(),
     };
-    read.map(|settings| settings.service).map_err(failure)
-}
-
-fn failure(mistakes: Mistakes) -> Failure {
-    Failure::configuration(mistakes.to_string())
+    read.map(|settings| settings.service)
+        .map_err(Mistakes::into_failure)
 }

@@ -10,7 +10,7 @@ pub(crate) use state::halting;
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
 use apply_ops::review::ReviewConfig;
 use apply_service::{
-    Ledger,
+    Failure, Ledger,
     config::{Config, LogFormat, NoShard, RedisTimes, RedisUrl, Shard},
 };
 use apply_wire::{
@@ -63,6 +63,18 @@ impl fmt::Display for Mistakes {
             write!(f, "\n  {key}={value}\n      {mend}")?;
         }
         Ok(())
+    }
+}
+
+impl Mistakes {
+    /// How the program ends for them.
+    pub(crate) fn into_failure(self) -> Failure {
+        let mends = self.0.iter().map(|Mistake { key, mend, .. }| {
+            let mend = without_secrets(mend);
+            format!("{key}: {mend}")
+        });
+        let mends = mends.collect::<Vec<_>>().join("; ");
+        Failure::configuration(self.to_string()).fix_within(mends)
     }
 }
 

@@ -81,14 +81,16 @@ pub(super) async fn check(read: ReadConfig, as_json: bool) -> Done {
     }
     let any = |bad: fn(&Found) -> bool| lines.iter().any(|line| bad(&line.1));
     if any(|found| matches!(found, Found::Wrong(_))) {
-        return Err(End::Failed(Failure::configuration(
-            "a setting has to change, see MEND",
-        )));
+        return Err(End::Failed(
+            Failure::configuration("a setting has to change")
+                .fix("see the lines that begin with MEND"),
+        ));
     }
     if any(|found| matches!(found, Found::Away(_))) {
-        return Err(End::Failed(Failure::unavailable(
-            "something needed is away, see MEND",
-        )));
+        return Err(End::Failed(
+            Failure::unavailable("something needed is away")
+                .fix("see the lines that begin with MEND"),
+        ));
     }
     Ok(())
 }

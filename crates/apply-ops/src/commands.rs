@@ -468,7 +468,8 @@ A number never changes its meaning. A command that does not end with 0 says why 
 ";
 
 const COMMANDS_HEAD: &str = "
-`status` ends with the first of 69, 3, 4, 5 and 6 that applies: what it prints says all of them. A program that panics ends
+`status` ends with the first of 69, 3, 4, 5 and 6 that applies: what it prints says all of them. Where Redis is unreachable it
+prints what is known without it: the service's answer, and the switches of this machine; those in Redis are unknown. A program that panics ends
 with 101.
 
 ## JSON

@@ -103,6 +103,7 @@ pub(super) async fn cycles(read: ReadConfig, goal: Goal, since: Moment, as_json:
     let reviewers = desk.link.reviewers(&desk.keys.plans, &groups).await;
     let reviewers = reviewers.map_err(|error| {
         Failure::unavailable(format!("cannot ask how reviewers read plans: {error}"))
+            .fix("see apply-layer check")
     })?;
     let seen = Seen::of(&plans, &results, now, desk.config.wait.wait);
     let criteria = seen.judge(goal, desk.config.wait.wait, &reviewers);
@@ -116,7 +117,11 @@ pub(super) async fn cycles(read: ReadConfig, goal: Goal, since: Moment, as_json:
         _ => {
             let of = criteria.len();
             let text = format!("{failed} of {of} criteria for {} do not hold", goal.word());
-            Err(Failure::mismatch(text).into())
+            Err(Failure::mismatch(text)
+                .fix(
+                    "each criterion that failed names the plans that show it: see apply-layer plan",
+                )
+                .into())
         }
     }
 }

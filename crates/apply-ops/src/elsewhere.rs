@@ -63,9 +63,10 @@ pub(crate) async fn same_journal(config: &Config) -> Result<(), Failure> {
     };
     match difference(config.http, &here).await {
         None => Ok(()),
-        Some(text) => Err(Failure::configuration(format!(
-            "nothing was changed: {text}"
-        ))),
+        Some(text) => Err(
+            Failure::configuration(format!("nothing was changed: {text}"))
+                .fix_within("run it with the settings of the service that answers"),
+        ),
     }
 }
 

@@ -145,7 +145,11 @@ enum Forgot {
 }
 
 fn refused(why: &str) -> End {
-    Failure::mismatch(format!("not forgotten: {why}")).into()
+    Failure::mismatch(format!("not forgotten: {why}"))
+        .fix_within(
+            "see apply-layer plan <id> and apply-layer results tail; no option overrides this",
+        )
+        .into()
 }
 
 /// The live instances whose journals are not here; `None` where there are none.
@@ -182,9 +186,10 @@ impl Here {
     fn look(state: &Path, plan: &PlanId) -> Result<Self, Failure> {
         let unread = |why: String| {
             Failure::unavailable(format!(
-                "not forgotten: the journal in {} may know the plan and cannot be read ({why}); run it as the service's user, or with sudo and the service's APPLY_STATE_DIR",
+                "not forgotten: the journal in {} may know the plan and cannot be read ({why})",
                 state.display()
             ))
+            .fix("run it as the service's user, or with sudo and the service's APPLY_STATE_DIR")
         };
         let journal = match JournalReader::open(state) {
             Ok(journal) => journal,

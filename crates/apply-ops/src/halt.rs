@@ -23,11 +23,11 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct HaltConfig {
     /// The switch on this machine, or what is wrong with the settings that say where it is.
-    pub place: Result<Place, String>,
+    pub place: Result<Place, Failure>,
     /// Where the service is asked; none where the setting cannot be read. `halt` works without it.
     pub service: Option<SocketAddr>,
     /// Where the switch of all machines is, or what is wrong with the settings that say so.
-    pub redis: Result<RedisUrl, String>,
+    pub redis: Result<RedisUrl, Failure>,
     /// As the system knows the operator: who called `sudo`, or else whose session it is, or else the number of the
     /// user; and from where, where the session came over the network.
     pub who: String,

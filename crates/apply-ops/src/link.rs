@@ -19,6 +19,12 @@ use tokio::time::sleep;
 /// How long a connection, and then each answer, may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What to do about a Redis that cannot be reached.
+const START: &str = "start it, or correct REDIS_URL";
+
+/// What to do about one that can never be used.
+const CORRECT: &str = "correct REDIS_URL";
+
 /// How many entries or keys are asked for at a time: enough to be quick, few enough to hold nobody up.
 const PAGE: usize = 1000;
 
@@ -66,7 +72,9 @@ impl Link {
     }
 
     async fn through_links(at: &RedisUrl) -> Result<Self, Failure> {
-        let unusable = |error: permit_redis::ConfigError| Failure::configuration(error.to_string());
+        let unusable = |error: permit_redis::ConfigError| {
+            Failure::configuration(error.to_string()).fix_within(CORRECT)
+        };
         let settings = RedisConfig::new(at.reveal())
             .map_err(unusable)?
             .connect_timeout(PATIENCE)
@@ -76,13 +84,16 @@ impl Link {
             Err(ConnectError::Config(error)) => return Err(unusable(error)),
             Err(error @ ConnectError::Unreachable { .. }) => {
                 let away = Failure::unavailable(error.to_string());
-                return Err(away.fix("start it, or correct REDIS_URL"));
+                return Err(away.fix(START));
             }
             Err(error @ ConnectError::Unusable { .. }) => {
-                return Err(Failure::configuration(error.to_string()));
+                return Err(Failure::configuration(error.to_string()).fix_within(CORRECT));
             }
             // It says itself what is wrong with it.
-            Err(error) => return Err(Failure::unavailable(error.to_string())),
+            Err(error) => {
+                let unfit = Failure::unavailable(error.to_string());
+                return Err(unfit.fix_within("see apply-layer check"));
+            }
         };
         Ok(Self {
             connection: Connection::Linked(link),
@@ -112,6 +123,7 @@ impl Link {
             Failure::configuration(
                 "REDIS_URL cannot be read: redis://[user:password@]host:port[/db] is needed",
             )
+            .fix_within(CORRECT)
         })?;
         let connected = client.get_multiplexed_async_connection_with_config(&settings);
         match connected.await {
@@ -125,7 +137,7 @@ impl Link {
             }
             Err(error) => {
                 let away = format!("cannot reach Redis at {at}: {error}");
-                Err(Failure::unavailable(away).fix("start it, or correct REDIS_URL"))
+                Err(Failure::unavailable(away).fix(START))
             }
         }
     }
@@ -193,7 +205,8 @@ impl Link {
     }
 
     fn failed(&self, doing: &str, error: &RedisError) -> Failure {
-        Failure::unavailable(format!("cannot {doing} in Redis at {}: {error}", self.at))
+        let failed = format!("cannot {doing} in Redis at {}: {error}", self.at);
+        Failure::unavailable(failed).fix("see apply-layer check")
     }
 
     /// The server's time in microseconds since 1970: what stream ids count in, too.
@@ -205,9 +218,13 @@ impl Link {
     /// Every key that fits the pattern. By `SCAN`: `KEYS` would hold up the whole server.
     pub(super) async fn scan(&mut self, pattern: &str) -> Result<Vec<Vec<u8>>, Failure> {
         if self.is_cluster() {
+            let at = self.at.to_string();
             return Err(Failure::configuration(format!(
-                "each node of a cluster knows a part of {pattern} only; ask for one plan, or ask all nodes: redis-cli --cluster call {} --scan --pattern '{pattern}'",
-                self.at.to_string().rsplit('/').next().unwrap_or_default()
+                "each node of a cluster knows a part of {pattern} only"
+            ))
+            .fix(format!(
+                "ask for one plan, or ask all nodes: redis-cli --cluster call {} --scan --pattern '{pattern}'",
+                at.rsplit('/').next().unwrap_or_default()
             )));
         }
         let (mut keys, mut cursor) = (Vec::new(), 0_u64);

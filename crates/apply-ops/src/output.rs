@@ -51,7 +51,9 @@ pub(super) fn print_as_it_is(text: &str) -> Done {
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => End::ReaderGone,
-        _ => Failure::unavailable(format!("cannot write to standard output: {error}")).into(),
+        _ => Failure::unavailable(format!("cannot write to standard output: {error}"))
+            .fix("make room where it leads, or lead it elsewhere")
+            .into(),
     })
 }
 
@@ -75,7 +77,9 @@ pub(super) fn confirm(question: &str, yes: bool, as_json: bool) -> Done {
     let read = io::stdin().lock().read_line(&mut answer);
     match answer.trim() {
         "y" | "Y" | "yes" if read.is_ok() => Ok(()),
-        _ => Err(Failure::mismatch("nothing was changed: not confirmed").into()),
+        _ => Err(Failure::mismatch("nothing was changed: not confirmed")
+            .fix("answer y, or add --yes, where you are sure")
+            .into()),
     }
 }
 

@@ -357,7 +357,10 @@ async fn judge_input(
         .lock()
         .take(MAX_PERMIT_BYTES as u64 + 1)
         .read_to_end(&mut text)
-        .map_err(|error| Failure::unavailable(format!("cannot read standard input: {error}")))?;
+        .map_err(|error| {
+            Failure::unavailable(format!("cannot read standard input: {error}"))
+                .fix("give the permit on standard input, as in … < permit.json")
+        })?;
     let symbol = symbol.map_or_else(|| symbol_in(&text), |symbol| symbol.as_str().to_owned());
     let mut subject = Subject::new(UNSAID.parse().map_err(unsaid)?, symbol.as_str());
     match (plan, config.signing.is_some()) {
@@ -402,7 +405,9 @@ async fn judge_input(
     }
     match judged.iter().any(|(_, judged)| judged.is_ok()) {
         true => Ok(()),
-        false => Err(Failure::mismatch("the gate would say no").into()),
+        false => Err(Failure::mismatch("the gate would say no")
+            .fix("correct what the verdict names; docs/writing-permits.md has each field")
+            .into()),
     }
 }
 
@@ -410,7 +415,7 @@ async fn judge_input(
 const UNSAID: &str = "unsaid";
 
 fn unsaid(error: permit_gate::IdError) -> Failure {
-    Failure::mismatch(error.to_string())
+    Failure::mismatch(error.to_string()).fix("report it: this is a defect")
 }
 
 /// The symbol a permit names; empty where it names none.
@@ -454,6 +459,7 @@ async fn grant(
         return Err(Failure::mismatch(format!(
             "this would be no yes for {name}: {refusal}; nothing was written"
         ))
+        .fix("correct the content; docs/writing-permits.md has each field")
         .into());
     }
     if !how.json {
@@ -476,7 +482,10 @@ async fn grant(
         }
         Some(_) => print("written; it lasts 60 s\n"),
         None => Err(Failure::mismatch(format!(
-            "a {name} permit is there already; nothing was written: `permits show {plan}` judges it, `permits revoke {plan} {name} --yes` removes it"
+            "a {name} permit is there already; nothing was written"
+        ))
+        .fix(format!(
+            "`permits show {plan}` judges it, `permits revoke {plan} {name} --yes` removes it"
         ))
         .into()),
     }
@@ -493,17 +502,21 @@ fn signed(
     let Some(key) = ring.of(name).next() else {
         return Err(Failure::configuration(format!(
             "permits are signed, and APPLY_PERMIT_KEYS holds no key of {name}"
-        )));
+        ))
+        .fix(format!("add the key of {name} to APPLY_PERMIT_KEYS")));
     };
     let Some(content) = &subject.content else {
         return Err(Failure::not_found(format!(
             "a signed permit is for one publication of a plan, and {} is not on the stream of plans",
             subject.plan
-        )));
+        ))
+        .fix("take a plan that apply-layer plans tail shows"));
     };
     let issued = Duration::from_micros(micros);
-    sign(key, permit, &subject.plan, content, issued)
-        .map_err(|why| Failure::mismatch(format!("{name} cannot be signed: {why}")))
+    sign(key, permit, &subject.plan, content, issued).map_err(|why| {
+        Failure::mismatch(format!("{name} cannot be signed: {why}"))
+            .fix("correct the content; docs/permits-signing.md says what is signed")
+    })
 }
 
 /// What the permit's issuer would write.
@@ -588,6 +601,7 @@ fn no_such_permit(config: &Config, name: &str) -> Failure {
         "no permit is called {name:?}; APPLY_PERMITS names {}",
         names.join(", ")
     ))
+    .fix("use one of these names, or add it to APPLY_PERMITS")
 }
 
 /// The plan's symbol: as the plan stream says, or as the operator does; never two different ones.
@@ -601,7 +615,8 @@ async fn symbol_of(
     match (written, said) {
         (Some(written), Some(said)) if written != said => Err(Failure::mismatch(format!(
             "plan {plan} is for {written}, not for {said}"
-        ))),
+        ))
+        .fix(format!("leave --symbol out, or say --symbol {written}"))),
         (Some(symbol), _) | (None, Some(symbol)) => Ok(symbol),
         (None, None) => Err(Failure::not_found(format!(
             "plan {plan} is not on {}",

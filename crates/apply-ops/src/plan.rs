@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 ///
 /// Where the journal cannot be read, or says nothing about the plan.
 pub async fn story(config: HaltConfig, plan: &PlanId, as_json: bool) -> Result<(), Failure> {
-    let place = config.place.clone().map_err(Failure::configuration)?;
+    let place = config.place.clone()?;
     if let Some(service) = config.service {
         let here = Here {
             state_directory: &place.state,
@@ -35,11 +35,15 @@ pub async fn story(config: HaltConfig, plan: &PlanId, as_json: bool) -> Result<(
         }
     }
     let directory = &place.state;
-    let journal =
-        JournalReader::open(directory).map_err(|error| Failure::unavailable(error.to_string()))?;
-    let entry = journal
-        .look_up(plan)
-        .map_err(|error| Failure::unavailable(error.to_string()))?;
+    let unread = |error: &dyn std::fmt::Display| {
+        Failure::unavailable(error.to_string())
+            .fix("run it as the service's user, or with sudo and the service's APPLY_STATE_DIR")
+    };
+    let unwritable = |error: &dyn std::fmt::Display| {
+        Failure::mismatch(error.to_string()).fix("report it: this is a defect")
+    };
+    let journal = JournalReader::open(directory).map_err(|error| unread(&error))?;
+    let entry = journal.look_up(plan).map_err(|error| unread(&error))?;
     let foreign = foreign(&config, plan).await;
     let Some(entry) = entry else {
         let mut text = format!(
@@ -49,15 +53,15 @@ pub async fn story(config: HaltConfig, plan: &PlanId, as_json: bool) -> Result<(
         for entry in foreign.iter().flatten() {
             text += &format!("; another program wrote of it: {}", foreign_line(entry));
         }
-        return Err(Failure::not_found(text));
+        return Err(Failure::not_found(text).fix(
+            "see apply-layer plans tail and results tail, or run it on the machine that claimed it",
+        ));
     };
     let printed = match as_json {
         true => {
-            let mut told = serde_json::to_value(&entry)
-                .map_err(|error| Failure::mismatch(error.to_string()))?;
+            let mut told = serde_json::to_value(&entry).map_err(|error| unwritable(&error))?;
             add_foreign(&mut told, &foreign);
-            let text = serde_json::to_string_pretty(&told)
-                .map_err(|error| Failure::mismatch(error.to_string()))?;
+            let text = serde_json::to_string_pretty(&told).map_err(|error| unwritable(&error))?;
             print_json(&text)
         }
         false => {
@@ -79,7 +83,7 @@ pub async fn story(config: HaltConfig, plan: &PlanId, as_json: bool) -> Result<(
 
 /// What other programs wrote about the plan among the results, oldest first; or why that is not known.
 async fn foreign(config: &HaltConfig, plan: &PlanId) -> Result<Vec<Entry>, String> {
-    let redis = config.redis.as_ref().map_err(Clone::clone)?;
+    let redis = config.redis.as_ref().map_err(ToString::to_string)?;
     let about_it =
         |entry: &Entry| entry.text(field::PLAN_ID) == plan.as_str() && entry.foreign().is_some();
     let read = async {

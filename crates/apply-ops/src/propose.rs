@@ -45,8 +45,9 @@ impl Propose {
         let mut desk = OpsContext::open(read).await?;
         let micros = desk.link.micros().await?;
         let raw = self.raw(micros);
-        let proposal = Proposal::parse(&self.symbol, &raw)
-            .map_err(|error| Failure::mismatch(error.to_string()))?;
+        let proposal = Proposal::parse(&self.symbol, &raw).map_err(|error| {
+            Failure::mismatch(error.to_string()).fix("correct the value; see propose --help")
+        })?;
         let switches = Switches::read(&desk.config, &desk.keys, &mut desk.link).await;
         let plan = Plan::decide(proposal, &desk.config.gates, &switches.halt());
         self.write(&mut desk, &raw).await?;

@@ -66,9 +66,10 @@ impl Fields for Entry {
 pub(super) async fn shadow(read: ReadConfig, args: Args) -> Done {
     let config = read(VenueKeys::Unused)?;
     if config.signing.is_some() {
-        let text =
-            "the old service's plans cannot be signed for: unset APPLY_PERMIT_KEYS for the shadow";
-        return Err(Failure::configuration(text).into());
+        let text = "the old service's plans cannot be signed for";
+        return Err(Failure::configuration(text)
+            .fix("unset APPLY_PERMIT_KEYS for the shadow")
+            .into());
     }
     let began = Instant::now();
     let mut watch = Watch {
@@ -102,7 +103,7 @@ pub(super) async fn shadow(read: ReadConfig, args: Args) -> Done {
 }
 
 fn no_signals(error: std::io::Error) -> Failure {
-    Failure::unavailable(format!("cannot listen for signals: {error}"))
+    Failure::unavailable(format!("cannot listen for signals: {error}")).fix("start it again")
 }
 
 /// What ours decides by, from the same settings as the service's.
@@ -192,7 +193,7 @@ impl Watch {
             written.all |= !told;
             if written.gone {
                 let text = "the server has closed the connection";
-                return Ok(Err(Failure::unavailable(text)));
+                return Ok(Err(Failure::unavailable(text).fix("start it again")));
             }
             if let Err(failure) = self.look(server, written).await {
                 return Ok(Err(failure));
@@ -358,7 +359,9 @@ impl Watch {
             0 => Ok(()),
             _ => {
                 let text = format!("{unexplained} differences are unexplained");
-                Err(Failure::mismatch(text).into())
+                Err(Failure::mismatch(text)
+                    .fix("look at each; docs/shadow.md says what they can come from")
+                    .into())
             }
         }
     }

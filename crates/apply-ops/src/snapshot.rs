@@ -131,12 +131,7 @@ impl Snapshot {
     }
 
     pub(super) fn to_text(&self, desk: &OpsContext) -> String {
-        let mut page = format!(
-            "mode         {}\nkill switch  {}\nmay execute  {}\n",
-            desk.config.mode.as_str(),
-            self.switches.line(),
-            list(desk.config.gates.allowlist.iter()),
-        );
+        let mut page = head(&desk.config, &self.switches);
         page += &self.reviewers_text();
         // What follows is everybody's: it lies in Redis.
         if let Some(share) = desk.config.share() {
@@ -231,20 +226,12 @@ impl Snapshot {
                 json!({"source": source, "count": count, "newest": newest.to_json()})
             })
             .collect();
-        json!({
-            "mode": desk.config.mode.as_str(),
-            "shard": desk.config.shard.to_string(),
-            "halted": self.switches.is_on(),
-            "halted_by": match self.switches.halt() {
-                Halt::Off => None,
-                Halt::On { by } => Some(by),
-            },
-            "switches": self.switches.to_json(),
-            "reviewers": self.reviewers_json(),
-            "symbols": symbols,
-            "foreign_results": foreign,
-            "waits": waits,
-        })
+        let mut object = head_json(&desk.config, &self.switches);
+        object["reviewers"] = self.reviewers_json();
+        object["symbols"] = symbols.into();
+        object["foreign_results"] = foreign.into();
+        object["waits"] = waits.into();
+        object
     }
 }
 
@@ -262,6 +249,34 @@ pub(super) async fn reviewers(config: &Config, link: &mut Link) -> Result<Vec<Ju
         answers.count(&wait.text(field::WAIT));
     }
     Ok(judge(permits, &readings, &answers))
+}
+
+/// What is known without a look at the streams.
+pub(super) fn head(config: &Config, switches: &Switches) -> String {
+    format!(
+        "mode         {}\nkill switch  {}\nmay execute  {}\n",
+        config.mode.as_str(),
+        switches.line(),
+        list(config.gates.allowlist.iter()),
+    )
+}
+
+/// The same as JSON, with `null` for what the streams would say.
+pub(super) fn head_json(config: &Config, switches: &Switches) -> serde_json::Value {
+    json!({
+        "mode": config.mode.as_str(),
+        "shard": config.shard.to_string(),
+        "halted": switches.is_on(),
+        "halted_by": match switches.halt() {
+            Halt::Off => None,
+            Halt::On { by } => Some(by),
+        },
+        "switches": switches.to_json(),
+        "reviewers": null,
+        "symbols": null,
+        "foreign_results": null,
+        "waits": null,
+    })
 }
 
 async fn waits(

@@ -1,43 +1,85 @@
 //! `status`.
 
 use super::{
-    ReadConfig,
+    ReadConfig, VenueKeys,
     elsewhere::{Here, beside, difference},
     link::OpsContext,
     output::{Done, print, print_json, tame},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, head, head_json},
     switches::Switches,
 };
 use crate::ask::{get, reachable};
-use apply_service::Failure;
+use apply_service::{Config, Failure};
 use apply_wire::Exit;
 use permit_gate::foreign::printable;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// How long the service may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What was looked at in Redis.
+struct InRedis {
+    desk: OpsContext,
+    snapshot: Snapshot,
+    /// The instance of the other mode, or why that is not known.
+    beside: Option<String>,
+}
+
+impl InRedis {
+    async fn look(config: &Arc<Config>) -> Result<Self, Failure> {
+        let mut desk = OpsContext::connect(Arc::clone(config)).await?;
+        let snapshot = Snapshot::take(&mut desk).await?;
+        let beside = match beside(&desk.config, &desk.keys, &mut desk.link).await {
+            Ok(other) => other.map(|other| other.to_string()),
+            Err(error) => Some(format!("unknown: {error}")),
+        };
+        Ok(Self {
+            desk,
+            snapshot,
+            beside,
+        })
+    }
+}
+
 pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
-    let mut desk = OpsContext::open(read).await?;
-    let snapshot = Snapshot::take(&mut desk).await?;
+    let config = Arc::new(read(VenueKeys::Unused)?);
+    let here = Here::of(&config);
     // Side by side: one that stands still is lost after a second.
-    let here = Here::of(&desk.config);
-    let ((service, stops), elsewhere) = tokio::join!(
-        Service::ask(desk.config.http),
-        difference(desk.config.http, &here)
+    let (seen, (service, stops), elsewhere) = tokio::join!(
+        InRedis::look(&config),
+        Service::ask(config.http),
+        difference(config.http, &here)
     );
-    let ends = ends(&service, snapshot.switches(), desk.config.http);
-    let beside = beside(&desk.config, &desk.keys, &mut desk.link).await;
-    let beside = match beside {
-        Ok(other) => other.map(|other| other.to_string()),
-        Err(error) => Some(format!("unknown: {error}")),
+    // What needs no Redis is told without it.
+    let switches = match &seen {
+        Ok(seen) => seen.snapshot.switches().clone(),
+        Err(failure) => Switches::without_redis(&config, &failure.to_string()).await,
+    };
+    let untold = seen
+        .as_ref()
+        .err()
+        .map(|failure| format!("unknown: {failure}"));
+    let beside = match &seen {
+        Ok(seen) => seen.beside.clone(),
+        Err(_) => untold.clone(),
+    };
+    let (mut object, page) = match &seen {
+        Ok(seen) => (
+            seen.snapshot.to_json(&seen.desk),
+            seen.snapshot.to_text(&seen.desk),
+        ),
+        Err(_) => (head_json(&config, &switches), head(&config, &switches)),
+    };
+    let ends = match seen {
+        Ok(_) => ends(&service, &switches, config.http),
+        Err(failure) => Err(failure),
     };
     if as_json {
-        let mut object = snapshot.to_json(&desk);
         object["service"] = service.word().into();
         let state = ends.as_ref().err().map_or(Exit::Good, Failure::exit);
         object["state"] = state.name().into();
+        object["redis"] = untold.into();
         if let Some(stops) = stops {
             object["stops"] = stops.into();
         }
@@ -45,16 +87,18 @@ pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
         object["environment"] = beside.into();
         print_json(&object.to_string())?;
     } else {
-        let page = snapshot.to_text(&desk);
         let stops = stops.map_or_else(String::new, |stops| format!("stops        {stops}\n"));
         let line = |name: &str, text: Option<String>| {
             text.map_or_else(String::new, |text| {
                 format!("{name:<13}{}\n", printable(&text))
             })
         };
+        let redis = line("redis", untold);
+        // Said once.
+        let beside = beside.filter(|_| redis.is_empty());
         print(&format!(
-            "service      {}\n{}{}{stops}{page}",
-            service.sentence(desk.config.http),
+            "service      {}\n{redis}{}{}{stops}{page}",
+            service.sentence(config.http),
             line("elsewhere", elsewhere),
             line("environment", beside),
         ))?;
@@ -83,7 +127,8 @@ fn ends(service: &Service, switches: &Switches, at: SocketAddr) -> Result<(), Fa
         (Service::Ready, None) => Err(Failure::new(
             Exit::Unknown,
             format!("kill switch {}", switches.line()),
-        )),
+        )
+        .fix_within("ask as a user who may look at it")),
         (Service::Ready, Some(false)) => Ok(()),
     }
 }

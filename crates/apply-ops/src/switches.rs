@@ -24,6 +24,19 @@ impl Switches {
     /// Those of this machine, the file that the service itself names included, and those in Redis. What Redis does not
     /// answer is unknown.
     pub(super) async fn read(config: &Config, keys: &Keys, link: &mut Link) -> Self {
+        let mut all = Self::here_and_the_services(config).await;
+        all.0.extend(Switch::in_redis(link.switches(keys).await));
+        all
+    }
+
+    /// The same where Redis does not answer: its switch is unknown.
+    pub(super) async fn without_redis(config: &Config, why: &str) -> Self {
+        let mut all = Self::here_and_the_services(config).await;
+        all.0.push(Switch::untold(why));
+        all
+    }
+
+    async fn here_and_the_services(config: &Config) -> Self {
         let mut all = Self::here(config);
         let elsewhere = Elsewhere::ask(config.http).await;
         if let Some(other) = elsewhere.filter(|it| it.has_other_halt_file(&Here::of(config))) {
@@ -33,16 +46,6 @@ impl Switches {
             };
             all.0.extend(there.look());
         }
-        all.0.extend(Switch::in_redis(link.switches(keys).await));
-        all
-    }
-
-    /// Those of this machine; those in Redis, which does not answer, are unknown.
-    pub(super) fn without_redis(config: &Config, why: &str) -> Self {
-        let mut all = Self::here(config);
-        let unknown = SwitchState::Unknown(why.into());
-        let in_redis = vec![(apply_wire::key::KILL_SWITCH.into(), unknown)];
-        all.0.extend(Switch::in_redis(in_redis));
         all
     }
 

@@ -87,16 +87,14 @@ async fn look(config: &Arc<Config>, shows: &Sender<Option<View>>) {
             }
         }
         let mut view = View::of(config, &service, down_since, stops);
-        match (&last, why) {
-            (Some((snapshot, _)), None) => view.sees(config, snapshot),
-            (Some((snapshot, at)), Some(why)) => {
-                view.sees(config, snapshot);
-                view.misses_redis(&Switches::without_redis(config, &why), &why, away_since);
+        if let Some((snapshot, _)) = &last {
+            view.sees(config, snapshot);
+        }
+        if let Some(why) = why {
+            let known = Switches::without_redis(config, &why).await;
+            view.misses_redis(&known, &why, away_since);
+            if let Some((_, at)) = &last {
                 view.as_of(*at);
-            }
-            (None, why) => {
-                let why = why.unwrap_or_default();
-                view.misses_redis(&Switches::without_redis(config, &why), &why, away_since);
             }
         }
         shows.send_replace(Some(view));

@@ -1,7 +1,7 @@
 //! What this machine keeps: the state directory, the local kill switch, the lease; and what the
 //! service manager tells.
 
-use super::{Mistake, Reader, joined, misread::OF_PLACE};
+use super::{Mistake, Mistakes, Reader, joined, misread::OF_PLACE};
 use apply_ops::halt::{HaltConfig, Place};
 use apply_service::config::StateConfig;
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
@@ -38,8 +38,8 @@ fn resolve(vars: &BTreeMap<String, String>, unreliable: Vec<Mistake>) -> HaltCon
     HaltConfig {
         who: read.who(),
         service: read.mistakes.is_empty().then_some(service),
-        place: place.map_err(|mistakes| mistakes.to_string()),
-        redis: redis.map_err(|mistakes| mistakes.to_string()),
+        place: place.map_err(Mistakes::into_failure),
+        redis: redis.map_err(Mistakes::into_failure),
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_relative_state_directory_is_a_mistake() {
         let config = resolve(&vars(&[("APPLY_STATE_DIR", "state")]), Vec::new());
-        let text = config.place.unwrap_err();
+        let text = config.place.unwrap_err().to_string();
         assert!(text.contains("APPLY_STATE_DIR=state"), "{text}");
         assert!(config.redis.is_ok(), "the other switch can be turned");
     }

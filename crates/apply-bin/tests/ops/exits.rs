@@ -1,11 +1,12 @@
 //! How commands end: every exit code that a script may act on, and what each command asks before it acts.
 
-use crate::{Ended, PLAN, StateDir, apply_layer, publish_plan, redis};
+use crate::{Ended, PLAN, StateDir, apply_layer, publish_plan, redis, schemas};
 use apply_ops::commands::{self, COMMANDS};
 use apply_tests::{Stage, within};
 use apply_wire::Exit;
 use redis_harness::RedisServer;
-use std::process::Stdio;
+use serde_json::Value;
+use std::{collections::BTreeSet, process::Stdio};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -231,6 +232,85 @@ async fn status_ends_by_what_keeps_orders_from_flowing() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn status_tells_what_it_knows_without_redis() {
+    let state = StateDir::new();
+    let ready = answers("200 OK", "ready\n").await;
+    let server = RedisServer::start().await;
+    let file = format!("{}/HALT", state.path());
+    let unknown = "unknown: quantum:global:kill_switch (";
+    for (redis, exit) in [
+        (AWAY.to_owned(), Exit::Unavailable),
+        (server.url_as("nobody", "wrong"), Exit::Configuration),
+    ] {
+        let status = async |args: &[&str]| {
+            let mut command = apply_layer(&redis, args);
+            command.env("APPLY_METRICS_PORT", ready.to_string());
+            command.env("APPLY_STATE_DIR", state.path());
+            let ended = ended(command).await;
+            assert_eq!(ended.code, i32::from(exit.code()), "{}", ended.err);
+            ended
+        };
+        for halted in [false, true] {
+            if halted {
+                std::fs::write(&file, "1769301008 by me: drill\n").unwrap();
+            }
+            let page = status(&["status"]).await.out;
+            assert!(page.starts_with("service      ready on"), "{page}");
+            assert!(page.contains("\nredis        unknown: "), "{page}");
+            let line = page.lines().find(|line| line.starts_with("kill switch"));
+            let line = line.unwrap();
+            assert!(line.contains(unknown), "{line}");
+            assert!(line.contains("ask where Redis answers"), "{line}");
+            assert_eq!(line.contains(&format!("ON, by {file} (")), halted, "{line}");
+            let args = ["status", "--json"];
+            let json = status(&args).await;
+            assert_eq!(schemas::hold(&args, &json), Some("status"));
+            let json = json.json();
+            assert_eq!(json["state"], exit.name());
+            assert_eq!(json["service"], "ready");
+            let known = if halted { true.into() } else { Value::Null };
+            assert_eq!(json["halted"], known, "{json}");
+            let switches = json["switches"].as_array().unwrap().iter();
+            let states: Vec<&str> = switches.map(|one| one["state"].as_str().unwrap()).collect();
+            assert_eq!(states, [if halted { "on" } else { "off" }, "unknown"]);
+            assert_eq!(
+                json["waits"],
+                Value::Null,
+                "what is not known is no empty list"
+            );
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_error_as_json_says_what_to_do_next() {
+    let state = StateDir::new();
+    let mut seen = BTreeSet::new();
+    for command in COMMANDS.iter().filter(|command| command.json.is_some()) {
+        for (directory, more) in [
+            (state.path(), None),
+            ("not/absolute".into(), None),
+            (state.path(), Some("--no-such-option")),
+        ] {
+            let mut words = sample(command.name);
+            words.push("--json");
+            words.extend(more);
+            let mut tried = apply_layer(AWAY, &words);
+            tried.env("APPLY_STATE_DIR", &directory);
+            let ended = ended(tried).await;
+            assert_ne!(ended.code, 0, "{words:?}: {}", ended.out);
+            schemas::hold(&words, &ended);
+            let error: Value = serde_json::from_str(&ended.err).unwrap();
+            let fix = error["error"]["fix"].as_str().unwrap_or_default();
+            assert!(fix.len() > 10, "{words:?}: {}", ended.err);
+            seen.insert(ended.code);
+        }
+    }
+    assert!(seen.is_superset(&[2, 69, 78].into()), "{seen:?}");
 }
 
 #[tokio::test]

@@ -91,8 +91,9 @@ impl Server {
             .unwrap_or_default();
         if scheme.contains('+') {
             return Err(Failure::configuration(
-                "the shadow watches the one server that the old service uses: name it in REDIS_URL as redis://host:port",
-            ));
+                "the shadow watches the one server that the old service uses",
+            )
+            .fix("name it in REDIS_URL as redis://host:port"));
         }
         let link = Link::open(&config.redis).await?;
         let keys = link.keys();
@@ -321,7 +322,7 @@ fn written_ago(left: &Value) -> Duration {
 }
 
 fn failed(doing: &str, error: &RedisError) -> Failure {
-    Failure::unavailable(format!("cannot {doing} in Redis: {error}"))
+    Failure::unavailable(format!("cannot {doing} in Redis: {error}")).fix("see apply-layer check")
 }
 
 /// What is told of: each prefix once, and none that another one covers.
@@ -351,6 +352,7 @@ async fn listen(
 ) -> Result<MultiplexedConnection, Failure> {
     let away = |error: RedisError| {
         Failure::unavailable(format!("cannot have writes told by Redis at {at}: {error}"))
+            .fix("see apply-layer check")
     };
     let info = at.reveal().into_connection_info().map_err(away)?;
     let settings = info.redis_settings().clone();
@@ -369,8 +371,9 @@ async fn listen(
     }
     tracking.exec_async(&mut connection).await.map_err(|error| {
         Failure::configuration(format!(
-            "Redis at {at} does not tell of writes (CLIENT TRACKING: {error}), without which permits are taken unseen; allow it to this user"
+            "Redis at {at} does not tell of writes (CLIENT TRACKING: {error}), without which permits are taken unseen"
         ))
+        .fix("allow it to this user")
     })?;
     Ok(connection)
 }
