@@ -79,7 +79,7 @@ async fn take(environment: &mut Environment, step: Step) {
             let key = key.replace("{plan}", &environment.case.plans[0].id());
             let _: i64 = environment.fake_services.ask(&["DEL", &key]).await;
         }
-        Step::TypesMended => types_mended(environment).await,
+        Step::TypesFixed => types_fixed(environment).await,
         Step::Lose(script, loss, times) => {
             environment.history.disturbed = true;
             if let Some(wire) = &environment.wire {
@@ -356,7 +356,7 @@ async fn wrong_type(environment: &mut Environment, key: &str) {
     environment.reach(format!("another type: {}", key.replace(&plan.id(), "…")));
 }
 
-async fn types_mended(environment: &mut Environment) {
+async fn types_fixed(environment: &mut Environment) {
     let script = "for _, kept in ipairs(redis.call('KEYS', 'kept:*')) do \
                   redis.call('RENAME', kept, string.sub(kept, 6)) end return 1";
     // A key that was not there before is not there afterwards.

@@ -142,7 +142,7 @@ pub(crate) enum Step {
     /// A key is deleted; `{plan}` stands for that of the first plan.
     LoseKey(&'static str),
     /// All keys are as they were before.
-    TypesMended,
+    TypesFixed,
     /// Answers, or requests, of a script are lost from now on.
     Lose(Script, Loss, u32),
     /// The venue is told to fail.
@@ -206,7 +206,7 @@ impl fmt::Debug for Step {
             Self::Command(words) => write!(f, "Command({})", words.join(" ")),
             Self::WrongType(key) => write!(f, "WrongType({key})"),
             Self::LoseKey(key) => write!(f, "LoseKey({key})"),
-            Self::TypesMended => f.write_str("TypesMended"),
+            Self::TypesFixed => f.write_str("TypesFixed"),
             Self::Lose(script, loss, times) => write!(f, "Lose({script:?}, {loss:?}, {times})"),
             Self::Venue(faults) => write!(f, "Venue({faults:?})"),
             Self::VenueClock(millis) => write!(f, "VenueClock({millis})"),

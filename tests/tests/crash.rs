@@ -371,7 +371,7 @@ async fn a_journal_that_cannot_be_written_means_no_order_and_not_ready() {
     let result = stage.result_of(plan.get("plan_id")).await;
     assert_eq!(result.get("error"), "journal_unavailable");
     let told = service.readiness("503", "[-] Journal: ").await;
-    assert!(told.contains("mend the disk and start again"), "{told}");
+    assert!(told.contains("fix the disk and start again"), "{told}");
     service.line("Not ready: ").await;
     service.stopped_well().await;
     assert_eq!(stage.orders(), []);

@@ -73,7 +73,7 @@ async fn the_demo_that_serves_shows_plans_come_and_go_until_sigint_and_leaves_no
 }
 
 #[tokio::test]
-async fn a_port_of_the_demo_that_is_taken_is_told_with_the_mend() {
+async fn a_port_of_the_demo_that_is_taken_is_told_with_the_fix() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let demo = ServiceBuilder::command(&["demo", "--serve", "--port", &port]);

@@ -55,6 +55,25 @@ fn described(page: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// What follows a metric's name in that of a series.
+const SUFFIXES: [&str; 6] = ["", "_total", "_info", "_bucket", "_sum", "_count"];
+
+/// The name and the labels of a line of the page, without the bound of a histogram's bucket.
+fn series(line: &str) -> Option<(&str, Vec<&str>)> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let (name, labels) = match line.split_once('{') {
+        Some((name, rest)) => (name, rest.rsplit_once('}')?.0),
+        None => (line.split(' ').next()?, ""),
+    };
+    let labels = labels
+        .split("\",")
+        .filter_map(|label| label.split_once('='));
+    let labels = labels.map(|(label, _)| label);
+    Some((name, labels.filter(|label| *label != "le").collect()))
+}
+
 #[tokio::test]
 async fn the_page_of_metrics_says_what_the_table_says() {
     let stage = Stage::open().await;
@@ -69,9 +88,18 @@ async fn the_page_of_metrics_says_what_the_table_says() {
             table.insert(format!("# UNIT {name} {}", metric.unit));
         }
     }
-    let page = described(&service.metrics().await);
-    let differ: Vec<&String> = page.symmetric_difference(&table).collect();
+    let page = service.metrics().await;
+    let said = described(&page);
+    let differ: Vec<&String> = said.symmetric_difference(&table).collect();
     assert!(differ.is_empty(), "page and table differ: {differ:#?}");
+    for (name, labels) in page.lines().filter_map(series) {
+        let metric = METRICS.iter().find(|metric| {
+            let suffix = name.strip_prefix(&metric.full_name());
+            suffix.is_some_and(|suffix| SUFFIXES.contains(&suffix)) && metric.of == Of::Service
+        });
+        let metric = metric.unwrap_or_else(|| panic!("{name} is not in the table"));
+        assert_eq!(labels, metric.labels, "{name}");
+    }
     service.stopped_well().await;
 }
 

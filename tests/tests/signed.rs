@@ -79,7 +79,7 @@ async fn next_plan(stage: &Stage, known: &mut HashSet<String>) -> Entry {
 async fn permits_signed_with_either_key_of_their_issuer_are_an_order() {
     let stage = Stage::open().await;
     let service = signing(&stage).ready().await;
-    service.line("Permits have to be signed").await;
+    service.line("Permits must be signed").await;
     let mut known = HashSet::new();
     for (id, digit) in [("gov1", '1'), ("gov2", '2')] {
         let plan = next_plan(&stage, &mut known).await;
@@ -304,7 +304,7 @@ async fn a_required_permit_without_a_key_keeps_the_service_from_starting() {
     assert!(ended.output().contains("holds no key of p33"));
     let check = |keys: String| stage.program(&["check"]).env("APPLY_PERMIT_KEYS", keys);
     let told = check(lacking).ended().await.output();
-    assert!(told.contains("MEND     signatures"), "{told}");
+    assert!(told.contains("FAIL     signatures"), "{told}");
     let told = check(keys()).ended().await.output();
     let wanted = "permits have to be signed: governor by gov1 or gov2, p33 by brain1";
     assert!(told.contains(wanted), "{told}");

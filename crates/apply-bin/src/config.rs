@@ -1,5 +1,5 @@
 //! The one place that reads the environment. Everything that is wrong is reported at once, each
-//! mistake with its key, its value and the mend.
+//! mistake with its key, its value and the fix.
 
 mod misread;
 mod review;
@@ -50,7 +50,7 @@ pub(crate) struct Mistakes(Vec<Mistake>);
 struct Mistake {
     key: &'static str,
     value: String,
-    mend: String,
+    fix: String,
 }
 
 impl fmt::Display for Mistakes {
@@ -58,9 +58,9 @@ impl fmt::Display for Mistakes {
         let count = self.0.len();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
         write!(f, "{count} {noun} in the configuration")?;
-        for Mistake { key, value, mend } in &self.0 {
-            let (value, mend) = (without_secrets(value), without_secrets(mend));
-            write!(f, "\n  {key}={value}\n      {mend}")?;
+        for Mistake { key, value, fix } in &self.0 {
+            let (value, fix) = (without_secrets(value), without_secrets(fix));
+            write!(f, "\n  {key}={value}\n      {fix}")?;
         }
         Ok(())
     }
@@ -237,10 +237,10 @@ fn read_secret_files(vars: &mut BTreeMap<String, String>) -> Vec<Mistake> {
             // An empty file is no value: the unit lays one where an operator has laid none.
             Ok(secret) if secret.is_empty() => drop(vars.remove(variable)),
             Ok(secret) => drop(vars.insert(variable.to_owned(), secret)),
-            Err(mend) => mistakes.push(Mistake {
+            Err(fix) => mistakes.push(Mistake {
                 key: file_variable,
                 value: path,
-                mend,
+                fix,
             }),
         }
     }
@@ -301,7 +301,7 @@ impl Reader<'_> {
         }
     }
 
-    fn wrong(&mut self, key: &'static str, mend: impl Into<String>) {
+    fn wrong(&mut self, key: &'static str, fix: impl Into<String>) {
         let secret = Setting::find(key).is_some_and(|setting| setting.secret);
         let value = match self.vars.get(key) {
             None => "(not set)".into(),
@@ -312,7 +312,7 @@ impl Reader<'_> {
         self.mistakes.push(Mistake {
             key,
             value,
-            mend: mend.into(),
+            fix: fix.into(),
         });
     }
 
@@ -466,10 +466,10 @@ impl Reader<'_> {
         match text.parse() {
             Ok(seconds) if bounds.contains(&seconds) => Some(Duration::from_secs(seconds.into())),
             _ => {
-                let mend = format!(
+                let fix = format!(
                     "use off, which is the default, or whole seconds from {least} to {most}"
                 );
-                self.wrong(key, mend);
+                self.wrong(key, fix);
                 None
             }
         }
@@ -511,8 +511,8 @@ impl Reader<'_> {
         match text.is_empty() || names.iter().all(is_name) {
             true => names.into_iter().filter(is_name).collect(),
             false => {
-                let mend = "use names parted by commas, without scheme and port, as in desk.example,proxy.example";
-                self.wrong("APPLY_HTTP_HOSTS", mend);
+                let fix = "use names parted by commas, without scheme and port, as in desk.example,proxy.example";
+                self.wrong("APPLY_HTTP_HOSTS", fix);
                 Vec::new()
             }
         }
@@ -605,7 +605,7 @@ impl Reader<'_> {
             self.text(key).map(str::to_owned),
             self.text(secret).map(str::to_owned),
         );
-        let mend = "APPLY_MODE=testnet places orders and needs a testnet key: set it, or name a file with it in the variable of the same name with _FILE, as the unit does for the service; or use APPLY_MODE=dry_run";
+        let fix = "APPLY_MODE=testnet places orders and needs a testnet key: set it, or name a file with it in the variable of the same name with _FILE, as the unit does for the service; or use APPLY_MODE=dry_run";
         match pair {
             (Some(api_key), Some(api_secret)) => match sign_with(&api_key, &api_secret) {
                 Ok(credentials) => Some(credentials),
@@ -620,10 +620,10 @@ impl Reader<'_> {
             },
             (api_key, api_secret) if mode == Mode::Testnet => {
                 if api_key.is_none() {
-                    self.wrong(key, mend);
+                    self.wrong(key, fix);
                 }
                 if api_secret.is_none() {
-                    self.wrong(secret, mend);
+                    self.wrong(secret, fix);
                 }
                 None
             }
@@ -740,6 +740,16 @@ mod tests {
         assert_eq!(config.venue, Host::default());
         assert_eq!(config.stops, StopLimits::default());
         assert!(!config.kill_switch && config.remarks.is_empty());
+        // What a program that embeds the service begins with is the same.
+        let embedded = Config {
+            commit: config.commit,
+            ..Config::new(
+                config.redis.clone(),
+                config.symbols.clone(),
+                config.state.directory.clone(),
+            )
+        };
+        assert_eq!(format!("{config:?}"), format!("{embedded:?}"));
     }
 
     #[test]
@@ -756,7 +766,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_reported_at_once_with_its_mend() {
+    fn every_mistake_is_reported_at_once_with_its_fix() {
         let mistakes = resolve(&[
             ("APPLY_MODE", "live"),
             ("SYMBOLS", "btcusdt"),
@@ -866,7 +876,7 @@ mod tests {
         std::fs::write(&file, "hunter2\n").unwrap();
         let (mistakes, secret) = read(0o644);
         assert!(
-            mistakes[0].mend.contains("chmod 600") && secret.is_none(),
+            mistakes[0].fix.contains("chmod 600") && secret.is_none(),
             "{mistakes:?}"
         );
         std::fs::remove_dir_all(&dir).unwrap();
@@ -875,7 +885,7 @@ mod tests {
             (read_secret_files(&mut vars), ())
         };
         assert!(
-            mistakes[0].mend.contains("cannot read the file"),
+            mistakes[0].fix.contains("cannot read the file"),
             "{mistakes:?}"
         );
     }
@@ -909,7 +919,7 @@ mod tests {
         assert_eq!(config.share().as_deref(), Some("shard 1/2: 1 of 3 symbols"));
         let whole = resolve(&[]).unwrap();
         assert_eq!((whole.share(), whole.followed().len()), (None, 3));
-        for (shard, mend) in [
+        for (shard, fix) in [
             ("1/2", "none of SYMBOLS is in this shard"),
             ("5/4", "as in 2/4"),
             ("0/4", "as in 2/4"),
@@ -918,7 +928,7 @@ mod tests {
             let mistakes = resolve(&[("APPLY_SHARD", shard), ("SYMBOLS", "BTCUSDT")]).unwrap_err();
             let text = mistakes.to_string();
             assert!(text.contains(&format!("APPLY_SHARD={shard}\n")), "{text}");
-            assert!(text.contains(mend), "{text}");
+            assert!(text.contains(fix), "{text}");
         }
     }
 

@@ -6,8 +6,8 @@
 
 use apply_core::{
     ApplyLayer, ApplyResult, Assembled, Claim, Event, Generation, Halt, Hold, Intent, Mode,
-    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, RawProposal, Reclaim, ResultLog,
-    ServerId, Settings, Standing, Symbol, SymbolWorker, Teller, Told,
+    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, PublishOutcome, RawProposal,
+    Reclaim, ResultLog, ServerId, Settings, Standing, Symbol, SymbolWorker, Teller,
     memory::{MemoryJournal, MemoryVenue},
 };
 use permit_gate::{
@@ -159,7 +159,7 @@ impl PlanLog for Store {
     ) -> Result<Reclaim, PortError> {
         let mut rows = self.rows();
         if let Some(executed) = rows.ends.get(plan).copied() {
-            return Ok(Reclaim::Told { executed });
+            return Ok(Reclaim::Ended { executed });
         }
         let now = Instant::now();
         rows.claims.insert(plan.clone(), (attempt.clone(), now));
@@ -180,31 +180,35 @@ impl PlanLog for Store {
 
 impl ResultLog for Store {
     /// A plan that nobody claimed.
-    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
+    async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         let mut rows = self.rows();
         if rows.ends.contains_key(&result.plan) {
-            return Ok(Told::Before);
+            return Ok(PublishOutcome::Before);
         }
         rows.results.push(result.clone());
-        Ok(Told::Published)
+        Ok(PublishOutcome::Published)
     }
 
     /// One step: that something was executed counts from anybody, that nothing was only from the holder.
-    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+    async fn finalize(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> Result<PublishOutcome, PortError> {
         let mut rows = self.rows();
         match rows.ends.get(&result.plan) {
-            Some(true) => return Ok(Told::Before),
-            Some(false) if !result.executed => return Ok(Told::Before),
+            Some(true) => return Ok(PublishOutcome::Before),
+            Some(false) if !result.executed => return Ok(PublishOutcome::Before),
             None if !result.executed && !rows.holds(&result.plan, &teller.attempt) => {
-                return Ok(Told::NotHeld);
+                return Ok(PublishOutcome::NotHeld);
             }
             _ => {}
         }
         let before = rows.ends.insert(result.plan.clone(), result.executed);
         rows.results.push(result.clone());
         Ok(match before {
-            None => Told::Published,
-            Some(_) => Told::Corrected,
+            None => PublishOutcome::Published,
+            Some(_) => PublishOutcome::Corrected,
         })
     }
 }

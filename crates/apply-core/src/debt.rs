@@ -1,4 +1,4 @@
-//! Plans that owe the world a result and that nobody executes any more: their process did not live to tell
+//! Plans that owe a result and are not executed any more: their process ended before it could publish
 //! it, or the store forgot or gave away what it would have told. They are ended by asking and telling;
 //! nothing here can place an order, because nothing here holds a grant.
 //!
@@ -18,7 +18,7 @@ use crate::{
     exchange::Exchange,
     layer::{ApplyLayer, Mode},
     live::LiveAttempt,
-    ports::{Hold, OpenPlan, PlanLog, PortError, Ports, Reclaim, Stage, Told},
+    ports::{Hold, OpenPlan, PlanLog, PortError, Ports, PublishOutcome, Reclaim, Stage},
     result::ApplyResult,
     results::ResultContext,
     times::ADOPTION_WAIT,
@@ -35,9 +35,9 @@ use std::{
 /// How a debt ended.
 #[derive(Debug)]
 pub(crate) enum Paid {
-    /// Its result is told.
-    Told(Abandoned, Box<ApplyResult>),
-    /// Another attempt has told one.
+    /// Its result is published.
+    Published(Abandoned, Box<ApplyResult>),
+    /// Another attempt published one.
     ByAnother,
     /// Another instance was quicker to take it over.
     NotOurs,
@@ -128,22 +128,24 @@ async fn tell<P: Ports>(layer: &ApplyLayer<P>, debt: &mut Debt, owing: &Owing) -
     let result = layer.write_down(result, Some(&teller)).await;
     owing.is_clear();
     loop {
-        match layer.tell_end(&result, &teller).await {
-            Told::Published | Told::Corrected => {
+        match layer.publish_final(&result, &teller).await {
+            PublishOutcome::Published | PublishOutcome::Corrected => {
                 layer.note_published(&result).await;
                 layer.emit(Event::Recovered {
                     from: debt.from,
                     result: &result,
                 });
-                return Some(Paid::Told(debt.from, Box::new(result)));
+                return Some(Paid::Published(debt.from, Box::new(result)));
             }
-            Told::Before | Told::Contradicted => return Some(told_by_another(layer, debt).await),
-            Told::NotHeld | Told::Forgot => {
+            PublishOutcome::Before | PublishOutcome::Contradicted => {
+                return Some(told_by_another(layer, debt).await);
+            }
+            PublishOutcome::NotHeld | PublishOutcome::Forgot => {
                 debt.teller = None;
                 return None;
             }
-            // Only an operator can mend it: there is time.
-            Told::Refused { .. } => {
+            // Only an operator can fix it: there is time.
+            PublishOutcome::Refused { .. } => {
                 let clock = layer.ports().clock();
                 clock.sleep_until(clock.now() + LONGEST_PAUSE).await;
             }
@@ -195,7 +197,7 @@ async fn take_in_hand<P: Ports>(
             debt.settled_at = debt.settled_at.max(hold.since + ADOPTION_WAIT);
             InHand::Held(hold)
         }
-        Reclaim::Told { executed } => InHand::Over { executed },
+        Reclaim::Ended { executed } => InHand::Over { executed },
         Reclaim::Open(open) if is_left_over(layer, &open) => {
             match plans.adopt(&open, attempt.id()).await? {
                 Some(hold) => {
@@ -210,7 +212,7 @@ async fn take_in_hand<P: Ports>(
     })
 }
 
-/// Whether nobody works on a plan of this machine any more.
+/// Whether no attempt of this machine works on the plan any more.
 pub(crate) fn is_left_over<P: Ports>(layer: &ApplyLayer<P>, open: &OpenPlan) -> bool {
     open.of_this_machine && !layer.is_live(&open.attempt)
 }

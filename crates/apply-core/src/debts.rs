@@ -47,7 +47,7 @@ struct Owed {
     plans: BTreeMap<PlanId, What>,
     /// Not begun to be paid.
     new: Vec<(Debt, Owing)>,
-    /// Whoever pays them.
+    /// Who pays them.
     payer: Option<Waker>,
 }
 

@@ -63,7 +63,7 @@ pub enum Event<'a> {
         why: &'static str,
     },
     /// The end of a plan that this process had worked on was told by another one.
-    ToldByAnother {
+    PublishedByAnother {
         /// The plan.
         plan: &'a PlanId,
         /// Its symbol.
@@ -152,7 +152,7 @@ pub enum Event<'a> {
         said: Option<&'a str>,
     },
     /// Everything is there for the order. It leaves now, unless a switch on this machine says no.
-    Leaving {
+    InFlight {
         /// The plan.
         plan: &'a Plan,
     },
@@ -176,7 +176,7 @@ pub enum Event<'a> {
         plan: &'a PlanId,
         /// Its symbol.
         symbol: &'a Symbol,
-        /// What became of them, or why nobody knows.
+        /// What became of them, or why that is unknown.
         stops: Result<&'a StopsAfterClose, &'a ExchangeError>,
     },
     /// An order was submitted and this came of it.
@@ -192,7 +192,7 @@ pub enum Event<'a> {
         /// From the grant to the venue's answer.
         took: Duration,
     },
-    /// What became of an order was asked, until it was known or nobody asks any more. Told once, at the end.
+    /// What became of an order was asked, until it was known or the deadline passed. Emitted once, at the end.
     Settled {
         /// The plan.
         plan: &'a PlanId,
@@ -324,7 +324,7 @@ impl Event<'_> {
             Self::NoRoom { .. } => "plan_refused",
             Self::TooYoung { .. } => "plan_put_off",
             Self::Owed { .. } => "result_owed",
-            Self::ToldByAnother { .. } => "result_told_by_another",
+            Self::PublishedByAnother { .. } => "result_told_by_another",
             Self::Corrected { .. } => "result_corrected",
             Self::Contradicted { .. } => "result_contradicted",
             Self::Duplicate { .. } => "duplicate_plan",
@@ -334,7 +334,7 @@ impl Event<'_> {
             Self::PermitFound { .. } => "permit_found",
             Self::StoreTrouble { .. } => "permit_store_trouble",
             Self::Granted { .. } => "granted",
-            Self::Leaving { .. } => "leaving",
+            Self::InFlight { .. } => "leaving",
             Self::Blocked { .. } => "blocked",
             Self::StepStarted { .. } => "step_started",
             Self::Limited { .. } => "order_limited",
@@ -369,7 +369,7 @@ impl Event<'_> {
             | Self::Contradicted { result }
             | Self::Recovered { result, .. } => (Some(&result.plan), &result.symbol),
             Self::Owed { plan, symbol, .. }
-            | Self::ToldByAnother { plan, symbol }
+            | Self::PublishedByAnother { plan, symbol }
             | Self::Settled { plan, symbol, .. }
             | Self::StopsAccounted { plan, symbol, .. }
             | Self::StopSettled { plan, symbol, .. } => (Some(plan), symbol),
@@ -382,7 +382,7 @@ impl Event<'_> {
             | Self::PermitFound { plan, .. }
             | Self::StoreTrouble { plan, .. }
             | Self::Granted { plan, .. }
-            | Self::Leaving { plan }
+            | Self::InFlight { plan }
             | Self::Blocked { plan, .. }
             | Self::StepStarted { plan, .. }
             | Self::Limited { plan, .. }
@@ -392,9 +392,9 @@ impl Event<'_> {
         (plan, Some(symbol))
     }
 
-    /// Whether only whoever looks for a fault wants to hear of it: its line has level debug.
+    /// Whether it matters only when looking for a fault: its line has level debug.
     pub fn is_detail(&self) -> bool {
-        matches!(self, Self::ProposalFound { .. } | Self::Leaving { .. })
+        matches!(self, Self::ProposalFound { .. } | Self::InFlight { .. })
     }
 
     /// The line for the log, as operators grep for it (wire §8), and its level. Always one line:
@@ -463,7 +463,7 @@ impl Event<'_> {
                 Level::Warn,
                 format!("Result owed plan={plan} symbol={symbol} reason={why}"),
             ),
-            Self::ToldByAnother { plan, symbol } => (
+            Self::PublishedByAnother { plan, symbol } => (
                 Level::Info,
                 format!("Result told by another instance plan={plan} symbol={symbol}"),
             ),
@@ -500,7 +500,7 @@ impl Event<'_> {
             Self::KnownBefore { plan, to } => (
                 Level::Error,
                 format!(
-                    "Plan {} was dealt with before and is not executed again: the store lost its claim symbol={} known_to={}",
+                    "Plan {} was handled before and is not executed again: the store lost its claim symbol={} known_to={}",
                     plan.id,
                     plan.symbol(),
                     to.as_str()
@@ -580,7 +580,7 @@ impl Event<'_> {
                     plan.symbol()
                 ),
             ),
-            Self::Leaving { plan } => (
+            Self::InFlight { plan } => (
                 Level::Debug,
                 format!(
                     "The order may leave plan={} symbol={}",

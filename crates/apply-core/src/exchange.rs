@@ -125,7 +125,7 @@ pub enum StopReplacement {
 /// What became of this program's own stops after a close.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StopsAfterClose {
-    /// How much of the position they guarded is still open, in base units; `None` where there was no stop and nobody asked.
+    /// How much of the position they guarded is still open, in base units; `None` where there was no stop and the venue was not asked.
     pub open: Option<Decimal>,
     /// Stops that were cancelled: nothing is left for them to guard.
     pub cancelled: Vec<String>,
@@ -195,9 +195,9 @@ pub trait Exchange: Send + Sync {
         sign_by: Instant,
     ) -> impl Future<Output = Result<Prepared<Self::OrderContext>, ExchangeError>> + Send;
 
-    /// What the order at this desk could be asked about with, were it sent: to be written down
+    /// What the order in this context could be asked about with, were it sent: to be written down
     /// before it is. `None` where there is no position and hence no order. Computes only.
-    fn trace(&self, desk: &Self::OrderContext) -> Option<OrderTrace>;
+    fn trace(&self, context: &Self::OrderContext) -> Option<OrderTrace>;
 
     /// Places the order, once: at most one POST for a plan, whatever happens. Dropping the future
     /// does not take back what may have left.
@@ -209,7 +209,7 @@ pub trait Exchange: Send + Sync {
     fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        desk: Self::OrderContext,
+        context: Self::OrderContext,
         look: &impl LastLook,
     ) -> impl Future<Output = Submission> + Send;
 
@@ -226,7 +226,7 @@ pub trait Exchange: Send + Sync {
     /// it has none. Here is what to ask with what became of it otherwise. Sends no order; safe to drop and
     /// to repeat.
     ///
-    /// An answer counts for what could still land when it was asked: whoever asks waits for that first.
+    /// An answer counts for what could still land when it was asked: the caller waits for that first.
     fn look_for(
         &self,
         symbol: &Symbol,
@@ -257,7 +257,7 @@ pub trait Exchange: Send + Sync {
     fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        desk: Self::OrderContext,
+        context: Self::OrderContext,
         look: &impl LastLook,
     ) -> impl Future<Output = StopReplacement> + Send;
 

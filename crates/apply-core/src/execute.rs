@@ -1,4 +1,4 @@
-//! The life of one plan, top to bottom: claimed, granted, sized, submitted, told.
+//! The execution of one plan, top to bottom: claimed, granted, sized, submitted, published.
 
 use crate::{
     debts::Debt,
@@ -13,7 +13,7 @@ use crate::{
     order::OrderKind,
     pending_events::{PendingEvent, PendingEvents},
     plan::{Decision, Plan, Share, Step},
-    ports::{PlanLog, Ports, ProposalSource, Told},
+    ports::{PlanLog, Ports, ProposalSource, PublishOutcome},
     ready::WhenReady,
     reason,
     result::{ApplyResult, StepResult},
@@ -46,14 +46,14 @@ fn terms_of(grant: &Grant) -> Vec<(Arc<str>, Terms)> {
         .collect()
 }
 
-/// How a plan's life ended.
+/// How the execution of a plan ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// With this result, which is told.
-    Told(ApplyResult),
-    /// With a result that another attempt has told.
-    ToldByAnother,
-    /// With a result that this attempt may not tell: it is owed.
+    /// With this result, which is published.
+    Published(ApplyResult),
+    /// With a result that another attempt published.
+    PublishedByAnother,
+    /// With a result that this attempt may not publish: it is owed.
     Owed,
 }
 
@@ -64,7 +64,7 @@ impl<P: Ports> ApplyLayer<P> {
     pub(crate) fn execute(&self, claimed: Box<ClaimedPlan>) -> impl Future<Output = Ended> {
         // Thousands wait at once: what comes before the wait and after it has memory of its own, for as
         // long as it lasts.
-        let life = Box::pin(async move {
+        let execution = Box::pin(async move {
             let events = PendingEvents::of(&claimed.plan, self.ports.permits().permits());
             events.add(PendingEvent::Published);
             let result = {
@@ -75,9 +75,9 @@ impl<P: Ports> ApplyLayer<P> {
             (claimed, result)
         });
         async {
-            let (claimed, result) = life.await;
+            let (claimed, result) = execution.await;
             let ended = Box::pin(self.finalize(&claimed, result)).await;
-            self.tell_omissions();
+            self.emit_omissions();
             ended
         }
     }
@@ -161,19 +161,19 @@ impl<P: Ports> ApplyLayer<P> {
         let teller = claimed.hold.teller();
         let result = self.write_down(&result, Some(&teller)).await;
         fault::point("after_outcome");
-        let why = match self.tell_end(&result, &teller).await {
-            Told::Published | Told::Corrected => {
+        let why = match self.publish_final(&result, &teller).await {
+            PublishOutcome::Published | PublishOutcome::Corrected => {
                 self.note_published(&result).await;
-                return Ended::Told(result);
+                return Ended::Published(result);
             }
-            Told::Before | Told::Contradicted => {
+            PublishOutcome::Before | PublishOutcome::Contradicted => {
                 let plan = &claimed.plan;
                 self.note_told_by_another(&plan.id, plan.symbol()).await;
-                return Ended::ToldByAnother;
+                return Ended::PublishedByAnother;
             }
-            Told::NotHeld => "the plan is not this attempt's any more",
-            Told::Forgot => "the store may have forgotten something",
-            Told::Refused { .. } => {
+            PublishOutcome::NotHeld => "the plan is not this attempt's any more",
+            PublishOutcome::Forgot => "the store may have forgotten something",
+            PublishOutcome::Refused { .. } => {
                 let debt = Debt {
                     teller: Some(teller),
                     ..claimed.debt(Some(result))
@@ -304,22 +304,22 @@ impl<P: Ports> ApplyLayer<P> {
         // there is nothing to do, the wait is cancelled; permits taken by a script in flight are discarded.
         let ready = AtomicBool::new(false);
         let permits = pin!(self.wait_for_permits(claimed, events, &ready));
-        let desk = Box::pin(async {
+        let context = Box::pin(async {
             // Acquire the slot before boxing `prepare`, so that queued plans hold no such state.
-            let _turn = self.order_limit.acquire().await;
+            let _slot = self.order_limit.acquire().await;
             Box::pin(self.prepare(claimed, sign_by)).await
         });
-        let (granted, ready) = match select(permits, desk).await {
+        let (granted, ready) = match select(permits, context).await {
             // The wait for the permits is over, and what it waited for is not there.
             Either::Left((Err(block), _)) if matches!(block.reason(), BlockReason::Late) => {
-                self.tell_blocked(&claimed.plan, &block, None);
+                self.emit_blocked(&claimed.plan, &block, None);
                 return Err(NoOrder::TooLate.into());
             }
-            Either::Left((granted, desk)) => {
+            Either::Left((granted, context)) => {
                 let granted = granted?;
                 (
                     granted,
-                    Box::pin(self.await_desk(&claimed.plan, desk, latest)).await?,
+                    Box::pin(self.await_context(&claimed.plan, context, latest)).await?,
                 )
             }
             Either::Right((at_hand, permits)) => {
@@ -332,16 +332,16 @@ impl<P: Ports> ApplyLayer<P> {
         Ok((granted, ready))
     }
 
-    /// The desk of a plan whose permits are taken already.
-    async fn await_desk(
+    /// The order context of a plan whose permits are taken already.
+    async fn await_context(
         &self,
         plan: &Plan,
-        desk: impl Future<Output = Result<Box<Ready<P>>, Abort>> + Unpin,
+        context: impl Future<Output = Result<Box<Ready<P>>, Abort>> + Unpin,
         latest: Instant,
     ) -> Result<Box<Ready<P>>, Abort> {
         let taken = self.ports.clock().now();
         let ready = pin!(async {
-            let ready = desk.await?;
+            let ready = context.await?;
             // The switch was off when the permits were taken, which may be a while ago.
             let since = self.ports.clock().now().saturating_duration_since(taken);
             let halted = match since > SWITCH_FRESH {
@@ -434,7 +434,7 @@ impl<P: Ports> ApplyLayer<P> {
             step: step.name().to_owned(),
             order: claimed.order(),
             attempt: claimed.attempt().clone(),
-            trace: venue.trace(&position.desk).ok_or(NoOrder::NoPosition)?,
+            trace: venue.trace(&position.context).ok_or(NoOrder::NoPosition)?,
             at: self.timestamp(),
         };
         let written = async {
@@ -551,11 +551,11 @@ impl<P: Ports> ApplyLayer<P> {
     /// The result of a plan that the gate has blocked, with what reviewers say for themselves who wrote no permit.
     async fn blocked(&self, plan: &Plan, block: &Block) -> ApplyResult {
         let said = Box::pin(self.why_missing(plan, block)).await;
-        self.tell_blocked(plan, block, said.as_deref());
+        self.emit_blocked(plan, block, said.as_deref());
         self.result_of_block(plan, block, said.as_deref())
     }
 
-    fn tell_blocked(&self, plan: &Plan, block: &Block, said: Option<&str>) {
+    fn emit_blocked(&self, plan: &Plan, block: &Block, said: Option<&str>) {
         let reason = &reason::of_block(block.reason());
         self.emit(Event::Blocked {
             plan,
@@ -605,7 +605,7 @@ impl<P: Ports> ApplyLayer<P> {
             recorded,
             sign_by,
         } = ready;
-        let leaving = InFlightOrder::on(self, claimed, &grant, sign_by);
+        let in_flight = InFlightOrder::on(self, claimed, &grant, sign_by);
         let order = match ApprovedClose::size(grant, plan.symbol(), &position, share)
             .and_then(|order| order.arm(recorded))
         {
@@ -623,7 +623,7 @@ impl<P: Ports> ApplyLayer<P> {
         let submission = self
             .ports
             .exchange()
-            .submit_close(order, position.desk, &leaving)
+            .submit_close(order, position.context, &in_flight)
             .await;
         fault::point("after_post");
         events.emit(self);
@@ -676,7 +676,7 @@ impl<P: Ports> ApplyLayer<P> {
             recorded,
             sign_by,
         } = ready;
-        let leaving = InFlightOrder::on(self, claimed, &grant, sign_by);
+        let in_flight = InFlightOrder::on(self, claimed, &grant, sign_by);
         let stop =
             match ApprovedStop::aim(grant, plan.symbol(), &position, price, &self.settings.stops)
                 .and_then(|stop| stop.arm(recorded))
@@ -688,7 +688,7 @@ impl<P: Ports> ApplyLayer<P> {
         let replacement = self
             .ports
             .exchange()
-            .replace_stop(stop, position.desk, &leaving)
+            .replace_stop(stop, position.context, &in_flight)
             .await;
         fault::point("after_post");
         events.emit(self);

@@ -62,7 +62,7 @@ const BRAINS_CLOCK: Duration = Duration::from_secs(60);
 /// The name of a [`Generation`].
 pub type GenerationId = String;
 
-/// A plan in the hands of one attempt. Whoever has it may have lost it since: what the store says counts.
+/// A plan that one attempt holds. It may have lost the plan since: what the store says counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// The attempt.

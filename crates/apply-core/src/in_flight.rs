@@ -170,8 +170,8 @@ impl<P: Ports> LastLook for InFlightOrder<'_, P> {
             Ok(_) => return Look::AskAgain,
             Err(held) => return Look::HeldBack(held),
         }
-        // Told before the switch is looked at: whoever turns it can ask afterwards which orders had passed it.
-        self.layer.emit(Event::Leaving {
+        // Emitted before the switch is read: who turns it can ask afterwards which orders had passed it.
+        self.layer.emit(Event::InFlight {
             plan: self.claimed.plan(),
         });
         match ports.proposals().local_halt() {

@@ -5,35 +5,27 @@
 //! flood of proposals lengthens the wait and not the memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::poll_fn,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A number of slots. Clones share them.
 #[derive(Debug, Clone)]
 pub struct InFlightLimit {
     limit: usize,
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Free slots; none while somebody waits.
-    free: usize,
-    next: u64,
-    waiting: BTreeMap<u64, Waker>,
-    /// Slots kept for waiters that are woken and have not run yet.
-    given: BTreeSet<u64>,
+    slots: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// One plan's slot, held until it is dropped.
 #[derive(Debug)]
 #[must_use = "dropping the slot gives it back"]
 pub struct Slot {
-    of: InFlightLimit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// How full the limit is at this moment.
@@ -50,108 +42,57 @@ pub struct Occupancy {
 impl InFlightLimit {
     /// A limit of `limit` slots.
     pub fn of(limit: NonZeroUsize) -> Self {
-        let state = State {
-            free: limit.get(),
-            ..State::default()
-        };
+        let limit = limit.get().min(Semaphore::MAX_PERMITS);
         Self {
-            limit: limit.get(),
-            state: Arc::new(Mutex::new(state)),
+            limit,
+            slots: Arc::new(Semaphore::new(limit)),
+            waiting: Arc::default(),
         }
     }
 
     /// A slot, where one is free. None while others wait: they go first.
     pub fn try_acquire(&self) -> Option<Slot> {
-        let mut state = self.lock();
-        state.free = state.free.checked_sub(1)?;
-        Some(Slot { of: self.clone() })
+        let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        Some(Slot { _permit: permit })
     }
 
     /// Waits for a slot behind those that wait already.
     ///
-    /// Cancellation: the turn is given up, and goes to the next.
+    /// Cancellation: the place in the queue is given up, and a slot goes to the next in it.
     pub async fn acquire(&self) -> Slot {
         if let Some(slot) = self.try_acquire() {
             return slot;
         }
-        let mut turn = Queued {
-            of: self,
-            number: None,
-        };
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            let Some(number) = turn.number else {
-                if let Some(free) = state.free.checked_sub(1) {
-                    state.free = free;
-                    return Poll::Ready(());
-                }
-                let number = state.next;
-                state.next += 1;
-                state.waiting.insert(number, cx.waker().clone());
-                turn.number = Some(number);
-                return Poll::Pending;
-            };
-            if state.given.remove(&number) {
-                turn.number = None;
-                return Poll::Ready(());
-            }
-            state.waiting.insert(number, cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        Slot { of: self.clone() }
+        let _waiting = Waiting::among(&self.waiting);
+        match Arc::clone(&self.slots).acquire_owned().await {
+            Ok(permit) => Slot { _permit: permit },
+            Err(_) => unreachable!("the semaphore is never closed"),
+        }
     }
 
     /// How full it is.
     pub fn occupancy(&self) -> Occupancy {
-        let state = self.lock();
         Occupancy {
             limit: self.limit,
-            taken: self.limit - state.free,
-            waiting: state.waiting.len(),
+            taken: self.limit - self.slots.available_permits(),
+            waiting: self.waiting.load(Ordering::Relaxed),
         }
-    }
-
-    /// One slot is free again: the longest waiter gets it.
-    fn release(&self) {
-        let mut state = self.lock();
-        match state.waiting.pop_first() {
-            Some((number, waker)) => {
-                state.given.insert(number);
-                drop(state);
-                waker.wake();
-            }
-            None => state.free += 1,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change is whole before anything in it could panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Slot {
+/// Counted as waiting until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn among(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.of.release();
-    }
-}
-
-/// A number in the queue, given up when dropped.
-struct Queued<'a> {
-    of: &'a InFlightLimit,
-    number: Option<u64>,
-}
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        let Some(number) = self.number else { return };
-        let mut state = self.of.lock();
-        let given = state.waiting.remove(&number).is_none() && state.given.remove(&number);
-        drop(state);
-        if given {
-            self.of.release();
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -206,11 +147,11 @@ mod tests {
             drop(waiting);
             // The place is kept for one that leaves before it hears of it.
             drop(first);
-            assert_eq!(fill(&limit), (1, 1));
+            assert_eq!(fill(&limit), (1, 2));
         }
         let slot = patient.now_or_never().unwrap();
         drop(slot);
         assert_eq!(fill(&limit), (0, 0));
-        assert!(limit.lock().given.is_empty());
+        assert_eq!(limit.slots.available_permits(), 1);
     }
 }

@@ -98,7 +98,7 @@ pub struct Entry {
     pub intent: Option<Intent>,
     /// What came of it; none while that is not known.
     pub result: Option<ApplyResult>,
-    /// In whose name the result is told; none where anybody may tell it, or nobody any more.
+    /// The attempt that publishes the result; none where any attempt may, or the result needs none any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teller: Option<Teller>,
     /// When its end was on the stream, in seconds since 1970; none while it is not.
@@ -249,7 +249,7 @@ pub trait Journal: Send + Sync {
         plan: &PlanId,
     ) -> impl Future<Output = Result<Option<Entry>, PortError>> + Send;
 
-    /// Whether something could be written down now, asked of whoever writes: an answer that does not
+    /// Whether something could be written now, asked of the writer: an answer that does not
     /// come is none.
     fn probe(&self) -> impl Future<Output = Result<(), PortError>> + Send;
 

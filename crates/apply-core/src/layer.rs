@@ -68,7 +68,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the service has where nobody says otherwise: thresholds of 0.80 and 0.60, stops off, 1200 ms for the
+    /// The service's defaults: thresholds of 0.80 and 0.60, stops off, 1200 ms for the
     /// permits, six hours for a claim, a hundred plans under way. See [`Settings::attempt`].
     pub fn new(
         mode: Mode,
@@ -94,7 +94,7 @@ impl Settings {
     }
 }
 
-/// How many plans may be under way where nobody says otherwise.
+/// How many plans may be under way by default.
 const UNDER_WAY: NonZeroUsize = NonZeroUsize::new(100).unwrap();
 
 /// The apply layer over its ports. One instance serves all symbols.
@@ -118,7 +118,7 @@ pub struct ClaimedPlan {
     pub(crate) plan: Plan,
     pub(crate) step: Step,
     pub(crate) hold: Hold,
-    /// Whether the store may have forgotten an earlier claim of it: then nobody knows that nothing was
+    /// Whether the store may have forgotten an earlier claim of it: then it is unknown that nothing was
     /// executed before the venue says so.
     pub(crate) in_doubt: bool,
     /// Whether it has, asked when the answer counts.
@@ -178,8 +178,8 @@ impl<P: Ports> ApplyLayer<P> {
             live: LiveAttempts::default(),
             debts: Debts::default(),
             complaints: Complaints::default(),
-            prepare_limit: InFlightLimit::of(LOOKS),
-            order_limit: InFlightLimit::of(DESKS),
+            prepare_limit: InFlightLimit::of(CLAIMING),
+            order_limit: InFlightLimit::of(PREPARED_ORDERS),
         }
     }
 
@@ -231,14 +231,14 @@ impl<P: Ports> ApplyLayer<P> {
         self.live.contains(attempt)
     }
 
-    /// Tells the observer; for what happens around the layer rather than in it.
+    /// Hands an event to the observer; for what happens around the layer rather than in it.
     pub fn emit(&self, event: Event<'_>) {
         self.observer.observe(&event);
     }
 
-    /// Tells what was left out of the venue's answers and was not told yet. Each plan does so at its end; whoever runs
-    /// this does it now and then for questions that belong to no plan.
-    pub fn tell_omissions(&self) {
+    /// Emits an event for each part of the venue's answers that was left out since the last call. Each plan calls it at
+    /// its end; the service calls it now and then, for questions that belong to no plan.
+    pub fn emit_omissions(&self) {
         for omission in self.ports.exchange().take_omissions() {
             let omission = &omission;
             self.emit(Event::AnswerIncomplete { omission });
@@ -348,8 +348,8 @@ impl<P: Ports> ApplyLayer<P> {
 /// How many symbols are looked at, up to a claim, at the same time; and for how many plans at once an
 /// order is made ready. More than stores and venues work on at the same time, and few enough that what
 /// each needs meanwhile does not add up: what a burst of ten thousand leaves behind is not given back.
-const LOOKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
-const DESKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
+const CLAIMING: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+const PREPARED_ORDERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
 /// A name too long to carry its number is told by its digest: cut short, two attempts could be one.
 fn digest_of(name: &str) -> AttemptId {

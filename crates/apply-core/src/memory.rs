@@ -5,14 +5,14 @@ use crate::{
     plan::{Decision, Plan, Step},
     ports::{
         Claim, Generation, Halt, Hold, Observed, OpenPlan, PlanLog, PortError, ProposalSource,
-        Reclaim, ResultLog, ServerId, Stage, Standing, Teller, Told,
+        PublishOutcome, Reclaim, ResultLog, ServerId, Stage, Standing, Teller,
     },
     proposal::RawProposal,
     result::ApplyResult,
     symbol::Symbol,
     times::CLEAN_AFTER,
 };
-use permit_gate::{AttemptId, Holding, PlanId};
+use permit_gate::{AttemptId, PlanHold, PlanId};
 use std::{
     collections::{HashMap, HashSet},
     future::poll_fn,
@@ -53,7 +53,7 @@ struct Inner {
     claims: HashMap<PlanId, (AttemptId, Instant)>,
     /// Claimed and without a final result.
     open: HashMap<PlanId, Opened>,
-    /// Those of them that nobody works on any more.
+    /// Those of them that no attempt works on any more.
     abandoned: HashSet<PlanId>,
     announced: HashSet<(PlanId, Decision, String)>,
     plans: Vec<Plan>,
@@ -113,14 +113,14 @@ impl MemoryBoard {
         self.lock().halted = on;
     }
 
-    /// From now on nobody works on the plans that are open: whoever did is gone.
+    /// From now on no attempt works on the open plans: their process is gone.
     pub fn abandon(&self) {
         let mut inner = self.lock();
         inner.abandoned = inner.open.keys().cloned().collect();
     }
 
     /// Loses everything but the proposals, the switch and what readers were told, as a store does
-    /// that was flushed. It is noticed by whoever claims or ends a plan next.
+    /// that was flushed. The next claim or end of a plan notices it.
     pub fn forget(&self) {
         let mut inner = self.lock();
         inner.claims.clear();
@@ -152,15 +152,15 @@ impl MemoryBoard {
 
     /// How far an attempt is with a plan: for [`permit_gate::MemoryStore::holders`]. An order's permits are
     /// taken once its intent is noted, those of a rehearsal from the claim on.
-    pub fn holding(&self, plan: &PlanId, attempt: &AttemptId, orders: bool) -> Holding {
+    pub fn holding(&self, plan: &PlanId, attempt: &AttemptId, orders: bool) -> PlanHold {
         let inner = self.lock();
         match inner.open.get(plan) {
             Some(open) if open.plan.attempt == *attempt => match open.plan.stage {
-                Stage::Noted => Holding::Ready,
-                _ if !orders => Holding::Ready,
-                _ => Holding::NotReady,
+                Stage::Noted => PlanHold::Ready,
+                _ if !orders => PlanHold::Ready,
+                _ => PlanHold::NotReady,
             },
-            _ => Holding::NotHeld,
+            _ => PlanHold::NotHeld,
         }
     }
 
@@ -415,7 +415,7 @@ impl PlanLog for MemoryBoard {
             Some(open) => return Ok(Reclaim::Open(self.seen(open))),
             None => {
                 if let Some((executed, _)) = inner.ends.get(plan) {
-                    return Ok(Reclaim::Told {
+                    return Ok(Reclaim::Ended {
                         executed: *executed,
                     });
                 }
@@ -495,36 +495,42 @@ impl MemoryBoard {
 }
 
 impl ResultLog for MemoryBoard {
-    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
+    async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         let mut inner = self.lock();
         if inner.ends.contains_key(&result.plan) {
-            return Ok(Told::Before);
+            return Ok(PublishOutcome::Before);
         }
         inner.results.push(result.clone());
         inner.wake_readers();
-        Ok(Told::Published)
+        Ok(PublishOutcome::Published)
     }
 
-    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+    async fn finalize(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> Result<PublishOutcome, PortError> {
         let (mut inner, now) = (self.answer(), (self.now)());
         let held = inner.is_held(&result.plan, &teller.attempt);
         let generation = inner.generation(now).id;
         let stood = inner.ends.get(&result.plan).cloned();
         let before = |by: &AttemptId| match *by == teller.attempt {
-            true => Told::Published,
-            false => Told::Before,
+            true => PublishOutcome::Published,
+            false => PublishOutcome::Before,
         };
         let told = match &stood {
             Some((executed, by)) if *executed == result.executed => before(by),
-            Some((true, _)) if held && generation == teller.generation => Told::Contradicted,
-            Some((true, _)) => Told::Before,
-            Some((false, _)) => Told::Corrected,
-            None if result.executed => Told::Published,
-            None if generation != teller.generation => return Ok(Told::Forgot),
-            None if !held => return Ok(Told::NotHeld),
-            None => Told::Published,
+            Some((true, _)) if held && generation == teller.generation => {
+                PublishOutcome::Contradicted
+            }
+            Some((true, _)) => PublishOutcome::Before,
+            Some((false, _)) => PublishOutcome::Corrected,
+            None if result.executed => PublishOutcome::Published,
+            None if generation != teller.generation => return Ok(PublishOutcome::Forgot),
+            None if !held => return Ok(PublishOutcome::NotHeld),
+            None => PublishOutcome::Published,
         };
-        if stood.is_none() || told == Told::Corrected {
+        if stood.is_none() || told == PublishOutcome::Corrected {
             let end = (result.executed, teller.attempt.clone());
             inner.ends.insert(result.plan.clone(), end);
             inner.results.push(result.clone());

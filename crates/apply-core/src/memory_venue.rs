@@ -26,13 +26,13 @@ pub struct MemoryVenue(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    holdings: HashMap<Symbol, Holding>,
+    holdings: HashMap<Symbol, MemoryPosition>,
     orders: Vec<(String, Fill)>,
     stops: HashMap<Symbol, (String, StopPlaced)>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Holding {
+struct MemoryPosition {
     amount: Decimal,
     step: Decimal,
     price: Decimal,
@@ -41,7 +41,7 @@ struct Holding {
 /// What [`MemoryVenue`] lays out for one order.
 #[derive(Debug)]
 pub struct MemoryOrderContext {
-    holding: Holding,
+    holding: MemoryPosition,
 }
 
 impl QuantityRules for MemoryOrderContext {
@@ -61,7 +61,7 @@ impl QuantityRules for MemoryOrderContext {
 impl MemoryVenue {
     /// Sets the signed position of a symbol, its step, both in base units, and its price.
     pub fn hold(&self, symbol: &Symbol, amount: Decimal, step: Decimal, price: Decimal) {
-        let holding = Holding {
+        let holding = MemoryPosition {
             amount,
             step,
             price,
@@ -131,19 +131,19 @@ impl Exchange for MemoryVenue {
         let Some(holding) = inner.holdings.get(symbol).copied() else {
             return Err(ExchangeError::NotListed(symbol.clone()));
         };
-        let desk = MemoryOrderContext { holding };
-        match (inner.order(&client_order_id(plan)), desk.trace()) {
+        let context = MemoryOrderContext { holding };
+        match (inner.order(&client_order_id(plan)), context.trace()) {
             (Some(_), Some(trace)) => Ok(Prepared::Ordered(trace)),
             _ => Ok(Prepared::Fresh(Position {
                 amount: holding.amount,
                 mark_price: Some(holding.price),
-                desk,
+                context,
             })),
         }
     }
 
-    fn trace(&self, desk: &MemoryOrderContext) -> Option<OrderTrace> {
-        desk.trace()
+    fn trace(&self, context: &MemoryOrderContext) -> Option<OrderTrace> {
+        context.trace()
     }
 
     async fn submit_close(

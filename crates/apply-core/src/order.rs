@@ -55,7 +55,7 @@ impl fmt::Display for Side {
     }
 }
 
-/// A symbol's live position, and the desk at which an order on it can be placed at once.
+/// A symbol's live position, and the context in which an order on it can be placed at once.
 #[derive(Debug)]
 pub struct Position<D> {
     /// Signed, in base units: positive is long, zero is flat.
@@ -63,7 +63,7 @@ pub struct Position<D> {
     /// The mark price as the position was read, in quote units; none where the venue gave none. A stop needs one.
     pub mark_price: Option<Decimal>,
     /// Everything about the coming order that is known before its permits are.
-    pub desk: D,
+    pub context: D,
 }
 
 /// What is needed to ask about an order later, in this process or another one.

@@ -1,5 +1,5 @@
-//! What happens between the permits and the order is told once the order is on its way; all but that it
-//! may leave now ([`Event::Leaving`]), which whoever has just turned the switch has to find.
+//! What happens between the permits and the order is emitted once the order is on its way; all but that it
+//! may leave now ([`Event::InFlight`]), so that who has just turned the switch finds it.
 
 use crate::{event::Event, layer::ApplyLayer, plan::Plan, ports::Ports};
 use permit_gate::{PermitSet, Terms};
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// What has happened to one plan and was not told yet. Lines, counters and pages take their time, and
+/// Events of one plan that were not emitted yet. Lines, counters and pages take their time, and
 /// a disk that holds up a line would hold up the order.
 pub(crate) struct PendingEvents<'a> {
     plan: &'a Plan,
@@ -21,7 +21,7 @@ pub(crate) struct PendingEvents<'a> {
     pending: Mutex<Vec<PendingEvent>>,
 }
 
-/// What may wait to be told.
+/// An event that may wait.
 pub(crate) enum PendingEvent {
     /// The plan is on the stream.
     Published,
@@ -51,20 +51,20 @@ impl<'a> PendingEvents<'a> {
         }
     }
 
-    /// To be told soon, in this order.
-    pub(crate) fn add(&self, happened: PendingEvent) {
-        self.lock().push(happened);
+    /// Keeps an event for the next [`PendingEvents::emit`], in this order.
+    pub(crate) fn add(&self, event: PendingEvent) {
+        self.lock().push(event);
     }
 
-    /// Tells everything. To be called before anything is told directly.
+    /// Emits what is kept, oldest first. Call it before an event is emitted directly.
     pub(crate) fn emit<P: Ports>(&self, layer: &ApplyLayer<P>) {
-        for happened in mem::take(&mut *self.lock()) {
-            self.emit_one(layer, happened);
+        for event in mem::take(&mut *self.lock()) {
+            self.emit_one(layer, event);
         }
     }
 
-    /// Does the work, and tells the news when it rests: not in the turn in which they came, but in the
-    /// next one. Whoever was woken in that turn goes first, such as the connection that sends the order.
+    /// Runs the work, and emits events when it rests: not in the poll in which they came, but in the
+    /// next one. Tasks woken in that poll run first, such as the connection that sends the order.
     pub(crate) fn emit_beside<P: Ports, T>(
         &self,
         layer: &ApplyLayer<P>,
@@ -82,9 +82,9 @@ impl<'a> PendingEvents<'a> {
         })
     }
 
-    fn emit_one<P: Ports>(&self, layer: &ApplyLayer<P>, happened: PendingEvent) {
+    fn emit_one<P: Ports>(&self, layer: &ApplyLayer<P>, event: PendingEvent) {
         let plan = self.plan;
-        match happened {
+        match event {
             PendingEvent::Published => layer.emit(Event::PlanPublished { plan }),
             PendingEvent::WaitStarted(max_wait) => layer.emit(Event::WaitStarted {
                 plan,

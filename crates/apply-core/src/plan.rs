@@ -260,7 +260,7 @@ impl Plan {
             (field::DECISION, self.decision.to_string()),
             (field::REASON_CODES, self.reason_codes()),
             (field::STEPS, self.steps_json()),
-            // Sized only after the permits; nobody upstream may guess them.
+            // Sized only after the permits; no brain may guess them.
             (field::CLOSE_QTY, String::new()),
             (field::PRICE, String::new()),
             (field::TIMESTAMP, timestamp.to_string()),

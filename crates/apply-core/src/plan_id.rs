@@ -42,7 +42,7 @@ pub fn read(text: &str) -> Result<PlanId, NotAPlanId> {
     }
 }
 
-/// The venue's client order id of a plan's order: derived, so that whoever asks later, in whatever
+/// The venue's client order id of a plan's order: derived, so that a later question, in whatever
 /// process, asks about the same order. 22 characters; the venue allows 36 out of
 /// `. A-Z : / a-z 0-9 _ -`.
 pub fn client_order_id(plan: &PlanId) -> String {

@@ -49,12 +49,12 @@ pub trait ProposalSource: Send + Sync {
     /// resolves; the caller polls besides. Cancellation safe.
     fn changed(&self, symbol: &Symbol) -> impl Future<Output = ()> + Send;
 
-    /// Resolves once whoever was in the middle of writing the proposal has come to an end, since it
+    /// Resolves once the writer of the proposal has finished, since it
     /// may be written in several steps, and says whether anything was written meanwhile. What is known
     /// of that is what the source was told by then: a write whose word is still on its way is not.
     ///
     /// Cancellation: a change that came meanwhile is not told of again by
-    /// [`ProposalSource::changed`]; whoever gives up has to read again.
+    /// [`ProposalSource::changed`]; a caller that gives up has to read again.
     fn debounced(&self, _: &Symbol) -> impl Future<Output = Debounced> + Send {
         async { Debounced::Unchanged }
     }
@@ -65,7 +65,7 @@ pub trait ProposalSource: Send + Sync {
 pub enum Debounced {
     /// Nothing was written meanwhile: what was read stands.
     Unchanged,
-    /// Something was written, or nobody can tell: now it is whole, and has to be read again.
+    /// Something was written, or the store cannot say: the proposal is whole now and has to be read again.
     Changed,
 }
 
@@ -97,18 +97,18 @@ impl Claim {
 /// What a plan is that somebody wants to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reclaim {
-    /// Nobody held it: now it is this attempt's to end.
+    /// No attempt held it: now this attempt ends it.
     Held(Hold),
     /// Somebody holds it.
     Open(OpenPlan),
-    /// Its final result was told.
-    Told {
+    /// Its final result was published.
+    Ended {
         /// Whether it says that something was executed.
         executed: bool,
     },
 }
 
-/// How far whoever holds a plan had come.
+/// How far the holder of a plan had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// It may have ordered: that it had noted no intent may have been forgotten.
@@ -121,7 +121,7 @@ pub enum Stage {
     Closing,
 }
 
-/// A claimed plan that has no final result yet, as whoever finishes it finds it.
+/// A claimed plan that has no final result yet, as the attempt that finishes it finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenPlan {
     /// The plan.
@@ -141,7 +141,7 @@ pub struct OpenPlan {
     /// What it was about to do. Where there is none something can have left all the same: a store that
     /// forgets its last writes forgets this one.
     pub intent: Option<Intent>,
-    /// How the store tells that nobody changed it since.
+    /// How the store knows that it was not changed since.
     pub token: String,
 }
 
@@ -166,7 +166,7 @@ pub enum Standing {
 /// on answering yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mastership {
-    /// There is one server, and nobody puts another one in its place.
+    /// There is one server, and no other can take its place.
     Fixed {
         /// That server.
         server: ServerId,
@@ -178,7 +178,7 @@ pub enum Mastership {
         /// When they were asked, which is before they answered.
         asked_at: Instant,
     },
-    /// They have not, or they name another one, or nobody knows: no order may follow.
+    /// They have not, or they name another one, or it is unknown: no order may follow.
     Unconfirmed {
         /// Why, in a sentence.
         why: String,
@@ -223,7 +223,7 @@ pub trait PlanLog: Send + Sync {
     ) -> impl Future<Output = Result<Option<Claim>, PortError>> + Send;
 
     /// Puts a plan that will not execute on the stream, once: `false` where the same decision on
-    /// the same plan was published already, or the plan is claimed: whoever claimed it tells what
+    /// the same plan was published already, or the plan is claimed: its attempt publishes what
     /// becomes of it.
     fn announce(
         &self,
@@ -235,7 +235,7 @@ pub trait PlanLog: Send + Sync {
     /// attempt's any more, and then no order may follow. Asking again after a lost answer is safe.
     fn note_intent(&self, intent: &Intent) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// Claimed plans without a final result that nobody else works on: those of an instance that is
+    /// Claimed plans without a final result that no other instance works on: those of an instance that is
     /// gone, this machine's from before this process started, and this process's own: which of these
     /// it still works on it knows itself.
     fn fetch_abandoned(&self) -> impl Future<Output = Result<Vec<OpenPlan>, PortError>> + Send;
@@ -265,7 +265,7 @@ pub trait PlanLog: Send + Sync {
         async { Ok(None) }
     }
 
-    /// Takes an abandoned plan over, so that `attempt` and nobody else finishes it: `None` where
+    /// Takes an abandoned plan over, so that `attempt` alone finishes it: `None` where
     /// it changed since it was fetched. Asking again after a lost answer is safe.
     fn adopt(
         &self,
@@ -273,7 +273,7 @@ pub trait PlanLog: Send + Sync {
         attempt: &AttemptId,
     ) -> impl Future<Output = Result<Option<Hold>, PortError>> + Send;
 
-    /// Takes a plan that nobody holds into the hands of `attempt`, to be ended and not to be executed,
+    /// Gives a plan that no attempt holds to `attempt`, to be ended and not to be executed,
     /// whatever its claim says, unless its end was told. Asking again after a lost answer is safe.
     fn reclaim(
         &self,
@@ -314,24 +314,24 @@ pub trait PlanLog: Send + Sync {
     }
 }
 
-/// What came of telling a result.
+/// What came of publishing a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum PublishOutcome {
     /// It is on the stream, now or since an answer was lost.
     Published,
     /// The same, and it takes the place of a final one that said that nothing was executed.
     Corrected,
-    /// Another attempt has told its end; nothing was written.
+    /// Another attempt published its final result; nothing was written.
     Before,
     /// The same, and it says that the plan was executed, though it was this attempt's all the time and the
     /// venue said that nothing was.
     Contradicted,
-    /// The plan is not the attempt's to end; nothing was written. It still owes a result until one is told.
+    /// The plan is not the attempt's to end; nothing was written. It still owes a result until one is published.
     NotHeld,
     /// The store may have forgotten something since the result was found out; nothing was written, and
     /// the venue has to be asked again.
     Forgot,
-    /// The store will not take it, now or later, before an operator mends something; nothing was written.
+    /// The store will not take it, now or later, before an operator fixes something; nothing was written.
     Refused {
         /// What, in a sentence.
         why: String,
@@ -340,10 +340,12 @@ pub enum Told {
 
 /// The stream of results.
 pub trait ResultLog: Send + Sync {
-    /// Publishes a result of a plan that nobody claimed, once a reason, and never after a final one:
-    /// [`Told::Published`], [`Told::Before`] or [`Told::Refused`].
-    fn publish(&self, result: &ApplyResult)
-    -> impl Future<Output = Result<Told, PortError>> + Send;
+    /// Publishes a result of an unclaimed plan, once a reason, and never after a final one:
+    /// [`PublishOutcome::Published`], [`PublishOutcome::Before`] or [`PublishOutcome::Refused`].
+    fn publish(
+        &self,
+        result: &ApplyResult,
+    ) -> impl Future<Output = Result<PublishOutcome, PortError>> + Send;
 
     /// Ends a claimed plan with its final result. That something was executed anybody may tell who knows
     /// it; that nothing was, only the attempt that holds the plan, and only while the store remembers what
@@ -353,7 +355,7 @@ pub trait ResultLog: Send + Sync {
         &self,
         result: &ApplyResult,
         teller: &Teller,
-    ) -> impl Future<Output = Result<Told, PortError>> + Send;
+    ) -> impl Future<Output = Result<PublishOutcome, PortError>> + Send;
 }
 
 /// Time: the gate's timer, and the wall clock for what others read.

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// The store, with what its watch has to know. The task that waits sets `ready` itself and looks at its
-/// wait again then, so nobody has to be woken.
+/// wait again then, so no task has to be woken.
 pub(crate) struct WhenReady<'a, S> {
     store: &'a S,
     ready: &'a AtomicBool,

@@ -32,7 +32,7 @@ pub struct RecoveryReport {
     pub settled: usize,
     /// Plans that had not come to an order.
     pub interrupted: usize,
-    /// Of the settled ones: how many nobody could find out about.
+    /// Of the settled ones: how many have an unknown outcome.
     pub unresolved: usize,
     /// Plans that may have come to an order and are left to an instance that may ask the venue.
     pub left: usize,
@@ -118,7 +118,7 @@ pub async fn recover<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport, 
     Ok(begin(layer).await?.finish(layer).await)
 }
 
-/// Finishes claimed plans that nobody works on any more: this machine's own, of former processes and such
+/// Finishes claimed plans that no attempt works on any more: this machine's own, of former processes and such
 /// as this one has ended and the store brought back, and those of instances that are gone.
 ///
 /// To be run after [`begin`] and then every few seconds. An error means that the store could not
@@ -154,7 +154,7 @@ fn few<T>(all: &[T], ordered: impl Fn(&T) -> bool) -> bool {
     all.iter().filter(|one| ordered(one)).count() <= PROFIT_UP_TO
 }
 
-/// In a dry run nobody may ask the venue: what may have come to an order is left alone, not given up.
+/// A dry run does not ask the venue: a plan that may have an order is left alone, not given up.
 fn split<P: Ports, T>(
     layer: &ApplyLayer<P>,
     all: Vec<T>,
@@ -254,7 +254,7 @@ fn started(left: usize) -> RecoveryReport {
 
 fn counted(mut report: RecoveryReport, end: Paid) -> RecoveryReport {
     let (from, result) = match end {
-        Paid::Told(from, result) => (from, result),
+        Paid::Published(from, result) => (from, result),
         Paid::ByAnother => {
             report.told_by_another += 1;
             return report;

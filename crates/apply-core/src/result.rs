@@ -39,7 +39,7 @@ pub struct ApplyResult {
     pub permit_wait_ms: Option<u64>,
     /// Whole seconds since 1970.
     pub timestamp: u64,
-    /// Whether this is the one result of a claimed plan; false for plans nobody claimed.
+    /// Whether this is the one result of a claimed plan; false for unclaimed plans.
     pub is_final: bool,
 }
 

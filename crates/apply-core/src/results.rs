@@ -9,7 +9,7 @@ use crate::{
     layer::ApplyLayer,
     order::{Fill, OrderKind, OrderTrace, Side},
     plan::{Decision, Plan, Step},
-    ports::{Ports, ResultLog, Told},
+    ports::{Ports, PublishOutcome, ResultLog},
     reason,
     result::{ApplyResult, StepResult},
     sizing::{NoOrder, Sizing},
@@ -113,7 +113,7 @@ impl<P: Ports> ApplyLayer<P> {
 
     /// Notes that another instance has told a plan's end.
     pub(crate) async fn note_told_by_another(&self, plan: &PlanId, symbol: &Symbol) {
-        self.emit(Event::ToldByAnother { plan, symbol });
+        self.emit(Event::PublishedByAnother { plan, symbol });
         let journal = self.ports.journal();
         let noted = journal.record_told_by_another(plan, self.timestamp());
         if let Err(error) = noted.await {
@@ -131,7 +131,7 @@ impl<P: Ports> ApplyLayer<P> {
     /// What became of something that may be at the venue by the word of this trace, as a result. It is asked about, never
     /// sent again.
     ///
-    /// `seen` is what was seen when it was submitted: where it was not executed or nobody can tell, it is the only hint
+    /// `seen` is what was seen when it was submitted: where it was not executed or its outcome is unknown, it is the only hint
     /// there may be.
     pub(crate) async fn settle_trace(
         &self,
@@ -164,14 +164,14 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    /// Publishes the result of a plan that nobody claimed until it is done: a result that nobody can read is
+    /// Publishes the result of an unclaimed plan, again until it is done: a result that cannot be read is
     /// no result.
     pub(crate) async fn publish(&self, result: &ApplyResult) {
         let published =
             self.until_answered(&result.symbol, || self.ports.results().publish(result));
         match published.await {
-            Told::Published => self.emit(Event::ResultPublished { result }),
-            Told::Refused { why } => {
+            PublishOutcome::Published => self.emit(Event::ResultPublished { result }),
+            PublishOutcome::Refused { why } => {
                 self.port_failed(&result.symbol, PUBLISH, &PortError(why));
             }
             _ => {}
@@ -179,35 +179,39 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// Tells how a plan ended, until there is an answer.
-    pub(crate) async fn tell_end(&self, result: &ApplyResult, teller: &Teller) -> Told {
+    pub(crate) async fn publish_final(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> PublishOutcome {
         let told = self.until_answered(&result.symbol, || {
             self.ports.results().finalize(result, teller)
         });
         let told = told.await;
         match &told {
-            Told::Published => self.emit(Event::ResultPublished { result }),
-            Told::Corrected => {
+            PublishOutcome::Published => self.emit(Event::ResultPublished { result }),
+            PublishOutcome::Corrected => {
                 self.emit(Event::Corrected { result });
                 self.emit(Event::ResultPublished { result });
             }
-            Told::Contradicted => self.emit(Event::Contradicted { result }),
-            Told::Refused { why } => {
+            PublishOutcome::Contradicted => self.emit(Event::Contradicted { result }),
+            PublishOutcome::Refused { why } => {
                 self.port_failed(&result.symbol, PUBLISH, &PortError(why.clone()));
             }
-            Told::Before | Told::NotHeld | Told::Forgot => {}
+            PublishOutcome::Before | PublishOutcome::NotHeld | PublishOutcome::Forgot => {}
         }
         told
     }
 
-    async fn until_answered<F>(&self, symbol: &Symbol, publish: impl Fn() -> F) -> Told
+    async fn until_answered<F>(&self, symbol: &Symbol, publish: impl Fn() -> F) -> PublishOutcome
     where
-        F: Future<Output = Result<Told, PortError>>,
+        F: Future<Output = Result<PublishOutcome, PortError>>,
     {
         let mut pause = PUBLISH_PAUSE;
         loop {
             match publish().await {
                 Ok(told) => {
-                    if !matches!(told, Told::Refused { .. }) {
+                    if !matches!(told, PublishOutcome::Refused { .. }) {
                         self.complaints.end(symbol, PUBLISH);
                     }
                     return told;

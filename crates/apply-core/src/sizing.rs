@@ -177,16 +177,16 @@ pub enum NoOrder {
         by: String,
     },
     /// What was written down is not what would be placed.
-    #[error("the order is not the one that was written down before it")]
+    #[error("the order differs from the journaled intent")]
     OtherIntent,
     /// The reviewers made something else of the plan that is no smaller close.
-    #[error("the portfolio gate made {to} of it")]
+    #[error("the portfolio gate changed it to {to}")]
     Downgraded {
         /// Their word.
         to: String,
     },
     /// What the reviewers made of the plan cannot be read.
-    #[error("what the portfolio gate made of it cannot be read: {0}")]
+    #[error("the portfolio gate's answer cannot be read: {0}")]
     FinalActionUnreadable(String),
     /// The grant is for another symbol than the plan.
     #[error("the grant is for {0}")]
@@ -205,7 +205,7 @@ impl Step {
     ///
     /// # Errors
     ///
-    /// Where they made something else of it, or something that nobody knows.
+    /// Where they changed it, or to something unknown.
     pub fn reduced_to(&self, action: &str) -> Result<Self, NoOrder> {
         let to = || escaped(action, MAX_FOREIGN);
         match (self, Action::from_wire(action)) {
@@ -250,7 +250,7 @@ impl ApprovedClose {
         })?;
         let held = position.amount.abs();
         let wanted = permitted.min(asked);
-        let quantity = cut(&position.desk, wanted)?;
+        let quantity = cut(&position.context, wanted)?;
         let shrank = permitted > held || grant.seen().is_some_and(|seen| seen.abs() > held);
         let mut limited_by = Vec::new();
         if wanted < permitted {
@@ -260,7 +260,7 @@ impl ApprovedClose {
             });
         }
         let within = position
-            .desk
+            .context
             .maximum()
             .map_or(wanted, |most| wanted.min(most));
         if within < wanted {
@@ -335,7 +335,7 @@ impl ApprovedStop {
         limits.admit(position, trigger)?;
         let held = position.amount.abs();
         let permitted = permitted(&grant, position).unwrap_or(held);
-        let quantity = cut(&position.desk, permitted.min(held))?;
+        let quantity = cut(&position.context, permitted.min(held))?;
         Ok(Self {
             grant,
             symbol: symbol.clone(),
@@ -398,7 +398,7 @@ fn permitted<R: QuantityRules>(grant: &Grant, position: &Position<R>) -> Option<
         // What is off by more than a thousandth of itself is no rounding.
         let blur = blur.min(limit / Decimal::ONE_THOUSAND);
         let highest = permit.terms.written.unwrap_or(limit).checked_add(blur)?;
-        let step = (highest > limit).then(|| position.desk.cut(highest));
+        let step = (highest > limit).then(|| position.context.cut(highest));
         Some(match step {
             Some(Ok(step)) if step > limit && step <= highest => step,
             _ => limit,

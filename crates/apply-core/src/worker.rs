@@ -29,8 +29,8 @@ pub struct SymbolWorker {
     found: Option<Fingerprint>,
     /// The plan that was refused last for want of room: told once.
     refused: Option<PlanId>,
-    /// A place that was waited for, for the next look.
-    place: Option<Slot>,
+    /// A slot that was waited for, for the next look.
+    slot: Option<Slot>,
     /// The claim that was asked for without an answer: what became of it comes before anything new.
     unanswered: Option<Unanswered>,
     /// The plan that was put off last because the store may have forgotten something: told once.
@@ -59,11 +59,11 @@ pub enum Worked {
     /// A plan that would execute has to wait: it is not known what became of an order of this symbol that
     /// a former process was about to place. Look again soon.
     InDoubt,
-    /// A plan was carried out.
-    CarriedOut(Box<ApplyResult>),
-    /// A plan came to its end here, and another attempt had told one before.
-    ToldByAnother,
-    /// A plan came to its end here and this attempt may not tell it: it is settled beside
+    /// A plan was executed, up to its published result.
+    Finished(Box<ApplyResult>),
+    /// A plan ended here, and another attempt had published its result before.
+    PublishedByAnother,
+    /// A plan ended here and this attempt may not publish its result: it is settled beside
     /// ([`crate::recovery::keep_settling`]).
     Owed,
 }
@@ -74,7 +74,7 @@ struct Unanswered {
     plan: Plan,
     step: Step,
     attempt: LiveAttempt,
-    place: Slot,
+    slot: Slot,
     fingerprint: Option<Fingerprint>,
 }
 
@@ -86,7 +86,7 @@ impl SymbolWorker {
             seen: None,
             found: None,
             refused: None,
-            place: None,
+            slot: None,
             unanswered: None,
             put_off: None,
             last_skip: None,
@@ -121,11 +121,11 @@ impl SymbolWorker {
         // Ten thousand symbols keep still or wait, and few are in the middle of anything else: each
         // phase has memory of its own, for as long as it lasts.
         let claimed = {
-            let _turn = layer.prepare_limit().acquire().await;
-            Box::pin(self.claim_news(layer, by)).await
+            let _slot = layer.prepare_limit().acquire().await;
+            Box::pin(self.claim_proposal(layer, by)).await
         };
-        let (life, _place) = match claimed {
-            Ok((claimed, place)) => (layer.execute(claimed), place),
+        let (execution, _slot) = match claimed {
+            Ok((claimed, slot)) => (layer.execute(claimed), slot),
             Err(Unclaimed::Nothing) => return Ok(Worked::Nothing),
             Err(Unclaimed::Declined(result)) => {
                 // Not within the turn to look: while results cannot be published, plans can still be
@@ -140,7 +140,7 @@ impl SymbolWorker {
             Err(Unclaimed::InDoubt) => return Ok(Worked::InDoubt),
             Err(Unclaimed::Failed(error)) => return Err(error),
         };
-        Ok(worked(life.await))
+        Ok(worked(execution.await))
     }
 
     /// Whether a claim was asked for and not answered: look again at once, or [`SymbolWorker::finish`].
@@ -154,7 +154,7 @@ impl SymbolWorker {
     pub async fn finish<P: Ports>(mut self, layer: &ApplyLayer<P>) {
         while self.unanswered.is_some() {
             match Box::pin(self.settle_claim(layer)).await {
-                Ok(Some((claimed, _place))) => drop(layer.execute(claimed).await),
+                Ok(Some((claimed, _slot))) => drop(layer.execute(claimed).await),
                 Ok(None) => {}
                 Err(error) => {
                     layer.port_failed(&self.symbol, SETTLE_CLAIM, &error);
@@ -166,7 +166,7 @@ impl SymbolWorker {
     }
 
     /// Looks, and claims the plan of what is new.
-    async fn claim_news<P: Ports>(
+    async fn claim_proposal<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
         by: FoundBy,
@@ -175,7 +175,7 @@ impl SymbolWorker {
             return Ok(claimed);
         }
         // Given back by any look that does not come to a plan.
-        let place = self.place.take();
+        let slot = self.slot.take();
         let read = self.read_whole(layer, by).await?;
         let Some((Observed { proposal, halt }, fingerprint)) = read else {
             return Err(Unclaimed::Nothing);
@@ -194,7 +194,7 @@ impl SymbolWorker {
         let claimed = match proposal {
             Ok(None) => Err(Unclaimed::Nothing),
             Ok(Some(proposal)) => {
-                let claimed = self.claim(layer, proposal, halt, place).await;
+                let claimed = self.claim(layer, proposal, halt, slot).await;
                 if let Some(unanswered) = &mut self.unanswered {
                     unanswered.fingerprint = Some(fingerprint);
                 }
@@ -237,8 +237,8 @@ impl SymbolWorker {
                     return Ok(self.events(first, by_age));
                 }
             }
-            // Nobody was told of it, so that nobody may be told of what is still written. Most of these
-            // looks find nothing new, and then nobody is waited for.
+            // No push told of it, so no push may tell of what is still written. Most of these
+            // looks find nothing new, and then nothing is waited for.
             FoundBy::FirstTry | FoundBy::Reconnect | FoundBy::Poll => {
                 if self.events(read.await?, by_age).is_none() {
                     return Ok(None);
@@ -254,13 +254,13 @@ impl SymbolWorker {
         (self.seen != Some(fingerprint)).then_some((observed, fingerprint))
     }
 
-    /// Waits until there is room for a plan of this symbol, behind all that wait already. The place
+    /// Waits until there is room for a plan of this symbol, behind all that wait already. The slot
     /// is kept for the next look.
     ///
     /// Cancellation: the turn is given up.
     pub async fn wait_for_room<P: Ports>(&mut self, layer: &ApplyLayer<P>) {
-        if self.place.is_none() {
-            self.place = Some(layer.claim_limit().acquire().await);
+        if self.slot.is_none() {
+            self.slot = Some(layer.claim_limit().acquire().await);
         }
     }
 
@@ -270,7 +270,7 @@ impl SymbolWorker {
         layer: &ApplyLayer<P>,
         proposal: Proposal,
         halt: Halt,
-        place: Option<Slot>,
+        slot: Option<Slot>,
     ) -> Result<(Box<ClaimedPlan>, Slot), Unclaimed> {
         let settings = layer.settings();
         let plan = Plan::decide(proposal, &settings.gates, &halt);
@@ -293,7 +293,7 @@ impl SymbolWorker {
             layer.emit(Event::ProposalRefused { error: &error });
             return Err(Unclaimed::Declined(None));
         }
-        let Some(place) = place.or_else(|| layer.claim_limit().try_acquire()) else {
+        let Some(slot) = slot.or_else(|| layer.claim_limit().try_acquire()) else {
             self.refuse_for_now(layer, &plan);
             return Err(Unclaimed::NoRoom);
         };
@@ -309,7 +309,7 @@ impl SymbolWorker {
                     plan,
                     step,
                     attempt,
-                    place,
+                    slot,
                     fingerprint: None,
                 });
                 return Err(Unclaimed::Failed(error));
@@ -324,7 +324,7 @@ impl SymbolWorker {
         }
         self.last_skip = None;
         match layer.claimed(plan, step, attempt, claim) {
-            Some(claimed) => Ok((claimed, place)),
+            Some(claimed) => Ok((claimed, slot)),
             None => Err(Unclaimed::Declined(None)),
         }
     }
@@ -350,7 +350,7 @@ impl SymbolWorker {
         self.seen = asked.fingerprint.or(self.seen);
         self.last_skip = None;
         let claimed = layer.claimed(asked.plan, asked.step, asked.attempt, claim);
-        Ok(claimed.map(|claimed| (claimed, asked.place)))
+        Ok(claimed.map(|claimed| (claimed, asked.slot)))
     }
 
     fn refuse_for_now<P: Ports>(&mut self, layer: &ApplyLayer<P>, plan: &Plan) {
@@ -411,8 +411,8 @@ const FIND_PAUSE: Duration = Duration::from_millis(100);
 
 fn worked(ended: Ended) -> Worked {
     match ended {
-        Ended::Told(result) => Worked::CarriedOut(Box::new(result)),
-        Ended::ToldByAnother => Worked::ToldByAnother,
+        Ended::Published(result) => Worked::Finished(Box::new(result)),
+        Ended::PublishedByAnother => Worked::PublishedByAnother,
         Ended::Owed => Worked::Owed,
     }
 }

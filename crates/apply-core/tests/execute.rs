@@ -894,10 +894,10 @@ async fn permits_of_another_plan_move_nothing() {
 async fn nothing_is_told_between_the_permits_and_the_order_and_everything_after_it() {
     let stage = Stage::new();
     let (log, told) = (stage.log.clone(), Arc::new(Mutex::new(None)));
-    let at_the_desk = Arc::clone(&told);
+    let before_the_order = Arc::clone(&told);
     // Asked once everybody has agreed, just before the order.
     let cutting = StepRules::cutting(move |wanted| {
-        *at_the_desk.lock().unwrap() = Some(log.lines().len());
+        *before_the_order.lock().unwrap() = Some(log.lines().len());
         Ok(wanted)
     });
     stage.venue().script(|script| script.rules = cutting);

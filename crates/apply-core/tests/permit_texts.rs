@@ -81,7 +81,7 @@ fn ordered(permit: &[u8], symbol: &str, step: &str, position: &str) -> Result<De
     let position = Position {
         mark_price: None,
         amount: d(position),
-        desk: Step(d(step)),
+        context: Step(d(step)),
     };
     ApprovedClose::size(grant, &symbol, &position, Share::FULL)
         .map(|order| order.quantity())

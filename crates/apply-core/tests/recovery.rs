@@ -4,9 +4,9 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Decision, Journal, Mode, OrderKind, PlanLog, Reclaim, RecoveryReport, ResultLog,
-    Settlement, Side, SymbolWorker, Told, Worked, event::Level, exchange::ExchangeError, recover,
-    recovery::take_over, times::ADOPTION_WAIT,
+    ApplyResult, Decision, Journal, Mode, OrderKind, PlanLog, PublishOutcome, Reclaim,
+    RecoveryReport, ResultLog, Settlement, Side, SymbolWorker, Worked, event::Level,
+    exchange::ExchangeError, recover, recovery::take_over, times::ADOPTION_WAIT,
 };
 use common::*;
 use permit_gate::AttemptId;
@@ -285,7 +285,7 @@ async fn the_loser_of_a_plan_that_was_claimed_twice_does_not_end_it() {
         winner.execute().await
     };
     let (lost, won) = tokio::join!(loser.look(), winning);
-    assert!(matches!(lost, Worked::ToldByAnother), "{lost:?}");
+    assert!(matches!(lost, Worked::PublishedByAnother), "{lost:?}");
     assert!(won.executed);
     assert_eq!(loser.results(), [won]);
     assert_eq!(loser.venue().closes().len(), 1);
@@ -353,7 +353,7 @@ async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
                 0,
             );
             let told = board.finalize(&word, &hold.teller()).await.unwrap();
-            assert_eq!(told, Told::Published);
+            assert_eq!(told, PublishOutcome::Published);
         });
     });
     // The order is filled by then, and its result not told yet.
@@ -405,7 +405,7 @@ async fn a_store_that_lost_everything_gets_no_second_order() {
     assert_eq!(stage.venue().closes().len(), 1, "one order a plan");
     assert_eq!(
         next.log
-            .level_of(&format!("Plan {plan} was dealt with before")),
+            .level_of(&format!("Plan {plan} was handled before")),
         Level::Error
     );
 }

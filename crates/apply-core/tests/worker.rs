@@ -59,7 +59,7 @@ async fn an_unchanged_proposal_is_dealt_with_once() {
     stage.propose("PARTIAL_75");
     assert!(matches!(
         worker.look(&stage.layer).await,
-        Ok(Worked::CarriedOut(_))
+        Ok(Worked::Finished(_))
     ));
     for _ in 0..5 {
         permit_everything(&stage);
@@ -111,7 +111,7 @@ async fn an_instances_name_may_be_as_long_as_ids_go() {
     one.answer_yes();
     one.propose("PARTIAL_75");
     let (first, second) = tokio::join!(one.look(), two.look());
-    assert!(matches!(first, Worked::CarriedOut(_)));
+    assert!(matches!(first, Worked::Finished(_)));
     assert!(matches!(second, Worked::Declined));
     one.propose("FULL_CLOSE_PROPOSED");
     one.look().await;
@@ -127,7 +127,7 @@ async fn a_plan_claimed_elsewhere_is_a_duplicate_without_a_result_of_its_own() {
     let theirs = ours.sibling("instance-b");
     ours.answer_yes();
     ours.propose("PARTIAL_75");
-    assert!(matches!(theirs.look().await, Worked::CarriedOut(_)));
+    assert!(matches!(theirs.look().await, Worked::Finished(_)));
     permit_everything(&ours);
     assert!(matches!(ours.look().await, Worked::Declined));
     let plan = ours.plans()[0].id.clone();
@@ -150,7 +150,7 @@ async fn of_many_instances_on_one_board_one_trades() {
     first.propose("PARTIAL_75");
     let looks = others.iter().chain([&first]).map(Stage::look);
     let worked = futures_util::future::join_all(looks).await;
-    let carried = |worked: &&Worked| matches!(worked, Worked::CarriedOut(_));
+    let carried = |worked: &&Worked| matches!(worked, Worked::Finished(_));
     assert_eq!(worked.iter().filter(carried).count(), 1);
     assert_eq!((first.plans().len(), ends(&first)), (1, vec![executed()]));
     assert_eq!(first.venue().closes().len(), 1);
@@ -179,7 +179,7 @@ async fn a_kill_switch_blocks_a_plan_once_and_gone_it_lets_the_same_plan_execute
     });
     assert!(matches!(
         worker.look(&stage.layer).await,
-        Ok(Worked::CarriedOut(_))
+        Ok(Worked::Finished(_))
     ));
     assert_eq!(stage.plans()[0].id, stage.plans()[1].id);
     assert_eq!(ends(&stage), [blocked_by_switch(), executed()]);
@@ -288,7 +288,7 @@ async fn a_plan_another_instance_carries_out_ends_in_that_instances_result() {
         ours.look().await
     };
     let (carried, looked) = tokio::join!(theirs.look(), halt_meanwhile);
-    assert!(matches!(carried, Worked::CarriedOut(_)));
+    assert!(matches!(carried, Worked::Finished(_)));
     assert!(matches!(looked, Worked::Declined));
     assert_eq!(ends(&ours), [executed()]);
 }
@@ -392,7 +392,7 @@ async fn what_a_failing_port_left_undone_is_done_at_the_next_look_and_once() {
             assert!(error.to_string().contains("connection reset"), "{error}");
             assert!(matches!(
                 worker.look(&stage.layer).await,
-                Ok(Worked::CarriedOut(_))
+                Ok(Worked::Finished(_))
             ));
             assert_eq!(stage.plans().len(), 1);
             assert_eq!(ends(&stage), [executed()]);
@@ -412,7 +412,7 @@ async fn a_claim_whose_answer_was_lost_stays_the_claimants() {
     assert!(matches!(theirs.look().await, Worked::Declined));
     assert!(matches!(
         worker.look(&ours.layer).await,
-        Ok(Worked::CarriedOut(_))
+        Ok(Worked::Finished(_))
     ));
     assert_eq!(ours.venue().closes().len(), 1);
 }
@@ -571,7 +571,7 @@ async fn a_plan_that_waits_delays_no_other_symbol() {
     let fields = [("harvest_action", "PARTIAL_50"), ("kill_score", "0.1")];
     stage.board().memory.propose(&eth(), &fields);
     let quick = SymbolWorker::new(eth()).look(&stage.layer).await;
-    assert!(matches!(quick, Ok(Worked::CarriedOut(result)) if result.executed));
+    assert!(matches!(quick, Ok(Worked::Finished(result)) if result.executed));
     assert_eq!(
         stage.elapsed(),
         ms(0),
@@ -647,7 +647,7 @@ async fn what_a_push_told_of_and_nobody_touched_since_is_read_once_and_what_a_po
             .board
             .while_it_settles(Debounced::Unchanged, nothing);
         let worked = SymbolWorker::new(btc()).look_after(&stage.layer, by).await;
-        let carried_out = matches!(worked, Ok(Worked::CarriedOut(_)));
+        let carried_out = matches!(worked, Ok(Worked::Finished(_)));
         assert_eq!(carried_out, first_counts, "{by:?}: {worked:?}");
     }
 }
@@ -698,7 +698,7 @@ async fn a_plan_without_room_is_refused_and_carried_out_once_there_is_some() {
     worker.wait_for_room(&stage.layer).await;
     assert_eq!(stage.layer.claim_limit().occupancy().taken, 1);
     let worked = worker.look(&stage.layer).await;
-    assert!(matches!(worked, Ok(Worked::CarriedOut(_))), "{worked:?}");
+    assert!(matches!(worked, Ok(Worked::Finished(_))), "{worked:?}");
     assert_eq!(stage.layer.claim_limit().occupancy().taken, 0);
     assert_eq!(stage.venue().closes().len(), 1);
     let refused = "refused for now (decision=EXECUTE, symbol=BTCUSDT) reason=too_many_plans_in_flight limit=1";

@@ -73,7 +73,7 @@ pub struct OrderContext {
     mode: PositionMode,
     /// The position and the order that would close it; none where the symbol is flat.
     held: Option<(client::Position, PreparedOrder)>,
-    /// When an order from this desk may be signed.
+    /// When an order in this context may be signed.
     window: SendWindow,
     /// How often the venue's time had jumped by then.
     jumps: u64,
@@ -128,7 +128,7 @@ impl Exchange for Venue {
             RequestError::NotListed(_) => ExchangeError::NotListed(asked.clone()),
             other => unavailable(other),
         })?;
-        // From here on the one that the rules have: thousands of desks share it.
+        // From here on the one that the rules have: thousands of order contexts share it.
         let symbol = rules.symbol.clone();
         let mode = persist(client, until, |client: Client| async move {
             client.fetch_position_mode().await
@@ -190,7 +190,7 @@ impl Exchange for Venue {
                 Some((position, order))
             }
         };
-        let desk = OrderContext {
+        let context = OrderContext {
             rules,
             mode,
             held,
@@ -200,27 +200,27 @@ impl Exchange for Venue {
         Ok(Prepared::Fresh(Position {
             amount,
             mark_price,
-            desk,
+            context,
         }))
     }
 
-    fn trace(&self, desk: &OrderContext) -> Option<OrderTrace> {
-        let (_, order) = desk.held.as_ref()?;
-        Some(trace(order.intent(), desk.window))
+    fn trace(&self, context: &OrderContext) -> Option<OrderTrace> {
+        let (_, order) = context.held.as_ref()?;
+        Some(trace(order.intent(), context.window))
     }
 
     async fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        desk: OrderContext,
+        context: OrderContext,
         look: &impl LastLook,
     ) -> Submission {
-        let (client, prepared) = match (self.client(), desk.held) {
+        let (client, prepared) = match (self.client(), context.held) {
             (Ok(client), Some((_, prepared))) => (client, prepared),
             (Err(error), _) => return not_sent(error),
             (_, None) => return not_sent("there is no position to close"),
         };
-        let quantity = match desk.rules.cut_quantity(order.quantity()) {
+        let quantity = match context.rules.cut_quantity(order.quantity()) {
             // Cut already, for these rules: another result would be another order than the approved one.
             Ok(quantity) if quantity.get() == order.quantity() => quantity,
             Ok(other) => {
@@ -240,7 +240,7 @@ impl Exchange for Venue {
         {
             return not_sent("the prepared order is not the approved one");
         }
-        let look = Asked::of(look, client, desk.jumps);
+        let look = Asked::of(look, client, context.jumps);
         match client.submit_after(prepared, quantity, &look).await {
             client::Submission::Accepted(report) if report.has_ended() => {
                 Submission::Accepted(fill(&report, order.quantity()))
@@ -305,7 +305,7 @@ impl Exchange for Venue {
         order: OrderKind,
     ) -> Result<Option<OrderTrace>, ExchangeError> {
         let client = self.client()?;
-        // Nobody waits for it with permits in hand; the plan's own wait has not begun.
+        // No plan waits for it with permits in hand; the plan's own wait has not begun.
         let until = Instant::now() + LOOK_FOR;
         match order {
             OrderKind::Close => {
@@ -422,13 +422,13 @@ impl Exchange for Venue {
     async fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        desk: OrderContext,
+        context: OrderContext,
         look: &impl LastLook,
     ) -> StopReplacement {
         let not_sent = |why: String| StopReplacement::NotSent {
             why: NotSent::Failed(why),
         };
-        let (client, position) = match (self.client(), desk.held) {
+        let (client, position) = match (self.client(), context.held) {
             (Ok(client), Some((position, _))) => (client, position),
             (Err(error), _) => return not_sent(error.to_string()),
             (_, None) => return not_sent("there is no position to guard".into()),
@@ -438,12 +438,12 @@ impl Exchange for Venue {
             Err(error) => return not_sent(error.to_string()),
         };
         let intent =
-            StopIntent::for_position(&position, desk.mode, &desk.rules, stop.trigger(), id)
-                .and_then(|intent| intent.over(stop.quantity(), &desk.rules));
+            StopIntent::for_position(&position, context.mode, &context.rules, stop.trigger(), id)
+                .and_then(|intent| intent.over(stop.quantity(), &context.rules));
         let intent = match intent {
             // Cut already, for these rules.
             Ok(intent) if intent.quantity().get() == stop.quantity() => {
-                intent.sign_by(desk.window.not_after)
+                intent.sign_by(context.window.not_after)
             }
             Ok(intent) => {
                 return not_sent(format!(
@@ -454,8 +454,8 @@ impl Exchange for Venue {
             }
             Err(error) => return not_sent(error.to_string()),
         };
-        let (side, window) = (stop.side(), desk.window);
-        let look = Asked::of(look, client, desk.jumps);
+        let (side, window) = (stop.side(), context.window);
+        let look = Asked::of(look, client, context.jumps);
         match client.replace_stop_after(&intent, &look).await {
             client::StopReplacement::Replaced {
                 new,
@@ -665,7 +665,7 @@ impl client::LastLook for PlacesNothing {
     }
 }
 
-/// How long the venue is asked what became of an order or a stop. The client asks; nobody else asks again.
+/// How long the venue is asked what became of an order or a stop. The client asks; no other layer asks again.
 const PATIENCE: client::SettleDeadlines = client::SettleDeadlines {
     // When it is back it will know.
     silent: Duration::from_secs(600),
@@ -861,7 +861,7 @@ fn trace(intent: &CloseIntent, window: SendWindow) -> OrderTrace {
 }
 
 /// What to ask with about an order that somebody else sent. It was taken already, so there is no
-/// window in which it could still land, and nobody here knows the position before it.
+/// window in which it could still land, and the position before it is unknown here.
 fn trace_of(report: &OrderReport, now: VenueTime) -> OrderTrace {
     let position_side = report.position_side.unwrap_or(PositionSide::Both);
     placed_trace(report.side, position_side, now)

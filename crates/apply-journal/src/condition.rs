@@ -65,8 +65,7 @@ impl Condition {
 
     /// Nothing is written from now on. Why, as it is told from now on.
     pub(crate) fn give_up(&self, why: &str) -> String {
-        let told =
-            || format!("the journal cannot be written, mend the disk and start again: {why}");
+        let told = || format!("the journal cannot be written, fix the disk and start again: {why}");
         self.broken.get_or_init(told).clone()
     }
 

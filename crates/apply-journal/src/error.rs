@@ -45,7 +45,7 @@ pub enum OpenError {
         /// Which it should be.
         expected: String,
     },
-    /// The process that wrote it was killed, and nobody put it in order since.
+    /// The process that wrote it was killed, and it was not recovered since.
     #[error(
         "the journal {0} was left open by a process that was killed; start the service, which puts it in order, and ask again"
     )]

@@ -4,7 +4,7 @@
 //!  <state directory>/forgotten.<plan>   the entry, as it was read when it was decided to forget it
 //! ```
 //!
-//! Whoever may write into the state directory may lay one, and nobody else. It counts for that very entry: one that was
+//! Only a user who may write into the state directory may lay one. It counts for that very entry: one that was
 //! changed since stays. The journal looks for a mark when it is asked about a plan that it knows, which is when it matters.
 
 use apply_core::Entry;
@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Why an entry may not be forgotten, whoever says so; `None` where it may.
+/// Why an entry may not be forgotten, whatever the request says; `None` where it may.
 pub(crate) fn refusal(entry: &Entry) -> Option<&'static str> {
     match &entry.result {
         None => Some("it has no result yet: an order of it may be under way"),

@@ -12,7 +12,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Known {
     words: Box<[AtomicU64]>,
-    /// Two, so that nobody who chooses plan ids can make them collide.
+    /// Two, so that a chosen plan id cannot make them collide.
     hashes: [RandomState; 2],
 }
 

@@ -15,8 +15,8 @@
 //!    forgotten.<plan>   an operator's word that this plan's entry is to be forgotten
 //! ```
 //!
-//! One thread does all writing ([`RedbJournal`]); whoever writes waits for it without blocking its
-//! runtime. Whether a plan is known is read by whoever asks, which may block for as long as a page takes
+//! One thread does all writing ([`RedbJournal`]); a caller waits for it without blocking its
+//! runtime. Whether a plan is known is read on the caller's thread, which may block for as long as a page takes
 //! that is not in memory. Another process may read beside it ([`JournalReader`]).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -78,7 +78,7 @@ pub(crate) fn unfinished(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
     Ok(found)
 }
 
-/// The plans of all entries, one after the other. A key that is no plan's id is nobody's to ask for.
+/// The plans of all entries, one after the other. A key that is no plan's id is skipped.
 pub(crate) fn plans(view: &ReadTransaction, mut each: impl FnMut(&PlanId)) -> Result<(), Failed> {
     for item in view.open_table(ENTRIES)?.iter()? {
         let (key, _) = item?;

@@ -128,7 +128,7 @@ impl RedbJournal {
         self.condition.judge().map_err(PortError)
     }
 
-    /// Nobody waits for the thread: it may be in the middle of a sync.
+    /// The thread is not waited for: it may be in the middle of a sync.
     fn note(&self, note: Note) -> Result<(), PortError> {
         self.condition.sound().map_err(PortError)?;
         self.orders
@@ -233,7 +233,7 @@ impl Journal for RedbJournal {
             .await
     }
 
-    /// Goes to disk with the next write, or a moment later: whoever notes it need not wait for that.
+    /// Goes to disk with the next write, or a moment later: the caller need not wait for that.
     async fn record_published(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
         self.note(Note::End(plan.clone(), at, false))
     }
@@ -422,7 +422,7 @@ impl Writer {
             match inbox.recv_timeout(wait) {
                 Ok(first) => {
                     if crowded {
-                        // Whoever comes meanwhile shares the sync, and need not wake this thread.
+                        // A write that comes meanwhile shares the sync, and need not wake this thread.
                         thread::sleep(GATHERED_WITHIN);
                     }
                     let all = iter::once(first).chain(inbox.try_iter()).take(BATCH);
@@ -459,7 +459,7 @@ impl Writer {
                 Order::Unfinished(reply) => {
                     self.write(mem::take(&mut writes));
                     self.write(Vec::new());
-                    // Whoever asked may have stopped listening, here and below.
+                    // The caller may have stopped waiting, here and below.
                     let _ = reply.send(self.unfinished());
                 }
                 Order::Forget(entry, reply) => {
@@ -561,7 +561,7 @@ impl Writer {
         }
         let outcomes = orders
             .iter()
-            .map(|order| order.carry_out(&change))
+            .map(|order| order.execute(&change))
             .collect::<Result<_, _>>()?;
         let now = seconds();
         if now >= self.next_prune {
@@ -603,7 +603,7 @@ impl Write {
         }
     }
 
-    fn carry_out(&self, change: &redb::WriteTransaction) -> Result<Outcome, Failed> {
+    fn execute(&self, change: &redb::WriteTransaction) -> Result<Outcome, Failed> {
         Ok(match self {
             Self::Intent(intent, _) => Outcome::Recorded(table::record_intent(change, intent)?),
             Self::Result(told, _) => {
@@ -636,7 +636,7 @@ impl Write {
             (Self::Switch(_, reply), Outcome::Done) => {
                 let _ = reply.send(Ok(()));
             }
-            // Dropping the reply tells whoever asked that there is no answer.
+            // Dropping the reply tells the caller that there is no answer.
             _ => {}
         }
     }
@@ -677,7 +677,7 @@ impl Drop for Thread {
             return;
         }
         if let Some(thread) = self.handle.take() {
-            // It has nobody left to answer to; a panic in it was told by the panic itself.
+            // No caller is left to answer; a panic in it has printed itself.
             let _ = thread.join();
         }
     }

@@ -449,7 +449,7 @@ async fn what_is_under_way_executed_or_not_told_yet_is_never_forgotten() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_named_with_the_mend() {
+fn a_directory_that_cannot_be_made_is_named_with_the_fix() {
     let dir = Dir::new();
     fs::create_dir_all(dir.path()).unwrap();
     fs::write(dir.path().join("plain"), "").unwrap();

@@ -112,7 +112,7 @@ fn a_full_disk_is_answered_with_no_and_loses_nothing() {
     let lines: Vec<&str> = said.lines().collect();
     let (refusal, answered) = lines.split_last().unwrap();
     assert!(
-        refusal.starts_with("refused Err") && refusal.contains("mend the disk"),
+        refusal.starts_with("refused Err") && refusal.contains("fix the disk"),
         "{refusal}"
     );
     assert!(!answered.is_empty(), "there was room at first");

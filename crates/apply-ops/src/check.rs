@@ -40,7 +40,7 @@ enum Found {
     Skipped(String),
     /// Works, and could be better.
     Note(String),
-    /// Something is away; starting it mends this.
+    /// Something is away; starting it fixes this.
     Away(String),
     /// A setting, here or there, has to change.
     Wrong(String),
@@ -55,7 +55,7 @@ impl Found {
             Self::Ok(_) => "ok",
             Self::Skipped(_) => "skipped",
             Self::Note(_) => "note",
-            Self::Away(_) | Self::Wrong(_) => "MEND",
+            Self::Away(_) | Self::Wrong(_) => "FAIL",
         }
     }
 
@@ -83,13 +83,13 @@ pub(super) async fn check(read: ReadConfig, as_json: bool) -> Done {
     if any(|found| matches!(found, Found::Wrong(_))) {
         return Err(End::Failed(
             Failure::configuration("a setting has to change")
-                .fix("see the lines that begin with MEND"),
+                .fix("see the lines that begin with FAIL"),
         ));
     }
     if any(|found| matches!(found, Found::Away(_))) {
         return Err(End::Failed(
-            Failure::unavailable("something needed is away")
-                .fix("see the lines that begin with MEND"),
+            Failure::unavailable("something needed is unreachable")
+                .fix("see the lines that begin with FAIL"),
         ));
     }
     Ok(())
@@ -114,7 +114,7 @@ fn to_json(lines: &[Line]) -> String {
         .iter()
         .map(|Line(what, found)| json!({"check": what, "result": found.mark(), "text": found.text()}))
         .collect();
-    let well = !lines.iter().any(|line| line.1.mark() == "MEND");
+    let well = !lines.iter().any(|line| line.1.mark() == "FAIL");
     json!({"ok": well, "checks": checks}).to_string()
 }
 
@@ -176,7 +176,7 @@ fn settings(config: &Config) -> Vec<Line> {
 fn signatures(config: &Config) -> Found {
     let Some(ring) = &config.signing else {
         return Found::Ok(
-            "permits need no signature: whoever may write them in Redis may grant".into(),
+            "permits need no signature: every Redis user who may write them can grant".into(),
         );
     };
     let without = config.permits_without_key();
@@ -257,10 +257,7 @@ impl Info {
 
 fn reachable(config: &Config, info: &str, took: Duration) -> Found {
     let Some(product) = Product::read(info) else {
-        return Found::Note(format!(
-            "{} answers and does not tell its version",
-            config.redis
-        ));
+        return Found::Note(format!("{} answers without its version", config.redis));
     };
     match product.too_old() {
         Some(why) => Found::Wrong(format!("{}: {why}", config.redis)),
@@ -384,13 +381,13 @@ async fn reviewers(config: &Config, link: &mut Link) -> Found {
             match judged.iter().map(Judged::health).all(|of| of == ReviewerHealth::Good) {
                 true => Found::Ok(each.join("; ")),
                 false => Found::Note(format!(
-                    "{}: look whether it runs; without its permit nothing is executed",
+                    "{}: check that it runs; without its permit nothing is executed",
                     each.join("; ")
                 )),
             }
         }
         Err(error) => Found::Note(format!(
-            "not known whether they read plans: {error}; allow the user +xinfo, as deploy/redis.acl does"
+            "unknown whether they read plans: {error}; allow the user +xinfo, as deploy/redis.acl does"
         )),
     }
 }
@@ -438,13 +435,13 @@ async fn push(config: &Config, until: Instant) -> Found {
     };
     match connected.map(|store| store.map(|store| store.watch_mode())) {
         Ok(Ok(WatchMode::Tracking)) => {
-            Found::Ok("waits and proposals are woken by writes (client tracking)".into())
+            Found::Ok("pushes work: writes wake waits and proposals (client tracking)".into())
         }
-        Ok(Ok(WatchMode::KeyspaceNotifications)) => {
-            Found::Ok("waits and proposals are woken by writes (keyspace notifications)".into())
-        }
+        Ok(Ok(WatchMode::KeyspaceNotifications)) => Found::Ok(
+            "pushes work: writes wake waits and proposals (keyspace notifications)".into(),
+        ),
         Ok(Ok(WatchMode::Polling)) => Found::Note(format!(
-            "waits ask every {} ms, and proposals are looked at every {} s, instead of being woken: {}; allow the user CLIENT TRACKING, as deploy/redis.acl does",
+            "permits are polled every {} ms and proposals every {} s, since pushes do not work: {}; allow the user CLIENT TRACKING, as deploy/redis.acl does",
             config.wait.step.as_millis(),
             config.poll.as_secs_f64(),
             trouble.as_deref().unwrap_or("the server cannot push")
@@ -510,7 +507,7 @@ async fn venue(config: &Config, until: Instant) -> Vec<Line> {
             Found::Ok(position_mode(mode).into()),
         ),
         Ok(Err(RequestError::Refused(reply))) => {
-            let mend = match reply.code {
+            let fix = match reply.code {
                 // The key is known, and what was signed with the secret does not fit it.
                 Some(-1022) => {
                     "BINANCE_TESTNET_API_SECRET does not belong to BINANCE_TESTNET_API_KEY: set it to the secret of this key"
@@ -520,10 +517,10 @@ async fn venue(config: &Config, until: Instant) -> Vec<Line> {
                     "set BINANCE_TESTNET_API_KEY and BINANCE_TESTNET_API_SECRET to a pair made for {host}"
                 ),
             };
-            let text = format!("refused by the venue ({reply}); {mend}");
+            let text = format!("refused by the venue ({reply}); {fix}");
             (
                 Found::Wrong(text),
-                Found::Skipped("not told without keys".into()),
+                Found::Skipped("not checked without keys".into()),
             )
         }
         Ok(Err(error)) => (
@@ -540,7 +537,7 @@ async fn venue(config: &Config, until: Instant) -> Vec<Line> {
             let left = until.saturating_duration_since(Instant::now());
             stops(timeout(left, StopsInPlace::fetch(&client)).await)
         }
-        _ => Found::Skipped("not told without keys".into()),
+        _ => Found::Skipped("not checked without keys".into()),
     };
     lines.push(Line("keys", keys));
     lines.push(Line("position mode", position));

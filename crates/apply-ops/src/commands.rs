@@ -89,7 +89,7 @@ const FORGETS: &str = "~quantum:stream:apply.* %R~quantum:* ~quantum:apply:* \
 /// How a service ends.
 const SERVES: &[(Exit, &str)] = &[
     (Exit::Good, "stopped by a signal"),
-    (Exit::No, "a part of it broke down"),
+    (Exit::No, "a part of it failed"),
     USAGE,
     (
         Exit::Unavailable,
@@ -178,7 +178,7 @@ pub const COMMANDS: [Command; 27] = [
         "sim",
         &[
             (Exit::Good, "stopped by a signal"),
-            (Exit::No, "it broke down"),
+            (Exit::No, "it failed"),
             USAGE,
             (Exit::Unavailable, "the port cannot be opened"),
             (Exit::Configuration, "an option has to change"),
@@ -204,7 +204,7 @@ pub const COMMANDS: [Command; 27] = [
             (Exit::Down, "the service does not answer"),
             (Exit::NotReady, "it is not ready"),
             (Exit::Halted, "a switch is on"),
-            (Exit::Unknown, "a switch cannot be looked at"),
+            (Exit::Unknown, "a switch cannot be read"),
             NO_REDIS,
             SETTING,
         ],

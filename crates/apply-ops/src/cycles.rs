@@ -94,19 +94,19 @@ enum Ending {
 }
 
 pub(super) async fn cycles(read: ReadConfig, goal: Goal, since: Moment, as_json: bool) -> Done {
-    let mut desk = OpsContext::open(read).await?;
-    let now = desk.link.micros().await? / 1000;
+    let mut ops = OpsContext::open(read).await?;
+    let now = ops.link.micros().await? / 1000;
     let from = since.begin(now);
-    let plans = desk.link.since(&desk.keys.plans, from).await?;
-    let results = desk.link.since(&desk.keys.results, from).await?;
-    let groups = watched(desk.config.permits.permits());
-    let reviewers = desk.link.reviewers(&desk.keys.plans, &groups).await;
+    let plans = ops.link.since(&ops.keys.plans, from).await?;
+    let results = ops.link.since(&ops.keys.results, from).await?;
+    let groups = watched(ops.config.permits.permits());
+    let reviewers = ops.link.reviewers(&ops.keys.plans, &groups).await;
     let reviewers = reviewers.map_err(|error| {
         Failure::unavailable(format!("cannot ask how reviewers read plans: {error}"))
             .fix("see apply-layer check")
     })?;
-    let seen = Seen::of(&plans, &results, now, desk.config.wait.wait);
-    let criteria = seen.judge(goal, desk.config.wait.wait, &reviewers);
+    let seen = Seen::of(&plans, &results, now, ops.config.wait.wait);
+    let criteria = seen.judge(goal, ops.config.wait.wait, &reviewers);
     let failed = criteria.iter().filter(|one| !one.passed).count();
     match as_json {
         true => print_json(&to_json(goal, now.saturating_sub(from) / 1000, &criteria).to_string())?,
@@ -228,7 +228,7 @@ impl Seen {
             self.in_a_row(goal, limit),
             Criterion::none(
                 "in_doubt",
-                "no plan whose order may exist unknown",
+                "no plan with an unknown outcome",
                 &self.in_doubt,
             ),
             Criterion::none(

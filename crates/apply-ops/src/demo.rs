@@ -153,7 +153,7 @@ struct Seen {
 pub async fn demo() -> Result<(), Failure> {
     let mut stage = Stage::build().await?;
     say(&format!(
-        "apply-layer demo: testnet only, and here not even that: the venue is simulated on {}",
+        "apply-layer demo: no real venue: it is simulated on {}",
         stage.sim.url()
     ));
     let mut rows = Vec::new();
@@ -167,7 +167,7 @@ pub async fn demo() -> Result<(), Failure> {
     match rows.iter().filter(|row| !row.matched).count() {
         0 => Ok(()),
         wrong => Err(Failure::mismatch(format!(
-            "{wrong} of {} scenarios came out otherwise than expected",
+            "{wrong} of {} scenarios failed",
             rows.len()
         ))),
     }
@@ -506,7 +506,7 @@ impl Observer for Narrator {
         let (_, line) = event.line();
         say(&format!("   {:>5} ms  {line}", since.elapsed().as_millis()));
         if let Event::ResultPublished { result } = event {
-            // Nobody listens any more once the last scenario is over.
+            // The receiver is gone once the last scenario is over.
             let _ = self.tell.send((*result).clone());
         }
     }

@@ -5,7 +5,10 @@ use crate::ask::{get, reachable};
 use crate::link::Link;
 use apply_core::Mode;
 use apply_redis::{Keys, Lease, OtherMode};
-use apply_service::{Config, Failure, config::RedisUrl};
+use apply_service::{
+    Config, Failure,
+    config::{HALT_FILE, RedisUrl},
+};
 use permit_gate::foreign::{MAX_FOREIGN, escaped};
 use redis::{RedisError, Value};
 use std::{
@@ -96,8 +99,7 @@ impl Elsewhere {
     pub(crate) async fn ask(service: SocketAddr) -> Option<Self> {
         let ask = get(reachable(service), "/api/status.json");
         let answer = timeout(PATIENCE, ask).await.ok()??;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let told: serde_json::Value = serde_json::from_str(body).ok()?;
+        let told: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
         let text = |name: &str| told[name].as_str().map(str::to_owned);
         Some(Self {
             mode: text("mode")?,
@@ -126,7 +128,7 @@ impl Elsewhere {
         if self.has_other_halt_file(here) {
             let (theirs, ours) = (shown(&self.halt_file), shown(here.halt_file));
             parts.push(format!("is halted by {theirs}, not by {ours}"));
-            if self.halt_file != self.state_directory.join("HALT") {
+            if self.halt_file != self.state_directory.join(HALT_FILE) {
                 set.push(format!("APPLY_KILL_SWITCH_FILE={theirs}"));
             }
         }
@@ -187,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_differs_is_told_with_the_settings_that_mend_it() {
+    fn only_what_differs_is_told_with_the_settings_that_fix_it() {
         let service = SocketAddr::from(([127, 0, 0, 1], 8043));
         let told = Elsewhere {
             mode: "testnet".into(),

@@ -49,15 +49,15 @@ const SETTLING: Duration = Duration::from_secs(30);
 
 impl Forget {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
-        let mut desk = OpsContext::open(read).await?;
-        same_journal(&desk.config).await?;
-        let names = Names::of(&desk, &self.plan);
-        let here = Here::look(&desk.config.state.directory, &self.plan)?;
-        let seen = look(&mut desk, &self.plan, &names).await?;
+        let mut ops = OpsContext::open(read).await?;
+        same_journal(&ops.config).await?;
+        let names = Names::of(&ops, &self.plan);
+        let here = Here::look(&ops.config.state.directory, &self.plan)?;
+        let seen = look(&mut ops, &self.plan, &names).await?;
         if !self.json {
             print(&seen.to_text(&self.plan, &here))?;
         }
-        let forgot = self.act(&mut desk, &names, &here, &seen).await;
+        let forgot = self.act(&mut ops, &names, &here, &seen).await;
         if self.json {
             let mut object = seen.to_json(&self.plan, &here);
             object["forgotten"] = matches!(forgot, Ok(Forgot::Forgotten { .. })).into();
@@ -69,9 +69,9 @@ impl Forget {
             return forgot.map(|_| ());
         }
         match forgot? {
-            Forgot::Nothing => {
-                print("nothing to forget: nobody holds this plan, and no journal here knows it\n")
-            }
+            Forgot::Nothing => print(
+                "nothing to forget: no instance holds this plan, and no journal on this machine knows it\n",
+            ),
             Forgot::Forgotten { others } => {
                 print(
                     "forgotten; its proposal is planned again when it changes or the service starts anew\n",
@@ -88,7 +88,7 @@ impl Forget {
 
     async fn act(
         &self,
-        desk: &mut OpsContext,
+        ops: &mut OpsContext,
         names: &Names,
         here: &Here,
         seen: &Seen,
@@ -96,11 +96,11 @@ impl Forget {
         if seen.holder.is_none() && here.entry().is_none() {
             return Ok(Forgot::Nothing);
         }
-        let patience = desk.config.wait.wait + SETTLING;
+        let patience = ops.config.wait.wait + SETTLING;
         if let Err(why) = seen.judge(patience, here) {
             return Err(refused(&why));
         }
-        let others = others(desk, here).await?;
+        let others = others(ops, here).await?;
         if let (None, Some(others)) = (here.entry(), &others) {
             return Err(refused(&format!(
                 "the journal that knows it is another machine's ({others}): run this there"
@@ -117,14 +117,14 @@ impl Forget {
         clear.arg(CLEAR).arg(5);
         clear.arg(&names.claim).arg(&names.receipt);
         clear.arg(&names.published).arg(&names.concluded);
-        clear.arg(&desk.keys.open);
+        clear.arg(&ops.keys.open);
         clear.arg(seen.holder.as_deref().unwrap_or_default());
         clear.arg(self.plan.as_str());
-        let cleared: Result<u64, Failure> = desk.link.ask(&clear, "clear the claim").await;
+        let cleared: Result<u64, Failure> = ops.link.ask(&clear, "clear the claim").await;
         match cleared {
             Ok(0) => {
                 here.keep(&self.plan);
-                Err(refused("it changed while it was looked at; look again"))
+                Err(refused("it changed while it was read; run forget again"))
             }
             Err(failure) => {
                 here.keep(&self.plan);
@@ -153,15 +153,15 @@ fn refused(why: &str) -> End {
 }
 
 /// The live instances whose journals are not here; `None` where there are none.
-async fn others(desk: &mut OpsContext, here: &Here) -> Result<Option<String>, Failure> {
-    let prefix = desk.keys.lease.clone();
-    if desk.link.is_cluster() {
+async fn others(ops: &mut OpsContext, here: &Here) -> Result<Option<String>, Failure> {
+    let prefix = ops.keys.lease.clone();
+    if ops.link.is_cluster() {
         return Ok(Some("each node of a cluster knows a part of them".into()));
     }
-    let leases = desk.link.scan(&format!("{prefix}*")).await?;
+    let leases = ops.link.scan(&format!("{prefix}*")).await?;
     let names = leases.iter().filter_map(|key| {
         let name = std::str::from_utf8(key).ok()?.strip_prefix(&prefix)?;
-        // The lease of a mode is nobody's own.
+        // The lease of a mode belongs to no single instance.
         if name.contains(':') {
             return None;
         }
@@ -261,8 +261,8 @@ struct Names {
 }
 
 impl Names {
-    fn of(desk: &OpsContext, plan: &PlanId) -> Self {
-        let keys = &desk.keys;
+    fn of(ops: &OpsContext, plan: &PlanId) -> Self {
+        let keys = &ops.keys;
         Self {
             claim: format!("{}{plan}", keys.dedupe),
             receipt: format!("{}{plan}", keys.receipt),
@@ -295,14 +295,14 @@ struct Told {
     error: String,
 }
 
-async fn look(desk: &mut OpsContext, plan: &PlanId, names: &Names) -> Result<Seen, Failure> {
-    let now = desk.link.micros().await? / 1000;
-    let entry = find_plan(desk, plan).await?;
+async fn look(ops: &mut OpsContext, plan: &PlanId, names: &Names) -> Result<Seen, Failure> {
+    let now = ops.link.micros().await? / 1000;
+    let entry = find_plan(ops, plan).await?;
     let age = entry.map(|entry| Duration::from_millis(now.saturating_sub(entry.id.millis)));
     let of_plan = |entry: &Entry| entry.text("plan_id") == plan.as_str();
-    let results = desk
+    let results = ops
         .link
-        .newest_that(&desk.keys.results, WHOLE_STREAM, of_plan)
+        .newest_that(&ops.keys.results, WHOLE_STREAM, of_plan)
         .await?;
     let executed_by = results
         .iter()
@@ -316,11 +316,11 @@ async fn look(desk: &mut OpsContext, plan: &PlanId, names: &Names) -> Result<See
     let mut all = redis::pipe();
     all.cmd("EXISTS").arg(&names.receipt);
     all.cmd("EXISTS").arg(&names.concluded);
-    all.cmd("HEXISTS").arg(&desk.keys.open).arg(plan.as_str());
-    // A longer holder than an attempt can be is cleared by nobody here.
+    all.cmd("HEXISTS").arg(&ops.keys.open).arg(plan.as_str());
+    // A holder longer than an attempt can be is not cleared here.
     all.cmd("GETRANGE").arg(&names.claim).arg(0).arg(MAX_ID);
     let (receipt, concluded, open, holder): (_, _, _, String) =
-        desk.link.ask_all(&all, "look at the plan").await?;
+        ops.link.ask_all(&all, "look at the plan").await?;
     Ok(Seen {
         holder: (!holder.is_empty()).then_some(holder),
         receipt,
@@ -434,16 +434,17 @@ impl Seen {
         match (self.results.is_empty(), self.age) {
             (false, _) => Ok(()),
             (true, _) if self.concluded => {
-                Err("it has a result that is no longer on the stream: nobody can tell which".into())
+                Err("its result is no longer on the stream: what became of it is unknown".into())
             }
             (true, Some(age)) if age > patience => Ok(()),
             (true, Some(_)) => Err(format!(
                 "it may still be under way; ask again {} s after it was published",
                 patience.as_secs()
             )),
-            (true, None) => {
-                Err("neither the plan nor a result is on the streams: nobody can tell what became of it".into())
-            }
+            (true, None) => Err(
+                "neither the plan nor a result is on the streams: what became of it is unknown"
+                    .into(),
+            ),
         }
     }
 }

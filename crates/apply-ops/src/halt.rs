@@ -233,7 +233,7 @@ async fn by_redis(
             outcome.lifted = keys;
         }
         Lifted::NotSeen { why } => outcome.remarks.push(format!(
-            "whether the governor has disarmed cannot be seen ({why}); apply-layer status tells"
+            "cannot read whether the governor has disarmed ({why}); see apply-layer status"
         )),
     }
     outcome.done.push(format!("{word} in Redis at {redis}"));

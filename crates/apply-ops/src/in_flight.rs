@@ -7,7 +7,7 @@
 use crate::ask::{get, reachable};
 use apply_core::times::LANDING;
 use apply_journal::JournalReader;
-use apply_service::dashboard::{InFlightOrder, LEAVING};
+use apply_service::dashboard::{IN_FLIGHT, InFlightOrder};
 use serde_json::json;
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -76,13 +76,13 @@ impl InFlight {
 pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path, say: fn(&str)) -> InFlight {
     let mut found = InFlight::default();
     let Some(service) = service.map(reachable) else {
-        say("orders that are on their way are not known: no service to ask is configured");
+        say("orders in flight are unknown: no service is configured to be asked");
         return found;
     };
     let until = Instant::now() + LOOKING;
     let Some(mut left) = ask(service, until).await else {
         say(&format!(
-            "cannot reach the service at http://{service}: orders on their way are not known"
+            "cannot reach the service at http://{service}: orders in flight are unknown"
         ));
         return found;
     };
@@ -136,10 +136,9 @@ fn may_land_for(plan: &InFlightOrder, asked: Instant) -> Duration {
 }
 
 async fn ask(service: SocketAddr, until: Instant) -> Option<Vec<InFlightOrder>> {
-    let answer = timeout_at(until, get(service, LEAVING)).await.ok()??;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    match head.split(' ').nth(1) {
-        Some("200") => serde_json::from_str(body).ok(),
+    let answer = timeout_at(until, get(service, IN_FLIGHT)).await.ok()??;
+    match answer.status {
+        200 => serde_json::from_str(&answer.body).ok(),
         _ => None,
     }
 }

@@ -25,7 +25,7 @@ const START: &str = "start it, or correct REDIS_URL";
 /// What to do about one that can never be used.
 const CORRECT: &str = "correct REDIS_URL";
 
-/// How many entries or keys are asked for at a time: enough to be quick, few enough to hold nobody up.
+/// How many entries or keys are asked for at a time: enough to be quick, few enough to delay no other client.
 const PAGE: usize = 1000;
 
 /// Redis, where the configuration says it is.
@@ -34,7 +34,7 @@ pub(super) struct Link {
     at: RedisUrl,
 }
 
-/// One server as it is named; or, by way of its links, whoever the sentinels call master, or a
+/// One server as it is named; or, by way of its links, the sentinels' master, or a
 /// cluster.
 enum Connection {
     Direct(MultiplexedConnection),

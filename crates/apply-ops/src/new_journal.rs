@@ -25,14 +25,14 @@ pub struct NewJournal {
 
 impl NewJournal {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
-        let mut desk = OpsContext::open(read).await?;
-        same_journal(&desk.config).await?;
-        let directory = desk.config.state.directory.clone();
-        let key = format!("{}{}", desk.keys.journal, journal_place(&directory));
+        let mut ops = OpsContext::open(read).await?;
+        same_journal(&ops.config).await?;
+        let directory = ops.config.state.directory.clone();
+        let key = format!("{}{}", ops.keys.journal, journal_place(&directory));
         let mut read = redis::cmd("GETRANGE");
         read.arg(&key).arg(0).arg(MAX_ID);
         let doing = "read which journal was here";
-        let former: String = desk.link.ask(&read, doing).await?;
+        let former: String = ops.link.ask(&read, doing).await?;
         let directory = directory.display();
         let told = |accepted: bool| {
             let object = json!({
@@ -46,14 +46,14 @@ impl NewJournal {
             return match self.json {
                 true => told(false),
                 false => print(&format!(
-                    "Redis remembers no journal in {directory}: the next start takes what lies there, or begins one\n"
+                    "Redis remembers no journal in {directory}: the next start opens the journal that lies there, or creates one\n"
                 )),
             };
         }
         if !self.json {
-            let hours = JournalSettings::for_claims_of(desk.config.dedupe_ttl).hours();
+            let hours = JournalSettings::for_claims_of(ops.config.dedupe_ttl).hours();
             print(&format!(
-                "Redis remembers the journal {} in {directory}.\nWhat it knew of the orders of the last {hours} hours nobody else knows: look at the venue for them first.\n",
+                "Redis remembers the journal {} in {directory}.\nOnly this journal knew the orders of the last {hours} hours: check them at the venue first.\n",
                 tame(&former)
             ))?;
         }
@@ -63,11 +63,11 @@ impl NewJournal {
             self.json,
         )?;
         let forget = redis::cmd("DEL").arg(&key).to_owned();
-        let _: u64 = desk.link.ask(&forget, "forget the former journal").await?;
+        let _: u64 = ops.link.ask(&forget, "forget the former journal").await?;
         match self.json {
             true => told(true),
             false => print(
-                "accepted; a service that runs with the former journal has to be stopped first, since it says again that it is there\n",
+                "accepted; first stop a service that still runs with the former journal: it registers that journal again\n",
             ),
         }
     }

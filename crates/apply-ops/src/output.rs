@@ -9,7 +9,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 #[derive(Debug)]
 pub(crate) enum End {
     Failed(Failure),
-    /// Whoever read the output has seen enough, as `head` does: no failure.
+    /// The reader of the output has closed it, as `head` does: no failure.
     ReaderGone,
 }
 
@@ -22,7 +22,7 @@ impl From<Failure> for End {
 /// How a command ends.
 pub(crate) type Done = Result<(), End>;
 
-/// Prints lines to standard output at once, printable whoever's words are in them.
+/// Prints lines to standard output at once, printable whatever foreign words are in them.
 pub(crate) fn print(text: &str) -> Done {
     print_as_it_is(&printable_lines(text))
 }
@@ -38,7 +38,7 @@ pub(crate) fn print_json(json: &str) -> Done {
     print_as_it_is(&format!("{}\n", printable_json(json)))
 }
 
-/// Prints one line about something that was done. Whoever reads it may be gone, and a terminal may be full: what was
+/// Prints one line about something that was done. Its reader may be gone, and a terminal may be full: what was
 /// done stands all the same, so this neither fails nor panics.
 pub(crate) fn say(line: &str) {
     let mut out = io::stdout().lock();
@@ -71,7 +71,7 @@ pub(super) fn confirm(question: &str, yes: bool, as_json: bool) -> Done {
         .fix("add --yes where you are sure")
         .into());
     }
-    // Where it cannot be asked nobody answers, which is a no.
+    // Where it cannot be asked, the answer is no.
     let _ = write!(io::stderr().lock(), "{} [y/N] ", printable(question));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);

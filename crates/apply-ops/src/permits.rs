@@ -144,23 +144,23 @@ fn quantity(text: &str) -> Result<Decimal, String> {
 }
 
 async fn ls(read: ReadConfig, as_json: bool) -> Done {
-    let mut desk = OpsContext::open(read).await?;
+    let mut ops = OpsContext::open(read).await?;
     let mut found = Vec::new();
-    for permit in desk.config.permits.clone().permits().iter() {
-        let Some(template) = desk.config.permits.template(permit.name()).cloned() else {
+    for permit in ops.config.permits.clone().permits().iter() {
+        let Some(template) = ops.config.permits.template(permit.name()).cloned() else {
             continue;
         };
         // Templates nest: what lies under `quantum:permit:` may be the governor's or another's. An
         // id holds no colon, which tells them apart.
         let (before, after) = around(&template.to_string());
         let pattern = format!("{}*{}", as_pattern(&before), as_pattern(&after));
-        for key in desk.link.scan(&pattern).await? {
+        for key in ops.link.scan(&pattern).await? {
             let id = String::from_utf8(key).ok().and_then(|key| {
                 let id = key.strip_prefix(&*before)?.strip_suffix(&*after)?;
                 PlanId::new(id).ok()
             });
             let Some(plan) = id else { continue };
-            let ttl: i64 = desk
+            let ttl: i64 = ops
                 .link
                 .ask(
                     redis::cmd("PTTL").arg(template.key(&plan)),
@@ -242,18 +242,18 @@ fn verdict(name: &str, judged: &Result<Terms, Refusal>) -> String {
 
 /// The plan's permits, judged for this symbol.
 pub(super) async fn look(
-    desk: &mut OpsContext,
+    ops: &mut OpsContext,
     plan: &PlanId,
     symbol: &Symbol,
 ) -> Result<Vec<Seen>, Failure> {
-    let subject = subject_of(desk, plan, symbol.as_str()).await?;
+    let subject = subject_of(ops, plan, symbol.as_str()).await?;
     let mut seen = Vec::new();
-    for (permit, key) in desk
+    for (permit, key) in ops
         .config
         .permits
         .permits()
         .iter()
-        .zip(desk.config.permits.keys(plan))
+        .zip(ops.config.permits.keys(plan))
     {
         let mut both = redis::pipe();
         both.cmd("PTTL")
@@ -263,7 +263,7 @@ pub(super) async fn look(
             .arg(0)
             .arg(MAX_PERMIT_BYTES)
             .ignore_errors();
-        let (ttl, content): (i64, Value) = desk.link.ask_all(&both, "read the permits").await?;
+        let (ttl, content): (i64, Value) = ops.link.ask_all(&both, "read the permits").await?;
         let content = match content {
             _ if ttl == GONE => None,
             Value::BulkString(content) => Some(Ok(content)),
@@ -297,25 +297,21 @@ fn judge_now(permit: &Permit, content: &[u8], subject: &Subject) -> Result<Terms
 
 /// What the permits of a plan have to be about. Where they are signed that is what was published of
 /// it last, as far as it is still on its stream.
-async fn subject_of(
-    desk: &mut OpsContext,
-    plan: &PlanId,
-    symbol: &str,
-) -> Result<Subject, Failure> {
+async fn subject_of(ops: &mut OpsContext, plan: &PlanId, symbol: &str) -> Result<Subject, Failure> {
     let subject = Subject::new(plan.clone(), symbol);
-    if desk.config.signing.is_none() {
+    if ops.config.signing.is_none() {
         return Ok(subject);
     }
-    Ok(match find_published(desk, plan).await? {
+    Ok(match find_published(ops, plan).await? {
         Some(entry) => subject.of_content(entry.digest()),
         None => subject,
     })
 }
 
 async fn show(read: ReadConfig, plan: &PlanId, symbol: Option<Symbol>, as_json: bool) -> Done {
-    let mut desk = OpsContext::open(read).await?;
-    let symbol = symbol_of(&mut desk, plan, symbol).await?;
-    let seen = look(&mut desk, plan, &symbol).await?;
+    let mut ops = OpsContext::open(read).await?;
+    let symbol = symbol_of(&mut ops, plan, symbol).await?;
+    let seen = look(&mut ops, plan, &symbol).await?;
     if as_json {
         let permits: Vec<_> = seen.iter().map(Seen::to_json).collect();
         let object =
@@ -365,8 +361,8 @@ async fn judge_input(
     let mut subject = Subject::new(UNSAID.parse().map_err(unsaid)?, symbol.as_str());
     match (plan, config.signing.is_some()) {
         (Some(plan), true) => {
-            let mut desk = OpsContext::open(read).await?;
-            subject = subject_of(&mut desk, &plan, &symbol).await?;
+            let mut ops = OpsContext::open(read).await?;
+            subject = subject_of(&mut ops, &plan, &symbol).await?;
         }
         (Some(plan), false) => subject.plan = plan,
         (None, true) => {
@@ -433,31 +429,31 @@ async fn grant(
     content: Option<String>,
     how: How,
 ) -> Done {
-    let mut desk = OpsContext::open(read).await?;
-    let key = key_of(&desk, plan, name)?;
-    let symbol = symbol_of(&mut desk, plan, symbol).await?;
-    let micros = desk.link.micros().await?;
+    let mut ops = OpsContext::open(read).await?;
+    let key = key_of(&ops, plan, name)?;
+    let symbol = symbol_of(&mut ops, plan, symbol).await?;
+    let micros = ops.link.micros().await?;
     let content = match content {
         Some(content) => content,
         None => content_of(name, &symbol, qty, micros)?,
     };
-    let subject = subject_of(&mut desk, plan, symbol.as_str()).await?;
-    let content = match &desk.config.signing {
+    let subject = subject_of(&mut ops, plan, symbol.as_str()).await?;
+    let content = match &ops.config.signing {
         Some(ring) => signed(ring, name, &content, &subject, micros)?,
         None => content,
     };
-    let Some(permit) = desk
+    let Some(permit) = ops
         .config
         .permits
         .permits()
         .iter()
         .find(|p| p.name() == name)
     else {
-        return Err(no_such_permit(&desk.config, name).into());
+        return Err(no_such_permit(&ops.config, name).into());
     };
     if let Err(refusal) = judge_now(permit, content.as_bytes(), &subject) {
         return Err(Failure::mismatch(format!(
-            "this would be no yes for {name}: {refusal}; nothing was written"
+            "{name} would refuse this permit: {refusal}; nothing was written"
         ))
         .fix("correct the content; docs/writing-permits.md has each field")
         .into());
@@ -468,7 +464,7 @@ async fn grant(
     confirm("Write this permit for 60 s?", how.yes, how.json)?;
     let mut set = redis::cmd("SET");
     set.arg(&key).arg(&content).arg("EX").arg(60).arg("NX");
-    let written: Option<String> = desk.link.ask(&set, "write the permit").await?;
+    let written: Option<String> = ops.link.ask(&set, "write the permit").await?;
     match written {
         Some(_) if how.json => {
             let object = json!({
@@ -541,7 +537,7 @@ fn content_of(
         ("p26", _) => Ok("1".into()),
         (other, _) => Err(Failure::new(
             Exit::Usage,
-            format!("what {other} writes is not known here"),
+            format!("the form of the permit {other} is unknown"),
         )
         .fix("give it with --content")
         .into()),
@@ -549,15 +545,15 @@ fn content_of(
 }
 
 async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, how: How) -> Done {
-    let mut desk = OpsContext::open(read).await?;
+    let mut ops = OpsContext::open(read).await?;
     let names: Vec<String> = match name {
         Some(name) => vec![name.to_owned()],
         None => {
-            let permits = desk.config.permits.permits();
+            let permits = ops.config.permits.permits();
             permits.iter().map(|p| p.name().to_owned()).collect()
         }
     };
-    let keys = names.iter().map(|name| key_of(&desk, plan, name));
+    let keys = names.iter().map(|name| key_of(&ops, plan, name));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let question = format!(
         "Delete the {} permit of plan {plan}? A plan that waits for it is then blocked.",
@@ -566,7 +562,7 @@ async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, how: How) -
     confirm(&question, how.yes, how.json)?;
     let mut told = Vec::new();
     for (name, key) in names.iter().zip(keys) {
-        let deleted: u64 = desk
+        let deleted: u64 = ops
             .link
             .ask(redis::cmd("DEL").arg(&key), "delete the permit")
             .await?;
@@ -587,10 +583,10 @@ async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, how: How) -
     print(&told.iter().map(line).collect::<String>())
 }
 
-fn key_of(desk: &OpsContext, plan: &PlanId, name: &str) -> Result<String, Failure> {
-    match desk.config.permits.template(name) {
+fn key_of(ops: &OpsContext, plan: &PlanId, name: &str) -> Result<String, Failure> {
+    match ops.config.permits.template(name) {
         Some(template) => Ok(template.key(plan)),
-        None => Err(no_such_permit(&desk.config, name)),
+        None => Err(no_such_permit(&ops.config, name)),
     }
 }
 
@@ -606,11 +602,11 @@ fn no_such_permit(config: &Config, name: &str) -> Failure {
 
 /// The plan's symbol: as the plan stream says, or as the operator does; never two different ones.
 async fn symbol_of(
-    desk: &mut OpsContext,
+    ops: &mut OpsContext,
     plan: &PlanId,
     said: Option<Symbol>,
 ) -> Result<Symbol, Failure> {
-    let entry = find_plan(desk, plan).await?;
+    let entry = find_plan(ops, plan).await?;
     let written = entry.and_then(|entry| entry.text("symbol").parse::<Symbol>().ok());
     match (written, said) {
         (Some(written), Some(said)) if written != said => Err(Failure::mismatch(format!(
@@ -620,7 +616,7 @@ async fn symbol_of(
         (Some(symbol), _) | (None, Some(symbol)) => Ok(symbol),
         (None, None) => Err(Failure::not_found(format!(
             "plan {plan} is not on {}",
-            desk.keys.plans
+            ops.keys.plans
         ))
         .fix("add --symbol where you are sure of it")),
     }
@@ -628,24 +624,22 @@ async fn symbol_of(
 
 /// The newest entry of the plan on its stream.
 pub(super) async fn find_plan(
-    desk: &mut OpsContext,
+    ops: &mut OpsContext,
     plan: &PlanId,
 ) -> Result<Option<Entry>, Failure> {
     let of_plan = |entry: &Entry| entry.text("plan_id") == plan.as_str();
-    let found = desk
-        .link
-        .newest_that(&desk.keys.plans, WHOLE_STREAM, of_plan);
+    let found = ops.link.newest_that(&ops.keys.plans, WHOLE_STREAM, of_plan);
     Ok(found.await?.pop())
 }
 
 /// The newest publication of the plan that is to be executed.
-async fn find_published(desk: &mut OpsContext, plan: &PlanId) -> Result<Option<Entry>, Failure> {
+async fn find_published(ops: &mut OpsContext, plan: &PlanId) -> Result<Option<Entry>, Failure> {
     let published = |entry: &Entry| {
         entry.text("plan_id") == plan.as_str() && entry.text("decision") == "EXECUTE"
     };
-    let found = desk
+    let found = ops
         .link
-        .newest_that(&desk.keys.plans, WHOLE_STREAM, published);
+        .newest_that(&ops.keys.plans, WHOLE_STREAM, published);
     Ok(found.await?.pop())
 }
 

@@ -47,7 +47,7 @@ pub async fn story(config: HaltConfig, plan: &PlanId, as_json: bool) -> Result<(
     let foreign = foreign(&config, plan).await;
     let Some(entry) = entry else {
         let mut text = format!(
-            "the journal in {} says nothing about plan {plan}: it was never claimed by this machine, did not come to an end yet, or is older than what is kept",
+            "the journal in {} has no entry of plan {plan}: this machine never claimed it, it has not ended yet, or its entry was pruned",
             directory.display()
         );
         for entry in foreign.iter().flatten() {

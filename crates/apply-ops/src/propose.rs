@@ -42,16 +42,16 @@ const ACTIONS: [&str; 6] = [
 
 impl Propose {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
-        let mut desk = OpsContext::open(read).await?;
-        let micros = desk.link.micros().await?;
+        let mut ops = OpsContext::open(read).await?;
+        let micros = ops.link.micros().await?;
         let raw = self.raw(micros);
         let proposal = Proposal::parse(&self.symbol, &raw).map_err(|error| {
             Failure::mismatch(error.to_string()).fix("correct the value; see propose --help")
         })?;
-        let switches = Switches::read(&desk.config, &desk.keys, &mut desk.link).await;
-        let plan = Plan::decide(proposal, &desk.config.gates, &switches.halt());
-        self.write(&mut desk, &raw).await?;
-        let followed = desk.config.symbols.contains(&self.symbol);
+        let switches = Switches::read(&ops.config, &ops.keys, &mut ops.link).await;
+        let plan = Plan::decide(proposal, &ops.config.gates, &switches.halt());
+        self.write(&mut ops, &raw).await?;
+        let followed = ops.config.symbols.contains(&self.symbol);
         if self.json {
             let object = json!({
                 "plan_id": plan.id.as_str(),
@@ -74,11 +74,14 @@ impl Propose {
             page += &format!("kill switch {}\n", switches.line());
         }
         if !followed {
-            page += &format!("{} is not in SYMBOLS: nobody looks at it\n", self.symbol);
-        } else if !desk.config.shard.holds(&self.symbol) {
             page += &format!(
-                "{} is not in shard {}: whoever has its shard looks at it\n",
-                self.symbol, desk.config.shard
+                "{} is not in SYMBOLS: the service does not read it\n",
+                self.symbol
+            );
+        } else if !ops.config.shard.holds(&self.symbol) {
+            page += &format!(
+                "{} is not in shard {}: the instance of its shard reads it\n",
+                self.symbol, ops.config.shard
             );
         }
         print(&page)
@@ -101,9 +104,9 @@ impl Propose {
         raw
     }
 
-    /// Replaces the proposal in one step, so that nobody reads half of it and half of the old one.
-    async fn write(&self, desk: &mut OpsContext, raw: &RawProposal) -> Result<(), Failure> {
-        let key = format!("{}{}", desk.keys.proposal, self.symbol);
+    /// Replaces the proposal in one step, so that no reader gets half of it and half of the old one.
+    async fn write(&self, ops: &mut OpsContext, raw: &RawProposal) -> Result<(), Failure> {
+        let key = format!("{}{}", ops.keys.proposal, self.symbol);
         let mut replace = redis::pipe();
         replace.atomic().cmd("DEL").arg(&key).ignore();
         replace.cmd("HSET").arg(&key);
@@ -111,7 +114,7 @@ impl Propose {
             replace.arg(field).arg(value);
         }
         replace.ignore();
-        desk.link.ask_all(&replace, "write the proposal").await
+        ops.link.ask_all(&replace, "write the proposal").await
     }
 }
 

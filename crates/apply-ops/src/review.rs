@@ -122,9 +122,9 @@ impl Reviewers {
             config.redis
         );
         let metrics = ReviewMetrics::new(&names);
-        let mut desk = IssuersConfig::new(config.redis.reveal(), instance().to_string());
-        desk.response_timeout = config.redis_times.answer;
-        desk.connect_timeout = config.redis_times.connect;
+        let mut ops = IssuersConfig::new(config.redis.reveal(), instance().to_string());
+        ops.response_timeout = config.redis_times.answer;
+        ops.connect_timeout = config.redis_times.connect;
         let mut tasks = JoinSet::new();
         let until = stop.clone().cancelled_owned();
         let hosts = http::Hosts::new(&config.http_hosts);
@@ -140,8 +140,8 @@ impl Reviewers {
                 stop: stop.clone(),
             };
             match reviewer {
-                Reviewer::Governor => crew.governor(config, how, &desk, &mut tasks).await?,
-                Reviewer::P33 => crew.p33(config, how, &desk, &mut tasks).await?,
+                Reviewer::Governor => crew.governor(config, how, &ops, &mut tasks).await?,
+                Reviewer::P33 => crew.p33(config, how, &ops, &mut tasks).await?,
             }
         }
         Ok(Self { tasks })
@@ -152,7 +152,7 @@ impl Reviewers {
         let mut outcome = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
             let ended = ended.unwrap_or_else(|error| {
-                let why = format!("a reviewer's task broke down: {error}");
+                let why = format!("a reviewer's task failed: {error}");
                 Err(Failure::mismatch(why))
             });
             outcome = outcome.and(ended);
@@ -176,14 +176,14 @@ impl Crew {
         self,
         config: &Config,
         how: &ReviewConfig,
-        desk: &IssuersConfig,
+        ops: &IssuersConfig,
         tasks: &mut Tasks,
     ) -> Result<(), Failure> {
-        let connected = reach(config, &self.stop, || RedisUsageBook::connect(desk));
+        let connected = reach(config, &self.stop, || RedisUsageBook::connect(ops));
         let Some(book) = connected.await? else {
             return Ok(());
         };
-        let plans = RedisFeed::governor_plans(desk.clone()).map_err(unusable)?;
+        let plans = RedisFeed::governor_plans(ops.clone()).map_err(unusable)?;
         let governor = Governor::new(book, how.policy.clone());
         let governor = Arc::new(match signer(config, self.name)? {
             Some(signer) => governor.sealing(signer),
@@ -191,7 +191,7 @@ impl Crew {
         });
         if let Policy::Limited(limits) = &how.policy {
             info!("Governor limits: {limits:?}");
-            let results = RedisFeed::governor_results(desk.clone()).map_err(unusable)?;
+            let results = RedisFeed::governor_results(ops.clone()).map_err(unusable)?;
             let (crew, hearing) = (self.clone(), Arc::clone(&governor));
             tasks.spawn(async move {
                 let hear = move |result: Delivery| {
@@ -203,7 +203,7 @@ impl Crew {
             // Reductions are measured by snapshots. The position brain keeps them; without ours
             // there is only this.
             if let Some(client) = venue_client(config).await? {
-                let connected = reach(config, &self.stop, || RedisPositionBook::connect(desk));
+                let connected = reach(config, &self.stop, || RedisPositionBook::connect(ops));
                 let Some(book) = connected.await? else {
                     return Ok(());
                 };
@@ -230,7 +230,7 @@ impl Crew {
         self,
         config: &Config,
         how: &ReviewConfig,
-        desk: &IssuersConfig,
+        ops: &IssuersConfig,
         tasks: &mut Tasks,
     ) -> Result<(), Failure> {
         let client = venue_client(config).await?.ok_or_else(|| {
@@ -238,11 +238,11 @@ impl Crew {
                 "the position brain has to see positions: set BINANCE_TESTNET_API_KEY and BINANCE_TESTNET_API_SECRET",
             )
         })?;
-        let connected = reach(config, &self.stop, || RedisPositionBook::connect(desk));
+        let connected = reach(config, &self.stop, || RedisPositionBook::connect(ops));
         let Some(book) = connected.await? else {
             return Ok(());
         };
-        let plans = RedisFeed::brain_plans(desk.clone()).map_err(unusable)?;
+        let plans = RedisFeed::brain_plans(ops.clone()).map_err(unusable)?;
         let brain = PositionBrain::new(
             book,
             VenuePositions::new(client),
@@ -322,7 +322,9 @@ impl Crew {
                 Ok(caught) => {
                     trouble.over();
                     if caught.gap {
-                        warn!("Results were lost before they were counted; ledgers start anew");
+                        warn!(
+                            "Results were lost before they were booked; ledgers start from the venue's position"
+                        );
                     }
                     for (symbol, why) in caught.unclear {
                         warn!(
@@ -419,7 +421,7 @@ async fn venue_client(config: &Config) -> Result<Option<Client>, Failure> {
 }
 
 /// What signs a reviewer's permits; none where permits are not signed. A reviewer without a key
-/// among those who have one would write permits that nobody takes.
+/// among those who have one would write permits that are never taken.
 fn signer(config: &Config, name: &str) -> Result<Option<Arc<Signer>>, Failure> {
     let Some(ring) = &config.signing else {
         return Ok(None);

@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 /// What is not asked of anybody, and so not compared.
-const NOT_COMPARED: &str = "not compared, since the venue is not asked: the live position (the one that a permit names stands in its place), the venue's step and its largest order, what became of orders; the file HALT of this machine is not looked at";
+const NOT_COMPARED: &str = "not compared, since the venue is not asked: the live position (the one that a permit names stands in its place), the venue's step and its largest order, what became of orders; the file HALT of this machine is not read";
 
 /// Everything is looked at this often, whether it was told or not.
 const LOOK: Duration = Duration::from_secs(1);
@@ -130,7 +130,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Ends with an error alone: the first connection fails, or nobody reads what is printed.
+    /// Ends with an error alone: the first connection fails, or the reader of its output is gone.
     async fn keep_watching(&mut self) -> Done {
         let mut server = Server::open(&self.config).await?;
         self.start(&mut server).await?;

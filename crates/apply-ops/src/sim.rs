@@ -199,7 +199,7 @@ pub async fn sim(args: SimArgs) -> Result<(), Failure> {
     stop.cancelled().await;
     sim.shutdown()
         .await
-        .map_err(|error| Failure::mismatch(format!("the simulated venue ended badly: {error}")))
+        .map_err(|error| Failure::mismatch(format!("the simulated venue failed: {error}")))
 }
 
 fn text_of(file: &Path) -> Result<String, Failure> {

@@ -56,10 +56,10 @@ pub(super) struct Wait {
 }
 
 impl Snapshot {
-    pub(super) async fn take(desk: &mut OpsContext) -> Result<Self, Failure> {
-        let switches = Switches::read(&desk.config, &desk.keys, &mut desk.link).await;
-        let plans = desk.link.newest(&desk.keys.plans, NEWEST).await?;
-        let all = desk.link.newest(&desk.keys.results, NEWEST).await?;
+    pub(super) async fn take(ops: &mut OpsContext) -> Result<Self, Failure> {
+        let switches = Switches::read(&ops.config, &ops.keys, &mut ops.link).await;
+        let plans = ops.link.newest(&ops.keys.plans, NEWEST).await?;
+        let all = ops.link.newest(&ops.keys.results, NEWEST).await?;
         let (mut results, mut foreign) = (Vec::new(), BTreeMap::new());
         for entry in all {
             match entry.foreign() {
@@ -71,7 +71,7 @@ impl Snapshot {
                 }
             }
         }
-        let symbols = desk.config.symbols.iter().map(|symbol| {
+        let symbols = ops.config.symbols.iter().map(|symbol| {
             let last = |entries: &[Entry]| {
                 let mut newest_first = entries.iter().rev();
                 let found = newest_first.find(|entry| entry.text("symbol") == symbol.as_str());
@@ -80,8 +80,8 @@ impl Snapshot {
             (symbol.clone(), last(&plans), last(&results))
         });
         let symbols = symbols.collect();
-        let waits = waits(desk, &plans, &results).await?;
-        let reviewers = reviewers(&desk.config, &mut desk.link).await;
+        let waits = waits(ops, &plans, &results).await?;
+        let reviewers = reviewers(&ops.config, &mut ops.link).await;
         let reviewers = reviewers.map_err(|error| error.to_string());
         Ok(Self {
             switches,
@@ -130,11 +130,11 @@ impl Snapshot {
         self.results.iter().rev()
     }
 
-    pub(super) fn to_text(&self, desk: &OpsContext) -> String {
-        let mut page = head(&desk.config, &self.switches);
+    pub(super) fn to_text(&self, ops: &OpsContext) -> String {
+        let mut page = head(&ops.config, &self.switches);
         page += &self.reviewers_text();
         // What follows is everybody's: it lies in Redis.
-        if let Some(share) = desk.config.share() {
+        if let Some(share) = ops.config.share() {
             page += &format!("this is      {share}\n");
         }
         page += "\nlast plans and results\n";
@@ -166,7 +166,7 @@ impl Snapshot {
             page += &format!("  {}  {}  {}\n", wait.plan, wait.symbol, ago(wait.age));
             if wait.is_over {
                 page += &format!(
-                    "    nobody waits for it any more, and it has no result: see apply-layer plan {}\n",
+                    "    its wait is over and it has no result: see apply-layer plan {}\n",
                     wait.plan
                 );
                 continue;
@@ -196,7 +196,7 @@ impl Snapshot {
         format!("\nnewest results\n{lines}")
     }
 
-    pub(super) fn to_json(&self, desk: &OpsContext) -> serde_json::Value {
+    pub(super) fn to_json(&self, ops: &OpsContext) -> serde_json::Value {
         let entry = |entry: &Option<Entry>| entry.as_ref().map(Entry::to_json);
         let symbols: Vec<_> = self
             .symbols
@@ -226,7 +226,7 @@ impl Snapshot {
                 json!({"source": source, "count": count, "newest": newest.to_json()})
             })
             .collect();
-        let mut object = head_json(&desk.config, &self.switches);
+        let mut object = head_json(&ops.config, &self.switches);
         object["reviewers"] = self.reviewers_json();
         object["symbols"] = symbols.into();
         object["foreign_results"] = foreign.into();
@@ -280,11 +280,11 @@ pub(super) fn head_json(config: &Config, switches: &Switches) -> serde_json::Val
 }
 
 async fn waits(
-    desk: &mut OpsContext,
+    ops: &mut OpsContext,
     plans: &[Entry],
     results: &[Entry],
 ) -> Result<Vec<Wait>, Failure> {
-    let now = desk.link.micros().await? / 1000;
+    let now = ops.link.micros().await? / 1000;
     let ended: HashSet<String> = results.iter().map(|entry| entry.text("plan_id")).collect();
     let mut waits: Vec<Wait> = Vec::new();
     let candidates = plans.iter().rev().filter(|entry| {
@@ -295,15 +295,15 @@ async fn waits(
         let (Ok(plan), Ok(symbol)) = (id, entry.text("symbol").parse::<Symbol>()) else {
             continue;
         };
-        let claim = format!("{}{plan}", desk.keys.dedupe);
+        let claim = format!("{}{plan}", ops.keys.dedupe);
         let exists = redis::cmd("EXISTS").arg(&claim).to_owned();
-        let claimed: bool = desk.link.ask(&exists, "look for a claim").await?;
+        let claimed: bool = ops.link.ask(&exists, "look for a claim").await?;
         if !claimed || waits.iter().any(|wait| wait.plan == plan) {
             continue;
         }
-        let permits = permits::look(desk, &plan, &symbol).await?;
+        let permits = permits::look(ops, &plan, &symbol).await?;
         let age = now.saturating_sub(entry.id.millis);
-        let most = desk.config.wait.wait + SETTLING;
+        let most = ops.config.wait.wait + SETTLING;
         waits.push(Wait {
             plan,
             symbol,

@@ -36,8 +36,8 @@ struct Stats {
 }
 
 pub(super) async fn stats(read: ReadConfig, since: Moment, wanted: Wanted, as_json: bool) -> Done {
-    let mut desk = OpsContext::open(read).await?;
-    let now = desk.link.micros().await? / 1000;
+    let mut ops = OpsContext::open(read).await?;
+    let now = ops.link.micros().await? / 1000;
     let filter = wanted.filter(Some(since), now)?;
     let from = since.begin(now);
     let span = Span {
@@ -46,19 +46,19 @@ pub(super) async fn stats(read: ReadConfig, since: Moment, wanted: Wanted, as_js
         length: Duration::from_millis(now.saturating_sub(from)),
         since,
     };
-    let mut plans = desk.link.since(&desk.keys.plans, from).await?;
-    let mut results = desk.link.since(&desk.keys.results, from).await?;
+    let mut plans = ops.link.since(&ops.keys.plans, from).await?;
+    let mut results = ops.link.since(&ops.keys.results, from).await?;
     choose(&filter, &mut plans, &mut results);
-    let late = Late::between(&mut desk.link, &desk.keys, from, filter.until).await?;
+    let late = Late::between(&mut ops.link, &ops.keys, from, filter.until).await?;
     let stats = Stats::of(&plans, &results);
     if as_json {
         let mut object = stats.to_json(&span);
-        object["late_permits"] = late.to_json(&desk.config);
+        object["late_permits"] = late.to_json(&ops.config);
         return print_json(&object.to_string());
     }
     let mut page = stats.to_text(&span);
     if !late.is_empty() {
-        let sentence = late.sentence(&desk.config, &span.to_string());
+        let sentence = late.sentence(&ops.config, &span.to_string());
         page += &format!("\nlate permits: {sentence}\n");
     }
     print(&page)

@@ -8,7 +8,7 @@ use super::{
     snapshot::{Snapshot, head, head_json},
     switches::Switches,
 };
-use crate::ask::{get, reachable};
+use crate::ask::{Answer, get, reachable};
 use apply_service::{Config, Failure};
 use apply_wire::Exit;
 use permit_gate::foreign::printable;
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was looked at in Redis.
 struct InRedis {
-    desk: OpsContext,
+    ops: OpsContext,
     snapshot: Snapshot,
     /// The instance of the other mode, or why that is not known.
     beside: Option<String>,
@@ -28,14 +28,14 @@ struct InRedis {
 
 impl InRedis {
     async fn look(config: &Arc<Config>) -> Result<Self, Failure> {
-        let mut desk = OpsContext::connect(Arc::clone(config)).await?;
-        let snapshot = Snapshot::take(&mut desk).await?;
-        let beside = match beside(&desk.config, &desk.keys, &mut desk.link).await {
+        let mut ops = OpsContext::connect(Arc::clone(config)).await?;
+        let snapshot = Snapshot::take(&mut ops).await?;
+        let beside = match beside(&ops.config, &ops.keys, &mut ops.link).await {
             Ok(other) => other.map(|other| other.to_string()),
             Err(error) => Some(format!("unknown: {error}")),
         };
         Ok(Self {
-            desk,
+            ops,
             snapshot,
             beside,
         })
@@ -56,18 +56,18 @@ pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
         Ok(seen) => seen.snapshot.switches().clone(),
         Err(failure) => Switches::without_redis(&config, &failure.to_string()).await,
     };
-    let untold = seen
+    let unknown = seen
         .as_ref()
         .err()
         .map(|failure| format!("unknown: {failure}"));
     let beside = match &seen {
         Ok(seen) => seen.beside.clone(),
-        Err(_) => untold.clone(),
+        Err(_) => unknown.clone(),
     };
     let (mut object, page) = match &seen {
         Ok(seen) => (
-            seen.snapshot.to_json(&seen.desk),
-            seen.snapshot.to_text(&seen.desk),
+            seen.snapshot.to_json(&seen.ops),
+            seen.snapshot.to_text(&seen.ops),
         ),
         Err(_) => (head_json(&config, &switches), head(&config, &switches)),
     };
@@ -79,7 +79,7 @@ pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
         object["service"] = service.word().into();
         let state = ends.as_ref().err().map_or(Exit::Good, Failure::exit);
         object["state"] = state.name().into();
-        object["redis"] = untold.into();
+        object["redis"] = unknown.into();
         if let Some(stops) = stops {
             object["stops"] = stops.into();
         }
@@ -93,7 +93,7 @@ pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
                 format!("{name:<13}{}\n", printable(&text))
             })
         };
-        let redis = line("redis", untold);
+        let redis = line("redis", unknown);
         // Said once.
         let beside = beside.filter(|_| redis.is_empty());
         print(&format!(
@@ -147,6 +147,7 @@ impl Service {
         match timeout(PATIENCE, get(reachable(at), "/readyz?verbose")).await {
             Ok(Some(answer)) => {
                 let stops = answer
+                    .body
                     .lines()
                     .find_map(|line| line.split_once("] Stops: "))
                     .map(|(_, stops)| tame(stops));
@@ -156,12 +157,10 @@ impl Service {
         }
     }
 
-    fn read(answer: &str) -> Self {
-        let status = answer.split(' ').nth(1).unwrap_or_default();
-        if status == "200" {
+    fn read(Answer { status, body }: &Answer) -> Self {
+        if *status == 200 {
             return Self::Ready;
         }
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         // The part that is bad; a process that begins has none to show yet.
         let bad = body.lines().find_map(|line| line.strip_prefix("[-] "));
         let why = bad.or_else(|| body.lines().next()).unwrap_or_default();
@@ -180,7 +179,7 @@ impl Service {
         match self {
             Self::Ready => format!("ready on http://{at}"),
             Self::NotReady(why) => format!("runs on http://{at} and is not ready: {why}"),
-            Self::Away => format!("nobody answers on http://{at}"),
+            Self::Away => format!("no answer on http://{at}"),
         }
     }
 }

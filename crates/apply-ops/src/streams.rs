@@ -52,18 +52,18 @@ pub struct Tail {
 impl Plans {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
         let Self::Tail(tail) = self;
-        let mut desk = OpsContext::open(read).await?;
-        let stream = desk.keys.plans;
-        tail.run(&mut desk.link, &stream, plan_line).await
+        let mut ops = OpsContext::open(read).await?;
+        let stream = ops.keys.plans;
+        tail.run(&mut ops.link, &stream, plan_line).await
     }
 }
 
 impl Results {
     pub(super) async fn run(self, read: ReadConfig) -> Done {
         let Self::Tail(tail) = self;
-        let mut desk = OpsContext::open(read).await?;
-        let stream = desk.keys.results;
-        tail.run(&mut desk.link, &stream, result_line).await
+        let mut ops = OpsContext::open(read).await?;
+        let stream = ops.keys.results;
+        tail.run(&mut ops.link, &stream, result_line).await
     }
 }
 

@@ -33,9 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn watch(read: ReadConfig, once: bool) -> Done {
     if once {
-        let mut desk = OpsContext::open(read).await?;
-        let snapshot = Snapshot::take(&mut desk).await?;
-        return print(&(snapshot.to_text(&desk) + &snapshot.results_text(10)));
+        let mut ops = OpsContext::open(read).await?;
+        let snapshot = Snapshot::take(&mut ops).await?;
+        return print(&(snapshot.to_text(&ops) + &snapshot.results_text(10)));
     }
     let config = Arc::new(read(VenueKeys::Unused)?);
     let (shows, views) = tokio::sync::watch::channel(None);
@@ -59,12 +59,12 @@ fn draws(is_terminal: bool) -> bool {
 
 /// Looks again and again, and shows what it sees.
 async fn look(config: &Arc<Config>, shows: &Sender<Option<View>>) {
-    let mut desk = None;
+    let mut ops = None;
     let mut last: Option<(Snapshot, Instant)> = None;
     let mut away_since = None;
     let mut down_since = None;
     loop {
-        let redis = timeout(PATIENCE, snapshot(config, &mut desk));
+        let redis = timeout(PATIENCE, snapshot(config, &mut ops));
         let (looked, (service, stops)) = tokio::join!(redis, Service::ask(config.http));
         let looked = looked.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")));
         let why = match looked {
@@ -75,7 +75,7 @@ async fn look(config: &Arc<Config>, shows: &Sender<Option<View>>) {
             }
             Err(why) => {
                 // The next look makes its own connection.
-                desk = None;
+                ops = None;
                 away_since.get_or_insert_with(Instant::now);
                 Some(why)
             }
@@ -102,14 +102,14 @@ async fn look(config: &Arc<Config>, shows: &Sender<Option<View>>) {
     }
 }
 
-async fn snapshot(config: &Arc<Config>, desk: &mut Option<OpsContext>) -> Result<Snapshot, String> {
-    let open = match desk.take() {
+async fn snapshot(config: &Arc<Config>, ops: &mut Option<OpsContext>) -> Result<Snapshot, String> {
+    let open = match ops.take() {
         Some(open) => open,
         None => OpsContext::connect(Arc::clone(config))
             .await
             .map_err(|failure| failure.to_string())?,
     };
-    let open = desk.insert(open);
+    let open = ops.insert(open);
     Snapshot::take(open)
         .await
         .map_err(|failure| failure.to_string())

@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         None => println!("nothing is proposed"),
     }
 
-    // Plans that were claimed and have no result, and nobody works on them any more.
+    // Plans that were claimed and have no result, and no instance works on them any more.
     for open in board.fetch_abandoned().await? {
         println!("unfinished: {} on {}", open.plan, open.symbol);
     }

@@ -11,8 +11,8 @@ use crate::{
 use apply_core::{
     ApplyResult, Claim, Generation, GenerationId, Halt, Hold, Intent, MAX_FIELD_BYTES,
     MAX_SWITCH_BYTES, Mastership, Observed, OpenPlan, PROPOSAL_FIELDS, Plan, PlanLog, PortError,
-    ProposalError, ProposalSource, RawProposal, Reclaim, ResultLog, ServerId, Standing, SwitchNote,
-    Symbol, Teller, Told, times,
+    ProposalError, ProposalSource, PublishOutcome, RawProposal, Reclaim, ResultLog, ServerId,
+    Standing, SwitchNote, Symbol, Teller, times,
 };
 use apply_wire::key;
 use futures_util::future::{try_join, try_join_all};
@@ -284,7 +284,7 @@ impl RedisBoard {
         }
     }
 
-    /// The governor has disarmed, or had, and nobody resumed since: by what, and why. What its key says counts only
+    /// The governor has disarmed, or had, and trading was not resumed since: by what, and why. What its key says counts only
     /// as a reason. The key ends with its day, so that it is marked beside.
     async fn disarmed(&self, before: Option<GenerationId>) -> Halt {
         let keys = self.keys.halting(SystemTime::now());
@@ -621,7 +621,7 @@ fn fenced(doing: &str) -> PortError {
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the store remembers a journal that nobody works with: longer than any journal keeps an entry.
+/// How long the store remembers a journal that is not in use: longer than any journal keeps an entry.
 const JOURNAL_MARK: Duration = Duration::from_secs(30 * 86_400);
 
 /// How long after it was asked for the server may carry a claim out. One whose answer was lost is known to
@@ -752,7 +752,7 @@ impl PlanLog for RedisBoard {
         ttl: Duration,
     ) -> Result<Option<Claim>, PortError> {
         let (keys, sent) = (&self.keys, Instant::now());
-        // One that nobody remembers was answered.
+        // One that is not remembered was answered.
         let last_moment = self.claims().get(attempt).copied().unwrap_or(0);
         let mut call = self.scripts.find.key(&keys.generation);
         call.key(Keys::of(&keys.dedupe, plan)).key(&keys.open);
@@ -864,7 +864,7 @@ impl PlanLog for RedisBoard {
             let asked = self.link.server_of(&keys.results);
             if let Some(executed) = self.end_of(plan).await? {
                 self.must_be_read(&keys.results, asked).await?;
-                return Ok(Reclaim::Told { executed });
+                return Ok(Reclaim::Ended { executed });
             }
         } else {
             call.key(Keys::of(&keys.result_published, plan));
@@ -892,7 +892,7 @@ impl PlanLog for RedisBoard {
             }
             _ => {
                 self.must_be_read(&keys.open, before).await?;
-                Ok(Reclaim::Told {
+                Ok(Reclaim::Ended {
                     executed: answer.text().is_some_and(|mark| is_executed(&mark)),
                 })
             }
@@ -964,7 +964,7 @@ impl PlanLog for RedisBoard {
 }
 
 impl ResultLog for RedisBoard {
-    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
+    async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         let keys = &self.keys;
         let error = result.error_code().unwrap_or_default();
         let mut call = self
@@ -980,19 +980,27 @@ impl ResultLog for RedisBoard {
             .invoke_async::<i64>(&mut self.link.at(&keys.results))
             .await
         {
-            Ok(1) => Ok(Told::Published),
-            Ok(_) => Ok(Told::Before),
+            Ok(1) => Ok(PublishOutcome::Published),
+            Ok(_) => Ok(PublishOutcome::Before),
             Err(error) => refused(error),
         }
     }
 
-    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+    async fn finalize(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> Result<PublishOutcome, PortError> {
         let before = self.link.server_of(&self.keys.results);
         let told = match self.link.is_cluster() {
             true => self.conclude_in_steps(result, teller).await?,
             false => self.conclude_at_once(result, teller).await?,
         };
-        if let Told::Published | Told::Corrected | Told::Before | Told::Contradicted = told {
+        if let PublishOutcome::Published
+        | PublishOutcome::Corrected
+        | PublishOutcome::Before
+        | PublishOutcome::Contradicted = told
+        {
             self.must_be_read(&self.keys.results, before).await?;
         }
         Ok(told)
@@ -1005,7 +1013,7 @@ impl RedisBoard {
         &self,
         result: &ApplyResult,
         teller: &Teller,
-    ) -> Result<Told, PortError> {
+    ) -> Result<PublishOutcome, PortError> {
         let keys = &self.keys;
         let mark = Keys::of(&keys.result_published, &result.plan);
         let mut call = self.scripts.finalize.key(mark);
@@ -1030,14 +1038,14 @@ impl RedisBoard {
     }
 
     /// On a cluster the stream lies in another slot than the open plans. Whether the plan is the attempt's
-    /// to end is looked at first; whoever takes it over in between has to wait until this instance is gone.
+    /// to end is read first; an instance that takes it over in between has to wait until this one is gone.
     async fn conclude_in_steps(
         &self,
         result: &ApplyResult,
         teller: &Teller,
-    ) -> Result<Told, PortError> {
+    ) -> Result<PublishOutcome, PortError> {
         let keys = &self.keys;
-        // Whoever claims the plan after a forgetting asks the venue no sooner than this long after the look.
+        // An attempt that claims the plan after a forgetting asks the venue no sooner than this long after the look.
         let tell_by = Instant::now() + times::LAST_YES;
         let tell_by = self.link.deadline(&keys.results, tell_by).unwrap_or(0);
         let mut look = self.scripts.hold.key(&keys.open);
@@ -1069,16 +1077,15 @@ impl RedisBoard {
         let came = match word {
             Ok(word) if word == "late" => {
                 return Err(PortError(
-                    "cannot publish the result: too much time had passed since it was looked whose plan it is"
-                        .into(),
+                    "cannot publish the result: the check of who holds the plan is too old".into(),
                 ));
             }
             Ok(word) => told(&word)?,
             Err(error) => return refused(error),
         };
         match came {
-            Told::NotHeld if forgot => Ok(Told::Forgot),
-            Told::NotHeld => Ok(came),
+            PublishOutcome::NotHeld if forgot => Ok(PublishOutcome::Forgot),
+            PublishOutcome::NotHeld => Ok(came),
             _ => {
                 self.close(result, teller).await?;
                 Ok(came)
@@ -1086,7 +1093,7 @@ impl RedisBoard {
         }
     }
 
-    /// What was written to a server that another one had taken the place of nobody will read. So whoever was
+    /// What was written to a replaced master is not read any more. So the server that was
     /// asked is named once more after it has answered. An error has the caller write again, to whoever
     /// is in charge then; nothing is written twice to the same one.
     async fn must_be_read(
@@ -1099,7 +1106,7 @@ impl RedisBoard {
         }
         let unread = |why: String| {
             PortError(format!(
-                "the result is written, and whether anybody will read it is not known: {why}"
+                "the result is written; whether it is read is unknown: {why}"
             ))
         };
         // Those who are asked may hear of a change this much later.
@@ -1174,14 +1181,14 @@ fn receipt_of(attempt: &AttemptId) -> String {
     format!("1 {attempt} ")
 }
 
-fn told(word: &str) -> Result<Told, PortError> {
+fn told(word: &str) -> Result<PublishOutcome, PortError> {
     Ok(match word {
-        "published" => Told::Published,
-        "corrected" => Told::Corrected,
-        "before" => Told::Before,
-        "contradicted" => Told::Contradicted,
-        "not held" => Told::NotHeld,
-        "forgot" => Told::Forgot,
+        "published" => PublishOutcome::Published,
+        "corrected" => PublishOutcome::Corrected,
+        "before" => PublishOutcome::Before,
+        "contradicted" => PublishOutcome::Contradicted,
+        "not held" => PublishOutcome::NotHeld,
+        "forgot" => PublishOutcome::Forgot,
         other => {
             return Err(PortError(format!(
                 "cannot publish the result: the script answers {other:?}"
@@ -1190,10 +1197,10 @@ fn told(word: &str) -> Result<Told, PortError> {
     })
 }
 
-/// A key of another type stays one until somebody mends it; any other error may pass.
-fn refused(error: RedisError) -> Result<Told, PortError> {
+/// A key of another type stays one until somebody fixes it; any other error may pass.
+fn refused(error: RedisError) -> Result<PublishOutcome, PortError> {
     match Meaning::of(&error) == Meaning::WrongType {
-        true => Ok(Told::Refused {
+        true => Ok(PublishOutcome::Refused {
             why: error.to_string(),
         }),
         false => Err(failed("publish the result")(error)),

@@ -46,7 +46,7 @@ impl fmt::Debug for Bookkeeper {
 pub struct Booked {
     /// These were booked, and are out of the brain's sight now.
     pub pushed_out: Vec<(PlanId, Symbol)>,
-    /// These were not booked within [`PATIENCE`]: nobody keeps a ledger here that names its last plan, or its brain stands
+    /// These were not booked within [`PATIENCE`]: no ledger here names its last plan, or its brain stands
     /// still. Each is told once.
     pub overdue: Vec<(PlanId, Symbol)>,
 }

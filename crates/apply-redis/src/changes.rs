@@ -59,7 +59,7 @@ impl ChangeFeed {
         }
         match self.store.watch_mode().pushes() {
             true => settled,
-            // Nobody would have told.
+            // No push would have told of it.
             false => Debounced::Changed,
         }
     }

@@ -21,7 +21,7 @@ pub struct BoardConfig {
     /// Who this is, among all that share the server.
     pub instance: Instance,
     /// The place of this instance's journal, under which the store remembers whose it is; none where
-    /// nobody is to miss it.
+    /// no reader may miss it.
     pub journal_place: Option<String>,
     /// What the lease says of where this instance is and what it keeps.
     pub kept: Kept,
@@ -32,7 +32,7 @@ pub struct BoardConfig {
     /// About how many entries the two streams keep.
     pub stream_length: usize,
     /// Whether claims of this board may lead to orders. Those of one that only rehearses say so, and
-    /// whoever ends such a plan need not ask the venue.
+    /// the attempt that ends such a plan need not ask the venue.
     pub orders: bool,
     /// Whether a portfolio gate has to grant: claimed plans are shown to it on a stream of its own, and what it makes
     /// of their action is read.
@@ -97,7 +97,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// An instance that nobody has met before and nobody will meet again.
+    /// An instance with a name of its own, used once.
     pub fn alone() -> Self {
         let random = RandomState::new().build_hasher().finish();
         let name = format!("{}-{random:016x}", std::process::id());

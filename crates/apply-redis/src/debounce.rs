@@ -58,7 +58,7 @@ fn ring(sleepers: &Receiver<(Instant, oneshot::Sender<()>)>) {
         if !left.is_zero() {
             thread::sleep(left);
         }
-        // Whoever waited may have gone.
+        // The waiter may have gone.
         let _ = over.send(());
     }
 }

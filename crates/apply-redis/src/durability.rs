@@ -48,7 +48,7 @@ impl Durability {
             (true, Synced::Sometime) => {
                 "append-only file; a crash loses what the system had not written yet"
             }
-            (true, Synced::NotTold) => "append-only file; how often it is synced is not told",
+            (true, Synced::NotTold) => "append-only file; how often Redis syncs it is unknown",
             (false, _) => {
                 "no append-only file; a crash forgets the claims since the last snapshot and brings back permits that were taken; set `appendonly yes` in redis.conf"
             }
@@ -60,12 +60,12 @@ impl Durability {
         let mut warnings = Vec::new();
         if !self.append_only {
             warnings.push(
-                "Redis keeps no append-only file: after a restart it goes back to its last snapshot, permits that were taken come back and claims are lost. The journal of this machine still allows one order a plan; to mend it: CONFIG SET appendonly yes, and in redis.conf"
+                "Redis keeps no append-only file: after a restart it goes back to its last snapshot, permits that were taken come back and claims are lost. The journal of this machine still allows one order a plan; to fix it: CONFIG SET appendonly yes, and in redis.conf"
                     .to_owned(),
             );
         } else if self.synced != Synced::Always {
             warnings.push(
-                "Redis syncs its append-only file once a second at best, or does not say when: a power cut may bring back permits taken in the last second. To mend it: CONFIG SET appendfsync always"
+                "Redis syncs its append-only file once a second at best, or does not say when: a power cut may bring back permits taken in the last second. To fix it: CONFIG SET appendfsync always"
                     .to_owned(),
             );
         }
@@ -79,16 +79,16 @@ impl Durability {
         warnings
     }
 
-    /// What is wrong where it throws keys away, with the mend.
+    /// What is wrong where it throws keys away, with the fix.
     pub fn eviction(&self) -> Option<String> {
         self.evicts.as_ref().map(|policy| {
             format!(
-                "Redis throws keys away where its memory is full (maxmemory-policy {policy}): a claim that is gone unnoticed may become a second order. To mend it: CONFIG SET maxmemory-policy noeviction, and in redis.conf"
+                "Redis throws keys away where its memory is full (maxmemory-policy {policy}): a claim that is gone unnoticed may become a second order. To fix it: CONFIG SET maxmemory-policy noeviction, and in redis.conf"
             )
         })
     }
 
-    /// Why `APPLY_DURABILITY=strict` does not run on this server, with the mend.
+    /// Why `APPLY_DURABILITY=strict` does not run on this server, with the fix.
     pub fn refusal(&self) -> Option<String> {
         let snapshots = (!self.append_only).then(|| {
             "this Redis goes back to its last snapshot when it restarts; set appendonly yes in redis.conf (and CONFIG SET appendonly yes now)".to_owned()

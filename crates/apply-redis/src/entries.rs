@@ -1,6 +1,6 @@
 //! Reading a stream with a bound on what one entry may cost.
 //!
-//! Whoever may write to a stream decides how long an entry is. So the server looks at its length first, and
+//! Every client that may write to a stream decides how long an entry is. So the server looks at its length first, and
 //! of an entry that is too long only id and size are carried.
 
 use redis::{RedisError, Script, Value, aio::ConnectionLike};
@@ -43,7 +43,7 @@ pub enum Entries<'a> {
         /// At most.
         count: usize,
     },
-    /// What nobody of the group was handed yet.
+    /// Entries that no consumer of the group was handed yet.
     Fresh {
         /// The group.
         group: &'a str,

@@ -190,7 +190,7 @@ impl RedisBoard {
         if lease.owner == self.config().instance.owner {
             self.drop_own(key)
                 .await
-                .map_err(failed("take a former lease away"))?;
+                .map_err(failed("delete a former lease"))?;
             return Ok(None);
         }
         Ok(Some(OtherMode {
@@ -237,7 +237,7 @@ impl RedisBoard {
         }
     }
 
-    /// Nobody else has this instance's journal, so its name in a lease of the other mode is a former process's.
+    /// No other instance has this journal, so its name in a lease of the other mode is a former process's.
     async fn drop_own(&self, key: &str) -> Result<(), RedisError> {
         let owner = serde_json::json!(self.config().instance.owner).to_string();
         let mut call = self.scripts().drop.key(key);

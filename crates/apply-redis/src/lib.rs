@@ -8,7 +8,7 @@
 //!
 //! Every write is a script of a few commands (`EVALSHA`, loaded again where the server forgot it),
 //! with keys only through `KEYS`. It speaks over the connections of `permit-redis`, to one server, to
-//! whoever the sentinels call master, or to a cluster; what differs there is in [`Keys`].
+//! the sentinels' master, or to a cluster; what differs there is in [`Keys`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -25,7 +25,7 @@ pub struct Reviewer {
 pub struct Reviewing {
     /// How many read for it.
     pub consumers: u64,
-    /// How long ago one of them asked for plans last; `None` where nobody ever has.
+    /// How long ago one of them asked for plans last; `None` where none ever has.
     pub idle: Option<Duration>,
     /// Plans that were handed to it and not acknowledged.
     pub pending: u64,
@@ -55,7 +55,7 @@ impl fmt::Display for Reviewer {
             return write!(f, "{name}: no such group on the stream of plans");
         };
         let consumers = match reading.consumers {
-            0 => "nobody reads for it".to_owned(),
+            0 => "no reviewer reads for it".to_owned(),
             1 => "1 consumer".to_owned(),
             more => format!("{more} consumers"),
         };
@@ -202,7 +202,7 @@ impl RedisBoard {
         Ok(there)
     }
 
-    /// Writes down that a permit came late, for whoever asks how long permits should be waited for.
+    /// Records that a permit came late, as input for the choice of the permit wait.
     pub async fn record_late(&self, late: &LatePermit<'_>) -> Result<(), PortError> {
         let fields = [
             (field::PLAN_ID, late.plan.to_string()),

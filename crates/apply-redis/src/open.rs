@@ -137,7 +137,7 @@ pub(crate) fn adopted(
         process: instance.process.clone(),
         ..before
     };
-    // Nobody but the attempt that noted an intent may take permits on it.
+    // Only the attempt that noted an intent may take permits on it.
     let stage = match stage {
         Stage::Noted | Stage::Claimed => Stage::Closing,
         stage => stage,
@@ -155,7 +155,7 @@ pub(crate) fn noted_by(attempt: &AttemptId) -> String {
     format!("{attempt} {} ", word(Stage::Noted))
 }
 
-/// An entry as whoever may end its plan sees it.
+/// An entry as the attempt that may end its plan sees it.
 pub(crate) fn seen(instance: &Instance, plan: PlanId, token: String) -> Result<OpenPlan, String> {
     let (attempt, stage, entry) = Entry::read(&token)?;
     let of_this_machine = entry.owner == instance.owner;
@@ -204,7 +204,7 @@ const AT_MOST: usize = 4096;
 /// How many entries one round trip reads.
 const PAGE: usize = 512;
 
-/// Most bytes of an entry, several times what this program writes: a longer one gives nobody a permit either.
+/// Most bytes of an entry, several times what this program writes: a longer one gives no permit either.
 pub(crate) const MAX_ENTRY_BYTES: usize = permit_redis::MAX_HOLDER_BYTES;
 
 /// One entry of the scan, with its owner: its text, or its size where it is too long.
@@ -253,7 +253,7 @@ impl Unreadable {
     }
 }
 
-/// Every open plan that nobody else works on.
+/// Every open plan that no other instance works on.
 pub(crate) async fn fetch_abandoned(
     link: &RedisLink,
     scan: &Script,

@@ -36,7 +36,7 @@ impl Default for ProposalBatcher {
 }
 
 impl ProposalBatcher {
-    /// Looks at one symbol, with whoever else wants to look. Whoever has a turn looks for all, by `look_at`: an
+    /// Reads one symbol's proposal, together with all that are asked for meanwhile. The caller that has a turn reads for all, by `look_at`: an
     /// answer for each.
     pub(crate) async fn look<F>(
         &self,
@@ -53,7 +53,7 @@ impl ProposalBatcher {
                 biased;
                 answered = &mut answer => match answered {
                     Ok(looked) => return looked,
-                    // Whoever looked for us was dropped on the way.
+                    // The caller that read for us was dropped on the way.
                     Err(_) => continue,
                 },
                 turn = self.turns.acquire() => turn,
@@ -78,7 +78,7 @@ impl ProposalBatcher {
                 let (symbols, tell): (Vec<Symbol>, Vec<_>) = together.into_iter().unzip();
                 let looked = Box::pin(look_at(symbols)).await;
                 for (tell, looked) in tell.into_iter().zip(looked) {
-                    // Whoever asked may have gone.
+                    // The caller may have gone.
                     let _ = tell.send(looked);
                 }
             }

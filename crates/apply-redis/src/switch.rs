@@ -15,7 +15,7 @@ pub(crate) struct SwitchMemory(Mutex<Memory>);
 struct Memory {
     note: Option<SwitchNote>,
     keep: Option<Box<dyn Fn(SwitchNote) + Send + Sync>>,
-    /// What disarmed, where that could not be marked in the store: its key ends by itself, and nobody has resumed.
+    /// What disarmed, where that could not be marked in the store: its key ends by itself, and trading was not resumed.
     unmarked: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The kill switches in Redis for whoever only tells of them: each one, and who turned it, when and why.
+//! The kill switches in Redis, for display: each one, and who turned it, when and why.
 
 use crate::config::Keys;
 use apply_core::{Halt, MAX_SWITCH_BYTES};

@@ -5,7 +5,7 @@ mod common;
 
 use apply_core::{
     ApplyResult, Claim, Decision, GateSettings, Halt, Plan, PlanLog, Proposal, ProposalError,
-    ProposalSource, Reason, ResultLog, Symbol, Told,
+    ProposalSource, PublishOutcome, Reason, ResultLog, Symbol,
 };
 use apply_redis::{BoardConfig, RedisBoard};
 use common::{aged, won};
@@ -407,8 +407,14 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
     let () = bench.redis.set(&receipt, "1 a 7 0\n").await.unwrap();
     let error = Some(Reason::KillSwitchActive);
     let blocked = ApplyResult::not_executed(&plan, Decision::Blocked, error, 1);
-    assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Published));
-    assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Before));
+    assert_eq!(
+        bench.board.publish(&blocked).await,
+        Ok(PublishOutcome::Published)
+    );
+    assert_eq!(
+        bench.board.publish(&blocked).await,
+        Ok(PublishOutcome::Before)
+    );
     let claim = bench.board.claim(&plan, &attempt("a"), TTL, 1).await;
     let teller = won(claim.unwrap()).teller();
     let last = ApplyResult {
@@ -422,9 +428,16 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
     };
     for _ in 0..2 {
         let told = bench.board.finalize(&last, &teller).await;
-        assert_eq!(told, Ok(Told::Published), "also where an answer was lost");
+        assert_eq!(
+            told,
+            Ok(PublishOutcome::Published),
+            "also where an answer was lost"
+        );
     }
-    assert_eq!(bench.board.publish(&blocked).await, Ok(Told::Before));
+    assert_eq!(
+        bench.board.publish(&blocked).await,
+        Ok(PublishOutcome::Before)
+    );
     let results = bench.stream(RESULTS).await;
     assert_eq!(results.len(), 2, "{results:?}");
     assert_eq!(results[1]["error"], "permit_timeout_or_missing:missing_p33");

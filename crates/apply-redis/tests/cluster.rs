@@ -4,8 +4,8 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Claim, Decision, Halt, Mastership, Plan, PlanLog, ProposalSource, Reason, Reclaim,
-    ResultLog, Standing, Symbol, Told,
+    ApplyResult, Claim, Decision, Halt, Mastership, Plan, PlanLog, ProposalSource, PublishOutcome,
+    Reason, Reclaim, ResultLog, Standing, Symbol,
 };
 use apply_redis::{BoardConfig, Instance, Keys, RedisBoard, Turn, testing};
 use common::{attempt, intent, plan, won};
@@ -139,7 +139,7 @@ async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_a
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
     let entry: String = bench.command(&["HGET", OPEN, plan.id.as_str()]).await;
     let told = board.finalize(&last(&plan), &teller).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     let left = |what: Vec<String>| {
         let bench = &bench;
         async move {
@@ -157,7 +157,7 @@ async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_a
         .await;
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
     let told = board.finalize(&last(&plan), &teller).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     assert_eq!((open().await, receipts().await), (0, 0));
     assert_eq!(bench.length(RESULTS).await, 1, "told once");
 }
@@ -286,7 +286,7 @@ async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it
     assert!(late.0.contains("too much time had passed"), "{late}");
     assert_eq!(bench.length(RESULTS).await, 0);
     let told = board.finalize(&last(&plan), &teller).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     assert_eq!(bench.length(RESULTS).await, 1);
 }
 
@@ -297,7 +297,7 @@ async fn a_mark_on_a_node_that_the_others_do_not_confirm_ends_nothing() {
     let plan = plan("PARTIAL_75");
     let claim = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
     let told = board.finalize(&last(&plan), &won(claim).teller()).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     let mark = "quantum:apply:result_published:{quantum:stream:apply.result}:";
     let mark = format!("{mark}{}", plan.id);
     let mut here = None;
@@ -312,7 +312,7 @@ async fn a_mark_on_a_node_that_the_others_do_not_confirm_ends_nothing() {
     let symbol = plan.symbol();
     let b = attempt("b");
     let again = board.reclaim(&plan.id, symbol, "step", &b, TTL).await;
-    assert_eq!(again, Ok(Reclaim::Told { executed: false }));
+    assert_eq!(again, Ok(Reclaim::Ended { executed: false }));
     let others = bench.cluster.nodes_mut().iter_mut().enumerate();
     others
         .filter(|(index, _)| *index != here)

@@ -4,8 +4,8 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Claim, Decision, Hold, Mastership, Plan, PlanLog, ProposalSource, Reclaim,
-    ResultLog, Stage, SwitchNote, Told,
+    ApplyResult, Claim, Decision, Hold, Mastership, Plan, PlanLog, ProposalSource, PublishOutcome,
+    Reclaim, ResultLog, Stage, SwitchNote,
 };
 use apply_redis::{BoardConfig, Instance, RedisBoard};
 use common::{aged, attempt, intent, plan, won};
@@ -153,7 +153,7 @@ async fn a_server_that_was_flushed_or_came_back_with_an_old_snapshot_is_new_agai
     assert!(!board.is_current(&hold) && !board.is_current(&flushed));
     // The first claim came back with the snapshot: its attempt has no say any more.
     let told = board.finalize(&result(&plan, false), &hold.teller()).await;
-    assert_eq!(told, Ok(Told::Forgot));
+    assert_eq!(told, Ok(PublishOutcome::Forgot));
 }
 
 /// A plan may wait for its permits while the server is started again, with all that it knew, and nothing be
@@ -222,7 +222,7 @@ async fn a_claim_that_was_lost_alone_is_not_given_out_again() {
     let _: i64 = bench.command(&["DEL", &claim_key]).await;
     assert_eq!(claim(&b, &plan, "b1.0").await, Claim::Taken, "it is open");
     let told = a.finalize(&result(&plan, false), &hold.teller()).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     assert_eq!(
         claim(&b, &plan, "b1.0").await,
         Claim::Taken,
@@ -251,12 +251,12 @@ async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
     let receipt = format!("quantum:apply:inflight:{}", plan.id);
     let _: String = bench.command(&["SET", &receipt, "1 b1.0 7 0\n"]).await;
     let told = loser.finalize(&result(&plan, false), &lost.teller()).await;
-    assert_eq!(told, Ok(Told::Forgot));
+    assert_eq!(told, Ok(PublishOutcome::Forgot));
     // And not either where it has heard of the generation since.
     let mut knows = lost.teller();
     knows.generation.clone_from(&held.generation.id);
     let told = loser.finalize(&result(&plan, false), &knows).await;
-    assert_eq!(told, Ok(Told::NotHeld));
+    assert_eq!(told, Ok(PublishOutcome::NotHeld));
     let left: (bool, bool) = redis::pipe()
         .hexists(OPEN, plan.id.as_str())
         .exists(&receipt)
@@ -266,9 +266,9 @@ async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
     assert_eq!(left, (true, true), "the winner's entry and its receipt");
     assert_eq!(bench.length(RESULTS).await, 0);
     let told = winner.finalize(&result(&plan, true), &held.teller()).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     let told = loser.finalize(&result(&plan, false), &knows).await;
-    assert_eq!(told, Ok(Told::Before), "and not as published");
+    assert_eq!(told, Ok(PublishOutcome::Before), "and not as published");
     assert_eq!(bench.executed().await, ["True"]);
 }
 
@@ -281,11 +281,15 @@ async fn that_something_was_executed_is_told_by_whoever_saw_it_and_leaves_the_ho
     let _: String = bench.command(&["FLUSHALL"]).await;
     let (held, _) = claim_when_clean(&winner, &plan, "b1.0").await;
     let told = loser.finalize(&result(&plan, true), &lost.teller()).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     let open: bool = bench.command(&["HEXISTS", OPEN, plan.id.as_str()]).await;
     assert!(open, "the winner ends its own");
     let told = winner.finalize(&result(&plan, false), &held.teller()).await;
-    assert_eq!(told, Ok(Told::Contradicted), "and this is an error");
+    assert_eq!(
+        told,
+        Ok(PublishOutcome::Contradicted),
+        "and this is an error"
+    );
     assert_eq!(bench.executed().await, ["True"]);
     let open: bool = bench.command(&["HEXISTS", OPEN, plan.id.as_str()]).await;
     assert!(!open);
@@ -301,15 +305,15 @@ async fn an_execution_corrects_a_word_that_nothing_was_executed_and_is_never_cor
     );
     let hold = won(claim(&a, &plan, "a1.0").await);
     let told = a.finalize(&result(&plan, false), &hold.teller()).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     let mut other = hold.teller();
     other.attempt = attempt("b1.0");
-    for expected in [Told::Corrected, Told::Published] {
+    for expected in [PublishOutcome::Corrected, PublishOutcome::Published] {
         let told = b.finalize(&result(&plan, true), &other).await;
         assert_eq!(told, Ok(expected), "once");
     }
     let told = a.finalize(&result(&plan, false), &hold.teller()).await;
-    assert_eq!(told, Ok(Told::Before));
+    assert_eq!(told, Ok(PublishOutcome::Before));
     assert_eq!(bench.executed().await, ["False", "True"]);
 }
 
@@ -355,8 +359,11 @@ async fn a_plan_that_nobody_holds_can_be_taken_in_hand_to_be_ended_and_not_to_be
     assert!(!taken, "whoever had claimed it has lost it");
     let teller = hold.unwrap().teller();
     let told = b.finalize(&result(&plan, false), &teller).await;
-    assert_eq!(told, Ok(Told::Published));
-    assert_eq!(reclaim(&a, "a1.1").await, Reclaim::Told { executed: false });
+    assert_eq!(told, Ok(PublishOutcome::Published));
+    assert_eq!(
+        reclaim(&a, "a1.1").await,
+        Reclaim::Ended { executed: false }
+    );
 }
 
 #[tokio::test]
@@ -471,13 +478,16 @@ async fn a_key_of_another_type_refuses_a_result_and_says_so() {
     for key in [RESULTS, &mark] {
         let _: i64 = bench.command(&["SADD", key, "x"]).await;
         let told = board.finalize(&result(&plan, false), &hold.teller()).await;
-        assert!(matches!(told, Ok(Told::Refused { .. })), "{key}: {told:?}");
+        assert!(
+            matches!(told, Ok(PublishOutcome::Refused { .. })),
+            "{key}: {told:?}"
+        );
         let open: bool = bench.command(&["HEXISTS", OPEN, plan.id.as_str()]).await;
         assert!(open, "still owed");
         let _: i64 = bench.command(&["DEL", key]).await;
     }
     let told = board.finalize(&result(&plan, false), &hold.teller()).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
 }
 
 /// Split brain: the sentinels have named another master, and the former one goes on as if nothing had happened.
@@ -512,7 +522,7 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!(told, Told::Published);
+    assert_eq!(told, PublishOutcome::Published);
     assert_eq!(new.executed().await, ["True"]);
     assert!(!board.is_current(&hold), "and no order follows on it");
 }
@@ -542,7 +552,7 @@ async fn a_result_is_not_told_on_the_word_that_was_given_before_it_was_written()
     let error = finalize().await.unwrap_err().to_string();
     assert!(error.contains("whether anybody will read it"), "{error}");
     sentinels.iter().for_each(|sentinel| sentinel.say(port));
-    assert_eq!(finalize().await, Ok(Told::Published));
+    assert_eq!(finalize().await, Ok(PublishOutcome::Published));
     assert_eq!(former.length(RESULTS).await, 1, "written once");
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use apply_core::{ApplyResult, Decision, Plan, PlanLog, ResultLog, Standing, Told};
+use apply_core::{ApplyResult, Decision, Plan, PlanLog, PublishOutcome, ResultLog, Standing};
 use apply_redis::{BoardConfig, Instance, RedisBoard, Synced, Turn};
 use common::{aged, attempt, intent, plan, won};
 use redis::{AsyncCommands, aio::MultiplexedConnection};
@@ -77,7 +77,7 @@ async fn a_claimed_plan_is_open_until_its_final_result() {
         "again"
     );
     let told = board.finalize(&result(&plan), &teller).await;
-    assert_eq!(told, Ok(Told::Published));
+    assert_eq!(told, Ok(PublishOutcome::Published));
     assert!(!bench.is_open(&plan).await);
     assert!(
         !board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),

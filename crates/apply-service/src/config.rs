@@ -6,7 +6,7 @@ pub use shard::{NoShard, Shard};
 
 use crate::{ledger::Ledger, switches::SwitchesHere};
 use apply_core::{GateSettings, Mode, StopLimits, Symbol};
-use apply_wire::{defaults, key, kill_switch};
+use apply_wire::{defaults, key, kill_switch, setting::Setting};
 use exchange_client::{Credentials, Host};
 use permit_gate::WaitPolicy;
 use permit_redis::{ConfigError, KeyTemplate, OffWords, PermitKeys, RedisConfig};
@@ -18,6 +18,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    str::FromStr,
     time::{Duration, SystemTime},
 };
 
@@ -148,10 +149,87 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
+/// The file in the state directory that halts, where no other is named.
+pub const HALT_FILE: &str = "HALT";
+
+/// The default of a setting; the test of the binary's configuration reads each.
+fn default_of<T: FromStr>(name: &str) -> T {
+    let setting = Setting::find(name).unwrap_or_else(|| unreachable!("no setting {name}"));
+    read(setting.default)
+}
+
+fn read<T: FromStr>(text: &str) -> T {
+    let read = text.parse().ok();
+    read.unwrap_or_else(|| unreachable!("the default {text} cannot be read"))
+}
+
 /// How long a receipt is kept at least.
 const RECEIPT_AT_LEAST: Duration = defaults::DEDUPE_TTL;
 
 impl Config {
+    /// A dry run of these symbols, at least one, on this Redis, with its journal in this directory (an absolute path):
+    /// every other setting has the default of the table of settings, [`apply_wire::setting`].
+    pub fn new(
+        redis: RedisUrl,
+        symbols: impl IntoIterator<Item = Symbol>,
+        directory: impl Into<PathBuf>,
+    ) -> Self {
+        let directory = directory.into();
+        let millis = |name| Duration::from_secs_f64(default_of::<f64>(name) / 1000.0);
+        let seconds = |name| Duration::from_secs_f64(default_of(name));
+        Self {
+            mode: Mode::DryRun,
+            symbols: symbols.into_iter().collect(),
+            shard: Shard::WHOLE,
+            gates: GateSettings {
+                allowlist: defaults::ALLOWLIST.split(',').map(read).collect(),
+                critical: defaults::BLOCK_CRITICAL,
+                warning: defaults::BLOCK_WARNING,
+                close: None,
+                stops: false,
+            },
+            stops: StopLimits::default(),
+            proposal_max_age: None,
+            wait: WaitPolicy {
+                wait: defaults::PERMIT_WAIT,
+                step: defaults::PERMIT_STEP,
+                ..WaitPolicy::default()
+            },
+            poll: seconds("APPLY_POLL_SEC"),
+            settle: millis("APPLY_SETTLE_MS"),
+            dedupe_ttl: defaults::DEDUPE_TTL,
+            ledger: Ledger::Auto,
+            max_in_flight: default_of("APPLY_MAX_IN_FLIGHT"),
+            kill_switch: false,
+            http: SocketAddr::new(default_of("APPLY_HTTP_ADDR"), defaults::METRICS_PORT),
+            http_hosts: Vec::new(),
+            log_level: default_of("APPLY_LOG_LEVEL"),
+            log_format: LogFormat::Text,
+            redis,
+            redis_times: RedisTimes {
+                answer: millis("APPLY_REDIS_ANSWER_MS"),
+                connect: millis("APPLY_REDIS_CONNECT_MS"),
+                sentinel: millis("APPLY_REDIS_SENTINEL_MS"),
+            },
+            permits: PermitKeys::parse(defaults::PERMITS)
+                .unwrap_or_else(|_| unreachable!("the default permits can be read")),
+            signing: None,
+            venue: Host::default(),
+            credentials: None,
+            start_wait: seconds("APPLY_START_WAIT_SEC"),
+            state: StateConfig {
+                halt_file: directory.join(HALT_FILE),
+                directory,
+                lease: seconds("APPLY_LEASE_SEC"),
+                strict: false,
+                notify: None,
+                watchdog: None,
+            },
+            commit: "unknown",
+            remarks: Vec::new(),
+        }
+    }
+
     /// The symbols that this instance follows.
     pub fn followed(&self) -> Vec<Symbol> {
         let ours = self.symbols.iter().filter(|s| self.shard.holds(s));
@@ -222,7 +300,7 @@ impl Config {
         Ok(store.receipt(receipt, self.dedupe_ttl.max(RECEIPT_AT_LEAST)))
     }
 
-    /// The permits that have to be signed and that nobody here has a key to check: none of them
+    /// The permits that have to be signed and for which no key is configured: none of them
     /// could ever be a yes.
     pub fn permits_without_key(&self) -> Vec<&str> {
         let names = self.permits.permits().iter().map(|permit| permit.name());

@@ -114,6 +114,8 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 impl From<Failure> for ExitCode {
     fn from(failure: Failure) -> Self {
         failure.end(false)

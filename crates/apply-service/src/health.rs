@@ -1,4 +1,4 @@
-//! Whether the service lives and is ready: for the service manager and for whoever asks over HTTP.
+//! Whether the service is alive and ready: for the service manager and over HTTP.
 
 use crate::{dashboard::DashboardState, http::Page};
 use apply_core::{Generation, PortError};
@@ -260,7 +260,7 @@ impl SystemdNotifier {
         Self(name.and_then(|name| match open(name) {
             Ok(socket) => Some(socket),
             Err(error) => {
-                warn!("the service manager cannot be told anything: {error}");
+                warn!("cannot reach the service manager: {error}");
                 None
             }
         }))
@@ -271,7 +271,7 @@ impl SystemdNotifier {
         if let Some(to) = &self.0
             && let Err(error) = to.0.send_to_addr(state.as_bytes(), &to.1)
         {
-            warn!("the service manager was not told {state}: {error}");
+            warn!("cannot send {state} to the service manager: {error}");
         }
     }
 }

@@ -68,7 +68,7 @@ pub trait Page: Clone + Send + Sync + 'static {
     }
 }
 
-/// Serves until `stop` resolves, and two seconds longer whoever is being answered then. Whoever asks
+/// Serves until `stop` resolves, and two seconds longer those that are being answered then. A client that asks
 /// under a name that is not among `hosts` is turned away.
 pub async fn serve<P: Page>(
     listener: TcpListener,

@@ -20,7 +20,7 @@ const COMPLAIN_EVERY: u32 = 240;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ledger {
     /// As [`Ledger::BookOnce`] where a ledger names the plan that it booked last; else nothing is written, and nothing
-    /// is said of results that nobody books.
+    /// is said of results that no ledger books.
     Auto,
     /// A result that was booked is pushed out of the position brain's sight, so that it is booked once; one that is not
     /// booked in time is told.
@@ -82,20 +82,20 @@ pub(crate) async fn keep(
 ) {
     match (ledger, writer, venue) {
         (Ledger::Off, _, _) => {
-            info!("Ledger: off, results stay where they are");
+            info!("Ledger: off; no result is pushed out");
             return;
         }
         (_, Some(writer), Some(venue)) => {
             return write(writer, venue, metrics, clock, stop).await;
         }
         (Ledger::Write, _, _) => {
-            info!("Ledger: write, and a dry run fills nothing that could be written");
+            info!("Ledger: write; a dry run fills nothing, so nothing is written");
             return;
         }
         (Ledger::Auto | Ledger::BookOnce, _, _) => {}
     }
     info!(
-        "Ledger: {}, a result that the position brain has booked is pushed out of its sight",
+        "Ledger: {}, booked results are pushed out of the newest ten",
         ledger.as_str()
     );
     let mut keeper = board.bookkeeper(BOOKING_PATIENCE);
@@ -121,7 +121,9 @@ pub(crate) async fn keep(
         failed = 0;
         for (plan, symbol) in booked.pushed_out {
             metrics.ledger_pushed_out();
-            info!("Ledger: plan {plan} of {symbol} is booked, and pushed out of the brain's sight");
+            info!(
+                "Ledger: plan {plan} of {symbol} is booked, and pushed out of the newest ten results"
+            );
         }
         for (plan, symbol) in booked.overdue {
             metrics.ledger_not_booked();
@@ -146,7 +148,7 @@ async fn write(
     clock: impl Clock,
     stop: CancellationToken,
 ) {
-    info!("Ledger: write, ledger, position and the moment of a fill are written after it");
+    info!("Ledger: write; after a fill, ledger, position and time of the fill are written");
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failed: u32 = 0;

@@ -2,8 +2,9 @@
 //! follows the symbols, recovery at start, and what people and programs see of it: log lines, metrics, the
 //! operator's page.
 //!
-//! [`run`] is all of it, by a [`Config`]. Who embeds only a part takes [`wiring`] for the ports and the loop,
-//! [`dashboard`] for the page, [`http`] for the port it is served on. Nothing here reads settings from the
+//! [`run`] is all of it, by a [`Config`]; [`run_until`] the same in a program that has signals and a log of its own
+//! (`examples/embedded.rs`). A program that embeds a part takes [`wiring`] for the ports and the loop, [`dashboard`] for
+//! the page, [`http`] for the port it is served on. Nothing here reads settings from the
 //! environment or knows of a command line: that is the program's.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -42,6 +43,6 @@ pub use ledger::Ledger;
 pub use metrics::Metrics;
 pub use neighbours::Neighbours;
 pub use quantile::quantile;
-pub use run::{instance, reach, run, stop_on_signals};
+pub use run::{instance, reach, run, run_until, stop_on_signals};
 pub use switches::{Switch, SwitchesHere};
 pub use wiring::KEEP_WARM;

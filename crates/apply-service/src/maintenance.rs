@@ -65,7 +65,7 @@ where
                 // Told when it begins: the page, the metrics and readiness say how long it lasts.
                 match &renewal {
                     Err(error) if !refused => {
-                        warn!("{error}; other instances may take this one's plans over");
+                        warn!("{error}; other instances may take over this instance's plans");
                     }
                     Err(error) => debug!("{error}"),
                     Ok(()) if refused => info!("Redis takes writes again"),
@@ -80,7 +80,7 @@ where
                 }
                 look_beside(&self.board, &self.fence, list).await;
             }
-            self.layer.tell_omissions();
+            self.layer.emit_omissions();
             match self.board.remember().await {
                 Ok(generation) => self.health.set_generation(&generation),
                 Err(error) => debug!("{error}"),

@@ -71,6 +71,51 @@ struct SettledLabels {
     outcome: &'static str,
 }
 
+/// What the venue was asked about.
+#[derive(Clone, Copy)]
+enum Settled {
+    Order,
+    Stop,
+}
+
+impl Settled {
+    const ALL: [Self; 2] = [Self::Order, Self::Stop];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy)]
+enum SettledAs {
+    Executed,
+    NotExecuted,
+    Unresolved,
+}
+
+impl SettledAs {
+    const ALL: [Self; 3] = [Self::Executed, Self::NotExecuted, Self::Unresolved];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::NotExecuted => "not_executed",
+            Self::Unresolved => "unresolved",
+        }
+    }
+}
+
+impl SettledLabels {
+    fn of(of: Settled, outcome: SettledAs) -> Self {
+        let (of, outcome) = (of.as_str(), outcome.as_str());
+        Self { of, outcome }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: String,
@@ -112,7 +157,6 @@ const PUSHED_OUT: &str = "pushed_out";
 const WRITTEN: &str = "written";
 const LEFT_ALONE: &str = "left_alone";
 const NOT_BOOKED: &str = "not_booked";
-const UNRESOLVED: &str = "unresolved";
 const OUTCOMES: [&str; 4] = ["accepted", "rejected", "not_sent", "unknown"];
 const FOUND_BY: [&str; 4] = ["first_try", "push", "reconnect", "poll"];
 
@@ -300,13 +344,17 @@ impl Inner {
         }
     }
 
-    fn settled(&self, of: &'static str, outcome: &'static str) {
-        let labels = SettledLabels { of, outcome };
-        self.settled.get_or_create(&labels).inc();
-        match (of, outcome) {
-            ("order", UNRESOLVED) => drop(self.unresolved.inc()),
-            ("stop", UNRESOLVED) => drop(self.stops_unresolved.inc()),
-            _ => {}
+    fn settled(&self, of: Settled, outcome: SettledAs) {
+        self.settled
+            .get_or_create(&SettledLabels::of(of, outcome))
+            .inc();
+        let unresolved = match of {
+            Settled::Order => &self.unresolved,
+            Settled::Stop => &self.stops_unresolved,
+        };
+        match outcome {
+            SettledAs::Unresolved => drop(unresolved.inc()),
+            SettledAs::Executed | SettledAs::NotExecuted => {}
         }
     }
 
@@ -345,9 +393,9 @@ impl Inner {
         for outcome in AFTER_CLOSE {
             drop(self.stops_after.get_or_create(&OutcomeLabels { outcome }));
         }
-        for of in ["order", "stop"] {
-            for outcome in ["executed", "not_executed", UNRESOLVED] {
-                drop(self.settled.get_or_create(&SettledLabels { of, outcome }));
+        for of in Settled::ALL {
+            for outcome in SettledAs::ALL {
+                drop(self.settled.get_or_create(&SettledLabels::of(of, outcome)));
             }
         }
         for outcome in ENDS {
@@ -376,7 +424,7 @@ impl Observer for Metrics {
                 m.no_room.get_or_create(&ReasonLabels { reason }).inc();
             }
             Event::Owed { .. } => m.ended("owed"),
-            Event::ToldByAnother { .. } => m.ended("told_by_another"),
+            Event::PublishedByAnother { .. } => m.ended("told_by_another"),
             Event::Corrected { .. } => m.ended("corrected"),
             Event::Contradicted { .. } => m.ended("contradicted"),
             Event::ProposalRefused { error } => {
@@ -421,10 +469,12 @@ impl Observer for Metrics {
                 m.orders.get_or_create(&OutcomeLabels { outcome }).inc();
                 m.roundtrip.observe(took.as_secs_f64());
             }
-            Event::Settled { settlement, .. } => m.settled("order", came_of(settlement)),
-            Event::StopSettled { replacement, .. } => m.settled("stop", stop_came_of(replacement)),
+            Event::Settled { settlement, .. } => m.settled(Settled::Order, came_of(settlement)),
+            Event::StopSettled { replacement, .. } => {
+                m.settled(Settled::Stop, stop_came_of(replacement))
+            }
             Event::StopReplaced { replacement, .. } => match replacement {
-                StopReplacement::Unknown { .. } => m.settled("stop", UNRESOLVED),
+                StopReplacement::Unknown { .. } => m.settled(Settled::Stop, SettledAs::Unresolved),
                 StopReplacement::Placed(_)
                 | StopReplacement::Rejected { .. }
                 | StopReplacement::NotSent { .. } => {}
@@ -455,24 +505,26 @@ impl Observer for Metrics {
             // The client counts every one, also those that are not told.
             Event::AnswerIncomplete { .. } => {}
             // Counted with what comes of them.
-            Event::WaitStarted { .. } | Event::StepStarted { .. } | Event::Leaving { .. } => {}
+            Event::WaitStarted { .. } | Event::StepStarted { .. } | Event::InFlight { .. } => {}
         }
     }
 }
 
-fn came_of(settlement: &Settlement) -> &'static str {
+fn came_of(settlement: &Settlement) -> SettledAs {
     match settlement {
-        Settlement::Accepted(fill) if !fill.executed_qty.is_zero() => "executed",
-        Settlement::Accepted(_) | Settlement::NotExecuted { .. } => "not_executed",
-        Settlement::Unresolved { .. } => UNRESOLVED,
+        Settlement::Accepted(fill) if !fill.executed_qty.is_zero() => SettledAs::Executed,
+        Settlement::Accepted(_) | Settlement::NotExecuted { .. } => SettledAs::NotExecuted,
+        Settlement::Unresolved { .. } => SettledAs::Unresolved,
     }
 }
 
-fn stop_came_of(replacement: &StopReplacement) -> &'static str {
+fn stop_came_of(replacement: &StopReplacement) -> SettledAs {
     match replacement {
-        StopReplacement::Placed(_) => "executed",
-        StopReplacement::Rejected { .. } | StopReplacement::NotSent { .. } => "not_executed",
-        StopReplacement::Unknown { .. } => UNRESOLVED,
+        StopReplacement::Placed(_) => SettledAs::Executed,
+        StopReplacement::Rejected { .. } | StopReplacement::NotSent { .. } => {
+            SettledAs::NotExecuted
+        }
+        StopReplacement::Unknown { .. } => SettledAs::Unresolved,
     }
 }
 

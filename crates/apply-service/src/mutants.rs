@@ -34,7 +34,7 @@ use std::{
 pub(crate) fn with_a_mistake<B>(
     outside: Adapters<B, RedisPermitStore, RedbJournal>,
     config: &Config,
-) -> Result<Adapters<B, Permits, Ledger, Desks>, Failure> {
+) -> Result<Adapters<B, Permits, Ledger, MutantVenue>, Failure> {
     let mutant = Mutant::asked_for()?;
     let impossible = |error: &dyn std::fmt::Display| Failure::configuration(error.to_string());
     let beside = match mutant {
@@ -64,7 +64,7 @@ pub(crate) fn with_a_mistake<B>(
             mutant,
             kept_back: Mutex::default(),
         },
-        venue: Desks {
+        venue: MutantVenue {
             venue: outside.venue,
             again,
             blind: mutant == Some(Mutant::NoLookAfterTheQueue),
@@ -272,7 +272,7 @@ async fn put_back(
 }
 
 /// The venue, or one that is pressed for an answer.
-pub(crate) struct Desks {
+pub(crate) struct MutantVenue {
     venue: Venue,
     /// Knows of no order that was sent before.
     again: Option<Client>,
@@ -293,7 +293,7 @@ impl LastLook for Blind {
     }
 }
 
-impl Exchange for Desks {
+impl Exchange for MutantVenue {
     type OrderContext = <Venue as Exchange>::OrderContext;
 
     async fn prepare(
@@ -305,21 +305,21 @@ impl Exchange for Desks {
         self.venue.prepare(symbol, plan, sign_by).await
     }
 
-    fn trace(&self, desk: &Self::OrderContext) -> Option<OrderTrace> {
-        self.venue.trace(desk)
+    fn trace(&self, context: &Self::OrderContext) -> Option<OrderTrace> {
+        self.venue.trace(context)
     }
 
     async fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        desk: Self::OrderContext,
+        context: Self::OrderContext,
         look: &impl LastLook,
     ) -> Submission {
         let (symbol, id) = (order.symbol().clone(), order.client_order_id());
         let quantity = order.quantity();
         let submission = match self.blind {
-            true => self.venue.submit_close(order, desk, &Blind).await,
-            false => self.venue.submit_close(order, desk, look).await,
+            true => self.venue.submit_close(order, context, &Blind).await,
+            false => self.venue.submit_close(order, context, look).await,
         };
         if let (Submission::Unknown { .. }, Some(client)) = (&submission, &self.again) {
             // Whatever comes of it, the order log has it.
@@ -360,12 +360,12 @@ impl Exchange for Desks {
     async fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        desk: Self::OrderContext,
+        context: Self::OrderContext,
         look: &impl LastLook,
     ) -> StopReplacement {
         match self.blind {
-            true => self.venue.replace_stop(stop, desk, &Blind).await,
-            false => self.venue.replace_stop(stop, desk, look).await,
+            true => self.venue.replace_stop(stop, context, &Blind).await,
+            false => self.venue.replace_stop(stop, context, look).await,
         }
     }
 

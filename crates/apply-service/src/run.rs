@@ -75,6 +75,18 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     logging::start(config.log_level, config.log_format);
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
+    run_until(stop, config).await
+}
+
+/// Runs until `stop`, for a program that has signals and a log of its own: events go to the `tracing` subscriber that is
+/// there. Ends well once every plan that was begun has its result.
+///
+/// # Errors
+///
+/// As of [`run`].
+///
+/// Cancellation: do not drop this future, use `stop`. A plan under way would stay without its result until the next start.
+pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Failure> {
     announce(&config)?;
     let symbols = config.followed();
 
@@ -106,11 +118,11 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     }
     match permits.watch_trouble() {
         None => info!(
-            "Permits are awaited and proposals noticed by {}",
+            "Permits and proposals are noticed by {}",
             permits.watch_mode()
         ),
         Some(why) => info!(
-            "Permits are awaited and proposals noticed by {}: {why}",
+            "Permits and proposals are noticed by {}: {why}",
             permits.watch_mode()
         ),
     }
@@ -243,12 +255,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     stop.cancelled().await;
     health.set_ready(false);
     manager.tell("STOPPING=1");
-    info!("Stopping: plans that were begun are carried out, new ones are left for the next start");
+    info!("Stopping: plans under way are finished, new ones wait for the next start");
     let drained = timeout(DRAIN, async {
         while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|error| {
-                Failure::mismatch(format!("a symbol's task broke down: {error}"))
-            })?;
+            ended.map_err(|error| Failure::mismatch(format!("a symbol's task failed: {error}")))?;
         }
         Ok(())
     })
@@ -361,14 +371,14 @@ async fn keep_switch(board: &RedisBoard, journal: &RedbJournal) -> Result<(), Fa
     })?;
     let (changes, mut changed) = unbounded_channel();
     board.keep_switch(note, move |note| {
-        // Whoever writes it down ends with the process.
+        // The task that writes it ends with the process.
         let _ = changes.send(note);
     });
     let journal = journal.clone();
     tokio::spawn(async move {
         while let Some(note) = changed.recv().await {
             if let Err(error) = journal.record_switch(&note).await {
-                warn!("cannot write down how the kill switch was seen: {error}");
+                warn!("cannot journal the state of the kill switch: {error}");
             }
         }
     });
@@ -385,7 +395,7 @@ async fn check_durability(board: &RedisBoard, strict: bool) -> Result<(), Failur
             )));
         }
         (Err(error), false) => {
-            warn!("{error}; what a restart of it would bring back is not known");
+            warn!("{error}; what a restart would restore is unknown");
             return Ok(());
         }
     };
@@ -426,7 +436,7 @@ async fn begin_recovery<P: Ports>(
     })?;
     if unfinished.count() > 0 {
         info!(
-            "{} plans of former processes are still to be settled",
+            "{} plans of former processes still wait for their result",
             unfinished.count()
         );
     }
@@ -508,7 +518,7 @@ fn announce(config: &Config) -> Result<(), Failure> {
         warn!("APPLY_KILL_SWITCH is on: every plan will be blocked");
     }
     if config.signing.is_some() {
-        info!("Permits have to be signed");
+        info!("Permits must be signed");
     }
     match config.gates.stops {
         true => info!("Stops: on, UPDATE_SL moves the stop at the venue"),
@@ -516,7 +526,7 @@ fn announce(config: &Config) -> Result<(), Failure> {
     }
     if config.permits.permits().position(key::P26).is_some() {
         info!(
-            "Portfolio gate: plans are shown to it on {}, and what it makes of their actions is read on {}",
+            "Portfolio gate: plans are published to it on {}, its decisions are read on {}",
             key::HARVEST_PROPOSALS,
             key::FINAL_ACTIONS
         );
@@ -583,17 +593,17 @@ where
     loop {
         let error = match connect().await {
             Ok(connected) => return Ok(Some(connected)),
-            // Waiting mends nothing.
+            // Waiting fixes nothing.
             Err(error @ (ConnectError::Config(_) | ConnectError::Unusable { .. })) => {
                 return Err(Failure::configuration(error.to_string()));
             }
             Err(error) => error,
         };
-        let (is, was, mend) = match &error {
+        let (is, was, fix) = match &error {
             ConnectError::Unreachable { .. } => (
-                "is away",
-                "stayed away",
-                "; start it, correct REDIS_URL, or raise APPLY_REDIS_ANSWER_MS for one that is far away",
+                "is unreachable",
+                "was unreachable",
+                "; start it, correct REDIS_URL, or raise APPLY_REDIS_ANSWER_MS for a distant one",
             ),
             // It says itself what is wrong with it.
             _ => ("does not serve us", "did not serve us", ""),
@@ -601,7 +611,7 @@ where
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Failure::unavailable(format!(
-                "Redis at {} {was} for {:?}: {error}{mend}",
+                "Redis at {} {was} for {:?}: {error}{fix}",
                 config.redis, config.start_wait
             )));
         }

@@ -1,4 +1,4 @@
-//! Every kill switch that there is, for whoever tells of them: the page, its API and the commands.
+//! Every kill switch there is, as the page, its API and the commands show them.
 
 use crate::halt::HaltFile;
 use apply_redis::{MAX_REASON_BYTES, SwitchState, Turned};

@@ -3,8 +3,8 @@
 use crate::{clock::SystemClock, halt::HaltFile, health::Fence};
 use apply_core::{
     ApplyLayer, ApplyResult, Claim, Debounced, Event, Exchange, Halt, Hold, Intent, Journal,
-    Mastership, Observed, OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource, Reclaim,
-    ResultLog, Standing, Symbol, SymbolWorker, Teller, Told, Worked,
+    Mastership, Observed, OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource,
+    PublishOutcome, Reclaim, ResultLog, Standing, Symbol, SymbolWorker, Teller, Worked,
 };
 use apply_exchange::Venue;
 use apply_redis::ChangeFeed;
@@ -219,11 +219,15 @@ impl<B: PlanLog> PlanLog for WithLocalHalt<B> {
 }
 
 impl<B: ResultLog> ResultLog for WithLocalHalt<B> {
-    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
+    async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         self.board.publish(result).await
     }
 
-    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+    async fn finalize(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> Result<PublishOutcome, PortError> {
         let told = self.board.finalize(result, teller).await?;
         #[cfg(feature = "mutants")]
         let told = crate::mutants::last_word(result, told).await?;

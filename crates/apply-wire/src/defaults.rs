@@ -1,4 +1,4 @@
-//! What holds where nobody says otherwise.
+//! Defaults.
 
 use std::time::Duration;
 

@@ -75,13 +75,13 @@ impl Exit {
     /// What it says, whichever command ends with it.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Good => "done; what was looked at is well",
+            Self::Good => "done; everything that was checked is well",
             Self::No => "refused, not confirmed, judged a no, or broken down on the way",
             Self::Usage => "usage, or a yes is needed and --yes was not given",
             Self::Down => "the service does not answer",
             Self::NotReady => "the service answers and is not ready",
             Self::Halted => "a kill switch is on",
-            Self::Unknown => "a kill switch cannot be looked at, and no other one is on",
+            Self::Unknown => "a kill switch cannot be read, and no other one is on",
             Self::NotFound => "there is no such plan or permit",
             Self::Unavailable => {
                 "something needed is unreachable, or a part of it could not be done"

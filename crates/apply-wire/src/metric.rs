@@ -111,7 +111,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["by"],
         of: Of::Service,
-        help: "Proposals that were new, by what noticed them",
+        help: "New proposals, by push or poll",
     },
     Metric {
         name: "plans_refused",
@@ -119,7 +119,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["reason"],
         of: Of::Service,
-        help: "Plans that were refused for now, by reason; each is looked at again when there is room",
+        help: "Plans that were refused for now, by reason; each is tried again when a slot is free",
     },
     Metric {
         name: "blocks",
@@ -135,7 +135,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["permit", "by"],
         of: Of::Service,
-        help: "Permits, by what noticed them",
+        help: "Permits found, by push or poll",
     },
     Metric {
         name: "orders",
@@ -143,7 +143,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["outcome"],
         of: Of::Service,
-        help: "Submissions, by how they ended",
+        help: "Orders submitted, by outcome",
     },
     Metric {
         name: "results",
@@ -151,7 +151,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["outcome"],
         of: Of::Service,
-        help: "Final results of claimed plans, by what came of telling them",
+        help: "Final results of claimed plans, by outcome of publishing them",
     },
     Metric {
         name: "plans_recovered",
@@ -167,7 +167,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Plans the journal or the venue knew though the store had lost their claim: no second order",
+        help: "Plans whose claim the store had lost and that the journal or the venue knew: not executed again",
     },
     Metric {
         name: "halted",
@@ -199,7 +199,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["of", "outcome"],
         of: Of::Service,
-        help: "Orders and stops that the venue was asked about, by what came of it",
+        help: "Orders and stops that were settled by asking the venue, by outcome",
     },
     Metric {
         name: "ledger_results",
@@ -207,7 +207,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["outcome"],
         of: Of::Service,
-        help: "Executed results by what became of them in the position brain's ledger: pushed out of its sight once booked, or not booked in time; and positions that were written into it after a fill, or left alone because it is of another type or form",
+        help: "Executed results, by what became of them in the position brain's ledger: pushed out of the newest ten once booked, or not booked in time; and ledgers written after a fill, or left alone because their type or form is another",
     },
     Metric {
         name: "permits_missed",
@@ -215,7 +215,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["permit", "came"],
         of: Of::Service,
-        help: "Permits that were missing when their plan was blocked, by whether they came within the 30 s after it",
+        help: "Permits that were missing when their plan was blocked, by whether they were written within 30 s after it",
     },
     Metric {
         name: "permit_late",
@@ -223,7 +223,7 @@ pub const METRICS: &[Metric] = &[
         unit: "seconds",
         labels: &[],
         of: Of::Service,
-        help: "How long after its plan was blocked a missing permit came, where it came within 30 s",
+        help: "Delay of a missing permit after its plan was blocked, where it was written within 30 s",
     },
     Metric {
         name: "reviewer_consumers",
@@ -231,7 +231,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["reviewer"],
         of: Of::Service,
-        help: "How many read the stream of plans for a reviewer's group; no series where it has no group",
+        help: "Consumers that read the stream of plans in a reviewer's group; no series where it has no group",
     },
     Metric {
         name: "reviewer_idle_milliseconds",
@@ -239,7 +239,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["reviewer"],
         of: Of::Service,
-        help: "How long ago a reviewer asked for plans last",
+        help: "Time since a reviewer last asked for plans",
     },
     Metric {
         name: "reviewer_pending",
@@ -271,7 +271,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["reason"],
         of: Of::Service,
-        help: "Closes that sent less than was approved, by what limited them",
+        help: "Closes whose order was smaller than approved, by what limited it",
     },
     Metric {
         name: "stops_after_close",
@@ -279,7 +279,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["outcome"],
         of: Of::Service,
-        help: "Stops of this program that were accounted for after a close, by what became of them",
+        help: "Stops of this program that were checked after a close, by outcome",
     },
     Metric {
         name: "port_failures",
@@ -319,7 +319,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["symbol", "step", "status"],
         of: Of::Service,
-        help: "Steps that were executed, by how they ended",
+        help: "Steps that were executed, by outcome",
     },
     Metric {
         name: "last_success_epoch",
@@ -335,7 +335,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Takes asked of the script",
+        help: "Takes run as a script",
     },
     Metric {
         name: "permit_transactions",
@@ -343,7 +343,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Takes tried by transaction because scripts are forbidden",
+        help: "Takes run as a transaction because scripts are forbidden",
     },
     Metric {
         name: "permit_takes_unsettled",
@@ -351,7 +351,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Takes that were asked again because their answer was lost",
+        help: "Takes repeated because their answer was lost",
     },
     Metric {
         name: "permit_reconnects",
@@ -359,7 +359,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Command connections to the permit store made again",
+        help: "Reconnects of the command connection to the permit store",
     },
     Metric {
         name: "permit_watch_reconnects",
@@ -367,7 +367,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Watch connections made again",
+        help: "Reconnects of the watch connection",
     },
     Metric {
         name: "permit_pushes",
@@ -391,7 +391,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["mode"],
         of: Of::Service,
-        help: "1 for the way in which waiting plans are woken at this moment",
+        help: "1 for the way that wakes waiting plans now",
     },
     Metric {
         name: "plans_in_flight",
@@ -415,7 +415,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Symbols whose plan was refused for now and waits for its turn",
+        help: "Symbols whose plan waits for a free slot",
     },
     Metric {
         name: "shard",
@@ -431,7 +431,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Into how many shards the symbols are cut; 1 where every instance follows all",
+        help: "Number of shards of the symbols; 1 where every instance follows all",
     },
     Metric {
         name: "symbols_followed",
@@ -447,7 +447,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "1 while nothing stands between a granted plan and the venue",
+        help: "1 while a granted plan's order can be sent",
     },
     Metric {
         name: "redis_up",
@@ -487,7 +487,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "Plans whose end is still to be found out or told, beside those under way",
+        help: "Plans that owe a result, beside those under way",
     },
     Metric {
         name: "plans_unresolved",
@@ -511,7 +511,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "A bare question and its answer, when last measured",
+        help: "Round trip of a bare question, when last measured",
     },
     Metric {
         name: "venue_weight_used",
@@ -535,7 +535,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "1 while the venue's limits allow no traffic",
+        help: "1 while the venue's limits stop all requests",
     },
     Metric {
         name: "orders_without_ending",
@@ -551,7 +551,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["to", "code"],
         of: Of::Service,
-        help: "Answers of the venue that are errors, by request and code; other: a code of no document, or none",
+        help: "Error answers of the venue, by request and code; other: an undocumented code, or none",
     },
     Metric {
         name: "venue_omissions",
@@ -559,7 +559,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["answer", "part"],
         of: Of::Service,
-        help: "Parts of the venue's answers that were left out: fields nothing is decided by that cannot be read, and rows of others",
+        help: "Parts of the venue's answers that were left out: unreadable fields that no decision uses, and rows of other programs",
     },
     Metric {
         name: "permits",
@@ -575,7 +575,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["reviewer", "why"],
         of: Of::Reviewers,
-        help: "Entries of the plan stream that got no permit, by why",
+        help: "Entries of the plan stream that got no permit, by reason",
     },
     Metric {
         name: "plan_to_permit",
@@ -599,7 +599,7 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &["outcome"],
         of: Of::Reviewers,
-        help: "Questions for positions, by how they ended",
+        help: "Questions for positions, by outcome",
     },
     Metric {
         name: "port_failures",

@@ -18,7 +18,7 @@ pub enum Class {
     Blocked,
     /// It failed.
     Error,
-    /// It may have been executed, and nobody could find out.
+    /// It may have been executed; its outcome is unknown.
     Unresolved(Left),
 }
 
@@ -396,7 +396,7 @@ reasons! {
     /// `new_sl_proposed` is no price above 0. Fix the brain.
     InvalidNewSl = "invalid_new_sl": Plans, Error, Warn, Nothing;
 
-    /// The brain wrote an action nobody knows. Fix the brain, or look for a newer version of this service.
+    /// The brain wrote an unknown action. Fix the brain, or look for a newer version of this service.
     UnknownAction(word: ActionWord) = "unknown_action_<word>": Plans, Error, Warn, Nothing;
 
     /// The plan was claimed before, here or by another instance. Its first attempt is told by a result of its own; this one is
@@ -442,7 +442,7 @@ reasons! {
     /// writer rounds to too few places.
     InvalidSafeCloseQty = "invalid_safe_close_qty": Permits, Blocked, Warn, Nothing;
 
-    /// Permits have to be signed (`APPLY_PERMIT_KEYS`), and this one has no field `signed`. Usually the issuer has no key yet, or
+    /// Permits must be signed (`APPLY_PERMIT_KEYS`), and this one has no field `signed`. Usually the issuer has no key yet, or
     /// writes the field under another name; the detail says what is there. Give the issuer its key
     /// ([permits-signing.md](permits-signing.md)). If the issuer does sign, find out who else writes under its key.
     PermitUnsigned(permit: PermitName) = "<permit>_permit_unsigned": Permits, Blocked, Warn, Nothing;
@@ -457,11 +457,11 @@ reasons! {
 
     /// The named key did not sign this text. In this order: compare the secret of that key id at both ends; compare the message
     /// with the worked example (nine texts, each with its length); let the issuer write the very text it signed, and not encode
-    /// the object again. If all three agree, the permit was changed on its way, or somebody tries.
+    /// the object again. If all three agree, the permit was changed on its way, possibly by an attacker.
     PermitSignatureWrong(permit: PermitName) = "<permit>_permit_signature_wrong": Permits, Blocked, Warn, Nothing;
 
     /// Signed by another issuer, or for another plan; the detail says which. An issuer's name is the permit's name in
-    /// `APPLY_PERMITS`, in lower case. If names and plan ids are right at the issuer, somebody copies permits.
+    /// `APPLY_PERMITS`, in lower case. If names and plan ids are right at the issuer, permits are being copied.
     PermitForeign(permit: PermitName) = "<permit>_permit_foreign": Permits, Blocked, Warn, Nothing;
 
     /// The signature is good, and the plan digest in it is not that of this publication. For an issuer that never worked: its
@@ -598,7 +598,7 @@ reasons! {
     /// The order ended without a fill.
     OrderNotFilled = "order_not_filled": Venue, Error, Warn, Perhaps;
 
-    /// **An order may exist**, and nobody could find out. Look at the venue for the client order id `apply-<plan>`. It is
+    /// **An order may exist**: its outcome could not be determined. Look at the venue for the client order id `apply-<plan>`. It is
     /// never sent again; `apply-layer forget` refuses such a plan. The details may say that the venue's answer
     /// contradicts what was sent, with the field and both values: a larger quantity than was ordered, the other side, an
     /// order that is not reduce-only. Such an answer is not believed, and the venue is asked for half a minute more. Where the

@@ -98,12 +98,12 @@ async fn against_fixed_replies(server: SocketAddr, rounds: usize, warm: usize) -
     let client = client(&format!("http://{server}"), KEY, "secret");
     client.warm_up().await.unwrap();
     let mut bare = Bare::connect(server).await;
-    let mut desk = BenchContext::new(client);
+    let mut context = BenchContext::new(client);
     let (mut ours, mut reference) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
     for round in 0..rounds + warm {
-        let (order, quantity) = desk.next();
+        let (order, quantity) = context.next();
         let started = Instant::now();
-        let ending = desk.client.submit(order, quantity).await;
+        let ending = context.client.submit(order, quantity).await;
         let submitted = started.elapsed();
         assert!(ending.accepted().is_some(), "{ending}");
         let request = bare.request(round);
@@ -129,12 +129,12 @@ async fn against_the_simulated_venue(rounds: usize, warm: usize) -> Vec<Row> {
     let sim = on_its_own_thread();
     let client = client(&sim, SimConfig::API_KEY, SimConfig::API_SECRET);
     client.warm_up().await.unwrap();
-    let mut desk = BenchContext::new(client);
+    let mut context = BenchContext::new(client);
     let mut samples = Vec::with_capacity(rounds);
     for round in 0..rounds + warm {
-        let (order, quantity) = desk.next();
+        let (order, quantity) = context.next();
         let started = Instant::now();
-        let ending = desk.client.submit(order, quantity).await;
+        let ending = context.client.submit(order, quantity).await;
         let submitted = started.elapsed();
         if ending.accepted().is_none() {
             // A venue that states limits ends the measurement there; anything else is a fault.
@@ -156,11 +156,11 @@ async fn against_the_simulated_venue(rounds: usize, warm: usize) -> Vec<Row> {
 /// What is done ahead of the grant and does not count: shown so that nobody has to wonder.
 fn preparing(rounds: usize) -> Row {
     let client = client("http://127.0.0.1:9", KEY, "secret");
-    let mut desk = BenchContext::new(client);
+    let mut context = BenchContext::new(client);
     let mut samples = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         let started = Instant::now();
-        let prepared = black_box(desk.next());
+        let prepared = black_box(context.next());
         samples.push(started.elapsed());
         drop(prepared);
     }

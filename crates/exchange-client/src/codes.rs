@@ -60,7 +60,7 @@ pub(crate) fn passes(code: i64) -> bool {
     row(code).is_some_and(|row| matches!(row.question, "ask again" | "ask again later"))
 }
 
-/// A sentence on what to do about a code, for whoever reads it in a result.
+/// A sentence on what to do about a code, shown in results.
 #[must_use]
 pub fn advice(code: i64) -> &'static str {
     match code {
@@ -100,7 +100,7 @@ pub fn advice(code: i64) -> &'static str {
             "The book could not fill it; the next plan tries again."
         }
         -2023 => "The position is being liquidated; the venue closes it itself.",
-        -2025 | -4045 => "Too many orders are open; cancel those nobody needs.",
+        -2025 | -4045 => "Too many orders are open; cancel those that are not needed.",
         -4061 | -4062 | -1106 => {
             "The account's position mode was switched; it is read again, and the next plan uses it."
         }

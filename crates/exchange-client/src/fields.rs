@@ -186,7 +186,7 @@ pub(crate) fn word_or_other<T>(
     }
 }
 
-/// How much of a word that nobody knows is kept.
+/// How much of an unknown word is kept.
 const LONGEST_WORD: usize = 40;
 
 /// A symbol or an id.

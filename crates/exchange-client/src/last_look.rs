@@ -50,7 +50,7 @@ pub enum Look {
     Refuse(String),
 }
 
-/// For requests that nobody has to look at.
+/// For requests that need no last look.
 pub(crate) struct Unasked;
 
 impl LastLook for Unasked {

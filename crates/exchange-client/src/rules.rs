@@ -8,7 +8,7 @@ use crate::names::{Side, Symbol};
 
 /// A quantity some [`SymbolRules`] cut: positive, on the step, within the limits. In the contract's base asset.
 ///
-/// Only [`SymbolRules::cut_quantity`] makes one, so an order cannot be given a size nobody looked at. Prints without
+/// Only [`SymbolRules::cut_quantity`] makes one, so an order cannot be given an unchecked size. Prints without
 /// trailing zeros, which is also how it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quantity(Decimal);

@@ -24,7 +24,7 @@ use crate::names::{
 use crate::omissions::Notes;
 
 /// What a closing order is about. Write it down before submitting: it is what [`Client::settle`](crate::Client::settle)
-/// needs to find out what became of the order, also in a later life of the program.
+/// needs to find out what became of the order, also in a later process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseIntent {
     /// The contract.

@@ -15,7 +15,7 @@ use crate::time::{Offset, VenueTime};
 /// [`StopReport`](crate::StopReport) for a stop.
 ///
 /// The next move differs for each: book an accepted order, give up on a rejected or unsent one, and **ask** about an
-/// unknown one with [`Client::settle`](crate::Client::settle). Nothing here is ever mended by sending again.
+/// unknown one with [`Client::settle`](crate::Client::settle). Nothing here is ever fixed by sending again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an order may be live; an unknown ending has to be settled"]
 pub enum Submission<R = OrderReport> {
@@ -65,7 +65,7 @@ pub enum NotSentReason {
     #[error(transparent)]
     Rules(#[from] RuleError),
     /// The quantity was cut for other rules than the order's.
-    #[error("{0} was not cut for this symbol")]
+    #[error("{0} was rounded for another symbol")]
     ForeignQuantity(Quantity),
     /// The quantity is larger than the position the order closes.
     #[error("{quantity} is more than the position of {held}")]
@@ -104,7 +104,7 @@ pub enum NotSentReason {
     #[error("rate limited by the venue; retry after {0:?}")]
     Limited(Duration),
     /// The firewall in front of the venue turned it away with a page (403). Nothing is asked for so long.
-    #[error("the venue's firewall turned it away; nothing is sent for {0:?}")]
+    #[error("the venue's firewall refused it; the client sends nothing for {0:?}")]
     TurnedAway(Duration),
     /// The venue says it is too busy and did not take the order in.
     #[error("the venue is not taking orders in at the moment")]

@@ -138,7 +138,7 @@ impl Transport {
     }
 
     /// The right to a request on a lane, in the order of asking; handed back by dropping it. What is asked within a turn
-    /// is one request: nobody waits for a second turn while holding one.
+    /// is one request: no caller waits for a second turn while holding one.
     pub(crate) async fn turn(&self, lane: Pool) -> LaneSlot {
         // Never closed, so there always is one.
         LaneSlot(Arc::clone(&self.on(lane).turns).acquire_owned().await.ok())
@@ -296,7 +296,7 @@ fn http_client(
 ) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls(host)?)
-        // A redirect would carry the API key to whoever it names.
+        // A redirect would carry the API key to the host that it names.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()

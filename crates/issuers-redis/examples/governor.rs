@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let book = RedisUsageBook::connect(&config).await?;
     let governor = Governor::new(book, Policy::ApproveAll); // or Policy::Limited: quantities a day
 
-    // Plans come once, to one instance of the group; one that is not concluded comes again.
+    // Plans come once, to one instance of the group; one that is not finalized comes again.
     let feed = RedisFeed::governor_plans(config)?;
     feed.join().await?;
     loop {

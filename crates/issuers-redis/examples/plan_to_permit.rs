@@ -58,7 +58,7 @@ impl Positions for Venue {
 }
 
 /// One way from plan to permit, running in its task: says when each permit was written.
-struct Lane {
+struct Measurement {
     name: &'static str,
     _server: RedisServer,
     redis: MultiplexedConnection,
@@ -69,17 +69,17 @@ struct Lane {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let rounds = std::env::args().nth(1).map_or(3000, |n| n.parse().unwrap());
-    let mut lanes = [
+    let mut measurements = [
         floor().await,
         governor("governor, approving all", Policy::ApproveAll).await,
         governor("governor, within limits", Policy::Limited(wide())).await,
         brain().await,
     ];
     for round in 0..rounds + WARM {
-        for lane in &mut lanes {
-            let taken = lane.turn(round).await;
+        for measurement in &mut measurements {
+            let taken = measurement.turn(round).await;
             if round >= WARM {
-                lane.taken.push(taken);
+                measurement.taken.push(taken);
             }
         }
     }
@@ -88,21 +88,21 @@ async fn main() {
         "{:<28}{:>8}{:>8}{:>8}{:>10}",
         "", "p50", "p99", "max", "x floor"
     );
-    let base = percentile(&mut lanes[0].taken, 50);
-    for lane in &mut lanes {
-        let half = percentile(&mut lane.taken, 50);
+    let base = percentile(&mut measurements[0].taken, 50);
+    for measurement in &mut measurements {
+        let half = percentile(&mut measurement.taken, 50);
         println!(
             "{:<28}{:>8}{:>8}{:>8}{:>10.2}",
-            lane.name,
+            measurement.name,
             half.as_micros(),
-            percentile(&mut lane.taken, 99).as_micros(),
-            percentile(&mut lane.taken, 100).as_micros(),
+            percentile(&mut measurement.taken, 99).as_micros(),
+            percentile(&mut measurement.taken, 100).as_micros(),
             half.as_secs_f64() / base.as_secs_f64()
         );
     }
 }
 
-impl Lane {
+impl Measurement {
     async fn turn(&mut self, round: usize) -> Duration {
         let plan = format!("{round:016x}");
         let fields = [
@@ -127,7 +127,7 @@ impl Lane {
 }
 
 /// The three commands and nothing else.
-async fn floor() -> Lane {
+async fn floor() -> Measurement {
     let server = RedisServer::start().await;
     let mut redis = server.connection().await;
     let () = redis
@@ -169,7 +169,7 @@ async fn floor() -> Lane {
             }
         }
     });
-    Lane {
+    Measurement {
         name: "bare commands (the floor)",
         _server: server,
         redis,
@@ -178,7 +178,7 @@ async fn floor() -> Lane {
     }
 }
 
-async fn governor(name: &'static str, policy: Policy) -> Lane {
+async fn governor(name: &'static str, policy: Policy) -> Measurement {
     let server = RedisServer::start().await;
     let config = IssuersConfig::new(server.url(), "one");
     let governor = Arc::new(Governor::new(
@@ -192,14 +192,14 @@ async fn governor(name: &'static str, policy: Policy) -> Lane {
         .await
         .unwrap();
     let feed = RedisFeed::governor_plans(config).unwrap();
-    lane(name, server, feed, move |delivery| {
+    measure(name, server, feed, move |delivery| {
         let governor = Arc::clone(&governor);
         async move { governor.review(&delivery).await }
     })
     .await
 }
 
-async fn brain() -> Lane {
+async fn brain() -> Measurement {
     let server = RedisServer::start().await;
     let config = IssuersConfig::new(server.url(), "one");
     let book = RedisPositionBook::connect(&config).await.unwrap();
@@ -207,14 +207,19 @@ async fn brain() -> Lane {
     let settings = position_brain::Settings::default();
     let brain = Arc::new(PositionBrain::new(book, Venue, symbols, settings));
     let feed = RedisFeed::brain_plans(config).unwrap();
-    lane("position brain", server, feed, move |delivery| {
+    measure("position brain", server, feed, move |delivery| {
         let brain = Arc::clone(&brain);
         async move { brain.review(&delivery).await }
     })
     .await
 }
 
-async fn lane<F, R>(name: &'static str, server: RedisServer, feed: RedisFeed, review: R) -> Lane
+async fn measure<F, R>(
+    name: &'static str,
+    server: RedisServer,
+    feed: RedisFeed,
+    review: R,
+) -> Measurement
 where
     F: Future<Output = Result<ReviewOutcome, PortError>> + Send,
     R: Fn(Delivery) -> F + Send + Sync + 'static,
@@ -236,7 +241,7 @@ where
             }
         }
     });
-    Lane {
+    Measurement {
         name,
         _server: server,
         redis,

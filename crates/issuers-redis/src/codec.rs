@@ -7,7 +7,7 @@ use permit_gate::PlanId;
 use permit_issuers::{
     Book, EntryId, LastFill, Ledger, Lot, Snapshot, Timestamp, VenuePosition,
     governor::{Execution, Usage},
-    ports::Concluded,
+    ports::Finalized,
 };
 use redis::Value;
 use rust_decimal::Decimal;
@@ -36,12 +36,12 @@ pub(crate) fn acknowledge(stream: &str, group: &str, entry: EntryId) -> redis::C
     cmd
 }
 
-/// What the scripts that conclude an entry answer.
-pub(crate) fn concluded((how, seconds, micros): (i64, u64, u64)) -> Result<Concluded, PortError> {
+/// What the scripts that finalize an entry answer.
+pub(crate) fn finalized((how, seconds, micros): (i64, u64, u64)) -> Result<Finalized, PortError> {
     match how {
-        1 => Ok(Concluded::Written(moment((seconds, micros)))),
-        0 => Ok(Concluded::Outdated),
-        -1 => Ok(Concluded::DoneByOther),
+        1 => Ok(Finalized::Written(moment((seconds, micros)))),
+        0 => Ok(Finalized::Outdated),
+        -1 => Ok(Finalized::DoneByOther),
         other => Err(PortError(format!("{other} is no answer to a conclusion"))),
     }
 }

@@ -20,7 +20,7 @@ pub struct IssuersConfig {
     pub consumer: String,
     /// How long a feed waits for news before it looks for entries others left behind.
     pub block: Duration,
-    /// How long an entry stays with a reviewer that does not conclude it. Far above what a review
+    /// How long an entry stays with a reviewer that does not finalize it. Far above what a review
     /// takes, and below the wait for permits, so that another one can still be in time.
     pub claim_after: Duration,
     /// The most entries handed out at once.

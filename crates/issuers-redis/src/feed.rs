@@ -28,7 +28,7 @@ pub struct RedisFeed {
     stream: String,
     group: String,
     config: IssuersConfig,
-    tidy: Script,
+    remove_expired: Script,
     looked_behind: Mutex<Option<Instant>>,
 }
 
@@ -62,7 +62,7 @@ impl RedisFeed {
             stream,
             group,
             config,
-            tidy: Script::new(include_str!("remove_expired.lua")),
+            remove_expired: Script::new(include_str!("remove_expired.lua")),
             looked_behind: Mutex::new(None),
         })
     }
@@ -89,15 +89,17 @@ impl RedisFeed {
             Err(error) if Meaning::of(&error) == Meaning::GroupExists => {}
             Err(error) => return Err(failed("make the consumer group")(error)),
         }
-        let mut tidy = self.tidy.key(&self.stream);
-        tidy.arg(&self.group).arg(GONE_AFTER.as_millis() as u64);
+        let mut remove_expired = self.remove_expired.key(&self.stream);
+        remove_expired
+            .arg(&self.group)
+            .arg(GONE_AFTER.as_millis() as u64);
         self.link
-            .run::<i64>(&tidy, "remove old consumers")
+            .run::<i64>(&remove_expired, "remove old consumers")
             .await
             .map(drop)
     }
 
-    /// Entries nobody was handed yet; waits for some at most as long as the configuration says.
+    /// Entries that no consumer was handed yet; waits for some at most as long as the configuration says.
     async fn fresh(&self) -> Result<Vec<Delivery>, RedisError> {
         let until = Instant::now() + self.config.block;
         loop {
@@ -116,7 +118,7 @@ impl RedisFeed {
         }
     }
 
-    /// Entries somebody was handed and did not conclude, this process included.
+    /// Entries somebody was handed and did not finalize, this process included.
     async fn left_behind(&self) -> Result<Vec<Delivery>, RedisError> {
         self.read(Entries::LeftBehind {
             group: &self.group,
@@ -133,7 +135,7 @@ impl RedisFeed {
         let (time, entries) = read.await?;
         let read_at = moment(time);
         let deliveries = entries.into_iter().filter_map(|entry| {
-            // The server makes these ids; one that is none belongs to no entry that could be concluded.
+            // The server makes these ids; one that is none belongs to no entry that could be finalized.
             let id: EntryId = entry.id.parse().ok()?;
             Some(Delivery {
                 id,

@@ -11,7 +11,7 @@ use apply_redis::{MAX_ENTRY_BYTES, bounded_script, read_entries};
 use permit_issuers::{
     EntryId, PERMIT_TTL_SECS, Snapshot, Timestamp,
     ports::{
-        Concluded, LedgerUpdate, PermitSink, PermitToWrite, PositionBook, PositionPage, Unread,
+        Finalized, LedgerUpdate, PermitSink, PermitToWrite, PositionBook, PositionPage, Unread,
     },
 };
 use permit_redis::ConnectError;
@@ -40,7 +40,7 @@ struct Shared {
     forget: Script,
 }
 
-/// A snapshot nobody renews is of no use to anybody but a person looking for the reason.
+/// A snapshot that is not renewed serves only to find the reason.
 const SNAPSHOT_TTL: Duration = Duration::from_secs(3600);
 
 impl RedisPositionBook {
@@ -128,7 +128,7 @@ impl PositionBook for RedisPositionBook {
         ruling: PermitToWrite<'_>,
         symbol: &Symbol,
         version: u64,
-    ) -> Result<Concluded, PortError> {
+    ) -> Result<Finalized, PortError> {
         let keys = self.keys();
         let mut call = self.shared.permit.key(&keys.plans);
         call.key(Keys::of_plan(&keys.brain_permit, ruling.plan))
@@ -138,7 +138,7 @@ impl PositionBook for RedisPositionBook {
             .arg(ruling.permit)
             .arg(PERMIT_TTL_SECS)
             .arg(version);
-        codec::concluded(self.link.run(&call, "write the permit").await?)
+        codec::finalized(self.link.run(&call, "write the permit").await?)
     }
 
     async fn now(&self) -> Result<Timestamp, PortError> {

@@ -11,7 +11,7 @@ use apply_wire::kill_switch;
 use permit_gate::PlanId;
 use permit_issuers::{
     EntryId, PERMIT_TTL_SECS,
-    ports::{Charge, Concluded, PermitSink, PermitToWrite, UsageBook, UsagePage},
+    ports::{Charge, Finalized, PermitSink, PermitToWrite, UsageBook, UsagePage},
 };
 use permit_redis::ConnectError;
 use redis::{Script, ScriptInvocation, Value};
@@ -93,7 +93,7 @@ impl UsageBook for RedisUsageBook {
         ruling: PermitToWrite<'_>,
         charge: Option<&Charge>,
         trip: Option<&str>,
-    ) -> Result<Concluded, PortError> {
+    ) -> Result<Finalized, PortError> {
         let keys = self.keys();
         let mut call = self.shared.grant.key(&keys.plans);
         call.key(Keys::of_plan(&keys.governor_permit, ruling.plan))
@@ -111,7 +111,7 @@ impl UsageBook for RedisUsageBook {
             .arg(trip.unwrap_or_default())
             .arg(kill_switch::ON);
         add_charge(&mut call, charge);
-        codec::concluded(self.link.run(&call, "write the permit").await?)
+        codec::finalized(self.link.run(&call, "write the permit").await?)
     }
 
     async fn heard(

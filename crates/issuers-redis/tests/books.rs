@@ -550,7 +550,7 @@ async fn a_ledger_that_disagrees_with_the_venue_denies_until_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_ledger_of_somebody_elses_is_no_permit_and_says_the_mend() {
+async fn a_ledger_of_somebody_elses_is_no_permit_and_says_the_fix() {
     let mut bench = Bench::start().await;
     let venue = Told::default();
     venue.holds("0.0124");

@@ -266,7 +266,7 @@ impl Gate {
         }
     }
 
-    /// The store's answer to the take that [`Gate::poll`] gave out. Answers nobody waits for any
+    /// The store's answer to the take that [`Gate::poll`] gave out. Answers that are not waited for any
     /// more change nothing.
     pub fn handle_reply(&mut self, now: Instant, reply: Result<Reply, StoreError>) {
         let State::Asking {

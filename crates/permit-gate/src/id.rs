@@ -84,7 +84,7 @@ id! {
 }
 
 /// All that one publication of a plan says, as 32 bytes: permits may be bound to it. What is hashed
-/// is the business of whoever publishes; here it is only compared.
+/// is the publisher's business; here it is only compared.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlanDigest([u8; 32]);
 
@@ -116,7 +116,7 @@ pub struct Subject {
     /// What the action is done to: a release, a database, an instrument. A rule compares it with what
     /// the permit names, and another one is a no.
     pub target: Arc<str>,
-    /// What exactly was published for review. `None` where nobody says; a rule that binds permits
+    /// What exactly was published for review. `None` where it is unknown; a rule that binds permits
     /// to it then says no.
     pub content: Option<PlanDigest>,
 }

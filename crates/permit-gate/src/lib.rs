@@ -45,7 +45,7 @@ pub use drive::{Ask, Timer, wait_and_take};
 pub use gate::{Event, FoundBy, Gate, Next, WaitPolicy};
 pub use grant::{Block, BlockReason, Grant, GrantedPermit};
 pub use id::{AttemptId, IdError, MAX_ID, PlanDigest, PlanId, Subject};
-pub use memory::{Holding, MemoryStore, MemoryWatch};
+pub use memory::{MemoryStore, MemoryWatch, PlanHold};
 pub use rule::{Malformed, NotJson, ReasonCode, Refusal, Rule, Terms};
 pub use set::{Permit, PermitMask, PermitSet, PermitSetError};
 pub use store::{PermitStore, Reply, Signal, Slot, StoreError, Take, Ttl, Watch};

@@ -29,7 +29,7 @@ pub struct MemoryStore {
 
 /// How far an attempt is with a plan, as who keeps the plans knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holding {
+pub enum PlanHold {
     /// The plan is not, or no longer, this attempt's.
     NotHeld,
     /// It is, and the attempt may not take its permits yet.
@@ -38,7 +38,7 @@ pub enum Holding {
     Ready,
 }
 
-type Holders = dyn Fn(&PlanId, &AttemptId) -> Holding + Send + Sync;
+type Holders = dyn Fn(&PlanId, &AttemptId) -> PlanHold + Send + Sync;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -76,14 +76,14 @@ impl MemoryStore {
     /// Lets permits be taken only by an attempt that holds its plan, as this says.
     pub fn holders(
         mut self,
-        holding: impl Fn(&PlanId, &AttemptId) -> Holding + Send + Sync + 'static,
+        holding: impl Fn(&PlanId, &AttemptId) -> PlanHold + Send + Sync + 'static,
     ) -> Self {
         self.holders = Some(Arc::new(holding));
         self
     }
 
     /// Writes a permit that never expires, as an issuer would, and wakes the plan. A name outside
-    /// the set is ignored: nobody reads such a key.
+    /// the set is ignored: such a key is never read.
     pub fn put(&self, plan: &PlanId, permit: &str, content: &[u8]) {
         self.write(plan, permit, content, None);
     }
@@ -200,7 +200,7 @@ impl PermitStore for MemoryStore {
     async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
         let holding = match &self.holders {
             Some(holding) => holding(&take.plan, &take.attempt),
-            None => Holding::Ready,
+            None => PlanHold::Ready,
         };
         let (fault, reply) = {
             let mut inner = self.lock();
@@ -222,11 +222,11 @@ impl PermitStore for MemoryStore {
 }
 
 impl Inner {
-    fn take(&mut self, set: &PermitSet, take: &Take, holding: Holding) -> Reply {
+    fn take(&mut self, set: &PermitSet, take: &Take, holding: PlanHold) -> Reply {
         if self.halted {
             return Reply::Halted;
         }
-        if holding == Holding::NotHeld {
+        if holding == PlanHold::NotHeld {
             return Reply::NotHeld;
         }
         if let Some((attempt, contents)) = self.taken.get(&take.plan) {
@@ -244,7 +244,7 @@ impl Inner {
         if slots.iter().any(|slot| slot.content.is_none()) {
             return Reply::Missing(slots);
         }
-        if holding == Holding::NotReady {
+        if holding == PlanHold::NotReady {
             return Reply::NotReady(slots);
         }
         let contents: Vec<Vec<u8>> = slots.into_iter().filter_map(|s| s.content).collect();

@@ -37,7 +37,7 @@ pub trait PermitStore: Send + Sync {
     /// duplicates one; the gate drops it only when it has answered no.
     fn take_all(&self, take: &Take) -> impl Future<Output = Result<Reply, StoreError>> + Send;
 
-    /// How long a waiting plan should let pass between looks nobody asked for. The gate offers its
+    /// How long a waiting plan should let pass between looks without a push. The gate offers its
     /// own `step`; a store that pushes reliably may stretch it under load, never shorten it.
     fn net_interval(&self, step: Duration) -> Duration {
         step
@@ -110,7 +110,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// A permit nobody has written.
+    /// A permit that was not written.
     pub const ABSENT: Self = Self {
         content: None,
         ttl: Ttl::NoKey,

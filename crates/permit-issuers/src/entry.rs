@@ -3,11 +3,11 @@
 use crate::timestamp::Timestamp;
 use std::{collections::HashMap, fmt, str::FromStr};
 
-/// The fields of one stream entry that are text. A field that is none is left out, so whoever
+/// The fields of one stream entry that are text. A field that is none is left out, so the code that
 /// needs it finds it missing.
 pub type Fields = HashMap<String, String>;
 
-/// Fields from pairs; for tests, examples and whoever embeds a reviewer without a stream.
+/// Fields from pairs; for tests, examples and programs that embed a reviewer without a stream.
 pub fn raw<const N: usize>(pairs: [(&str, &str); N]) -> Fields {
     pairs
         .map(|(field, value)| (field.to_owned(), value.to_owned()))

@@ -59,7 +59,7 @@ pub struct Fill {
 
 /// What an entry of the result stream means to a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ResultNews {
+pub enum ResultReport {
     /// Nothing filled.
     NoFill,
     /// This filled.
@@ -144,7 +144,7 @@ impl Ledger {
     }
 }
 
-impl ResultNews {
+impl ResultReport {
     /// Reads a result (wire §4): the last step's `order_id`, `side` and `executed_qty`.
     pub fn read(fields: &Fields) -> Self {
         let text = |field: &str| fields.get(field).map_or("", String::as_str);
@@ -301,8 +301,8 @@ mod tests {
         assert_eq!(seeded.amount(), Some(dec("0.004")));
     }
 
-    fn result(executed: &str, steps: &str) -> ResultNews {
-        ResultNews::read(&raw([
+    fn result(executed: &str, steps: &str) -> ResultReport {
+        ResultReport::read(&raw([
             ("plan_id", "67e6da21fa9fe506"),
             ("symbol", "BTCUSDT"),
             ("executed", executed),
@@ -314,10 +314,10 @@ mod tests {
 
     #[test]
     fn a_fill_is_what_the_last_step_really_filled() {
-        assert_eq!(result("True", FILLED), ResultNews::Fill(sold("0.0085")));
-        assert_eq!(result("False", FILLED), ResultNews::NoFill);
+        assert_eq!(result("True", FILLED), ResultReport::Fill(sold("0.0085")));
+        assert_eq!(result("False", FILLED), ResultReport::NoFill);
         let stop = r#"[{"step":"UPDATE_SL","status":"success","order_id":"9","side":"SELL","executed_qty":"0"}]"#;
-        assert_eq!(result("True", stop), ResultNews::NoFill);
+        assert_eq!(result("True", stop), ResultReport::NoFill);
     }
 
     #[test]
@@ -334,14 +334,14 @@ mod tests {
             ("True", &FILLED.replace("\"executed_qty\":\"0.0085\",", "")),
             ("True", &FILLED.replace("\"order_id\":\"11934538190\",", "")),
         ] {
-            let news = result(executed, steps);
+            let report = result(executed, steps);
             assert!(
-                matches!(news, ResultNews::Unclear { .. }),
-                "{executed} {steps}: {news:?}"
+                matches!(report, ResultReport::Unclear { .. }),
+                "{executed} {steps}: {report:?}"
             );
         }
         for (executed, filled) in [("false", false), ("true", true), ("True", true), ("", true)] {
-            let foreign = ResultNews::read(&raw([
+            let foreign = ResultReport::read(&raw([
                 ("plan_id", "67e6da21fa9fe506"),
                 ("symbol", "BTCUSDT"),
                 ("executed", executed),
@@ -349,11 +349,14 @@ mod tests {
                 ("details", r#"{"filled_qty":"0.004"}"#),
             ]));
             match filled {
-                true => assert!(matches!(foreign, ResultNews::Unclear { .. }), "{executed}"),
-                false => assert_eq!(foreign, ResultNews::NoFill, "{executed}"),
+                true => assert!(
+                    matches!(foreign, ResultReport::Unclear { .. }),
+                    "{executed}"
+                ),
+                false => assert_eq!(foreign, ResultReport::NoFill, "{executed}"),
             }
         }
-        let nameless = ResultNews::read(&raw([("executed", "True"), ("symbol", "?")]));
-        assert_eq!(nameless, ResultNews::Unreadable);
+        let nameless = ResultReport::read(&raw([("executed", "True"), ("symbol", "?")]));
+        assert_eq!(nameless, ResultReport::Unreadable);
     }
 }

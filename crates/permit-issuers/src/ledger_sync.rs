@@ -2,7 +2,7 @@
 
 use crate::{
     entry::EntryId,
-    ledger::{Ledger, ResultNews},
+    ledger::{Ledger, ResultReport},
     ports::{LedgerUpdate, PositionBook, Positions, Unread},
     venue_position::Snapshot,
 };
@@ -63,15 +63,15 @@ impl<B: PositionBook> LedgerSync<B> {
         let mut cursor = unread.cursor;
         let mut passed = None;
         for (entry, fields) in unread.results {
-            let news = ResultNews::read(&fields);
-            let symbol = match &news {
-                ResultNews::Fill(fill) => fill.symbol.clone(),
-                ResultNews::Unclear { symbol, .. } => symbol.clone(),
-                ResultNews::NoFill => {
+            let report = ResultReport::read(&fields);
+            let symbol = match &report {
+                ResultReport::Fill(fill) => fill.symbol.clone(),
+                ResultReport::Unclear { symbol, .. } => symbol.clone(),
+                ResultReport::NoFill => {
                     passed = Some(entry);
                     continue;
                 }
-                ResultNews::Unreadable => {
+                ResultReport::Unreadable => {
                     passed = Some(entry);
                     caught.unreadable += 1;
                     continue;
@@ -80,7 +80,7 @@ impl<B: PositionBook> LedgerSync<B> {
             let page = self.book.open(&symbol).await?;
             let update = LedgerUpdate {
                 symbol: symbol.clone(),
-                ledger: after(&page.ledger, &news, entry),
+                ledger: after(&page.ledger, &report, entry),
                 version: page.version,
             };
             if !self.book.advance(cursor, entry, Some(&update)).await? {
@@ -90,7 +90,7 @@ impl<B: PositionBook> LedgerSync<B> {
             if !caught.touched.contains(&symbol) {
                 caught.touched.push(symbol.clone());
             }
-            if let ResultNews::Unclear { why, .. } = news {
+            if let ResultReport::Unclear { why, .. } = report {
                 caught.unclear.push((symbol, why));
             }
         }
@@ -101,11 +101,11 @@ impl<B: PositionBook> LedgerSync<B> {
     }
 }
 
-fn after(ledger: &Ledger, news: &ResultNews, entry: EntryId) -> Ledger {
-    match news {
-        ResultNews::Fill(fill) => ledger.after(fill, entry),
-        ResultNews::Unclear { .. } => ledger.after_unclear(entry),
-        ResultNews::NoFill | ResultNews::Unreadable => ledger.clone(),
+fn after(ledger: &Ledger, report: &ResultReport, entry: EntryId) -> Ledger {
+    match report {
+        ResultReport::Fill(fill) => ledger.after(fill, entry),
+        ResultReport::Unclear { .. } => ledger.after_unclear(entry),
+        ResultReport::NoFill | ResultReport::Unreadable => ledger.clone(),
     }
 }
 

@@ -8,7 +8,7 @@
 //! behind [`ports`].
 //!
 //! ```text
-//!               open(symbol)                         conclude(entry, permit)
+//!               open(symbol)                         finalize(entry, permit)
 //!  PlanFeed ─▶ ─────────────▶ page ─▶ decide(…) ─▶ permit written, entry acknowledged,
 //!              UsageBook / PositionBook             reservation made: together or not at all
 //!                    ▲
@@ -60,7 +60,7 @@ mod venue_position;
 
 pub use denial::{Denial, Fact, Reason};
 pub use entry::{EntryId, EntryIdError, Fields, raw};
-pub use ledger::{Book, Fill, LastFill, Ledger, ResultNews};
+pub use ledger::{Book, Fill, LastFill, Ledger, ResultReport};
 pub use ledger_sync::{LedgerSync, SnapshotKeeper, SyncReport};
 pub use outcome::{Outcome, ReviewOutcome};
 pub use permit::PERMIT_TTL_SECS;

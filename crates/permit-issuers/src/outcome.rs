@@ -20,13 +20,13 @@ pub struct ReviewOutcome {
 /// How a review ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The plan is not to be executed; nobody reviews it.
+    /// The plan is not to be executed; it is not reviewed.
     NotForReview,
     /// The entry is no plan: acknowledged, and no permit.
     Unreadable(UnreadablePlan),
-    /// The plan came so late that nobody waits for it any more: acknowledged, and no permit.
+    /// The plan came so late that its wait is over: acknowledged, and no permit.
     TooOld(Duration),
-    /// Concluded by another reviewer, or granted before.
+    /// Finalized by another reviewer, or granted before.
     DoneByOther,
     /// A yes was written.
     Granted {

@@ -68,7 +68,7 @@ pub enum UnreadablePlan {
 }
 
 impl Reviewed {
-    /// Reads the fields of wire §4. `None`: a plan that is not to be executed, which nobody
+    /// Reads the fields of wire §4. `None`: a plan that is not to be executed, which no reviewer
     /// reviews.
     pub fn read(fields: &Fields) -> Result<Option<Self>, UnreadablePlan> {
         let text = |field: &'static str| {

@@ -16,7 +16,7 @@ use apply_core::{PortError, Symbol};
 use permit_gate::PlanId;
 use std::{fmt, future::Future};
 
-/// One entry of a stream, handed to one reviewer of a group. Whoever does not conclude it leaves
+/// One entry of a stream, handed to one reviewer of a group. A reviewer that does not finalize it leaves
 /// it to the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -31,7 +31,7 @@ pub struct Delivery {
 /// A stream read as one of a group.
 pub trait PlanFeed: Send + Sync {
     /// The next entries: new ones as soon as there are any, and those another reviewer was handed
-    /// and did not conclude. Returns empty after a while of silence.
+    /// and did not finalize. Returns empty after a while of silence.
     ///
     /// Cancellation: entries of a dropped call are handed out again later.
     fn next(&self) -> impl Future<Output = Result<Vec<Delivery>, PortError>> + Send;
@@ -40,7 +40,7 @@ pub trait PlanFeed: Send + Sync {
 /// A permit to be written, for the plan of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PermitToWrite<'a> {
-    /// The entry that is concluded with it.
+    /// The entry that is finalized with it.
     pub entry: EntryId,
     /// The plan.
     pub plan: &'a PlanId,
@@ -64,12 +64,12 @@ pub trait Seal: fmt::Debug + Send + Sync {
 
 /// How concluding an entry went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Concluded {
+pub enum Finalized {
     /// The permit is written and the entry acknowledged.
     Written(Timestamp),
     /// The page has changed since it was read. Nothing was written: read again, decide again.
     Outdated,
-    /// Another reviewer has concluded the entry. Nothing was written.
+    /// Another reviewer has finalized the entry. Nothing was written.
     DoneByOther,
 }
 
@@ -113,13 +113,13 @@ pub trait UsageBook: PermitSink {
     /// Writes the permit, acknowledges the entry, adds the charge and, where there is a reason to,
     /// trips the kill switch: all of it or nothing.
     ///
-    /// Cancellation: a dropped future may have concluded; the entry is then gone for good.
+    /// Cancellation: a dropped future may have finalized; the entry is then gone for good.
     fn finalize(
         &self,
         ruling: PermitToWrite<'_>,
         charge: Option<&Charge>,
         trip: Option<&str>,
-    ) -> impl Future<Output = Result<Concluded, PortError>> + Send;
+    ) -> impl Future<Output = Result<Finalized, PortError>> + Send;
 
     /// Ends the reading of a result: where `nothing_of` names a plan, it is no longer counted.
     /// Doing it twice changes nothing.
@@ -176,13 +176,13 @@ pub trait PositionBook: PermitSink {
 
     /// Writes the permit and acknowledges the entry, while the ledger is as the page said.
     ///
-    /// Cancellation: a dropped future may have concluded; the entry is then gone for good.
+    /// Cancellation: a dropped future may have finalized; the entry is then gone for good.
     fn finalize(
         &self,
         ruling: PermitToWrite<'_>,
         symbol: &Symbol,
         version: u64,
-    ) -> impl Future<Output = Result<Concluded, PortError>> + Send;
+    ) -> impl Future<Output = Result<Finalized, PortError>> + Send;
 
     /// The time, for a question that leaves now.
     fn now(&self) -> impl Future<Output = Result<Timestamp, PortError>> + Send;
@@ -204,7 +204,7 @@ pub trait PositionBook: PermitSink {
 
     /// In one step: moves the cursor from one result to another and writes what the last of them
     /// did to a ledger. `false`, and nothing done, where cursor or ledger are no longer there:
-    /// so each result counts once, whoever reads it.
+    /// so each result counts once, whichever reviewer reads it.
     fn advance(
         &self,
         from: EntryId,

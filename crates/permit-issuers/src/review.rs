@@ -1,4 +1,4 @@
-//! One delivered plan through a review: read, decided on a page of the book, concluded.
+//! One delivered plan through a review: read, decided on a page of the book, finalized.
 
 use crate::{
     denial::Denial,
@@ -8,7 +8,7 @@ use crate::{
     outcome::{Outcome, ReviewOutcome},
     plan::Reviewed,
     ports::{
-        Charge, Concluded, Delivery, PermitSink, PermitToWrite, PositionBook, Positions, Seal,
+        Charge, Delivery, Finalized, PermitSink, PermitToWrite, PositionBook, Positions, Seal,
         UsageBook,
     },
     position_brain::{self, P33Verdict},
@@ -68,8 +68,8 @@ impl<B: UsageBook> Governor<B> {
                 let permit = APPROVED.to_permit(&plan.symbol, now);
                 let permit = sealed(self.seal.as_deref(), permit, delivery, &plan, now)?;
                 let ruling = ruling(delivery, &plan, &permit);
-                let concluded = self.book.finalize(ruling, None, None).await?;
-                outcome(concluded, delivery, |took| Outcome::Granted {
+                let finalized = self.book.finalize(ruling, None, None).await?;
+                outcome(finalized, delivery, |took| Outcome::Granted {
                     quantity: Decimal::ZERO,
                     took,
                 })
@@ -108,7 +108,7 @@ impl<B: UsageBook> Governor<B> {
                 version: page.version,
                 expired: page.usage.expired(page.now),
             };
-            let concluded = match &verdict {
+            let finalized = match &verdict {
                 GovernorVerdict::Grant {
                     computed_qty,
                     computed_notional,
@@ -121,7 +121,7 @@ impl<B: UsageBook> Governor<B> {
                     self.book.finalize(ruling, None, Some(reason)).await?
                 }
             };
-            let done = outcome(concluded, delivery, |took| match verdict {
+            let done = outcome(finalized, delivery, |took| match verdict {
                 GovernorVerdict::Grant { computed_qty, .. } => Outcome::Granted {
                     quantity: computed_qty,
                     took,
@@ -229,8 +229,8 @@ impl<B: PositionBook + Clone, V: Positions> PositionBrain<B, V> {
             let permit = verdict.to_permit(&plan.symbol, page.now);
             let permit = sealed(self.seal.as_deref(), permit, delivery, &plan, page.now)?;
             let ruling = ruling(delivery, &plan, &permit);
-            let concluded = book.finalize(ruling, &plan.symbol, page.version).await?;
-            let done = outcome(concluded, delivery, |took| match verdict {
+            let finalized = book.finalize(ruling, &plan.symbol, page.version).await?;
+            let done = outcome(finalized, delivery, |took| match verdict {
                 P33Verdict::Allow { safe_close_qty, .. } => Outcome::Granted {
                     quantity: safe_close_qty,
                     took,
@@ -272,7 +272,7 @@ async fn admit<S: PermitSink>(
     Ok(Err(ruled))
 }
 
-/// The permit as it is to be written. A denial is sealed like a yes: without it nobody could tell
+/// The permit as it is to be written. A denial is sealed like a yes: without it no reader could tell
 /// that it is the issuer's.
 fn sealed(
     seal: Option<&dyn Seal>,
@@ -297,14 +297,14 @@ fn ruling<'a>(delivery: &Delivery, plan: &'a Reviewed, permit: &'a str) -> Permi
 
 /// `None` where the page was outdated.
 fn outcome(
-    concluded: Concluded,
+    finalized: Finalized,
     delivery: &Delivery,
     written: impl FnOnce(Duration) -> Outcome,
 ) -> Option<Outcome> {
-    match concluded {
-        Concluded::Written(at) => Some(written(took(at, delivery))),
-        Concluded::DoneByOther => Some(Outcome::DoneByOther),
-        Concluded::Outdated => None,
+    match finalized {
+        Finalized::Written(at) => Some(written(took(at, delivery))),
+        Finalized::DoneByOther => Some(Outcome::DoneByOther),
+        Finalized::Outdated => None,
     }
 }
 
@@ -327,7 +327,7 @@ fn contended(symbol: &Symbol) -> PortError {
 }
 
 /// The plan of a result that says for certain that nothing was executed. A rehearsal counts like
-/// the execution it stands for, and an order nobody knows the end of like one that filled.
+/// the execution it stands for, and an order with an unknown outcome like one that filled.
 fn nothing_executed(fields: &Fields) -> Option<(Symbol, PlanId)> {
     let text = |field: &str| fields.get(field).map_or("", String::as_str);
     let nothing = !is_foreign(text(SOURCE))

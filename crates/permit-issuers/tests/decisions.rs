@@ -181,7 +181,7 @@ proptest! {
         if let Ok(Some(plan)) = Reviewed::read(&fields) {
             prop_assert!(plan.kill_score.is_finite() && plan.kill_score >= 0.0);
         }
-        let _ = permit_issuers::ResultNews::read(&fields);
+        let _ = permit_issuers::ResultReport::read(&fields);
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::{task::JoinSet, time::timeout};
 /// Whether the server that answers for a key is in charge of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InCharge {
-    /// There is one server, and nobody puts another one in its place.
+    /// There is one server, and no other can take its place.
     Always,
     /// A majority of those who appoint it named it, and none named another.
     Confirmed {
@@ -96,7 +96,7 @@ impl Charge {
             appointers,
             timeouts,
             heard: Mutex::new(Heard::Nothing {
-                why: "nobody was asked yet who is in charge".into(),
+                why: "the current master is not known yet".into(),
             }),
             asking: tokio::sync::Mutex::default(),
         });
@@ -248,7 +248,7 @@ impl Round {
         let named = self.opinions.iter().filter_map(|said| said.names(slot));
         let named: Vec<Owner<'_>> = named.collect();
         let Some(first) = named.first() else {
-            return unconfirmed("nobody says who is in charge");
+            return unconfirmed("no sentinel or node names the current master");
         };
         if let Some(other) = named.iter().find(|other| other.id != first.id) {
             return unconfirmed(&format!(

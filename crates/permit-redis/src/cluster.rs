@@ -5,7 +5,7 @@ use crate::{
     background::{Background, Backoff},
     config::at_address,
     endpoint::{Address, Endpoint},
-    failure::{Failure, untold},
+    failure::{Failure, not_sent},
     keys::slot_of,
     meaning::{Meaning, Redirect, explain},
     node::{Trouble, TroubleKind},
@@ -23,7 +23,7 @@ use std::{
 };
 use tokio::sync::{Notify, watch};
 
-/// How often the map of slots is fetched even if nobody complains.
+/// How often the map of slots is fetched even without an error.
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// Nodes a question may be sent on to, one after the other.
@@ -88,9 +88,12 @@ impl Cluster {
     /// Waits until every master can be asked.
     pub(crate) async fn ready(&self, timeouts: Duration) -> Result<(), Trouble> {
         let mut state = self.shared.state.subscribe();
-        let known = tokio::time::timeout(timeouts, state.wait_for(Result::is_ok)).await;
-        if !matches!(known, Ok(Ok(_))) {
-            return self.shared.state.borrow().clone();
+        // What is known is under a lock, which must not be held over the await below.
+        {
+            let known = tokio::time::timeout(timeouts, state.wait_for(Result::is_ok)).await;
+            if !matches!(known, Ok(Ok(_))) {
+                return self.shared.state.borrow().clone();
+            }
         }
         let servers: Vec<Arc<Server>> = self.shared.read(|map| {
             let servers = map.servers.values();
@@ -145,7 +148,7 @@ impl Cluster {
 
     /// One command, where its slot lies.
     pub(crate) async fn send(&self, slot: u16, command: &redis::Cmd) -> RedisResult<Value> {
-        let mut server = self.owner(slot).map_err(untold)?;
+        let mut server = self.owner(slot).map_err(not_sent)?;
         for _ in 0..HOPS {
             let answer = server.node.send(command).await;
             let failure = match &answer {
@@ -155,7 +158,7 @@ impl Cluster {
             };
             match failure {
                 Failure::Moved { .. } => {
-                    server = self.follow(failure, &server).await.map_err(untold)?;
+                    server = self.follow(failure, &server).await.map_err(not_sent)?;
                 }
                 failure => {
                     if failure.is_suspect() {
@@ -165,11 +168,11 @@ impl Cluster {
                 }
             }
         }
-        Err(untold(pointing_at_each_other()))
+        Err(not_sent(pointing_at_each_other()))
     }
 
     /// Several commands, where their slot lies. They are sent on where nothing of them was executed; where a
-    /// part was, whoever asked sees the rest fail, and finds a newer map the next time.
+    /// part was, the caller sees the rest fail, and finds a newer map the next time.
     pub(crate) async fn send_all(
         &self,
         slot: u16,
@@ -177,7 +180,7 @@ impl Cluster {
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        let mut server = self.owner(slot).map_err(untold)?;
+        let mut server = self.owner(slot).map_err(not_sent)?;
         for _ in 0..HOPS {
             let answers = server.node.send_all(commands, offset, count).await;
             let (moved, nothing_done) = match &answers {
@@ -216,7 +219,7 @@ impl Cluster {
                 _ => return answers,
             }
         }
-        Err(untold(pointing_at_each_other()))
+        Err(not_sent(pointing_at_each_other()))
     }
 
     /// The database everything lies in.
@@ -336,7 +339,7 @@ impl Shared {
         })
     }
 
-    /// Takes over a new map. Servers that own nothing any more are let go. A node whose place nobody says
+    /// Takes over a new map. Servers that own nothing any more are let go. A node without an address
     /// any more is where it was.
     fn adopt(&self, ranges: Vec<SlotRange>) {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
@@ -394,7 +397,7 @@ async fn keep_fresh(shared: Arc<Shared>) {
                 }
             }
             Err(why) => {
-                tracing::warn!(error = %why.why, "no node of the cluster tells its slots, trying on");
+                tracing::warn!(error = %why.why, "no node of the cluster answers CLUSTER SLOTS, trying again");
                 shared.state.send_if_modified(|state| {
                     let unknown = state.is_err();
                     if unknown {

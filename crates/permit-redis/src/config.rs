@@ -62,12 +62,12 @@ pub(crate) enum Topology {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The URL.
-    #[error("Redis URL: {problem}; {mend}")]
+    #[error("Redis URL: {problem}; {fix}")]
     Url {
         /// What is wrong with it.
         problem: String,
         /// What to write instead.
-        mend: &'static str,
+        fix: &'static str,
     },
     /// The certificate of [`RedisConfig::trust`].
     #[error("trusted certificate: {problem}; give it as PEM, for a rediss:// URL")]
@@ -325,7 +325,7 @@ impl RedisConfig {
             .chain([&self.receipt])
             .map(ToString::to_string)
             .collect();
-        let mended: Vec<String> = templates
+        let fixed: Vec<String> = templates
             .iter()
             .map(|t| {
                 t.replace("{{plan}}", "{plan}")
@@ -337,7 +337,7 @@ impl RedisConfig {
             "a cluster keeps the keys of one plan in different slots, where nothing can take them in one step",
             &format!(
                 "put the plan's id into a hash tag in each of them and let the issuers write there: {}",
-                mended.join(" ")
+                fixed.join(" ")
             ),
         )
         .into())
@@ -403,7 +403,7 @@ pub(crate) fn at_address(info: &ConnectionInfo, host: &str, port: u16) -> Connec
 fn parse_url(url: &str) -> Result<Topology, ConfigError> {
     let wrong = |problem: &str| ConfigError::Url {
         problem: problem.into(),
-        mend: FORMS,
+        fix: FORMS,
     };
     let (scheme, rest) = url
         .trim()
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_refuses_templates_that_split_slots_and_says_how_to_mend_them() {
+    fn a_cluster_refuses_templates_that_split_slots_and_says_how_to_fix_them() {
         let plain = RedisConfig::new("redis+cluster://h:1").unwrap();
         let error = plain.clone().check().unwrap_err().to_string();
         assert!(error.contains("quantum:permit:p33:{{plan}}"), "{error}");

@@ -52,12 +52,12 @@ pub enum ConnectError {
         why: String,
     },
     /// Redis answers, and does not serve us as it is: it loads, is a replica, knows no such user. Trying
-    /// again helps once that is mended.
+    /// again helps once that is fixed.
     #[error("Redis at {at} does not serve us: {why}")]
     Unfit {
         /// Hosts and ports.
         at: String,
-        /// What it said, and the mend.
+        /// What it said, and the fix.
         why: String,
     },
     /// The server will never do.

@@ -82,7 +82,7 @@ impl Redirect {
 }
 
 /// Of something that was not sent.
-pub(crate) fn untold(failure: Failure) -> RedisError {
+pub(crate) fn not_sent(failure: Failure) -> RedisError {
     let why = match failure {
         Failure::NoScript => "the server does not know the script".into(),
         Failure::Moved { slot, to } => {

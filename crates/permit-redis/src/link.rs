@@ -4,7 +4,7 @@ use crate::{
     charge::InCharge,
     config::RedisConfig,
     connections::{ConnectError, Connections, Servers},
-    failure::untold,
+    failure::not_sent,
     keys::slot_of,
     product::Product,
     server_id::ServerId,
@@ -122,11 +122,11 @@ impl RedisLink {
         let node = match &self.inner.servers {
             Servers::One(server) => &server.node,
             Servers::Cluster(cluster) => {
-                owner = cluster.owner(slot_of(key)).map_err(untold)?;
+                owner = cluster.owner(slot_of(key)).map_err(not_sent)?;
                 &owner.node
             }
         };
-        let mut own = node.exclusive().await.map_err(untold)?;
+        let mut own = node.exclusive().await.map_err(not_sent)?;
         let answers = commands.query_async(&mut own.connection).await?;
         own.put_back();
         Ok(answers)

@@ -222,7 +222,7 @@ impl Meaning {
                 "the server is a replica without its master: have REDIS_URL lead to the master"
             }
             Self::OutOfMemory => {
-                "the server's memory is full: raise its maxmemory, or delete what nobody needs"
+                "the server's memory is full: raise its maxmemory, or delete unneeded keys"
             }
             Self::NoReplicas => {
                 "too few replicas follow the server: start them, or lower its min-replicas-to-write"

@@ -4,7 +4,7 @@ use crate::{
     background::{Background, Backoff},
     clock::ServerClock,
     endpoint::{Address, Endpoint, Timeouts},
-    failure::{Failure, untold},
+    failure::{Failure, not_sent},
     meaning::{Meaning, explain},
     product::Product,
     server_id::ServerId,
@@ -39,7 +39,7 @@ struct Shared {
     /// Whoever waits here is told when takes are possible again.
     registry: Arc<Registry>,
     clock: ServerClock,
-    live: watch::Sender<Option<Live>>,
+    live: watch::Sender<Option<LiveConnection>>,
     /// Counts how often that changed, for whoever has no use for the connection itself.
     connected: watch::Sender<u64>,
     /// Whom the last connection that was set up leads to.
@@ -56,7 +56,7 @@ struct Shared {
 
 /// A connection that answered when it was set up.
 #[derive(Clone)]
-pub(crate) struct Live {
+pub(crate) struct LiveConnection {
     pub(crate) connection: MultiplexedConnection,
     /// Whom the sentinels named when it was set up.
     at: Option<Address>,
@@ -73,7 +73,7 @@ pub(crate) struct Trouble {
     pub(crate) kind: TroubleKind,
 }
 
-/// What kind of trouble it is: whoever mends it has to look elsewhere.
+/// What kind of trouble it is: whoever fixes it has to look elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TroubleKind {
     /// Nobody answers.
@@ -119,7 +119,7 @@ impl Trouble {
 /// Of an answer that did not come in time.
 fn slow(response: Duration) -> String {
     format!(
-        "no answer within the response time-out of {response:?}: the server hangs, or is farther away than that allows"
+        "no answer within the response time-out of {response:?}: the server hangs, or is too distant for this time-out"
     )
 }
 
@@ -300,7 +300,7 @@ impl Node {
 
     /// Any command, once.
     pub(crate) async fn send(&self, command: &redis::Cmd) -> RedisResult<Value> {
-        let mut connection = self.live_soon().await.map_err(untold)?.connection;
+        let mut connection = self.live_soon().await.map_err(not_sent)?.connection;
         let answer = connection.req_packed_command(command).await;
         match &answer {
             Ok(Value::ServerError(error)) => self.suspect(&error.clone().into()),
@@ -317,7 +317,7 @@ impl Node {
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        let mut connection = self.live_soon().await.map_err(untold)?.connection;
+        let mut connection = self.live_soon().await.map_err(not_sent)?.connection;
         let answers = connection
             .req_packed_commands(commands, offset, count)
             .await;
@@ -415,7 +415,7 @@ impl Node {
     }
 
     /// The connection; one that is being made again is waited for as long as an answer would be.
-    async fn live_soon(&self) -> Result<Live, Failure> {
+    async fn live_soon(&self) -> Result<LiveConnection, Failure> {
         if let Ok(live) = self.live() {
             return Ok(live);
         }
@@ -424,7 +424,7 @@ impl Node {
         self.live()
     }
 
-    pub(crate) fn live(&self) -> Result<Live, Failure> {
+    pub(crate) fn live(&self) -> Result<LiveConnection, Failure> {
         let live = self.shared.live.borrow().clone();
         live.ok_or_else(|| Failure::Refused(self.shared.trouble().why.clone()))
     }
@@ -472,14 +472,14 @@ impl Shared {
             .take()
     }
 
-    fn connect(&self, live: Option<Live>) {
+    fn connect(&self, live: Option<LiveConnection>) {
         self.live.send_replace(live);
         self.connected.send_modify(|times| *times += 1);
     }
 
     /// A connection was set up to the server that says this of itself. One that says nothing counts as
     /// another one each time.
-    fn meet(&self, Told { run, product }: Told) {
+    fn meet(&self, ServerInfo { run, product }: ServerInfo) {
         let mut met = self.met();
         let same = met
             .as_ref()
@@ -513,12 +513,12 @@ async fn supervise(shared: Arc<Shared>) {
                 generation += 1;
                 if generation > 1 {
                     shared.counters.reconnects.add();
-                    tracing::info!(server = %name, "connected to Redis again");
+                    tracing::info!(server = %name, "reconnected to Redis");
                 }
                 announce(&name, scripting, &mut announced);
                 let since = Instant::now();
                 let _ = shared.to_replace();
-                let live = Live {
+                let live = LiveConnection {
                     connection: connection.clone(),
                     at,
                     scripting,
@@ -538,7 +538,7 @@ async fn supervise(shared: Arc<Shared>) {
             Err(trouble) => {
                 let before = std::mem::replace(&mut *shared.trouble(), trouble.clone());
                 if before != trouble {
-                    tracing::warn!(server = %name, error = %trouble.why, "cannot connect to Redis, trying on");
+                    tracing::warn!(server = %name, error = %trouble.why, "cannot connect to Redis, trying again");
                 }
             }
         }
@@ -578,7 +578,7 @@ async fn set_up(
         .map_err(trouble)?;
     shared.clock.forget();
     // First: a server that is too old may fail at anything that follows.
-    let told = told_by(&mut connection).await.map_err(trouble)?;
+    let told = fetch_server_info(&mut connection).await.map_err(trouble)?;
     if let Some(trouble) = told.product.as_ref().and_then(Trouble::too_old) {
         return Err(trouble);
     }
@@ -603,25 +603,25 @@ async fn load(shared: &Shared, connection: &mut MultiplexedConnection) -> RedisR
 }
 
 /// What a server says of itself.
-struct Told {
+struct ServerInfo {
     /// Its run and the history it replicates; `None` where this user may not ask.
     run: Option<(String, String)>,
     product: Option<Product>,
 }
 
-async fn told_by(connection: &mut MultiplexedConnection) -> RedisResult<Told> {
+async fn fetch_server_info(connection: &mut MultiplexedConnection) -> RedisResult<ServerInfo> {
     let mut ask = redis::pipe();
     ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");
     let told: RedisResult<(String, String)> = ask.query_async(connection).await;
     match told {
-        Ok((server, replication)) => Ok(Told {
+        Ok((server, replication)) => Ok(ServerInfo {
             run: word_of(&server, "run_id")
                 .zip(word_of(&replication, "master_replid"))
                 .map(|(run, history)| (run.to_owned(), history.to_owned())),
             product: Product::read(&server),
         }),
         // Not every user may ask, and some servers answer later.
-        Err(error) if Meaning::of(&error).is_an_answer() => Ok(Told {
+        Err(error) if Meaning::of(&error).is_an_answer() => Ok(ServerInfo {
             run: None,
             product: None,
         }),
@@ -631,7 +631,7 @@ async fn told_by(connection: &mut MultiplexedConnection) -> RedisResult<Told> {
 
 /// The run of the server behind a connection; `None` where this user may not ask.
 pub(crate) async fn run_of(connection: &mut MultiplexedConnection) -> RedisResult<Option<String>> {
-    Ok(told_by(connection).await?.run.map(|(run, _)| run))
+    Ok(fetch_server_info(connection).await?.run.map(|(run, _)| run))
 }
 
 fn word_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {

@@ -51,7 +51,7 @@ impl Product {
         &self.version
     }
 
-    /// Why it cannot be used, with the mend; nothing where it can.
+    /// Why it cannot be used, with the fix; nothing where it can.
     pub fn too_old(&self) -> Option<String> {
         let mut numbers = self.version.split('.').map(|part| part.parse::<u32>());
         let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {

@@ -8,7 +8,7 @@ use redis::Value;
 pub(crate) struct SlotRange {
     pub(crate) first: u16,
     pub(crate) last: u16,
-    /// Where it is reached; `None` where nobody says.
+    /// Where it is reached; `None` where it is unknown.
     pub(crate) at: Option<Address>,
     /// The node's name, which stays the same whatever address it is known under.
     pub(crate) id: String,

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Takes asked of the script.
+    /// Takes run as a script.
     pub script_calls: u64,
     /// Times the script was loaded, at each connect and after the server forgot it.
     pub script_loads: u64,
-    /// Takes tried by transaction because scripts are forbidden.
+    /// Takes run as a transaction because scripts are forbidden.
     pub transactions: u64,
     /// Takes whose answer was lost.
     pub unsettled: u64,
@@ -18,7 +18,7 @@ pub struct Stats {
     pub redirects: u64,
     /// Command connections made again after the first.
     pub reconnects: u64,
-    /// Watch connections made again after the first.
+    /// Reconnects of the watch connection after the first.
     pub watch_reconnects: u64,
     /// Messages of the watch that named at least one key.
     pub pushes: u64,

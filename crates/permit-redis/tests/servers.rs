@@ -220,8 +220,8 @@ async fn a_script_that_runs_while_the_watch_is_made_does_not_make_it_poll() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_serve_us_is_told_with_its_own_mend() {
-    for (answer, mend) in [
+async fn a_server_that_does_not_serve_us_is_told_with_its_own_fix() {
+    for (answer, fix) in [
         (
             "-LOADING Redis is loading the dataset in memory\r\n",
             "wait until it has",
@@ -245,7 +245,7 @@ async fn a_server_that_does_not_serve_us_is_told_with_its_own_mend() {
             .start_timeout(Duration::from_millis(300));
         let error = RedisPermitStore::connect(short).await.unwrap_err();
         assert!(matches!(error, ConnectError::Unfit { .. }), "{error:?}");
-        assert!(error.to_string().contains(mend), "{error}");
+        assert!(error.to_string().contains(fix), "{error}");
     }
     let old = ServerStub::of_version("6.0.20").await;
     let config = RedisConfig::new(&old.url()).unwrap();

@@ -9,7 +9,7 @@ use crate::{
         Step::{
             self, Claimed, Command, Concluded, Do, Flush, KillRedis, Lose, PermitsThere, Propose,
             ProposeHold, ProposeNext, Reach, ReachIfLost, Ready, Release, Restart, Save, Settled,
-            Signal, Sleep, StopRedis, TypesMended, WrongType,
+            Signal, Sleep, StopRedis, TypesFixed, WrongType,
         },
     },
     wire::{Loss, Script},
@@ -198,7 +198,7 @@ pub(super) const ROWS: &[Row] = &[
             steps.extend([
                 Release,
                 Sleep(rng.millis(300..=900)),
-                TypesMended,
+                TypesFixed,
                 Reach("a key of another type".into()),
                 Propose(1),
                 Concluded,

@@ -88,7 +88,7 @@ impl Page {
         text.push_str(
             "\n¹ With the 500 µs for which a proposal has to be left alone before it is read.\n\
              ² After the 15 ms for which the issuers think here, and nowhere else: the order is ready, and every process \
-             asleep. A grant is the moment at which the answer to the take goes out to whoever asked, seen by a relay in \
+             asleep. A grant is the moment at which the answer to the take goes out to the caller, seen by a relay in \
              between; the floor is the bare POST after the same silence.\n",
         );
         let sent: usize = found.commands.values().sum();
@@ -263,9 +263,10 @@ impl Page {
     }
 
     pub(crate) fn waiting(&mut self, rows: &[Waiting]) {
-        let mut text = "\n**Plans that wait** for permits nobody writes, one a symbol.\n\n\
+        let mut text =
+            "\n**Plans that wait** for permits that are never written, one a symbol.\n\n\
              | waiting | resident, KiB | KiB a plan | share of a core |\n|--:|--:|--:|--:|\n"
-            .to_owned();
+                .to_owned();
         let idle = rows.first().map_or(0, |row| row.resident);
         for row in rows {
             let each = match row.plans {

@@ -60,7 +60,7 @@ impl fmt::Display for Kind {
 
 /// What came of it.
 #[derive(Debug, Default)]
-struct Tally {
+struct Report {
     failovers: usize,
     orders: usize,
     plans_with_result: usize,
@@ -117,10 +117,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     }
-    let tally = play(kind, rounds).await;
+    let report = play(kind, rounds).await;
     let (followed, back) = (
-        Spread::of(&tally.followed_after),
-        Spread::of(&tally.back_after),
+        Spread::of(&report.followed_after),
+        Spread::of(&report.back_after),
     );
     let (major, minor) = RedisServer::version();
     println!(
@@ -130,25 +130,25 @@ async fn main() -> ExitCode {
     println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     println!(
         "| {major}.{minor}, {kind} | {} | {} | {} | {} | {} | {followed} | {back} |",
-        tally.failovers,
-        tally.orders,
-        tally.plans_with_result,
-        tally.lost.len(),
-        tally.double.len(),
+        report.failovers,
+        report.orders,
+        report.plans_with_result,
+        report.lost.len(),
+        report.double.len(),
     );
-    for lost in &tally.lost {
+    for lost in &report.lost {
         println!("lost: {lost}");
     }
-    for double in &tally.double {
+    for double in &report.double {
         println!("double: {double}");
     }
-    match tally.lost.is_empty() && tally.double.is_empty() {
+    match report.lost.is_empty() && report.double.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
 }
 
-async fn play(kind: Kind, rounds: usize) -> Tally {
+async fn play(kind: Kind, rounds: usize) -> Report {
     let mut sentinel = Sentinel::start_with(3).await;
     let urls = Arc::new(sentinel.urls());
     let settings: &[[&str; 2]] = match kind {
@@ -191,7 +191,7 @@ async fn play(kind: Kind, rounds: usize) -> Tally {
         .map(|symbol| tokio::spawn(brain(symbol, Arc::clone(&urls), Arc::clone(&proposals))))
         .collect();
 
-    let mut tally = Tally::default();
+    let mut report = Report::default();
     for round in 0..rounds {
         more_orders(&stage, 2).await;
         // At any moment of a plan's life.
@@ -204,11 +204,11 @@ async fn play(kind: Kind, rounds: usize) -> Tally {
         }
         let named = Instant::now();
         follows(&service, said).await;
-        tally.followed_after.push(named.elapsed());
+        report.followed_after.push(named.elapsed());
         more_orders(&stage, 1).await;
-        tally.back_after.push(named.elapsed());
+        report.back_after.push(named.elapsed());
         sentinel.rejoin().await;
-        tally.failovers += 1;
+        report.failovers += 1;
     }
     for brain in brains {
         brain.abort();
@@ -227,9 +227,9 @@ async fn play(kind: Kind, rounds: usize) -> Tally {
         .await
         .unwrap_or_else(|error| told(error));
     let results = Entry::of_range(results);
-    judge(&stage, &results, &mut tally);
+    judge(&stage, &results, &mut report);
     let ended = service.stopped_well().await;
-    for lost in tally.lost.iter_mut().chain(&mut tally.double) {
+    for lost in report.lost.iter_mut().chain(&mut report.double) {
         let plan = lost.trim_start_matches("apply-").get(..16);
         let plan = plan.unwrap_or_default().to_owned();
         let of_it = |line: &&String| line.contains(&plan);
@@ -238,31 +238,31 @@ async fn play(kind: Kind, rounds: usize) -> Tally {
             lost.push_str(line);
         }
     }
-    tally
+    report
 }
 
-fn judge(stage: &Stage, results: &[Entry], tally: &mut Tally) {
+fn judge(stage: &Stage, results: &[Entry], report: &mut Report) {
     let executed: HashMap<&str, &str> = results
         .iter()
         .map(|result| (result.get("plan_id"), result.get("executed")))
         .collect();
     let mut orders: BTreeMap<String, usize> = BTreeMap::new();
     for order in stage.orders() {
-        tally.orders += 1;
+        report.orders += 1;
         *orders
             .entry(order.client_order_id.unwrap_or_default())
             .or_default() += 1;
     }
-    tally.plans_with_result = executed.len();
+    report.plans_with_result = executed.len();
     for (order, times) in orders {
         if times > 1 {
-            tally.double.push(format!("{order}, {times} times"));
+            report.double.push(format!("{order}, {times} times"));
         }
         let plan = executed.iter().find(|(plan, _)| order.contains(**plan));
         match plan {
             Some((_, &"True")) => {}
-            Some((plan, word)) => tally.lost.push(format!("{plan}: executed={word}")),
-            None => tally.lost.push(order),
+            Some((plan, word)) => report.lost.push(format!("{plan}: executed={word}")),
+            None => report.lost.push(order),
         }
     }
 }
@@ -270,7 +270,7 @@ fn judge(stage: &Stage, results: &[Entry], tally: &mut Tally) {
 /// Resolves when the service has said, after so many lines, that it is connected again.
 async fn follows(service: &Service, said: usize) {
     let began = Instant::now();
-    let again = |line: &String| line.contains("connected to Redis again");
+    let again = |line: &String| line.contains("reconnected to Redis");
     while !service.log().iter().skip(said).any(again) {
         assert!(
             began.elapsed() < Duration::from_secs(60),

@@ -19,7 +19,7 @@ fn rows() -> Vec<(String, &'static VenueCode)> {
 }
 
 /// One plan a symbol, all at once, each refused with its own code.
-async fn carry_out_all(when: When, action: &str) -> (Stage, Service, Vec<Entry>) {
+async fn run_all(when: When, action: &str) -> (Stage, Service, Vec<Entry>) {
     let rows = rows();
     let symbols: Vec<String> = rows.iter().map(|(symbol, _)| symbol.clone()).collect();
     let stage = Stage::open_for(RedisServer::start().await, &symbols).await;
@@ -139,14 +139,14 @@ async fn assert_told(
 
 #[tokio::test]
 async fn every_code_of_an_order_is_told_with_the_venues_words_and_nothing_of_rust() {
-    let told = carry_out_all(When::order(), "FULL_CLOSE_PROPOSED").await;
+    let told = run_all(When::order(), "FULL_CLOSE_PROPOSED").await;
     assert_eq!(told.0.orders().len(), rows().len(), "one POST a plan");
     assert_told("order", |row| row.order, told).await;
 }
 
 #[tokio::test]
 async fn every_code_of_a_stop_is_told_with_the_venues_words_and_nothing_of_rust() {
-    let told = carry_out_all(When::request("POST", "/fapi/v1/algoOrder"), "UPDATE_SL").await;
+    let told = run_all(When::request("POST", "/fapi/v1/algoOrder"), "UPDATE_SL").await;
     assert_told("stop", |row| row.stop, told).await;
 }
 

@@ -21,9 +21,7 @@ async fn a_plan_that_waits_when_the_service_is_told_to_stop_is_carried_out_first
     let stage = Stage::open().await;
     let (service, plan) = in_the_middle_of_a_wait(&stage, "20000").await;
     service.signal("TERM").await;
-    service
-        .line("Stopping: plans that were begun are carried out")
-        .await;
+    service.line("Stopping: plans under way are finished").await;
     stage.approve(&plan, "0.009").await;
 
     let ended = service.ended().await;

@@ -53,7 +53,7 @@ async fn says_in_all_its_lights(stage: &Stage, how: &ServiceBuilder, dry: &Servi
     assert_eq!(check.code, Some(78), "{}", check.output());
     let told = check.log.iter().find(|line| line.contains("environment"));
     let told = told.unwrap_or_else(|| panic!("{}", check.output()));
-    assert!(told.starts_with("MEND") && told.contains(text), "{told}");
+    assert!(told.starts_with("FAIL") && told.contains(text), "{told}");
     let status = asked(&["status"]).await;
     assert_eq!(status.code, Some(4), "{}", status.output());
     let told = status
@@ -274,7 +274,7 @@ async fn a_dry_run_says_which_plans_of_a_live_run_it_leaves_alone_and_the_next_l
     let check = asked(vec!["check".into()]).await;
     let journal = check.log.iter().find(|line| line.contains("journal "));
     assert!(
-        journal.is_some_and(|line| line.starts_with("MEND") && line.contains(&id)),
+        journal.is_some_and(|line| line.starts_with("FAIL") && line.contains(&id)),
         "{}",
         check.output()
     );

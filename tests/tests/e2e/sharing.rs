@@ -204,14 +204,14 @@ async fn operators_are_told_which_shard_this_is_and_warned_of_no_other() {
     for (symbol, elsewhere) in [("BTCUSDT", true), ("ETHUSDT", false)] {
         let proposed = told(&["propose", symbol, "PARTIAL_75"]).await;
         assert!(proposed.contains("to be decided as EXECUTE"), "{proposed}");
-        let hint = proposed.contains("is not in shard 1/2: whoever has its shard looks at it");
+        let hint = proposed.contains("is not in shard 1/2: the instance of its shard reads it");
         assert_eq!(hint, elsewhere, "{proposed}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_shard_or_an_empty_one_is_refused_at_the_start_with_the_mend() {
-    for (value, mend) in [
+async fn what_is_no_shard_or_an_empty_one_is_refused_at_the_start_with_the_fix() {
+    for (value, fix) in [
         ("5/4", "as in 2/4 for the second of four"),
         ("0/4", "as in 2/4 for the second of four"),
         ("x", "as in 2/4 for the second of four"),
@@ -228,6 +228,6 @@ async fn what_is_no_shard_or_an_empty_one_is_refused_at_the_start_with_the_mend(
             output.contains(&format!("\n  APPLY_SHARD={value}\n      ")),
             "{output}"
         );
-        assert!(output.contains(mend), "{output}");
+        assert!(output.contains(fix), "{output}");
     }
 }

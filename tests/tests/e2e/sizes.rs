@@ -8,7 +8,7 @@ use std::collections::HashSet;
 const ALGO: &str = "/fapi/v1/algoOrder";
 
 /// One approved plan of BTCUSDT from its proposal to its result.
-async fn carry_out(
+async fn run_plan(
     stage: &Stage,
     action: (&str, &[(&str, &str)]),
     quantity: &str,
@@ -53,7 +53,7 @@ async fn a_close_that_is_less_than_what_was_approved_says_so() {
     let service = stage.ready().await;
     let mut known = HashSet::new();
 
-    let result = carry_out(&stage, FULL, "12.4", &mut known).await;
+    let result = run_plan(&stage, FULL, "12.4", &mut known).await;
     assert_eq!(told(&result), ["12.4", "1", "1", "venue_maximum", "11.4"]);
     let details = result.last_step()["details"].as_str().unwrap().to_owned();
     assert!(
@@ -70,7 +70,7 @@ async fn a_close_that_is_less_than_what_was_approved_says_so() {
 
     // The reviewer saw 12.4; since then the position went to half a coin.
     stage.venue().set_position("BTCUSDT", d("0.5"));
-    let result = carry_out(&stage, FULL, "12.4", &mut known).await;
+    let result = run_plan(&stage, FULL, "12.4", &mut known).await;
     assert_eq!(
         told(&result),
         ["12.4", "0.5", "0.5", "position_shrank", "0"]
@@ -78,9 +78,9 @@ async fn a_close_that_is_less_than_what_was_approved_says_so() {
 
     // What the step leaves over is told.
     stage.venue().set_position("BTCUSDT", d("12.4"));
-    let result = carry_out(&stage, FULL, "0.90005", &mut known).await;
+    let result = run_plan(&stage, FULL, "0.90005", &mut known).await;
     assert_eq!(told(&result), ["0.90005", "0.9", "0.9", "step", "11.5"]);
-    let result = carry_out(&stage, FULL, "0.9", &mut known).await;
+    let result = run_plan(&stage, FULL, "0.9", &mut known).await;
     assert_eq!(told(&result), ["0.9", "0.9", "0.9", "", "10.6"]);
     service.stopped_well().await;
 }
@@ -88,7 +88,7 @@ async fn a_close_that_is_less_than_what_was_approved_says_so() {
 /// Positions of a stop that guards 1 of them, and a foreign one beside it.
 async fn guarded(stage: &Stage, known: &mut HashSet<String>) -> (Service, String) {
     let service = stage.ready().await;
-    let result = carry_out(stage, STOP, "1", known).await;
+    let result = run_plan(stage, STOP, "1", known).await;
     assert_eq!(result.get("error"), "");
     let id = result.last_step()["order_id"].as_str().unwrap().to_owned();
     (service, id)
@@ -101,16 +101,16 @@ async fn our_stop_goes_with_the_position_that_it_guarded() {
     let (service, stop) = guarded(&stage, &mut known).await;
 
     // More than the stop is over is left: nothing to tell.
-    let result = carry_out(&stage, FULL, "0.4", &mut known).await;
+    let result = run_plan(&stage, FULL, "0.4", &mut known).await;
     let details = |result: &Entry| result.last_step()["details"].as_str().unwrap().to_owned();
     assert!(!details(&result).contains("stop"), "{}", details(&result));
     // Less is left.
-    let result = carry_out(&stage, FULL, "11.6", &mut known).await;
+    let result = run_plan(&stage, FULL, "11.6", &mut known).await;
     let named = format!("stops over more than the 0.4 left: {stop} over 1");
     assert!(details(&result).contains(&named), "{}", details(&result));
     assert_eq!(stage.venue().open_stops("BTCUSDT").len(), 1);
     // Nothing is left.
-    let result = carry_out(&stage, FULL, "12.4", &mut known).await;
+    let result = run_plan(&stage, FULL, "12.4", &mut known).await;
     assert_eq!(result.last_step()["left_open"], "0");
     let named = format!("stops cancelled: {stop}");
     assert!(details(&result).contains(&named), "{}", details(&result));
@@ -132,7 +132,7 @@ async fn a_stop_that_cannot_be_cancelled_is_named_with_a_warning() {
     let refused = Canned::error(400, -4192, "Trade forbidden due to Cooling-off Period.");
     let fault = Fault::reply(When::request("DELETE", ALGO), false, refused);
     stage.venue().script(fault.always());
-    let result = carry_out(&stage, FULL, "12.4", &mut known).await;
+    let result = run_plan(&stage, FULL, "12.4", &mut known).await;
     assert_eq!((result.get("executed"), result.get("error")), ("True", ""));
     let named = format!("stops without a position, not cancelled: {stop}");
     let details = result.last_step()["details"].as_str().unwrap().to_owned();

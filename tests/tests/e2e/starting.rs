@@ -146,11 +146,14 @@ async fn a_redis_that_stays_away_is_told_and_ends_the_start_with_69() {
     let output = ended.output();
     assert_eq!(ended.code, Some(69), "{output}");
     let address = format!("redis://127.0.0.1:{port}");
-    let away = |line: &&String| line.contains(&address) && line.contains("is away, trying again");
+    let away =
+        |line: &&String| line.contains(&address) && line.contains("is unreachable, trying again");
     assert!(ended.log.iter().any(|line| away(&line)), "{output}");
     let last = ended.errors.last().unwrap();
     assert!(
-        last.contains(&address) && last.contains("stayed away for") && last.contains("start it"),
+        last.contains(&address)
+            && last.contains("was unreachable for")
+            && last.contains("start it"),
         "{output}"
     );
 }
@@ -185,7 +188,7 @@ async fn a_redis_that_comes_up_late_is_waited_for() {
     let mut stage = Stage::open().await;
     stage.redis.kill();
     let service = stage.service().start().await;
-    service.line("is away, trying again").await;
+    service.line("is unreachable, trying again").await;
     stage.restart_redis().await;
     service.line("Ready: following 3 symbols").await;
     stage.propose("BTCUSDT", "PARTIAL_75").await;
@@ -203,7 +206,7 @@ async fn a_start_that_waits_for_redis_can_be_called_off() {
     let mut stage = Stage::open().await;
     stage.redis.kill();
     let service = stage.service().start().await;
-    service.line("is away, trying again").await;
+    service.line("is unreachable, trying again").await;
     service.stopped_well().await;
 }
 
@@ -223,7 +226,7 @@ async fn a_redis_that_refuses_the_password_is_told_without_it() {
 }
 
 #[tokio::test]
-async fn a_metrics_port_in_use_is_told_with_the_mend() {
+async fn a_metrics_port_in_use_is_told_with_the_fix() {
     let stage = Stage::open().await;
     let (_held, port) = silent_port();
     let ended = stage

@@ -189,7 +189,7 @@ async fn on_a_cluster_two_instances_make_one_order_and_one_result_of_every_propo
 }
 
 #[tokio::test]
-async fn on_a_cluster_that_splits_the_permits_the_start_is_refused_with_the_mend() {
+async fn on_a_cluster_that_splits_the_permits_the_start_is_refused_with_the_fix() {
     let cluster = OnCluster::start().await;
     let stage = Stage::open().await;
     let ended = stage.service().env("REDIS_URL", &cluster.url).ended().await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::{collections::HashSet, time::Duration};
 
 /// One approved plan from its proposal to its result.
-async fn carry_out(stage: &Stage, known: &mut HashSet<String>) -> Entry {
+async fn run_plan(stage: &Stage, known: &mut HashSet<String>) -> Entry {
     stage.propose("BTCUSDT", "PARTIAL_75").await;
     let plan = stage.plan("BTCUSDT", known).await;
     let id = plan.get("plan_id").to_owned();
@@ -21,7 +21,7 @@ async fn carry_out(stage: &Stage, known: &mut HashSet<String>) -> Entry {
 
 async fn once(stage: &Stage) -> (Service, Entry) {
     let service = stage.ready().await;
-    let result = carry_out(stage, &mut HashSet::new()).await;
+    let result = run_plan(stage, &mut HashSet::new()).await;
     (service, result)
 }
 
@@ -52,7 +52,7 @@ async fn what_the_venue_rejects_is_told_as_not_executed_with_its_code() {
         stage
             .venue()
             .script(Fault::reply(When::order(), false, refusal));
-        let result = carry_out(&stage, &mut known).await;
+        let result = run_plan(&stage, &mut known).await;
         assert_eq!(result.get("executed"), "False", "{code}");
         assert_eq!(result.get("error"), format!("order_rejected:{code}"));
         assert_eq!(result.get("decision"), "ERROR");
@@ -101,13 +101,13 @@ async fn a_step_the_venue_made_coarser_meanwhile_is_its_1111_and_told_as_such() 
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let mut known = HashSet::new();
-    assert_eq!(carry_out(&stage, &mut known).await.get("executed"), "True");
+    assert_eq!(run_plan(&stage, &mut known).await.get("executed"), "True");
     let mut coarse = SymbolSpec::btcusdt();
     coarse.quantity_precision = 2;
     coarse.market_lot.step = d("0.01");
     coarse.lot.step = d("0.01");
     stage.venue().set_symbol(coarse);
-    let result = carry_out(&stage, &mut known).await;
+    let result = run_plan(&stage, &mut known).await;
     assert_eq!(result.get("error"), "order_rejected:-1111");
     assert_eq!(result.get("executed"), "False");
     service.stopped_well().await;
@@ -168,7 +168,7 @@ async fn every_reply_that_tells_nothing_is_settled_by_asking() {
         stage
             .venue()
             .script(Fault::executed(When::order(), delivery));
-        let result = carry_out(&stage, &mut known).await;
+        let result = run_plan(&stage, &mut known).await;
         assert_eq!(
             (result.get("executed"), result.get("error")),
             ("True", ""),
@@ -277,7 +277,7 @@ async fn what_was_not_executed_for_certain_is_not_sent_again_either() {
         stage
             .venue()
             .script(Fault::not_executed(When::order(), instead));
-        let result = carry_out(&stage, &mut known).await;
+        let result = run_plan(&stage, &mut known).await;
         assert_eq!(result.get("error"), error, "{what}");
         assert_eq!(result.get("executed"), "False", "{what}");
     }
@@ -293,7 +293,7 @@ async fn only_what_really_filled_is_told() {
     stage
         .venue()
         .script(Fault::fill(When::order(), Fill::only(d("0.004"))));
-    let result = carry_out(&stage, &mut known).await;
+    let result = run_plan(&stage, &mut known).await;
     assert_eq!(result.get("executed"), "True");
     assert_eq!(result.last_step()["quantity"], "0.009");
     assert_eq!(result.last_step()["executed_qty"], "0.004");
@@ -301,7 +301,7 @@ async fn only_what_really_filled_is_told() {
     stage
         .venue()
         .script(Fault::fill(When::order(), Fill::nothing()));
-    let result = carry_out(&stage, &mut known).await;
+    let result = run_plan(&stage, &mut known).await;
     assert_eq!(result.get("executed"), "False");
     assert_eq!(result.get("error"), "order_not_filled");
     service.stopped_well().await;
@@ -384,14 +384,14 @@ async fn a_venue_whose_answers_cannot_be_read_gets_no_order() {
         let fault = stage
             .venue()
             .script(Fault::reply(look, false, canned).always());
-        let result = carry_out(&stage, &mut known).await;
+        let result = run_plan(&stage, &mut known).await;
         assert_eq!(result.get("error"), "venue_unavailable", "{what}");
         assert_eq!(result.get("decision"), "ERROR", "{what}");
         assert!(stage.venue().fault_hits(fault) > 0);
         stage.venue().clear_faults();
     }
     assert_eq!(stage.orders(), []);
-    let result = carry_out(&stage, &mut known).await;
+    let result = run_plan(&stage, &mut known).await;
     assert_eq!(
         result.get("executed"),
         "True",

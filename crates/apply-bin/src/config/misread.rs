@@ -41,7 +41,7 @@ pub(super) fn misread(
         .filter_map(|key| Some((key, fault_of_path(vars.get(key)?)?)));
     let found = strict.chain(others).filter(|(key, _)| wanted(key));
     found
-        .map(|(key, mend)| {
+        .map(|(key, fix)| {
             let secret = SETTINGS.iter().any(|s| s.name == key && s.secret);
             let value = vars.get(key).map(String::as_str).unwrap_or_default();
             Mistake {
@@ -50,7 +50,7 @@ pub(super) fn misread(
                     true => "(hidden)".into(),
                     false => escaped(&super::without_secrets(value), MAX_FOREIGN),
                 },
-                mend,
+                fix,
             }
         })
         .collect()
@@ -175,7 +175,7 @@ mod tests {
         let vars = BTreeMap::from([(key.to_owned(), value.to_owned())]);
         let mut found = misread(&vars, |_| true);
         assert!(found.len() <= 1);
-        found.pop().map(|mistake| mistake.mend)
+        found.pop().map(|mistake| mistake.fix)
     }
 
     /// What a shell that sources this line hands to a command.

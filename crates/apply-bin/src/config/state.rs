@@ -3,7 +3,7 @@
 
 use super::{Mistake, Mistakes, Reader, joined, misread::OF_PLACE};
 use apply_ops::halt::{HaltConfig, Place};
-use apply_service::config::StateConfig;
+use apply_service::config::{HALT_FILE, StateConfig};
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
 /// Reads the few variables that turning a switch needs. A wrong setting of one switch
@@ -115,7 +115,7 @@ impl Reader<'_> {
     fn halt_file(&mut self, directory: &std::path::Path) -> PathBuf {
         let file = self
             .text("APPLY_KILL_SWITCH_FILE")
-            .map_or_else(|| directory.join("HALT"), PathBuf::from);
+            .map_or_else(|| directory.join(HALT_FILE), PathBuf::from);
         if !file.is_absolute() {
             self.wrong("APPLY_KILL_SWITCH_FILE", "use an absolute path");
         }

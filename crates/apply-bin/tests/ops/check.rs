@@ -72,12 +72,12 @@ async fn with_everything_away_it_says_what_to_start() {
     assert_eq!(code, 69, "{report}");
     let (mark, text) = of(&report, "redis");
     assert!(
-        mark == "MEND" && text.contains("start it, or correct REDIS_URL"),
+        mark == "FAIL" && text.contains("start it, or correct REDIS_URL"),
         "{text}"
     );
     let (mark, text) = of(&report, "venue");
     assert!(
-        mark == "MEND" && text.contains("BINANCE_TESTNET_URL"),
+        mark == "FAIL" && text.contains("BINANCE_TESTNET_URL"),
         "{text}"
     );
 }
@@ -97,7 +97,7 @@ async fn keys_the_venue_does_not_know_are_a_matter_of_configuration() {
     let again = report;
     let (code, report) = report(testnet(&redis.url(), &sim.url(), "another-secret")).await;
     let (mark, text) = of(&report, "keys");
-    assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
+    assert_eq!((code, mark.as_str()), (78, "FAIL"), "{report}");
     assert!(
         text.contains("BINANCE_TESTNET_API_SECRET does not belong to")
             && !text.contains("another-secret"),
@@ -116,19 +116,19 @@ async fn keys_the_venue_does_not_know_are_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_with_the_mend() {
+async fn a_clock_that_is_off_is_told_with_the_fix() {
     let redis = RedisServer::builder().aof("always").start().await;
     let sim = Sim::start(SimConfig::default().strict().clock_offset_ms(60_000))
         .await
         .unwrap();
     let (code, report) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
     let (mark, text) = of(&report, "clock");
-    assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
+    assert_eq!((code, mark.as_str()), (78, "FAIL"), "{report}");
     assert!(text.contains("NTP"), "{text}");
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_writes_is_a_mend_with_the_reason() {
+async fn a_server_that_takes_no_writes_fails_with_the_reason() {
     let redis = RedisServer::builder().aof("always").start().await;
     let sim = Sim::start(SimConfig::default().strict()).await.unwrap();
     for (setting, broken, sound, fix) in [
@@ -146,7 +146,7 @@ async fn a_server_that_takes_no_writes_is_a_mend_with_the_reason() {
         set(broken).await;
         let (code, found) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
         let (mark, text) = of(&found, "writes");
-        assert_eq!((code, mark.as_str()), (69, "MEND"), "{found}");
+        assert_eq!((code, mark.as_str()), (69, "FAIL"), "{found}");
         assert!(text.contains(fix), "{text}");
         set(sound).await;
         let (_, found) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
@@ -155,12 +155,12 @@ async fn a_server_that_takes_no_writes_is_a_mend_with_the_reason() {
 }
 
 #[tokio::test]
-async fn claims_that_a_restart_forgets_are_a_mend_where_orders_leave_and_a_note_in_a_dry_run() {
+async fn claims_that_a_restart_forgets_fail_where_orders_leave_and_a_note_in_a_dry_run() {
     let redis = RedisServer::start().await;
     let sim = Sim::start(SimConfig::default().strict()).await.unwrap();
     let (code, report) = report(testnet(&redis.url(), &sim.url(), SimConfig::API_SECRET)).await;
     let (mark, text) = of(&report, "persistence");
-    assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
+    assert_eq!((code, mark.as_str()), (78, "FAIL"), "{report}");
     assert!(text.contains("appendonly yes"), "{text}");
     let dry = ops(&redis, &["check", "--json"]).await;
     assert_eq!(
@@ -183,7 +183,7 @@ async fn a_user_who_may_not_run_scripts_is_told_what_to_allow() {
         .unwrap()
         .into();
     let (mark, text) = of(&ended.json(), "scripting");
-    assert_eq!((ended.code, mark.as_str()), (78, "MEND"), "{}", ended.out);
+    assert_eq!((ended.code, mark.as_str()), (78, "FAIL"), "{}", ended.out);
     assert!(
         text.contains("EVALSHA") && !ended.out.contains("secret"),
         "{text}"
@@ -191,13 +191,13 @@ async fn a_user_who_may_not_run_scripts_is_told_what_to_allow() {
 }
 
 #[tokio::test]
-async fn a_journal_that_cannot_be_kept_is_told_with_the_mend() {
+async fn a_journal_that_cannot_be_kept_is_told_with_the_fix() {
     let redis = RedisServer::start().await;
     let mut command = apply_layer(&redis.url(), &["check", "--json"]);
     command.env("APPLY_STATE_DIR", env!("CARGO_BIN_EXE_apply-layer"));
     let (code, report) = report(command).await;
     let (mark, text) = of(&report, "journal");
-    assert_eq!((code, mark.as_str()), (78, "MEND"), "{report}");
+    assert_eq!((code, mark.as_str()), (78, "FAIL"), "{report}");
     assert!(text.contains("APPLY_STATE_DIR"), "{text}");
 }
 
@@ -246,7 +246,7 @@ async fn a_node_of_a_cluster_is_refused_with_the_slots_of_the_keys() {
     let redis = RedisServer::builder().cluster_enabled().start().await;
     let ended = ops(&redis, &["check", "--json"]).await;
     let (mark, text) = of(&ended.json(), "permit keys");
-    assert_eq!((ended.code, mark.as_str()), (78, "MEND"), "{}", ended.out);
+    assert_eq!((ended.code, mark.as_str()), (78, "FAIL"), "{}", ended.out);
     let connection = &mut redis.connection().await;
     for (name, key) in [
         ("governor", "quantum:permit:"),
@@ -309,7 +309,7 @@ async fn symbols_that_the_host_does_not_trade_and_stops_without_a_position_are_t
     let (code, told) = ask("BTCUSDT,GONEUSDT").await;
     let (mark, text) = of(&told, "symbols");
     assert!(
-        mark == "MEND" && text.contains("does not list GONEUSDT"),
+        mark == "FAIL" && text.contains("does not list GONEUSDT"),
         "{text}"
     );
     assert_eq!(code, 78, "{told}");

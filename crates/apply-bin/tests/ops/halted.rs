@@ -289,7 +289,7 @@ async fn check_tells_of_the_halt_file_where_redis_is_away() {
 }
 
 /// What a service answers whose order of this plan has got its timestamp just now.
-const LEAVING: &[&str] =
+const IN_FLIGHT: &[&str] =
     &[r#"[{"plan":"67e6da21fa9fe506","symbol":"BTCUSDT","answered":false,"stamped_ago_ms":0}]"#];
 
 /// The same, so long after the timestamp that the order can no longer land.
@@ -349,7 +349,7 @@ async fn a_halt_tells_what_came_of_an_order_that_had_its_timestamp_already() {
         ..ApplyResult::nothing_happened(&plan, &symbol, Decision::Execute, None, 1)
     };
     journal.record_result(&result, None).await.unwrap();
-    let port = service(const { &[LEAVING[0], LEAVING[0], "[]"] }).await;
+    let port = service(const { &[IN_FLIGHT[0], IN_FLIGHT[0], "[]"] }).await;
     let out = halted(&state, port).await;
     let told = format!("plan {PLAN} of BTCUSDT had its timestamp already: executed\n");
     assert!(out.contains(&told), "{out}");
@@ -361,7 +361,7 @@ async fn a_halt_tells_what_came_of_an_order_that_had_its_timestamp_already() {
 #[tokio::test]
 async fn a_halt_says_that_an_order_may_be_executed_until_its_receive_window_is_over() {
     for (answer, end) in [
-        (LEAVING, "may still be executed, for "),
+        (IN_FLIGHT, "may still be executed, for "),
         (LEFT, "can be executed any more\n"),
     ] {
         let port = service(answer).await;
@@ -376,7 +376,7 @@ async fn a_halt_says_that_an_order_may_be_executed_until_its_receive_window_is_o
     for port in [1, port] {
         let out = halted(&StateDir::new(), port).await;
         let told = format!(
-            "cannot reach the service at http://127.0.0.1:{port}: orders on their way are not known\n"
+            "cannot reach the service at http://127.0.0.1:{port}: orders in flight are unknown\n"
         );
         assert!(out.ends_with(&told), "{out}");
     }

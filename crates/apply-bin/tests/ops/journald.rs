@@ -54,7 +54,7 @@ async fn lines_carry_their_priority_where_they_arrive_in_the_journal() {
         the_line(&lines, "APPLY_MOOD").starts_with("<4>20"),
         "{lines:?}"
     );
-    let last = the_line(&lines, "stayed away");
+    let last = the_line(&lines, "was unreachable");
     assert!(last.starts_with("<3>apply-layer: Redis at"), "{lines:?}");
     assert!(lines.iter().all(|line| line.starts_with('<')), "{lines:?}");
 }
@@ -75,7 +75,7 @@ async fn output_that_was_led_elsewhere_carries_none() {
         "{lines:?}"
     );
     assert!(
-        the_line(&lines, "stayed away").starts_with("apply-layer: "),
+        the_line(&lines, "was unreachable").starts_with("apply-layer: "),
         "{lines:?}"
     );
 }

@@ -40,7 +40,7 @@ async fn plans_that_were_recovered_and_plans_known_before_say_so() {
     let mut browser = open(&service).await.0;
     for (plan, note) in [
         (&left, "recovered: its process was about to place an order"),
-        (&known, "dealt with before; the store had lost its claim"),
+        (&known, "handled before; the store had lost its claim"),
     ] {
         let row = format!("plan-{}", plan.get("plan_id"));
         let there = format!("document.getElementById({row:?}) !== null");

@@ -3,8 +3,8 @@
 
 use apply_core::{
     ApplyResult, Claim, ClaimNote, Debounced, Entry, Halt, Hold, Intent, Journal, Mastership,
-    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, Reclaim, Recorded, ResultLog,
-    ServerId, Standing, SwitchNote, Symbol, Teller, Told,
+    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, PublishOutcome, Reclaim,
+    Recorded, ResultLog, ServerId, Standing, SwitchNote, Symbol, Teller,
     memory::{MemoryBoard, MemoryJournal},
 };
 use permit_gate::{AttemptId, PlanId};
@@ -301,11 +301,15 @@ impl PlanLog for FlakyBoard {
 }
 
 impl ResultLog for FlakyBoard {
-    async fn publish(&self, result: &ApplyResult) -> Result<Told, PortError> {
+    async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         self.call("publish", self.memory.publish(result)).await
     }
 
-    async fn finalize(&self, result: &ApplyResult, teller: &Teller) -> Result<Told, PortError> {
+    async fn finalize(
+        &self,
+        result: &ApplyResult,
+        teller: &Teller,
+    ) -> Result<PublishOutcome, PortError> {
         self.call("finalize", self.memory.finalize(result, teller))
             .await
     }

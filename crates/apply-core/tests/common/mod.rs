@@ -322,7 +322,7 @@ impl Stage {
     /// Looks once, and the plan has to be carried out.
     pub(crate) async fn execute(&self) -> ApplyResult {
         match self.look().await {
-            Worked::CarriedOut(result) => *result,
+            Worked::Finished(result) => *result,
             other => panic!("carried out, not {other:?}"),
         }
     }

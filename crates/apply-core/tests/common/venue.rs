@@ -172,7 +172,7 @@ impl Exchange for Venue {
         if script.shows_orders && script.has_order_of(plan) {
             return Ok(Prepared::Ordered(trace()));
         }
-        let desk = OrderContext {
+        let context = OrderContext {
             plan: plan.clone(),
             held: amount,
             rules: script.rules.clone(),
@@ -181,13 +181,13 @@ impl Exchange for Venue {
         Ok(Prepared::Fresh(Position {
             amount,
             mark_price: script.mark_price,
-            desk,
+            context,
         }))
     }
 
-    fn trace(&self, desk: &OrderContext) -> Option<OrderTrace> {
-        let side = Side::closing(desk.held)?;
-        let position_before = Some(desk.held);
+    fn trace(&self, context: &OrderContext) -> Option<OrderTrace> {
+        let side = Side::closing(context.held)?;
+        let position_before = Some(context.held);
         Some(OrderTrace {
             side,
             position_before,
@@ -199,10 +199,14 @@ impl Exchange for Venue {
     async fn submit_close(
         &self,
         order: Armed<ApprovedClose>,
-        desk: OrderContext,
+        context: OrderContext,
         look: &impl LastLook,
     ) -> Submission {
-        assert_eq!(desk.plan, *order.plan(), "the desk laid out for this plan");
+        assert_eq!(
+            context.plan,
+            *order.plan(),
+            "the context prepared for this plan"
+        );
         if let Err(held) = self.stamp(look).await {
             return Submission::NotSent { why: held.into() };
         }
@@ -253,10 +257,14 @@ impl Exchange for Venue {
     async fn replace_stop(
         &self,
         stop: Armed<ApprovedStop>,
-        desk: OrderContext,
+        context: OrderContext,
         look: &impl LastLook,
     ) -> StopReplacement {
-        assert_eq!(desk.plan, *stop.plan(), "the desk laid out for this plan");
+        assert_eq!(
+            context.plan,
+            *stop.plan(),
+            "the context prepared for this plan"
+        );
         if let Err(held) = self.stamp(look).await {
             return StopReplacement::NotSent { why: held.into() };
         }

@@ -8,14 +8,14 @@ use std::{io::ErrorKind, path::Path};
 /// Looks beside the service, which may hold the journal and is not disturbed.
 pub(super) fn look(directory: &Path, mode: Mode) -> Found {
     let place = directory.display();
-    let mend = "give it to the service's user, make room, or set APPLY_STATE_DIR";
+    let fix = "give it to the service's user, make room, or set APPLY_STATE_DIR";
     match std::fs::metadata(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Found::Note(format!(
                 "{place} is not there yet; the service makes it at its first start"
             ));
         }
-        Err(error) => return Found::Wrong(format!("{place} cannot be looked at: {error}; {mend}")),
+        Err(error) => return Found::Wrong(format!("{place} cannot be read: {error}; {fix}")),
         Ok(meta) if !meta.is_dir() => {
             return Found::Wrong(format!(
                 "{place} is no directory; set APPLY_STATE_DIR to one"
@@ -28,7 +28,7 @@ pub(super) fn look(directory: &Path, mode: Mode) -> Found {
     let kept = std::fs::write(&probe, "probe").and_then(|()| std::fs::remove_file(&probe));
     match kept {
         Ok(()) => read(directory, mode),
-        Err(error) => Found::Wrong(format!("{place} cannot be written: {error}; {mend}")),
+        Err(error) => Found::Wrong(format!("{place} cannot be written: {error}; {fix}")),
     }
 }
 

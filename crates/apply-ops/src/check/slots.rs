@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_cluster_the_mend_is_told_with_the_slots() {
+    fn in_a_cluster_the_fix_is_told_with_the_slots() {
         let permits = PermitKeys::default();
         let Found::Wrong(text) = judge(&permits, true, true) else {
             panic!("a cluster is no place for it");

@@ -195,7 +195,7 @@ pub async fn serve(port: u16, commit: &'static str) -> Result<(), Failure> {
         stop.clone().cancelled_owned(),
     ));
     say(&format!(
-        "the page: http://{address}/   testnet only, and here not even that: the venue is simulated; Ctrl-C ends"
+        "the page: http://{address}/   no real venue: it is simulated; Ctrl-C ends"
     ));
     let mut played = Ok(());
     while played.is_ok() && !stop.is_cancelled() {
@@ -223,7 +223,7 @@ impl Observer for Shown {
     }
 }
 
-/// One memory and one venue, and whoever works on them.
+/// One memory and one venue, and the tasks that work on them.
 struct Stage {
     sim: Sim,
     board: MemoryBoard,
@@ -323,7 +323,7 @@ impl Stage {
         self.stop.cancel();
         self.tasks.shutdown().await;
         let ended = self.sim.shutdown().await;
-        ended.map_err(|error| broken("the simulated venue ended badly", &error))
+        ended.map_err(|error| broken("the simulated venue failed", &error))
     }
 
     /// Lets the brain propose, and waits for what is planned: the next plan of the stream.

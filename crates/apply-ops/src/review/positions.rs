@@ -21,7 +21,7 @@ impl VenuePositions {
 impl Positions for VenuePositions {
     async fn fetch(&self, symbols: &[Symbol]) -> Result<Vec<Held>, PortError> {
         let info = self.0.fetch_exchange_info().await.map_err(away)?;
-        // One question for one symbol or for all: both weigh the same. The account may hold what nobody here can name.
+        // One question for one symbol or for all: both weigh the same. The account may hold symbols that are not configured here.
         let held = match symbols {
             [only] => {
                 let only = named(only).map_err(PortError)?;

@@ -1,4 +1,4 @@
-//! The comparison itself: what was seen goes in with the time, findings come out. It asks nobody and writes nowhere.
+//! The comparison itself: what was seen goes in with the time, findings come out. It reads and writes nothing.
 //!
 //! Every decision of ours comes from the core and the gate; what stands here is only how two answers are held
 //! against each other, and which known habit of the old service makes them differ.

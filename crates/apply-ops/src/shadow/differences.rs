@@ -5,7 +5,7 @@
 pub(super) enum Class {
     /// A known fault or habit of the service before, in which this one differs on purpose.
     Explained,
-    /// Nobody knows why. To be looked at before the change.
+    /// The reason is unknown. Look into it before the change.
     Unexplained,
     /// What it would take to compare was not there.
     NotCompared,
@@ -46,7 +46,7 @@ macro_rules! differences {
 
 differences! {
     SCORE_PASSES = "score_passes": Explained, "A kill score that is no finite number, or is below 0, passes every threshold of the old service; ours refuses the proposal.";
-    UNREADABLE_FOLLOWED = "unreadable_followed": Explained, "The old service follows a proposal that holds a field nobody can read; ours refuses it.";
+    UNREADABLE_FOLLOWED = "unreadable_followed": Explained, "The old service follows a proposal that holds an unreadable field; ours refuses it.";
     REFUSED_BEFORE = "refused_before": Explained, "Ours refuses the proposal before there is a plan; the old service makes a plan of it that it does not execute.";
     ANY_AGE = "any_age": Explained, "The old service follows a proposal of any age; ours refuses one that is older than APPLY_PROPOSAL_MAX_AGE_SEC.";
     CALIBRATION_IGNORED = "calibration_ignored": Explained, "The old service follows harvest_action where calibrated=1 puts another action in its place; ours follows that one.";
@@ -79,7 +79,7 @@ differences! {
     PUBLISHED_AGAIN = "published_again": Unexplained, "The old service put a plan out for review a second time.";
     NO_PLAN = "no_plan": Unexplained, "A proposal stood for longer than the old service takes for a round, and it made no plan of it.";
     NO_RESULT = "no_result": Unexplained, "The old service put a plan out for review and told no result.";
-    EXECUTED_WITHOUT_PERMIT = "executed_without_permit": Unexplained, "The old service went on without a permit that is required: nobody wrote it in time.";
+    EXECUTED_WITHOUT_PERMIT = "executed_without_permit": Unexplained, "The old service went on without a permit that is required: it was not written in time.";
     EXECUTED_AGAINST_A_NO = "executed_against_a_no": Unexplained, "The old service went on although a permit says no.";
     TIMED_OUT_WITH_PERMITS = "timed_out_with_permits": Unexplained, "The old service missed permits that were there in time.";
     REFUSAL_DIFFERS = "refusal_differs": Unexplained, "The two judge the same permits differently.";

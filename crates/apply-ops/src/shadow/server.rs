@@ -134,7 +134,7 @@ impl Server {
     /// permits and proposals that led to it.
     pub(super) async fn heard(&mut self) -> Result<Written, Failure> {
         let pong = cmd("PING").exec_async(&mut self.pushes).await;
-        pong.map_err(|error| failed("have writes told", &error))?;
+        pong.map_err(|error| failed("subscribe to writes", &error))?;
         Ok(self.written())
     }
 
@@ -351,7 +351,7 @@ async fn listen(
     sender: impl redis::aio::AsyncPushSender,
 ) -> Result<MultiplexedConnection, Failure> {
     let away = |error: RedisError| {
-        Failure::unavailable(format!("cannot have writes told by Redis at {at}: {error}"))
+        Failure::unavailable(format!("cannot subscribe to writes of Redis at {at}: {error}"))
             .fix("see apply-layer check")
     };
     let info = at.reveal().into_connection_info().map_err(away)?;
@@ -371,7 +371,7 @@ async fn listen(
     }
     tracking.exec_async(&mut connection).await.map_err(|error| {
         Failure::configuration(format!(
-            "Redis at {at} does not tell of writes (CLIENT TRACKING: {error}), without which permits are taken unseen"
+            "Redis at {at} does not push writes (CLIENT TRACKING: {error}), so permits that are taken cannot be seen"
         ))
         .fix("allow it to this user")
     })?;

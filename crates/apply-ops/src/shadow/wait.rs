@@ -118,7 +118,7 @@ pub(super) fn size(grant: Grant, symbol: &Symbol, share: Share) -> Option<Result
     let position = Position {
         amount,
         mark_price: None,
-        desk: AnyStep,
+        context: AnyStep,
     };
     let close = ApprovedClose::size(grant, symbol, &position, share);
     Some(match close {

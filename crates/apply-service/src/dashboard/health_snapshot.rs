@@ -31,7 +31,7 @@ pub struct HealthSnapshot {
     pub(super) switches: Vec<SwitchView>,
     /// Why plans before this process cannot be shown; none where they can.
     pub(super) past: Option<String>,
-    /// Plans whose end is still to be found out or told, beside those under way.
+    /// Plans that owe a result, beside those under way.
     pub(super) owed: usize,
     /// How reviewers are, as far as that is known.
     pub(super) reviewers: Vec<JudgedView>,
@@ -76,7 +76,7 @@ pub(super) enum SwitchWord {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(tag = "state", content = "why", rename_all = "snake_case")]
 pub(super) enum TradingState {
-    /// Nobody has looked yet.
+    /// Not checked yet.
     #[default]
     Unknown,
     /// They can.

@@ -52,14 +52,14 @@ use tokio_util::sync::CancellationToken;
 const ICON: &str = include_str!("icon.svg");
 
 /// Plans whose order may be on its way; `halt` asks for them.
-pub const LEAVING: &str = "/api/leaving.json";
+pub const IN_FLIGHT: &str = "/api/leaving.json";
 
 /// The page, its data and its stream, until `stop`.
 pub fn routes(live: &DashboardState, history: &History, stop: CancellationToken) -> Router {
     if history.is_kept() {
         live.follow_results();
     }
-    let desk = StreamState::new(live.clone(), stop);
+    let stream = StreamState::new(live.clone(), stop);
     let api = |read: fn(&DashboardState) -> String| {
         let live = live.clone();
         get(move || async move { file("application/json", read(&live)) })
@@ -82,8 +82,8 @@ pub fn routes(live: &DashboardState, history: &History, stop: CancellationToken)
             }),
         )
         .route("/icon.svg", get(async || file("image/svg+xml", ICON)))
-        .route("/events", get(move || async move { desk.subscribe() }))
-        .route("/api/status.json", api(|live| state::json(&live.vitals())))
+        .route("/events", get(move || async move { stream.subscribe() }))
+        .route("/api/status.json", api(|live| state::json(&live.health())))
         .route("/api/symbols.json", get(move || symbols(shared, all)))
         .route(
             "/api/plans.json",
@@ -95,7 +95,7 @@ pub fn routes(live: &DashboardState, history: &History, stop: CancellationToken)
         )
         .route("/api/trends.json", api(DashboardState::trends))
         .route("/api/waits.json", api(DashboardState::waits))
-        .route(LEAVING, api(DashboardState::leaving))
+        .route(IN_FLIGHT, api(DashboardState::in_flight))
         .route("/healthz", get(move || async move { healthz(&health) }))
         .layer(from_fn(with_care))
 }
@@ -199,12 +199,12 @@ async fn symbols(shared: Shared, live: DashboardState) -> impl IntoResponse {
 /// The status once more, with a code that a load balancer or a script can act on: 200 while the
 /// service can do its work (halted or not), 503 while something needed is away.
 fn healthz(live: &DashboardState) -> Response {
-    let vitals = live.vitals();
-    let code = match vitals.is_well() {
+    let health = live.health();
+    let code = match health.is_well() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (code, file("application/json", state::json(&vitals))).into_response()
+    (code, file("application/json", state::json(&health))).into_response()
 }
 
 fn file(kind: &'static str, content: impl IntoResponse) -> impl IntoResponse {

@@ -83,7 +83,7 @@ impl Message {
 
 #[derive(Debug)]
 struct Model {
-    vitals: HealthSnapshot,
+    health: HealthSnapshot,
     symbols: BTreeMap<Symbol, SymbolView>,
     /// The oldest first.
     plans: VecDeque<PlanView>,
@@ -92,7 +92,7 @@ struct Model {
     /// Plans whose order has its timestamp and which have no result, by their ids, and since when: as many as
     /// may be under way at most. Apart from the plans that are shown, of which the oldest may go while it is
     /// under way.
-    leaving: BTreeMap<String, (InFlightOrder, Instant)>,
+    in_flight: BTreeMap<String, (InFlightOrder, Instant)>,
 }
 
 /// How long waits took, by how they ended, and how the reviewers answer: over the last day, of every instance. How the
@@ -114,15 +114,15 @@ struct Bucket {
 
 impl DashboardState {
     /// A model of these symbols, of which nothing is known yet.
-    pub fn new(symbols: &[Symbol], vitals: HealthSnapshot) -> Self {
+    pub fn new(symbols: &[Symbol], health: HealthSnapshot) -> Self {
         let view = |symbol: &Symbol| (symbol.clone(), SymbolView::unknown(symbol));
         let model = Model {
-            vitals,
+            health,
             symbols: symbols.iter().map(view).collect(),
             plans: VecDeque::with_capacity(PLANS + 1),
             waits: Waits::empty(),
             trends: Trends::default(),
-            leaving: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
         };
         Self(Arc::new(Shared {
             model: Mutex::new(model),
@@ -138,7 +138,7 @@ impl DashboardState {
         (model.snapshot(), self.0.news.subscribe())
     }
 
-    /// The next symbols after this one, and the last of them. In pieces: whoever takes them slowly holds
+    /// The next symbols after this one, and the last of them. In pieces: a slow reader holds
     /// one piece, not ten thousand symbols. What changes meanwhile is told besides.
     pub(super) fn symbols_after(&self, symbol: Option<&Symbol>) -> Option<(Message, Symbol)> {
         let model = self.lock();
@@ -149,17 +149,17 @@ impl DashboardState {
         Some((Message::of("symbols", &views), last.clone()))
     }
 
-    pub(super) fn vitals(&self) -> HealthSnapshot {
-        self.lock().vitals.clone()
+    pub(super) fn health(&self) -> HealthSnapshot {
+        self.lock().health.clone()
     }
 
-    /// Changes the vitals, and tells the browsers even where nothing changed: they know a service that is silent
+    /// Changes the health, and tells the browsers even where nothing changed: they know a service that is silent
     /// from one that is lost by it.
-    pub(super) fn update_vitals(&self, change: impl FnOnce(&mut HealthSnapshot)) {
+    pub(super) fn update_health(&self, change: impl FnOnce(&mut HealthSnapshot)) {
         let mut model = self.lock();
-        change(&mut model.vitals);
-        model.vitals.attention = model.attention();
-        self.tell("vitals", || &model.vitals);
+        change(&mut model.health);
+        model.health.attention = model.attention();
+        self.tell("vitals", || &model.health);
     }
 
     /// Every plan that is remembered, the oldest first.
@@ -250,7 +250,7 @@ impl DashboardState {
 
     /// Says why the past cannot be read; `None` where it can.
     pub(super) fn past_is(&self, trouble: Option<String>) {
-        self.lock().vitals.past = trouble;
+        self.lock().health.past = trouble;
     }
 
     pub(super) fn trends(&self) -> String {
@@ -272,18 +272,18 @@ impl DashboardState {
 
     /// Every plan whose order may be on its way, as JSON. A plan that is not among them has yet to look at the
     /// kill switch on this machine, or is over.
-    pub(super) fn leaving(&self) -> String {
-        let now = |(leaving, stamped): &(InFlightOrder, Instant)| InFlightOrder {
+    pub(super) fn in_flight(&self) -> String {
+        let now = |(in_flight, stamped): &(InFlightOrder, Instant)| InFlightOrder {
             stamped_ago_ms: millis(stamped.elapsed()),
-            ..leaving.clone()
+            ..in_flight.clone()
         };
-        json(&self.lock().leaving.values().map(now).collect::<Vec<_>>())
+        json(&self.lock().in_flight.values().map(now).collect::<Vec<_>>())
     }
 
     /// The lights, a line each.
     pub fn parts(&self) -> String {
-        let vitals = self.vitals();
-        vitals.lights.iter().map(ComponentStatus::line).collect()
+        let health = self.health();
+        health.lights.iter().map(ComponentStatus::line).collect()
     }
 
     /// Plans whose order may stand at the venue without anybody knowing.
@@ -353,8 +353,8 @@ impl DashboardState {
 
     /// It is known what came of the plan's order.
     fn answered(&self, plan: &Plan) {
-        if let Some((leaving, _)) = self.lock().leaving.get_mut(plan.id.as_str()) {
-            leaving.answered = true;
+        if let Some((in_flight, _)) = self.lock().in_flight.get_mut(plan.id.as_str()) {
+            in_flight.answered = true;
         }
     }
 
@@ -416,15 +416,15 @@ impl Observer for DashboardState {
                     wait.granted(WaitEnd::granted(*waited, *most), terms);
                 });
             }
-            Event::Leaving { plan } => {
-                let leaving = InFlightOrder {
+            Event::InFlight { plan } => {
+                let in_flight = InFlightOrder {
                     plan: plan.id.to_string(),
                     symbol: plan.symbol().to_string(),
                     answered: false,
                     stamped_ago_ms: 0,
                 };
-                let stamped = (leaving, Instant::now());
-                self.lock().leaving.insert(plan.id.to_string(), stamped);
+                let stamped = (in_flight, Instant::now());
+                self.lock().in_flight.insert(plan.id.to_string(), stamped);
             }
             Event::Blocked {
                 plan,
@@ -475,7 +475,7 @@ impl Observer for DashboardState {
                 view.order = Some(OrderView::stop(&step, replacement, now()));
             }),
             Event::KnownBefore { plan, .. } => self.plan(plan, |view| {
-                view.note = Some("dealt with before; the store had lost its claim");
+                view.note = Some("handled before; the store had lost its claim");
             }),
             Event::Recovered { from, result } => {
                 let note = match from {
@@ -487,12 +487,12 @@ impl Observer for DashboardState {
                 self.plan_of_result(result, Some(note));
             }
             // Nothing of it can leave any more.
-            Event::Owed { plan, .. } | Event::ToldByAnother { plan, .. } => {
-                self.lock().leaving.remove(plan.as_str());
+            Event::Owed { plan, .. } | Event::PublishedByAnother { plan, .. } => {
+                self.lock().in_flight.remove(plan.as_str());
             }
             Event::ResultPublished { result } => {
                 self.plan_of_result(result, None);
-                self.lock().leaving.remove(result.plan.as_str());
+                self.lock().in_flight.remove(result.plan.as_str());
             }
             // The page shows them once a plan comes of the proposal, or a result of the plan.
             Event::ProposalFound { .. }
@@ -552,7 +552,7 @@ impl Model {
     /// What an operator has to look at, the most urgent first.
     fn attention(&self) -> Vec<Attention> {
         let mut all = Vec::new();
-        let vitals = &self.vitals;
+        let health = &self.health;
         let in_doubt = self.plans.iter().filter(|plan| plan.is_unresolved());
         for plan in in_doubt.take(NAMED) {
             all.push(Attention {
@@ -562,7 +562,7 @@ impl Model {
                 plan: Some(plan.id.clone()),
             });
         }
-        if let TradingState::Stuck(why) = &vitals.flow {
+        if let TradingState::Stuck(why) = &health.flow {
             all.push(Attention {
                 kind: "stuck",
                 what: format!("orders cannot flow: {why}"),
@@ -583,7 +583,7 @@ impl Model {
                 plan: None,
             });
         }
-        let stops = vitals.lights.iter().find(|light| light.name == "Stops");
+        let stops = health.lights.iter().find(|light| light.name == "Stops");
         if let Some(stops) = stops
             .filter(|light| light.state == ComponentState::Fair && light.text.contains("without"))
         {
@@ -621,7 +621,9 @@ impl Model {
         #[derive(Serialize)]
         struct Snapshot<'a> {
             keep: usize,
-            vitals: &'a HealthSnapshot,
+            // The name in the stream of events, which pages of other versions read.
+            #[serde(rename = "vitals")]
+            health: &'a HealthSnapshot,
             plans: &'a VecDeque<PlanView>,
             waits: &'a Waits,
             trends: &'a Trends,
@@ -630,7 +632,7 @@ impl Model {
             "snapshot",
             &Snapshot {
                 keep: PLANS,
-                vitals: &self.vitals,
+                health: &self.health,
                 plans: &self.plans,
                 waits: &self.waits,
                 trends: &self.trends,

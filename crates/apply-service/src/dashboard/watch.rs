@@ -99,10 +99,10 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
         let foreign = parts.neighbours.as_ref();
         let foreign = foreign.map(Neighbours::foreign).unwrap_or_default();
         lights.extend(others(&foreign));
-        live.update_vitals(|vitals| {
-            (vitals.reviewers, vitals.foreign) = (reviewers, foreign);
-            (vitals.flow, vitals.lights, vitals.owed) = (flow, lights, owed);
-            vitals.switches = switches;
+        live.update_health(|health| {
+            (health.reviewers, health.foreign) = (reviewers, foreign);
+            (health.flow, health.lights, health.owed) = (flow, lights, owed);
+            health.switches = switches;
         });
         if let Some(reading) = parts.venue.as_ref().and_then(Client::clock) {
             live.venue_answered(reading.age, reading.round_trip);
@@ -281,7 +281,7 @@ async fn look<P: Ports>(parts: &Parts<P>) -> Looked {
         None => (off("Venue", "dry run"), off("Clock", "dry run")),
     };
     let flow = match (&halt, refused) {
-        (Err(error), _) => TradingState::Stuck(format!("Redis is away: {}", in_words(&error.0))),
+        (Err(error), _) => TradingState::Stuck(format!("Redis is unreachable: {}", in_words(&error.0))),
         (Ok(Halt::On { by }), _) => TradingState::Halted(cut(by)),
         (Ok(Halt::Off), Some(why)) => {
             TradingState::Stuck(format!("Redis takes no writes: {}", in_words(&why)))

@@ -15,7 +15,7 @@ pub enum Outcome {
     Skipped,
     /// It could not be followed, or nothing was executed in spite of the permits.
     Failed,
-    /// Nobody knows whether something was executed.
+    /// Whether something was executed is unknown.
     Unresolved,
 }
 

@@ -23,7 +23,7 @@ impl Hosts {
         Self(names.into())
     }
 
-    /// Whether this request was meant for us. One that names nobody was not: browsers always do.
+    /// Whether this request was meant for us. One without a host was not: browsers always name one.
     fn are_asked(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         let mut named = headers.get_all(HOST).iter();
         let (Some(host), None) = (named.next(), named.next()) else {

@@ -1,7 +1,7 @@
-//! Connections of the port, each with a bound on what it may take: of time, of memory, of places.
+//! Connections of the port, each with a bound on what it may take: of time, of memory, of slots.
 //!
-//! One request a connection. Who takes too long to ask or to read is cut, who comes when every place is
-//! taken gets that of the oldest, and nobody holds up the end of the process.
+//! One request a connection. Who takes too long to ask or to read is cut, who comes when every slot is
+//! taken gets that of the oldest, and no client delays the end of the process.
 
 use axum::{Router, body::Body, extract::Request, http::header::CONTENT_TYPE, response::Response};
 use hyper::{
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Connections at the same time.
-    pub(super) places: usize,
+    pub(super) slots: usize,
     /// For the whole head of a request.
     pub(super) asking: Duration,
     /// For request and answer together; a stream has no end.
@@ -45,7 +45,7 @@ pub(super) struct Limits {
 }
 
 pub(super) const LIMITS: Limits = Limits {
-    places: 64,
+    slots: 64,
     asking: Duration::from_secs(5),
     whole: Duration::from_secs(30),
     stalled: Duration::from_secs(10),
@@ -67,12 +67,12 @@ pub(super) async fn serve(
 ) {
     let closing = CancellationToken::new();
     let mut connections = JoinSet::new();
-    let mut places: Vec<Place> = Vec::new();
+    let mut slots: Vec<ConnectionSlot> = Vec::new();
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
-            // What a connection ended with is nobody's business.
+            // How a connection ended does not matter.
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -80,9 +80,9 @@ pub(super) async fn serve(
             sleep(PAUSE).await;
             continue;
         };
-        places.retain(|place| !place.connection.is_finished());
-        if places.len() >= limits.places {
-            make_room(&mut places);
+        slots.retain(|slot| !slot.connection.is_finished());
+        if slots.len() >= limits.slots {
+            free_slot(&mut slots);
         }
         let endless = Arc::<AtomicBool>::default();
         let connection = serve_one(
@@ -92,7 +92,7 @@ pub(super) async fn serve(
             Arc::clone(&endless),
             closing.clone(),
         );
-        places.push(Place {
+        slots.push(ConnectionSlot {
             connection: connections.spawn(connection),
             endless,
         });
@@ -105,7 +105,7 @@ pub(super) async fn serve(
 }
 
 /// A connection, in the order in which they came.
-struct Place {
+struct ConnectionSlot {
     connection: AbortHandle,
     /// It is answered with a stream.
     endless: Arc<AtomicBool>,
@@ -113,12 +113,12 @@ struct Place {
 
 /// Cuts the oldest connection: who asks and reads as one should is done before he is the oldest. Streams
 /// are bounded by themselves and last.
-fn make_room(places: &mut Vec<Place>) {
-    let oldest = places
+fn free_slot(slots: &mut Vec<ConnectionSlot>) {
+    let oldest = slots
         .iter()
-        .position(|place| !place.endless.load(Ordering::Relaxed));
-    let place = places.remove(oldest.unwrap_or(0));
-    place.connection.abort();
+        .position(|slot| !slot.endless.load(Ordering::Relaxed));
+    let slot = slots.remove(oldest.unwrap_or(0));
+    slot.connection.abort();
 }
 
 async fn serve_one(
@@ -188,7 +188,7 @@ mod tests {
 
     /// Nothing ends by itself.
     const PATIENT: Limits = Limits {
-        places: 3,
+        slots: 3,
         asking: LONG,
         whole: LONG,
         stalled: LONG,

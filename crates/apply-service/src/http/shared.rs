@@ -1,6 +1,6 @@
 //! One rendering for everybody who reads at the same time.
 //!
-//! A page of ten thousand symbols has ten megabytes. Whoever reads slowly holds what he reads, so that
+//! A page of ten thousand symbols has ten megabytes. A slow reader holds what it reads, so that
 //! the memory of a rendering each would be the clients' to choose. There are two at most.
 
 use bytes::Bytes;

@@ -33,7 +33,7 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// A format whose lines are printable, whoever's words are in them, each with the event's priority before
+/// A format whose lines are printable, whatever foreign words are in them, each with the event's priority before
 /// it where that is wanted.
 pub(super) struct Printable<F> {
     pub(super) format: F,

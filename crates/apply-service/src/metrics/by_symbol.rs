@@ -82,7 +82,7 @@ impl BySymbol {
 
 impl Collector for BySymbol {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        // Copied: whoever counts must not wait until ten thousand symbols are written out.
+        // Copied: counting must not wait until ten thousand symbols are written out.
         let rows = self.lock().clone();
         let mut plans =
             encoder.encode_descriptor("plan", help("plan"), None, MetricType::Counter)?;

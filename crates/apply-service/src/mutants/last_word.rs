@@ -1,17 +1,23 @@
 //! A result that is told by an attempt that may not.
 
 use super::which::Mutant;
-use apply_core::{ApplyResult, PortError, Told};
+use apply_core::{ApplyResult, PortError, PublishOutcome};
 use apply_redis::Keys;
 
 /// What became of a final result; where nothing was written a loser's goes to the stream all the same.
-pub(crate) async fn last_word(result: &ApplyResult, told: Told) -> Result<Told, PortError> {
-    let loses = matches!(told, Told::NotHeld | Told::Forgot | Told::Before);
+pub(crate) async fn last_word(
+    result: &ApplyResult,
+    told: PublishOutcome,
+) -> Result<PublishOutcome, PortError> {
+    let loses = matches!(
+        told,
+        PublishOutcome::NotHeld | PublishOutcome::Forgot | PublishOutcome::Before
+    );
     match Mutant::asked_for() {
         Ok(Some(Mutant::FinalWordByTheLoser)) if loses && !result.executed => {
             let written = write_past_the_holder(result).await;
             written.map_err(|error| PortError(error.to_string()))?;
-            Ok(Told::Published)
+            Ok(PublishOutcome::Published)
         }
         _ => Ok(told),
     }

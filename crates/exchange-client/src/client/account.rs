@@ -26,7 +26,7 @@ pub(super) struct Cache {
     mode: Mutex<Option<(PositionMode, Instant)>>,
     /// One at a time asks for the megabyte; the others wait for its answer.
     loading: tokio::sync::Mutex<()>,
-    /// Held by whoever asks about positions for settling; what the last question about all of them found.
+    /// Held while positions are asked for settling; what the last question about all of them found.
     positions: tokio::sync::Mutex<Option<AllPositions>>,
 }
 

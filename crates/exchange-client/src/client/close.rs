@@ -48,7 +48,7 @@ impl PreparedOrder {
         self.recv_window
     }
 
-    /// The same order, which is not sent any more once the venue's clock is past `moment`. Whoever writes the order's
+    /// The same order, which is not sent any more once the venue's clock is past `moment`. The caller that writes the order's
     /// window down before it is sent needs this: a process may be stopped for any time between the two.
     pub fn sign_by(mut self, moment: VenueTime) -> Self {
         self.sign_by = Some(moment);

@@ -265,7 +265,7 @@ impl Client {
         *lock(&self.inner.refusals).entry((to, listed)).or_default() += 1;
     }
 
-    /// Asks a question that changes nothing. A timestamp the venue refuses is mended once, by measuring the time again and
+    /// Asks a question that changes nothing. A timestamp the venue refuses is fixed once, by measuring the time again and
     /// signing again: asking twice is harmless.
     async fn ask<T>(
         &self,
@@ -403,8 +403,8 @@ impl Client {
         ]
     }
 
-    /// Waits for a turn on the question's lane and for room within the venue's limits, in this order: whoever queued is asked
-    /// about the limits as they are then, and nobody keeps others waiting while standing still.
+    /// Waits for a turn on the question's lane and for room within the venue's limits, in this order: after the queue, the limits are checked
+    /// as they are then, and no request blocks others while it waits for the limits.
     async fn wait_for_room(&self, question: &Question) -> Result<LaneSlot, RequestError> {
         let give_up = Instant::now() + self.inner.settings.max_limit_wait;
         loop {

@@ -98,7 +98,7 @@ pub enum Unresolved {
     #[error("the order is still {} at the venue, {} of it filled", .0.status_word(), .0.executed_quantity)]
     StillOpen(Box<OrderReport>),
     /// The venue showed the order, which had not ended, and could not be asked any more.
-    #[error("the order was {} at the venue, {} of it filled, before it could not be asked any more: {error}", .report.status_word(), .report.executed_quantity)]
+    #[error("the order was {} at the venue, {} of it filled; later questions failed: {error}", .report.status_word(), .report.executed_quantity)]
     LostSight {
         /// The order as it was shown last.
         report: Box<OrderReport>,
@@ -107,7 +107,7 @@ pub enum Unresolved {
     },
     /// The venue does not know the id, but there are more fills than can be told apart.
     #[error(
-        "the venue does not know the order, but there are too many fills to tell whose they are"
+        "the venue does not know the order, and the position has too many fills to attribute them"
     )]
     TooManyFills,
     /// The venue does not know the id, but a fill belongs to an order it does not show.
@@ -124,7 +124,7 @@ pub enum Unresolved {
         now: Decimal,
     },
     /// The position before the order is not known, so it cannot be compared.
-    #[error("the venue does not know the order, and the position before it was not written down")]
+    #[error("the venue does not know the order, and the journal holds no position from before it")]
     NothingToCompare,
     /// The venue confirmed the stop, and does not show it.
     #[error("the venue confirmed the stop and does not show it")]
@@ -172,7 +172,7 @@ impl From<RequestError> for Unresolved {
     }
 }
 
-/// How long asking goes on after the order could no longer land. The caller decides it, and nobody else asks again.
+/// How long asking goes on after the order could no longer land. The caller decides it, and no other layer asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SettleDeadlines {
     /// While the venue does not answer.
@@ -250,7 +250,7 @@ impl Absence {
 }
 
 impl Client {
-    /// Finds out what became of an order that ended as unknown (or that a former life of the program may have sent).
+    /// Finds out what became of an order that ended as unknown (or that a former process of the program may have sent).
     ///
     /// `window` is when it was sent: from [`Unknown::window`](crate::Unknown), or from the journal. `patience` is how long to
     /// go on asking after the order could no longer land (its timestamp, plus the receive window, plus [`LANDING_SLACK`](crate::LANDING_SLACK)). So the

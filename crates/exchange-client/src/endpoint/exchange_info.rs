@@ -258,7 +258,7 @@ fn price_grid(raw: &RawFilter<'_>) -> Result<Grid, DecodeError> {
 type Named<'a> = (&'static str, Field<'a>);
 
 /// The documents count steps from the minimum (`(quantity - minQty) % stepSize`), every client counts them from zero.
-/// Where the minimum is itself a multiple both mean the same numbers; where it is not, nobody can say which are valid.
+/// Where the minimum is itself a multiple both mean the same numbers; where it is not, the venue does not document which are valid.
 fn grid(min: Named<'_>, max: Named<'_>, step: Named<'_>) -> Result<Grid, DecodeError> {
     let min_name = min.0;
     let (min, max, step) = (bound(min)?, bound(max)?, bound(step)?);

@@ -8,19 +8,19 @@ use exchange_sim::{
 };
 use rust_decimal::Decimal;
 
-use crate::{Desk, btc, d, judge, settings};
+use crate::{Setup, btc, d, judge, settings};
 
 #[tokio::test]
 async fn a_long_and_a_short_are_closed_from_the_right_side() {
     for (amount, left) in [("0.0124", "0.0044"), ("-0.0124", "-0.0044")] {
         let config = SimConfig::default().position("BTCUSDT", d(amount));
-        let desk = Desk::with(config.old_replies()).await;
-        let (_, ending) = desk.close("side-1").await;
+        let setup = Setup::with(config.old_replies()).await;
+        let (_, ending) = setup.close("side-1").await;
         let report = ending.accepted().unwrap();
         assert_eq!(report.executed_quantity, d("0.008"));
         assert_eq!(report.average_price, Some(d("64000")));
-        assert_eq!(desk.sim.handle().position("BTCUSDT"), d(left));
-        let sent = desk.sim.handle().orders().remove(0).params;
+        assert_eq!(setup.sim.handle().position("BTCUSDT"), d(left));
+        let sent = setup.sim.handle().orders().remove(0).params;
         assert!(
             sent.contains("reduceOnly=true") && sent.contains("quantity=0.008&"),
             "{sent}"
@@ -34,28 +34,29 @@ async fn hedge_mode_closes_the_named_leg_without_reduce_only() {
         .hedge_mode()
         .leg("BTCUSDT", Leg::Long, d("0.02"))
         .leg("BTCUSDT", Leg::Short, d("-0.01"));
-    let desk = Desk::with(config).await;
-    let mode = desk.client.fetch_position_mode().await.unwrap();
+    let setup = Setup::with(config).await;
+    let mode = setup.client.fetch_position_mode().await.unwrap();
     assert_eq!(mode, PositionMode::Hedge);
-    let positions = desk.client.fetch_positions(Some(&btc())).await.unwrap();
+    let positions = setup.client.fetch_positions(Some(&btc())).await.unwrap();
     assert_eq!(positions.len(), 2);
     for position in positions {
         let id = format!("hedge-{}", position.side).parse().unwrap();
-        let order = desk
+        let order = setup
             .client
-            .prepare_close(&position, mode, &desk.rules, id)
+            .prepare_close(&position, mode, &setup.rules, id)
             .unwrap();
-        let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
-        let ending = desk.client.submit(order, quantity).await;
+        let quantity = setup.rules.cut_quantity(d("0.008")).unwrap();
+        let ending = setup.client.submit(order, quantity).await;
         assert_eq!(
             ending.accepted().unwrap().position_side,
             Some(position.side)
         );
     }
-    assert_eq!(desk.sim.handle().leg("BTCUSDT", Leg::Long), d("0.012"));
-    assert_eq!(desk.sim.handle().leg("BTCUSDT", Leg::Short), d("-0.002"));
+    assert_eq!(setup.sim.handle().leg("BTCUSDT", Leg::Long), d("0.012"));
+    assert_eq!(setup.sim.handle().leg("BTCUSDT", Leg::Short), d("-0.002"));
     assert!(
-        desk.sim
+        setup
+            .sim
             .handle()
             .orders()
             .iter()
@@ -65,26 +66,26 @@ async fn hedge_mode_closes_the_named_leg_without_reduce_only() {
 
 #[tokio::test]
 async fn a_mode_that_was_switched_is_noticed_and_asked_for_again() {
-    let desk = Desk::open().await;
-    let order = desk.prepare("switch-1").await;
-    desk.sim.handle().set_hedge_mode(true);
-    let quantity = desk.rules.cut_quantity(d("0.008")).unwrap();
-    let ending = desk.client.submit(order, quantity).await;
+    let setup = Setup::open().await;
+    let order = setup.prepare("switch-1").await;
+    setup.sim.handle().set_hedge_mode(true);
+    let quantity = setup.rules.cut_quantity(d("0.008")).unwrap();
+    let ending = setup.client.submit(order, quantity).await;
     assert!(matches!(ending, Submission::Rejected(_)), "{ending:?}");
     assert_eq!(
-        desk.client.fetch_position_mode().await.unwrap(),
+        setup.client.fetch_position_mode().await.unwrap(),
         PositionMode::Hedge
     );
-    desk.sim.handle().set_leg("BTCUSDT", Leg::Long, d("0.01"));
-    let positions = desk.client.fetch_positions(Some(&btc())).await.unwrap();
+    setup.sim.handle().set_leg("BTCUSDT", Leg::Long, d("0.01"));
+    let positions = setup.client.fetch_positions(Some(&btc())).await.unwrap();
     let long = positions
         .iter()
         .find(|p| p.side == PositionSide::Long)
         .unwrap();
-    let wrong = desk.client.prepare_close(
+    let wrong = setup.client.prepare_close(
         long,
         PositionMode::OneWay,
-        &desk.rules,
+        &setup.rules,
         "switch-2".parse().unwrap(),
     );
     assert!(matches!(wrong, Err(CloseError::ModeMismatch { .. })));
@@ -127,12 +128,12 @@ async fn an_ed25519_key_trades_like_an_hmac_key() {
 
 #[tokio::test]
 async fn a_wrong_secret_is_rejected_and_named() {
-    let desk = Desk::open().await;
-    let order = desk.prepare("wrong-1").await;
+    let setup = Setup::open().await;
+    let order = setup.prepare("wrong-1").await;
     let credentials = Credentials::hmac(SimConfig::API_KEY, "wrong").unwrap();
-    let stranger = Client::new(desk.sim.url().parse().unwrap(), credentials, settings()).unwrap();
+    let stranger = Client::new(setup.sim.url().parse().unwrap(), credentials, settings()).unwrap();
     let ending = stranger
-        .submit(order, desk.rules.cut_quantity(d("0.008")).unwrap())
+        .submit(order, setup.rules.cut_quantity(d("0.008")).unwrap())
         .await;
     assert!(matches!(ending, Submission::Rejected(no) if no.code == -1022));
 }
@@ -140,19 +141,20 @@ async fn a_wrong_secret_is_rejected_and_named() {
 #[tokio::test]
 async fn profit_comes_from_the_fills_with_fees_apart_and_is_absent_until_they_are_there() {
     let config = SimConfig::default().position_at("BTCUSDT", d("0.0124"), d("63000"));
-    let desk = Desk::with(config).await;
+    let setup = Setup::with(config).await;
     let script = Script {
         fill: Some(Fill::in_trades(4)),
         hide_trades: Some(HiddenFor::queries(1)),
         ..Script::default()
     };
-    desk.sim
+    setup
+        .sim
         .handle()
         .script(Fault::scripted(When::order(), script));
-    let (_, ending) = desk.close("profit-1").await;
+    let (_, ending) = setup.close("profit-1").await;
     let report = ending.accepted().unwrap();
-    assert_eq!(desk.client.fetch_profit(report).await.unwrap(), None);
-    let profit = desk.client.fetch_profit(report).await.unwrap().unwrap();
+    assert_eq!(setup.client.fetch_profit(report).await.unwrap(), None);
+    let profit = setup.client.fetch_profit(report).await.unwrap().unwrap();
     assert_eq!((profit.gross, profit.fills), (d("8"), 4));
     let fees: Decimal = profit.commission.values().sum();
     assert!(fees > Decimal::ZERO);
@@ -161,14 +163,14 @@ async fn profit_comes_from_the_fills_with_fees_apart_and_is_absent_until_they_ar
 
 #[tokio::test]
 async fn a_terse_reply_leaves_price_and_worth_absent() {
-    let desk = Desk::with(
+    let setup = Setup::with(
         SimConfig::default()
             .position("BTCUSDT", d("0.0124"))
             .old_replies()
             .terse_results(),
     )
     .await;
-    let (_, ending) = desk.close("terse-1").await;
+    let (_, ending) = setup.close("terse-1").await;
     let report = ending.accepted().unwrap();
     assert_eq!(
         (report.average_price, report.cumulative_quote),
@@ -179,18 +181,18 @@ async fn a_terse_reply_leaves_price_and_worth_absent() {
 
 #[tokio::test]
 async fn an_id_is_posted_once_even_where_the_first_order_filled_and_freed_it() {
-    let desk = Desk::open().await;
-    let (_, first) = desk.close("once-1").await;
+    let setup = Setup::open().await;
+    let (_, first) = setup.close("once-1").await;
     assert!(first.accepted().is_some());
-    let clone = desk.client.clone();
+    let clone = setup.client.clone();
     let again = clone
         .submit(
-            desk.prepare("once-1").await,
-            desk.rules.cut_quantity(d("0.001")).unwrap(),
+            setup.prepare("once-1").await,
+            setup.rules.cut_quantity(d("0.001")).unwrap(),
         )
         .await;
     assert!(
         matches!(again, Submission::NotSent(not) if not.reason == NotSentReason::AlreadySubmitted)
     );
-    assert_eq!(desk.sim.handle().orders_of("once-1").len(), 1);
+    assert_eq!(setup.sim.handle().orders_of("once-1").len(), 1);
 }

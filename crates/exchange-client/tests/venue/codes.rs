@@ -5,7 +5,7 @@ use exchange_client::{
 };
 use exchange_sim::{Canned, CodeMeaning, Fault, Instead, VenueCode, When, venue_codes};
 
-use crate::{Desk, ORDER, btc, d};
+use crate::{ORDER, Setup, btc, d};
 
 /// What an ending says of the code, or nothing where it says neither yes nor no.
 fn refused_with<R>(ending: &Submission<R>) -> Option<i64> {
@@ -47,61 +47,62 @@ fn assert_as_the_table_says<R: std::fmt::Debug>(
     }
 }
 
-async fn answer(desk: &Desk, method: &str, path: &str, code: i32) {
-    desk.sim.handle().clear_faults();
+async fn answer(setup: &Setup, method: &str, path: &str, code: i32) {
+    setup.sim.handle().clear_faults();
     let instead = Instead::Reply(Canned::code(code).unwrap());
-    desk.sim
+    setup
+        .sim
         .handle()
         .script(Fault::not_executed(When::request(method, path), instead).always());
 }
 
-/// A desk whose client has not been told to stop.
-async fn fresh(desk: Desk) -> Desk {
-    match desk.client.usage().stopped_for.is_zero() {
-        true => desk,
-        false => Desk::open().await,
+/// A setup whose client has not been told to stop.
+async fn fresh(setup: Setup) -> Setup {
+    match setup.client.usage().stopped_for.is_zero() {
+        true => setup,
+        false => Setup::open().await,
     }
 }
 
 #[tokio::test]
 async fn every_code_means_for_an_order_what_the_table_says() {
-    let mut desk = Desk::open().await;
+    let mut setup = Setup::open().await;
     for (n, row) in venue_codes().iter().enumerate() {
-        answer(&desk, "POST", ORDER, row.code).await;
-        let (_, ending) = desk.close(&format!("code-{n}")).await;
+        answer(&setup, "POST", ORDER, row.code).await;
+        let (_, ending) = setup.close(&format!("code-{n}")).await;
         assert_as_the_table_says(row, row.order, &ending);
-        let told = desk.client.refusals();
+        let told = setup.client.refusals();
         let count = told.iter().find(|count| {
             (count.to, count.code) == ("order", Some(i64::from(row.code))) && count.times == 1
         });
         assert!(count.is_some(), "{row:?} is not among {told:?}");
-        desk = fresh(desk).await;
+        setup = fresh(setup).await;
     }
 }
 
 #[tokio::test]
 async fn every_code_means_for_a_stop_what_the_table_says() {
-    let mut desk = Desk::open().await;
+    let mut setup = Setup::open().await;
     for (n, row) in venue_codes().iter().enumerate() {
-        answer(&desk, "POST", "/fapi/v1/algoOrder", row.code).await;
-        let mode = desk.client.fetch_position_mode().await.unwrap();
+        answer(&setup, "POST", "/fapi/v1/algoOrder", row.code).await;
+        let mode = setup.client.fetch_position_mode().await.unwrap();
         let id = format!("code-{n}").parse::<ClientAlgoId>().unwrap();
-        let position = desk.position().await;
-        let stop = StopIntent::for_position(&position, mode, &desk.rules, d("60000"), id).unwrap();
-        let ending = desk.client.submit_stop(&stop).await;
+        let position = setup.position().await;
+        let stop = StopIntent::for_position(&position, mode, &setup.rules, d("60000"), id).unwrap();
+        let ending = setup.client.submit_stop(&stop).await;
         assert_as_the_table_says(row, row.stop, &ending);
-        desk = fresh(desk).await;
+        setup = fresh(setup).await;
     }
 }
 
 #[tokio::test]
 async fn every_code_is_told_by_a_question_with_the_venues_words() {
-    let mut desk = Desk::open().await;
+    let mut setup = Setup::open().await;
     let id: ClientOrderId = "asked".parse().unwrap();
     for row in venue_codes() {
         let code = i64::from(row.code);
-        answer(&desk, "GET", ORDER, row.code).await;
-        match desk.client.fetch_order(&btc(), &id).await {
+        answer(&setup, "GET", ORDER, row.code).await;
+        match setup.client.fetch_order(&btc(), &id).await {
             Ok(found) => assert_eq!((code, found), (-2013, None)),
             Err(error) => {
                 assert_eq!(error.code(), Some(code), "{error:?}");
@@ -110,23 +111,24 @@ async fn every_code_is_told_by_a_question_with_the_venues_words() {
                 assert_eq!(stopped, matches!(code, -1003 | -1015), "{error}");
             }
         }
-        desk = fresh(desk).await;
+        setup = fresh(setup).await;
     }
 }
 
 #[tokio::test]
 async fn a_code_that_no_table_holds_is_unknown_and_counted_as_other() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     assert!(!is_listed_code(-7777));
     let words = "Something of next year.";
     let canned = Canned::error(400, -7777, words);
-    desk.sim
+    setup
+        .sim
         .handle()
         .script(Fault::not_executed(When::order(), Instead::Reply(canned)));
-    let (_, ending) = desk.close("new-1").await;
+    let (_, ending) = setup.close("new-1").await;
     assert!(matches!(ending, Submission::Unknown(_)), "{ending:?}");
     assert!(ending.to_string().contains("-7777") && ending.to_string().contains(words));
-    let counted = desk.client.refusals();
+    let counted = setup.client.refusals();
     assert!(
         counted
             .iter()
@@ -140,10 +142,10 @@ async fn a_stop_without_a_time_and_the_firewalls_page_cause_a_pause() {
         Canned::too_many_requests_429().retry_after(0),
         Canned::gateway_html(403),
     ] {
-        let desk = Desk::open().await;
+        let setup = Setup::open().await;
         let look = When::request("GET", "/fapi/v1/premiumIndex");
-        desk.sim.handle().script(Fault::reply(look, false, canned));
-        let error = desk.client.fetch_mark_price(&btc()).await.unwrap_err();
+        setup.sim.handle().script(Fault::reply(look, false, canned));
+        let error = setup.client.fetch_mark_price(&btc()).await.unwrap_err();
         assert!(matches!(error, RequestError::Stopped { .. }), "{error:?}");
         assert!(!error.to_string().contains("for 0ns"), "{error}");
     }

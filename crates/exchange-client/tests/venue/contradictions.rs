@@ -10,7 +10,7 @@ use exchange_sim::{Fault, HiddenFor, SimHandle, When};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::{Desk, ORDER, d};
+use crate::{ORDER, Setup, d};
 
 const ALGO: &str = "/fapi/v1/algoOrder";
 const TRADES: &str = "/fapi/v1/userTrades";
@@ -50,25 +50,26 @@ fn stop_lies() -> Vec<Lie> {
 }
 
 /// Plays one test a lie, all at once: most of their time passes waiting.
-async fn with_each<F>(lies: Vec<Lie>, play: impl Fn(Desk, Lie) -> F)
+async fn with_each<F>(lies: Vec<Lie>, play: impl Fn(Setup, Lie) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut plays = JoinSet::new();
     for lie in lies {
-        plays.spawn(play(Desk::open().await, lie));
+        plays.spawn(play(Setup::open().await, lie));
     }
     plays.join_all().await;
 }
 
 #[tokio::test]
 async fn an_answer_that_contradicts_the_order_leaves_it_unknown_and_asking_finds_the_truth() {
-    with_each(order_lies(), |desk, lie| async move {
+    with_each(order_lies(), |setup, lie| async move {
         let told = format!("{lie:?}");
-        desk.sim
+        setup
+            .sim
             .handle()
             .script(Fault::altered(When::order(), [lie]));
-        let (mut intent, ending) = desk.close("lie-1").await;
+        let (mut intent, ending) = setup.close("lie-1").await;
         let Submission::Unknown(unknown) = ending else {
             panic!("{told} was believed: {ending:?}")
         };
@@ -78,31 +79,31 @@ async fn an_answer_that_contradicts_the_order_leaves_it_unknown_and_asking_finds
             unknown.cause
         );
         intent.at_most = Some(d("0.008"));
-        let settlement = desk.client.settle(&intent, unknown.window, PATIENCE).await;
+        let settlement = setup.client.settle(&intent, unknown.window, PATIENCE).await;
         let Settlement::Filled(report) = settlement else {
             panic!("{told}: {settlement:?}")
         };
         assert_eq!(report.executed_quantity, d("0.008"), "{told}");
-        assert_eq!((desk.posts(), desk.client.open_submissions()), (1, 0));
+        assert_eq!((setup.posts(), setup.client.open_submissions()), (1, 0));
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_venue_that_goes_on_contradicting_leaves_the_order_unresolved_and_on_the_books() {
-    with_each(order_lies(), |desk, lie| async move {
+    with_each(order_lies(), |setup, lie| async move {
         let told = format!("{lie:?}");
         let lying = [When::order(), When::request("GET", ORDER)]
             .map(|when| Fault::altered(when, [lie.clone()]).always());
         for fault in lying {
-            desk.sim.handle().script(fault);
+            setup.sim.handle().script(fault);
         }
-        let (mut intent, ending) = desk.close("lies-1").await;
+        let (mut intent, ending) = setup.close("lies-1").await;
         let Submission::Unknown(unknown) = ending else {
             panic!("{told} was believed: {ending:?}")
         };
         intent.at_most = Some(d("0.008"));
-        let settlement = desk
+        let settlement = setup
             .client
             .settle(&intent, unknown.window, Duration::ZERO)
             .await;
@@ -113,26 +114,26 @@ async fn a_venue_that_goes_on_contradicting_leaves_the_order_unresolved_and_on_t
             ),
             "{told}: {settlement:?}"
         );
-        assert_eq!((desk.posts(), desk.client.open_submissions()), (1, 1));
+        assert_eq!((setup.posts(), setup.client.open_submissions()), (1, 1));
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_order_found_by_its_fills_is_held_against_what_was_sent_too() {
-    let desk = Desk::open().await;
-    let venue = desk.sim.handle();
+    let setup = Setup::open().await;
+    let venue = setup.sim.handle();
     // Denied by its id, shown by its number, and not as it was sent.
     let sent =
         Fault::altered(When::order(), [("side", json!("BUY"))]).hide_order(HiddenFor::queries(2));
     venue.script(sent);
     let by_number = When::request("GET", ORDER).skip(2);
     venue.script(Fault::altered(by_number, [("type", json!("LIMIT"))]).always());
-    let (intent, ending) = desk.close("by-number-1").await;
+    let (intent, ending) = setup.close("by-number-1").await;
     let Submission::Unknown(unknown) = ending else {
         panic!("{ending:?}")
     };
-    let settlement = desk.client.settle(&intent, unknown.window, PATIENCE).await;
+    let settlement = setup.client.settle(&intent, unknown.window, PATIENCE).await;
     assert!(
         matches!(
             settlement,
@@ -144,8 +145,8 @@ async fn an_order_found_by_its_fills_is_held_against_what_was_sent_too() {
 
 #[tokio::test]
 async fn fills_that_contradict_the_order_are_no_profit() {
-    let desk = Desk::open().await;
-    let (_, ending) = desk.close("fills-1").await;
+    let setup = Setup::open().await;
+    let (_, ending) = setup.close("fills-1").await;
     let report = ending.accepted().unwrap().clone();
     for lie in [
         ("qty", json!("9999")),
@@ -156,41 +157,48 @@ async fn fills_that_contradict_the_order_are_no_profit() {
     ] {
         let told = format!("{lie:?}");
         let fault = Fault::altered(When::request("GET", TRADES), [lie]);
-        desk.sim.handle().script(fault);
-        let profit = desk.client.fetch_profit(&report).await;
+        setup.sim.handle().script(fault);
+        let profit = setup.client.fetch_profit(&report).await;
         assert!(
             matches!(profit, Err(RequestError::Unreadable { .. })),
             "{told}: {profit:?}"
         );
     }
-    assert!(desk.client.fetch_profit(&report).await.unwrap().is_some());
+    assert!(setup.client.fetch_profit(&report).await.unwrap().is_some());
 }
 
 fn waiting(venue: &SimHandle) -> usize {
     venue.open_stops("BTCUSDT").len()
 }
 
-async fn stop(desk: &Desk, id: &str, trigger: &str) -> StopIntent {
-    let position = desk.position().await;
+async fn stop(setup: &Setup, id: &str, trigger: &str) -> StopIntent {
+    let position = setup.position().await;
     let id = id.parse().unwrap();
-    StopIntent::for_position(&position, PositionMode::OneWay, &desk.rules, d(trigger), id).unwrap()
+    StopIntent::for_position(
+        &position,
+        PositionMode::OneWay,
+        &setup.rules,
+        d(trigger),
+        id,
+    )
+    .unwrap()
 }
 
 #[tokio::test]
 async fn a_stop_that_the_venue_confirms_otherwise_than_it_was_sent_replaces_nothing() {
-    with_each(stop_lies(), |desk, lie| async move {
+    with_each(stop_lies(), |setup, lie| async move {
         let told = format!("{lie:?}");
-        let old = stop(&desk, "old-1", "60000").await;
+        let old = stop(&setup, "old-1", "60000").await;
         assert!(matches!(
-            desk.client.replace_stop(&old).await,
+            setup.client.replace_stop(&old).await,
             StopReplacement::Replaced { .. }
         ));
-        let new = stop(&desk, "new-1", "61000").await;
+        let new = stop(&setup, "new-1", "61000").await;
         let asked = When::request("GET", ALGO);
-        let venue = desk.sim.handle();
+        let venue = setup.sim.handle();
         venue.script(Fault::altered(When::algo_order(), [lie.clone()]));
         venue.script(Fault::altered(asked, [lie]).always());
-        let replacement = desk.client.replace_stop(&new).await;
+        let replacement = setup.client.replace_stop(&new).await;
         let StopReplacement::Unconfirmed(unconfirmed) = replacement else {
             panic!("{told} was believed: {replacement:?}")
         };
@@ -205,7 +213,7 @@ async fn a_stop_that_the_venue_confirms_otherwise_than_it_was_sent_replaces_noth
         };
         assert_eq!(waiting(venue), 2, "{told}: the old one was cancelled");
         let trace = new.trace();
-        let asking = desk
+        let asking = setup
             .client
             .settle_stop(&trace, unknown.window, false, Duration::ZERO);
         let settlement = asking.await;
@@ -218,7 +226,7 @@ async fn a_stop_that_the_venue_confirms_otherwise_than_it_was_sent_replaces_noth
         );
         // The truth at last: it stands, and the old one goes without a second being placed.
         venue.clear_faults();
-        let replacement = desk.client.replace_stop(&new).await;
+        let replacement = setup.client.replace_stop(&new).await;
         assert!(
             matches!(replacement, StopReplacement::Replaced { .. }),
             "{told}: {replacement:?}"

@@ -7,7 +7,7 @@ use exchange_client::{NotSentReason, SetupError, Submission, UnknownCause};
 use exchange_sim::{Canned, Delivery, Fault, Instead, When};
 use tokio::net::TcpListener;
 
-use crate::{Desk, client_at, impatient, printed};
+use crate::{Setup, client_at, impatient, printed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -86,33 +86,35 @@ fn replies() -> Vec<(Canned, Ending)> {
 async fn every_reply_of_the_table_ends_as_the_table_says_with_one_post() {
     for (canned, expected) in replies() {
         for executes in [false, true] {
-            let desk = Desk::open().await;
+            let setup = Setup::open().await;
             let fault =
-                desk.sim
+                setup
+                    .sim
                     .handle()
                     .script(Fault::reply(When::order(), executes, canned.clone()));
-            let (_, submission) = desk.close("table-1").await;
+            let (_, submission) = setup.close("table-1").await;
             assert_eq!(
                 ending(&submission),
                 expected,
                 "{canned:?} gave {submission:?}"
             );
-            assert_eq!(desk.sim.handle().fault_hits(fault), 1);
-            assert_eq!(desk.posts(), 1, "{canned:?}");
+            assert_eq!(setup.sim.handle().fault_hits(fault), 1);
+            assert_eq!(setup.posts(), 1, "{canned:?}");
             assert_reply_is_kept(&submission, &canned);
             let (_, again) = {
-                desk.sim
+                setup
+                    .sim
                     .handle()
                     .set_position("BTCUSDT", crate::d("0.0124"));
-                match desk.client.fetch_positions(None).await {
-                    Ok(_) => desk.close("table-1").await,
+                match setup.client.fetch_positions(None).await {
+                    Ok(_) => setup.close("table-1").await,
                     // The venue said stop; nothing at all is sent then.
                     Err(_) => continue,
                 }
             };
             assert_eq!(ending(&again), Ending::NotSent);
-            assert_eq!(desk.posts(), 1, "a second POST after {canned:?}");
-            printed::assert_no_secret(&printed::signatures(&desk.sim));
+            assert_eq!(setup.posts(), 1, "a second POST after {canned:?}");
+            printed::assert_no_secret(&printed::signatures(&setup.sim));
         }
     }
 }
@@ -151,31 +153,31 @@ async fn a_broken_connection_after_the_request_left_is_unknown_and_never_tried_a
                 .map(|delivery| Fault::executed(When::order(), delivery)),
         );
     for fault in faults {
-        let desk = Desk::open_with(impatient()).await;
-        let id = desk.sim.handle().script(fault.clone());
-        let (_, submission) = desk.close("broken-1").await;
+        let setup = Setup::open_with(impatient()).await;
+        let id = setup.sim.handle().script(fault.clone());
+        let (_, submission) = setup.close("broken-1").await;
         assert_eq!(
             ending(&submission),
             Ending::Unknown,
             "{fault:?} gave {submission:?}"
         );
-        assert_eq!(desk.sim.handle().fault_hits(id), 1);
-        assert_eq!(desk.posts(), 1, "{fault:?}");
-        printed::assert_no_secret(&printed::signatures(&desk.sim));
+        assert_eq!(setup.sim.handle().fault_hits(id), 1);
+        assert_eq!(setup.posts(), 1, "{fault:?}");
+        printed::assert_no_secret(&printed::signatures(&setup.sim));
     }
 }
 
 #[tokio::test]
 async fn a_slow_body_that_comes_in_time_is_accepted() {
-    let desk = Desk::open().await;
-    desk.sim.handle().script(Fault::executed(
+    let setup = Setup::open().await;
+    setup.sim.handle().script(Fault::executed(
         When::order(),
         Delivery::Slow {
             piece: 200,
             pause_ms: 5,
         },
     ));
-    let (_, submission) = desk.close("slow-1").await;
+    let (_, submission) = setup.close("slow-1").await;
     assert_eq!(
         submission.accepted().unwrap().executed_quantity,
         crate::d("0.008")
@@ -184,10 +186,10 @@ async fn a_slow_body_that_comes_in_time_is_accepted() {
 
 #[tokio::test]
 async fn a_reply_later_than_the_client_waits_is_a_timeout() {
-    let desk = Desk::open_with(impatient()).await;
+    let setup = Setup::open_with(impatient()).await;
     let late = Fault::executed(When::order(), Delivery::Whole).delay_after(Duration::from_secs(30));
-    desk.sim.handle().script(late);
-    let (_, submission) = desk.close("late-1").await;
+    setup.sim.handle().script(late);
+    let (_, submission) = setup.close("late-1").await;
     let Submission::Unknown(unknown) = submission else {
         panic!("{submission:?}")
     };
@@ -196,12 +198,12 @@ async fn a_reply_later_than_the_client_waits_is_a_timeout() {
 
 #[tokio::test]
 async fn a_connection_that_is_refused_sent_nothing() {
-    let desk = Desk::open().await;
-    let order = desk.prepare("refused-1").await;
-    let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
-    let judge = desk.sim.handle().clone();
-    desk.sim.shutdown().await.unwrap();
-    let submission = desk.client.submit(order, quantity).await;
+    let setup = Setup::open().await;
+    let order = setup.prepare("refused-1").await;
+    let quantity = setup.rules.cut_quantity(crate::d("0.008")).unwrap();
+    let judge = setup.sim.handle().clone();
+    setup.sim.shutdown().await.unwrap();
+    let submission = setup.client.submit(order, quantity).await;
     printed::note(&submission);
     let Submission::NotSent(not) = submission else {
         panic!("{submission:?}")
@@ -215,12 +217,12 @@ async fn a_connection_that_is_refused_sent_nothing() {
 
 #[tokio::test]
 async fn a_tls_handshake_that_fails_sends_nothing() {
-    let desk = Desk::open().await;
-    let order = desk.prepare("tls-1").await;
-    let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
-    desk.sim.handle().clear_requests();
+    let setup = Setup::open().await;
+    let order = setup.prepare("tls-1").await;
+    let quantity = setup.rules.cut_quantity(crate::d("0.008")).unwrap();
+    setup.sim.handle().clear_requests();
     // The venue speaks no TLS. On a machine without any root certificates not even a client comes about.
-    let secure = desk.sim.url().replace("http://", "https://");
+    let secure = setup.sim.url().replace("http://", "https://");
     match client_at(&secure, impatient()) {
         Ok(client) => {
             let submission = client.submit(order, quantity).await;
@@ -229,69 +231,70 @@ async fn a_tls_handshake_that_fails_sends_nothing() {
         Err(error) => assert!(matches!(error, SetupError::Transport(_)), "{error}"),
     }
     assert!(
-        desk.sim
+        setup
+            .sim
             .handle()
             .requests()
             .iter()
             .all(|count| count.with_key == 0)
     );
-    assert_eq!(desk.sim.handle().order_count(), 0);
+    assert_eq!(setup.sim.handle().order_count(), 0);
 }
 
 #[tokio::test]
 async fn a_new_connection_that_is_reset_at_once_is_never_reported_as_a_no() {
-    let desk = Desk::open().await;
-    let order = desk.prepare("reset-1").await;
-    let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
-    desk.sim.handle().close_idle_connections();
-    desk.sim.handle().reset_next_connections(8);
-    let submission = desk.client.submit(order, quantity).await;
+    let setup = Setup::open().await;
+    let order = setup.prepare("reset-1").await;
+    let quantity = setup.rules.cut_quantity(crate::d("0.008")).unwrap();
+    setup.sim.handle().close_idle_connections();
+    setup.sim.handle().reset_next_connections(8);
+    let submission = setup.client.submit(order, quantity).await;
     assert!(
         matches!(ending(&submission), Ending::NotSent | Ending::Unknown),
         "{submission:?}"
     );
-    assert_eq!(desk.sim.handle().order_count(), 0);
+    assert_eq!(setup.sim.handle().order_count(), 0);
 }
 
 #[tokio::test]
 async fn an_idle_connection_the_venue_closed_costs_no_order_and_no_second_post() {
     for _ in 0..20 {
-        let desk = Desk::open().await;
-        let order = desk.prepare("idle-1").await;
-        let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
-        desk.sim.handle().close_idle_connections();
-        let submission = desk.client.submit(order, quantity).await;
+        let setup = Setup::open().await;
+        let order = setup.prepare("idle-1").await;
+        let quantity = setup.rules.cut_quantity(crate::d("0.008")).unwrap();
+        setup.sim.handle().close_idle_connections();
+        let submission = setup.client.submit(order, quantity).await;
         // The close may cross the order on its way; then it is unknown. It is never sent twice.
         assert!(
             matches!(ending(&submission), Ending::Accepted | Ending::Unknown),
             "{submission:?}"
         );
-        assert!(desk.posts() <= 1);
+        assert!(setup.posts() <= 1);
         if ending(&submission) == Ending::Accepted {
-            assert_eq!(desk.posts(), 1);
+            assert_eq!(setup.posts(), 1);
         }
     }
 }
 
 #[tokio::test]
 async fn an_order_does_not_wait_behind_slow_questions() {
-    let desk = Desk::open().await;
-    let order = desk.prepare("lane-1").await;
-    let quantity = desk.rules.cut_quantity(crate::d("0.008")).unwrap();
+    let setup = Setup::open().await;
+    let order = setup.prepare("lane-1").await;
+    let quantity = setup.rules.cut_quantity(crate::d("0.008")).unwrap();
     let hang = Fault::not_executed(When::query(), Instead::Hang).always();
-    let hang = desk.sim.handle().script(hang);
-    let asking = desk.client.clone();
+    let hang = setup.sim.handle().script(hang);
+    let asking = setup.client.clone();
     let question = tokio::spawn(async move {
         asking
             .fetch_order(&crate::btc(), &"none".parse().unwrap())
             .await
     });
-    while desk.sim.handle().fault_hits(hang) == 0 {
+    while setup.sim.handle().fault_hits(hang) == 0 {
         tokio::task::yield_now().await;
     }
     // Whoever needs a new connection now fails; the order has one of its own that is open already.
-    desk.sim.handle().reset_next_connections(u32::MAX);
-    let submission = desk.client.submit(order, quantity).await;
+    setup.sim.handle().reset_next_connections(u32::MAX);
+    let submission = setup.client.submit(order, quantity).await;
     assert_eq!(ending(&submission), Ending::Accepted, "{submission:?}");
     question.abort();
 }
@@ -300,44 +303,44 @@ async fn an_order_does_not_wait_behind_slow_questions() {
 async fn a_redirect_is_not_followed_and_nobody_else_gets_the_key() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = elsewhere.local_addr().unwrap();
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let location = format!("http://{address}/fapi/v1/order");
-    desk.sim.handle().script(Fault::reply(
+    setup.sim.handle().script(Fault::reply(
         When::order(),
         false,
         Canned::redirect_307(&location),
     ));
-    desk.sim.handle().script(Fault::reply(
+    setup.sim.handle().script(Fault::reply(
         When::query(),
         false,
         Canned::redirect_307(&location),
     ));
-    let (intent, submission) = desk.close("redirect-1").await;
+    let (intent, submission) = setup.close("redirect-1").await;
     assert_eq!(ending(&submission), Ending::Unknown);
-    let asked = desk
+    let asked = setup
         .client
         .fetch_order(&intent.symbol, &intent.client_order_id)
         .await;
     printed::note(&asked);
     assert!(asked.is_err());
-    assert_eq!(desk.posts(), 1);
+    assert_eq!(setup.posts(), 1);
     let visitor = tokio::time::timeout(Duration::from_millis(50), elsewhere.accept()).await;
     assert!(visitor.is_err(), "{visitor:?} followed the redirect");
 }
 
 #[tokio::test]
 async fn an_answer_that_echoes_key_and_signature_is_kept_without_them() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let echo = format!(
         "you are {} and have no business here",
         exchange_sim::SimConfig::API_KEY
     );
-    desk.sim.handle().script(Fault::reply(
+    setup.sim.handle().script(Fault::reply(
         When::order(),
         false,
         Canned::error(400, -2015, &echo),
     ));
-    let (_, submission) = desk.close("echo-1").await;
+    let (_, submission) = setup.close("echo-1").await;
     let Submission::Rejected(no) = submission else {
         panic!("{submission:?}")
     };
@@ -347,16 +350,17 @@ async fn an_answer_that_echoes_key_and_signature_is_kept_without_them() {
 
 #[tokio::test]
 async fn errors_of_questions_print_no_address_and_no_signature() {
-    let desk = Desk::open_with(impatient()).await;
+    let setup = Setup::open_with(impatient()).await;
     for instead in [
         Instead::Reset,
         Instead::Hang,
         Instead::Reply(Canned::gateway_html(502)),
     ] {
-        desk.sim
+        setup
+            .sim
             .handle()
             .script(Fault::not_executed(When::query(), instead));
-        let error = desk
+        let error = setup
             .client
             .fetch_order(&crate::btc(), &"q-1".parse().unwrap())
             .await
@@ -364,8 +368,8 @@ async fn errors_of_questions_print_no_address_and_no_signature() {
         printed::note(&error);
         printed::note(&error.to_string());
     }
-    desk.sim.shutdown().await.unwrap();
-    let error = desk
+    setup.sim.shutdown().await.unwrap();
+    let error = setup
         .client
         .fetch_order(&crate::btc(), &"q-1".parse().unwrap())
         .await
@@ -376,24 +380,24 @@ async fn errors_of_questions_print_no_address_and_no_signature() {
         ErrorKind::ConnectionRefused
     );
     printed::note(&error);
-    printed::note(&desk.client);
+    printed::note(&setup.client);
     printed::assert_no_secret(&[]);
 }
 
 #[tokio::test]
 async fn a_crowd_that_looks_at_the_orders_connections_shares_their_answers() {
     const CLOCK: &str = "/fapi/v1/time";
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let patience = Duration::from_secs(5);
     // One after the other: each has to know for itself.
     for asked in 1..=3 {
-        assert!(desk.client.check_order_connection(patience).await);
-        assert_eq!(desk.sim.handle().request_count("GET", CLOCK), asked);
+        assert!(setup.client.check_order_connection(patience).await);
+        assert_eq!(setup.sim.handle().request_count("GET", CLOCK), asked);
     }
-    let asked = || desk.sim.handle().request_count("GET", CLOCK);
+    let asked = || setup.sim.handle().request_count("GET", CLOCK);
     let crowd = async || {
         let before = asked();
-        let looks = (0..100).map(|_| desk.client.check_order_connection(patience));
+        let looks = (0..100).map(|_| setup.client.check_order_connection(patience));
         let looks = futures_util::future::join_all(looks).await;
         assert!(looks.into_iter().all(|alive| alive));
         asked() - before

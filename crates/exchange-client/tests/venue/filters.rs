@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rust_decimal::Decimal;
 
-use crate::{Desk, btc, client_of, d, judge, settings};
+use crate::{Setup, btc, client_of, d, judge, settings};
 
 /// A symbol with a step, bounds and precision of its own, and a wish.
 fn cases() -> impl Strategy<Value = (SymbolSpec, Decimal)> {
@@ -139,38 +139,39 @@ async fn try_quantity(
 
 #[tokio::test]
 async fn a_refusal_for_a_filter_makes_the_rules_be_fetched_again() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let info = "/fapi/v1/exchangeInfo";
     let coarse = Lot {
         min: d("0.005"),
         max: d("10"),
         step: d("0.005"),
     };
-    desk.sim.handle().set_symbol(SymbolSpec {
+    setup.sim.handle().set_symbol(SymbolSpec {
         market_lot: coarse,
         ..SymbolSpec::btcusdt()
     });
     assert_eq!(
-        *desk.client.fetch_rules(&btc()).await.unwrap(),
-        *desk.rules,
+        *setup.client.fetch_rules(&btc()).await.unwrap(),
+        *setup.rules,
         "cached until something is refused"
     );
-    let (_, ending) = desk.close("filter-1").await;
+    let (_, ending) = setup.close("filter-1").await;
     assert!(matches!(ending, Submission::Rejected(no) if no.code == -4023));
-    assert_eq!(desk.sim.handle().request_count("GET", info), 0);
-    let renewed = desk.client.fetch_rules(&btc()).await.unwrap();
-    assert_eq!(desk.sim.handle().request_count("GET", info), 1);
+    assert_eq!(setup.sim.handle().request_count("GET", info), 0);
+    let renewed = setup.client.fetch_rules(&btc()).await.unwrap();
+    assert_eq!(setup.sim.handle().request_count("GET", info), 1);
     assert_eq!(renewed.cut_quantity(d("0.008")).unwrap().get(), d("0.005"));
 }
 
 #[tokio::test]
 async fn a_close_below_the_least_notional_is_accepted_because_it_only_reduces() {
-    let desk = Desk::open().await;
-    let order = desk.prepare("small-1").await;
-    let quantity = desk.rules.cut_quantity(d("0.0001")).unwrap();
-    assert!(quantity.get() * d("64000") < desk.rules.min_notional.unwrap());
+    let setup = Setup::open().await;
+    let order = setup.prepare("small-1").await;
+    let quantity = setup.rules.cut_quantity(d("0.0001")).unwrap();
+    assert!(quantity.get() * d("64000") < setup.rules.min_notional.unwrap());
     assert!(
-        desk.client
+        setup
+            .client
             .submit(order, quantity)
             .await
             .accepted()
@@ -180,34 +181,34 @@ async fn a_close_below_the_least_notional_is_accepted_because_it_only_reduces() 
 
 #[tokio::test]
 async fn a_quantity_of_another_symbol_or_above_the_position_is_not_sent() {
-    let desk = Desk::open().await;
-    let sol = desk
+    let setup = Setup::open().await;
+    let sol = setup
         .client
         .fetch_rules(&"SOLUSDT".parse().unwrap())
         .await
         .unwrap();
-    let eth = desk
+    let eth = setup
         .client
         .fetch_rules(&"ETHUSDT".parse().unwrap())
         .await
         .unwrap();
     let foreign = sol.cut_quantity(d("3000")).unwrap();
-    let ending = desk
+    let ending = setup
         .client
-        .submit(desk.prepare("foreign-1").await, foreign)
+        .submit(setup.prepare("foreign-1").await, foreign)
         .await;
     assert!(
         matches!(ending, Submission::NotSent(not) if matches!(not.reason, NotSentReason::ForeignQuantity(_)))
     );
     let large = eth.cut_quantity(d("0.013")).unwrap();
-    let ending = desk
+    let ending = setup
         .client
-        .submit(desk.prepare("large-1").await, large)
+        .submit(setup.prepare("large-1").await, large)
         .await;
     assert!(
         matches!(ending, Submission::NotSent(not) if matches!(not.reason, NotSentReason::LargerThanPosition { .. }))
     );
-    assert_eq!(desk.posts(), 0);
+    assert_eq!(setup.posts(), 0);
 }
 
 #[tokio::test]
@@ -216,7 +217,7 @@ async fn a_halted_symbol_takes_no_quantity() {
         status: "SETTLING".to_owned(),
         ..SymbolSpec::btcusdt()
     };
-    let desk = Desk::with(SimConfig::default().symbol(halted)).await;
-    let cut = desk.rules.cut_quantity(d("1"));
+    let setup = Setup::with(SimConfig::default().symbol(halted)).await;
+    let cut = setup.rules.cut_quantity(d("1"));
     assert!(matches!(cut, Err(RuleError::NotTrading { status, .. }) if status == "SETTLING"));
 }

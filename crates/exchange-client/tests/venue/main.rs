@@ -33,7 +33,7 @@ pub(crate) fn judge(config: SimConfig) -> SimConfig {
 }
 
 /// A simulated venue, a client that is ready, and the position it may close.
-pub(crate) struct Desk {
+pub(crate) struct Setup {
     pub(crate) sim: Sim,
     pub(crate) client: Client,
     pub(crate) rules: Arc<SymbolRules>,
@@ -74,7 +74,7 @@ pub(crate) fn client_at(url: &str, settings: Settings) -> Result<Client, SetupEr
     Client::new(host, credentials(), settings)
 }
 
-impl Desk {
+impl Setup {
     /// Long 0.0124 BTC, one-way mode.
     pub(crate) async fn open() -> Self {
         Self::open_with(settings()).await
@@ -123,7 +123,7 @@ impl Desk {
         (intent, ending)
     }
 
-    /// How many orders were posted since the desk opened.
+    /// How many orders were posted since the client connected.
     pub(crate) fn posts(&self) -> u64 {
         self.sim.handle().request_count("POST", ORDER)
     }

@@ -11,7 +11,7 @@ use exchange_sim::{
 };
 use tokio::task::JoinSet;
 
-use crate::{Desk, btc, d};
+use crate::{Setup, btc, d};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For orders that nothing more will be found out about.
@@ -26,46 +26,53 @@ fn window(submission: &Submission) -> SendWindow {
 
 #[tokio::test]
 async fn an_order_whose_reply_was_lost_is_found_filled() {
-    let desk = Desk::open().await;
-    desk.sim
+    let setup = Setup::open().await;
+    setup
+        .sim
         .handle()
         .script(Fault::executed(When::order(), Delivery::Reset));
-    let (intent, ending) = desk.close("lost-1").await;
-    let Settlement::Filled(report) = desk.client.settle(&intent, window(&ending), PATIENCE).await
+    let (intent, ending) = setup.close("lost-1").await;
+    let Settlement::Filled(report) = setup
+        .client
+        .settle(&intent, window(&ending), PATIENCE)
+        .await
     else {
         panic!("not filled")
     };
     assert_eq!(report.executed_quantity, d("0.008"));
-    assert_eq!(desk.sim.handle().position("BTCUSDT"), d("0.0044"));
+    assert_eq!(setup.sim.handle().position("BTCUSDT"), d("0.0044"));
     assert!(matches!(
-        desk.client.status(&intent.client_order_id),
+        setup.client.status(&intent.client_order_id),
         SubmissionStatus::Ended(Submission::Accepted(_))
     ));
-    assert_eq!((desk.posts(), desk.client.open_submissions()), (1, 0));
+    assert_eq!((setup.posts(), setup.client.open_submissions()), (1, 0));
 }
 
 #[tokio::test]
 async fn an_order_that_shows_up_late_is_found_by_the_second_question() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let hidden = Fault::executed(When::order(), Delivery::Reset).hide_order(HiddenFor::queries(1));
-    desk.sim.handle().script(hidden);
-    let (intent, ending) = desk.close("late-1").await;
-    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    setup.sim.handle().script(hidden);
+    let (intent, ending) = setup.close("late-1").await;
+    let settlement = setup
+        .client
+        .settle(&intent, window(&ending), PATIENCE)
+        .await;
     assert!(
         matches!(settlement, Settlement::Filled(_)),
         "{settlement:?}"
     );
-    assert_eq!(desk.posts(), 1);
+    assert_eq!(setup.posts(), 1);
 }
 
 #[tokio::test]
 async fn an_order_that_stays_hidden_is_found_through_its_fills_or_left_to_a_person() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let hidden =
         Fault::executed(When::order(), Delivery::Reset).hide_order(HiddenFor::queries(100));
-    desk.sim.handle().script(hidden);
-    let (intent, ending) = desk.close("hidden-1").await;
-    let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
+    setup.sim.handle().script(hidden);
+    let (intent, ending) = setup.close("hidden-1").await;
+    let settlement = setup.client.settle(&intent, window(&ending), BRIEFLY).await;
     assert!(
         matches!(
             settlement,
@@ -74,7 +81,7 @@ async fn an_order_that_stays_hidden_is_found_through_its_fills_or_left_to_a_pers
         "{settlement:?}"
     );
     assert_eq!(
-        desk.client.open_submissions(),
+        setup.client.open_submissions(),
         1,
         "an unresolved order stays on the books"
     );
@@ -82,13 +89,13 @@ async fn an_order_that_stays_hidden_is_found_through_its_fills_or_left_to_a_pers
 
 #[tokio::test]
 async fn a_moved_position_keeps_an_order_from_counting_as_never_arrived() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let hidden = Fault::executed(When::order(), Delivery::Reset)
         .hide_order(HiddenFor::queries(100))
         .hide_trades(HiddenFor::queries(100));
-    desk.sim.handle().script(hidden);
-    let (intent, ending) = desk.close("moved-1").await;
-    let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
+    setup.sim.handle().script(hidden);
+    let (intent, ending) = setup.close("moved-1").await;
+    let settlement = setup.client.settle(&intent, window(&ending), BRIEFLY).await;
     let expected = Unresolved::PositionMoved {
         before: d("0.0124"),
         now: d("0.0044"),
@@ -98,13 +105,14 @@ async fn a_moved_position_keeps_an_order_from_counting_as_never_arrived() {
 
 #[tokio::test]
 async fn an_order_that_never_arrived_needs_the_full_evidence_and_the_whole_wait() {
-    let desk = Desk::open().await;
-    desk.sim
+    let setup = Setup::open().await;
+    setup
+        .sim
         .handle()
         .script(Fault::not_executed(When::order(), Instead::Close));
-    let (intent, ending) = desk.close("never-1").await;
+    let (intent, ending) = setup.close("never-1").await;
     let window = window(&ending);
-    let settlement = desk.client.settle(&intent, window, PATIENCE).await;
+    let settlement = setup.client.settle(&intent, window, PATIENCE).await;
     let Settlement::NotExecuted(NotExecuted::NeverArrived(evidence)) = settlement else {
         panic!("{settlement:?}")
     };
@@ -116,11 +124,11 @@ async fn an_order_that_never_arrived_needs_the_full_evidence_and_the_whole_wait(
         (evidence.foreign_fills, evidence.position),
         (0, d("0.0124"))
     );
-    let venue = desk.sim.handle();
+    let venue = setup.sim.handle();
     assert_eq!(venue.request_count("GET", crate::ORDER), 2);
     assert_eq!(venue.request_count("GET", "/fapi/v1/userTrades"), 1);
-    assert_eq!((desk.posts(), venue.position("BTCUSDT")), (1, d("0.0124")));
-    let (_, again) = desk.close("never-1").await;
+    assert_eq!((setup.posts(), venue.position("BTCUSDT")), (1, d("0.0124")));
+    let (_, again) = setup.close("never-1").await;
     assert!(
         matches!(again, Submission::NotSent(not) if not.reason == NotSentReason::AlreadySubmitted)
     );
@@ -128,15 +136,15 @@ async fn an_order_that_never_arrived_needs_the_full_evidence_and_the_whole_wait(
 
 #[tokio::test]
 async fn fills_of_another_order_are_told_apart() {
-    let desk = Desk::open().await;
-    desk.sim.handle().script(Fault::not_executed(
+    let setup = Setup::open().await;
+    setup.sim.handle().script(Fault::not_executed(
         When::order().client_id("mine-1"),
         Instead::Close,
     ));
-    let (intent, ending) = desk.close("mine-1").await;
-    let (_, other) = desk.close("other-1").await;
+    let (intent, ending) = setup.close("mine-1").await;
+    let (_, other) = setup.close("other-1").await;
     assert!(other.accepted().is_some());
-    let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
+    let settlement = setup.client.settle(&intent, window(&ending), BRIEFLY).await;
     // The other order moved the position, so nothing is proven; but its fill was not taken for ours.
     assert!(
         matches!(
@@ -149,7 +157,7 @@ async fn fills_of_another_order_are_told_apart() {
 
 #[tokio::test]
 async fn an_order_that_ended_without_a_fill_is_not_executed() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let expired = Fault::executed(When::order(), Delivery::Cut);
     let exchange_sim::Action::Executed { delivery, .. } = expired.action.clone() else {
         panic!("not executed")
@@ -158,12 +166,15 @@ async fn an_order_that_ended_without_a_fill_is_not_executed() {
         fill: Some(Fill::nothing()),
         ..exchange_sim::Script::default()
     };
-    desk.sim.handle().script(Fault {
+    setup.sim.handle().script(Fault {
         action: exchange_sim::Action::Executed { script, delivery },
         ..expired
     });
-    let (intent, ending) = desk.close("expired-1").await;
-    let settlement = desk.client.settle(&intent, window(&ending), PATIENCE).await;
+    let (intent, ending) = setup.close("expired-1").await;
+    let settlement = setup
+        .client
+        .settle(&intent, window(&ending), PATIENCE)
+        .await;
     let Settlement::NotExecuted(NotExecuted::Ended(report)) = settlement else {
         panic!("{settlement:?}")
     };
@@ -172,42 +183,44 @@ async fn an_order_that_ended_without_a_fill_is_not_executed() {
 
 #[tokio::test]
 async fn an_order_that_stays_open_is_unresolved_and_one_that_then_fills_is_filled() {
-    let desk = Desk::open().await;
-    desk.sim.handle().script(Fault::fill(
+    let setup = Setup::open().await;
+    setup.sim.handle().script(Fault::fill(
         When::order(),
         Fill::only(d("0.003")).rest_open(),
     ));
-    let (intent, ending) = desk.close("open-1").await;
+    let (intent, ending) = setup.close("open-1").await;
     let report = ending.accepted().unwrap();
     assert_eq!(
         (report.status, report.executed_quantity),
         (OrderStatus::PartiallyFilled, d("0.003"))
     );
     let sent = SendWindow::at(
-        desk.client.server_time().minus(Duration::from_secs(5)),
+        setup.client.server_time().minus(Duration::from_secs(5)),
         Duration::from_secs(1),
     );
-    let open = desk.client.settle(&intent, sent, BRIEFLY).await;
+    let open = setup.client.settle(&intent, sent, BRIEFLY).await;
     assert!(
         matches!(open, Settlement::Unresolved(Unresolved::StillOpen(_))),
         "{open:?}"
     );
-    assert!(desk.sim.handle().fill_open_order("open-1"));
-    let filled = desk.client.settle(&intent, sent, PATIENCE).await;
+    assert!(setup.sim.handle().fill_open_order("open-1"));
+    let filled = setup.client.settle(&intent, sent, PATIENCE).await;
     assert!(matches!(filled, Settlement::Filled(report) if report.executed_quantity == d("0.008")));
 }
 
 #[tokio::test]
 async fn a_venue_that_cannot_be_asked_leaves_the_order_unresolved() {
-    let desk = Desk::open().await;
-    desk.sim
+    let setup = Setup::open().await;
+    setup
+        .sim
         .handle()
         .script(Fault::executed(When::order(), Delivery::Reset));
-    let (intent, ending) = desk.close("away-1").await;
-    desk.sim
+    let (intent, ending) = setup.close("away-1").await;
+    setup
+        .sim
         .handle()
         .script(Fault::reply(When::query(), false, Canned::gateway_html(502)).always());
-    let settlement = desk.client.settle(&intent, window(&ending), BRIEFLY).await;
+    let settlement = setup.client.settle(&intent, window(&ending), BRIEFLY).await;
     assert!(
         matches!(settlement, Settlement::Unresolved(Unresolved::NoAnswer(_))),
         "{settlement:?}"
@@ -216,12 +229,13 @@ async fn a_venue_that_cannot_be_asked_leaves_the_order_unresolved() {
 
 #[tokio::test]
 async fn after_a_restart_a_written_down_intent_is_enough_to_settle() {
-    let desk = Desk::open().await;
-    desk.sim
+    let setup = Setup::open().await;
+    setup
+        .sim
         .handle()
         .script(Fault::executed(When::order(), Delivery::Reset));
-    let (intent, _) = desk.close("restart-1").await;
-    let reborn = crate::client_of(&desk.sim, crate::settings());
+    let (intent, _) = setup.close("restart-1").await;
+    let reborn = crate::client_of(&setup.sim, crate::settings());
     reborn.warm_up().await.unwrap();
     let mut sent = SendWindow::at(reborn.server_time(), Duration::from_secs(1));
     sent.not_before = VenueTime::from_millis(sent.not_after.as_millis() - 60_000);
@@ -262,8 +276,8 @@ fn former(symbol: &str, id: &str) -> CloseIntent {
 }
 
 /// A window that was over a minute ago.
-fn long_over(desk: &Desk) -> SendWindow {
-    let now = desk.client.server_time().as_millis();
+fn long_over(setup: &Setup) -> SendWindow {
+    let now = setup.client.server_time().as_millis();
     SendWindow {
         not_before: VenueTime::from_millis(now - 62_000),
         not_after: VenueTime::from_millis(now - 60_000),
@@ -273,19 +287,19 @@ fn long_over(desk: &Desk) -> SendWindow {
 
 #[tokio::test]
 async fn an_order_whose_window_is_long_over_is_asked_about_twice_without_a_wait() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     // A busy machine may need the time that a wait would take, but not every time.
     for attempt in 0..50 {
-        let before = desk.sim.handle().request_count("GET", crate::ORDER);
+        let before = setup.sim.handle().request_count("GET", crate::ORDER);
         let intent = former("BTCUSDT", &format!("former-{attempt}"));
-        let settlement = desk
+        let settlement = setup
             .client
-            .settle(&intent, long_over(&desk), PATIENCE)
+            .settle(&intent, long_over(&setup), PATIENCE)
             .await;
         let Settlement::NotExecuted(NotExecuted::NeverArrived(evidence)) = settlement else {
             panic!("{settlement:?}")
         };
-        let asked = desk.sim.handle().request_count("GET", crate::ORDER) - before;
+        let asked = setup.sim.handle().request_count("GET", crate::ORDER) - before;
         assert_eq!(asked, 2);
         if evidence.again_absent.since(evidence.first_absent) < Duration::from_secs(1) {
             return;
@@ -309,20 +323,20 @@ async fn many_orders_that_are_settled_at_once_share_the_question_about_positions
             .symbol(SymbolSpec::btcusdt().named(&symbol))
             .position(symbol, held)
     });
-    let desk = Desk::with(config.latency(Duration::from_millis(20))).await;
-    let window = long_over(&desk);
-    let before = desk
+    let setup = Setup::with(config.latency(Duration::from_millis(20))).await;
+    let window = long_over(&setup);
+    let before = setup
         .sim
         .handle()
         .request_count("GET", "/fapi/v3/positionRisk");
     let mut settling = JoinSet::new();
     for number in 0..MANY {
         let intent = former(&symbol(number), &format!("former-{number}"));
-        let client = desk.client.clone();
+        let client = setup.client.clone();
         settling.spawn(async move { (number, client.settle(&intent, window, BRIEFLY).await) });
     }
     let settled = settling.join_all().await;
-    let asked = desk
+    let asked = setup
         .sim
         .handle()
         .request_count("GET", "/fapi/v3/positionRisk")
@@ -349,7 +363,7 @@ async fn many_orders_that_are_settled_at_once_share_the_question_about_positions
 
 #[tokio::test]
 async fn a_word_that_no_document_has_is_open_until_the_fills_say_otherwise() {
-    let desk = Desk::open().await;
+    let setup = Setup::open().await;
     let altered = |executed: bool| {
         let mut changed = std::collections::BTreeMap::new();
         changed.insert("status".to_owned(), "DREAMING".into());
@@ -359,18 +373,20 @@ async fn a_word_that_no_document_has_is_open_until_the_fills_say_otherwise() {
         Delivery::Altered(changed)
     };
     // The answer and every later one say so, and then that all of it filled.
-    desk.sim
+    setup
+        .sim
         .handle()
         .script(Fault::executed(When::order(), altered(false)));
-    let (intent, ending) = desk.close("strange-1").await;
+    let (intent, ending) = setup.close("strange-1").await;
     let report = ending.accepted().unwrap();
     assert!(!report.status.is_final());
     assert_eq!(report.status_word(), "DREAMING", "its word is kept");
-    desk.sim
+    setup
+        .sim
         .handle()
         .script(Fault::executed(When::query(), altered(true)).always());
-    let window = SendWindow::at(desk.client.server_time(), Duration::ZERO);
-    let settlement = desk
+    let window = SendWindow::at(setup.client.server_time(), Duration::ZERO);
+    let settlement = setup
         .client
         .settle(&intent, window, Duration::from_secs(10))
         .await;
@@ -382,25 +398,25 @@ async fn a_word_that_no_document_has_is_open_until_the_fills_say_otherwise() {
 
 #[tokio::test]
 async fn one_loop_asks_with_pauses_that_grow_and_the_caller_says_for_how_long() {
-    let desk = Desk::open().await;
-    desk.sim.handle().script(Fault::fill(
+    let setup = Setup::open().await;
+    setup.sim.handle().script(Fault::fill(
         When::order(),
         Fill::only(d("0.003")).rest_open(),
     ));
-    let (intent, ending) = desk.close("open-2").await;
+    let (intent, ending) = setup.close("open-2").await;
     assert!(!ending.accepted().unwrap().has_ended());
     let sent = SendWindow::at(
-        desk.client.server_time().minus(Duration::from_secs(60)),
+        setup.client.server_time().minus(Duration::from_secs(60)),
         Duration::from_secs(1),
     );
     let patience = SettleDeadlines {
         silent: Duration::from_secs(6),
         answering: Duration::from_millis(300),
     };
-    let asked = || desk.sim.handle().request_count("GET", crate::ORDER);
+    let asked = || setup.sim.handle().request_count("GET", crate::ORDER);
 
     // It answers: the shorter patience counts.
-    let open = desk.client.settle(&intent, sent, patience).await;
+    let open = setup.client.settle(&intent, sent, patience).await;
     let Settlement::Unresolved(why @ Unresolved::StillOpen(_)) = open else {
         panic!("{open:?}")
     };
@@ -410,12 +426,12 @@ async fn one_loop_asks_with_pauses_that_grow_and_the_caller_says_for_how_long() 
     // It shows the order once and is away then: what it showed is not forgotten, and the longer patience counts.
     let before = asked();
     let away = Fault::reply(When::query().skip(1), false, Canned::gateway_html(502));
-    desk.sim.handle().script(away.always());
+    setup.sim.handle().script(away.always());
     let patience = SettleDeadlines {
         answering: Duration::from_secs(6),
         ..patience
     };
-    let lost = desk.client.settle(&intent, sent, patience).await;
+    let lost = setup.client.settle(&intent, sent, patience).await;
     let Settlement::Unresolved(why @ Unresolved::LostSight { .. }) = lost else {
         panic!("{lost:?}")
     };

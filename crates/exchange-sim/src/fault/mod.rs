@@ -41,7 +41,7 @@ pub enum Delivery {
     /// Whole and true.
     #[default]
     Whole,
-    /// TCP reset (RST) instead of the reply: it happened, and nobody says so.
+    /// TCP reset (RST) instead of the reply: it happened, without an answer.
     Reset,
     /// Orderly close (FIN) without a byte of reply.
     Close,

@@ -19,7 +19,7 @@ use crate::{
     params::Params,
 };
 
-/// Leverage of a symbol that nobody set.
+/// Default leverage of a symbol.
 const DEFAULT_LEVERAGE: u32 = 20;
 
 /// What an account set for a symbol.

@@ -54,10 +54,10 @@ impl PermitKeys {
         for item in line.split(',').map(str::trim) {
             match parse_item(item) {
                 Ok(pair) => pairs.push(pair),
-                Err((problem, mend)) => problems.push(KeysProblem {
+                Err((problem, fix)) => problems.push(KeysProblem {
                     value: item.into(),
                     problem,
-                    mend,
+                    fix,
                 }),
             }
         }
@@ -80,12 +80,12 @@ impl PermitKeys {
             }
         }
         let permits = PermitSet::new(permits).map_err(|error| {
-            let mend = match error {
+            let fix = match error {
                 PermitSetError::Count(_) => "name between 1 and 16 permits",
                 PermitSetError::Twice(_) => "name each permit once",
                 PermitSetError::Name(_) => "use a name of 1 to 32 characters out of a-z 0-9 _",
             };
-            PermitKeysError::one("", &error.to_string(), mend)
+            PermitKeysError::one("", &error.to_string(), fix)
         })?;
         Ok(Self {
             permits,
@@ -181,8 +181,8 @@ fn relabelled(name: &str, rule: Arc<dyn Rule>) -> Result<Permit, Complaint> {
         "governor" => Ok(trading::governor().map_rule(|_| rule)),
         "p33" => Ok(trading::position_brain().map_rule(|_| rule)),
         _ => Permit::with_rule(name, rule).map_err(|error| {
-            let mend = "use a name of 1 to 32 characters out of a-z 0-9 _";
-            (error.to_string(), mend.to_owned())
+            let fix = "use a name of 1 to 32 characters out of a-z 0-9 _";
+            (error.to_string(), fix.to_owned())
         }),
     }
 }
@@ -202,10 +202,10 @@ fn parse_rule(text: &str) -> Result<Arc<dyn Rule>, Complaint> {
 }
 
 fn unknown(name: &str) -> Complaint {
-    let mend = "use governor, p33 or p26, or define it: name=some:key:{plan}|token:1";
+    let fix = "use governor, p33 or p26, or define it: name=some:key:{plan}|token:1";
     match name {
-        "" => ("an item is empty".into(), mend.into()),
-        _ => (format!("no permit is called {name:?}"), mend.into()),
+        "" => ("an item is empty".into(), fix.into()),
+        _ => (format!("no permit is called {name:?}"), fix.into()),
     }
 }
 
@@ -221,7 +221,7 @@ pub struct KeysProblem {
     /// What is wrong with it.
     pub problem: String,
     /// What to write instead.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl PermitKeysError {
@@ -230,11 +230,11 @@ impl PermitKeysError {
         &self.0
     }
 
-    pub(crate) fn one(value: &str, problem: &str, mend: &str) -> Self {
+    pub(crate) fn one(value: &str, problem: &str, fix: &str) -> Self {
         Self(vec![KeysProblem {
             value: value.into(),
             problem: problem.into(),
-            mend: mend.into(),
+            fix: fix.into(),
         }])
     }
 
@@ -250,7 +250,7 @@ impl PermitKeysError {
 
 impl fmt::Display for KeysProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}; {}", self.value, self.problem, self.mend)
+        write!(f, "{:?}: {}; {}", self.value, self.problem, self.fix)
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
         ];
         assert_eq!(values, wrong);
         assert!(error.to_string().contains("governor, p33 or p26"));
-        assert!(error.problems().iter().all(|p| !p.mend.is_empty()));
+        assert!(error.problems().iter().all(|p| !p.fix.is_empty()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{receipt::Receipt, switch::Switch};
 /// Bytes of a permit that are worth reading: one more than any permit may have.
 pub(crate) const READ_AT_MOST: usize = MAX_PERMIT_BYTES + 1;
 
-/// Most bytes of a holder's field. A longer one is nobody's, and is not read.
+/// Most bytes of a holder's field. A longer one belongs to no attempt, and is not read.
 pub const MAX_HOLDER_BYTES: usize = 4096;
 
 /// Most bytes of a receipt beside the permits: version, attempt, time, and a length each.

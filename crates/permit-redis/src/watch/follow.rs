@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Everybody who follows a key. Holds nothing of keys that nobody follows.
+/// All followers of each key. Holds nothing of keys without followers.
 pub(super) struct Followers {
     prefixes: Vec<String>,
     bells: Mutex<HashMap<Arc<str>, Vec<Arc<Bell>>>>,

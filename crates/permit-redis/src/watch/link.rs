@@ -108,17 +108,17 @@ impl Wanted {
             {
                 match &armed.mode {
                     Ok(mode) => {
-                        tracing::info!(server = %name, %mode, "permits wake us when written")
+                        tracing::info!(server = %name, %mode, "pushes wake waits when a permit is written")
                     }
                     Err(why) => tracing::warn!(
                         server = %name, %mode, %why,
-                        "this server cannot tell of writes: waiting plans ask at their step"
+                        "this server cannot push writes: waiting plans poll at their step"
                     ),
                 }
             }
             let held = status.arm(mode);
             if mode.pushes() {
-                // Whatever was written while nobody watched.
+                // What was written while there was no watch.
                 status.registry().wake_all();
             }
             if let Some(settled) = settled.take() {
@@ -224,7 +224,7 @@ async fn arm(wanted: &Wanted, gone: &Arc<Disconnected>) -> RedisResult<Armed> {
     } = wanted;
     let beside = commands.run().map_or(0, |(generation, _)| generation);
     let (registry, said) = (Arc::clone(status.registry()), Arc::clone(gone));
-    // Called by whoever reads the socket: from here to the waiting task it is one hop.
+    // Called by the task that reads the socket: from here to the waiting task it is one hop.
     let sender = move |push: PushInfo| -> Result<(), ()> {
         if push.kind == PushKind::Disconnection {
             said.said.store(true, Ordering::Release);
@@ -282,7 +282,7 @@ async fn mode_of(
     tracing::info!(why = %refused, "looking for keyspace notifications");
     if status.registry().follows() && !flags.contains(['A', 'h']) {
         tracing::warn!(
-            "this server does not tell of hashes, so followed ones have to be polled; add h to notify-keyspace-events to change that"
+            "this server does not push writes of hashes, so proposals are polled; add h to notify-keyspace-events"
         );
     }
     let db = endpoint.db();

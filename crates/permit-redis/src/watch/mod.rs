@@ -1,4 +1,4 @@
-//! Waking waiting plans when an issuer that knows nothing of us writes a permit, and whoever else
+//! Waking waiting plans when an issuer that knows nothing of us writes a permit, and everything else that
 //! follows keys of that server.
 
 mod follow;

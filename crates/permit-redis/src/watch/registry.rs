@@ -106,7 +106,7 @@ impl Registry {
     pub(crate) fn saw(&self, plan: &PlanId, permits: u32) -> Vec<UnannouncedPermits> {
         let waiters = self.lock();
         let waiters = waiters.by_plan.get(plan.as_str()).into_iter().flatten();
-        let news = waiters.filter_map(|waiter| {
+        let new_permits = waiters.filter_map(|waiter| {
             let before = waiter.there.fetch_or(permits | LOOKED, Ordering::AcqRel);
             let permits = permits & !before;
             (before & LOOKED != 0 && permits != 0).then(|| UnannouncedPermits {
@@ -114,7 +114,7 @@ impl Registry {
                 permits,
             })
         });
-        news.collect()
+        new_permits.collect()
     }
 
     /// How many plans wait.

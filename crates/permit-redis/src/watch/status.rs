@@ -44,7 +44,8 @@ pub(crate) struct Blind {
 }
 
 /// What is said while pushes are missing.
-pub(crate) const UNANNOUNCED: &str = "a permit was found by looking that no push had told of; the watch is made again, and counts for nothing until a push comes";
+pub(crate) const UNANNOUNCED: &str =
+    "a poll found a permit without a push; reconnecting the watch, polling until a push arrives";
 
 impl WatchStatus {
     pub(crate) fn new(registry: Arc<Registry>, counters: Arc<Counters>) -> Arc<Self> {
@@ -106,20 +107,20 @@ impl WatchStatus {
     /// These permits of a plan are there. Where one is new and no push tells of it within `timeouts`, pushes are
     /// missing.
     pub(crate) fn saw(self: &Arc<Self>, plan: &PlanId, permits: u32, timeouts: Duration) {
-        // Nobody claims that this one would be told.
+        // No push is promised for this one.
         if !self.mode().pushes() {
             return;
         }
-        let mut news = self.registry.saw(plan, permits);
-        news.retain(UnannouncedPermits::is_unannounced);
-        if news.is_empty() {
+        let mut new_permits = self.registry.saw(plan, permits);
+        new_permits.retain(UnannouncedPermits::is_unannounced);
+        if new_permits.is_empty() {
             return;
         }
         let (status, pushes) = (Arc::clone(self), self.counters.pushes.get());
         tokio::spawn(async move {
             // It may be on its way.
             tokio::time::sleep(timeouts).await;
-            if news.iter().any(UnannouncedPermits::is_unannounced) {
+            if new_permits.iter().any(UnannouncedPermits::is_unannounced) {
                 tracing::warn!(why = UNANNOUNCED, "the watch is blind");
                 status.blind.send_modify(|blind| {
                     blind.since = Some(pushes);
@@ -155,7 +156,7 @@ impl WatchStatus {
         }
     }
 
-    /// How long a waiting plan should let pass between looks nobody asked for.
+    /// How long a waiting plan should let pass between looks without a push.
     pub(crate) fn net_interval(&self, step: Duration) -> Duration {
         let a_second = match self.mode().pushes() {
             true => NET_A_SECOND_PUSHED,

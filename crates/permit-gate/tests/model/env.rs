@@ -23,7 +23,7 @@ const LAST_TICK: u8 = LAST_START + WAIT + GRACE + 1;
 
 /// How much may happen. Time and the gates bound everything else.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WorldModel {
+pub(crate) struct EnvModel {
     pub(crate) gates: u8,
     /// Writes of issuers, and what they write.
     pub(crate) writes: u8,
@@ -43,7 +43,7 @@ pub(crate) struct WorldModel {
     pub(crate) only: Option<&'static str>,
 }
 
-impl WorldModel {
+impl EnvModel {
     /// One gate, and nothing happens.
     pub(crate) const QUIET: Self = Self {
         gates: 1,
@@ -61,7 +61,7 @@ impl WorldModel {
 }
 
 #[derive(Debug, Clone, PartialEq, Hash)]
-pub(crate) struct World {
+pub(crate) struct Env {
     now: u8,
     store: Store,
     attempts: Vec<Attempt>,
@@ -134,14 +134,14 @@ pub(crate) enum Action {
     ExecuteStray(usize),
 }
 
-impl Model for WorldModel {
-    type State = World;
+impl Model for EnvModel {
+    type State = Env;
     type Action = Action;
 
-    fn init_states(&self) -> Vec<World> {
+    fn init_states(&self) -> Vec<Env> {
         let mut attempts = vec![Attempt::default(); usize::from(self.gates)];
         attempts[0].start(0, 0);
-        vec![World {
+        vec![Env {
             now: 0,
             store: Store::default(),
             attempts,
@@ -157,33 +157,33 @@ impl Model for WorldModel {
         }]
     }
 
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        if world.is_over() {
+    fn actions(&self, env: &Env, actions: &mut Vec<Action>) {
+        if env.is_over() {
             return;
         }
-        if world.may_tick(self) {
+        if env.may_tick(self) {
             actions.push(Action::Tick);
         }
-        if world.left.halts > 0 {
+        if env.left.halts > 0 {
             actions.push(Action::Halt);
         }
         for slot in 0..2 {
-            if world.left.writes > 0 {
+            if env.left.writes > 0 {
                 let kinds = self.kinds.iter();
-                let news = kinds.filter(|kind| world.store.slots[slot] != Some(**kind));
+                let news = kinds.filter(|kind| env.store.slots[slot] != Some(**kind));
                 actions.extend(news.map(|kind| Action::Write(slot, *kind)));
             }
-            if world.left.expiries > 0 && world.store.slots[slot].is_some() {
+            if env.left.expiries > 0 && env.store.slots[slot].is_some() {
                 actions.push(Action::Expire(slot));
             }
         }
-        for (i, attempt) in world.attempts.iter().enumerate() {
-            attempt.actions(i, world, self, actions);
+        for (i, attempt) in env.attempts.iter().enumerate() {
+            attempt.actions(i, env, self, actions);
         }
     }
 
-    fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        let mut next = world.clone();
+    fn next_state(&self, env: &Env, action: Action) -> Option<Env> {
+        let mut next = env.clone();
         next.act(action, self);
         Some(next)
     }
@@ -199,95 +199,87 @@ impl Model for WorldModel {
     }
 }
 
-fn promises() -> Vec<Property<WorldModel>> {
+fn promises() -> Vec<Property<EnvModel>> {
     vec![
-        Property::always(ONE_GRANT, |_, world: &World| world.granted().count() <= 1),
-        Property::always(ONE_TAKE, |_, world: &World| world.store.taken.len() <= 1),
-        Property::always(P2, |_, world: &World| {
-            let real = |i| world.store.taken.contains(&(i, true));
-            world.granted().all(|i| real(u8::try_from(i).unwrap()))
+        Property::always(ONE_GRANT, |_, env: &Env| env.granted().count() <= 1),
+        Property::always(ONE_TAKE, |_, env: &Env| env.store.taken.len() <= 1),
+        Property::always(P2, |_, env: &Env| {
+            let real = |i| env.store.taken.contains(&(i, true));
+            env.granted().all(|i| real(u8::try_from(i).unwrap()))
         }),
-        Property::always(OWN, |_, world: &World| {
-            let took = |i: usize| {
-                world
-                    .store
-                    .taken
-                    .iter()
-                    .any(|(by, _)| usize::from(*by) != i)
-            };
-            world.ended(Phase::Blocked(Why::TakenByOther)).all(took)
+        Property::always(OWN, |_, env: &Env| {
+            let took = |i: usize| env.store.taken.iter().any(|(by, _)| usize::from(*by) != i);
+            env.ended(Phase::Blocked(Why::TakenByOther)).all(took)
         }),
-        Property::always(P5, |model, world: &World| {
-            world.drivers().all(|(_, driver)| {
-                let must = driver.overdue || (model.stalls == 0 && world.now > driver.end());
+        Property::always(P5, |model, env: &Env| {
+            env.drivers().all(|(_, driver)| {
+                let must = driver.overdue || (model.stalls == 0 && env.now > driver.end());
                 driver.answered() || !must
             })
         }),
-        Property::always(LATE, |_, world: &World| {
+        Property::always(LATE, |_, env: &Env| {
             let late =
                 |(_, d): (usize, &Driver)| matches!(d.phase, Phase::Asking { .. }) && d.overdue;
-            !world.store.took_late && !world.drivers().any(late)
+            !env.store.took_late && !env.drivers().any(late)
         }),
-        Property::always(P6, |_, world: &World| {
-            world.evidence().all(|evidence| !evidence.halted)
+        Property::always(P6, |_, env: &Env| {
+            env.evidence().all(|evidence| !evidence.halted)
         }),
-        Property::always(P9, |_, world: &World| {
+        Property::always(P9, |_, env: &Env| {
             let clear = Answer::Taken([Kind::Yes; 2]);
-            world.evidence().all(|evidence| evidence.answer == clear)
+            env.evidence().all(|evidence| evidence.answer == clear)
         }),
     ]
 }
 
-impl WorldModel {
+impl EnvModel {
     /// What must be seen to happen, so that no promise holds for want of an occasion.
     fn possibilities(&self) -> Vec<Property<Self>> {
         let mut some = vec![
-            Property::sometimes("permits that never come", |_, world: &World| {
-                world.ended(Phase::Blocked(Why::Missing)).next().is_some()
+            Property::sometimes("permits that never come", |_, env: &Env| {
+                env.ended(Phase::Blocked(Why::Missing)).next().is_some()
             }),
-            Property::sometimes("a store that hangs", |_, world: &World| {
-                world.ended(Phase::Blocked(Why::NoAnswer)).next().is_some()
+            Property::sometimes("a store that hangs", |_, env: &Env| {
+                env.ended(Phase::Blocked(Why::NoAnswer)).next().is_some()
             }),
-            Property::sometimes("a grant", |_, world: &World| {
-                world.granted().next().is_some()
-            }),
+            Property::sometimes("a grant", |_, env: &Env| env.granted().next().is_some()),
         ];
         if self.gates > 1 {
-            some.push(Property::sometimes("a rival told", |_, world: &World| {
-                let told = world.ended(Phase::Blocked(Why::TakenByOther)).next();
-                told.is_some() && world.granted().next().is_some()
+            some.push(Property::sometimes("a rival told", |_, env: &Env| {
+                let told = env.ended(Phase::Blocked(Why::TakenByOther)).next();
+                told.is_some() && env.granted().next().is_some()
             }));
         }
         if self.losses > 0 {
             some.push(Property::sometimes(
                 "a lost reply settled",
-                |_, world: &World| world.evidence().any(|evidence| evidence.settled),
+                |_, env: &Env| env.evidence().any(|evidence| evidence.settled),
             ));
         }
         if self.halts > 0 {
-            some.push(Property::sometimes("a halt", |_, world: &World| {
-                world.ended(Phase::Blocked(Why::Halted)).next().is_some()
+            some.push(Property::sometimes("a halt", |_, env: &Env| {
+                env.ended(Phase::Blocked(Why::Halted)).next().is_some()
             }));
             some.push(Property::sometimes(
                 "a grant before a halt",
-                |_, world: &World| world.store.halted && world.granted().next().is_some(),
+                |_, env: &Env| env.store.halted && env.granted().next().is_some(),
             ));
         }
         if self.kinds.len() > 1 {
-            some.push(Property::sometimes("a refusal", |_, world: &World| {
-                world.ended(Phase::Blocked(Why::Refused)).next().is_some()
+            some.push(Property::sometimes("a refusal", |_, env: &Env| {
+                env.ended(Phase::Blocked(Why::Refused)).next().is_some()
             }));
         }
         if self.stalls > 0 {
-            some.push(Property::sometimes("woken too late", |_, world: &World| {
-                world.ended(Phase::Blocked(Why::TooLate)).next().is_some()
+            some.push(Property::sometimes("woken too late", |_, env: &Env| {
+                env.ended(Phase::Blocked(Why::TooLate)).next().is_some()
             }));
         }
         some
     }
 }
 
-impl World {
+impl Env {
     fn drivers(&self) -> impl Iterator<Item = (usize, &Driver)> {
         let attempts = self.attempts.iter().enumerate();
         attempts.filter_map(|(i, attempt)| Some((i, attempt.driver.as_ref()?)))
@@ -317,7 +309,7 @@ impl World {
         })
     }
 
-    fn is_due(&self, model: &WorldModel) -> bool {
+    fn is_due(&self, model: &EnvModel) -> bool {
         let due = |(_, d): (usize, &Driver)| {
             let patient = model.mutant == Some(Mutant::NeverGivesUp);
             d.is_due(self.now) && !(patient && matches!(d.phase, Phase::Asking { .. }))
@@ -326,11 +318,11 @@ impl World {
     }
 
     /// Time passes a gate that should be polled only where its process stalls.
-    fn may_tick(&self, model: &WorldModel) -> bool {
+    fn may_tick(&self, model: &EnvModel) -> bool {
         self.now < LAST_TICK && (self.left.stalls > 0 || !self.is_due(model))
     }
 
-    fn act(&mut self, action: Action, model: &WorldModel) {
+    fn act(&mut self, action: Action, model: &EnvModel) {
         let mutant = model.mutant;
         match action {
             Action::Tick => {
@@ -509,17 +501,17 @@ impl Attempt {
         });
     }
 
-    fn actions(&self, i: usize, world: &World, model: &WorldModel, actions: &mut Vec<Action>) {
+    fn actions(&self, i: usize, env: &Env, model: &EnvModel, actions: &mut Vec<Action>) {
         if self.stray.is_some() {
             actions.push(Action::ExecuteStray(i));
         }
         let Some(driver) = &self.driver else {
-            if world.now <= LAST_START {
+            if env.now <= LAST_START {
                 actions.push(Action::Start(i));
             }
             return;
         };
-        if matches!(self.push, Push::Touched(_)) && world.left.blinds > 0 {
+        if matches!(self.push, Push::Touched(_)) && env.left.blinds > 0 {
             actions.push(Action::Blind(i));
         }
         let patient = model.mutant == Some(Mutant::NeverGivesUp);
@@ -528,21 +520,21 @@ impl Attempt {
                 if self.push != Push::Nothing {
                     actions.push(Action::Push(i));
                 }
-                if driver.is_due(world.now) {
+                if driver.is_due(env.now) {
                     actions.push(Action::Wake(i));
                 }
             }
             Phase::Asking { .. } => {
-                if driver.is_due(world.now) && !patient {
+                if driver.is_due(env.now) && !patient {
                     actions.push(Action::Wake(i));
                 }
-                self.flight_actions(i, world, actions);
+                self.flight_actions(i, env, actions);
             }
             Phase::Granted | Phase::Blocked(_) => {}
         }
     }
 
-    fn flight_actions(&self, i: usize, world: &World, actions: &mut Vec<Action>) {
+    fn flight_actions(&self, i: usize, env: &Env, actions: &mut Vec<Action>) {
         let Some(flight) = &self.flight else {
             return;
         };
@@ -551,12 +543,12 @@ impl Attempt {
             Some((Step::Checked(_), _)) => actions.push(Action::Finish(i)),
             Some((Step::Answered(_), _)) => {
                 actions.push(Action::Answer(i));
-                if world.left.garbles > 0 {
+                if env.left.garbles > 0 {
                     actions.push(Action::Garble(i));
                 }
             }
         }
-        if world.left.losses > 0 {
+        if env.left.losses > 0 {
             actions.push(Action::Lose(i));
         }
     }
