@@ -162,6 +162,17 @@ impl Step {
     /// The name of a step that moves a stop.
     pub const MOVE_STOP: &str = "UPDATE_SL";
 
+    /// The names of all steps.
+    pub const NAMES: [&str; Share::ALL.len() + 1] = {
+        let mut names = [Self::MOVE_STOP; Share::ALL.len() + 1];
+        let mut at = 0;
+        while at < Share::ALL.len() {
+            names[at] = Share::ALL[at].step;
+            at += 1;
+        }
+        names
+    };
+
     /// The wire's name: `CLOSE_PARTIAL_75`.
     pub fn name(&self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use super::{
     switches::Switches,
     time::iso_micros,
 };
-use apply_core::{Plan, Proposal, RawProposal, Symbol};
+use apply_core::{Plan, Proposal, RawProposal, Share, Step, Symbol};
 use apply_service::Failure;
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::json;
@@ -18,7 +18,7 @@ pub struct Propose {
     /// The symbol.
     symbol: Symbol,
     /// What the brain would propose.
-    #[arg(value_parser = PossibleValuesParser::new(ACTIONS))]
+    #[arg(value_parser = PossibleValuesParser::new(actions()))]
     action: String,
     /// Kill score from 0 (normal) to 1 (close now).
     #[arg(long, default_value = "0.1", value_parser = score)]
@@ -31,14 +31,11 @@ pub struct Propose {
     json: bool,
 }
 
-const ACTIONS: [&str; 6] = [
-    "FULL_CLOSE_PROPOSED",
-    "PARTIAL_75",
-    "PARTIAL_50",
-    "PARTIAL_25",
-    "UPDATE_SL",
-    "HOLD",
-];
+/// The actions that can be proposed.
+fn actions() -> impl Iterator<Item = &'static str> {
+    let closes = Share::ALL.iter().map(|share| share.action());
+    closes.chain([Step::MOVE_STOP, "HOLD"])
+}
 
 impl Propose {
     pub(super) async fn run(self, read: ReadConfig) -> Done {

@@ -175,8 +175,8 @@ impl Config {
         directory: impl Into<PathBuf>,
     ) -> Self {
         let directory = directory.into();
-        let millis = |name| Duration::from_secs_f64(default_of::<f64>(name) / 1000.0);
         let seconds = |name| Duration::from_secs_f64(default_of(name));
+        let millis = |name| seconds(name) / 1000;
         Self {
             mode: Mode::DryRun,
             symbols: symbols.into_iter().collect(),

@@ -6,10 +6,6 @@ use apply_journal::RedbJournal;
 use apply_redis::OtherMode;
 use permit_gate::foreign::printable;
 use std::{
-    os::{
-        linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixDatagram},
-    },
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +14,7 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
 /// Set once recovery is done and the symbols are served, taken back when the service stops; and
 /// not ready either while the journal fails, since nothing can be placed then.
@@ -243,39 +239,6 @@ impl<P: Page> Page for WithHealth<P> {
     }
 }
 
-/// The service manager's socket, where there is one.
-#[derive(Debug, Clone)]
-pub(crate) struct SystemdNotifier(Option<Arc<(UnixDatagram, SocketAddr)>>);
-
-impl SystemdNotifier {
-    /// The socket of this name; a leading `@` is a name without a file (systemd's convention).
-    pub(crate) fn at(name: Option<&str>) -> Self {
-        let open = |name: &str| {
-            let address = match name.strip_prefix('@') {
-                Some(name) => SocketAddr::from_abstract_name(name.as_bytes()),
-                None => SocketAddr::from_pathname(name),
-            }?;
-            Ok::<_, std::io::Error>(Arc::new((UnixDatagram::unbound()?, address)))
-        };
-        Self(name.and_then(|name| match open(name) {
-            Ok(socket) => Some(socket),
-            Err(error) => {
-                warn!("cannot reach the service manager: {error}");
-                None
-            }
-        }))
-    }
-
-    /// Tells it a state: `READY=1`, `WATCHDOG=1`, `STOPPING=1`.
-    pub(crate) fn tell(&self, state: &str) {
-        if let Some(to) = &self.0
-            && let Err(error) = to.0.send_to_addr(state.as_bytes(), &to.1)
-        {
-            warn!("cannot send {state} to the service manager: {error}");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,27 +252,5 @@ mod tests {
         }
         health.set_journal(Ok(()));
         assert_eq!(health.journal().failing, None);
-    }
-
-    #[test]
-    fn the_manager_hears_under_both_kinds_of_name() {
-        let file = std::env::temp_dir().join(format!("apply-notify-{}", std::process::id()));
-        let _ = std::fs::remove_file(&file);
-        let abstract_name = format!("apply-notify-{}", std::process::id());
-        let address = SocketAddr::from_abstract_name(abstract_name.as_bytes()).unwrap();
-        for (name, socket) in [
-            (file.display().to_string(), UnixDatagram::bind(&file)),
-            (
-                format!("@{abstract_name}"),
-                UnixDatagram::bind_addr(&address),
-            ),
-        ] {
-            let socket = socket.unwrap();
-            SystemdNotifier::at(Some(&name)).tell("READY=1");
-            let mut heard = [0; 32];
-            let length = socket.recv(&mut heard).unwrap();
-            assert_eq!(&heard[..length], b"READY=1");
-        }
-        std::fs::remove_file(&file).unwrap();
     }
 }

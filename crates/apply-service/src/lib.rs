@@ -33,6 +33,7 @@ mod reasons;
 pub mod reviewers;
 mod run;
 mod switches;
+mod systemd;
 pub mod wiring;
 
 pub use clock::SystemClock;

@@ -2,8 +2,9 @@
 //! the kill switch.
 
 use crate::{
-    health::{Fence, Health, StoreWrites, SystemdNotifier},
+    health::{Fence, Health, StoreWrites},
     metrics::Metrics,
+    systemd::SystemdNotifier,
 };
 use apply_core::{
     ApplyLayer, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol, recovery::take_over,

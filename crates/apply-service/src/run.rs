@@ -7,7 +7,7 @@ use crate::{
     exit::Failure,
     gauges::{ClaimLimitGauges, ShareGauges, StoreGauges, VenueGauges},
     halt::HaltFile,
-    health::{self, Fence, Health, StoreWrites, SystemdNotifier, WithHealth},
+    health::{self, Fence, Health, StoreWrites, WithHealth},
     history::History,
     http,
     late::{self, LateObserver},
@@ -16,6 +16,7 @@ use crate::{
     maintenance::{Maintenance, look_beside, told},
     metrics::Metrics,
     neighbours::{self, Neighbours},
+    systemd::SystemdNotifier,
     wiring::{Adapters, KEEP_WARM, WithLocalHalt, serve},
 };
 use apply_core::{

@@ -101,6 +101,16 @@ impl Params {
         }
     }
 
+    /// Which entries of a history are asked for: from the one with the number `first`, or those of a week, up to a limit.
+    pub(crate) fn listing(&self, first: &str, now: i64) -> Result<Listing, VenueError> {
+        Ok(Listing {
+            limit: self.limit(500, 1000)?,
+            first: self.integer(first)?,
+            times: self.week(now)?,
+            newest: self.get("startTime").is_none(),
+        })
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.pairs
             .iter()
@@ -179,6 +189,32 @@ pub(crate) fn decode(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(out).ok()
+}
+
+/// Which entries of a history are asked for.
+pub(crate) struct Listing {
+    limit: usize,
+    first: Option<i64>,
+    times: std::ops::RangeInclusive<i64>,
+    newest: bool,
+}
+
+impl Listing {
+    /// Of these, in the order of their numbers and each with when it was created, the numbers to show: the oldest where a
+    /// number or a start is named, otherwise the newest.
+    pub(crate) fn pick(&self, all: impl Iterator<Item = (u64, i64)>) -> Vec<u64> {
+        let wanted = all.filter(|(id, created)| match self.first {
+            Some(first) => i64::try_from(*id).is_ok_and(|id| id >= first),
+            None => self.times.contains(created),
+        });
+        let mut wanted: Vec<u64> = wanted.map(|(id, _)| id).collect();
+        if self.first.is_none() && self.newest {
+            let surplus = wanted.len().saturating_sub(self.limit);
+            wanted.drain(..surplus);
+        }
+        wanted.truncate(self.limit);
+        wanted
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::link::moment;
 use apply_core::PortError;
 use permit_gate::PlanId;
 use permit_issuers::{
-    Book, EntryId, LastFill, Ledger, Lot, Snapshot, Timestamp, VenuePosition,
+    Book, LastFill, Ledger, Lot, Snapshot, Timestamp, VenuePosition,
     governor::{Execution, Usage},
     ports::Finalized,
 };
@@ -28,12 +28,6 @@ pub(crate) fn hash(key: &str, reply: Value) -> Result<Hash, PortError> {
         reply => redis::from_redis_value(reply)
             .map_err(|error| PortError(format!("{key} cannot be read: {error}"))),
     }
-}
-
-pub(crate) fn acknowledge(stream: &str, group: &str, entry: EntryId) -> redis::Cmd {
-    let mut cmd = redis::cmd("XACK");
-    cmd.arg(stream).arg(group).arg(entry.to_string());
-    cmd
 }
 
 /// What the scripts that finalize an entry answer.

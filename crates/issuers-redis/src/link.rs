@@ -2,7 +2,7 @@
 
 use crate::config::IssuersConfig;
 use apply_core::PortError;
-use permit_issuers::Timestamp;
+use permit_issuers::{EntryId, Timestamp};
 use permit_redis::{ConfigError, ConnectError, Meaning, Product};
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation,
@@ -47,6 +47,22 @@ impl Link {
 
     pub(crate) fn connection(&self) -> ConnectionManager {
         self.manager.clone()
+    }
+
+    /// Takes a plan that needs no permit off its group's list.
+    pub(crate) async fn acknowledge(
+        &self,
+        stream: &str,
+        group: &str,
+        entry: EntryId,
+    ) -> Result<(), PortError> {
+        redis::cmd("XACK")
+            .arg(stream)
+            .arg(group)
+            .arg(entry.to_string())
+            .query_async::<()>(&mut self.connection())
+            .await
+            .map_err(failed("acknowledge the plan"))
     }
 
     /// Whether the server is new enough, as far as it says which one it is, and serves us.

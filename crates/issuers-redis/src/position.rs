@@ -90,10 +90,9 @@ impl RedisPositionBook {
 impl PermitSink for RedisPositionBook {
     async fn pass(&self, entry: EntryId) -> Result<(), PortError> {
         let keys = self.keys();
-        codec::acknowledge(&keys.plans, &keys.brain_group, entry)
-            .query_async::<()>(&mut self.link.connection())
+        self.link
+            .acknowledge(&keys.plans, &keys.brain_group, entry)
             .await
-            .map_err(failed("acknowledge the plan"))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     codec,
     config::{IssuersConfig, Keys},
-    link::{Link, failed, moment},
+    link::{Link, moment},
 };
 use apply_core::{PortError, Symbol};
 use apply_redis::bounded_script;
@@ -61,10 +61,9 @@ impl RedisUsageBook {
 impl PermitSink for RedisUsageBook {
     async fn pass(&self, entry: EntryId) -> Result<(), PortError> {
         let keys = self.keys();
-        codec::acknowledge(&keys.plans, &keys.governor_group, entry)
-            .query_async::<()>(&mut self.link.connection())
+        self.link
+            .acknowledge(&keys.plans, &keys.governor_group, entry)
             .await
-            .map_err(failed("acknowledge the plan"))
     }
 }
 

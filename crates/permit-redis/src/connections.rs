@@ -1,12 +1,12 @@
 //! The connections to all servers, and a take over them.
 
 use crate::{
-    charge::{Appointers, Charge, InCharge},
     cluster::Cluster,
     config::{ConfigError, RedisConfig, Topology},
     endpoint::{Endpoint, Timeouts},
     failure::Failure,
     keys::slot_of,
+    mastership::{Appointers, Charge, InCharge},
     node::{Trouble, TroubleKind},
     product::Product,
     sentinels::Sentinels,

@@ -125,7 +125,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod background;
-mod charge;
 mod clock;
 mod cluster;
 mod config;
@@ -134,6 +133,7 @@ mod endpoint;
 mod failure;
 mod keys;
 mod link;
+mod mastership;
 mod meaning;
 mod node;
 mod product;
@@ -147,11 +147,11 @@ mod take;
 mod timeouts;
 mod watch;
 
-pub use charge::InCharge;
 pub use config::{ConfigError, RedisConfig};
 pub use connections::ConnectError;
 pub use keys::{KeyTemplate, KeysProblem, PermitKeys, PermitKeysError, TemplateError};
 pub use link::{LinkAt, RedisLink};
+pub use mastership::InCharge;
 pub use meaning::{Meaning, Redirect};
 pub use product::Product;
 pub use server_id::ServerId;

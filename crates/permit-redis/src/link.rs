@@ -1,11 +1,11 @@
 //! A store's connections, for whoever keeps other things on the same Redis.
 
 use crate::{
-    charge::InCharge,
     config::RedisConfig,
     connections::{ConnectError, Connections, Servers},
     failure::not_sent,
     keys::slot_of,
+    mastership::InCharge,
     product::Product,
     server_id::ServerId,
 };

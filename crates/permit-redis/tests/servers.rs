@@ -180,7 +180,7 @@ async fn a_watch_whose_pushes_do_not_come_says_that_it_polls_and_why() {
     drop(waiting.await.unwrap().0.unwrap());
     until(|| store.watch_mode() == WatchMode::Polling).await;
     let told = store.watch_trouble().unwrap();
-    assert!(told.contains("found by looking"), "{told}");
+    assert!(told.contains("found a permit without a push"), "{told}");
     // It was made again, and that alone says nothing.
     until(|| store.stats().watch_reconnects == 1).await;
     assert_eq!(store.watch_mode(), WatchMode::Polling);

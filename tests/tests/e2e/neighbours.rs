@@ -306,7 +306,7 @@ async fn a_reviewer_that_does_not_read_plans_is_seen_everywhere() {
     assert!(status.contains("reviewer     p33: 1 consumer"), "{status}");
     let check = stage.program(&["check"]).ended().await.output();
     assert!(
-        check.contains("1 plan not read") && check.contains("look whether it runs"),
+        check.contains("1 plan not read") && check.contains("check that it runs"),
         "{check}"
     );
     service.stopped_well().await;
@@ -373,7 +373,7 @@ async fn where_the_executor_owns_the_ledger_it_is_the_venues_position_after_each
     let _governor = stage.governor(Duration::ZERO).await;
     let _brain = stage.position_brain(Duration::ZERO, "100").await;
     let service = stage.service().env("APPLY_LEDGER", "write").ready().await;
-    service.line("Ledger: write, ledger, position").await;
+    service.line("Ledger: write; after a fill").await;
     let field = async |key: &str, symbol: &str, name: &str| {
         let key = format!("quantum:{key}:{symbol}");
         let value: Option<String> = stage.command(&["HGET", &key, name]).await;

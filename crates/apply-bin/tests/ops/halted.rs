@@ -393,7 +393,7 @@ async fn where_the_service_is_to_be_asked_keeps_nobody_from_halting() {
     let ended: Ended = command.output().await.unwrap().into();
     assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
     assert!(
-        ended.out.contains("no service to ask is configured"),
+        ended.out.contains("no service is configured to be asked"),
         "{}",
         ended.out
     );

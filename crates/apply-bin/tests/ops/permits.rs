@@ -119,7 +119,7 @@ async fn a_denial_is_not_written_over_and_no_symbol_is_guessed() {
         (
             vec!["permits", "grant", PLAN, "p33", "--content", "{}", "--yes"],
             1,
-            "no yes",
+            "would refuse",
         ),
     ] {
         let ended = ops(&server, &args).await;

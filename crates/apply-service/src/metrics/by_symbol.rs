@@ -1,7 +1,7 @@
 //! What is counted for each symbol. A row of plain numbers each, not a series of its own for every
 //! label set: they are all there from the start, and of ten thousand symbols that is 130,000 series.
 
-use apply_core::{ApplyResult, Decision, Symbol};
+use apply_core::{ApplyResult, Decision, Step, Symbol};
 use apply_wire::metric::help;
 use prometheus_client::{
     collector::Collector,
@@ -20,12 +20,7 @@ const DECISIONS: [Decision; 4] = [
     Decision::Blocked,
     Decision::Error,
 ];
-const STEPS: [&str; 4] = [
-    "CLOSE_FULL",
-    "CLOSE_PARTIAL_75",
-    "CLOSE_PARTIAL_50",
-    "UPDATE_SL",
-];
+const STEPS: [&str; Step::NAMES.len()] = Step::NAMES;
 const STATUSES: [&str; 2] = ["success", "error"];
 
 /// One row a symbol. Clones share them.
@@ -113,5 +108,19 @@ impl Collector for BySymbol {
             ConstGauge::new(at).encode(last.encode_family(&[("symbol", symbol.as_str())])?)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apply_core::Share;
+
+    #[test]
+    fn every_step_that_can_be_executed_is_counted() {
+        for share in Share::ALL {
+            assert!(STEPS.contains(&share.step()), "{}", share.step());
+        }
+        assert!(STEPS.contains(&Step::MOVE_STOP));
     }
 }

@@ -350,25 +350,13 @@ impl Account {
         params.allow_only(&["symbol", "algoId", "startTime", "endTime", "page", "limit"])?;
         let symbol = params.need("symbol")?;
         exchange.market(symbol)?;
-        let limit = params.limit(500, 1000)?;
-        let first = params.integer("algoId")?;
-        let times = params.week(now)?;
-        let mut wanted: Vec<u64> = self
+        let listing = params.listing("algoId", now)?;
+        let all = self
             .algos
             .all
             .values()
-            .filter(|algo| algo.symbol == symbol && !algo.is_forgotten(now))
-            .filter(|algo| match first {
-                Some(first) => i64::try_from(algo.id).is_ok_and(|id| id >= first),
-                None => times.contains(&algo.created),
-            })
-            .map(|algo| algo.id)
-            .collect();
-        if first.is_none() && params.get("startTime").is_none() {
-            let surplus = wanted.len().saturating_sub(limit);
-            wanted.drain(..surplus);
-        }
-        wanted.truncate(limit);
+            .filter(|algo| algo.symbol == symbol && !algo.is_forgotten(now));
+        let wanted = listing.pick(all.map(|algo| (algo.id, algo.created)));
         self.list_algos(exchange, wanted, now)
     }
 

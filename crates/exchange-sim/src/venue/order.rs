@@ -424,24 +424,12 @@ impl Account {
         params.allow_only(&["symbol", "orderId", "startTime", "endTime", "limit"])?;
         let symbol = params.need("symbol")?;
         exchange.market(symbol)?;
-        let limit = params.limit(500, 1000)?;
-        let first = params.integer("orderId")?;
-        let times = params.week(now)?;
-        let mut wanted: Vec<u64> = self
+        let listing = params.listing("orderId", now)?;
+        let all = self
             .book
             .all()
-            .filter(|order| order.symbol == symbol && !order.is_forgotten(now))
-            .filter(|order| match first {
-                Some(first) => i64::try_from(order.id).is_ok_and(|id| id >= first),
-                None => times.contains(&order.created),
-            })
-            .map(|order| order.id)
-            .collect();
-        if first.is_none() && params.get("startTime").is_none() {
-            let surplus = wanted.len().saturating_sub(limit);
-            wanted.drain(..surplus);
-        }
-        wanted.truncate(limit);
+            .filter(|order| order.symbol == symbol && !order.is_forgotten(now));
+        let wanted = listing.pick(all.map(|order| (order.id, order.created)));
         self.list(exchange, wanted, now)
     }
 
