@@ -121,6 +121,6 @@ pub(crate) fn client(url: &str) -> Result<Client, ConfigError> {
 pub(crate) fn bad_url() -> ConfigError {
     ConfigError::Url {
         problem: "it cannot be read".into(),
-        mend: "reviewers speak to one server, write redis://[user:password@]host:port[/db]",
+        fix: "reviewers speak to one server, write redis://[user:password@]host:port[/db]",
     }
 }
