@@ -69,12 +69,12 @@ impl fmt::Display for Mistakes {
 impl Mistakes {
     /// How the program ends for them.
     pub(crate) fn into_failure(self) -> Failure {
-        let mends = self.0.iter().map(|Mistake { key, mend, .. }| {
-            let mend = without_secrets(mend);
-            format!("{key}: {mend}")
+        let fixes = self.0.iter().map(|Mistake { key, fix, .. }| {
+            let fix = without_secrets(fix);
+            format!("{key}: {fix}")
         });
-        let mends = mends.collect::<Vec<_>>().join("; ");
-        Failure::configuration(self.to_string()).fix_within(mends)
+        let fixes = fixes.collect::<Vec<_>>().join("; ");
+        Failure::configuration(self.to_string()).fix_within(fixes)
     }
 }
 

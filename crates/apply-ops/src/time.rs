@@ -2,8 +2,6 @@
 
 use jiff::Timestamp;
 
-const DAY: u64 = 86_400;
-
 /// Milliseconds since 1970 as `2026-01-25 00:43:29Z`.
 pub(super) fn utc(millis: u64) -> String {
     at(millis).strftime("%Y-%m-%d %H:%M:%SZ").to_string()

@@ -351,8 +351,10 @@ async fn listen(
     sender: impl redis::aio::AsyncPushSender,
 ) -> Result<MultiplexedConnection, Failure> {
     let away = |error: RedisError| {
-        Failure::unavailable(format!("cannot subscribe to writes of Redis at {at}: {error}"))
-            .fix("see apply-layer check")
+        Failure::unavailable(format!(
+            "cannot subscribe to writes of Redis at {at}: {error}"
+        ))
+        .fix("see apply-layer check")
     };
     let info = at.reveal().into_connection_info().map_err(away)?;
     let settings = info.redis_settings().clone();

@@ -50,7 +50,7 @@ pub(super) fn document(live: &DashboardState) -> Response {
     }
     let now = json(&Now {
         now: now(),
-        value: &live.vitals(),
+        value: &live.health(),
     });
     // No text in it can end its element.
     let now = now.replace('<', "\\u003c");

@@ -69,7 +69,7 @@ async fn look(
     let (results, last_result) = history.results_after(&places.results).await?;
     live.count_results(results.iter().filter(|(_, fields)| fields.is_result()));
     let (waits, last_wait) = history.waits_after(&places.waits).await?;
-    live.count_waits(waits_of_others(&waits, &live.vitals().instance).iter());
+    live.count_waits(waits_of_others(&waits, &live.health().instance).iter());
     let more = last_result.is_some() || last_wait.is_some();
     places.results = last_result.unwrap_or_else(|| std::mem::take(&mut places.results));
     places.waits = last_wait.unwrap_or_else(|| std::mem::take(&mut places.waits));
@@ -96,7 +96,7 @@ fn waits_of_others(waits: &[(u64, Fields)], this: &str) -> Vec<WaitView> {
 pub async fn keep_waits(board: RedisBoard, live: DashboardState, stop: CancellationToken) {
     let (told, mut waits) = mpsc::channel(UNWRITTEN);
     live.tell_waits(told);
-    let instance = live.vitals().instance;
+    let instance = live.health().instance;
     while let Some(Some(wait)) = stop.run_until_cancelled(waits.recv()).await {
         write(&board, &instance, wait).await;
     }

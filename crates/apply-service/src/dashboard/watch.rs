@@ -281,7 +281,9 @@ async fn look<P: Ports>(parts: &Parts<P>) -> Looked {
         None => (off("Venue", "dry run"), off("Clock", "dry run")),
     };
     let flow = match (&halt, refused) {
-        (Err(error), _) => TradingState::Stuck(format!("Redis is unreachable: {}", in_words(&error.0))),
+        (Err(error), _) => {
+            TradingState::Stuck(format!("Redis is unreachable: {}", in_words(&error.0)))
+        }
         (Ok(Halt::On { by }), _) => TradingState::Halted(cut(by)),
         (Ok(Halt::Off), Some(why)) => {
             TradingState::Stuck(format!("Redis takes no writes: {}", in_words(&why)))
