@@ -96,6 +96,12 @@ impl ServiceBuilder {
         self
     }
 
+    /// The variables that are set.
+    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.environment.iter();
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Starts it.
     pub async fn start(self) -> Service {
         Service::spawn(self)

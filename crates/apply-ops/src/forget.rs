@@ -11,6 +11,7 @@ use super::{
 };
 use apply_core::plan_id;
 use apply_journal::{JournalReader, OpenError};
+use apply_redis::owner_of_lease;
 use apply_service::Failure;
 use apply_wire::{Reason, Sent};
 use clap::Args;
@@ -160,11 +161,7 @@ async fn others(ops: &mut OpsContext, here: &Here) -> Result<Option<String>, Fai
     }
     let leases = ops.link.scan(&format!("{prefix}*")).await?;
     let names = leases.iter().filter_map(|key| {
-        let name = std::str::from_utf8(key).ok()?.strip_prefix(&prefix)?;
-        // The lease of a mode belongs to no single instance.
-        if name.contains(':') {
-            return None;
-        }
+        let name = owner_of_lease(std::str::from_utf8(key).ok()?, &prefix)?;
         (Some(name) != here.name()).then(|| tame(name))
     });
     let names: Vec<String> = names.collect();

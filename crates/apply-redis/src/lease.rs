@@ -41,11 +41,11 @@ const MOST_OF_A_LEASE: usize = 4096;
 /// Keys that one step of listing the leases looks at.
 const SCANNED_AT_ONCE: usize = 1000;
 
-/// Whether a key that begins like a lease is an instance's: those of modes are not, nor what `check` writes for a
-/// second.
-fn is_of_instance(key: &str, prefix: &str) -> bool {
-    let name = key.strip_prefix(prefix).unwrap_or_default();
-    !name.contains(':') && !name.starts_with("check")
+/// The instance whose lease a key is that begins like one. Those of modes are nobody's own, nor is what `check` writes
+/// for a second.
+pub fn owner_of_lease<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
+    let name = key.strip_prefix(prefix)?;
+    (!name.contains(':') && !name.starts_with("check")).then_some(name)
 }
 
 impl Lease {
@@ -222,7 +222,8 @@ impl RedisBoard {
                 Err(error) if Right::is_missing(&error) => return Ok(None),
                 Err(error) => return Err(failed("list the leases")(error)),
             };
-            for key in leases.iter().filter(|key| is_of_instance(key, prefix)) {
+            let of_instances = leases.iter();
+            for key in of_instances.filter(|key| owner_of_lease(key, prefix).is_some()) {
                 let answer = Lease::ask(key).query_async::<Value>(&mut at).await;
                 let lease = Lease::of_answer(&answer.unwrap_or(Value::Nil));
                 if let Some(lease) = lease.filter(|lease| lease.mode.is_empty()) {

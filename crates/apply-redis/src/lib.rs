@@ -39,7 +39,7 @@ pub use config::{BoardConfig, Instance, Kept, Keys};
 pub use durability::{Durability, Synced};
 pub use entries::{Entries, Entry, EntryReader, MAX_ENTRY_BYTES, bounded_script, read_entries};
 pub use halt::{Lifted, Recorded, Turn};
-pub use lease::{Lease, OtherMode};
+pub use lease::{Lease, OtherMode, owner_of_lease};
 pub use ledger::{LedgerWriter, NO_LEDGER_ON_A_CLUSTER, Written};
 pub use neighbours::{ForeignResults, LatePermit, Reviewer, Reviewing, fetch_reviewers};
 pub use open::ready_to_take;
