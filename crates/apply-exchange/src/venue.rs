@@ -9,9 +9,9 @@ use apply_core::{
     times,
 };
 use exchange_client::{
-    self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, OrderReport, PositionMode,
-    PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopReport, StopSettlement,
-    StopStatus, StopTrace, SymbolRules, Unconfirmed, VenueTime,
+    self as client, Client, ClientAlgoId, ClientOrderId, CloseIntent, Departure, OrderReport,
+    PositionMode, PositionSide, PreparedOrder, RequestError, SendWindow, StopIntent, StopReport,
+    StopSettlement, StopStatus, StopTrace, SymbolRules, Unconfirmed, VenueTime,
 };
 use futures_util::{
     future::{Either, join3, select},
@@ -530,7 +530,8 @@ impl Exchange for Venue {
 
 /// Asks a question until it has an answer, or `until`: one passing fault costs no close. One that fails is asked again
 /// after a pause, one that stays without an answer is asked again beside it: its connection may have been dropped without
-/// a word. The first answer counts, and the last failure where none comes.
+/// a word. One that still waits for its turn is not, as long as the turns go on. The first answer counts, and the last
+/// failure where none comes.
 async fn persist<T, F>(
     client: &Client,
     until: Instant,
@@ -542,7 +543,9 @@ where
     // A repeat goes over a connection of its own: those that wait may all have been dropped.
     let fresh = client.freshly();
     let (mut asked, mut pause) = (FuturesUnordered::new(), FIRST_PAUSE);
-    asked.push(ask(client.clone()));
+    // The latest: by whom, since when, and how long it may be silent.
+    let (mut by, mut departure, mut patience) = (client, Departure::new(), SILENT);
+    asked.push(ask(by.noting(&departure)));
     let mut again = Instant::now() + SILENT;
     loop {
         let next = pin!(sleep(again.saturating_duration_since(Instant::now())));
@@ -559,6 +562,8 @@ where
         match answered {
             Some(Err(error)) if error.may_pass() => {
                 again = again.min(Instant::now() + pause);
+                // Whatever else is under way.
+                patience = Duration::ZERO;
                 // Bounded: a venue that is away for a long wait is asked dozens of times.
                 pause = (pause * 2).min(SILENT_AGAIN);
                 if asked.is_empty() && again >= until {
@@ -567,8 +572,14 @@ where
             }
             Some(answer) => return answer,
             None => {
+                let enough = by.silent_since(&departure) + patience;
+                if !asked.is_empty() && Instant::now() < enough {
+                    again = enough;
+                    continue;
+                }
                 if asked.len() < MOST_BESIDE && (again < until || asked.is_empty()) {
-                    asked.push(ask(fresh.clone()));
+                    (by, departure, patience) = (&fresh, Departure::new(), SILENT_AGAIN);
+                    asked.push(ask(by.noting(&departure)));
                 }
                 again = Instant::now() + SILENT_AGAIN;
             }

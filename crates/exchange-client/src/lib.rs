@@ -90,9 +90,9 @@ mod time;
 mod transport;
 
 pub use client::{
-    Client, ClockReading, Evidence, NotExecuted, PreparedOrder, RefusalCount, SettleDeadlines,
-    Settlement, StopError, StopIntent, StopReplacement, StopSettlement, Submitting, Unconfirmed,
-    Unresolved,
+    Client, ClockReading, Departure, Evidence, NotExecuted, PreparedOrder, RefusalCount,
+    SettleDeadlines, Settlement, StopError, StopIntent, StopReplacement, StopSettlement,
+    Submitting, Unconfirmed, Unresolved,
 };
 pub use codes::{Submitted, advice, is_listed_code};
 pub use credentials::{Credentials, CredentialsError};

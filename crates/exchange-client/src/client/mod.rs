@@ -17,7 +17,7 @@ pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -49,6 +49,7 @@ pub struct Client {
     inner: Arc<Inner>,
     /// Its questions go over connections of their own.
     fresh: bool,
+    departure: Option<Departure>,
 }
 
 struct Inner {
@@ -63,6 +64,30 @@ struct Inner {
     omissions: Mutex<Omissions>,
     /// Looks at the orders' connections that are under way.
     checks: AtomicUsize,
+}
+
+/// When a question was asked and when it left, for whoever asks it again where no answer comes: [`Client::silent_since`].
+#[derive(Clone, Debug)]
+pub struct Departure {
+    asked: Instant,
+    left: Arc<OnceLock<Instant>>,
+}
+
+impl Departure {
+    /// Of a question that is asked now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            asked: Instant::now(),
+            left: Arc::default(),
+        }
+    }
+}
+
+impl Default for Departure {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// One of these, until it is dropped.
@@ -126,6 +151,7 @@ impl Client {
         .map_err(SetupError::Transport)?;
         Ok(Self {
             fresh: false,
+            departure: None,
             inner: Arc::new(Inner {
                 transport,
                 credentials,
@@ -179,6 +205,27 @@ impl Client {
             fresh: true,
             ..self.clone()
         }
+    }
+
+    /// The same client, whose first question notes when it leaves.
+    #[must_use]
+    pub fn noting(&self, departure: &Departure) -> Self {
+        Self {
+            departure: Some(departure.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Since when nothing was heard that a question waits for: since it left; while it waits for its turn, since a request
+    /// left whose answer shows that the turns go on. A crowd that asks twice because it waits would wait twice as long.
+    #[must_use]
+    pub fn silent_since(&self, departure: &Departure) -> std::time::Instant {
+        let turns_go_on = || self.inner.transport.answered(self.question_pool());
+        let since = match departure.left.get() {
+            Some(left) => *left,
+            None => turns_go_on().map_or(departure.asked, |sent| sent.max(departure.asked)),
+        };
+        since.into_std()
     }
 
     /// Makes sure that the next order has a connection that is alive: asks for the venue's time over the one that it would
@@ -300,6 +347,10 @@ impl Client {
         decode: &impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
     ) -> Result<T, RequestError> {
         let _turn = self.wait_for_room(question).await?;
+        if let Some(departure) = &self.departure {
+            // The first counts.
+            let _ = departure.left.set(Instant::now());
+        }
         let room = WeightReservation::taken(self, question.purpose, question.weight);
         let mut text = question.form.clone();
         if question.signed {
@@ -374,8 +425,15 @@ impl Client {
 
     fn lane_of(&self, question: &Question) -> Pool {
         match question.lane {
-            Pool::Questions if self.fresh => Pool::Fresh,
+            Pool::Questions => self.question_pool(),
             lane => lane,
+        }
+    }
+
+    fn question_pool(&self) -> Pool {
+        match self.fresh {
+            true => Pool::Fresh,
+            false => Pool::Questions,
         }
     }
 

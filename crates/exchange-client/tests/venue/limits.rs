@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use exchange_client::{NotSentReason, RequestError, Submission};
+use exchange_client::{Departure, NotSentReason, RequestError, Submission};
 use exchange_sim::{Canned, Fault, Limits, Sim, SimConfig, When};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::{Setup, btc, client_of, d, judge, settings};
 
@@ -164,4 +165,33 @@ async fn questions_run_out_of_room_before_orders_do() {
         asked.unwrap().is_some(),
         "asking about an order has the last of the weight"
     );
+}
+
+#[tokio::test]
+async fn a_question_that_waits_for_its_turn_is_silent_only_where_the_turns_stand_still() {
+    const AT_ONCE: usize = 16;
+    let setup = Setup::open().await;
+    let (symbol, departure) = (btc(), Departure::new());
+    let asked = setup.client.silent_since(&departure);
+    let last = setup.client.noting(&departure);
+    // Two rounds before it.
+    let mut crowd = FuturesUnordered::new();
+    for _ in 0..2 * AT_ONCE {
+        crowd.push(setup.client.fetch_positions(Some(&symbol)));
+    }
+    crowd.push(last.fetch_positions(Some(&symbol)));
+    assert_eq!(setup.client.silent_since(&departure), asked);
+    for _ in 0..AT_ONCE {
+        crowd.next().await.unwrap().unwrap();
+    }
+    let turns_went_on = setup.client.silent_since(&departure);
+    assert!(turns_went_on > asked);
+    while let Some(answer) = crowd.next().await {
+        answer.unwrap();
+    }
+    let left = setup.client.silent_since(&departure);
+    assert!(left > turns_went_on);
+    // What others are told says nothing of a question that has left.
+    setup.client.fetch_positions(Some(&symbol)).await.unwrap();
+    assert_eq!(setup.client.silent_since(&departure), left);
 }
