@@ -63,6 +63,16 @@ pub enum OpenError {
         /// What the system said.
         why: String,
     },
+    /// A reader cannot read it. Its rights are the service's to keep: no mode is changed for a look.
+    #[error(
+        "the journal {path} cannot be read ({why}); ask as root or as the service's user, and look at its disk"
+    )]
+    Unreadable {
+        /// What was touched.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
 }
 
 impl OpenError {

@@ -1,7 +1,7 @@
 //! Reading beside the process that writes.
 
 use crate::{
-    directory::{database_in, disk, note_in},
+    directory::{database_in, note_in},
     error::OpenError,
     forgotten,
     table::{self, Failed},
@@ -26,7 +26,11 @@ impl JournalReader {
     /// Opens the journal of a directory. Blocks.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let path = database_in(directory);
-        let Some(name) = note_in(directory)? else {
+        let name = note_in(directory).map_err(|error| match error {
+            OpenError::Disk { path, why } => OpenError::Unreadable { path, why },
+            other => other,
+        })?;
+        let Some(name) = name else {
             return Err(OpenError::None(directory.to_owned()));
         };
         let opened = catch_unwind(AssertUnwindSafe(|| {
@@ -42,8 +46,14 @@ impl JournalReader {
             }),
             // Putting it in order is writing.
             Ok(Err(DatabaseError::RepairAborted)) => Err(OpenError::LeftOpen(path)),
-            Ok(Err(error)) => Err(disk(&path, &error)),
-            Err(_) => Err(disk(&path, &"its pages contradict each other")),
+            Ok(Err(error)) => Err(OpenError::Unreadable {
+                path,
+                why: error.to_string(),
+            }),
+            Err(_) => Err(OpenError::Unreadable {
+                path,
+                why: "its pages contradict each other".into(),
+            }),
         }
     }
 

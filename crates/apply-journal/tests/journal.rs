@@ -461,4 +461,11 @@ fn a_directory_that_cannot_be_made_is_named_with_the_fix() {
         JournalReader::open(dir.path()).err().unwrap(),
         OpenError::None(_)
     ));
+    // Who only reads is told of no mode to change.
+    let error = JournalReader::open(&dir.path().join("plain")).err();
+    let error = error.unwrap().to_string();
+    assert!(
+        error.contains("ask as root or as the service's user") && !error.contains("0700"),
+        "{error}"
+    );
 }

@@ -8,7 +8,7 @@ use apply_redis::{
 use apply_service::{Config, Failure, config::RedisUrl};
 use apply_wire::field::{FILLER, SOURCE, is_foreign};
 use permit_gate::PlanDigest;
-use permit_redis::{ConnectError, RedisConfig, RedisLink};
+use permit_redis::{ConnectError, Meaning, RedisConfig, RedisLink};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Value,
     aio::MultiplexedConnection,
@@ -137,7 +137,12 @@ impl Link {
             }
             Err(error) => {
                 let away = format!("cannot reach Redis at {at}: {error}");
-                Err(Failure::unavailable(away).fix(START))
+                let meaning = Meaning::of(&error);
+                let failure = match meaning {
+                    Meaning::NoDatabase => Failure::configuration(away),
+                    _ => Failure::unavailable(away),
+                };
+                Err(failure.fix(meaning.advice().unwrap_or(START)))
             }
         }
     }
@@ -206,7 +211,8 @@ impl Link {
 
     fn failed(&self, doing: &str, error: &RedisError) -> Failure {
         let failed = format!("cannot {doing} in Redis at {}: {error}", self.at);
-        Failure::unavailable(failed).fix("see apply-layer check")
+        let advice = Meaning::of(error).advice();
+        Failure::unavailable(failed).fix(advice.unwrap_or("see apply-layer check"))
     }
 
     /// The server's time in microseconds since 1970: what stream ids count in, too.

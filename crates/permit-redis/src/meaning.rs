@@ -4,7 +4,7 @@
 //! @user_script: 9: -READONLY …`, from 7.0 on under its own code. An error of a pipeline or a transaction may
 //! hold several; a redirect among them is one, wherever it stands.
 
-use redis::{ErrorKind, RedisError, ServerError};
+use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
 /// What an error means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum Meaning {
     CrossSlot,
     /// User or password are wrong, or missing.
     Unauthenticated,
+    /// There is no database of this number.
+    NoDatabase,
     /// The user lacks a right. Inside a script something may have been written before.
     Forbidden {
         /// Whether the script had begun.
@@ -84,6 +86,13 @@ pub enum Redirect {
 /// How a script's error begins up to 6.2, before the place and the error itself.
 const IN_SCRIPT: &str = "Error running script (call to f_";
 
+/// How a server refuses to switch to a database: that there is none of this number, or none but 0 on a cluster.
+const NO_DATABASE: [&str; 3] = [
+    "DB index is out of range",
+    "invalid DB index",
+    "SELECT is not allowed in cluster mode",
+];
+
 impl Meaning {
     /// Of any error. Of several the first redirect, else the first.
     pub fn of(error: &RedisError) -> Self {
@@ -91,6 +100,10 @@ impl Meaning {
             return match error.kind() {
                 ErrorKind::UnexpectedReturnType | ErrorKind::Parse => Self::Unreadable,
                 ErrorKind::AuthenticationFailed => Self::Unauthenticated,
+                // The client says in its own words what it was refused, and the server's stand behind.
+                ErrorKind::Server(ServerErrorKind::ResponseError) => {
+                    Self::read("ERR", error.detail().unwrap_or_default())
+                }
                 _ if error.is_timeout() => Self::TimedOut,
                 _ => Self::NoAnswer,
             };
@@ -122,6 +135,7 @@ impl Meaning {
                     Self::UnknownCommand
                 }
                 None if text.starts_with("max number of clients") => Self::TooManyClients,
+                None if NO_DATABASE.iter().any(|says| text.starts_with(says)) => Self::NoDatabase,
                 None => Self::Other,
             },
             "MOVED" => redirect(text).map_or(Self::Other, |(slot, to)| Self::Moved { slot, to }),
@@ -175,6 +189,7 @@ impl Meaning {
             | Self::ClusterDown
             | Self::CrossSlot
             | Self::Unauthenticated
+            | Self::NoDatabase
             | Self::Forbidden { in_script: false }
             | Self::Aborted
             | Self::TooManyClients
@@ -233,6 +248,9 @@ impl Meaning {
                 "the cluster serves this slot nowhere: bring its master back, or promote a replica"
             }
             Self::Unauthenticated => "user or password in REDIS_URL are wrong, or missing",
+            Self::NoDatabase => {
+                "the server has no such database: correct the number at the end of REDIS_URL; a cluster before Valkey 9 has 0 only"
+            }
             Self::Forbidden { .. } => "the user lacks a right: give it those of deploy/redis.acl",
             Self::TooManyClients => "the server takes no further connection: raise its maxclients",
             Self::Protected => {

@@ -83,6 +83,30 @@ async fn with_everything_away_it_says_what_to_start() {
 }
 
 #[tokio::test]
+async fn a_redis_that_refuses_us_is_told_with_its_own_fix() {
+    let server = RedisServer::start().await;
+    let numbered = format!("{}/99", server.url());
+    let locked = RedisServer::start().await;
+    let c = &mut locked.connection().await;
+    let _: String = redis_words(c, "ACL SETUSER default resetpass >secret").await;
+    for (url, fix) in [
+        (numbered, "correct the number at the end of REDIS_URL"),
+        (
+            locked.url(),
+            "user or password in REDIS_URL are wrong, or missing",
+        ),
+    ] {
+        let (_, report) = report(apply_layer(&url, &["check", "--json"])).await;
+        let (mark, text) = of(&report, "redis");
+        assert_eq!(mark, "FAIL", "{report}");
+        assert!(text.contains(fix), "{text}");
+        for another in ["start it", "see apply-layer check"] {
+            assert!(!text.contains(another), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_is_given_up() {
     let redis = RedisServer::start().await;
     redis.pause();
