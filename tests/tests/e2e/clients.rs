@@ -44,7 +44,7 @@ async fn whatever_clients_do_the_service_ends_when_it_is_told_to() {
     for words in HALVES {
         held.push(send(address, words).await);
     }
-    for path in ["/metrics", "/events", "/app.js"] {
+    for path in ["/metrics", "/events", "/"] {
         held.push(ask_and_stop_reading(address, path).await);
     }
     let told = Instant::now();

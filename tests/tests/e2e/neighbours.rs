@@ -299,7 +299,9 @@ async fn a_reviewer_that_does_not_read_plans_is_seen_everywhere() {
     })
     .await;
     assert!(
-        page.contains(r#""name":"p33","has_group":true,"consumers":1"#),
+        page.contains(
+            r#""reviewer":"p33","health":"behind","unanswered":0,"has_group":true,"consumers":1"#
+        ),
         "{page}"
     );
     let status = stage.program(&["status"]).ended().await.output();
