@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "CLIENT PAUSE",
-        fault: "Redis answers nobody, or writes for nobody, for up to 1.5 s, perhaps twice",
+        fault: "Redis answers no client, or takes no writes, for up to 1.5 s, perhaps twice",
         moment: "in the wait and the take",
         expects: Expect::Truth,
         scene: |rng| {
