@@ -41,8 +41,8 @@ const MOST_OF_A_LEASE: usize = 4096;
 /// Keys that one step of listing the leases looks at.
 const SCANNED_AT_ONCE: usize = 1000;
 
-/// The instance whose lease a key is that begins like one. Those of modes are nobody's own, nor is what `check` writes
-/// for a second.
+/// The instance whose lease this key is. `None` for any other key, for the lease of a mode, and for the key that `check`
+/// writes for a second.
 pub fn owner_of_lease<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
     let name = key.strip_prefix(prefix)?;
     (!name.contains(':') && !name.starts_with("check")).then_some(name)

@@ -21,7 +21,7 @@ const MOST: usize = 100;
 pub enum ReviewerHealth {
     /// It has read every plan, or gave its permit for the last one.
     Good,
-    /// Nobody reads for it, or it has not read every plan.
+    /// It has no consumer, or has not read every plan.
     Behind,
     /// It gave no permit for the last [`SILENT`] plans or more.
     Silent,

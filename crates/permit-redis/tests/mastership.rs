@@ -171,14 +171,19 @@ async fn what_a_majority_said_grows_old_where_it_falls_silent_and_is_gone_where_
     asked_at(&link.confirm_in_charge(KEY).await);
 }
 
+/// A link that asks these sentinels for their master.
+async fn led_by(sentinel: &Sentinel) -> RedisLink {
+    let hosts = sentinel.urls().join(",").replace("redis://", "");
+    let url = format!("redis+sentinel://{hosts}/{}", Sentinel::MASTER);
+    RedisLink::connect(RedisConfig::new(&url).unwrap())
+        .await
+        .unwrap()
+}
+
 #[tokio::test]
 async fn real_sentinels_confirm_the_master_they_made_and_go_on_without_being_asked() {
     let mut sentinel = Sentinel::start_with(3).await;
-    let hosts = sentinel.urls().join(",").replace("redis://", "");
-    let url = format!("redis+sentinel://{hosts}/{}", Sentinel::MASTER);
-    let link = RedisLink::connect(RedisConfig::new(&url).unwrap())
-        .await
-        .unwrap();
+    let link = led_by(&sentinel).await;
     let first = asked_at(&link.in_charge(KEY));
     until(|| matches!(link.in_charge(KEY), InCharge::Confirmed { asked_at } if asked_at > first))
         .await;
@@ -198,11 +203,7 @@ async fn real_sentinels_confirm_the_master_they_made_and_go_on_without_being_ask
 #[tokio::test]
 async fn a_master_that_stands_still_and_goes_on_is_not_in_charge_once_its_replica_is_a_master() {
     let mut sentinel = Sentinel::start_with(3).await;
-    let hosts = sentinel.urls().join(",").replace("redis://", "");
-    let url = format!("redis+sentinel://{hosts}/{}", Sentinel::MASTER);
-    let link = RedisLink::connect(RedisConfig::new(&url).unwrap())
-        .await
-        .unwrap();
+    let link = led_by(&sentinel).await;
     let former = sentinel.master().port();
     sentinel.master().pause();
     sentinel.is_promoted().await;

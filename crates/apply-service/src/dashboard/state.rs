@@ -53,7 +53,7 @@ struct Shared {
     news: broadcast::Sender<Message>,
     /// Set where results are counted as the stream has them; where they are not, each is counted as it comes.
     counts_stream: OnceLock<()>,
-    /// Who writes down waits that are over; nobody where everything lies in memory.
+    /// Takes finished waits to their stream. Unset where everything lies in memory.
     waits: OnceLock<mpsc::Sender<FinishedWait>>,
 }
 

@@ -235,7 +235,7 @@ async fn switches<P: Ports>(parts: &Parts<P>, seen: Result<&str, &str>) -> Vec<S
     shown
 }
 
-/// Nothing is placed while a switch cannot be looked at, and nobody may have turned it.
+/// While a switch cannot be read no order is placed, even if the switch is off.
 fn unknown(switches: &[SwitchView]) -> TradingState {
     let named: Vec<String> = switches
         .iter()
