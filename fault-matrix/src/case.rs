@@ -80,7 +80,7 @@ impl Case {
     }
 }
 
-/// What a case is, for whoever has to find out why it failed.
+/// What a case is, for the reader who has to find out why it failed.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Scene {

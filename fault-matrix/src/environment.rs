@@ -27,12 +27,12 @@ use std::{
 };
 use tokio::{net::TcpStream, process::Command, task::JoinHandle, time::sleep};
 
-/// Far beyond what a case takes; whoever waits so long waits in vain.
+/// Far beyond what a case takes; a wait of that length is in vain.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// With a mistake in the service much is waited for in vain, and it does not matter how long.
 const WITH_A_MUTANT: Duration = Duration::from_secs(12);
 
-/// Between two looks at what tells nobody when it changes.
+/// Between two polls of what cannot be subscribed to.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// `SIGABRT` and `SIGKILL`: how a named step and `kill -9` end a process.
@@ -435,7 +435,7 @@ impl Machine {
     }
 
     /// The same where writing to a file of this many blocks of 512 bytes fails, or kills where
-    /// nobody listens for the signal.
+    /// no handler listens for the signal.
     pub(crate) fn start_limited(&mut self, blocks: Option<u64>, survives: bool) {
         let trap = if survives { "trap '' XFSZ; " } else { "" };
         let limit = blocks.map_or(String::new(), |blocks| format!("ulimit -S -f {blocks}; "));
@@ -616,7 +616,7 @@ impl Drop for Machine {
     }
 }
 
-/// Never half of it to whoever reads it at the same moment.
+/// A reader of the same moment never sees half of it.
 fn write_whole(file: &Path, text: &str) {
     let draft = file.with_extension("draft");
     let written = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, file));

@@ -14,7 +14,7 @@ pub(crate) struct History {
     freed: Vec<String>,
     /// A process ended before it had come to the end of its plans.
     pub(crate) killed: bool,
-    /// Redis did not answer, refused, or was asked for what it did not hear: nobody has to be in time.
+    /// Redis did not answer, refused, or was asked for what it did not hear: no plan has to be in time.
     pub(crate) disturbed: bool,
     /// Redis has saved what it will come back with.
     pub(crate) saved: bool,

@@ -102,7 +102,7 @@ impl Facts {
             }
         };
         if environment.split.is_some() {
-            // What the old master alone had was read by nobody who counts.
+            // What the old master alone had was not read by a counted reader.
             let range = ["XRANGE", RESULTS, "-", "+"];
             let standing = Entry::of_range(environment.fake_services.ask(&range).await);
             facts
@@ -402,7 +402,7 @@ fn moments(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
             ));
         }
     }
-    // Where Redis or the process was disturbed nobody has to be in time.
+    // Where Redis or the process was disturbed no plan has to be in time.
     if !facts.kept_up || facts.killed || facts.history.disturbed {
         return;
     }

@@ -183,7 +183,7 @@ async fn there(environment: &Environment, key: &str) -> bool {
     true
 }
 
-/// Looks at what tells nobody when it changes.
+/// Polls what cannot be subscribed to.
 struct Looks(Instant);
 
 impl Looks {

@@ -228,7 +228,7 @@ async fn until(environment: &Environment, holds: impl Fn() -> bool) {
     }
 }
 
-/// Between two looks at what tells nobody when it changes.
+/// Between two polls of what cannot be subscribed to.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Whether all plans have their results.

@@ -104,7 +104,7 @@ pub(crate) enum Step {
     Ready,
     /// One machine is started with more in its environment, and ready where it comes to that.
     Start(usize, Vec<(&'static str, String)>),
-    /// One machine is started; nobody waits for it.
+    /// One machine is started; the scene does not wait for it.
     Launch(usize),
     /// Whatever runs there is killed; the machine starts anew, without any fault, and has to be ready.
     Restart(usize),

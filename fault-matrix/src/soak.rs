@@ -183,7 +183,7 @@ pub async fn soak(course: Course, seed: u64, lasting: Duration) -> Soaked {
         events: BTreeMap::new(),
         samples: Vec::new(),
     };
-    // Nobody has to be in time where all this goes on.
+    // No plan has to be in time where all this goes on.
     run.environment.history.disturbed = true;
     run.environment.history.killed = true;
     if course == Course::Forgetting {
@@ -215,7 +215,7 @@ struct Run {
     open: BTreeMap<&'static str, usize>,
     /// How often the brain has repeated itself.
     round: u32,
-    /// What it is at, for whoever has to find out why it stands still.
+    /// What it is at, for the reader who has to find out why it stands still.
     step: &'static str,
     events: BTreeMap<&'static str, u64>,
     samples: Vec<Held>,

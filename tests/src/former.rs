@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How the former service is set, and what it does that nobody knows of.
+/// How the former service is set, and its faults that are not documented.
 #[derive(Debug, Clone)]
 pub struct FormerSettings {
     /// What it follows, one after the other.
@@ -35,7 +35,7 @@ pub struct FormerSettings {
     pub novelty: Option<Novelty>,
 }
 
-/// Faults of which nothing is known, so that whoever compares has to notice.
+/// Faults that no document names, so that the comparison has to find them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Novelty {
     /// Goes on although the position brain says no.
@@ -169,7 +169,7 @@ impl Former {
         let computed_at = field("computed_at_utc");
         if self.told.insert(symbol.to_owned(), computed_at.clone()) != Some(computed_at.clone()) {
             let symbol = symbol.to_owned();
-            // Nobody may listen any more.
+            // The receiver may have been dropped.
             let _ = self.tell.send(Done {
                 symbol,
                 computed_at,
@@ -297,7 +297,7 @@ impl Former {
                     .await;
             }
         };
-        // What does not parse counts as granted, and whose it is nobody asks.
+        // What does not parse counts as granted, and its owner is not looked at.
         let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
         let refused = if json(&governor)["granted"] == false {
             Some("governor_permit_denied")

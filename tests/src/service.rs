@@ -436,7 +436,7 @@ async fn ask(address: SocketAddr, path: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-/// A directory that is gone once nobody needs it.
+/// A directory that is removed when it is dropped.
 #[derive(Debug)]
 struct StateDir(PathBuf);
 

@@ -282,7 +282,7 @@ impl Stage {
     /// A stream from its beginning, read once however long it grows.
     pub async fn follow(&self, stream: &str) -> Follower {
         Follower {
-            // A connection of its own: whoever blocks on a shared one blocks everybody.
+            // A connection of its own: a blocking command on a shared one blocks all its users.
             connection: connect(&self.url).await,
             stream: stream.to_owned(),
             seen: "0".to_owned(),

@@ -190,7 +190,7 @@ const CASES: &[Case] = &[
         &[("calibrated", "0")],
     ),
     with(
-        case("a field nobody can read", "PARTIAL_75", "0.3", YES),
+        case("an unreadable field", "PARTIAL_75", "0.3", YES),
         &[("k_ts_drop", "fast")],
     ),
     around(case("disarmed", "PARTIAL_75", "0.3", YES), Around::Disarmed),

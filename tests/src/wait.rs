@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 /// Far beyond what anything here takes, so that a busy machine decides no test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks at a condition that tells nobody when it changes.
+/// Between two looks at a condition that cannot be subscribed to.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// The future's value.

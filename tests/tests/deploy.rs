@@ -233,7 +233,7 @@ async fn the_unit_starts_a_dry_run_without_keys_and_no_live_one() {
             let value = value.strip_prefix(id)?.strip_prefix(':')?;
             Some(value.replace("\\n", "\n"))
         });
-        // As systemd lays it out, where nobody has laid a key.
+        // As systemd lays it out, without a key.
         let file = dir.join(id);
         std::fs::write(&file, fallback.unwrap()).unwrap();
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o400))
@@ -256,7 +256,7 @@ async fn the_unit_starts_a_dry_run_without_keys_and_no_live_one() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
-/// Where systemd is not installed there is nobody to ask.
+/// Where systemd is not installed the question cannot be asked.
 #[tokio::test]
 async fn systemd_finds_nothing_wrong_with_the_unit() {
     let dir = std::env::temp_dir().join(format!("apply-unit-{}", std::process::id()));

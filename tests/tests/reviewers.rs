@@ -261,7 +261,7 @@ async fn a_burst_halts_the_service_and_the_reason_is_left_for_the_operator() {
     service.stopped_well().await;
 }
 
-/// The venue lists contracts with such names since 2025-10; nobody here follows this one.
+/// The venue lists contracts with such names since 2025-10; no symbol list here has this one.
 #[tokio::test]
 async fn a_position_whose_name_is_not_ascii_stops_no_position_brain() {
     let stage = Stage::open().await;

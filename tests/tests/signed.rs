@@ -1,4 +1,4 @@
-//! Signed permits over the whole service: whoever can write to Redis and holds no key gets no order.
+//! Signed permits over the whole service: a client that can write to Redis and holds no key gets no order.
 //! The judge is the venue's order log.
 #![allow(clippy::unwrap_used)]
 

@@ -139,7 +139,7 @@ impl PlanLog for Store {
         Ok(ours)
     }
 
-    /// This store is one process's: nobody else can have left a plan.
+    /// This store is one process's: no other process can have left a plan.
     async fn fetch_abandoned(&self) -> Result<Vec<OpenPlan>, PortError> {
         Ok(Vec::new())
     }
@@ -179,7 +179,7 @@ impl PlanLog for Store {
 }
 
 impl ResultLog for Store {
-    /// A plan that nobody claimed.
+    /// A plan that was not claimed.
     async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         let mut rows = self.rows();
         if rows.ends.contains_key(&result.plan) {
@@ -213,7 +213,7 @@ impl ResultLog for Store {
     }
 }
 
-/// Wakes nobody: the gate looks every 100 ms, and once more at the deadline.
+/// Never wakes the gate, which looks every 100 ms, and once more at the deadline.
 struct Silence;
 
 impl Watch for Silence {

@@ -123,7 +123,7 @@ mod tests {
         drop(first);
         assert!(
             limit.try_acquire().is_none(),
-            "nobody passes those who wait"
+            "no late comer overtakes those who wait"
         );
         assert!((&mut third).now_or_never().is_none());
         let second = second.now_or_never().unwrap();

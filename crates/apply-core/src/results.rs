@@ -294,7 +294,7 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    /// What was placed for a position is accounted for when it ends. What there is to tell of it, in a sentence.
+    /// What was placed for a position is accounted for when it ends. Says in a sentence what happened.
     async fn account_for_stops(&self, case: ResultContext<'_>, side: Side) -> Option<String> {
         let venue = self.ports.exchange();
         let stops = venue.account_for_stops(case.symbol, side).await;

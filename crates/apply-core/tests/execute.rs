@@ -851,7 +851,7 @@ async fn an_implausible_stop_is_refused_before_permits_are_taken_for_it() {
         ("78000", "-0.0124", "65000", ""),
         ("78000.1", "-0.0124", "65000", "stop_too_far_from_market"),
         ("7e27", "-0.0124", "65000", "stop_too_far_from_market"),
-        // A market that nobody knows.
+        // An unknown market.
         ("64000", "0.0124", "none", "stop_without_mark_price"),
         ("64000", "0.0124", "0", "stop_without_mark_price"),
     ] {

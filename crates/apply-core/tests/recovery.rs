@@ -188,7 +188,7 @@ async fn an_order_whose_note_was_lost_is_found_by_whoever_takes_the_plan_over() 
     assert_eq!((results.len(), results[0].executed), (1, true));
 }
 
-/// Whoever was taken over may have sent just before: its order may land for a while.
+/// The former owner may have sent just before: its order may land for a while.
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_is_taken_over_is_asked_about_once_nothing_can_land_any_more() {
     let stage = Stage::new();
@@ -291,7 +291,7 @@ async fn the_loser_of_a_plan_that_was_claimed_twice_does_not_end_it() {
     assert_eq!(loser.venue().closes().len(), 1);
 }
 
-/// Nobody else has the plan: whoever lost it ends it, once the venue has said that nothing of it is there.
+/// No other attempt has the plan: the one that lost it ends it, once the venue has said that nothing of it is there.
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_nobody_claims_again_is_ended_by_whoever_lost_it() {
     let stage = Stage::new();
@@ -325,7 +325,7 @@ async fn a_plan_that_is_taken_in_hand_to_be_ended_is_asked_about_once_nothing_ca
     assert!(asked >= lost + ADOPTION_WAIT, "{asked:?}");
 }
 
-/// An order that left before the store forgot is told as what it is, by whoever sent it, whatever stands
+/// An order that left before the store forgot is told as what it is, by its sender, whatever stands
 /// on the stream.
 #[tokio::test(start_paused = true)]
 async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
@@ -343,7 +343,7 @@ async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
             let ttl = ms(60_000);
             let held = board.reclaim(&plan, &symbol, "CLOSE_PARTIAL_75", &attempt, ttl);
             let Reclaim::Held(hold) = held.await.unwrap() else {
-                panic!("nobody holds it");
+                panic!("the plan has no holder");
             };
             let word = ApplyResult::nothing_happened(
                 &plan,
@@ -480,7 +480,7 @@ async fn a_quiet_proposal_is_told_once_for_as_long_as_the_journal_knows_it() {
             next.board().memory.halt(on);
             assert!(looked(worker.look(&next.layer).await));
         }
-        assert_eq!(stage.plans().len(), 1, "nobody is asked a second time");
+        assert_eq!(stage.plans().len(), 1, "no reviewer is asked a second time");
         assert_eq!(
             stage.results(),
             [first],

@@ -558,7 +558,7 @@ async fn a_symbol_that_may_not_execute_is_skipped_and_the_venue_not_asked() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_waits_delays_no_other_symbol() {
     let stage = Stage::new();
-    stage.propose("PARTIAL_75"); // nobody will answer this one
+    stage.propose("PARTIAL_75"); // no reviewer answers this one
     let layer = stage.layer.clone();
     let slow = tokio::spawn(async move { SymbolWorker::new(btc()).look(&layer).await });
     stage.board().memory.plan_at(0).await;
@@ -615,7 +615,7 @@ async fn a_rewritten_proposal_wakes_its_own_reader() {
 async fn a_proposal_that_is_caught_half_written_is_read_again_before_it_counts() {
     for by in [FoundBy::Push, FoundBy::Poll] {
         let stage = Stage::new();
-        // The action of a new proposal with the score of an old one: a plan nobody proposed.
+        // The action of a new proposal with the score of an old one: a plan that was not proposed.
         stage.propose_with("PARTIAL_75", &[("kill_score", "0.1")]);
         let board = stage.ports.board.memory.clone();
         let write = move || {
@@ -639,7 +639,7 @@ async fn what_a_push_told_of_and_nobody_touched_since_is_read_once_and_what_a_po
         let stage = Stage::new();
         stage.answer_yes();
         stage.propose("PARTIAL_75");
-        // Seen only by whoever reads a second time.
+        // Seen only by a second reading.
         let board = stage.ports.board.memory.clone();
         let nothing = move || board.propose(&btc(), &[]);
         stage

@@ -52,7 +52,7 @@ async fn a_plan_is_written_down_once_and_what_was_told_of_it_stays() {
     assert_eq!(
         stands(later.clone()).await,
         later,
-        "nobody has heard the first"
+        "the first is not confirmed yet"
     );
     journal.record_published(&plan(1), 7).await.unwrap();
     assert_eq!(stands(first).await, later, "it was told");

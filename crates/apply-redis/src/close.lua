@@ -1,7 +1,7 @@
 -- Closes a plan that has its result, where it is this attempt's. What else holds it goes on.
 -- KEYS: open plans, claim
 -- ARGV: plan, how the entry begins while the attempt holds it, attempt, claim ttl
--- The claim stands in for the mark, which lies elsewhere: whoever would claim the plan looks here.
+-- The claim stands in for the mark, which lies elsewhere: an instance that would claim the plan looks here.
 local entry = read('HGET', KEYS[1], ARGV[1])
 read('GET', KEYS[2])
 if wrong then

@@ -1,4 +1,4 @@
--- Ends a plan: puts its final result on the stream and closes it, in the hands of whoever may.
+-- Ends a plan: puts its final result on the stream and closes it, if the caller may end it.
 -- KEYS: final mark, result stream, open plans, generation, receipt
 -- ARGV: plan, how the open entry begins while the attempt holds it, how its receipt begins, new generation,
 --       the generation in which the result was found out, 'executed' or 'not_executed', attempt, mark ttl,

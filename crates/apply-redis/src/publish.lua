@@ -1,4 +1,4 @@
--- Puts a result of a plan that nobody claimed on the stream, once a reason, and never after a final one.
+-- Puts a result of a plan that no instance claimed on the stream, once a reason, and never after a final one.
 -- KEYS: published mark, result stream
 -- ARGV: mark, mark ttl, stream length, field, value, ...
 -- Returns 1 where it is there now, else 0.

@@ -1,4 +1,4 @@
--- Opens a plan once more that nobody holds, so that it can be ended; never for an order, and without putting
+-- Opens a plan once more that no attempt holds, so that it can be ended; never for an order, and without putting
 -- it on the stream.
 -- KEYS: open plans, generation, claim, and where it lies in the same slot the final mark
 -- ARGV: plan, open entry, how it begins, new generation, attempt, claim ttl, most bytes of an entry

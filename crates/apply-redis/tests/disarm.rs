@@ -123,7 +123,7 @@ async fn a_disarm_outlives_its_key_a_restart_and_a_server_that_forgets() {
     let _: String = bench.command(&["FLUSHALL"]).await;
     assert!(
         bench.halt().await.is_on(),
-        "it was forgotten, and nobody resumed"
+        "it was forgotten, and the operator did not resume"
     );
     bench.resume().await;
     assert_eq!(bench.halt().await, Halt::Off);

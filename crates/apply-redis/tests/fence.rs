@@ -134,7 +134,7 @@ async fn a_server_that_was_flushed_or_came_back_with_an_old_snapshot_is_new_agai
     // The snapshot has the generation, and the claim.
     let _: String = bench.command(&["SAVE"]).await;
     let _: String = bench.command(&["FLUSHALL"]).await;
-    assert!(board.is_current(&hold), "nobody has heard of it yet");
+    assert!(board.is_current(&hold), "no answer has told of it yet");
     let young = claim(&board, &plan, "a1.1").await;
     assert!(matches!(young, Claim::TooYoung { .. }), "{young:?}");
     assert!(!board.is_current(&hold));
@@ -356,7 +356,7 @@ async fn a_plan_that_nobody_holds_can_be_taken_in_hand_to_be_ended_and_not_to_be
         "it is not put out for review again"
     );
     let taken = b.note_intent(&intent(&plan, "a1.0")).await.unwrap();
-    assert!(!taken, "whoever had claimed it has lost it");
+    assert!(!taken, "its former holder has lost it");
     let teller = hold.unwrap().teller();
     let told = b.finalize(&result(&plan, false), &teller).await;
     assert_eq!(told, Ok(PublishOutcome::Published));
@@ -509,13 +509,13 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
             .await
     };
     name.send(new.server.port()).unwrap();
-    // Nobody ends the connection: that the former master is one no more is known from the sentinels alone. Whatever
+    // The connection stays open: that the former master is one no more is known from the sentinels alone. Whatever
     // was written there before that is written again.
     let told = loop {
         match finalize(true).await {
             Ok(told) => break told,
             Err(error) if error.0.contains("whether it is read") => {
-                assert_eq!(former.length(RESULTS).await, 1, "where nobody reads it");
+                assert_eq!(former.length(RESULTS).await, 1, "where it is not read");
             }
             // Between the two there is no connection.
             Err(_) => {}
@@ -591,7 +591,7 @@ async fn a_switch_that_was_seen_on_stays_on_until_a_server_that_forgot_nothing_s
     let _: String = bench.command(&["FLUSHALL"]).await;
     assert!(
         halted(&board).await,
-        "it was forgotten, and nobody turned it off"
+        "it was forgotten, and it was not turned off"
     );
     let note = kept.lock().unwrap().clone();
     let (next, _) = keeping(&bench, note).await;

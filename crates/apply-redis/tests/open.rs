@@ -94,7 +94,7 @@ async fn an_attempt_stands_while_its_noted_plan_is_its_own_and_the_switch_is_off
         attempt("a1.0"),
     );
     let ask = async || board.ask_again(&plan.id, &mine).await.unwrap();
-    assert_eq!(ask().await, Standing::Lost, "nobody claimed it");
+    assert_eq!(ask().await, Standing::Lost, "no instance claimed it");
     board.claim(&plan, &mine, TTL, 1).await.unwrap();
     assert_eq!(ask().await, Standing::Lost, "its intent is not noted");
     board.note_intent(&intent(&plan, "a1.0")).await.unwrap();

@@ -52,7 +52,7 @@ pub async fn listen(
     })
 }
 
-/// What there is to read on the page.
+/// The plans and results that the page shows.
 pub trait Page: Clone + Send + Sync + 'static {
     /// The page as of now, in the OpenMetrics text format.
     fn render(&self) -> String;

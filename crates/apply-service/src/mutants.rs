@@ -257,7 +257,7 @@ async fn delete(client: &redis::Client, keys: &[String]) -> redis::RedisResult<R
     Ok(Reply::Missing(contents.into_iter().map(slot).collect()))
 }
 
-/// As if nobody had taken them.
+/// As if no script had taken them.
 async fn put_back(
     client: &redis::Client,
     keys: &[String],

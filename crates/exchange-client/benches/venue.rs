@@ -153,7 +153,7 @@ async fn against_the_simulated_venue(rounds: usize, warm: usize) -> Vec<Row> {
     )]
 }
 
-/// What is done ahead of the grant and does not count: shown so that nobody has to wonder.
+/// What is done ahead of the grant and does not count: shown for completeness.
 fn preparing(rounds: usize) -> Row {
     let client = client("http://127.0.0.1:9", KEY, "secret");
     let mut context = BenchContext::new(client);

@@ -189,7 +189,7 @@ async fn ask(endpoint: &str, body: &Value) -> Result<Result<String, String>, Box
             .cancel_stop(21)
             .await
             .map(|()| "cancelled".to_owned()),
-        other => return Err(format!("nobody here asks {other}").into()),
+        other => return Err(format!("{other} is not among the questions of this client").into()),
     };
     Ok(asked.map_err(|error| error.to_string()))
 }

@@ -72,7 +72,7 @@ pub enum NotSentReason {
     LargerThanPosition {
         /// What was asked for.
         quantity: Quantity,
-        /// What there is to close.
+        /// The position that can be closed.
         held: Decimal,
     },
     /// This machine's clock is too far from the venue's.

@@ -254,7 +254,7 @@ fn wide() -> Limits {
     Limits {
         quantity_per_day: Decimal::new(1000, 0),
         notional_per_day: Decimal::new(100_000_000, 0),
-        // The run is longer than a snapshot lasts, and nobody renews this one.
+        // The run is longer than a snapshot lasts, and this one is not renewed.
         snapshot_max_age: Duration::from_secs(3600),
         ..Limits::default()
     }

@@ -22,7 +22,7 @@ if ARGV[7] ~= '' then
   end
   redis.call('EXPIRE', KEYS[3], ARGV[8])
 end
--- Another word that halts is replaced: whoever wrote it may take it back. So is a key of another type.
+-- Another word that halts is replaced: its writer may take it back. So is a key of another type.
 if ARGV[5] ~= '' and redis.pcall('GET', KEYS[4]) ~= ARGV[6] then
   redis.call('SET', KEYS[4], ARGV[6])
   redis.call('SET', KEYS[5], ARGV[5])

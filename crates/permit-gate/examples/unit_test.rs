@@ -13,7 +13,7 @@ use permit_gate::{
 use std::sync::Arc;
 
 /// The service's own function, and what is to be tested: a database is dropped only with the word
-/// of its owner and of whoever is on call. It takes any store and any clock.
+/// of its owner and of the person on call. It takes any store and any clock.
 async fn drop_database<S: PermitStore, T: Timer>(
     store: &S,
     timer: &T,

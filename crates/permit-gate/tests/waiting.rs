@@ -842,7 +842,7 @@ fn waiting_for_us(ready_after: u64) -> (Waiting, MemoryStore) {
     let (ready, seen) = tokio::sync::watch::channel(false);
     after(&memory, ready_after, move |_| {
         ready.send_replace(true);
-        // Whoever listens may have gone.
+        // The receiver may have been dropped.
         drop(ready);
     });
     (Waiting(memory.clone(), seen), memory)

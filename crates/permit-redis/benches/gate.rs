@@ -256,7 +256,7 @@ async fn granted(store: &RedisPermitStore, ask: Ask) -> Option<Instant> {
     })
 }
 
-/// Scripts called by hand on a connection of their own: nobody waits, nobody is woken.
+/// Scripts called by hand on a connection of their own: no plan waits, none is woken.
 struct Bare {
     link: MultiplexedConnection,
     empty: String,

@@ -53,7 +53,7 @@ pub(crate) enum Topology {
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
         master: String,
-        /// Credentials, database and TLS for whoever is master; its address is the sentinels' to say.
+        /// Credentials, database and TLS for the master, whichever it is; its address is the sentinels' to say.
         server: ConnectionInfo,
     },
 }
@@ -91,7 +91,7 @@ impl RedisConfig {
     /// | `redis://[user:password@]host:port[/db]` | one server |
     /// | `rediss://…` | the same over TLS |
     /// | `redis+cluster://[user:password@]host:port,host:port[/db]` | a cluster, found through any of these; a database other than 0 needs Valkey 9 |
-    /// | `redis+sentinel://[user:password@]host:port,…/mastername[/db]` | whoever these sentinels call master |
+    /// | `redis+sentinel://[user:password@]host:port,…/mastername[/db]` | the server that these sentinels call master |
     ///
     /// `rediss+cluster` and `rediss+sentinel` speak TLS to all of them. User and password are the
     /// servers'; sentinels are asked without.
@@ -194,7 +194,7 @@ impl RedisConfig {
     /// Where a take leaves its receipt, and for how long (at least a second);
     /// `quantum:apply:inflight:{plan}` and six hours by default.
     ///
-    /// While the receipt lies there the plan cannot be taken again, whoever writes its permits
+    /// While the receipt lies there the plan cannot be taken again, even if its permits are written again
     /// anew. It should outlive every permit and every retry.
     pub fn receipt(mut self, template: KeyTemplate, ttl: Duration) -> Self {
         self.receipt = template;

@@ -13,7 +13,7 @@ use redis::{
 pub(crate) enum Endpoint {
     /// At this address.
     Fixed(ConnectionInfo),
-    /// Whoever the sentinels call master, asked anew for every connection.
+    /// The server that the sentinels call master, asked anew for every connection.
     Master {
         sentinels: Sentinels,
         server: ConnectionInfo,

@@ -1,4 +1,4 @@
-//! A store's connections, for whoever keeps other things on the same Redis.
+//! A store's connections, for callers that keep other data on the same Redis.
 
 use crate::{
     config::RedisConfig,
@@ -15,7 +15,7 @@ use redis::{
 use std::{fmt, sync::Arc, time::Instant};
 use tokio::sync::Semaphore;
 
-/// The command connections of a store, kept alive by its supervisors: to one server, to whoever the
+/// The command connections of a store, kept alive by its supervisors: to one server, to the one that the
 /// sentinels call master, or to each master of a cluster. Clones share them.
 ///
 /// Nothing is sent twice, but for what a node of a cluster said belongs to another one, which it
@@ -113,7 +113,7 @@ impl RedisLink {
         }
     }
 
-    /// A connection that nobody else uses meanwhile, to the server of this key, for commands that
+    /// A connection for this caller alone, to the server of this key, for commands that
     /// hold up their connection. Sends `commands` over it and closes it, unless all went well.
     ///
     /// Cancellation: what was sent may still happen.

@@ -48,7 +48,7 @@ struct Shared {
     appointers: Appointers,
     timeouts: Timeouts,
     heard: Mutex<Heard>,
-    /// Held while they are asked: whoever comes meanwhile is served by the next answers, together.
+    /// Held while they are asked: callers that come meanwhile share the next answers.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -86,7 +86,7 @@ enum Heard {
     Nothing { why: String },
 }
 
-/// How often they are asked without being told to. Whoever needs a confirmation that is younger asks.
+/// How often they are asked without being told to. A caller that needs a younger confirmation asks.
 pub(crate) const EVERY: Duration = Duration::from_millis(300);
 
 impl Charge {

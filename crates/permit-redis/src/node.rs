@@ -36,11 +36,11 @@ struct Shared {
     endpoint: Endpoint,
     timeouts: Timeouts,
     counters: Arc<Counters>,
-    /// Whoever waits here is told when takes are possible again.
+    /// Wakes its waiters when takes are possible again.
     registry: Arc<Registry>,
     clock: ServerClock,
     live: watch::Sender<Option<LiveConnection>>,
-    /// Counts how often that changed, for whoever has no use for the connection itself.
+    /// Counts how often that changed, for callers that do not use the connection itself.
     connected: watch::Sender<u64>,
     /// Whom the last connection that was set up leads to.
     met: Mutex<Option<Met>>,
@@ -73,10 +73,10 @@ pub(crate) struct Trouble {
     pub(crate) kind: TroubleKind,
 }
 
-/// What kind of trouble it is: whoever fixes it has to look elsewhere.
+/// The kind of fault, since each is fixed in another place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TroubleKind {
-    /// Nobody answers.
+    /// No answer comes.
     Away,
     /// The server answers, and does not serve us as it is now.
     Unfit,
@@ -123,7 +123,7 @@ fn slow(response: Duration) -> String {
     )
 }
 
-/// A node seen from beside, for whoever follows its connection or knows better where it should lead.
+/// A node seen from beside, for callers that follow its connection or know better where it should lead.
 #[derive(Clone)]
 pub(crate) struct Handle(Arc<Shared>);
 
@@ -349,7 +349,7 @@ impl Node {
         }
     }
 
-    /// A connection nobody else uses meanwhile.
+    /// A connection for this caller alone.
     pub(crate) async fn exclusive(&self) -> Result<Exclusive<'_>, Failure> {
         let refused = |why: String| Failure::Refused(why);
         let permit = self.shared.exclusive.acquire().await;
@@ -639,7 +639,7 @@ fn word_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
-/// Asks for a script nobody has: without the right to ask, the server says so first.
+/// Asks for a script that no server has: without the right to ask, the server says so first.
 async fn may_evaluate(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
     let unknown = "0".repeat(40);
     let mut call = cmd("EVALSHA");

@@ -56,7 +56,7 @@ impl Server {
             first.take()
         });
         if let Some(first) = first {
-            // Without a watch the store works, so nobody waits for it any longer than this.
+            // Without a watch the store works, so no caller waits for it any longer than this.
             let _ = tokio::time::timeout(timeouts, first).await;
         }
         Ok(())

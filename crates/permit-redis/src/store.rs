@@ -62,7 +62,7 @@ impl RedisPermitStore {
     /// that somebody rewrites in place. Costs the server nothing beyond the watch there is already.
     ///
     /// Nothing is promised of a key under no such prefix, and nothing while
-    /// [`RedisPermitStore::watch_mode`] is polling: whoever follows polls besides.
+    /// [`RedisPermitStore::watch_mode`] is polling: a follower polls besides.
     pub fn follow(&self, key: &str) -> RedisFollow {
         self.inner.status.registry().follow(key)
     }

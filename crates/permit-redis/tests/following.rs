@@ -1,4 +1,4 @@
-//! Whoever follows a key hears of every write to it, and of nothing else.
+//! A follower of a key hears of every write to it, and of nothing else.
 
 #![allow(clippy::unwrap_used)]
 

@@ -91,7 +91,7 @@ async fn permits_are_taken_by_the_attempt_that_holds_the_plan_and_is_ready() {
         let plan = plan("p");
         put_both(&bench, &plan).await;
         let ask = async |attempt| bench.store.take_all(&take(&plan, attempt)).await.unwrap();
-        assert_eq!(ask("a").await, Reply::NotHeld, "nobody holds it");
+        assert_eq!(ask("a").await, Reply::NotHeld, "it has no holder");
         for field in ["b ready x", "a", "a.1 ready x", "", "a\nready x"] {
             hold(&bench, &plan, field).await;
             assert_eq!(ask("a").await, Reply::NotHeld, "{field:?}");

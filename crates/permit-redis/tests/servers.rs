@@ -410,7 +410,7 @@ async fn pipelines_and_scripts_follow_a_slot_that_moved() {
     }
 }
 
-/// What nodes say of each other where nobody told them a name.
+/// What nodes without a name say of each other.
 #[tokio::test]
 async fn nodes_without_a_name_are_found_all_the_same() {
     if RedisServer::version() < (7, 0) {

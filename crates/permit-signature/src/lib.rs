@@ -1,6 +1,6 @@
 //! Permits that only the holder of an issuer's key can write.
 //!
-//! A store of permits is shared: whoever may write a key there could write a yes. Signed, a permit
+//! A store of permits is shared: any client that may write a key there could write a yes. Signed, a permit
 //! is worth something only under the key of its issuer, for one publication of one plan, for a
 //! while. This crate signs permits ([`Key::sign`]) and checks them ([`SignedRule`], which wraps the
 //! rule that reads the content). It decides nothing else, reads no clock, no environment and no

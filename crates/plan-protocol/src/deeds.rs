@@ -229,7 +229,7 @@ impl Scope {
         me.sure = server.older && !rules.ask_before_early_no && !knows;
         (me.phase, me.step) = match (knows, heard) {
             (true, _) => (Phase::Close, Step::Claimed),
-            // Nobody can have claimed it under another generation.
+            // No instance can have claimed it under another generation.
             (false, true) if server.older && !rules.ask_before_order => (Phase::Order, Step::Asked),
             (false, true) => (Phase::Order, Step::Claimed),
             (false, false) => (Phase::Unheard, Step::Claimed),
@@ -700,7 +700,7 @@ impl Scope {
     /// A final on the stream, and its mark.
     fn write(&self, s: &mut State, i: usize, word: Word) {
         s.server_of_mut(i).mark = word;
-        // On an old master nobody reads it.
+        // On an old master it is not read.
         if !s.on_master(i) {
             return;
         }
@@ -814,7 +814,7 @@ impl Scope {
             return false;
         }
         let must = |i: usize, deed: Deed| match deed {
-            // Nobody has to propose, to die or to lose its lease.
+            // No instance has to propose, to die or to lose its lease.
             Deed::Claim | Deed::ClaimUnheard | Deed::Call | Deed::Crash => false,
             Deed::Adopt => {
                 s.server_of(i).entry == Who::Stale || s.server_of(i).entry == Who::left_by(i)

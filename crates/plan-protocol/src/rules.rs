@@ -64,7 +64,7 @@ pub struct Rules {
     pub ask_before_no: bool,
     /// The venue is asked before every order, not only where the plan is older than the generation.
     pub ask_before_order: bool,
-    /// The same before "not executed", for whoever claimed the plan and gives it up.
+    /// The same before "not executed", for an instance that claimed the plan and gives it up.
     pub ask_before_early_no: bool,
     /// A plan so old that its claim and mark may have expired counts as older than the generation.
     pub old_plans_in_doubt: bool,

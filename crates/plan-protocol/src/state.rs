@@ -500,7 +500,7 @@ impl State {
         for instance in &mut self.instances {
             instance.forget_the_irrelevant(rules);
         }
-        // Nobody talks to the old master any more: it is gone.
+        // No instance talks to the old master any more: it is gone.
         let moved = |i: &Instance| i.server == 1 || i.phase == Phase::Absent;
         if self.master == 1 && self.instances.iter().all(moved) {
             self.servers = [self.servers[1], Server::default()];

@@ -105,14 +105,14 @@ fn does(before: &State, i: usize, deed: Deed, after: &State, then: usize) -> Str
         Deed::LeaveIt => "leaves the result to the attempt that holds the plan",
         Deed::PublishNo if lost => "may not publish: the entry is not its own",
         Deed::PublishNo if !before.on_master(i) => {
-            "publishes \"not executed\" on the old master, where nobody reads"
+            "publishes \"not executed\" on the old master, which is not read"
         }
         Deed::PublishNo if is.phase == Phase::Telling => "looks whether it holds the plan: yes",
         Deed::PublishNo if is.phase == Phase::Close => "is too late to tell, and looks again",
         Deed::PublishNo if says_no => "publishes the final \"not executed\"",
         Deed::PublishNo => "has \"not executed\" dropped, and logs it as published",
         Deed::PublishYes if !before.on_master(i) => {
-            "publishes \"executed\" on the old master, where nobody reads"
+            "publishes \"executed\" on the old master, which is not read"
         }
         Deed::PublishYes if after.told == Word::Executed => "publishes the final \"executed\"",
         Deed::PublishYes => "has its \"executed\" dropped, and logs it as published",

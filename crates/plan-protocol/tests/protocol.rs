@@ -179,7 +179,7 @@ fn hole_14_split_brain() {
     let failover = BEFORE.forgets(1, Forgetting::FAILOVER);
     hole("failover, one set", failover.sets(1), P3);
     hole("failover, a set on either master", failover, P1);
-    hole("failover, nobody reads the old master", failover, SILENCE);
+    hole("failover, the old master is not read", failover, SILENCE);
     // The set lies on both masters.
     let copied = Forgetting {
         claim: true,

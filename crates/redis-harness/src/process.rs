@@ -49,8 +49,8 @@ pub(crate) fn version_of(program: &str) -> (u32, u32) {
 /// How long a server may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// A loopback port nobody listens on at this moment. Somebody else may take it before we do, so
-/// whoever uses it has to try again.
+/// A loopback port without a listener at this moment. Another process may take it before we do, so
+/// its user has to try again.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())

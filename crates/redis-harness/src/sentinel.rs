@@ -86,7 +86,7 @@ impl Sentinel {
         &mut self.replica
     }
 
-    /// A planned failover: nobody dies, the sentinels have the replica promoted. Returns once they name it. With
+    /// A planned failover: no server dies, the sentinels have the replica promoted. Returns once they name it. With
     /// `coordinated` the master hands over itself, which Valkey 9 can.
     ///
     /// # Panics

@@ -117,7 +117,7 @@ impl RedisServer {
         self.process.is_over()
     }
 
-    /// SIGSTOP: its sockets stay open and nobody answers.
+    /// SIGSTOP: its sockets stay open and do not answer.
     pub fn pause(&self) {
         self.process.signal("STOP");
     }

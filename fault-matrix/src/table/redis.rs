@@ -189,7 +189,7 @@ pub(super) const ROWS: &[Row] = &[
             if !early {
                 steps.extend([Propose(0), Claimed]);
             }
-            // Over a key of another type nobody can write a proposal, so that one has to stand already.
+            // Over a key of another type no proposal can be written, so that one has to stand already.
             let keys = if early { &KEYS[1..] } else { &KEYS[..] };
             steps.push(WrongType(rng.pick(keys)));
             if early {

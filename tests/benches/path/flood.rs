@@ -146,7 +146,7 @@ struct Field {
     results: mpsc::UnboundedReceiver<usize>,
     /// Of each symbol, from its last write to its last result.
     took: HashMap<usize, Duration>,
-    /// The issuers and whoever reads the results: they end with this.
+    /// The issuers and the readers of results: they end with this.
     _tasks: JoinSet<()>,
 }
 
@@ -283,7 +283,7 @@ impl Field {
         per_second
     }
 
-    /// Fills the room with plans nobody answers, and has each of `kept` refused, one after another.
+    /// Fills the in-flight limit with plans that no reviewer answers, and has each of `kept` refused, one after another.
     async fn fill_room(&mut self, kept: &[usize]) {
         self.answering.send_replace(false);
         self.write(0..self.size.room).await;

@@ -133,7 +133,7 @@ pub(crate) fn take(script: &str, id: &str) -> Cmd {
     take
 }
 
-/// An order nobody signed, which the venue reads whole and refuses.
+/// An unsigned order, which the venue reads whole and refuses.
 const UNSIGNED: &str = "symbol=S00000USDT&side=SELL&type=MARKET&quantity=0.009&reduceOnly=true&newOrderRespType=RESULT&newClientOrderId=bare&recvWindow=1500&timestamp=1769301008977&signature=0000000000000000000000000000000000000000000000000000000000000000";
 
 /// One request on a connection that stays, and its answer.

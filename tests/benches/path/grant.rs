@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 /// How long the issuers take.
 const THOUGHT: Duration = Duration::from_millis(15);
 
-/// What was found. A grant is the moment at which the answer to the take is sent to whoever asked.
+/// What was found. A grant is the moment at which the answer to the take is sent to the client that asked.
 pub(crate) struct Grants {
     /// From the grant to the order, read whole by the venue.
     pub(crate) to_order: Samples,

@@ -61,7 +61,7 @@ pub(crate) async fn measure(program: &Path, rounds: usize) -> Latency {
     let to_order = stations(|at| at.proposed, &|plan, _| arrived[plan]);
     let permit_to_order = stations(|at| at.permitted, &|plan, _| arrived[plan]);
 
-    // Apart from the rest: whoever monitors a server slows it down.
+    // Apart from the rest: MONITOR slows a server down.
     let monitor = Monitor::start(&server);
     let counted = (rounds / 10).max(20);
     walk.rounds(counted, Duration::ZERO).await;

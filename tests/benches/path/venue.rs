@@ -20,7 +20,7 @@ pub(crate) fn asked_for(arguments: &[String]) -> Option<usize> {
     }
 }
 
-/// Serves until standard input ends, which it does with whoever asked.
+/// Serves until standard input ends, which it does with its parent process.
 pub(crate) fn serve(symbols: usize) {
     let mut config = SimConfig::default()
         .strict()

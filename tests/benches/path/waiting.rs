@@ -1,4 +1,4 @@
-//! Plans that wait for permits nobody writes: what they cost while nothing happens.
+//! Plans that wait for permits that never come: what they cost while nothing happens.
 
 use crate::{
     process::Service,

@@ -66,7 +66,7 @@ pub(crate) async fn connect(server: &RedisServer) -> MultiplexedConnection {
     connect_to(&server.url()).await
 }
 
-/// The same, to whoever listens there.
+/// The same, to that port's listener.
 pub(crate) async fn connect_to(url: &str) -> MultiplexedConnection {
     let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
     Client::open(url)

@@ -154,7 +154,7 @@ async fn play(kind: Kind, rounds: usize) -> Report {
     let settings: &[[&str; 2]] = match kind {
         // A failover may follow another one soon.
         Kind::Planned | Kind::Killed => &[["failover-timeout", "1000"]],
-        // The master does it itself and may need longer. Nobody dies: sentinels that hold the new master for dead
+        // The master does it itself and may need longer. No server dies: sentinels that hold the new master for dead
         // after half a second, as Valkey's do meanwhile, fail over again and again.
         Kind::Coordinated => &[
             ["failover-timeout", "10000"],

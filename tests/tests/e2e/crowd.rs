@@ -110,7 +110,7 @@ async fn two_instances_that_race_for_the_same_plans_make_one_order_and_one_resul
         let plan = stage.plan("BTCUSDT", &known).await;
         let id = plan.get("plan_id").to_owned();
         stage.result_of(&id).await;
-        // Whoever was second has noticed.
+        // The second instance has noticed.
         let duplicate =
             format!("Plan {id} skipped (decision=SKIP, symbol=BTCUSDT) reason=duplicate_plan");
         tokio::select! {

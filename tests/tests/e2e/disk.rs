@@ -208,7 +208,7 @@ async fn a_disk_that_went_away_is_missed_and_the_next_start_begins_no_new_journa
     let asked = accept(&[]).await;
     assert_eq!(asked.code, Some(2), "{}", asked.output());
     let ended = disk.how.clone().ended().await;
-    assert_eq!(ended.code, Some(78), "nobody has said yes");
+    assert_eq!(ended.code, Some(78), "no reviewer has said yes");
     let accepted = accept(&["--yes"]).await;
     assert_eq!(accepted.code, Some(0), "{}", accepted.output());
     let service = disk.how.clone().ready().await;

@@ -38,7 +38,7 @@ async fn a_command_that_would_look_elsewhere_than_the_service_says_so() {
     );
     assert!(!output.contains("can be executed any more"), "{output}");
 
-    // The file that does halt it is looked at by whoever asks how things are.
+    // The file that does halt it is looked at by the commands that report the state.
     std::fs::write(format!("{theirs}/HALT"), "").unwrap();
     let status = told(other(), &["status"], port).await;
     assert_eq!(status.code, Some(5), "{}", status.output());

@@ -145,7 +145,7 @@ async fn a_plan_that_a_dry_run_claimed_before_a_live_instance_began_leaves_its_p
 #[tokio::test]
 async fn a_dry_run_that_has_not_heard_of_a_live_instance_yet_publishes_nothing_either() {
     let stage = Stage::open().await;
-    // Nobody else follows this symbol.
+    // No other instance follows this symbol.
     let dry = dry_run(&stage).env("SYMBOLS", "ETHUSDT").ready().await;
     // It stands still while the live one begins, and hears of the proposal before it looks at leases.
     dry.signal("STOP").await;

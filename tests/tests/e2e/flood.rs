@@ -98,7 +98,7 @@ async fn ten_times_what_there_is_room_for_is_refused_by_name_and_carried_out_in_
     );
     assert_eq!(counts, (symbols.len(), symbols.len(), symbols.len()));
 
-    // And as ever afterwards: nobody is refused any more.
+    // And as ever afterwards: no plan is refused any more.
     stage.propose(&symbols[0], "FULL_CLOSE_PROPOSED").await;
     service
         .line_with(&["Order ", "executed successfully", "step=CLOSE_FULL"])
@@ -119,7 +119,7 @@ async fn who_was_refused_first_has_the_first_place_that_is_free() {
         let named = format!("symbol={symbol}");
         service.line_with(&["refused for now", &named]).await;
     }
-    // Writing again gains nobody a place, and loses nobody his.
+    // Writing a proposal again neither gains nor loses a place in the queue.
     for symbol in symbols[1..].iter().rev() {
         stage.propose(symbol, "PARTIAL_50").await;
     }

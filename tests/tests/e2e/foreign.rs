@@ -24,7 +24,7 @@ async fn what_turns_breaks_or_hides_is_shown_as_its_number_wherever_it_is_told()
             .env("APPLY_LOG_LEVEL", "DEBUG")
             .ready()
             .await;
-        // An action nobody knows, then a proposal that cannot be read.
+        // An unknown action, then a proposal that cannot be read.
         stage.propose("BTCUSDT", WORDS).await;
         stage.result_for("BTCUSDT").await;
         stage

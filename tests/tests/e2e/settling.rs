@@ -1,4 +1,4 @@
-//! A start with an order that the venue cannot settle: its symbol waits, and nobody else does.
+//! A start with an order that the venue cannot settle: its symbol waits, and no other does.
 
 use crate::d;
 use apply_tests::{PLANS, Service, ServiceBuilder, Stage, within};

@@ -75,7 +75,11 @@ async fn three_shards_make_one_order_of_every_proposal_each_by_the_one_that_has_
     let home: BTreeMap<&str, usize> = OF_THREE.into();
     for plan in stage.entries(PLANS).await {
         let symbol = plan.get("symbol");
-        assert_eq!(plan.get("decision"), "EXECUTE", "nobody races for {symbol}");
+        assert_eq!(
+            plan.get("decision"),
+            "EXECUTE",
+            "no instance races for {symbol}"
+        );
         let process = services[home[symbol] - 1].id();
         assert_eq!(Some(claimed_by(&plan)), process, "{symbol}");
     }
@@ -136,7 +140,7 @@ async fn what_a_shard_that_is_gone_left_is_finished_by_another_by_asking_only() 
     left.line("Took over unfinished plans").await;
     assert_eq!(sent(&stage.only_order(), "symbol"), "BTCUSDT");
 
-    // Proposals are the shard's, and wait for whoever is given it next.
+    // Proposals are the shard's, and wait for its next instance.
     stage.propose("SOLUSDT", "PARTIAL_50").await;
     stage.propose("ETHUSDT", "PARTIAL_75").await;
     let plan = stage.only_plan("ETHUSDT").await;

@@ -117,7 +117,7 @@ async fn our_stop_goes_with_the_position_that_it_guarded() {
     service.line_with(&["After the close:", &named]).await;
     assert_eq!(stage.venue().open_stops("BTCUSDT").len(), 0);
 
-    // A new position is nobody's but its own: the market falls through the old trigger.
+    // A new position has a stop of its own only: the market falls through the old trigger.
     stage.venue().set_position("BTCUSDT", d("0.02"));
     stage.venue().set_price("BTCUSDT", d("60000"));
     assert_eq!(stage.venue().position("BTCUSDT"), d("0.02"));

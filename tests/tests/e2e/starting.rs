@@ -5,7 +5,7 @@ use exchange_sim::SimConfig;
 use redis_harness::ServerStub;
 use std::net::TcpListener;
 
-/// A loopback address nobody answers at while the listener is held.
+/// A loopback address that does not answer while the listener is held.
 fn silent_port() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -158,7 +158,7 @@ async fn a_redis_that_stays_away_is_told_and_ends_the_start_with_69() {
     );
 }
 
-/// For as long as it is not replaced: nobody waits for that.
+/// For as long as it is not replaced: no step waits for that.
 #[tokio::test]
 async fn a_redis_that_is_too_old_is_told_and_ends_each_start_with_78() {
     let old = ServerStub::of_version("6.0.20").await;
@@ -299,7 +299,11 @@ async fn on_a_redis_that_is_new_no_plan_is_claimed_for_a_while_and_that_is_said(
     service.readiness("200", "[-] Claims: ").await;
     stage.propose("BTCUSDT", "PARTIAL_75").await;
     service.line("reason=store_may_have_forgotten").await;
-    assert_eq!(stage.entries(PLANS).await.len(), 0, "nobody is asked yet");
+    assert_eq!(
+        stage.entries(PLANS).await.len(),
+        0,
+        "no reviewer is asked yet"
+    );
     // By itself, once it is clean.
     let plan = stage.only_plan("BTCUSDT").await;
     stage.approve(&plan, "0.009").await;

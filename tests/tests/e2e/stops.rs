@@ -82,7 +82,7 @@ async fn where_stops_are_off_none_is_asked_for_and_no_permit_is_awaited() {
     assert_eq!(stage.venue().request_count("POST", ALGO), 0);
 }
 
-/// As an order that nobody can find out about: one voice, once.
+/// As for an order whose end stays unknown: one voice, once.
 #[tokio::test]
 async fn a_stop_that_stays_in_doubt_is_told_once_and_counted() {
     let stage = Stage::open().await;

@@ -35,7 +35,7 @@ async fn a_failover_in_the_middle_of_a_wait_ends_the_plan_without_an_order_and_t
     assert_eq!(have, 1);
     sentinel.fail_over().await;
     stage.move_to(&sentinel.replica().url()).await;
-    // The former master may have given its word for it: nobody counts on that, and the venue is asked.
+    // The former master may have given its word for it: that is not relied on, and the venue is asked.
     stage.approve(&plan, "0.05").await;
     let result = stage.result_of(plan.get("plan_id")).await;
     assert_eq!(
@@ -166,7 +166,7 @@ async fn on_a_cluster_two_instances_make_one_order_and_one_result_of_every_propo
         let id = plan.get("plan_id");
         cluster.approve(id, symbol).await;
         cluster.executed(id, n).await;
-        // Whoever was second has noticed.
+        // The second instance has noticed.
         let duplicate =
             format!("Plan {id} skipped (decision=SKIP, symbol={symbol}) reason=duplicate_plan");
         tokio::select! {

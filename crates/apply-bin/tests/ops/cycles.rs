@@ -435,7 +435,7 @@ async fn cycles_of_the_service_before_are_not_ours() {
 async fn a_reviewer_that_is_behind_or_away_fails() {
     let mut scene = Scene::open().await;
     scene.good(&[50, 40, 30, 20, 10]).await;
-    // Nobody has ever read.
+    // The group has never read.
     assert_eq!(scene.failing("testnet").await, ["reviewers_lag"]);
     scene.reviewers_read().await;
     assert_eq!(scene.failing("testnet").await, [""; 0]);

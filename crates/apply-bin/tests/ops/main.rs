@@ -29,7 +29,7 @@ use tokio::process::Command;
 /// A plan that stands on the stream of every test that needs one.
 pub(crate) const PLAN: &str = "67e6da21fa9fe506";
 
-/// The binary with this Redis, a state directory that nobody made, and nothing else from the
+/// The binary with this Redis, a state directory that does not exist, and nothing else from the
 /// environment.
 pub(crate) fn apply_layer(redis: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apply-layer"));

@@ -226,7 +226,7 @@ impl Browser {
             _ => {}
         }
         self.events.push_back(event);
-        // Enough to find a load event in; nobody asks for older ones.
+        // Enough to find a load event in; no test asks for older ones.
         if self.events.len() > 1000 {
             self.events.pop_front();
         }
@@ -253,7 +253,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The process dies with its handle; what it still writes then is in nobody's way.
+        // The process dies with its handle; what it still writes then is not read.
         let _ = self.child.start_kill();
         let _ = std::fs::remove_dir_all(&self.profile);
     }

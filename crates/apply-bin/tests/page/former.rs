@@ -18,7 +18,7 @@ async fn plans_that_were_recovered_and_plans_known_before_say_so() {
     // So that it is written down that this one is told.
     service.stopped_well().await;
     let service = how.clone().ready().await;
-    // The venue executes it and never answers; nobody is left to hear of it.
+    // The venue executes it and never answers; no process is left to read an answer.
     stage
         .venue()
         .script(Fault::executed(When::order(), Delivery::Hang));

@@ -277,7 +277,7 @@ async fn a_long_history_is_read_in_parts_by_filters_and_to_its_end() {
 #[tokio::test]
 async fn a_history_that_cannot_be_read_says_so_and_the_present_goes_on() {
     let stage = Stage::open().await;
-    // The results lie where nobody can read them: a plan that is skipped still goes to review and is shown.
+    // The results' stream cannot be read: a plan that is skipped still goes to review and is shown.
     let _: String = stage.command(&["SET", RESULTS, "no stream"]).await;
     let service = stage.ready().await;
     let (mut browser, _) = open(&service).await;

@@ -47,7 +47,7 @@ impl Default for Master {
     }
 }
 
-/// What a writer does while whoever caught it half way gives it time.
+/// What a writer does while a reader that caught it half way waits.
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
 #[derive(Clone, Default)]

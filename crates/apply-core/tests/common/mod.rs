@@ -349,7 +349,7 @@ impl Stage {
     }
 }
 
-/// Permits that are taken by whoever holds their plan on this board.
+/// Permits that the holder of their plan on this board takes.
 fn permits_on(board: &FlakyBoard, mode: Mode) -> MemoryStore {
     let (board, orders) = (board.memory.clone(), mode == Mode::Testnet);
     MemoryStore::new(Arc::new(trading::permits()))

@@ -84,7 +84,7 @@ impl Venue {
             queue: Duration::ZERO,
             submission: None,
             settlement: Settlement::Unresolved {
-                why: "nobody scripted an answer".into(),
+                why: "no answer is scripted".into(),
                 seen: None,
             },
             profit: Ok(None),
@@ -289,7 +289,7 @@ impl Exchange for Venue {
 
     async fn settle_stop(&self, _: &Symbol, plan: &PlanId, _: &OrderTrace) -> StopReplacement {
         let unknown = || StopReplacement::Unknown {
-            why: "nobody scripted an answer".into(),
+            why: "no answer is scripted".into(),
         };
         self.hear(Asked::WhatBecameOfStop(plan.clone()), |script| {
             script.stop.clone().unwrap_or_else(unknown)

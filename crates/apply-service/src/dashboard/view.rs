@@ -698,7 +698,7 @@ pub(crate) fn in_words(text: &str) -> String {
     }
     for (is, says) in [
         ("timed out", "no answer in time"),
-        ("Connection refused", "nobody listens there"),
+        ("Connection refused", "no server listens there"),
         ("broken pipe", "the connection was closed"),
         ("Broken pipe", "the connection was closed"),
     ] {

@@ -73,7 +73,7 @@ mod tests {
         };
         assert_eq!(read().await, "1");
         let held = read().await;
-        assert_eq!(held, "2", "nobody read the first any more");
+        assert_eq!(held, "2", "the first has no reader any more");
         assert_eq!(read().await, "2", "that of a moment ago");
         tokio::time::advance(FRESH).await;
         let later = read().await;

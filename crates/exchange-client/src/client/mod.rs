@@ -66,7 +66,7 @@ struct Inner {
     checks: AtomicUsize,
 }
 
-/// When a question was asked and when it left, for whoever asks it again where no answer comes: [`Client::silent_since`].
+/// When a question was asked and when it left, so that the caller can ask again where no answer comes: [`Client::silent_since`].
 #[derive(Clone, Debug)]
 pub struct Departure {
     asked: Instant,

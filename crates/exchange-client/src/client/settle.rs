@@ -6,7 +6,7 @@
 //!  wait until the order can no longer land
 //!  ask again ───────found──▶ (the same)
 //!       │ -2013
-//!  look for fills nobody else accounts for ──ours──▶ (the same)
+//!  look for fills that no other order explains ──ours──▶ (the same)
 //!       │ none
 //!  compare the position ──unchanged──▶ NotExecuted::NeverArrived
 //!       └─ anything missing, moved or unanswered ──▶ Unresolved

@@ -61,7 +61,7 @@ fn digest(answer: &Value) -> String {
         }
         // What a cancel says is in its status; a stop that is gone already is told by a code.
         "DELETE /fapi/v1/algoOrder" => Ok("cancelled".to_owned()),
-        other => panic!("{other} is asked by nobody here"),
+        other => panic!("{other} is not among the questions of this client"),
     };
     let read = read.unwrap_or_else(|error| format!("error: {error}"));
     let mut omissions = Omissions::default();

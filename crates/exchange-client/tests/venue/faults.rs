@@ -62,7 +62,7 @@ fn replies() -> Vec<(Canned, Ending)> {
         (Canned::internal_503(), NotSent),
         (Canned::overloaded_503(), NotSent),
         (
-            Canned::error(503, -1234, "A sentence nobody wrote down."),
+            Canned::error(503, -1234, "A sentence of no document."),
             Unknown,
         ),
         (Canned::gateway_html(500), Unknown),
@@ -292,7 +292,7 @@ async fn an_order_does_not_wait_behind_slow_questions() {
     while setup.sim.handle().fault_hits(hang) == 0 {
         tokio::task::yield_now().await;
     }
-    // Whoever needs a new connection now fails; the order has one of its own that is open already.
+    // A request that needs a new connection now fails; the order has one of its own that is open already.
     setup.sim.handle().reset_next_connections(u32::MAX);
     let submission = setup.client.submit(order, quantity).await;
     assert_eq!(ending(&submission), Ending::Accepted, "{submission:?}");

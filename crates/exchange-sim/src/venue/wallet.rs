@@ -11,7 +11,7 @@
 //!
 //! Limits of it: one table of brackets for all symbols; an isolated position holds its entry value divided by its
 //! leverage, and nothing can be added to it; the liquidation price of a cross position looks at the others only while
-//! there are at most a hundred; no funding is paid, no fee is set aside for an order, and nobody is
+//! there are at most a hundred; no funding is paid, no fee is set aside for an order, and no position is
 //! liquidated: the liquidation price is shown, and nothing happens there.
 
 use rust_decimal::Decimal;

@@ -63,7 +63,7 @@ fn no_permit_is_accepted_that_the_reference_judge_refuses() {
     }
     println!("{both_yes} accepted by both, {both_no} refused by both, 0 accepted by ours alone");
     println!("{only_reference_count} accepted by the reference alone, such as {only_reference:#?}");
-    // Mutants that nobody accepts, or nobody refuses, would prove nothing.
+    // Mutants that every judge accepts, or every judge refuses, would prove nothing.
     assert!(both_yes > cases / 20, "{both_yes}");
     assert!(both_no > cases / 20, "{both_no}");
 }

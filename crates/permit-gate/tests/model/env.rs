@@ -8,7 +8,7 @@ use stateright::{Model, Property};
 
 pub(crate) const ONE_GRANT: &str = "at most one grant a plan";
 pub(crate) const ONE_TAKE: &str = "a plan's permits are taken at most once";
-pub(crate) const OWN: &str = "nobody is told that a rival took what it took itself";
+pub(crate) const OWN: &str = "no attempt is told that a rival took what it took itself";
 pub(crate) const P2: &str =
     "P2 a grant implies every permit, a yes, taken together by this attempt";
 pub(crate) const P5: &str = "P5 the wait ends by deadline and grace";

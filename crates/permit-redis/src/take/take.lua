@@ -6,7 +6,7 @@
 --       | bytes worth reading of a permit, of the receipt, of the switch, 0 where it is not among the keys
 --       | the words that say off, a blank before and after each | 1 where the fence is among the keys, else 0
 --       nothing, or 'not ready', or 'look' | plan | how its holder's field begins for this attempt
---       | how it begins once the attempt may take | most bytes of it: a longer one is nobody's
+--       | how it begins once the attempt may take | most bytes of it: a longer one is no permit
 --
 -- Answers, always with the server's microseconds at the end:
 --   {1, content 1 .. n, now}                          taken
