@@ -89,15 +89,22 @@ fn documents() -> Vec<PathBuf> {
     all
 }
 
+/// Every document with its text, named from the root of the repository.
+pub(crate) fn pages() -> Vec<(String, String)> {
+    let root = root();
+    let page = |path: PathBuf| {
+        let file = path.strip_prefix(&root).unwrap().display().to_string();
+        (file, fs::read_to_string(&path).unwrap())
+    };
+    documents().into_iter().map(page).collect()
+}
+
 /// Every block of every document.
 pub(crate) fn blocks() -> Vec<Block> {
-    let root = root();
-    documents()
+    let pages = pages();
+    pages
         .iter()
-        .flat_map(|path| {
-            let file = path.strip_prefix(&root).unwrap().display().to_string();
-            of_text(&file, &fs::read_to_string(path).unwrap())
-        })
+        .flat_map(|(file, text)| of_text(file, text))
         .collect()
 }
 

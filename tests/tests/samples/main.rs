@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod blocks;
+mod links;
 mod neighbours;
 mod shape;
 mod shell;
