@@ -378,6 +378,51 @@ async fn a_journal_that_cannot_be_written_means_no_order_and_not_ready() {
 }
 
 #[tokio::test]
+async fn a_redis_that_takes_no_writes_means_not_ready_and_is_no_flood_in_the_log() {
+    let stage = Stage::open().await;
+    let service = quick(&stage).ready().await;
+    let port = service.address().await.port().to_string();
+    let ends = async |code: i32| {
+        let status = stage.program(&["status"]);
+        let ended = status.env("APPLY_METRICS_PORT", &*port).ended().await;
+        assert_eq!(ended.code, Some(code), "{}", ended.output());
+        ended.output()
+    };
+    service.readiness("200", "[+] Redis: ").await;
+    ends(0).await;
+    let replicas = ["CONFIG", "SET", "min-replicas-to-write"];
+    let () = stage.command(&[&replicas[..], &["1"]].concat()).await;
+    service.readiness("503", "[-] Redis: takes no writes").await;
+    let told = ends(4).await;
+    assert!(told.contains("takes no writes"), "{told}");
+    let () = stage.command(&[&replicas[..], &["0"]].concat()).await;
+    service.readiness("200", "[+] Redis: ").await;
+
+    // A server that became a replica ends every connection that writes.
+    let reconnects = async || -> usize {
+        let count = service.metric("quantum_apply_permit_reconnects_total");
+        count.await.unwrap().parse().unwrap()
+    };
+    let before = reconnects().await;
+    let () = stage.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    service.readiness("503", "[-] Redis: takes no writes").await;
+    within("it connects again and again", async {
+        while reconnects().await < before + 8 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let again = reconnects().await - before;
+    let lost = |line: &&String| line.contains("lost the connection to Redis");
+    let lost = service.log().iter().filter(lost).count();
+    assert!(lost >= 1 && lost * 2 <= again, "{lost} lines for {again}");
+    let () = stage.command(&["REPLICAOF", "NO", "ONE"]).await;
+    service.readiness("200", "[+] Redis: ").await;
+    ends(0).await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
 async fn the_service_manager_hears_of_readiness_of_life_and_of_the_end() {
     let stage = Stage::open().await;
     let name = format!("apply-watchdog-{}", std::process::id());

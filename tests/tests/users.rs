@@ -50,6 +50,48 @@ async fn the_redis_user_can_do_the_service_s_work_and_cannot_write_a_permit() {
     }
 }
 
+#[tokio::test]
+async fn the_page_tells_with_the_shipped_rights_what_other_programs_halted_and_why() {
+    let stage = Stage::open().await;
+    users::load(&mut stage.redis.connection().await).await;
+    let url = stage.redis.url_as("apply-layer", "change-me-1");
+    let service = stage.service().env("REDIS_URL", url).ready().await;
+    let says = async |what: &str, text: &str| {
+        within(what, async {
+            while !service.page("/api/status.json").await.contains(text) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    };
+    let set = async |key: &str, word: &str| {
+        let () = stage.command(&["SET", key, word]).await;
+    };
+    says("orders can flow", r#""state":"open""#).await;
+    let page = service.page("/api/status.json").await;
+    assert!(!page.contains("quantum:kill"), "{page}");
+    set("quantum:kill", "1").await;
+    says("the neighbours' own switch", "quantum:kill is set (1)").await;
+    let page = service.page("/api/status.json").await;
+    assert!(page.contains(r#""flow":{"state":"open"}"#), "{page}");
+    // A watchdog's switch, with the reason that it left beside it.
+    set("quantum:global:kill_switch:reason", "drawdown 12 %").await;
+    set("quantum:global:kill_switch", "1").await;
+    says("a watchdog's reason", r#""why":"drawdown 12 %""#).await;
+    let () = stage.command(&["DEL", "quantum:kill"]).await;
+    within("the neighbours' own switch is off", async {
+        while service
+            .page("/api/status.json")
+            .await
+            .contains("quantum:kill")
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    service.stopped_well().await;
+}
+
 /// Permits, snapshots, ledgers, usage and the kill switch: everything that reviewers write.
 #[tokio::test]
 async fn the_reviewers_of_this_project_review_with_their_own_user() {

@@ -132,10 +132,8 @@ async fn look(config: &Config) -> Vec<Line> {
     lines.append(&mut redis);
     if !has(&lines, SWITCH) {
         // The one in Redis could not be asked for.
-        let here = Switches::here(config);
-        if here.is_on() != Some(false) {
-            lines.push(Line(SWITCH, switches(&here)));
-        }
+        let known = Switches::here_alone(config, "it did not answer");
+        lines.push(Line(SWITCH, switches(&known)));
     }
     lines.push(Line("push", push));
     lines.extend(venue);
@@ -201,6 +199,11 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
         let text: String = link.ask(&redis::cmd("INFO"), "read INFO").await?;
         let took = began.elapsed();
         let info = Info::read(&text);
+        if info.get("loading") == "1" {
+            // Whatever else it is asked it refuses for that.
+            let text = format!("{} is loading its data: wait until it has", config.redis);
+            return Ok(vec![Line("redis", Found::Away(text))]);
+        }
         let keys = link.keys();
         let beside = environment(config, &keys, &mut link).await;
         let lines = vec![
@@ -220,7 +223,10 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
                 switches(&Switches::read(config, &keys, &mut link).await),
             ),
         ];
-        Ok::<_, Failure>(lines.into_iter().chain(beside).collect::<Vec<_>>())
+        let neighbours = link.neighbours_switch().await.told();
+        let neighbours = neighbours.map(|text| Line("neighbours", Found::Note(text)));
+        let lines = lines.into_iter().chain(neighbours).chain(beside);
+        Ok::<_, Failure>(lines.collect::<Vec<_>>())
     });
     match asked.await {
         Ok(Ok(lines)) => lines,
@@ -294,9 +300,6 @@ async fn writes(config: &Config, link: &mut Link) -> Found {
 
 /// What a crash of the server costs, and whether it can write at all.
 async fn persistence(config: &Config, link: &mut Link, info: &Info) -> Found {
-    if info.get("loading") == "1" {
-        return Found::Away("the server is loading its data: wait until it has".into());
-    }
     if info.get("aof_enabled") == "1" && info.get("aof_last_write_status") == "err" {
         return Found::Away("the append-only file cannot be written: make room on its disk; until then Redis refuses writes".into());
     }
@@ -331,9 +334,17 @@ async fn scripting(link: &mut Link) -> Found {
         Ok(other) => Found::Wrong(format!(
             "a script that returns 1 returned {other}; use a server that runs scripts"
         )),
-        Err(error) => Found::Wrong(format!(
-            "scripts are refused: {error}; allow the user EVALSHA and SCRIPT LOAD, as deploy/redis.acl does"
-        )),
+        Err(error) => match Meaning::of(&error) {
+            Meaning::Forbidden { .. } => Found::Wrong(format!(
+                "scripts are refused: {error}; allow the user EVALSHA and SCRIPT LOAD, as deploy/redis.acl does"
+            )),
+            meaning => Found::Away(format!(
+                "scripts are refused: {error}; {}",
+                meaning
+                    .advice()
+                    .unwrap_or("it has to run them before plans can be claimed")
+            )),
+        },
     }
 }
 
@@ -386,9 +397,7 @@ async fn reviewers(config: &Config, link: &mut Link) -> Found {
                 )),
             }
         }
-        Err(error) => Found::Note(format!(
-            "unknown whether they read plans: {error}; allow the user +xinfo, as deploy/redis.acl does"
-        )),
+        Err(failure) => Found::Note(format!("unknown whether they read plans: {failure}")),
     }
 }
 
@@ -414,10 +423,7 @@ const A_DAY: Duration = Duration::from_secs(86_400);
 fn switches(found: &Switches) -> Found {
     match found.is_on() {
         Some(false) => Found::Ok("off".into()),
-        Some(true) => Found::Note(format!(
-            "on, by {}: nothing is executed; to end it: apply-layer resume",
-            found.named()
-        )),
+        Some(true) => Found::Note(format!("on, {}", found.on_line())),
         None => Found::Note(found.line()),
     }
 }

@@ -57,6 +57,8 @@ struct Outcome {
     remarks: Vec<String>,
     failed: Vec<String>,
     unrecorded: Vec<String>,
+    /// Whether this user may not turn this machine's file.
+    denied: bool,
     /// Whether a setting has to change before it can be done whole.
     misset: bool,
 }
@@ -155,6 +157,7 @@ impl Outcome {
             mut failed,
             unrecorded,
             misset,
+            denied,
             ..
         } = self;
         match (failed.is_empty(), unrecorded.is_empty()) {
@@ -175,7 +178,10 @@ impl Outcome {
                     false => Err(Failure::unavailable(format!(
                         "not everything was {word}: {failed}"
                     ))
-                    .fix("do it again, or use --file-only where Redis is unreachable")),
+                    .fix(match denied {
+                        true => "do it again as root or as the service's user",
+                        false => "do it again, or use --file-only where Redis is unreachable",
+                    })),
                 }
             }
         }
@@ -208,7 +214,10 @@ fn by_file(place: &Place, turn: &Turn, word: &str, outcome: &mut Outcome) {
                 outcome.unrecorded.push(format!("{file}: {error}"));
             }
         }
-        Err(error) => outcome.failed.push(format!("{file}: {error}")),
+        Err(error) => {
+            outcome.denied = error.kind() == io::ErrorKind::PermissionDenied;
+            outcome.failed.push(format!("{file}: {error}"));
+        }
     }
 }
 

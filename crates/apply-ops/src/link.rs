@@ -3,7 +3,8 @@
 use crate::{ReadConfig, VenueKeys};
 use apply_core::{PortError, digest_of_fields};
 use apply_redis::{
-    Durability, Entries, EntryReader, Keys, MAX_ENTRY_BYTES, Reviewer, SwitchState, fetch_reviewers,
+    Durability, Entries, EntryReader, Keys, MAX_ENTRY_BYTES, NeighboursSwitch, Reviewer,
+    SwitchState, fetch_reviewers, neighbours_switch,
 };
 use apply_service::{Config, Failure, config::RedisUrl};
 use apply_wire::field::{FILLER, SOURCE, is_foreign};
@@ -176,6 +177,16 @@ impl Link {
         }
     }
 
+    /// How the neighbours' own switch stands.
+    pub(super) async fn neighbours_switch(&mut self) -> NeighboursSwitch {
+        match &mut self.connection {
+            Connection::Direct(connection) => neighbours_switch(connection).await,
+            Connection::Linked(link) => {
+                neighbours_switch(&mut link.at(NeighboursSwitch::KEY)).await
+            }
+        }
+    }
+
     /// How the server keeps what it was told.
     pub(super) async fn durability(&mut self) -> Result<Durability, PortError> {
         match &mut self.connection {
@@ -211,8 +222,15 @@ impl Link {
 
     fn failed(&self, doing: &str, error: &RedisError) -> Failure {
         let failed = format!("cannot {doing} in Redis at {}: {error}", self.at);
-        let advice = Meaning::of(error).advice();
-        Failure::unavailable(failed).fix(advice.unwrap_or("see apply-layer check"))
+        let meaning = Meaning::of(error);
+        let failure = match meaning {
+            // It answers, and a setting, here or there, has to change.
+            Meaning::Unauthenticated | Meaning::NoDatabase | Meaning::Forbidden { .. } => {
+                Failure::configuration(failed)
+            }
+            _ => Failure::unavailable(failed),
+        };
+        failure.fix(meaning.advice().unwrap_or("see apply-layer check"))
     }
 
     /// The server's time in microseconds since 1970: what stream ids count in, too.

@@ -22,9 +22,22 @@ impl From<Failure> for End {
 /// How a command ends.
 pub(crate) type Done = Result<(), End>;
 
-/// Prints lines to standard output at once, printable whatever foreign words are in them.
+/// Prints lines to standard output at once, printable whatever foreign words are in them. A reader that has seen enough
+/// changes neither what the command does next nor how it ends.
 pub(crate) fn print(text: &str) -> Done {
+    whoever_reads(print_while_read(text))
+}
+
+/// The same for what goes on until its reader leaves.
+pub(crate) fn print_while_read(text: &str) -> Done {
     print_as_it_is(&printable_lines(text))
+}
+
+fn whoever_reads(printed: Done) -> Done {
+    match printed {
+        Err(End::ReaderGone) => Ok(()),
+        printed => printed,
+    }
 }
 
 /// Each line of the text printable.
@@ -33,8 +46,13 @@ fn printable_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Prints JSON and ends the line.
+/// Prints JSON and ends the line; as [`print`].
 pub(crate) fn print_json(json: &str) -> Done {
+    whoever_reads(print_json_while_read(json))
+}
+
+/// The same for what goes on until its reader leaves.
+pub(crate) fn print_json_while_read(json: &str) -> Done {
     print_as_it_is(&format!("{}\n", printable_json(json)))
 }
 

@@ -9,7 +9,7 @@ mod wait;
 use crate::{
     ReadConfig, VenueKeys,
     link::{Entry, EntryId},
-    output::{Done, End, print, print_json, tame},
+    output::{Done, End, print, print_json, print_json_while_read, print_while_read, tame},
     time::{ago, utc},
 };
 use apply_service::{Config, Failure, history::read_span};
@@ -91,15 +91,21 @@ pub(super) async fn shadow(read: ReadConfig, args: Args) -> Done {
             }
         };
         tokio::select! {
-            ended = watching => ended?,
+            ended = watching => match ended {
+                // How it ends hangs on what was found, not on who reads it.
+                Ok(()) | Err(End::ReaderGone) => {}
+                failed => return failed,
+            },
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             () = over => {}
         }
     }
     watch.shadow.handle_end(Instant::now());
-    watch.tell()?;
-    watch.summary()
+    match watch.tell() {
+        Ok(()) | Err(End::ReaderGone) => watch.summary(),
+        failed => failed,
+    }
 }
 
 fn no_signals(error: std::io::Error) -> Failure {
@@ -288,9 +294,9 @@ impl Watch {
     fn tell_blindness(&self, why: Option<&Failure>) -> Done {
         let why = why.map(ToString::to_string);
         if self.args.json {
-            return print_json(&json!({"blind": why.is_some(), "why": why}).to_string());
+            return print_json_while_read(&json!({"blind": why.is_some(), "why": why}).to_string());
         }
-        print(&match why {
+        print_while_read(&match why {
             Some(why) => format!("blind: {why}; trying again\n"),
             None => "sees again\n".to_owned(),
         })
@@ -303,8 +309,8 @@ impl Watch {
                 continue;
             }
             match self.args.json {
-                true => print_json(&finding.to_json(now_millis()).to_string())?,
-                false => print(&(finding.to_text(now_millis()) + "\n"))?,
+                true => print_json_while_read(&finding.to_json(now_millis()).to_string())?,
+                false => print_while_read(&(finding.to_text(now_millis()) + "\n"))?,
             }
         }
         Ok(())

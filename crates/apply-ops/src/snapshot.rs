@@ -9,6 +9,7 @@ use super::{
     time::ago,
 };
 use apply_core::{Halt, Symbol};
+use apply_redis::NeighboursSwitch;
 use apply_service::{
     Config, Failure,
     neighbours::watched,
@@ -16,6 +17,7 @@ use apply_service::{
 };
 use apply_wire::field;
 use permit_gate::PlanId;
+use permit_redis::Meaning;
 use serde_json::json;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -34,6 +36,7 @@ const SETTLING: Duration = Duration::from_secs(30);
 /// One look.
 pub(super) struct Snapshot {
     switches: Switches,
+    neighbours_switch: NeighboursSwitch,
     /// Each followed symbol with its last plan and its last result.
     symbols: Vec<(Symbol, Option<Entry>, Option<Entry>)>,
     waits: Vec<Wait>,
@@ -58,6 +61,7 @@ pub(super) struct Wait {
 impl Snapshot {
     pub(super) async fn take(ops: &mut OpsContext) -> Result<Self, Failure> {
         let switches = Switches::read(&ops.config, &ops.keys, &mut ops.link).await;
+        let neighbours_switch = ops.link.neighbours_switch().await;
         let plans = ops.link.newest(&ops.keys.plans, NEWEST).await?;
         let all = ops.link.newest(&ops.keys.results, NEWEST).await?;
         let (mut results, mut foreign) = (Vec::new(), BTreeMap::new());
@@ -85,6 +89,7 @@ impl Snapshot {
         let reviewers = reviewers.map_err(|error| error.to_string());
         Ok(Self {
             switches,
+            neighbours_switch,
             symbols,
             waits,
             reviewers,
@@ -95,6 +100,11 @@ impl Snapshot {
 
     pub(super) fn switches(&self) -> &Switches {
         &self.switches
+    }
+
+    /// What there is to tell of the neighbours' own switch, which does not halt this service.
+    pub(super) fn neighbours_switch(&self) -> Option<String> {
+        self.neighbours_switch.told().map(|text| tame(&text))
     }
 
     pub(super) fn reviewers_text(&self) -> String {
@@ -132,6 +142,9 @@ impl Snapshot {
 
     pub(super) fn to_text(&self, ops: &OpsContext) -> String {
         let mut page = head(&ops.config, &self.switches);
+        if let Some(text) = self.neighbours_switch() {
+            page += &format!("neighbours   {text}\n");
+        }
         page += &self.reviewers_text();
         // What follows is everybody's: it lies in Redis.
         if let Some(share) = ops.config.share() {
@@ -227,6 +240,7 @@ impl Snapshot {
             })
             .collect();
         let mut object = head_json(&ops.config, &self.switches);
+        object["neighbours_switch"] = neighbours_json(&self.neighbours_switch);
         object["reviewers"] = self.reviewers_json();
         object["symbols"] = symbols.into();
         object["foreign_results"] = foreign.into();
@@ -243,7 +257,13 @@ pub(super) async fn reviewers(config: &Config, link: &mut Link) -> Result<Vec<Ju
     let permits = config.permits.permits();
     let keys = link.keys();
     let readings = link.reviewers(&keys.plans, &watched(permits)).await;
-    let readings = readings.map_err(|error| Failure::unavailable(error.to_string()))?;
+    let readings = readings.map_err(|error| {
+        let fix = match Meaning::of(&error) {
+            Meaning::Forbidden { .. } => "allow the user +xinfo, as deploy/redis.acl does",
+            meaning => meaning.advice().unwrap_or("see apply-layer check"),
+        };
+        Failure::unavailable(error.to_string()).fix(fix)
+    })?;
     let mut answers = AllAnswers::default();
     for wait in link.newest(&keys.waits, NEWEST_WAITS).await? {
         answers.count(&wait.text(field::WAIT));
@@ -272,11 +292,21 @@ pub(super) fn head_json(config: &Config, switches: &Switches) -> serde_json::Val
             Halt::On { by } => Some(by),
         },
         "switches": switches.to_json(),
+        "neighbours_switch": null,
         "reviewers": null,
         "symbols": null,
         "foreign_results": null,
         "waits": null,
     })
+}
+
+fn neighbours_json(switch: &NeighboursSwitch) -> serde_json::Value {
+    let (state, text) = match switch {
+        NeighboursSwitch::Off => ("off", None),
+        NeighboursSwitch::Set(word) => ("set", Some(word)),
+        NeighboursSwitch::Unknown(why) => ("unknown", Some(why)),
+    };
+    json!({"switch": NeighboursSwitch::KEY, "state": state, "text": text})
 }
 
 async fn waits(

@@ -3,7 +3,7 @@
 use super::{
     ReadConfig,
     link::{Entry, EntryId, Link, OpsContext},
-    output::{Done, print, print_json, tame},
+    output::{Done, print, print_json_while_read, print_while_read, tame},
     time::utc,
     wanted::{Wanted, passes},
 };
@@ -94,8 +94,8 @@ impl Tail {
         loop {
             for entry in &entries {
                 match self.json {
-                    true => print_json(&entry.to_json().to_string())?,
-                    false => print(&(shown(entry, line) + "\n"))?,
+                    true => print_json_while_read(&entry.to_json().to_string())?,
+                    false => print_while_read(&(shown(entry, line) + "\n"))?,
                 }
             }
             if !self.follow {

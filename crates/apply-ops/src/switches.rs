@@ -17,7 +17,7 @@ pub(super) struct Switches(Vec<Switch>);
 
 impl Switches {
     /// Those of this machine, in the order in which the service looks at them.
-    pub(super) fn here(config: &Config) -> Self {
+    fn here(config: &Config) -> Self {
         Self(config.switches_here().look())
     }
 
@@ -32,6 +32,13 @@ impl Switches {
     /// The same where Redis does not answer: its switch is unknown.
     pub(super) async fn without_redis(config: &Config, why: &str) -> Self {
         let mut all = Self::here_and_the_services(config).await;
+        all.0.push(Switch::untold(why));
+        all
+    }
+
+    /// Those of this machine alone; that in Redis is unknown.
+    pub(super) fn here_alone(config: &Config, why: &str) -> Self {
+        let mut all = Self::here(config);
         all.0.push(Switch::untold(why));
         all
     }
@@ -102,25 +109,31 @@ impl Switches {
 
     /// One line: `off`, `ON, by …`, or `unknown: …`.
     pub(super) fn line(&self) -> String {
-        let unknown: Vec<String> = self
-            .unknown()
-            .map(|(switch, why)| format!("{} ({})", tame(&switch.name), tame(why)))
-            .collect();
-        let unknown = unknown.join(" and ");
-        match (self.is_on(), unknown.is_empty()) {
-            (Some(true), all_known) => {
-                let also = match all_known {
-                    true => String::new(),
-                    false => format!("; unknown: {unknown}"),
-                };
-                format!(
-                    "ON, by {}: nothing is executed; to end it: apply-layer resume{also}",
-                    self.named()
-                )
-            }
-            (None, _) => format!("unknown: {unknown}; no other one is on"),
-            (Some(false), _) => "off".into(),
+        match self.is_on() {
+            Some(true) => format!("ON, {}", self.on_line()),
+            None => format!("unknown: {}; no other one is on", self.named_unknown()),
+            Some(false) => "off".into(),
         }
+    }
+
+    /// Where one is on: `by …`, and those that are unknown.
+    pub(super) fn on_line(&self) -> String {
+        let unknown = self.named_unknown();
+        let also = match unknown.is_empty() {
+            true => String::new(),
+            false => format!("; unknown: {unknown}"),
+        };
+        format!(
+            "by {}: nothing is executed; to end it: apply-layer resume{also}",
+            self.named()
+        )
+    }
+
+    fn named_unknown(&self) -> String {
+        let unknown = self
+            .unknown()
+            .map(|(switch, why)| format!("{} ({})", tame(&switch.name), tame(why)));
+        unknown.collect::<Vec<_>>().join(" and ")
     }
 
     /// Those that are on, each with what is known of it.

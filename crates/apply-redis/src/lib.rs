@@ -44,4 +44,6 @@ pub use ledger::{LedgerWriter, NO_LEDGER_ON_A_CLUSTER, Written};
 pub use neighbours::{ForeignResults, LatePermit, Reviewer, Reviewing, fetch_reviewers};
 pub use open::ready_to_take;
 pub use rights::{Right, rights};
-pub use switches::{MAX_REASON_BYTES, SwitchState, Turned, switches};
+pub use switches::{
+    MAX_REASON_BYTES, NeighboursSwitch, SwitchState, Turned, neighbours_switch, switches,
+};

@@ -4,6 +4,7 @@
 use crate::{
     board::{RedisBoard, failed},
     config::Keys,
+    switches::{NeighboursSwitch, neighbours_switch},
 };
 use apply_core::{Plan, PortError};
 use apply_wire::field;
@@ -161,6 +162,11 @@ impl RedisBoard {
         let plans = &self.keys().plans;
         let asked = fetch_reviewers(&mut self.link().at(plans), plans, groups).await;
         asked.map_err(failed("ask how reviewers read plans"))
+    }
+
+    /// How the neighbours' own switch stands: see [`neighbours_switch`].
+    pub async fn neighbours_switch(&self) -> NeighboursSwitch {
+        neighbours_switch(&mut self.link().at(NeighboursSwitch::KEY)).await
     }
 
     /// What other programs wrote among the newest results.

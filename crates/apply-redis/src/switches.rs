@@ -2,6 +2,8 @@
 
 use crate::config::Keys;
 use apply_core::{Halt, MAX_SWITCH_BYTES};
+use apply_wire::{key::NEIGHBOURS_SWITCH, kill_switch};
+use permit_gate::foreign::escaped;
 use redis::{RedisError, Value, aio::ConnectionLike, cmd};
 use std::{fmt, time::SystemTime};
 
@@ -49,6 +51,35 @@ impl Turned {
     }
 }
 
+/// How the neighbours' own switch stands, which does not halt this service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NeighboursSwitch {
+    /// It is off.
+    Off,
+    /// It is set, to this.
+    Set(String),
+    /// It cannot be looked at; why.
+    Unknown(String),
+}
+
+impl NeighboursSwitch {
+    /// Its key.
+    pub const KEY: &str = NEIGHBOURS_SWITCH;
+
+    /// What there is to tell of it; none where it is off.
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Self::Off => None,
+            Self::Set(word) => Some(format!(
+                "{NEIGHBOURS_SWITCH} is set ({word}) and does not halt this service; a governor that reads it gives no permit"
+            )),
+            Self::Unknown(why) => Some(format!(
+                "unknown: {NEIGHBOURS_SWITCH}, which does not halt this service ({why})"
+            )),
+        }
+    }
+}
+
 /// The switch of all machines, and each disarm of the governor that is there.
 ///
 /// Cancellation safe: it only reads.
@@ -66,6 +97,25 @@ pub async fn switches(
         }
     }
     all
+}
+
+/// How the neighbours' own switch stands. It does not halt this service, and tells why reviewers may be silent.
+///
+/// Cancellation safe: it only reads.
+pub async fn neighbours_switch(connection: &mut impl ConnectionLike) -> NeighboursSwitch {
+    let mut read = cmd("GETRANGE");
+    read.arg(NEIGHBOURS_SWITCH).arg(0).arg(MAX_SWITCH_BYTES);
+    match read.query_async::<Value>(connection).await {
+        Ok(Value::BulkString(word)) if kill_switch::read(&word).is_off() => NeighboursSwitch::Off,
+        Ok(Value::BulkString(word)) => NeighboursSwitch::Set(escaped(
+            String::from_utf8_lossy(&word).trim_ascii(),
+            MAX_SWITCH_BYTES,
+        )),
+        Err(error) if error.code() != Some("WRONGTYPE") => {
+            NeighboursSwitch::Unknown(error.to_string())
+        }
+        Ok(_) | Err(_) => NeighboursSwitch::Set("no text".into()),
+    }
 }
 
 async fn kill_switch(

@@ -216,7 +216,8 @@ impl<P: Page> Page for WithHealth<P> {
     }
 
     fn is_ready(&self) -> bool {
-        self.health.is_ready() && self.fence.closed().is_none()
+        // A server that takes no writes is one judgement for the page, the metrics and this.
+        self.health.is_ready() && self.fence.closed().is_none() && !self.live.is_redis_bad()
     }
 
     /// The lights are looked at once a second, the journal more often.

@@ -1,14 +1,10 @@
-//! What goes on beside the symbols: signs of life, other instances' unfinished plans, the state of
-//! the kill switch.
+//! What goes on beside the symbols: signs of life, and other instances' unfinished plans.
 
 use crate::{
     health::{Fence, Health, StoreWrites},
-    metrics::Metrics,
     systemd::SystemdNotifier,
 };
-use apply_core::{
-    ApplyLayer, PlanLog, Ports, ProposalSource, RecoveryReport, Symbol, recovery::take_over,
-};
+use apply_core::{ApplyLayer, PlanLog, Ports, RecoveryReport, recovery::take_over};
 use apply_redis::RedisBoard;
 use std::{
     sync::{
@@ -29,10 +25,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Maintenance<P> {
     pub(crate) layer: Arc<ApplyLayer<P>>,
     pub(crate) board: RedisBoard,
-    pub(crate) metrics: Metrics,
     pub(crate) manager: SystemdNotifier,
     pub(crate) health: Health,
-    pub(crate) symbol: Symbol,
     pub(crate) lease: Duration,
     pub(crate) writes: StoreWrites,
     pub(crate) fence: Fence,
@@ -86,10 +80,6 @@ where
                 Ok(generation) => self.health.set_generation(&generation),
                 Err(error) => debug!("{error}"),
             }
-            let halt = self.layer.ports().proposals().fetch_halt(&self.symbol);
-            // A switch that cannot be read halts.
-            let halted = halt.await.map_or(true, |halt| halt.is_on());
-            self.metrics.set_halted(halted);
             if due(looked, self.lease * 2 / 3) && self.fence.closed().is_none() {
                 // In a task of its own: finishing a plan takes as long as the venue takes to answer.
                 let (layer, stop) = (Arc::clone(&self.layer), stop.clone());

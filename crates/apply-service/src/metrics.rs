@@ -14,7 +14,7 @@ use permit_gate::PermitSet;
 use prometheus_client::{
     collector::Collector,
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    metrics::{counter::Counter, family::Family, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 use std::{
@@ -46,7 +46,6 @@ struct Inner {
     recovered: Family<AbandonedLabels, Counter>,
     ends: Family<OutcomeLabels, Counter>,
     known_before: Counter,
-    halted: Gauge,
     roundtrip: Histogram,
     trouble: Counter,
     ledger: Family<OutcomeLabels, Counter>,
@@ -203,11 +202,6 @@ impl Metrics {
         self.0.missed.get_or_create(&labels).inc();
     }
 
-    /// Whether a kill switch is on.
-    pub fn set_halted(&self, halted: bool) {
-        self.0.halted.set(halted.into());
-    }
-
     /// Metrics of a program built from `commit`, for these symbols and permits, every label set there from the
     /// start at 0, and what `gauges` tell when they are asked.
     pub fn new(
@@ -230,7 +224,6 @@ impl Metrics {
         let ends = registered(r, "results", Family::default());
         let recovered = registered(r, "plans_recovered", Family::default());
         let known_before = registered(r, "plans_known_before", Counter::default());
-        let halted = registered(r, "halted", Gauge::default());
         let unresolved = registered(r, "orders_unresolved", Counter::default());
         let stops_unresolved = registered(r, "stops_unresolved", Counter::default());
         let settled = registered(r, "settled", Family::default());
@@ -290,7 +283,6 @@ impl Metrics {
             recovered,
             ends,
             known_before,
-            halted,
             ledger,
             missed,
             late,

@@ -2,7 +2,7 @@
 //! the plans, every few seconds.
 
 use apply_core::PortError;
-use apply_redis::{ForeignResults, RedisBoard, Reviewer};
+use apply_redis::{ForeignResults, NeighboursSwitch, RedisBoard, Reviewer};
 use apply_wire::key;
 use permit_gate::{
     PermitSet,
@@ -44,6 +44,8 @@ struct Seen {
     /// `None` before the first look.
     reviewers: Option<Result<Vec<Reviewer>, String>>,
     foreign: Vec<ForeignResults>,
+    /// `None` before the first look.
+    switch: Option<NeighboursSwitch>,
 }
 
 /// Another program on the stream of results, as the page's data has it. Nothing of it counts as this service's.
@@ -110,13 +112,17 @@ impl Neighbours {
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let look = timeout(PATIENCE, async {
                 let asked = board.reviewers(&reviewers).await;
-                (asked, board.foreign_results().await)
+                let foreign = board.foreign_results().await;
+                (asked, foreign, board.neighbours_switch().await)
             });
             let Some(look) = stop.run_until_cancelled(look).await else {
                 return;
             };
             let silent = || PortError(format!("no answer for {} s", PATIENCE.as_secs()));
-            let (asked, foreign) = look.unwrap_or_else(|_| (Err(silent()), Err(silent())));
+            let (asked, foreign, switch) = look.unwrap_or_else(|_| {
+                let switch = NeighboursSwitch::Unknown(silent().0);
+                (Err(silent()), Err(silent()), switch)
+            });
             match &asked {
                 Err(error) if !failing => warn!("{error}; whether they read plans is not known"),
                 Err(error) => debug!("{error}"),
@@ -125,6 +131,7 @@ impl Neighbours {
             failing = asked.is_err();
             let mut seen = self.lock();
             seen.reviewers = Some(asked.map_err(|error| error.0));
+            seen.switch = Some(switch);
             // What was seen before stands until something else is known.
             if let Ok(foreign) = foreign {
                 seen.foreign = foreign;
@@ -135,6 +142,11 @@ impl Neighbours {
     /// The reviewers, or why they are not known; `None` before the first look.
     pub(crate) fn reviewers(&self) -> Option<Result<Vec<Reviewer>, String>> {
         self.lock().reviewers.clone()
+    }
+
+    /// What there is to tell of the neighbours' own switch; none where it is off, or before the first look.
+    pub(crate) fn switch(&self) -> Option<String> {
+        self.lock().switch.as_ref()?.told()
     }
 
     /// Who else writes results.

@@ -237,10 +237,8 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
     let upkeep = Maintenance {
         layer: Arc::clone(&layer),
         board,
-        metrics,
         manager: manager.clone(),
         health: health.clone(),
-        symbol: symbols[0].clone(),
         lease: config.state.lease,
         writes,
         fence: fence.clone(),

@@ -87,6 +87,9 @@ pub const LATE_PERMITS: &str = "quantum:apply:late_permits";
 pub const KILL_SWITCH: &str = "quantum:global:kill_switch";
 /// Why the kill switch was turned on, where a program did it.
 pub const KILL_SWITCH_REASON: &str = "quantum:global:kill_switch:reason";
+/// The neighbours' own switch. It does not halt this service; neighbours that read it stop while it is `1`, the
+/// governor among them.
+pub const NEIGHBOURS_SWITCH: &str = "quantum:kill";
 /// Of the governor's reason where it writes no permit; a plan id follows.
 pub const GOVERNOR_BLOCK: Prefix = Prefix("quantum:governor:block:");
 /// Of the governor's disarm; a day follows. Its text is the reason.
@@ -162,6 +165,7 @@ mod tests {
                 KILL_SWITCH_REASON.into(),
                 "quantum:global:kill_switch:reason",
             ),
+            (NEIGHBOURS_SWITCH.into(), "quantum:kill"),
         ] {
             assert_eq!(key, name);
         }

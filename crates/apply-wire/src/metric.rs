@@ -175,7 +175,15 @@ pub const METRICS: &[Metric] = &[
         unit: "",
         labels: &[],
         of: Of::Service,
-        help: "1 while a kill switch is on, or cannot be read",
+        help: "1 while a kill switch is known to be on",
+    },
+    Metric {
+        name: "kill_switch_unknown",
+        kind: Kind::Gauge,
+        unit: "",
+        labels: &[],
+        of: Of::Service,
+        help: "1 while a kill switch cannot be read, that in Redis or the file HALT: no order leaves meanwhile. Where another one is on, halted is 1 as well",
     },
     Metric {
         name: "orders_unresolved",

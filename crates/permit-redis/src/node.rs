@@ -503,17 +503,25 @@ impl Shared {
     }
 }
 
+/// A connection that is lost again within this time is not told of again.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
 /// Connects, watches over the connection, connects again.
 async fn supervise(shared: Arc<Shared>) {
     let name = shared.endpoint.name();
     let (mut backoff, mut generation, mut announced) = (Backoff::new(), 0_u64, None);
+    // A server that answers and is of no use, as a replica is, ends each connection at once: that is told once a while.
+    let (mut told, mut quiet) = (None::<Instant>, false);
     loop {
         match set_up(&shared).await {
             Ok((connection, at, scripting)) => {
                 generation += 1;
                 if generation > 1 {
                     shared.counters.reconnects.add();
-                    tracing::info!(server = %name, "reconnected to Redis");
+                    match quiet {
+                        true => tracing::debug!(server = %name, "reconnected to Redis"),
+                        false => tracing::info!(server = %name, "reconnected to Redis"),
+                    }
                 }
                 announce(&name, scripting, &mut announced);
                 let since = Instant::now();
@@ -529,7 +537,14 @@ async fn supervise(shared: Arc<Shared>) {
                     shared.registry.wake_all();
                 }
                 let why = broken(&shared, connection).await;
-                tracing::warn!(server = %name, error = %why, "lost the connection to Redis");
+                quiet = since.elapsed() < TELL_AGAIN
+                    && told.is_some_and(|at| at.elapsed() < TELL_AGAIN);
+                if quiet {
+                    tracing::debug!(server = %name, error = %why, "lost the connection to Redis");
+                } else {
+                    tracing::warn!(server = %name, error = %why, "lost the connection to Redis");
+                    told = Some(Instant::now());
+                }
                 *shared.trouble() = Trouble::away(why);
                 shared.connect(None);
                 shared.idle().clear();

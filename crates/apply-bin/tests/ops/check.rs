@@ -6,6 +6,7 @@ use exchange_client::{Client, Credentials, PositionMode, StopIntent};
 use exchange_sim::{Sim, SimConfig, SymbolSpec};
 use redis_harness::RedisServer;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::process::Command;
 
 fn testnet(redis: &str, venue: &str, secret: &str) -> Command {
@@ -96,9 +97,12 @@ async fn a_redis_that_refuses_us_is_told_with_its_own_fix() {
             "user or password in REDIS_URL are wrong, or missing",
         ),
     ] {
-        let (_, report) = report(apply_layer(&url, &["check", "--json"])).await;
+        let (code, report) = report(apply_layer(&url, &["check", "--json"])).await;
         let (mark, text) = of(&report, "redis");
-        assert_eq!(mark, "FAIL", "{report}");
+        // It answers: a setting has to change.
+        assert_eq!((code, mark.as_str()), (78, "FAIL"), "{report}");
+        let status = apply_layer(&url, &["status"]).output().await.unwrap();
+        assert_eq!(Ended::from(status).code, 78);
         assert!(text.contains(fix), "{text}");
         for another in ["start it", "see apply-layer check"] {
             assert!(!text.contains(another), "{text}");
@@ -192,6 +196,53 @@ async fn claims_that_a_restart_forgets_fail_where_orders_leave_and_a_note_in_a_d
         (0, "note")
     );
     assert_eq!(of(&dry.json(), "keys").0, "skipped");
+}
+
+#[tokio::test]
+async fn of_a_server_that_loads_its_data_nothing_else_is_blamed() {
+    let master = RedisServer::builder()
+        .config("repl-diskless-sync-delay 0")
+        .start()
+        .await;
+    let fill = "for i = 1, 3000 do redis.call('SET', ARGV[1] .. i, i) end";
+    let mut connection = master.connection().await;
+    for part in ["a", "b", "c", "d", "e"] {
+        let fill = redis::cmd("EVAL").arg(fill).arg(0).arg(part).to_owned();
+        fill.exec_async(&mut connection).await.unwrap();
+    }
+    // A replica that gets its first copy loads, half a minute long here, and answers meanwhile.
+    let replica = RedisServer::start().await;
+    let c = &mut replica.connection().await;
+    for setting in [
+        "key-load-delay 2000",
+        "loading-process-events-interval-bytes 1024",
+    ] {
+        let _: String = redis_words(c, &format!("CONFIG SET {setting}")).await;
+    }
+    let _: String = redis_words(c, &format!("REPLICAOF 127.0.0.1 {}", master.port())).await;
+    let loads = async {
+        loop {
+            let info: String = redis_words(c, "INFO persistence").await;
+            if info.contains("\nloading:1") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), loads).await;
+    waited.expect("it loads");
+    let (code, report) = report(apply_layer(&replica.url(), &["check", "--json"])).await;
+    let (mark, text) = of(&report, "redis");
+    assert_eq!((code, mark.as_str()), (69, "FAIL"), "{report}");
+    assert!(
+        text.contains("loading its data: wait until it has"),
+        "{text}"
+    );
+    let (mark, text) = of(&report, "kill switch");
+    assert!(mark == "note" && text.starts_with("unknown: "), "{text}");
+    for other in ["allow the user", "EVALSHA", "start it"] {
+        assert!(!report.to_string().contains(other), "{report}");
+    }
 }
 
 #[tokio::test]

@@ -144,6 +144,69 @@ async fn every_switch_that_is_on_is_told_with_who_when_and_why() {
     );
 }
 
+#[tokio::test]
+async fn the_neighbours_own_switch_is_shown_and_halts_nothing() {
+    let server = RedisServer::start().await;
+    let state = StateDir::new();
+    let run = async |args: &[&str]| -> Ended {
+        let mut command = apply_layer(&server.url(), args);
+        command.env("APPLY_STATE_DIR", state.path());
+        command.output().await.unwrap().into()
+    };
+    const VIEWS: [&[&str]; 3] = [&["status"], &["watch", "--once"], &["check"]];
+    let none = async |when: &str| {
+        for words in VIEWS {
+            let out = run(words).await.out;
+            assert!(!out.contains("quantum:kill"), "{when}, {words:?}: {out}");
+        }
+        let json = run(&["status", "--json"]).await.json();
+        assert_eq!(json["neighbours_switch"]["state"], "off", "{when}: {json}");
+    };
+    none("no key").await;
+    for word in ["0", "false", " no "] {
+        let () = command(&server, &["SET", "quantum:kill", word]).await;
+        none(word).await;
+    }
+
+    for (word, shown) in [("1", "1"), ("true", "true"), ("halt \u{202e}", "halt")] {
+        let () = command(&server, &["SET", "quantum:kill", word]).await;
+        for words in VIEWS {
+            let out = run(words).await.out;
+            let line = out.lines().find(|line| line.contains("quantum:kill"));
+            let line = line.unwrap_or_else(|| panic!("{words:?}: {out}"));
+            let set = format!("quantum:kill is set ({shown}");
+            assert!(line.contains(&set), "{line}");
+            assert!(line.contains("does not halt this service"), "{line}");
+            assert!(!line.contains('\u{202e}'), "{line}");
+        }
+        let json = run(&["status", "--json"]).await.json();
+        let switch = &json["neighbours_switch"];
+        assert_eq!(switch["state"], "set", "{json}");
+        assert_eq!(json["halted"], false, "{json}");
+        let proposed = run(&["propose", "BTCUSDT", "PARTIAL_75"]).await.out;
+        assert!(proposed.contains("to be decided as EXECUTE"), "{proposed}");
+    }
+
+    // A key of another type is no switch that is off, and one that this user may not read is unknown.
+    let () = command(&server, &["DEL", "quantum:kill"]).await;
+    let () = command(&server, &["LPUSH", "quantum:kill", "1"]).await;
+    let out = run(&["status"]).await.out;
+    assert!(out.contains("quantum:kill is set (no text)"), "{out}");
+    let blind = "ACL SETUSER blind on >word -@all +@read +@scripting +hello +ping +info +time +select \
+                 ~quantum:apply:* ~quantum:stream:* ~quantum:global:* ~quantum:governor:*";
+    let () = command(&server, &blind.split_whitespace().collect::<Vec<_>>()).await;
+    let asked = async |redis: &str, words: &[&str]| -> String {
+        let asked = apply_layer(redis, words).output().await.unwrap();
+        Ended::from(asked).out
+    };
+    let out = asked(&server.url_as("blind", "word"), &["status"]).await;
+    assert!(out.contains("unknown: quantum:kill"), "{out}");
+    // Where Redis is away nothing is claimed of it.
+    let out = asked("redis://127.0.0.1:1/0", &["status", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["neighbours_switch"], serde_json::Value::Null);
+}
+
 async fn command(server: &RedisServer, words: &[&str]) {
     let mut connection = server.connection().await;
     let mut command = redis::Cmd::new();
@@ -286,6 +349,14 @@ async fn check_tells_of_the_halt_file_where_redis_is_away() {
         "{}",
         ended.out
     );
+    let unknown = "unknown: quantum:global:kill_switch (ask where Redis answers";
+    assert!(ended.out.contains(unknown), "{}", ended.out);
+    // With no file there it is not known either whether something halts.
+    std::fs::remove_file(format!("{}/HALT", state.path())).unwrap();
+    let ended: Ended = command.output().await.unwrap().into();
+    let line = ended.out.lines().find(|line| line.contains("kill switch"));
+    let line = line.unwrap_or_else(|| panic!("{}", ended.out));
+    assert!(line.starts_with("note") && line.contains(unknown), "{line}");
 }
 
 /// What a service answers whose order of this plan has got its timestamp just now.

@@ -1,6 +1,6 @@
 //! Help, completions, the manual, the version, and ends that are no failures.
 
-use crate::{Ended, StateDir, apply_layer};
+use crate::{Ended, PLAN, StateDir, apply_layer, publish_plan, redis};
 use apply_ops::commands::COMMANDS;
 use redis_harness::RedisServer;
 use std::{collections::BTreeSet, process::Stdio};
@@ -209,4 +209,49 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
     drop(child.stdout.take());
     let ended: Ended = child.wait_with_output().await.unwrap().into();
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}
+
+/// How a command ends whose output nobody reads.
+async fn unread(redis: &str, state: &StateDir, args: &[&str]) -> Ended {
+    let mut command = apply_layer(redis, args);
+    command.env("APPLY_STATE_DIR", state.path());
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    child.wait_with_output().await.unwrap().into()
+}
+
+#[tokio::test]
+async fn what_a_command_does_and_how_it_ends_hangs_on_no_reader() {
+    let server = RedisServer::start().await;
+    let state = StateDir::new();
+    let url = server.url();
+    for (args, code) in [
+        (&["status"][..], 3),
+        (&["status", "--json"], 3),
+        (&["cycles"], 1),
+        (&["cycles", "--json"], 1),
+        (&["permits", "judge", "p33"], 1),
+    ] {
+        let ended = unread(&url, &state, args).await;
+        assert_eq!(ended.code, code, "{args:?}: {}", ended.err);
+    }
+    for args in [&["check"][..], &["check", "--json"]] {
+        let ended = unread(AWAY, &state, args).await;
+        assert_eq!(ended.code, 69, "{args:?}: {}", ended.err);
+    }
+
+    let mut connection = server.connection().await;
+    publish_plan(&mut connection, "1000-0", PLAN).await;
+    let grant = ["permits", "grant", PLAN, "governor"];
+    let yes = [&grant[..], &["--yes"]].concat();
+    // Without a yes nothing is written, and it is not said to be.
+    let ended = unread(&url, &state, &grant).await;
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    let ended = unread(&url, &state, &yes).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let exists = format!("EXISTS quantum:permit:{PLAN}");
+    let there: bool = redis(&mut connection, &exists).await;
+    assert!(there, "0 is for a permit that is written");
 }

@@ -301,9 +301,11 @@ async fn a_switch_that_cannot_be_looked_at_is_unknown_and_neither_on_nor_off() {
     let said = api(&service).await;
     assert_eq!(said["flow"]["state"], "stuck", "{said}");
     assert_eq!(said["switches"][0]["state"], "unknown", "{said}");
+    gauges(&service, "0", "1").await;
     std::fs::remove_file(&place).unwrap();
     browser.until("orders can flow again", &flows).await;
     assert_eq!(api(&service).await["switches"], serde_json::json!([]));
+    gauges(&service, "0", "0").await;
 
     // A store that does not answer says nothing of its switch; the file's is known.
     std::fs::create_dir(&place).unwrap();
@@ -323,14 +325,30 @@ async fn a_switch_that_cannot_be_looked_at_is_unknown_and_neither_on_nor_off() {
     let key = serde_json::Value::from("quantum:global:kill_switch");
     assert_eq!(
         states,
-        [(&file.into(), &"on".into()), (&key, &"unknown".into())]
+        [
+            (&file.as_str().into(), &"on".into()),
+            (&key, &"unknown".into())
+        ]
     );
+    gauges(&service, "1", "1").await;
+    std::fs::remove_file(&file).unwrap();
+    gauges(&service, "0", "1").await;
+    std::fs::write(&file, "").unwrap();
     stage.redis.resume();
     browser
         .until("it halts again", &has("flow", "Halted"))
         .await;
+    gauges(&service, "1", "0").await;
     browser.close().await;
     service.stopped_well().await;
+}
+
+/// What the metrics come to say: whether a switch is known to be on, and whether one is unknown.
+async fn gauges(service: &Service, halted: &str, unknown: &str) {
+    service.metric_is("quantum_apply_halted", halted).await;
+    service
+        .metric_is("quantum_apply_kill_switch_unknown", unknown)
+        .await;
 }
 
 /// What `/api/status.json` says.

@@ -15,6 +15,11 @@ pub(super) fn look(directory: &Path, mode: Mode) -> Found {
                 "{place} is not there yet; the service makes it at its first start"
             ));
         }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Found::Wrong(format!(
+                "{place} cannot be looked at by this user: {error}; ask as root or as the service's user"
+            ));
+        }
         Err(error) => return Found::Wrong(format!("{place} cannot be read: {error}; {fix}")),
         Ok(meta) if !meta.is_dir() => {
             return Found::Wrong(format!(
@@ -28,6 +33,10 @@ pub(super) fn look(directory: &Path, mode: Mode) -> Found {
     let kept = std::fs::write(&probe, "probe").and_then(|()| std::fs::remove_file(&probe));
     match kept {
         Ok(()) => read(directory, mode),
+        // Who asks may be another than the service: that this user may not write there says nothing of the service.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Found::Wrong(format!(
+            "{place} cannot be written by this user: {error}; ask as root or as the service's user; where this is the service's user, give it the directory"
+        )),
         Err(error) => Found::Wrong(format!("{place} cannot be written: {error}; {fix}")),
     }
 }

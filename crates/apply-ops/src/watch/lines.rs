@@ -2,7 +2,7 @@
 
 use super::view::View;
 use crate::{
-    output::{Done, print},
+    output::{Done, print_while_read},
     time::utc,
 };
 use std::{
@@ -28,7 +28,7 @@ pub(super) async fn tell(mut views: Receiver<Option<View>>) -> Done {
             None => continue,
         };
         for line in lines {
-            print(&format!("{}  {line}\n", now()))?;
+            print_while_read(&format!("{}  {line}\n", now()))?;
         }
     }
 }
@@ -70,6 +70,18 @@ impl Told {
         let switches = switches.join("; ");
         let said = format!("kill switch  {switches}");
         self.tell("switch".to_owned(), switches, said, &mut lines);
+        let neighbours = view.neighbours.as_ref();
+        let neighbours = neighbours.map_or("its switch is off", |(_, text)| text.as_str());
+        // Told once it is there, and when it goes.
+        if view.neighbours.is_some() || self.0.contains_key("neighbours") {
+            let said = format!("neighbours  {neighbours}");
+            self.tell(
+                "neighbours".to_owned(),
+                neighbours.to_owned(),
+                said,
+                &mut lines,
+            );
+        }
         for row in &view.symbols {
             for (kind, entry) in [("plan", &row.plan), ("result", &row.result)] {
                 if let Some((id, line)) = entry {

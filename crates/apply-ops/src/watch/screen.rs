@@ -175,6 +175,7 @@ fn rows(view: &View, height: usize) -> Vec<Row> {
     page.push(service);
     page.push(redis);
     page.append(&mut switches);
+    page.extend(view.neighbours.iter().map(|text| named("neighbours", text)));
     if height >= 16 {
         let mut reviewers: Vec<Row> = view.reviewers.iter().map(|row| vec![row.clone()]).collect();
         shorten(&mut reviewers, height / 6);
@@ -322,6 +323,7 @@ mod tests {
             service: (Tone::Good, "ready on http://127.0.0.1:8043".into()),
             redis: (Tone::Good, "redis://127.0.0.1:6379/0".into()),
             reviewers: vec![(Tone::Plain, "reviewer     p33 reads, 0 behind".into())],
+            neighbours: Some((Tone::Note, "quantum:kill is set (1)".into())),
             switches: vec![
                 (
                     Tone::Bad,

@@ -8,6 +8,7 @@ use crate::{
     switches::Switches,
     time::ago,
 };
+use apply_redis::NeighboursSwitch;
 use apply_service::Config;
 use tokio::time::Instant;
 
@@ -35,6 +36,8 @@ pub(super) struct View {
     pub(super) reviewers: Vec<Span>,
     /// Every switch that is on or unknown; one that says off where there is none.
     pub(super) switches: Vec<Span>,
+    /// The neighbours' own switch, where there is anything to tell of it.
+    pub(super) neighbours: Option<Span>,
     /// How old the rest is, where it is not of now.
     pub(super) as_of: Option<Instant>,
     pub(super) waits: Vec<Vec<Span>>,
@@ -81,6 +84,7 @@ impl View {
             redis: (Tone::Good, config.redis.to_string()),
             reviewers: Vec::new(),
             switches: Vec::new(),
+            neighbours: None,
             as_of: None,
             waits: Vec::new(),
             symbols: Vec::new(),
@@ -91,6 +95,8 @@ impl View {
     /// Adds what Redis says.
     pub(super) fn sees(&mut self, config: &Config, snapshot: &Snapshot) {
         self.switches = switches(snapshot.switches());
+        let neighbours = snapshot.neighbours_switch();
+        self.neighbours = neighbours.map(|text| (Tone::Note, text));
         self.redis = (Tone::Good, config.redis.to_string());
         let reviewers = snapshot.reviewers_text();
         let reviewers = reviewers.lines().map(|line| (Tone::Plain, line.to_owned()));
@@ -178,6 +184,10 @@ impl View {
     /// Redis does not answer: its switches are unknown from now on.
     pub(super) fn misses_redis(&mut self, known: &Switches, why: &str, since: Option<Instant>) {
         self.switches = switches(known);
+        let unknown = || NeighboursSwitch::Unknown("Redis is unreachable".into()).told();
+        if self.neighbours.is_some() {
+            self.neighbours = unknown().map(|text| (Tone::Note, text));
+        }
         let since = since.map(|since| format!(" for {}", age(since)));
         let text = format!("unreachable{}: {}", since.unwrap_or_default(), tame(why));
         self.redis = (Tone::Bad, text);

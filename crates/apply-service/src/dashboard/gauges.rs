@@ -1,7 +1,7 @@
 //! What the page knows, for Prometheus.
 
 use super::{
-    health_snapshot::{ComponentState, TradingState},
+    health_snapshot::{ComponentState, SwitchWord, TradingState},
     state::DashboardState,
 };
 use crate::{
@@ -19,7 +19,7 @@ use prometheus_client::{
 };
 use std::fmt;
 
-/// Whether orders can flow, and Redis answers.
+/// Whether orders can flow, what halts them, and whether Redis and the venue answer.
 #[derive(Debug)]
 pub struct TradingGauges(pub DashboardState);
 
@@ -29,6 +29,11 @@ impl Collector for TradingGauges {
         let health = self.0.health();
         let open = health.flow == TradingState::Open;
         gauge(e, "orders_can_flow", open.into())?;
+        let is_any = |state| health.switches.iter().any(|one| one.state == state);
+        gauge(e, "halted", is_any(SwitchWord::On).into())?;
+        // Before the first look none is known.
+        let unknown = is_any(SwitchWord::Unknown) || health.flow == TradingState::Unknown;
+        gauge(e, "kill_switch_unknown", unknown.into())?;
         let redis = health.lights.iter().find(|light| light.name == "Redis");
         let up = redis.is_some_and(|light| light.state != ComponentState::Bad);
         gauge(e, "redis_up", up.into())?;

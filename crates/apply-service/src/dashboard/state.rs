@@ -286,6 +286,13 @@ impl DashboardState {
         health.lights.iter().map(ComponentStatus::line).collect()
     }
 
+    /// Whether Redis is of no use: unreachable, or taking no writes.
+    pub(crate) fn is_redis_bad(&self) -> bool {
+        let health = self.health();
+        let mut lights = health.lights.iter();
+        lights.any(|light| light.name == "Redis" && light.state == ComponentState::Bad)
+    }
+
     /// Plans whose order may stand at the venue without anybody knowing.
     pub(super) fn unresolved(&self) -> usize {
         let model = self.lock();

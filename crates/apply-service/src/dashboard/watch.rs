@@ -99,6 +99,8 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
         let foreign = parts.neighbours.as_ref();
         let foreign = foreign.map(Neighbours::foreign).unwrap_or_default();
         lights.extend(others(&foreign));
+        let neighbours = parts.neighbours.as_ref();
+        lights.extend(neighbours.and_then(neighbours_switch));
         live.update_health(|health| {
             (health.reviewers, health.foreign) = (reviewers, foreign);
             (health.flow, health.lights, health.owed) = (flow, lights, owed);
@@ -149,6 +151,15 @@ fn others(foreign: &[ForeignView]) -> Option<ComponentStatus> {
     })
 }
 
+/// The neighbours' own switch, where it is set or unknown.
+fn neighbours_switch(neighbours: &Neighbours) -> Option<ComponentStatus> {
+    neighbours.switch().map(|text| ComponentStatus {
+        name: "Neighbours",
+        state: ComponentState::Fair,
+        text: cut(&text),
+    })
+}
+
 /// The stops in place, as the venue last showed them, or why they are not known.
 type Stops = Arc<Mutex<Option<Result<StopsInPlace, String>>>>;
 
@@ -191,6 +202,7 @@ fn stops_in_place(stops: &Stops) -> ComponentStatus {
 /// Redis did not say how its switch stands.
 async fn switches<P: Ports>(parts: &Parts<P>, seen: Result<&str, &str>) -> Vec<SwitchView> {
     let mut all = parts.switches.look();
+    let here_is_off = all.iter().all(|one| one.state == SwitchState::Off);
     if let Err(why) = seen {
         all.push(Switch::untold(in_words(why)));
     } else if let Some(permits) = &parts.permits {
@@ -222,7 +234,10 @@ async fn switches<P: Ports>(parts: &Parts<P>, seen: Result<&str, &str>) -> Vec<S
         })
     });
     let mut shown: Vec<SwitchView> = shown.collect();
-    if let (true, Ok(by)) = (shown.is_empty(), seen) {
+    let none_on = shown.iter().all(|one| one.state == SwitchWord::Unknown);
+    // One in Redis was seen on a moment ago, whatever came of asking who turned it.
+    if let (true, true, Ok(by)) = (here_is_off, none_on, seen) {
+        shown.retain(|one| one.name != by);
         shown.push(SwitchView {
             name: by.to_owned(),
             state: SwitchWord::On,
@@ -374,10 +389,9 @@ fn venue(client: &Client) -> ComponentStatus {
             format!("no traffic allowed for {} s", usage.stopped_for.as_secs()),
         ),
         None => (ComponentState::Bad, "never answered".into()),
-        Some(reading) if reading.age > VENUE_SILENT => (
-            ComponentState::Bad,
-            format!("silent for {} s", reading.age.as_secs() / 10 * 10),
-        ),
+        Some(reading) if reading.age > VENUE_SILENT => {
+            (ComponentState::Bad, silent_for(reading.age))
+        }
         Some(reading) => {
             let micros = reading.round_trip.as_micros();
             (
@@ -391,6 +405,12 @@ fn venue(client: &Client) -> ComponentStatus {
         state,
         text,
     }
+}
+
+/// In steps, so that the page is not told of each second.
+fn silent_for(age: Duration) -> String {
+    let step = VENUE_SILENT.as_secs();
+    format!("silent for {} s or more", age.as_secs() / step * step)
 }
 
 fn clock(client: &Client) -> ComponentStatus {
@@ -429,5 +449,18 @@ fn off(name: &'static str, text: &str) -> ComponentStatus {
         name,
         state: ComponentState::Off,
         text: text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_venue_that_is_silent_is_so_for_some_time() {
+        let said = |millis| silent_for(Duration::from_millis(millis));
+        assert_eq!(said(5001), "silent for 5 s or more");
+        assert_eq!(said(9999), "silent for 5 s or more");
+        assert_eq!(said(12_000), "silent for 10 s or more");
     }
 }
