@@ -72,6 +72,8 @@ pub(crate) struct Seen {
     pub(crate) written: Vec<Written>,
     /// Entries that were noted. Two servers may give the same id to different ones.
     known: HashSet<(&'static str, Entry)>,
+    /// No reviewer begins to write any more.
+    closed: bool,
 }
 
 impl Seen {
@@ -187,6 +189,14 @@ impl FakeServices {
             }
         };
         timeout(patience, met).await.is_ok()
+    }
+
+    /// Reviewers begin nothing more, and what they have begun is written: what lies in Redis from now on is what
+    /// was written and not taken. No where a write is not answered in time.
+    pub(crate) async fn close(&self, patience: Duration) -> bool {
+        self.seen().closed = true;
+        let done = |seen: &Seen| seen.written.iter().all(|written| written.done.is_some());
+        self.until(patience, done).await
     }
 
     /// Reads everything that stands on both streams at this moment.
@@ -351,6 +361,9 @@ impl Shared {
                 let key = seat.key(&plan);
                 let number = {
                     let mut seen = shared.seen();
+                    if seen.closed {
+                        return;
+                    }
                     seen.written.push(Written {
                         plan,
                         seat,

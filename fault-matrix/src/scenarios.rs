@@ -28,6 +28,9 @@ pub(crate) async fn play(environment: &mut Environment) {
     }
     environment.settled().await;
     environment.stop().await;
+    if !environment.fake_services.close(PATIENCE).await {
+        environment.wrong("a permit that a reviewer began to write is not written");
+    }
     environment.fake_services.catch_up().await;
 }
 
@@ -386,6 +389,20 @@ pub(crate) fn permits_on_both(environment: &mut Environment) -> Done<'_> {
 /// All permits lie there before the plans are known.
 pub(crate) fn permits_first(environment: &mut Environment) -> Done<'_> {
     Box::pin(async move { environment.fake_services.approve_all().await })
+}
+
+/// Until both reviewers have written what they have to say of every plan.
+pub(crate) fn permits_written(environment: &mut Environment) -> Done<'_> {
+    Box::pin(async move {
+        let all = 2 * environment.ids().len();
+        let written = |seen: &Seen| {
+            let done = seen.written.iter().filter(|written| written.done.is_some());
+            done.count() >= all
+        };
+        if !environment.fake_services.until(PATIENCE, written).await {
+            environment.wrong("a reviewer never wrote its permit");
+        }
+    })
 }
 
 /// What the machines do is on the replica as well.

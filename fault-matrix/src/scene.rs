@@ -26,6 +26,8 @@ pub(crate) struct Scene {
     pub(crate) held: bool,
     /// A reviewer may also say no, nonsense or nothing, or be late.
     pub(crate) doubt: bool,
+    /// A reviewer's yes comes when the wait is over, and the gate's grace as well.
+    pub(crate) late: bool,
     /// The service reaches Redis by a wire that can lose answers.
     pub(crate) wired: bool,
     /// The service comes to Redis as a user of its own, whose rights can be withdrawn.
@@ -245,6 +247,7 @@ impl Scene {
             wait: PATIENT,
             held: false,
             doubt: true,
+            late: false,
             wired: false,
             as_user: false,
             behind_sentinels: false,
@@ -290,6 +293,12 @@ impl Scene {
     pub(crate) fn held(mut self) -> Self {
         self.held = true;
         self.sure()
+    }
+
+    /// A reviewer says yes only when the wait is over.
+    pub(crate) fn too_late(mut self) -> Self {
+        self.late = true;
+        self.sure().short()
     }
 
     /// What became of an order is asked about after the wait's window: it is kept short.
@@ -358,6 +367,10 @@ impl Scene {
                     false => plan,
                 };
                 let plan = if self.held { plan.held() } else { plan };
+                let plan = match self.late {
+                    true => plan.late(rng, self.wait),
+                    false => plan,
+                };
                 match (self.moves_stops, self.calibrated) {
                     (true, _) => plan.moving_its_stop(rng),
                     (false, true) => plan.calibrated(rng),

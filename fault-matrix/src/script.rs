@@ -176,6 +176,18 @@ impl PlanScript {
         self
     }
 
+    /// The same, where one of the two or both say yes too late for `wait`: the gate's grace is over by then on the
+    /// slowest machine, since they count from when they have read the plan.
+    pub(crate) fn late(mut self, rng: &mut Rng, wait: Duration) -> Self {
+        let at = Moment::After(wait + rng.millis(400..=1500));
+        match rng.within(1..=3) {
+            1 => self.governor.at = at,
+            2 => self.brain.at = at,
+            _ => (self.governor.at, self.brain.at) = (at, at),
+        }
+        self
+    }
+
     /// The same, where both wait until the case lets them write.
     pub(crate) fn held(mut self) -> Self {
         self.governor.at = Moment::Released;

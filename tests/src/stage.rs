@@ -393,14 +393,23 @@ pub(crate) async fn command<T: FromRedisValue>(
         .unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
-/// A connection that waits for its answers as long as this machine may be busy.
+/// A connection that waits for its answers as long as this machine may be busy. A server that is just coming back
+/// refuses for a moment.
 pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
     let patient = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(30)))
         .set_response_timeout(Some(Duration::from_secs(30)));
     let client = redis::Client::open(url).unwrap_or_else(|error| panic!("{url}: {error}"));
-    client
-        .get_multiplexed_async_connection_with_config(&patient)
-        .await
-        .unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
+    within(&format!("{url} is there"), async {
+        loop {
+            match client
+                .get_multiplexed_async_connection_with_config(&patient)
+                .await
+            {
+                Ok(connection) => return connection,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    })
+    .await
 }

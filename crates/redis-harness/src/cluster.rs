@@ -1,6 +1,6 @@
 //! Several masters that share the slots.
 
-use crate::server::{RedisServer, connect};
+use crate::server::{RedisServer, ServerBuilder, connect};
 use redis::cmd;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,25 @@ const SLOTS: usize = 16_384;
 impl Cluster {
     /// Starts this many masters and returns once each of them sees the whole cluster as well.
     pub async fn start(masters: usize) -> Self {
+        Self::start_as(masters, &RedisServer::builder()).await
+    }
+
+    /// The same where every master has this many databases, which only some servers can:
+    /// [`Cluster::has_numbered_databases`].
+    pub async fn start_numbered(masters: usize, databases: usize) -> Self {
+        let line = format!("cluster-databases {databases}");
+        Self::start_as(masters, &RedisServer::builder().config(&line)).await
+    }
+
+    /// Whether the servers that tests start know more than database 0 on a cluster: Valkey 9 and later do.
+    pub fn has_numbered_databases() -> bool {
+        RedisServer::version() >= (9, 0)
+    }
+
+    async fn start_as(masters: usize, how: &ServerBuilder) -> Self {
         let mut nodes = Vec::with_capacity(masters);
         for _ in 0..masters {
-            nodes.push(RedisServer::builder().cluster_enabled().start().await);
+            nodes.push(how.clone().cluster_enabled().start().await);
         }
         for (i, node) in nodes.iter().enumerate() {
             let mut link = node.connection().await;

@@ -46,8 +46,9 @@ pub(crate) fn version_of(program: &str) -> (u32, u32) {
     }
 }
 
-/// How long a server may take until it answers.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+/// How long a server may take until it answers. Far beyond what it needs: where many are started at once on a busy
+/// machine, each of them is slow.
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// A loopback port without a listener at this moment. Another process may take it before we do, so
 /// its user has to try again.

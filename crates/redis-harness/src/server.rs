@@ -4,13 +4,21 @@ use crate::{
     certificates::Certificates,
     process::{NotReady, OwnDir, Process, free_port, server_program, version_of},
 };
-use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use std::time::{Duration, Instant};
 
 /// From this port on the bus of a cluster's node, 10000 above it, has no port.
 const NO_BUS_ABOVE: u16 = 55_536;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection may take to be there, however often it has to be begun.
+const CONNECT_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long an answer may take. A busy machine decides no test.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a port may be taken while its server is down: connections that were open on it, and those that others
+/// happen to have from it, are gone by then.
+const PORT_BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running server. Dropping it kills it and removes its directory.
 #[derive(Debug)]
@@ -101,15 +109,23 @@ impl RedisServer {
     pub async fn restart(&mut self) {
         self.process.kill();
         let tls_port = self.tls.as_ref().map(|tls| tls.port);
-        let args = self.options.args(self.port, tls_port, &self.dir, &self.tls);
-        self.process =
+        let started = Instant::now();
+        loop {
+            let args = self.options.args(self.port, tls_port, &self.dir, &self.tls);
             match Process::start(&self.options.program, &args, self.port, &self.dir).await {
-                Ok(process) => process,
+                Ok(process) => {
+                    self.process = process;
+                    return;
+                }
+                Err(NotReady::PortTaken) if started.elapsed() < PORT_BACK_WITHIN => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
                 Err(NotReady::PortTaken) => {
                     panic!("port {} was taken while its server was down", self.port)
                 }
                 Err(NotReady::Other(why)) => panic!("the server did not come back: {why}"),
-            };
+            }
+        }
     }
 
     /// Whether its process has ended.
@@ -283,9 +299,15 @@ impl ServerBuilder {
 /// those being set up included.
 pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+    let patient = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(ANSWER_WITHIN))
+        .set_response_timeout(Some(ANSWER_WITHIN));
     let started = Instant::now();
     loop {
-        match client.get_multiplexed_async_connection().await {
+        match client
+            .get_multiplexed_async_connection_with_config(&patient)
+            .await
+        {
             Ok(connection) => return connection,
             Err(error) if started.elapsed() > CONNECT_WITHIN => {
                 panic!("cannot connect to {url}: {error}")

@@ -3,10 +3,11 @@
 use super::{Expect, Row};
 use crate::{
     rng::Rng,
+    scenarios,
     scene::{
         Scene,
         Step::{
-            Claimed, Concluded, Dies, Expire, Propose, Reach, Ready, Release, Restart, Sleep,
+            Claimed, Concluded, Dies, Do, Expire, Propose, Reach, Ready, Release, Restart, Sleep,
             Start, Turn, VenueClock, WallClock,
         },
         Switch,
@@ -16,6 +17,23 @@ use crate::{
 use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "a permit after the wait",
+        fault: "a reviewer's yes, or both, comes up to 1.5 s after the end of the wait",
+        moment: "after the wait",
+        expects: Expect::NoOrder,
+        scene: |_| {
+            Scene::of(vec![
+                Ready,
+                Propose(0),
+                Concluded,
+                Do("permits are written", scenarios::permits_written),
+                Sleep(Duration::from_millis(200)),
+                Reach("a permit after the wait".into()),
+            ])
+            .too_late()
+        },
+    },
     Row {
         name: "venue's clock off",
         fault: "the venue's clock is up to 5 s off",
