@@ -142,6 +142,64 @@ async fn on_a_cluster_with_tagged_permits_a_proposal_becomes_an_order() {
     assert!(filled.into_iter().all(|quantity| quantity == d("0.05")));
 }
 
+/// Valkey 9 has them; on every other server a start says that there is none.
+#[tokio::test]
+async fn in_a_numbered_database_of_a_cluster_proposals_become_orders_or_the_start_is_refused() {
+    const DATABASE: usize = 3;
+    let stage = Stage::open().await;
+    let how = |url: &str| {
+        let how = stage.service().env("REDIS_URL", url);
+        how.env("APPLY_PERMITS", TAGGED)
+            .env("APPLY_POLL_SEC", "3600")
+    };
+    if !Cluster::has_numbered_databases() {
+        let cluster = OnCluster::start().await;
+        let how = how(&format!("{}/{DATABASE}", cluster.url));
+        let ended = how.env("APPLY_START_WAIT_SEC", "1").ended().await;
+        assert_eq!(ended.code, Some(69), "{}", ended.output());
+        let fix = "a cluster before Valkey 9 has 0 only";
+        assert!(ended.output().contains(fix), "{}", ended.output());
+        return;
+    }
+    let cluster = OnCluster::start_in(DATABASE).await;
+    let service = how(&cluster.url).ready().await;
+    service.line("noticed by tracking").await;
+    for (n, symbol) in ["BTCUSDT", "ETHUSDT", "SOLUSDT"].into_iter().enumerate() {
+        let key = format!("quantum:harvest:proposal:{symbol}");
+        let propose = ["HSET", &key, "harvest_action", "PARTIAL_75"];
+        let all = [&propose[..], &["kill_score", "0.5"]].concat();
+        let _: i64 = cluster.command(&all).await;
+        let plan = cluster.entry(PLANS, n).await;
+        assert_eq!(plan.get("symbol"), symbol);
+        let id = plan.get("plan_id");
+        // What lies in another database is no permit.
+        for node in cluster.cluster.nodes() {
+            for (permit, says) in [
+                (format!("quantum:permit:{{{id}}}"), governor_permit(symbol)),
+                (
+                    format!("quantum:permit:p33:{{{id}}}"),
+                    position_permit(symbol, "9"),
+                ),
+            ] {
+                let mut set = redis::cmd("SETEX");
+                set.arg(&permit).arg(60).arg(&says);
+                // Two of the three do not have the key.
+                let _ = set.exec_async(&mut node.connection().await).await;
+            }
+        }
+        cluster.approve(id, symbol).await;
+        cluster.executed(id, n).await;
+    }
+    service.stopped_well().await;
+    let quantities: BTreeSet<String> = stage
+        .orders()
+        .iter()
+        .map(|order| order.executed_qty.to_string())
+        .collect();
+    assert_eq!(stage.orders().len(), 3);
+    assert_eq!(quantities, BTreeSet::from(["0.05".to_owned()]));
+}
+
 #[tokio::test]
 async fn on_a_cluster_two_instances_make_one_order_and_one_result_of_every_proposal() {
     const PROPOSALS: usize = 9;
@@ -221,12 +279,27 @@ async fn on_a_cluster_nothing_starts_that_would_write_positions() {
 struct OnCluster {
     url: String,
     nodes: Vec<MultiplexedConnection>,
-    _cluster: Cluster,
+    cluster: Cluster,
 }
 
 impl OnCluster {
     async fn start() -> Self {
-        let cluster = Cluster::start(3).await;
+        Self::of(Cluster::start(3).await).await
+    }
+
+    /// The same where everybody works in a database of this number.
+    async fn start_in(database: usize) -> Self {
+        let mut started = Self::of(Cluster::start_numbered(3, database + 1).await).await;
+        for node in &mut started.nodes {
+            let select = redis::cmd("SELECT").arg(database).exec_async(node).await;
+            select.unwrap();
+        }
+        has_been_up(&mut started.nodes, &Keys::default().on_a_cluster()).await;
+        started.url = format!("{}/{database}", started.url);
+        started
+    }
+
+    async fn of(cluster: Cluster) -> Self {
         let hosts = cluster.urls().join(",").replace("redis://", "");
         let mut nodes = Vec::new();
         for node in cluster.nodes() {
@@ -236,7 +309,7 @@ impl OnCluster {
         Self {
             url: format!("redis+cluster://{hosts}"),
             nodes,
-            _cluster: cluster,
+            cluster,
         }
     }
 
