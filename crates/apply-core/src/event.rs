@@ -128,6 +128,8 @@ pub enum Event<'a> {
         plan: &'a Plan,
         /// What it said.
         error: String,
+        /// Whether it has failed this plan in the same way before.
+        repeated: bool,
     },
     /// Every permit is taken and says yes.
     Granted {
@@ -394,7 +396,12 @@ impl Event<'_> {
 
     /// Whether it matters only when looking for a fault: its line has level debug.
     pub fn is_detail(&self) -> bool {
-        matches!(self, Self::ProposalFound { .. } | Self::InFlight { .. })
+        matches!(
+            self,
+            Self::ProposalFound { .. }
+                | Self::InFlight { .. }
+                | Self::StoreTrouble { repeated: true, .. }
+        )
     }
 
     /// The line for the log, as operators grep for it (wire §8), and its level. Always one line:
@@ -557,8 +564,12 @@ impl Event<'_> {
                     by.as_str()
                 ),
             ),
-            Self::StoreTrouble { plan, error } => (
-                Level::Warn,
+            Self::StoreTrouble {
+                plan,
+                error,
+                repeated,
+            } => (
+                if *repeated { Level::Debug } else { Level::Warn },
                 format!(
                     "Permit store trouble, asking again: {error} plan={}",
                     plan.id

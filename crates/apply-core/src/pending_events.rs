@@ -19,6 +19,8 @@ pub(crate) struct PendingEvents<'a> {
     plan: &'a Plan,
     permits: &'a PermitSet,
     pending: Mutex<Vec<PendingEvent>>,
+    /// How the permit store has failed up to now: `the permit store's answer was lost` and the like.
+    troubles: Mutex<Vec<String>>,
 }
 
 /// An event that may wait.
@@ -48,6 +50,7 @@ impl<'a> PendingEvents<'a> {
             plan,
             permits,
             pending: Mutex::default(),
+            troubles: Mutex::default(),
         }
     }
 
@@ -103,7 +106,12 @@ impl<'a> PendingEvents<'a> {
                 }
             }
             PendingEvent::Seen(permit_gate::Event::StoreTrouble { error, .. }) => {
-                layer.emit(Event::StoreTrouble { plan, error });
+                let repeated = self.has_failed_like(&error);
+                layer.emit(Event::StoreTrouble {
+                    plan,
+                    error,
+                    repeated,
+                });
             }
             PendingEvent::Granted {
                 waited,
@@ -117,6 +125,18 @@ impl<'a> PendingEvents<'a> {
             }),
             PendingEvent::StepStarted(step) => layer.emit(Event::StepStarted { plan, step }),
         }
+    }
+
+    /// Whether the permit store has failed this plan in the same way before. A store that fails at every look would else
+    /// fill the log with lines of plans that wait.
+    fn has_failed_like(&self, error: &str) -> bool {
+        let way = error.split(':').next().unwrap_or_default();
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if troubles.iter().any(|known| known == way) {
+            return true;
+        }
+        troubles.push(way.to_owned());
+        false
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<PendingEvent>> {

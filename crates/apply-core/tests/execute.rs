@@ -653,6 +653,22 @@ async fn a_permit_store_in_trouble_is_asked_again_and_grants_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_permit_store_that_fails_at_every_look_is_told_of_once_a_plan() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    for _ in 0..200 {
+        let trouble =
+            StoreError::Unreadable("what lies under the receipt's key is no receipt".into());
+        stage.permits().fail_next(trouble);
+    }
+    assert!(!stage.play().await.executed);
+    assert_eq!(stage.log.count("Permit store trouble"), 1);
+    let for_a_close_look = stage.log.debug_lines();
+    let told = |line: &&String| line.starts_with("Permit store trouble");
+    assert!(for_a_close_look.iter().filter(told).count() > 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_permit_store_that_never_answers_ends_in_no() {
     let stage = Stage::new();
     stage.answer_yes();
