@@ -136,6 +136,14 @@ pub(crate) fn integer(name: &'static str, field: Field<'_>) -> Result<u64, Decod
         .ok_or_else(|| unreadable(name, &written, "a whole number"))
 }
 
+/// The venue's own number for something, which it counts from 1: 0 stands for nothing.
+pub(crate) fn venue_number(name: &'static str, field: Field<'_>) -> Result<u64, DecodeError> {
+    match integer(name, field)? {
+        0 => Err(DecodeError::new(name, "0 is the number of nothing")),
+        number => Ok(number),
+    }
+}
+
 /// A field that nothing is decided by: what cannot be read counts as absent, and is noted.
 pub(crate) fn informational<'a, T>(
     place: &mut Place<'_>,

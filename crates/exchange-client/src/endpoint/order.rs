@@ -145,7 +145,7 @@ pub(crate) fn decode(body: &[u8], notes: &mut Notes) -> Result<OrderReport, Deco
     let symbol: Symbol = fields::name("symbol", raw.symbol)?;
     let place = &mut notes.of("order", Some(&symbol));
     Ok(OrderReport {
-        order_id: fields::integer("orderId", raw.order_id)?,
+        order_id: fields::venue_number("orderId", raw.order_id)?,
         client_order_id: fields::name("clientOrderId", raw.client_order_id)?,
         side: fields::word("side", raw.side, Side::from_word)?,
         position_side: fields::optional("positionSide", raw.position_side, |name, field| {
@@ -224,6 +224,7 @@ mod tests {
             ("\"SELL\"", "\"sell\"", "side"),
             ("\"BOTH\"", "\"\"", "positionSide"),
             ("11934538190", "-3", "orderId"),
+            ("11934538190", "0", "orderId"),
             ("\"BTCUSDT\"", "\"BTC USDT\"", "symbol"),
             ("{\"orderId\"", "[\"orderId\"", "order"),
         ] {

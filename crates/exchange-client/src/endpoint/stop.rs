@@ -194,7 +194,7 @@ fn from_raw(raw: &Raw<'_>) -> Result<StopReport, DecodeError> {
     let (status, other_status) =
         fields::word_or_other(&status, StopStatus::from_word, StopStatus::Other);
     Ok(StopReport {
-        algo_id: fields::integer("algoId", raw.algo_id)?,
+        algo_id: fields::venue_number("algoId", raw.algo_id)?,
         client_algo_id: fields::optional("clientAlgoId", raw.client_algo_id, fields::text)?
             .and_then(|id| id.parse().ok()),
         symbol: fields::name("symbol", raw.symbol)?,
