@@ -246,6 +246,7 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
     };
     let upkeep = tokio::spawn(upkeep.run(upkeep_stop.clone()));
     let mut tasks = serve(&layer, &symbols, config.poll, &fence, &stop);
+    dashboard::tell_settling(&layer, &live);
     health.set_ready(true);
     manager.tell("READY=1");
     info!("Ready: following {} symbols", symbols.len());

@@ -68,17 +68,18 @@ async fn one_order_that_the_venue_cannot_settle_holds_nobody_else_up() {
     let plan = left_in_doubt(&stage, &how).await;
 
     let service = how.ready().await;
+    // It says so from the moment on at which it is ready.
+    let waits = "[+] Settling: 1 plan has no result yet; new plans of BTCUSDT wait";
+    assert_eq!(service.metric(OWED).await.as_deref(), Some("1"));
+    let parts = service.page("/readyz?verbose").await;
+    assert!(parts.contains(waits), "{parts}");
     let mut known = HashSet::new();
     for _ in 0..3 {
         closed(&stage, &mut known).await;
     }
     // All of that while it is not known what became of the order.
     service.metric_is(OWED, "1").await;
-    says(
-        &service,
-        "[+] Settling: 1 plan has no result yet; new plans of BTCUSDT wait",
-    )
-    .await;
+    says(&service, waits).await;
     assert_eq!(stage.orders().len(), 4);
 
     // What is proposed for its own symbol waits, and is not lost.

@@ -23,7 +23,7 @@ pub use past::{keep_past, keep_waits};
 pub use state::DashboardState;
 pub use view::InFlightOrder;
 pub(crate) use view::{ForeignView, OrderView, PlanView, ResultView, WaitView, cut, in_words};
-pub use watch::{Parts, watch};
+pub use watch::{Parts, tell_settling, watch};
 
 use crate::{
     history::{History, Past, Query, Story, Unread},

@@ -112,6 +112,20 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
     }
 }
 
+/// Tells what is being settled as it stands now. To be called before a service says that it is ready: the last look was
+/// before the journal was read.
+pub fn tell_settling<P: Ports>(layer: &ApplyLayer<P>, live: &DashboardState) {
+    let owed = layer.owed();
+    let light = settling(owed, &layer.in_doubt());
+    live.update_health(|health| {
+        health.owed = owed;
+        match health.lights.iter_mut().find(|one| one.name == light.name) {
+            Some(stale) => *stale = light,
+            None => health.lights.push(light),
+        }
+    });
+}
+
 /// How those are whose permits are required. One that does nothing holds up plans, and nothing else.
 fn reviewers(
     neighbours: &Neighbours,
