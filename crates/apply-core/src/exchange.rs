@@ -48,6 +48,13 @@ pub enum Submission {
     },
 }
 
+impl Submission {
+    /// Whether the venue answered and said what became of the order.
+    pub fn is_answered(&self) -> bool {
+        matches!(self, Self::Accepted(_) | Self::Rejected { .. })
+    }
+}
+
 /// Why something was not sent. Nothing of it is in the venue's books.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSent {

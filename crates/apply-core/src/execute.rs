@@ -633,18 +633,17 @@ impl<P: Ports> ApplyLayer<P> {
                 sizing: &sizing,
             });
         }
+        let now = self.ports.clock().now();
+        let took = now.saturating_duration_since(granted_at);
         self.emit(Event::Submitted {
             plan,
             step: step.name(),
             sizing: &sizing,
             submission: &submission,
-            took: self
-                .ports
-                .clock()
-                .now()
-                .saturating_duration_since(granted_at),
+            took,
         });
-        match submission {
+        let order_took_us = submission.is_answered().then(|| micros(took));
+        let result = match submission {
             Submission::Accepted(fill) => self.filled(case, fill, true).await,
             Submission::Unknown { why, trace } => {
                 let asked = (OrderKind::Close, &trace);
@@ -659,6 +658,10 @@ impl<P: Ports> ApplyLayer<P> {
                 let reason = reason::of_not_sent(&why, OrderKind::Close);
                 self.failed(ResultContext::of(plan), reason, why.to_string())
             }
+        };
+        ApplyResult {
+            order_took_us,
+            ..result
         }
     }
 
@@ -711,6 +714,10 @@ struct Granted {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// What stands ready for the permits.

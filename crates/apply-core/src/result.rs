@@ -37,6 +37,9 @@ pub struct ApplyResult {
     /// or by another process than the one that tells the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit_wait_ms: Option<u64>,
+    /// From the grant to the venue's answer to the order, in microseconds. None where the venue gave none to this process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_took_us: Option<u32>,
     /// Whole seconds since 1970.
     pub timestamp: u64,
     /// Whether this is the one result of a claimed plan; false for unclaimed plans.
@@ -254,6 +257,7 @@ impl ApplyResult {
             error,
             profit: None,
             permit_wait_ms: None,
+            order_took_us: None,
             timestamp,
             is_final: false,
         }
@@ -269,9 +273,9 @@ impl ApplyResult {
         self.error.as_ref().is_some_and(Reason::is_unresolved)
     }
 
-    /// The fields of the result stream, in the contract's order. `profit_realized`, `profit_net`, `commission`
-    /// and `permit_wait_ms` are additions, there only where known. The rest is what neighbours read since March: who wrote
-    /// it, when, and of the last step that has an order what it says, once more.
+    /// The fields of the result stream, in the contract's order. `profit_realized`, `profit_net`, `commission`,
+    /// `permit_wait_ms` and `order_took_us` are additions, there only where known. The rest is what neighbours read since
+    /// March: who wrote it, when, and of the last step that has an order what it says, once more.
     pub fn to_fields(&self) -> Vec<(&'static str, String)> {
         let steps = serde_json::to_string(&self.steps).unwrap_or_else(|_| "[]".into());
         let mut fields = vec![
@@ -309,6 +313,9 @@ impl ApplyResult {
         fields.push((field::TS, self.timestamp.to_string()));
         if let Some(waited) = self.permit_wait_ms {
             fields.push((field::PERMIT_WAIT_MS, waited.to_string()));
+        }
+        if let Some(took) = self.order_took_us {
+            fields.push((field::ORDER_TOOK_US, took.to_string()));
         }
         let mut newest_first = self.steps.iter().rev();
         if let Some(step) = newest_first.find(|step| step.order_id.is_some()) {

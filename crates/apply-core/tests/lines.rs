@@ -266,6 +266,8 @@ async fn an_executed_results_fields_are_the_contracts_in_its_order() {
             "source=apply_layer",
             "ts=1769301009",
             "permit_wait_ms=1100",
+            // The fake venue answers at once.
+            "order_took_us=0",
             "order_id=11934538190",
             "side=SELL",
             "filled_qty=0.008",

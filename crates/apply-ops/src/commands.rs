@@ -71,7 +71,7 @@ const SHOWS: &str = "~quantum:stream:apply.plan %R~quantum:permit:* \
     +evalsha +script|load +xrevrange +getrange +pttl +time";
 const GRANTS: &str = "~quantum:stream:apply.plan ~quantum:permit:* \
     +evalsha +script|load +xrevrange +time +set";
-const TAILS_PLANS: &str = "~quantum:stream:apply.plan \
+const TAILS: &str = "~quantum:stream:apply.plan ~quantum:stream:apply.result \
     +evalsha +script|load +xrange +xrevrange +time";
 const TAILS_RESULTS: &str = "~quantum:stream:apply.result \
     +evalsha +script|load +xrange +xrevrange +time";
@@ -267,11 +267,9 @@ pub const COMMANDS: [Command; 27] = [
     )
     .redis("~quantum:permit:* +del")
     .json("permits-revoke"),
-    command("plans tail", READS)
-        .redis(TAILS_PLANS)
-        .json("plans-tail"),
+    command("plans tail", READS).redis(TAILS).json("plans-tail"),
     command("results tail", READS)
-        .redis(TAILS_RESULTS)
+        .redis(TAILS)
         .json("results-tail"),
     command("stats", READS).redis(COUNTS).json("stats"),
     command(

@@ -5,7 +5,7 @@ use super::{
     link::{Entry, EntryId, Link, OpsContext},
     output::{Done, print, print_json_while_read, print_while_read, tame},
     time::utc,
-    wanted::{Wanted, passes},
+    wanted::{Told, Wanted},
 };
 use apply_redis::MAX_ENTRY_BYTES;
 use apply_service::history::Moment;
@@ -72,14 +72,16 @@ impl Tail {
         let number = usize::from(self.number);
         let now = link.micros().await? / 1000;
         let filter = self.wanted.filter(self.since, now)?;
-        let wanted = |entry: &Entry| !entry.is_filler() && passes(&filter, entry);
         let last = link.newest(stream, 1).await?;
         let mut last = last.last().map_or(EntryId::START, |entry| entry.id);
+        // An entry up to the last one is among what is told.
+        let mut told = Told::read(link, &filter).await?;
         let looked = match filter.is_open() {
             true => number * MOST_FILLERS,
             false => ALL_KEPT,
         };
-        let mut entries = link.newest_that(stream, looked, &wanted).await?;
+        let wanted = |entry: &Entry| !entry.is_filler() && told.passes(&filter, entry);
+        let mut entries = link.newest_that(stream, looked, wanted).await?;
         // What came since the last one was asked for is followed.
         entries.retain(|entry| entry.id <= last);
         entries.drain(..entries.len().saturating_sub(number));
@@ -105,8 +107,11 @@ impl Tail {
                 _ = &mut stop => return Ok(()),
                 new = link.after(stream, last) => new?,
             };
+            if !entries.is_empty() {
+                told.read_on(link, &filter, last.millis).await?;
+            }
             last = entries.last().map_or(last, |entry| entry.id);
-            entries.retain(&wanted);
+            entries.retain(|entry| !entry.is_filler() && told.passes(&filter, entry));
         }
     }
 }

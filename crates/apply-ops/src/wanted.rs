@@ -1,13 +1,16 @@
 //! Which plans and results a command is about: the same filters as those of the page and of `/api/plans.json`.
 
-use super::link::Entry;
+use super::{
+    link::{Entry, Link},
+    streams::ALL_KEPT,
+};
 use apply_service::{
     Failure,
     history::{Filter, Moment, Outcome},
 };
 use apply_wire::Exit;
 use clap::Args;
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 /// What has to be true of a plan or a result.
 #[derive(Args)]
@@ -78,28 +81,75 @@ impl Wanted {
     }
 }
 
-/// Whether an entry passes by what it says itself.
-pub(super) fn passes(filter: &Filter, entry: &Entry) -> bool {
-    passes_as(filter, entry, &Said::default().by(entry))
+/// What both streams say of plans, by their ids.
+#[derive(Default)]
+pub(super) struct Told(HashMap<String, Said>);
+
+impl Told {
+    /// Reads as much as a filter has to know: a decision or a reason may stand on either stream, everything else stands in
+    /// the entry itself.
+    pub(super) async fn read(link: &mut Link, filter: &Filter) -> Result<Self, Failure> {
+        let told = RefCell::new(Self::default());
+        if Self::is_asked_for(filter) {
+            let keys = link.keys();
+            for stream in [&keys.plans, &keys.results] {
+                let note = |entry: &Entry| {
+                    told.borrow_mut().add(entry);
+                    false
+                };
+                link.newest_that(stream, ALL_KEPT, note).await?;
+            }
+        }
+        Ok(told.into_inner())
+    }
+
+    /// Takes in what came since this moment, in milliseconds since 1970.
+    pub(super) async fn read_on(
+        &mut self,
+        link: &mut Link,
+        filter: &Filter,
+        since: u64,
+    ) -> Result<(), Failure> {
+        if Self::is_asked_for(filter) {
+            let keys = link.keys();
+            for stream in [&keys.plans, &keys.results] {
+                link.since(stream, since)
+                    .await?
+                    .iter()
+                    .for_each(|entry| self.add(entry));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_asked_for(filter: &Filter) -> bool {
+        filter.decision.is_some() || filter.reason.is_some()
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        if entry.foreign().is_none() && !entry.is_filler() {
+            let of_it = self.0.entry(entry.text("plan_id")).or_default();
+            *of_it = std::mem::take(of_it).by(entry);
+        }
+    }
+
+    /// Whether an entry passes, by all that is said of its plan.
+    pub(super) fn passes(&self, filter: &Filter, entry: &Entry) -> bool {
+        let nothing = Said::default();
+        let said = self.0.get(&entry.text("plan_id")).unwrap_or(&nothing);
+        passes_as(filter, entry, said)
+    }
 }
 
 /// Those of both streams that pass, each by all that is said of its plan.
 pub(super) fn choose(filter: &Filter, plans: &mut Vec<Entry>, results: &mut Vec<Entry>) {
-    let mut said: HashMap<String, Said> = HashMap::new();
-    let telling = results
+    let mut told = Told::default();
+    plans
         .iter()
-        .filter(|result| result.foreign().is_none() && !result.is_filler());
-    for entry in plans.iter().chain(telling) {
-        let of_it = said.entry(entry.text("plan_id")).or_default();
-        *of_it = std::mem::take(of_it).by(entry);
-    }
-    let nothing = Said::default();
-    let passes = |entry: &Entry| {
-        let of_it = said.get(&entry.text("plan_id")).unwrap_or(&nothing);
-        passes_as(filter, entry, of_it)
-    };
-    plans.retain(passes);
-    results.retain(passes);
+        .chain(results.iter())
+        .for_each(|entry| told.add(entry));
+    plans.retain(|entry| told.passes(filter, entry));
+    results.retain(|entry| told.passes(filter, entry));
 }
 
 fn passes_as(filter: &Filter, entry: &Entry, said: &Said) -> bool {

@@ -69,6 +69,8 @@ pub const COMMISSION: &str = "commission";
 
 /// Of a result: how long its permits were waited for until all were there, in milliseconds. An addition to the contract.
 pub const PERMIT_WAIT_MS: &str = "permit_wait_ms";
+/// Of a result: from the grant to the venue's answer to the order, in microseconds. An addition to the contract.
+pub const ORDER_TOOK_US: &str = "order_took_us";
 
 /// Of a result: the venue's order id, as in its last step. An addition of March, as the five below it.
 pub const ORDER_ID: &str = "order_id";

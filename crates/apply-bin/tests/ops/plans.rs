@@ -118,6 +118,71 @@ async fn counts_are_by_decision_reason_and_error_and_old_entries_do_not_count() 
     assert_eq!(ops(&server, &["stats", "--since", "soon"]).await.code, 2);
 }
 
+/// As the page and `stats` choose: a plan and its result by what either of them says.
+#[tokio::test]
+async fn a_decision_or_a_reason_chooses_on_one_stream_by_what_both_say() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    for (number, decision, executed, error) in [
+        (1, "EXECUTE", "True", ""),
+        (2, "BLOCKED", "False", "p33_permit_denied"),
+        (3, "ERROR", "False", "order_rejected:-2022"),
+    ] {
+        let plan = format!("{number:016x}");
+        publish_plan(c, &format!("{number}000-0"), &plan).await;
+        let words = format!(
+            "XADD quantum:stream:apply.result {number}500-0 plan_id {plan} symbol BTCUSDT decision {decision} executed {executed} would_execute False steps_results [] error {error}"
+        );
+        let _: String = redis(c, &words).await;
+    }
+    let ids = |told: &str| -> Vec<u64> {
+        let of = |line: &str| u64::from_str_radix(line.split_whitespace().nth(2).unwrap(), 16);
+        told.lines().map(|line| of(line).unwrap()).collect()
+    };
+    for (filter, expected) in [
+        (["--decision", "EXECUTE"], vec![1, 2, 3]),
+        (["--decision", "executed"], vec![1]),
+        (["--decision", "blocked"], vec![2]),
+        (["--decision", "failed"], vec![3]),
+        (["--reason", "denied"], vec![2]),
+    ] {
+        let span = ["--since", "1970-01-01"];
+        for stream in ["plans", "results"] {
+            let tail = [&[stream, "tail"][..], &span, &filter].concat();
+            let told = fine(&server, &tail).await;
+            assert_eq!(ids(&told), expected, "{stream} {filter:?}: {told}");
+        }
+        let stats = [&["stats", "--json"][..], &span, &filter].concat();
+        let stats = ops(&server, &stats).await.json();
+        assert_eq!(
+            stats["plans"]["EXECUTE"],
+            expected.len(),
+            "{filter:?}: {stats}"
+        );
+    }
+    // What comes later, too: the result is chosen by the plan that came before it.
+    let filter = ["--decision", "EXECUTE", "-n", "1"];
+    let tail = [&["results", "tail", "--follow"][..], &filter].concat();
+    let mut child = apply_layer(&server.url(), &tail)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for number in [3, 4] {
+        let line = timeout(PATIENCE, lines.next_line()).await;
+        let line = line.unwrap().unwrap().unwrap();
+        assert_eq!(ids(&line), [number], "{line}");
+        let plan = format!("{:016x}", number + 1);
+        publish_plan(c, &format!("{}000-0", number + 1), &plan).await;
+        let words = format!(
+            "XADD quantum:stream:apply.result {}500-0 plan_id {plan} symbol BTCUSDT decision BLOCKED executed False would_execute False steps_results [] error p33_permit_denied",
+            number + 1
+        );
+        let _: String = redis(c, &words).await;
+    }
+    child.kill().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_span_begins_and_ends_at_dates_as_well_as_so_long_ago() {
     let server = RedisServer::start().await;

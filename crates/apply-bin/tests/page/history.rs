@@ -7,17 +7,31 @@ use std::{collections::HashSet, time::SystemTime};
 
 /// A plan and its result on the streams, as another process has left them.
 pub(crate) async fn leave(stage: &Stage, number: u64, of: u64, symbol: &str) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = u64::try_from(now.unwrap().as_millis()).unwrap();
-    // Over the last day, in even steps.
-    let at = now - (of - number) * (80_000_000 / of) - 5_000;
+    leave_as(stage, number, of, symbol, ENDINGS[number as usize % 4]).await
+}
+
+/// Decision, whether it executed, and the error of a result.
+pub(crate) type Ending = (&'static str, &'static str, &'static str);
+
+const EXECUTED: Ending = ("EXECUTE", "True", "");
+pub(crate) const DENIED: Ending = ("BLOCKED", "False", "p33_permit_denied");
+const ENDINGS: [Ending; 4] = [
+    EXECUTED,
+    DENIED,
+    ("BLOCKED", "False", "permit_timeout_or_missing:missing_p33"),
+    ("ERROR", "False", "order_rejected:-2022"),
+];
+
+/// The same with an end of one's own. The plans lie over the last day in even steps.
+pub(crate) async fn leave_as(
+    stage: &Stage,
+    number: u64,
+    of: u64,
+    symbol: &str,
+    (decision, executed, error): Ending,
+) -> String {
+    let at = millis() - (of - number) * (80_000_000 / of) - 5_000;
     let (id, place) = (format!("{number:016x}"), format!("{at}-0"));
-    let (decision, executed, error) = match number % 4 {
-        0 => ("EXECUTE", "True", ""),
-        1 => ("BLOCKED", "False", "p33_permit_denied"),
-        2 => ("BLOCKED", "False", "permit_timeout_or_missing:missing_p33"),
-        _ => ("ERROR", "False", "order_rejected:-2022"),
-    };
     let plan = [
         "XADD",
         PLANS,
@@ -54,14 +68,20 @@ pub(crate) async fn leave(stage: &Stage, number: u64, of: u64, symbol: &str) -> 
         "would_execute",
         "False",
         "steps_results",
-        "[]",
+        r#"[{"step":"CLOSE_PARTIAL_75","status":"left","details":"as it was left"}]"#,
         "error",
         error,
         "profit_realized",
-        if number.is_multiple_of(4) { "0.5" } else { "" },
+        if executed == "True" { "0.5" } else { "" },
     ];
     let _: String = stage.command(&result).await;
     id
+}
+
+/// Now, in milliseconds since 1970.
+fn millis() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(now.unwrap().as_millis()).unwrap()
 }
 
 /// What an address answers, with its code.
@@ -98,9 +118,18 @@ async fn after_a_restart_the_past_is_there_a_denial_looks_like_one_and_each_plan
     browser
         .until("the wait is drawn", "document.querySelector('#one svg[role=img]')?.getAttribute('aria-label').includes('Governor')")
         .await;
-    for words in ["yes, at most 0.009", "SELL 0.009", "intent", "published"] {
+    for words in [
+        "yes, at most 0.009",
+        "SELL 0.009 at ",
+        "answered after ",
+        "intent",
+        "published",
+    ] {
         browser.until(words, &has("one", words)).await;
     }
+    let took = "document.querySelector('#one svg[role=img]').getAttribute('aria-label').match(/order answered after [^;]*/)[0]";
+    let took = browser.eval(took).await;
+    let took = took.as_str().unwrap();
     // Another program answers the plan as well.
     let foreign = [
         "XADD",
@@ -143,9 +172,15 @@ async fn after_a_restart_the_past_is_there_a_denial_looks_like_one_and_each_plan
     browser
         .until("the wait is drawn", "document.querySelector('#one svg[role=img]')?.getAttribute('aria-label').includes('Governor')")
         .await;
+    // So is the time that its order took, which only the result knows, and the price.
+    let drawn = format!(
+        "document.querySelector('#one svg[role=img]')?.getAttribute('aria-label').includes({took:?})"
+    );
+    browser.until(took, &drawn).await;
     for words in [
         "yes, at most 0.009",
-        "SELL 0.009",
+        "SELL 0.009 at ",
+        "answered after ",
         "intent",
         "intent_executor, another program",
     ] {
@@ -161,6 +196,13 @@ async fn after_a_restart_the_past_is_there_a_denial_looks_like_one_and_each_plan
         .await;
     for words in ["Governor", "P3.3"] {
         browser.until(words, &has("reviewers", words)).await;
+    }
+    // And the order's round trip; of the questions for its time the page says since when they count.
+    for words in [
+        "Orders of the last day: median",
+        "asked by this process since",
+    ] {
+        browser.until(words, &has("venue", words)).await;
     }
     // By its id, from the search.
     browser.visit(&format!("http://{address}/")).await;
@@ -298,7 +340,7 @@ async fn a_history_that_cannot_be_read_says_so_and_the_present_goes_on() {
         answer["error"]
             .as_str()
             .unwrap()
-            .starts_with("Redis does not answer"),
+            .starts_with("Redis does not give it: in place of a stream there is something else"),
         "{answer}"
     );
     let _: u64 = stage.command(&["DEL", RESULTS]).await;
@@ -310,4 +352,289 @@ async fn a_history_that_cannot_be_read_says_so_and_the_present_goes_on() {
         .await;
     browser.close().await;
     service.signal("KILL").await;
+}
+
+#[tokio::test]
+async fn what_needs_attention_outlasts_a_restart_however_much_came_after_it() {
+    const PLANS: u64 = 250;
+    let stage = Stage::open().await;
+    // Six orders in doubt, then far more plans than are kept, of which the last four of ETHUSDT came to nothing.
+    let unresolved = ("ERROR", "False", "order_unresolved");
+    let mut in_doubt = String::new();
+    for number in 1..=PLANS {
+        let (symbol, ending) = match number {
+            1..=6 => ("SOLUSDT", unresolved),
+            number if number > PLANS - 4 => ("ETHUSDT", DENIED),
+            _ => ("BTCUSDT", EXECUTED),
+        };
+        let id = leave_as(&stage, number, PLANS, symbol, ending).await;
+        if number == 6 {
+            in_doubt = id;
+        }
+    }
+    let how = stage.service();
+    for _ in 0..2 {
+        let service = how.clone().ready().await;
+        let mut browser = open(&service).await.0;
+        for words in [
+            "SOLUSDT: an order may stand at the venue",
+            &in_doubt,
+            "1 more order may stand at the venue",
+            "nothing was executed for ETHUSDT (4 plans)",
+        ] {
+            browser.until(words, &has("attention", words)).await;
+        }
+        let chip =
+            "document.querySelector('[data-symbol=ETHUSDT]')?.innerText.includes('4 times no')";
+        browser.until("its symbol says so", chip).await;
+        browser.close().await;
+        service.stopped_well().await;
+    }
+    // An execution ends it, and what is found out about an order, too.
+    let service = how.ready().await;
+    let mut browser = open(&service).await.0;
+    let refused = "nothing was executed for ETHUSDT";
+    browser.until(refused, &has("attention", refused)).await;
+    leave_as(&stage, PLANS + 1, PLANS + 1, "ETHUSDT", EXECUTED).await;
+    let gone = format!("!{}", has("attention", refused));
+    browser.until("it is executed again", &gone).await;
+    let corrected = [
+        "XADD",
+        RESULTS,
+        "*",
+        "plan_id",
+        &in_doubt,
+        "symbol",
+        "SOLUSDT",
+        "decision",
+        "EXECUTE",
+        "executed",
+        "True",
+        "steps_results",
+        "[]",
+        "error",
+        "",
+    ];
+    let _: String = stage.command(&corrected).await;
+    let gone = format!("!{}", has("attention", "1 more order"));
+    browser.until("one fewer is in doubt", &gone).await;
+    browser.close().await;
+    service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn from_and_until_choose_by_the_times_that_are_shown_as_the_api_and_the_commands_do() {
+    const PLANS: u64 = 300;
+    let stage = Stage::open().await;
+    for number in 1..=PLANS {
+        leave(&stage, number, PLANS, "BTCUSDT").await;
+    }
+    let service = stage.ready().await;
+    let address = address(&service).await;
+    let mut browser = crate::browser::Browser::open().await;
+    // Far from UTC, and not by whole hours.
+    let zone = serde_json::json!({"timezoneId": "Asia/Kolkata"});
+    browser.call("Emulation.setTimezoneOverride", zone).await;
+    browser.visit(&format!("http://{address}/")).await;
+    let past = "document.querySelectorAll('.plan').length === 100";
+    browser.until("the past is there", past).await;
+    // By the keyboard: the span is unfolded, filled in and asked for.
+    browser
+        .eval("document.querySelector('#span summary').focus()")
+        .await;
+    browser.press("Enter", 13).await;
+    let open = "document.getElementById('span').open";
+    browser.until("the span is unfolded", open).await;
+    // From the 101st plan on until the 200th: that one's second belongs to it.
+    let row = |number: u64| {
+        format!(
+            "fetch('/api/plans.json?limit=500').then(a => a.json()).then(a => a.plans.find(p => p.id === '{number:016x}').at)"
+        )
+    };
+    let from = browser.eval(&row(101)).await.as_u64().unwrap();
+    let until = browser.eval(&row(200)).await.as_u64().unwrap();
+    let fill = |name: &str, at: u64| {
+        format!(
+            "(() => {{ const at = new Date({at}); const shown = new Date(at - at.getTimezoneOffset() * 6e4).toISOString().slice(0, 19);\
+             document.getElementById('by-{name}').value = shown; document.getElementById('by-{name}').focus(); return shown; }})()"
+        )
+    };
+    browser.eval(&fill("since", from)).await;
+    let shown_until = browser.eval(&fill("until", until)).await;
+    browser.press("Enter", 13).await;
+    let ids = "[...document.querySelectorAll('.plan')].map(row => row.id.slice(5))";
+    let all = "document.querySelectorAll('.plan').length === 100 && !document.getElementById('older').disabled";
+    let end = has("older-why", "Nothing older in this time");
+    browser.until("a hundred of them", all).await;
+    browser
+        .eval("document.getElementById('older').click()")
+        .await;
+    browser.until("that is all", &end).await;
+    let expected: Vec<String> = (101..=200).rev().map(|n| format!("{n:016x}")).collect();
+    assert_eq!(browser.eval(ids).await, serde_json::json!(expected));
+    // The address says the same to another browser, to the API and to the commands.
+    let asked = browser.eval("location.search.slice(1)").await;
+    let asked = asked.as_str().unwrap();
+    let (_, page) = fetched(&mut browser, &format!("/api/plans.json?limit=500&{asked}")).await;
+    let api = page["plans"].as_array().unwrap().iter();
+    let api: Vec<&str> = api.map(|plan| plan["id"].as_str().unwrap()).collect();
+    assert_eq!(api, expected);
+    let span = "['since', 'until'].map((name) => new URLSearchParams(location.search).get(name))";
+    let span = browser.eval(span).await;
+    let (since, until) = (span[0].as_str().unwrap(), span[1].as_str().unwrap());
+    let told = stage.program(&[
+        "plans", "tail", "-n", "500", "--json", "--since", since, "--until", until,
+    ]);
+    let told = told.ended().await;
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let ids_told = told.log.iter().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["plan_id"].as_str().unwrap().to_owned()
+    });
+    let ids_told: Vec<String> = ids_told.collect();
+    assert!(ids_told.iter().rev().eq(expected.iter()), "{ids_told:?}");
+    browser.visit(&format!("http://{address}/?{asked}")).await;
+    browser.until("the same once more", all).await;
+    browser
+        .eval("document.getElementById('older').click()")
+        .await;
+    browser.until("that is all", &end).await;
+    assert_eq!(browser.eval(ids).await, serde_json::json!(expected));
+    let field = browser
+        .eval("document.getElementById('by-until').value")
+        .await;
+    assert_eq!(field, shown_until);
+    browser.until("the span is seen", open).await;
+    // A span that ends before it begins is told so, and is no trouble of the history.
+    browser
+        .visit(&format!(
+            "http://{address}/?since=2026-01-26&until=2026-01-25"
+        ))
+        .await;
+    let why = "document.getElementById('older-why').innerText === 'until is before since'";
+    browser.until("it is refused", why).await;
+    let wrong = browser.complaints.iter();
+    let wrong = wrong.filter(|complaint| !complaint.contains("400"));
+    assert_eq!(wrong.count(), 0, "{:?}", browser.complaints);
+    browser.close().await;
+    service.stopped_well().await;
+}
+
+/// Texts that a page, a terminal or an eye could take for something else, and one without a place to break it.
+const HOSTILE: [&str; 6] = [
+    "<script>document.title=1</script>",
+    "\"><img src=x onerror=document.title=1>",
+    "abc\u{202e}txt.exe\u{2066}\u{200b}\u{7}\n\t<b>",
+    "';--&lt;%00%ff{{7*7}}",
+    "\u{1f600}\u{301}\u{301}\u{301}",
+    "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW",
+];
+
+#[tokio::test]
+async fn whatever_stands_in_the_streams_stays_words_and_within_the_screen() {
+    let stage = Stage::open().await;
+    for (number, text) in (1..).zip(HOSTILE) {
+        let id = format!("{number:016x}");
+        let steps = serde_json::json!([{"step": text, "status": "success", "details": text, "order_id": text,
+            "side": text, "quantity": text, "executed_qty": text, "avg_price": text}]);
+        let steps = steps.to_string();
+        let plan = [
+            "XADD",
+            PLANS,
+            "*",
+            "plan_id",
+            &id,
+            "symbol",
+            text,
+            "action",
+            text,
+            "kill_score",
+            text,
+            "decision",
+            "EXECUTE",
+            "reason_codes",
+            text,
+            "steps",
+            &steps,
+            text,
+            text,
+        ];
+        let _: String = stage.command(&plan).await;
+        let result = [
+            "XADD",
+            RESULTS,
+            "*",
+            "plan_id",
+            &id,
+            "symbol",
+            text,
+            "decision",
+            text,
+            "executed",
+            "False",
+            "would_execute",
+            "False",
+            "steps_results",
+            &steps,
+            "error",
+            text,
+            "profit_realized",
+            text,
+            "commission",
+            text,
+            "order_took_us",
+            text,
+        ];
+        let _: String = stage.command(&result).await;
+        let foreign = [
+            "XADD", RESULTS, "*", "plan_id", &id, "executed", text, "source", text, "error", text,
+        ];
+        let _: String = stage.command(&foreign).await;
+        let permit = serde_json::json!({"name": text, "label": text, "after": 1, "by": "push", "yes": false, "said": text});
+        let end = serde_json::json!({"granted": false, "waited": 5, "code": text, "detail": text, "ttls": [text]});
+        let wait = serde_json::json!({"since": 1, "until": 2, "permits": [permit], "end": end});
+        let wait = wait.to_string();
+        let wait = [
+            "XADD",
+            "quantum:stream:apply.wait",
+            "*",
+            "plan_id",
+            &id,
+            "instance",
+            text,
+            "wait",
+            &wait,
+        ];
+        let _: String = stage.command(&wait).await;
+    }
+    let service = stage.ready().await;
+    let (mut browser, address) = open(&service).await;
+    let count = HOSTILE.len();
+    let there = format!(
+        "document.querySelectorAll('.plan').length === {count} && document.getElementById('reviewers').children.length > {count}"
+    );
+    let shown = "[document.documentElement.scrollWidth <= innerWidth, document.images.length, document.scripts.length,\
+                 /[\u{202e}\u{2066}\u{200b}\u{7}]/.test(document.body.innerText)]";
+    // Its data and its script are the only two.
+    let expected = serde_json::json!([true, 0, 2, false]);
+    for width in [1280, 390] {
+        browser.screen(width, 900, "light").await;
+        browser.visit(&format!("http://{address}/")).await;
+        browser.until("every plan is there", &there).await;
+        let open = "document.querySelectorAll('.plan').forEach((row) => { row.open = true; })";
+        browser.eval(open).await;
+        let opened = format!("document.querySelectorAll('.plan dl').length === {count}");
+        browser.until("every plan is open", &opened).await;
+        assert_eq!(browser.eval(shown).await, expected, "{width}");
+        for number in 1..=count {
+            let plan = format!("http://{address}/plan/{number:016x}");
+            browser.visit(&plan).await;
+            let drawn = "document.querySelectorAll('#one svg[role=img]').length === 1";
+            browser.until("the wait is drawn", drawn).await;
+            assert_eq!(browser.eval(shown).await, expected, "{plan} at {width}");
+        }
+    }
+    assert_eq!(browser.complaints, [""; 0]);
+    browser.close().await;
+    service.stopped_well().await;
 }

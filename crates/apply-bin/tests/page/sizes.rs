@@ -1,13 +1,18 @@
 //! One symbol, fifty, a thousand; narrow and wide, dark and light; many changes a second.
 
-use crate::{address, browser::Browser, has, history::leave};
+use crate::{
+    address,
+    browser::Browser,
+    has,
+    history::{DENIED, leave_as},
+};
 use apply_tests::{Service, Stage};
 
-/// Follows this many symbols, of which the first few have a past.
+/// Follows this many symbols, of which the first forty have a plan that was denied.
 async fn with_symbols(stage: &Stage, count: usize) -> Service {
     let names: Vec<String> = (0..count).map(|n| format!("S{n:04}USDT")).collect();
     for (number, name) in (1..=40).zip(names.iter().cycle()) {
-        leave(stage, number, 40, name).await;
+        leave_as(stage, number, 40, name, DENIED).await;
     }
     let service = stage.service().env("SYMBOLS", names.join(","));
     service.env("APPLY_ALLOWLIST", &*names[0]).ready().await
@@ -20,7 +25,7 @@ async fn however_many_symbols_there_are_plans_stay_near_and_nothing_is_wider_tha
         let service = with_symbols(&stage, count).await;
         let url = format!("http://{}/", address(&service).await);
         let mut browser = Browser::open().await;
-        for (width, most, scheme) in [(1280, 1_300, "light"), (390, 4_000, "dark")] {
+        for (width, most, cards, scheme) in [(1280, 900, 400, "light"), (390, 1_200, 330, "dark")] {
             browser.screen(width, 900, scheme).await;
             browser.visit(&url).await;
             browser
@@ -37,7 +42,14 @@ async fn however_many_symbols_there_are_plans_stay_near_and_nothing_is_wider_tha
                 .await;
             let plans = "Math.round(document.getElementById('plans').getBoundingClientRect().top + scrollY)";
             let top = browser.eval(plans).await.as_u64().unwrap();
+            let height = "Math.round(document.querySelector('[aria-labelledby=symbols-title]').getBoundingClientRect().height)";
+            let height = browser.eval(height).await.as_u64().unwrap();
+            println!("{count} symbols at {width}: {height} of symbols, plans at {top}");
             assert!(top < most, "{count} symbols at {width}: plans at {top}");
+            assert!(
+                height < cards,
+                "{count} symbols at {width}: {height} of them"
+            );
             let wide = browser.eval("document.documentElement.scrollWidth").await;
             assert!(
                 wide.as_u64().unwrap() <= width.into(),

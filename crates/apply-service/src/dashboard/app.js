@@ -6,8 +6,9 @@
   const $ = (id) => document.getElementById(id);
   // The service says something at least every two seconds; after this much silence it is lost.
   const SILENCE = 2900;
-  // Symbols up to this many are all shown; of more, the quiet ones are folded.
-  const FEW = 12;
+  // Symbols up to this many are all shown; of more, the quiet ones are folded, and of those that are loud the rest.
+  const phone = matchMedia("(max-width: 40rem)");
+  const few = () => (phone.matches ? 6 : 12);
 
   const model = { plans: new Map(), symbols: new Map(), keep: 100, instance: "", waits: null, trends: null };
   const older = new Map(); // plans that were asked for, by id
@@ -17,6 +18,7 @@
   const one = location.pathname.startsWith("/plan/") ? decodeURIComponent(location.pathname.slice(6)) : null;
   let filter = null; // what is wanted; none where everything is
   let next; // where older plans go on; undefined before the first question
+  let since = 0; // when the service began
   let skew = 0; // the service's clock minus this browser's
   let heard = 0;
   let source = null;
@@ -26,7 +28,7 @@
   const json = async (path) => {
     const answer = await fetch(path);
     const body = await answer.json();
-    if (!answer.ok) throw new Error(body.error || "the service answered " + answer.status);
+    if (!answer.ok) throw Object.assign(new Error(body.error || "the service answered " + answer.status), { wrong: answer.status === 400 });
     return body;
   };
 
@@ -82,8 +84,8 @@
     return [...(words[plan.decision] || ["off", plan.decision]), plan.reasons.join(", ")];
   }
   function orderText(order) {
-    if (!order || !order.side) return "";
-    const amount = order.executed || order.quantity;
+    const amount = order && (order.executed || order.quantity);
+    if (!order || !order.side || !(amount || order.price)) return "";
     return [order.side, amount, order.price ? "at " + order.price : ""].filter(Boolean).join(" ");
   }
 
@@ -92,6 +94,7 @@
   function showVitals(vitals) {
     const words = { open: "Orders can flow", dry_run: "Dry run", halted: "Halted", stuck: "Orders cannot flow", unknown: "Asking" };
     const { state, why } = vitals.flow;
+    since = vitals.since;
     $("flow").dataset.state = state;
     say($("flow-word"), words[state] || state);
     say($("flow-why"), state === "halted" ? "by " + why : state === "dry_run" ? "Plans are made, no order is placed." : why || "Granted plans go to the venue.");
@@ -146,6 +149,11 @@
     }
     say($("waiting-count"), String(cards.size));
     $("no-waits").hidden = cards.size > 0;
+  }
+  // Each word once: the detail of a block may begin with its code and end with its length.
+  function ended({ granted, code, detail, waited }) {
+    const why = detail.replace(" after " + waited + " ms", "");
+    return (granted ? "Granted" : "Blocked") + " after " + span(waited) + ": " + (granted || why.includes(code) ? why : code + ", " + why);
   }
   function permitList(wait) {
     return el("ul", { class: "permits" }, ...wait.permits.map((permit) => {
@@ -245,9 +253,14 @@
       const { end } = plan.wait;
       fact("Permits", permitList(plan.wait));
       facts.lastChild.id = "permits-" + plan.id;
-      if (end) fact(end.granted ? "Granted" : "Blocked", "after " + span(end.waited) + ": " + end.detail, end.ttls.length ? " (" + end.ttls.join(", ") + ")" : "");
+      if (end) fact("Ended", ended(end), end.ttls.length ? " (" + end.ttls.join(", ") + ")" : "");
     }
-    if (plan.order) fact("Order", orderLink(plan), " " + [orderText(plan.order), plan.order.note].filter(Boolean).join(", "));
+    if (plan.order) {
+      const { took, note, outcome, quantity } = plan.order;
+      // A close has a quantity; of a stop the time is not taken.
+      const answered = took !== null ? "answered after " + draw.micros(took) : quantity && outcome === "accepted" ? "how long its answer took is not known" : "";
+      fact("Order", orderLink(plan), " " + [orderText(plan.order), note, answered].filter(Boolean).join(", "));
+    }
     if (plan.result) {
       const { profit, net, commission } = plan.result;
       fact("Result", plan.result.executed ? "executed" : plan.result.error || plan.result.decision, ", ", clock(plan.result.at, true));
@@ -290,10 +303,11 @@
         showPlan(model.plans.get(plan.id) || plan);
       }
       next = past.next;
-      say($("older-why"), (past.next ? "looked back to " + full(Number(past.next.split("-")[0])) : "Nothing older is kept.") + (past.unreadable ? " " + past.unreadable + " entries could not be read." : ""));
+      say($("older-why"), (past.next ? "looked back to " + full(Number(past.next.split("-")[0])) : filter && filter.since ? "Nothing older in this time." : "Nothing older is kept.") + (past.unreadable ? " " + past.unreadable + " entries could not be read." : ""));
       $("older").hidden = !past.next;
     } catch (error) {
-      say($("older-why"), "The history cannot be read: " + error.message);
+      // A question that cannot be answered is no trouble of the history.
+      say($("older-why"), (error.wrong ? "" : "The history cannot be read: ") + error.message);
       $("older").hidden = false;
       next = undefined;
     }
@@ -301,7 +315,9 @@
   }
   function applyFilter() {
     const at = (name) => Date.parse($("by-" + name).value) || null;
-    const read = { symbol: $("by-symbol").value.trim(), decision: $("by-decision").value, reason: $("by-reason").value.trim(), since: at("since"), until: at("until") };
+    // The field shows whole seconds: the last one belongs to the span.
+    const until = at("until") && at("until") + 999;
+    const read = { symbol: $("by-symbol").value.trim(), decision: $("by-decision").value, reason: $("by-reason").value.trim(), since: at("since"), until };
     filter = Object.values(read).some(Boolean) ? read : null;
     history.replaceState(null, "", "/" + (filter ? "?" + query() : "") + location.hash);
     older.clear();
@@ -370,13 +386,15 @@
     const all = [...model.symbols.keys()];
     const by = (name) => Number(chips.get(name).dataset.rank);
     const sorted = all.sort((a, b) => by(a) - by(b) || (a < b ? -1 : 1));
-    const loud = all.length <= FEW ? sorted : sorted.filter((name) => by(name) < 5).slice(0, 2 * FEW);
+    const most = few(), urgent = sorted.filter((name) => by(name) < 5);
+    const loud = all.length <= most ? sorted : urgent.slice(0, most);
     const seen = new Set(loud);
     const quiet = sorted.filter((name) => !seen.has(name));
-    $("symbols").classList.toggle("many", all.length > FEW);
+    $("symbols").classList.toggle("many", all.length > most);
     arrange($("symbols"), loud);
     $("quiet").hidden = quiet.length === 0;
-    say($("quiet-title"), quiet.length + (loud.length ? " more symbols" : " symbols, all quiet"));
+    const folded = urgent.length - loud.length;
+    say($("quiet-title"), quiet.length + (loud.length ? " more symbols" : " symbols, all quiet") + (folded > 0 ? ", of which " + folded + " not executed or waiting" : ""));
     if ($("quiet").open) arrange($("quiet-list"), quiet); else $("quiet-list").replaceChildren();
     say($("symbols-count"), String(all.length));
   }
@@ -390,7 +408,7 @@
   function showWaits(waits) {
     $("histogram").replaceChildren(...draw.histogram(waits));
     $("reviewers").replaceChildren(...draw.reviewers(waits.reviewers));
-    $("venue").replaceChildren(...draw.venue(waits.venue));
+    $("venue").replaceChildren(...draw.venue(waits.venue, since));
   }
   function showTrends({ outcomes, hour, day: whole }) {
     $("hour").replaceChildren(...draw.outcomes(hour, outcomes, "last hour"));
@@ -404,6 +422,7 @@
   async function showOne() {
     if (reading) { again = true; return; }
     reading = true;
+    document.title = "Plan " + one + " – apply-layer";
     try {
       tell(await json("/api/plan/" + encodeURIComponent(one)));
     } catch (error) {
@@ -414,7 +433,6 @@
     if (again) { again = false; showOne(); }
   }
   function tell({ plan, fields, journal, troubles }) {
-    document.title = "Plan " + one + " – apply-layer";
     say($("one-title"), "Plan " + one);
     const body = [];
     for (const trouble of troubles) body.push(el("p", { class: "trouble" }, "Not everything can be read: " + trouble));
@@ -424,7 +442,7 @@
       const [state, word, why] = verdict(plan);
       body.push(el("p", { class: "verdict" }, el("b", {}, plan.symbol), " ", plan.step || plan.action, " ", el("span", { class: "badge", "data-state": state }, word), " ", why));
       if (plan.wait) part("The wait for permits", draw.timeline(plan), permitList(plan.wait),
-        plan.wait.end ? el("p", {}, (plan.wait.end.granted ? "Granted" : "Blocked: " + plan.wait.end.code) + " after " + span(plan.wait.end.waited) + ": " + plan.wait.end.detail) : "");
+        plan.wait.end ? el("p", {}, ended(plan.wait.end)) : "");
       else if (plan.past && plan.decision === "EXECUTE") part("The wait for permits", el("p", { class: "empty" }, "Another process saw it: before the last start, or on another machine. Its log has each permit."));
       const facts = el("div");
       fillBody(facts, plan, true);
@@ -558,6 +576,7 @@
   });
   $("older").addEventListener("click", showOlder);
   $("quiet").addEventListener("toggle", () => showSymbols([]));
+  phone.addEventListener("change", () => showSymbols([]));
   if (!one && [...given.keys()].length) applyFilter();
 
   setInterval(() => {

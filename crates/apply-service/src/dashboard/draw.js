@@ -94,8 +94,10 @@ const draw = (() => {
     return el("span", { class: "key" }, swatch, count + " " + OUTCOMES[outcome]);
   }
   function ticks(drawing, from, to, width, y) {
+    // Minutes apart four times differ without their seconds.
+    const name = to - from < 6e5 ? (ms) => hms(new Date(ms)) : hm;
     for (let i = 0; i <= 3; i += 1) {
-      drawing.append(svg("text", { x: (width * i) / 3, y, "text-anchor": i === 0 ? "start" : i === 3 ? "end" : "middle" }, hm(from + ((to - from) * i) / 3)));
+      drawing.append(svg("text", { x: (width * i) / 3, y, "text-anchor": i === 0 ? "start" : i === 3 ? "end" : "middle" }, name(from + ((to - from) * i) / 3)));
     }
   }
   function outcomes(trend, names, what) {
@@ -140,7 +142,7 @@ const draw = (() => {
     return [drawing, el("p", { class: "quiet" }, values.length ? "Total " + trend.profit + ": gains above the line, losses below" : words)];
   }
   function reviewers(list) {
-    if (!list.length) return [el("p", { class: "empty" }, "No wait since the day before the start.")];
+    if (!list.length) return [el("p", { class: "empty" }, "No wait is kept.")];
     const most = Math.max(10, ...list.map((one) => one.waits.longest || 0));
     return list.map((one) => {
       const { count, median, p99, longest } = one.waits;
@@ -159,23 +161,24 @@ const draw = (() => {
         el("p", { class: "quiet" }, [by, one.late ? one.late + " never came" : "", one.denied ? one.denied + " said no" : ""].filter(Boolean).join(", ")));
     }).concat(el("p", { class: "quiet" }, "● median ◆ 99th of 100, up to " + span(most) + "; the newest 512"));
   }
-  function venue({ orders, newest, asked }) {
-    if (!asked.length && !newest.length) return [el("p", { class: "empty" }, "No answer of the venue yet.")];
-    const W = 320, H = 60, all = asked.concat(newest);
-    const from = Math.min(...all.map((trip) => trip[0])), to = Math.max(from + 1000, ...all.map((trip) => trip[0]));
-    const most = Math.max(...all.map((trip) => trip[1]));
-    const at = ([when, took]) => [((when - from) / (to - from)) * W, H - 2 - (took / most) * (H - 14)];
-    const last = asked.length ? "its time: " + micros(asked[asked.length - 1][1]) + " there and back" : "";
-    const placed = orders.count ? "orders: median " + micros(orders.median) + ", 99th " + micros(orders.p99) : "no order yet";
-    const drawing = svg("svg", { viewBox: "0 0 " + W + " " + (H + 16), role: "img", "aria-label": "Round trips to the venue: " + [last, placed].filter(Boolean).join("; ") });
+  // How long each took, by when it was answered.
+  function trips(name, list, line) {
+    const W = 320, H = 46;
+    const from = Math.min(...list.map((trip) => trip[0])), to = Math.max(from + 1000, ...list.map((trip) => trip[0]));
+    const most = Math.max(1, ...list.map((trip) => trip[1]));
+    const at = ([when, took]) => [4 + ((when - from) / (to - from)) * (W - 8), H - 4 - (took / most) * (H - 18)].map((n) => n.toFixed(1));
+    const drawing = svg("svg", { viewBox: "0 0 " + W + " " + (H + 16), role: "img", "aria-label": name });
     drawing.append(svg("line", { x1: 0, x2: W, y1: H, y2: H, class: "axis" }), svg("text", { x: 0, y: 9 }, "most: " + micros(most)));
-    if (asked.length > 1) drawing.append(svg("polyline", { points: asked.map((trip) => at(trip).map((n) => n.toFixed(1)).join(",")).join(" "), class: "line" }));
-    for (const trip of newest.filter((trip) => trip[0] >= from)) {
-      const [x, y] = at(trip);
-      drawing.append(svg("path", { d: "M" + x + " " + (y - 4) + "l4 4l-4 4l-4 -4z", class: "p99" }));
-    }
+    if (line) drawing.append(svg("polyline", { points: list.map((trip) => at(trip).join(",")).join(" "), class: "line" }));
+    else for (const trip of list) drawing.append(svg("path", { d: "M" + at(trip).join(" ") + "m0 -4l4 4l-4 4l-4 -4z", class: "p99" }));
     ticks(drawing, from, to, W, H + 13);
-    return [drawing, el("p", { class: "quiet" }, [last, "◆ " + placed].filter(Boolean).join("; "))];
+    return drawing;
+  }
+  function venue({ orders, newest, asked }, since) {
+    const placed = orders.count ? "Orders of the last day: median " + micros(orders.median) + ", 99th " + micros(orders.p99) : "No order was answered in the last day.";
+    const time = asked.length ? "Its time, asked by this process since " + hms(new Date(since)) + ": " + micros(asked[asked.length - 1][1]) + " there and back" : "This process has not asked for its time yet.";
+    return [newest.length ? trips(placed, newest, false) : null, el("p", { class: "quiet" }, newest.length ? "◆ " : "", placed),
+      asked.length > 1 ? trips(time, asked, true) : null, el("p", { class: "quiet" }, time)].filter(Boolean);
   }
   function histogram({ buckets }) {
     const most = Math.max(1, ...buckets.map((bucket) => bucket.granted + bucket.blocked));
@@ -183,9 +186,9 @@ const draw = (() => {
     const blocked = buckets.reduce((sum, bucket) => sum + bucket.blocked, 0);
     const label = (ms) => (ms < 1000 ? ms + " ms" : ms / 1000 + " s");
     const name = (bucket, i) => (bucket.up_to === null ? "> " + label(buckets[i - 1].up_to) : "≤ " + label(bucket.up_to));
-    const words = all === 0 ? "No wait since the day before the start." : (all - blocked) + " granted, " + blocked + " blocked";
+    const words = all === 0 ? "No wait is kept." : (all - blocked) + " granted, " + blocked + " blocked";
     const row = 18;
-    const drawing = svg("svg", { viewBox: "0 0 300 " + buckets.length * row, role: "img", "aria-label": "Waits by length: " + words + ". " +
+    const drawing = svg("svg", { viewBox: "0 0 300 " + buckets.length * row, role: "img", "aria-label": "Waits by length: " + words.replace(/\.$/, "") + ". " +
       buckets.map((b, i) => (b.granted + b.blocked ? name(b, i) + ": " + b.granted + " granted, " + b.blocked + " blocked" : "")).filter(Boolean).join("; ") });
     const [defs, fill] = textures();
     drawing.append(defs);
@@ -217,7 +220,7 @@ const draw = (() => {
       const end = there ? permit.after : waited;
       const words = there ? span(permit.after) + ", " + permit.by : wait.end ? "never came" : "awaited";
       said.push(permit.label + " " + words + (permit.yes === false ? ", said no" : ""));
-      drawing.append(svg("text", { x: left - 8, y: y + 4, "text-anchor": "end", class: "strong" }, permit.label),
+      drawing.append(svg("text", { x: left - 8, y: y + 4, "text-anchor": "end", class: "strong" }, permit.label.length > 12 ? permit.label.slice(0, 11) + "…" : permit.label),
         svg("line", { x1: x(0), x2: x(end), y1: y, y2: y, class: there ? "reach" : "missing-line" }));
       if (there && permit.yes === false) drawing.append(svg("path", { d: "M" + (x(end) - 5) + " " + (y - 5) + "l10 10m0 -10l-10 10", class: "no" }));
       else if (there) drawing.append(svg("circle", { cx: x(end), cy: y, r: 5, class: "median" }));

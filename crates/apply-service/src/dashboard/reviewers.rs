@@ -1,6 +1,6 @@
 //! How the reviewers and the venue answer.
 
-use super::view::{By, WaitView, millis};
+use super::view::{By, WaitView, micros, millis};
 use crate::{
     quantile,
     reviewers::{AllAnswers, Answers, was_whole},
@@ -133,17 +133,16 @@ impl Reviewers {
 /// How long the venue takes.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Trips {
-    /// Microseconds from a grant to the answer to its order.
+    /// Microseconds from a grant to the answer to its order: of every instance, and of the day before the start.
     orders: Times,
     /// The newest of them: when, and how long.
     newest: VecDeque<(u64, u64)>,
-    /// Questions for its time: when, and microseconds there and back.
+    /// Questions of this process for its time: when, and microseconds there and back.
     asked: VecDeque<(u64, u64)>,
 }
 
 impl Trips {
-    pub(super) fn order(&mut self, at: u64, took: Duration) {
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    pub(super) fn order(&mut self, at: u64, took: u64) {
         self.orders.add(took);
         push(&mut self.newest, (at, took));
     }
@@ -151,7 +150,7 @@ impl Trips {
     /// A question that was answered then; told again and again until the next one.
     pub(super) fn asked(&mut self, now: u64, age: Duration, took: Duration) {
         let at = now.saturating_sub(millis(age));
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let took = micros(took);
         let known = self.asked.back();
         // The age is read a moment after the clock.
         if known.is_none_or(|(last, _)| last + 500 < at) {

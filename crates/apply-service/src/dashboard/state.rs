@@ -2,23 +2,26 @@
 
 use super::view::{
     InFlightOrder, OrderView, PlanView, ProposalView, ResultView, Shown, SymbolView, WaitEnd,
-    WaitView, cut, millis, now,
+    WaitView, cut, micros, millis, now,
 };
 use super::{
     health_snapshot::{Attention, ComponentState, ComponentStatus, HealthSnapshot, TradingState},
     reviewers::{Reviewers, Trips},
     trends::Trends,
 };
-use crate::{history::Fields, reviewers::AllAnswers};
+use crate::{
+    history::{Fields, Outcome, outcome_of},
+    reviewers::AllAnswers,
+};
 use apply_core::{
     ApplyResult, Decision, Event, Observer, Plan, Submission, Symbol, event::Abandoned,
 };
-use apply_wire::Reason;
+use apply_wire::{Reason, field};
 use bytes::Bytes;
 use permit_gate::PlanId;
 use serde::Serialize;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -31,8 +34,14 @@ const PLANS: usize = 100;
 /// After so many plans in a row that came to no execution a symbol needs somebody to look.
 const OFTEN: u32 = 3;
 
+/// How the light of stops ends that guard no position: it stands in the next move once more.
+const CANCEL_THEM: &str = ", cancel them at the venue";
+
 /// Plans, reviewers and symbols of each kind that are named at most.
 const NAMED: usize = 5;
+
+/// Plans whose order is in doubt that are remembered after they have left the plans that are shown.
+const IN_DOUBT: usize = 100;
 
 /// Symbols that are sent to a browser at a time.
 const PIECE: usize = 500;
@@ -89,14 +98,23 @@ struct Model {
     plans: VecDeque<PlanView>,
     waits: Waits,
     trends: Trends,
+    /// Of the results that are counted as the stream has them: plans whose order may stand at the venue, the oldest first.
+    in_doubt: VecDeque<InDoubt>,
     /// Plans whose order has its timestamp and which have no result, by their ids, and since when: as many as
     /// may be under way at most. Apart from the plans that are shown, of which the oldest may go while it is
     /// under way.
     in_flight: BTreeMap<String, (InFlightOrder, Instant)>,
 }
 
-/// How long waits took, by how they ended, and how the reviewers answer: over the last day, of every instance. How the
-/// venue answers: since the process began.
+/// A plan whose order may stand at the venue without anybody knowing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct InDoubt {
+    plan: String,
+    symbol: String,
+}
+
+/// How long waits took, by how they ended, how the reviewers answer, and how long the venue took for orders: over the last
+/// day, of every instance. How it answers questions for its time: since the process began.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Waits {
     buckets: Vec<Bucket>,
@@ -122,6 +140,7 @@ impl DashboardState {
             plans: VecDeque::with_capacity(PLANS + 1),
             waits: Waits::empty(),
             trends: Trends::default(),
+            in_doubt: VecDeque::new(),
             in_flight: BTreeMap::new(),
         };
         Self(Arc::new(Shared {
@@ -214,14 +233,33 @@ impl DashboardState {
     /// Counts results as the stream has them.
     pub(super) fn count_results<'a>(&self, results: impl Iterator<Item = &'a (u64, Fields)>) {
         let mut model = self.lock();
-        let mut counted = false;
+        let (mut counted, mut answered, mut changed) = (false, false, BTreeSet::new());
         for (millis, fields) in results {
             model.trends.count(*millis, fields);
+            model.doubt(fields);
+            changed.extend(model.count_no(fields));
+            if let Ok(took) = fields.text(field::ORDER_TOOK_US).parse() {
+                model.waits.venue.order(*millis, took);
+                answered = true;
+            }
             counted = true;
         }
         if counted {
             self.tell("trends", || &model.trends);
         }
+        if answered {
+            self.tell("waits", || &model.waits);
+        }
+        let views = changed.iter().filter_map(|name| model.symbols.get(name));
+        let views: Vec<&SymbolView> = views.collect();
+        for piece in views.chunks(PIECE) {
+            self.tell("symbols", || &piece);
+        }
+    }
+
+    /// Whether results are counted as the stream has them, and not as they come.
+    fn counts_stream(&self) -> bool {
+        self.0.counts_stream.get().is_some()
     }
 
     /// Has every wait that ends from now on told to this one, who may lose some where it does not keep up.
@@ -338,23 +376,19 @@ impl DashboardState {
         let mut model = self.lock();
         let view = model.plan_or(&result.plan, |at| PlanView::of_result(result, at));
         view.result = Some(ResultView::of(result, now()));
+        if let Some(order) = &mut view.order {
+            order.priced(&result.steps);
+        }
         view.note = note.or(view.note);
         self.tell("plan", || &*view);
-        let no = view.decision == Decision::Execute.as_str()
-            && !result.executed
-            && !result.would_execute;
-        if let Some(symbol) = model.symbols.get_mut(&result.symbol)
-            && result.is_final
-        {
-            symbol.noes = match no {
-                true => symbol.noes.saturating_add(1),
-                false => 0,
-            };
-            self.tell("symbol", || &*symbol);
-        }
-        if result.is_final && self.0.counts_stream.get().is_none() {
-            model.trends.count(now(), &Fields::of_result(result));
+        if result.is_final && !self.counts_stream() {
+            let fields = Fields::of_result(result);
+            model.trends.count(now(), &fields);
             self.tell("trends", || &model.trends);
+            let changed = model.count_no(&fields);
+            if let Some(symbol) = changed.and_then(|name| model.symbols.get(&name)) {
+                self.tell("symbol", || symbol);
+            }
         }
     }
 
@@ -452,7 +486,9 @@ impl Observer for DashboardState {
             } => {
                 if !matches!(submission, Submission::Unknown { .. }) {
                     self.answered(plan);
-                    self.lock().waits.venue.order(now(), *took);
+                }
+                if submission.is_answered() && !self.counts_stream() {
+                    self.lock().waits.venue.order(now(), micros(*took));
                 }
                 self.plan(plan, |view| {
                     let sent = (*submission, *sizing);
@@ -547,7 +583,9 @@ impl Model {
         let known = self.plans.iter().rposition(|p| p.id == id.as_str());
         let index = known.unwrap_or_else(|| {
             if self.plans.len() >= PLANS {
-                let over = self.plans.iter().position(PlanView::is_over);
+                let quiet = |plan: &PlanView| plan.is_over() && !plan.is_unresolved();
+                let over = self.plans.iter().position(quiet);
+                let over = over.or_else(|| self.plans.iter().position(PlanView::is_over));
                 self.plans.remove(over.unwrap_or(0));
             }
             self.plans.push_back(new(now()));
@@ -556,17 +594,69 @@ impl Model {
         &mut self.plans[index]
     }
 
+    /// Takes in whether the order of a plan with this result is in doubt; a result that was corrected may end that.
+    fn doubt(&mut self, result: &Fields) {
+        let plan = result.text(field::PLAN_ID);
+        self.in_doubt.retain(|known| known.plan != plan);
+        if outcome_of(result) != Outcome::Unresolved || PlanId::new(&plan).is_err() {
+            return;
+        }
+        let symbol = cut(&result.text(field::SYMBOL));
+        self.in_doubt.push_back(InDoubt { plan, symbol });
+        if self.in_doubt.len() > IN_DOUBT {
+            self.in_doubt.pop_front();
+        }
+    }
+
+    /// Counts a result of a plan that was to be executed, with its symbol; `None` where it is of no such plan, or changes
+    /// nothing.
+    fn count_no(&mut self, result: &Fields) -> Option<Symbol> {
+        if !result.was_claimed() {
+            return None;
+        }
+        let symbol = result.text(field::SYMBOL).parse().ok()?;
+        let view = self.symbols.get_mut(&symbol)?;
+        let noes = match outcome_of(result) {
+            Outcome::Executed | Outcome::WouldExecute => 0,
+            _ => view.noes.saturating_add(1),
+        };
+        (std::mem::replace(&mut view.noes, noes) != noes).then_some(symbol)
+    }
+
+    /// Every plan whose order may stand at the venue, the oldest first.
+    fn all_in_doubt(&self) -> Vec<InDoubt> {
+        let mut all: Vec<InDoubt> = self.in_doubt.iter().cloned().collect();
+        for plan in self.plans.iter().filter(|plan| plan.is_unresolved()) {
+            if all.iter().all(|known| known.plan != plan.id) {
+                let (plan, symbol) = (plan.id.clone(), plan.symbol.clone());
+                all.push(InDoubt { plan, symbol });
+            }
+        }
+        all
+    }
+
     /// What an operator has to look at, the most urgent first.
     fn attention(&self) -> Vec<Attention> {
         let mut all = Vec::new();
         let health = &self.health;
-        let in_doubt = self.plans.iter().filter(|plan| plan.is_unresolved());
-        for plan in in_doubt.take(NAMED) {
+        let in_doubt = self.all_in_doubt();
+        for InDoubt { plan, symbol } in in_doubt.iter().rev().take(NAMED) {
             all.push(Attention {
                 kind: "in_doubt",
-                what: format!("{}: an order may stand at the venue", plan.symbol),
+                what: format!("{symbol}: an order may stand at the venue"),
                 next: "look for it there; the plan says what is known of it".into(),
-                plan: Some(plan.id.clone()),
+                plan: Some(plan.clone()),
+            });
+        }
+        if let Some(more @ 1..) = in_doubt.len().checked_sub(NAMED) {
+            all.push(Attention {
+                kind: "in_doubt",
+                what: match more {
+                    1 => "1 more order may stand at the venue".to_owned(),
+                    more => format!("{more} more orders may stand at the venue"),
+                },
+                next: "choose the outcome unresolved among the plans".into(),
+                plan: None,
             });
         }
         if let TradingState::Stuck(why) = &health.flow {
@@ -596,7 +686,7 @@ impl Model {
         {
             all.push(Attention {
                 kind: "stop_without_position",
-                what: format!("stops: {}", stops.text),
+                what: format!("stops: {}", stops.text.trim_end_matches(CANCEL_THEM)),
                 next: "cancel them at the venue".into(),
                 plan: None,
             });
@@ -689,7 +779,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apply_core::{GateSettings, Halt, Proposal};
+    use apply_core::{GateSettings, Halt, Proposal, StepResult};
 
     fn plan(number: usize) -> Plan {
         let at = number.to_string();
@@ -803,6 +893,63 @@ mod tests {
         live.observe(&Event::ResultPublished { result: &result });
         let plans = json(&live.plans());
         assert!(plans.len() < 2_000, "{plans}");
+    }
+
+    #[test]
+    fn results_on_the_stream_tell_what_is_refused_in_doubt_and_how_long_orders_took() {
+        let live = live();
+        live.follow_results();
+        let result = |number: usize, error: Option<&str>, steps: usize| {
+            let plan = plan(number);
+            let step = StepResult::without_order("CLOSE_PARTIAL_75", "error", "why");
+            let result = ApplyResult {
+                executed: error.is_none(),
+                steps: vec![step; steps],
+                order_took_us: Some(7_000),
+                ..ApplyResult::not_executed(&plan, plan.decision, error.map(Into::into), 0)
+            };
+            // What this process sees itself is on the stream as well, and counts once.
+            live.observe(&Event::ResultPublished { result: &result });
+            (number as u64, Fields::of_result(&result))
+        };
+        let count = |results: &[(u64, Fields)]| live.count_results(results.iter());
+        let symbol: Symbol = "BTCUSDT".parse().unwrap();
+        let noes = || live.lock().symbols[&symbol].noes;
+        count(&[
+            result(1, Some("order_unresolved"), 1),
+            // Declined, not refused: it was never to be executed.
+            result(2, Some("not_in_allowlist"), 0),
+            result(3, Some("p33_permit_denied"), 1),
+        ]);
+        assert_eq!(noes(), 2);
+        assert_eq!(live.lock().all_in_doubt().len(), 1);
+        let waits: serde_json::Value = serde_json::from_str(&live.waits()).unwrap();
+        assert_eq!(waits["venue"]["orders"]["count"], 3);
+        for number in 4..3 * PLANS {
+            count(&[result(number, Some("p33_permit_denied"), 1)]);
+        }
+        assert_eq!(live.lock().all_in_doubt()[0].plan, plan(1).id.as_str());
+        count(&[result(1, None, 1)]);
+        assert_eq!(noes(), 0);
+        assert_eq!(live.lock().all_in_doubt(), []);
+    }
+
+    #[test]
+    fn stops_without_a_position_are_told_once_with_the_next_move() {
+        let live = live();
+        live.update_health(|health| {
+            health.lights = vec![ComponentStatus {
+                name: "Stops",
+                state: ComponentState::Fair,
+                text: format!(
+                    "none guards a position; without a position: 7 of SOLUSDT{CANCEL_THEM}"
+                ),
+            }];
+        });
+        let attention = live.health().attention;
+        assert_eq!(attention[0].kind, "stop_without_position");
+        assert!(attention[0].what.ends_with("7 of SOLUSDT"), "{attention:?}");
+        assert_eq!(attention[0].next, "cancel them at the venue");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::history::{Filter, Outcome};
 use apply_core::{
-    ApplyResult, Fill, Plan, Settlement, Submission, Symbol, exchange::StopReplacement,
+    ApplyResult, Fill, Plan, Settlement, StepResult, Submission, Symbol, exchange::StopReplacement,
     sizing::Sizing,
 };
 use apply_wire::{Reason, field};
@@ -31,7 +31,8 @@ pub(super) struct SymbolView {
     pub(super) plan: Option<Shown<PlanId>>,
     /// Why the latest proposal was refused; none once one can be read again.
     pub(super) refused: Option<Box<str>>,
-    /// Plans to be executed that came to no execution, since the last that did.
+    /// Plans to be executed that came to no execution, since the last that did: of every instance, and of the day before
+    /// the start.
     pub(super) noes: u32,
     /// When any of this changed.
     pub(super) at: Option<u64>,
@@ -138,7 +139,7 @@ pub(crate) struct OrderView {
     executed: Option<String>,
     price: Option<String>,
     note: String,
-    /// From the grant to the venue's answer, in microseconds.
+    /// From the grant to the venue's answer, in microseconds; none where that is not known.
     pub(super) took: Option<u64>,
     at: u64,
 }
@@ -478,7 +479,7 @@ impl OrderView {
         took: Duration,
         at: u64,
     ) -> Self {
-        let took = u64::try_from(took.as_micros()).ok();
+        let took = submission.is_answered().then(|| micros(took));
         let order = match submission {
             Submission::Accepted(fill) => {
                 let order = Self::filled(step, fill, at);
@@ -538,25 +539,41 @@ impl OrderView {
         }
     }
 
+    /// Takes in the price of what filled: the venue's answer to an order names none, and the result does.
+    pub(super) fn priced(&mut self, steps: &[StepResult]) {
+        let mut steps = steps.iter().rev();
+        if let Some(step) = steps.find(|step| step.order_id.is_some())
+            && self.id == step.order_id
+        {
+            let price = step.avg_price.as_deref().map(cut);
+            self.price = self.price.take().or(price);
+        }
+    }
+
     /// As the last step with an order on the stream of results has it.
     pub(crate) fn of_stream(at: u64, text: impl Fn(&str) -> String) -> Option<Self> {
         let steps: Vec<StreamStep> = serde_json::from_str(&text(field::STEPS_RESULTS)).ok()?;
+        let error = Reason::parse(&text(field::ERROR));
+        let rejected = matches!(error, Reason::OrderRejected(_) | Reason::StopRejected(_));
         let step = steps
             .into_iter()
             .rev()
-            .find(|step| step.order_id.is_some())?;
-        let unresolved = Reason::parse(&text(field::ERROR)).is_unresolved();
-        let outcome = match (unresolved, &*step.status) {
-            (true, _) => "unresolved",
-            (false, "success") => "accepted",
-            (false, _) => "not_executed",
+            .find(|step| rejected || step.order_id.is_some())?;
+        let outcome = match &*step.status {
+            _ if rejected => "rejected",
+            _ if error.is_unresolved() => "unresolved",
+            "success" => "accepted",
+            _ => "not_executed",
         };
         let shown = |text: Option<String>| text.as_deref().map(cut);
         Some(Self {
             id: shown(step.order_id),
             side: shown(step.side),
+            // A moved stop fills nothing, and has no quantity.
+            executed: shown(step.executed_qty.filter(|_| step.quantity.is_some())),
             quantity: shown(step.quantity),
-            executed: shown(step.executed_qty),
+            price: shown(step.avg_price),
+            took: text(field::ORDER_TOOK_US).parse().ok(),
             ..Self::without_fill(outcome, &step.step, &step.details, at)
         })
     }
@@ -664,6 +681,7 @@ struct StreamStep {
     side: Option<String>,
     quantity: Option<String>,
     executed_qty: Option<String>,
+    avg_price: Option<String>,
 }
 
 /// The name of the first step in the list that a plan carries.
@@ -691,12 +709,20 @@ pub(crate) fn in_words(text: &str) -> String {
     for kind in ["Io: ", "I/O: ", "Client: ", "Server: ", "Parse: "] {
         text = text.replace(kind, "");
     }
+    // What may be set to mend it is told by `check`.
+    if let Some((start, _)) = text.split_once(" within the response time-out of ") {
+        text = format!("{start} in time");
+    }
     while let Some((start, number)) = text.split_once(" (os error ")
         && let Some((_, rest)) = number.split_once(')')
     {
         text = format!("{start}{rest}");
     }
     for (is, says) in [
+        (
+            "\"WRONGTYPE\": Operation against a key holding the wrong kind of value",
+            "in place of a stream there is something else",
+        ),
         ("timed out", "no answer in time"),
         ("Connection refused", "no server listens there"),
         ("broken pipe", "the connection was closed"),
@@ -717,6 +743,10 @@ pub(crate) fn cut(text: &str) -> String {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The wall clock, for people to read and for browsers to count down from.

@@ -142,7 +142,10 @@ fn reviewers(
     let good = judged.iter().all(|of| of.health() == ReviewerHealth::Good);
     let (state, text) = match found {
         None => (ComponentState::Fair, "not asked for yet".to_owned()),
-        Some(Err(why)) => (ComponentState::Fair, format!("not known: {}", cut(&why))),
+        Some(Err(why)) => (
+            ComponentState::Fair,
+            format!("not known: {}", in_words(&why)),
+        ),
         Some(Ok(_)) if judged.is_empty() => (ComponentState::Off, "none has a group".to_owned()),
         Some(Ok(_)) if good => (ComponentState::Good, cut(&each.join("; "))),
         Some(Ok(_)) => (ComponentState::Fair, cut(&each.join("; "))),

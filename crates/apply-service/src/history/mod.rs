@@ -111,7 +111,7 @@ impl fmt::Display for Unread {
         match self {
             Self::NotKept => f.write_str("everything is in memory here: nothing is kept"),
             Self::Busy => write!(f, "{AT_ONCE} others are reading the history; ask again"),
-            Self::Away(why) => write!(f, "Redis does not answer: {why}"),
+            Self::Away(why) => write!(f, "Redis does not give it: {why}"),
         }
     }
 }

@@ -6,6 +6,7 @@ use apply_core::{ApplyResult, Entry};
 use apply_redis::Entry as StreamEntry;
 use apply_wire::field::{self, is_foreign};
 use permit_gate::PlanId;
+use serde::de::IgnoredAny;
 use std::collections::HashMap;
 
 /// Answers of other programs that are kept of one plan.
@@ -37,6 +38,12 @@ impl Fields {
     pub fn text(&self, name: &str) -> String {
         let value = self.0.get(name).map(|bytes| String::from_utf8_lossy(bytes));
         value.map_or_else(String::new, |text| text.into_owned())
+    }
+
+    /// Of a result: whether its plan was to be executed. What was declined without a claim has no step.
+    pub(crate) fn was_claimed(&self) -> bool {
+        let steps = self.text(field::STEPS_RESULTS);
+        serde_json::from_str::<Vec<IgnoredAny>>(&steps).is_ok_and(|steps| !steps.is_empty())
     }
 
     /// Whether the entry is a result of a plan: no filler, and of no other program.
