@@ -190,3 +190,51 @@ async fn without_the_former_service_every_proposal_is_one_it_made_no_plan_of() {
     let said = ended.output();
     assert!(said.contains("does it run, on this Redis?"), "{said}");
 }
+
+#[tokio::test]
+async fn a_plan_that_no_proposal_asks_for_and_that_no_permit_allows_is_unexplained() {
+    let (server, url) = Tape::server().await;
+    let mut connection = server.connection().await;
+    let mut run = async |words: &str| {
+        let mut words = words.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        for word in words {
+            command.arg(word);
+        }
+        command.exec_async(&mut connection).await.unwrap();
+    };
+    run("HSET quantum:harvest:proposal:BTCUSDT harvest_action HOLD kill_score 0.4").await;
+    let shadow = ServiceBuilder::command(&["shadow"])
+        .env("REDIS_URL", url)
+        .env("SYMBOLS", "BTCUSDT")
+        .start()
+        .await;
+    shadow.line("watching BTCUSDT").await;
+    // Until the proposal has stood for long enough.
+    let mut made_up = 0;
+    let unasked = loop {
+        made_up += 1;
+        let plan = format!("{made_up:016x}");
+        let fields = "symbol BTCUSDT action FULL_CLOSE_PROPOSED kill_score 0.1 decision EXECUTE";
+        run(&format!(
+            "XADD quantum:stream:apply.plan * plan_id {plan} {fields}"
+        ))
+        .await;
+        let told = shadow.line_with(&[&plan, "plan "]).await;
+        if told.contains("unexplained: unasked_plan") {
+            break plan;
+        }
+        assert!(told.contains("not_compared: proposal_not_seen"), "{told}");
+        assert!(made_up < 100_000, "{told}");
+    };
+    let fields = "symbol BTCUSDT decision EXECUTE executed True would_execute False";
+    run(&format!(
+        "XADD quantum:stream:apply.result * plan_id {unasked} {fields}"
+    ))
+    .await;
+    shadow
+        .line_with(&[&unasked, "permits", "unexplained: executed_without_permit"])
+        .await;
+    let ended = shadow.stopped().await;
+    assert_eq!(ended.code, Some(1), "{}", ended.output());
+}

@@ -232,7 +232,7 @@ fn may_have_ordered<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> bool {
 /// What became of the plan, as the venue says; `None` where it says nothing.
 async fn find_out<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> Option<ApplyResult> {
     let case = ResultContext {
-        reduced_to: None,
+        instead_of: None,
         plan: &debt.plan,
         symbol: &debt.symbol,
         step: &debt.step,

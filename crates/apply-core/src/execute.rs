@@ -217,23 +217,28 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     async fn rehearse(&self, claimed: &ClaimedPlan, events: &PendingEvents<'_>) -> ApplyResult {
-        let ClaimedPlan { plan, step, .. } = claimed;
+        let plan = &claimed.plan;
         let ready = AtomicBool::new(true);
         let granted = self.wait_for_permits(claimed, events, &ready).await;
         let Granted { grant, waited } = match granted {
             Ok(granted) => granted,
             Err(block) => return self.blocked(plan, &block).await,
         };
-        if let Err(no) = self.allowed_step(claimed).await {
-            return self.no_order(plan, &no);
-        }
-        let details = match grant.limit() {
+        let left = match self.allowed_step(claimed).await {
+            Ok(left) => left,
+            Err(no) => return self.no_order(plan, &no),
+        };
+        let case = ResultContext::of(plan).left_as(left.name());
+        let mut details = match grant.limit() {
             Some(quantity) => format!("dry run: granted for at most {quantity}, no order placed"),
             None => "dry run: granted, no order placed".into(),
         };
+        if let Some(reduction) = case.reduction() {
+            details.push_str(&format!("; {reduction}"));
+        }
         let rehearsed = StepResult {
             approved_qty: grant.limit().map(|most| most.normalize().to_string()),
-            ..StepResult::without_order(step.name(), "dry_run", details)
+            ..StepResult::without_order(case.step, "dry_run", details)
         };
         ApplyResult {
             would_execute: true,
@@ -599,27 +604,27 @@ impl<P: Ports> ApplyLayer<P> {
         share: Share,
         events: &PendingEvents<'_>,
     ) -> ApplyResult {
-        let ClaimedPlan { plan, step, .. } = claimed;
+        let plan = &claimed.plan;
         let Ready {
             position,
             recorded,
             sign_by,
         } = ready;
+        let case = ResultContext::of(plan).left_as(share.step());
         let in_flight = InFlightOrder::on(self, claimed, &grant, sign_by);
         let order = match ApprovedClose::size(grant, plan.symbol(), &position, share)
             .and_then(|order| order.arm(recorded))
         {
             Ok(order) => order,
-            Err(no) => return self.no_order(plan, &no),
+            Err(no) => return self.failed(case, no.reason(), no.to_string()),
         };
         let sizing = order.sizing().clone();
         let case = ResultContext {
             sizing: Some(&sizing),
-            reduced_to: (Step::Close { share } != *step).then(|| share.step()),
-            ..ResultContext::of(plan)
+            ..case
         };
         let granted_at = self.ports.clock().now();
-        events.add(PendingEvent::StepStarted(step.name()));
+        events.add(PendingEvent::StepStarted(share.step()));
         let submission = self
             .ports
             .exchange()
@@ -637,7 +642,7 @@ impl<P: Ports> ApplyLayer<P> {
         let took = now.saturating_duration_since(granted_at);
         self.emit(Event::Submitted {
             plan,
-            step: step.name(),
+            step: share.step(),
             sizing: &sizing,
             submission: &submission,
             took,
@@ -649,14 +654,12 @@ impl<P: Ports> ApplyLayer<P> {
                 let asked = (OrderKind::Close, &trace);
                 self.settle_trace(case, asked, Some(&why), true).await
             }
-            Submission::Rejected { code, message } => self.failed(
-                ResultContext::of(plan),
-                Reason::OrderRejected(code),
-                message,
-            ),
+            Submission::Rejected { code, message } => {
+                self.failed(case, Reason::OrderRejected(code), message)
+            }
             Submission::NotSent { why } => {
                 let reason = reason::of_not_sent(&why, OrderKind::Close);
-                self.failed(ResultContext::of(plan), reason, why.to_string())
+                self.failed(case, reason, why.to_string())
             }
         };
         ApplyResult {

@@ -8,8 +8,8 @@ use crate::{
     journal::{Intent, Journal},
     layer::ApplyLayer,
     order::{Fill, OrderKind, OrderTrace, Side},
-    plan::{Decision, Plan, Step},
-    ports::{Ports, PublishOutcome, ResultLog},
+    plan::{Decision, Plan, Share, Step},
+    ports::{PlanLog, Ports, PublishOutcome, ResultLog},
     reason,
     result::{ApplyResult, StepResult},
     sizing::{NoOrder, Sizing},
@@ -26,11 +26,12 @@ use std::time::Duration;
 pub(crate) struct ResultContext<'a> {
     pub(crate) plan: &'a PlanId,
     pub(crate) symbol: &'a Symbol,
+    /// What was done.
     pub(crate) step: &'a str,
     /// How the quantity came about, where this process decided it.
     pub(crate) sizing: Option<&'a Sizing>,
-    /// The step that the reviewers made of it, where it is another one.
-    pub(crate) reduced_to: Option<&'static str>,
+    /// The plan's step, where the reviewers made less of it.
+    pub(crate) instead_of: Option<&'a str>,
 }
 
 impl<'a> ResultContext<'a> {
@@ -40,7 +41,7 @@ impl<'a> ResultContext<'a> {
             symbol: plan.symbol(),
             step: step_name(plan),
             sizing: None,
-            reduced_to: None,
+            instead_of: None,
         }
     }
 
@@ -50,8 +51,26 @@ impl<'a> ResultContext<'a> {
             symbol: &intent.symbol,
             step: &intent.step,
             sizing: None,
-            reduced_to: None,
+            instead_of: None,
         }
+    }
+
+    /// With the step that the reviewers left of the plan's.
+    pub(crate) fn left_as(self, step: &'a str) -> Self {
+        match step == self.step {
+            true => self,
+            false => Self {
+                step,
+                instead_of: Some(self.step),
+                ..self
+            },
+        }
+    }
+
+    /// That the reviewers made less of it, where they did.
+    pub(crate) fn reduction(&self) -> Option<String> {
+        let planned = self.instead_of?;
+        Some(format!("the reviewers made {} of {planned}", self.step))
     }
 
     /// With what is known of the quantity.
@@ -60,9 +79,8 @@ impl<'a> ResultContext<'a> {
             Some(sizing) => step.sized(sizing, fill.executed_qty),
             None => step,
         };
-        if let Some(reduced) = self.reduced_to {
-            step.details
-                .push_str(&format!("; the reviewers made {reduced} of it"));
+        if let Some(reduction) = self.reduction() {
+            step.details.push_str(&format!("; {reduction}"));
         }
         step
     }
@@ -144,6 +162,7 @@ impl<P: Ports> ApplyLayer<P> {
         let ResultContext { plan, symbol, .. } = case;
         match order {
             OrderKind::Close => {
+                let case = self.as_reviewed(case).await;
                 let settlement = venue.settle(symbol, plan, trace).await.after(seen);
                 self.emit(Event::Settled {
                     plan,
@@ -161,6 +180,23 @@ impl<P: Ports> ApplyLayer<P> {
                 });
                 self.stop_replaced(case, replacement)
             }
+        }
+    }
+
+    /// A close as its reviewers left it, where another process has placed it: it is asked for again what they made of it.
+    /// Where that is not known any more, the plan's step is told.
+    async fn as_reviewed<'a>(&self, case: ResultContext<'a>) -> ResultContext<'a> {
+        let mut shares = Share::ALL.iter();
+        let planned = shares.find(|share| share.step() == case.step);
+        let (Some(share), None) = (planned, case.instead_of) else {
+            return case;
+        };
+        let step = Step::Close { share: *share };
+        let word = self.ports.plans().fetch_final_action(case.plan).await;
+        let left = word.ok().flatten().map(|word| step.reduced_to(&word));
+        match left {
+            Some(Ok(left)) => case.left_as(left.name()),
+            Some(Err(_)) | None => case,
         }
     }
 

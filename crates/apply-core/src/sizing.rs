@@ -251,13 +251,16 @@ impl ApprovedClose {
         let held = position.amount.abs();
         let wanted = permitted.min(asked);
         let quantity = cut(&position.context, wanted)?;
-        let shrank = permitted > held || grant.seen().is_some_and(|seen| seen.abs() > held);
         let mut limited_by = Vec::new();
         if wanted < permitted {
-            limited_by.push(match shrank {
-                true => Limit::PositionShrank,
-                false => Limit::PlanShare,
-            });
+            let partial = asked < held;
+            // A permit that is larger than the position bounds nothing of a share; a position that was larger would.
+            if !partial || grant.seen().is_some_and(|seen| seen.abs() > held) {
+                limited_by.push(Limit::PositionShrank);
+            }
+            if partial {
+                limited_by.push(Limit::PlanShare);
+            }
         }
         let within = position
             .context

@@ -181,6 +181,55 @@ async fn an_order_is_at_most_the_plans_share_of_the_live_position_whatever_the_p
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_limits_a_close_is_named_for_what_it_is() {
+    const FULL: &str = "FULL_CLOSE_PROPOSED";
+    for (action, permitted, seen, live, limits) in [
+        (FULL, "12", "12", "12", None),
+        ("PARTIAL_50", "12", "12", "12", Some("plan_share")),
+        // The permit is larger than the position, which is as it was: the share alone bounds it.
+        ("PARTIAL_50", "20", "12", "12", Some("plan_share")),
+        (FULL, "20", "12", "12", Some("position_shrank")),
+        // Half of what was seen would have been more.
+        (
+            "PARTIAL_50",
+            "20",
+            "20",
+            "12",
+            Some("position_shrank,plan_share"),
+        ),
+        (
+            "PARTIAL_50",
+            "12",
+            "20",
+            "12",
+            Some("position_shrank,plan_share"),
+        ),
+        (FULL, "12", "20", "8", Some("position_shrank")),
+        // The permit is the bound, whatever else is smaller than something.
+        ("PARTIAL_50", "5", "20", "12", None),
+        ("PARTIAL_50", "6", "20", "12", None),
+        ("PARTIAL_50", "5.0005", "20", "12", Some("step")),
+        (
+            "PARTIAL_50",
+            "20",
+            "12.001",
+            "12.001",
+            Some("plan_share,step"),
+        ),
+        // The position grew.
+        ("PARTIAL_50", "12", "12", "20", Some("plan_share")),
+    ] {
+        let stage = Stage::new();
+        stage.venue().script(|script| script.position = Ok(d(live)));
+        stage.answer((10, &governor("0.0")), (20, &p33(permitted, seen)));
+        let result = stage.play_as(action).await;
+        let said = format!("{action}: {permitted} of {seen}, live {live}: {result:?}");
+        assert!(result.executed, "{said}");
+        assert_eq!(result.steps[0].limited_by.as_deref(), limits, "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_share_that_is_below_the_step_is_not_rounded_up() {
     assert_eq!(
         sized_as("PARTIAL_50", "0.0", "0.0124", "0.0124", "0.0019").await,

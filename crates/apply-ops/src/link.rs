@@ -7,7 +7,7 @@ use apply_redis::{
     SwitchState, fetch_reviewers, neighbours_switch,
 };
 use apply_service::{Config, Failure, config::RedisUrl};
-use apply_wire::field::{FILLER, SOURCE, is_foreign};
+use apply_wire::field::{FILLER, other_writer};
 use permit_gate::PlanDigest;
 use permit_redis::{ConnectError, Meaning, RedisConfig, RedisLink};
 use redis::{
@@ -475,10 +475,9 @@ impl Entry {
             .unwrap_or_default()
     }
 
-    /// The program that wrote this result, where it is another one: such an entry is no result of a plan.
+    /// Who wrote this entry of the results, where it is no result of a plan: see [`other_writer`].
     pub(super) fn foreign(&self) -> Option<String> {
-        let source = self.text(SOURCE);
-        is_foreign(&source).then_some(source)
+        other_writer(|field| self.text(field))
     }
 
     /// Whether it is no result, and stands there for the position brain alone.

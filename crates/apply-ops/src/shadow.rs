@@ -145,7 +145,7 @@ impl Watch {
                 continue;
             };
             self.tell_blindness(Some(&failure))?;
-            self.shadow.handle_blindness(true);
+            self.shadow.handle_blindness(Instant::now(), true);
             server = loop {
                 sleep(PAUSE).await;
                 let Ok(mut server) = Server::open(&self.config).await else {
@@ -155,7 +155,7 @@ impl Watch {
                     break server;
                 }
             };
-            self.shadow.handle_blindness(false);
+            self.shadow.handle_blindness(Instant::now(), false);
             self.tell_blindness(None)?;
         }
     }
@@ -285,6 +285,9 @@ impl Watch {
             let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
             let seconds = since_1970.unwrap_or_default().as_secs();
             let now = Instant::now();
+            if written.keys.contains(&key::PROPOSAL.of(symbol)) {
+                self.shadow.handle_written(now, symbol);
+            }
             self.shadow.handle_proposal(now, seconds, symbol, read);
         }
         Ok(())

@@ -188,7 +188,7 @@ pub(super) fn foreign_line(entry: &Entry) -> String {
         text("symbol"),
         "foreign",
         text("executed"),
-        text(field::SOURCE),
+        tame(&entry.foreign().unwrap_or_default()),
     );
     for field in [field::ERROR, field::DETAILS] {
         let value: String = text(field).chars().take(FOREIGN_CHARS).collect();

@@ -306,15 +306,28 @@ impl RedisBoard {
         };
         let mut there = keys.iter().zip(&found);
         let named = there.find_map(|(key, reason)| Some((key, reason.as_ref()?)));
-        let by = match named {
-            Some((key, reason)) => format!("{key} ({reason}); it ends by apply-layer resume"),
-            // It is there and empty, or ended a moment ago.
-            None => format!("{}*; it ends by apply-layer resume", self.keys.disarm),
+        let what = match named {
+            Some((key, reason)) => format!("{key} ({reason})"),
+            None => format!("{} ({NO_REASON})", self.empty_disarm(&keys).await),
         };
+        let by = format!("{what}; it ends by apply-layer resume");
         self.switch.saw(true, before);
-        let marked = self.mark(&keys, &by).await;
+        let marked = self.mark(&keys, &what).await;
         self.switch.set_unmarked((!marked).then(|| by.clone()));
         Halt::On { by }
+    }
+
+    /// The one of these keys that is there without a text. Where none is any more, what all of them begin with.
+    async fn empty_disarm(&self, keys: &[String]) -> String {
+        for key in keys {
+            let asked = count(std::slice::from_ref(key))
+                .query_async(&mut self.link.at(key))
+                .await;
+            if asked.is_ok_and(|there: bool| there) {
+                return key.clone();
+            }
+        }
+        format!("{}*", self.keys.disarm)
     }
 
     /// Marks that a disarm was seen; says whether it stands there.
@@ -1312,6 +1325,9 @@ fn count(keys: &[String]) -> redis::Cmd {
     count.arg(keys);
     count
 }
+
+/// What is told of a disarm without a text.
+pub(crate) const NO_REASON: &str = "no reason given";
 
 /// Most bytes of a disarm's reason that are read.
 const MOST_OF_A_REASON: usize = 160;

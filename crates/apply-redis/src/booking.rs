@@ -31,6 +31,8 @@ pub struct Bookkeeper {
     waiting: HashMap<PlanId, Instant>,
     /// Those that were not booked in time, and told.
     overdue: HashSet<PlanId>,
+    /// Ledgers of another type or form, told once each.
+    left_alone: HashSet<String>,
 }
 
 impl fmt::Debug for Bookkeeper {
@@ -46,9 +48,21 @@ impl fmt::Debug for Bookkeeper {
 pub struct Booked {
     /// These were booked, and are out of the brain's sight now.
     pub pushed_out: Vec<(PlanId, Symbol)>,
-    /// These were not booked within [`PATIENCE`]: no ledger here names its last plan, or its brain stands
-    /// still. Each is told once.
+    /// These were not booked within [`PATIENCE`]: there is no ledger, or its brain stands still. Each is told once.
     pub overdue: Vec<(PlanId, Symbol)>,
+    /// Ledgers that say nothing of what was booked in this time, each with why. A ledger is told once, and again where it
+    /// could be read meanwhile.
+    pub left_alone: Vec<(String, &'static str)>,
+}
+
+/// What a ledger says of the plan it has booked last.
+enum Ledger {
+    /// This one.
+    Names(String),
+    /// There is none.
+    Absent,
+    /// It is there, and does not say it.
+    Other(&'static str),
 }
 
 /// One result as the brain sees it.
@@ -65,18 +79,31 @@ impl RedisBoard {
             patience,
             waiting: HashMap::new(),
             overdue: HashSet::new(),
+            left_alone: HashSet::new(),
         }
     }
 
-    /// Which plan's result the ledger of a symbol holds last; `None` where there is no such ledger, or one of another
-    /// kind.
-    async fn last_booked(&self, symbol: &Symbol) -> Result<Option<String>, PortError> {
-        let ledger = format!("{}{symbol}", self.keys().ledger);
+    async fn ledger(&self, ledger: &str) -> Result<Ledger, PortError> {
+        let mut at = self.link().at(ledger);
         let mut read = redis::cmd("HGET");
-        read.arg(&ledger).arg(LAST_BOOKED);
-        match read.query_async(&mut self.link().at(&ledger)).await {
-            Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
-            answer => answer.map_err(failed("read the position ledger")),
+        read.arg(ledger).arg(LAST_BOOKED);
+        match read.query_async::<Option<String>>(&mut at).await {
+            Ok(Some(plan)) => return Ok(Ledger::Names(plan)),
+            Ok(None) => {}
+            Err(error) if error.code() == Some("WRONGTYPE") => {
+                return Ok(Ledger::Other("it is no hash"));
+            }
+            Err(error) => return Err(failed("read the position ledger")(error)),
+        }
+        let there: Result<bool, _> = redis::cmd("EXISTS").arg(ledger).query_async(&mut at).await;
+        match there {
+            Ok(true) => Ok(Ledger::Other(
+                "it does not say which plan it has booked last",
+            )),
+            Ok(false) => Ok(Ledger::Absent),
+            // A user that may read the field alone: what it is told is a little less.
+            Err(error) if error.code() == Some("NOPERM") => Ok(Ledger::Absent),
+            Err(error) => Err(failed("read the position ledger")(error)),
         }
     }
 }
@@ -97,10 +124,27 @@ impl Bookkeeper {
             states.push(match &entry.executed {
                 // Of a symbol it books the newest one and no other.
                 Some((plan, symbol)) if symbols.insert(symbol.clone()) => {
-                    match self.board.last_booked(symbol).await? {
-                        Some(last) if last == plan.as_str() => State::Booked,
-                        _ if self.is_overdue(plan, symbol, now, &mut booked) => State::Nothing,
-                        _ => State::Waits,
+                    let key = format!("{}{symbol}", self.board.keys().ledger);
+                    let ledger = self.board.ledger(&key).await?;
+                    if let Ledger::Names(_) | Ledger::Absent = &ledger {
+                        self.left_alone.remove(&key);
+                    }
+                    match ledger {
+                        Ledger::Names(last) if last == plan.as_str() => State::Booked,
+                        _ if !self.is_overdue(plan, now) => State::Waits,
+                        // A brain that has booked nothing yet does not say it either: that is known by now.
+                        Ledger::Other(why) => {
+                            if self.left_alone.insert(key.clone()) {
+                                booked.left_alone.push((key, why));
+                            }
+                            State::Nothing
+                        }
+                        Ledger::Names(_) | Ledger::Absent => {
+                            if self.overdue.insert(plan.clone()) {
+                                booked.overdue.push((plan.clone(), symbol.clone()));
+                            }
+                            State::Nothing
+                        }
                     }
                 }
                 Some(_) | None => State::Nothing,
@@ -127,20 +171,10 @@ impl Bookkeeper {
         Ok(booked)
     }
 
-    /// Whether a result was waited for long enough; it is told the first time.
-    fn is_overdue(
-        &mut self,
-        plan: &PlanId,
-        symbol: &Symbol,
-        now: Instant,
-        booked: &mut Booked,
-    ) -> bool {
+    /// Whether a result was waited for long enough.
+    fn is_overdue(&mut self, plan: &PlanId, now: Instant) -> bool {
         let since = *self.waiting.entry(plan.clone()).or_insert(now);
-        let overdue = now.saturating_duration_since(since) >= self.patience;
-        if overdue && self.overdue.insert(plan.clone()) {
-            booked.overdue.push((plan.clone(), symbol.clone()));
-        }
-        overdue
+        now.saturating_duration_since(since) >= self.patience
     }
 
     async fn window(&self) -> Result<Vec<Seen>, PortError> {

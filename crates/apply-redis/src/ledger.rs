@@ -16,8 +16,8 @@ pub struct LedgerWriter {
     board: RedisBoard,
     /// Where the cursor was put last.
     noted: Option<String>,
-    /// Symbols whose keys are of another type or form, told once.
-    left_alone: HashSet<Symbol>,
+    /// Of each symbol what had it left alone last: each key of another type or form is told once.
+    left_alone: HashMap<Symbol, HashSet<String>>,
 }
 
 impl fmt::Debug for LedgerWriter {
@@ -31,7 +31,7 @@ impl fmt::Debug for LedgerWriter {
 pub struct Written {
     /// Symbols with the position that was written, in base units, negative where short.
     pub written: Vec<(Symbol, Decimal)>,
-    /// Symbols of which nothing was written, each with why. A symbol is told once.
+    /// Symbols of which nothing was written, each with why. Each key is told once, and again where it was written meanwhile.
     pub left_alone: Vec<(Symbol, String)>,
 }
 
@@ -63,7 +63,7 @@ impl RedisBoard {
             false => Ok(LedgerWriter {
                 board: self.clone(),
                 noted: None,
-                left_alone: HashSet::new(),
+                left_alone: HashMap::new(),
             }),
         }
     }
@@ -105,21 +105,25 @@ impl LedgerWriter {
         }
         let mut done = Written::default();
         for (symbol, id) in &symbols {
-            let left = match position(symbol.clone()).await? {
-                None => Some("the venue holds a long and a short side of it".to_owned()),
-                Some(amount) => match self.write(symbol, amount, seconds, id).await? {
-                    key if key.is_empty() => {
+            let left: HashSet<String> = match position(symbol.clone()).await? {
+                None => ["the venue holds a long and a short side of it".to_owned()].into(),
+                Some(amount) => {
+                    let others = self.write(symbol, amount, seconds, id).await?;
+                    if others.is_empty() {
                         done.written.push((symbol.clone(), amount));
-                        None
                     }
-                    key => Some(format!("{key} is of another type or form")),
-                },
+                    let others = others.into_iter();
+                    others
+                        .map(|key| format!("{key} is of another type or form"))
+                        .collect()
+                }
             };
-            if let Some(why) = left
-                && self.left_alone.insert(symbol.clone())
-            {
-                done.left_alone.push((symbol.clone(), why));
-            }
+            let told = self.left_alone.entry(symbol.clone()).or_default();
+            let mut news: Vec<&String> = left.difference(told).collect();
+            news.sort();
+            let news = news.into_iter().map(|why| (symbol.clone(), why.clone()));
+            done.left_alone.extend(news);
+            *told = left;
         }
         if self.noted.as_ref() != Some(&last) {
             let mut set = redis::cmd("SET");
@@ -138,7 +142,7 @@ impl LedgerWriter {
         amount: Decimal,
         seconds: u64,
         id: &str,
-    ) -> Result<String, PortError> {
+    ) -> Result<Vec<String>, PortError> {
         let keys = self.board.keys();
         let ledger = format!("{}{symbol}", keys.ledger);
         let side = match amount {

@@ -176,7 +176,12 @@ impl RedisBoard {
         call.arg(NEWEST_RESULTS)
             .arg(field::OUR_SOURCE)
             .arg(MOST_OF_A_FIELD)
-            .arg(MOST_PROGRAMS);
+            .arg(MOST_PROGRAMS)
+            .arg(field::MALFORMED);
+        let executed = [field::TRUE, field::FALSE];
+        call.arg(executed.len())
+            .arg(&executed)
+            .arg(&field::DECISIONS);
         type Row = (Vec<u8>, u64, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
         let rows: Result<Vec<Row>, _> = call.invoke_async(&mut self.link().at(results)).await;
         let rows = rows.map_err(failed("read what other programs wrote among the results"))?;

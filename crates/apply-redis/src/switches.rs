@@ -1,6 +1,6 @@
 //! The kill switches in Redis, for display: each one, and who turned it, when and why.
 
-use crate::config::Keys;
+use crate::{board::NO_REASON, config::Keys};
 use apply_core::{Halt, MAX_SWITCH_BYTES};
 use apply_wire::{key::NEIGHBOURS_SWITCH, kill_switch};
 use permit_gate::foreign::escaped;
@@ -90,10 +90,18 @@ pub async fn switches(
     let told = |state: Result<SwitchState, RedisError>| state.unwrap_or_else(SwitchState::untold);
     let main = told(kill_switch(connection, keys).await);
     let mut all = vec![(keys.kill_switch.clone(), main)];
+    let mut disarmed_by_governor = false;
     for key in keys.halting(SystemTime::now()) {
+        // The mark repeats what a key of the governor says while it is there.
+        if key == keys.disarmed && disarmed_by_governor {
+            continue;
+        }
         match told(disarmed(connection, &key).await) {
             SwitchState::Off => {}
-            state => all.push((key, state)),
+            state => {
+                disarmed_by_governor |= matches!(state, SwitchState::On(_));
+                all.push((key, state));
+            }
         }
     }
     all
@@ -193,8 +201,12 @@ async fn disarmed(
     if !exists.query_async::<bool>(connection).await? {
         return Ok(SwitchState::Off);
     }
-    let reason = reason_at(connection, key).await;
-    Ok(SwitchState::On(Turned::because(
-        reason.unwrap_or_else(|| "unreadable".into()),
-    )))
+    let mut read = cmd("GETRANGE");
+    read.arg(key).arg(0).arg(MAX_REASON_BYTES);
+    let reason = match read.query_async::<Value>(connection).await {
+        Ok(Value::BulkString(text)) if text.is_empty() => NO_REASON.to_owned(),
+        Ok(Value::BulkString(text)) => String::from_utf8_lossy(&text).into_owned(),
+        _ => "its reason is unreadable".to_owned(),
+    };
+    Ok(SwitchState::On(Turned::because(reason)))
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use apply_core::{Claim, Halt, PlanLog, ProposalSource, Standing, days_around};
-use apply_redis::{BoardConfig, RedisBoard, Turn};
+use apply_redis::{BoardConfig, Keys, RedisBoard, SwitchState, Turn};
 use common::{attempt, intent, plan};
 use redis_harness::RedisServer;
 use std::time::{Duration, SystemTime};
@@ -55,6 +55,14 @@ impl Bench {
         halt
     }
 
+    /// Those that are on or unknown, as they are shown.
+    async fn switches(&self) -> Vec<(String, SwitchState)> {
+        let mut connection = self.server.connection().await;
+        let mut all = apply_redis::switches(&mut connection, &Keys::default()).await;
+        all.retain(|(_, state)| *state != SwitchState::Off);
+        all
+    }
+
     async fn resume(&self) {
         self.board.lift_disarm().await.unwrap();
         self.board.turn_switch(&turn(false)).await.unwrap();
@@ -88,13 +96,24 @@ async fn a_disarm_halts_with_its_reason_until_it_is_resumed_from_and_may_come_ag
             ("SET", "burst_limit\u{202e}", "burst_limit"),
             ("SET", "false", "false"),
             ("SADD", "x", "no text"),
-            ("SET", "", "resume"),
+            ("SET", "", "no reason given"),
         ] {
             let _: redis::Value = bench.command(&[command, &key, value]).await;
             let halt = bench.halt().await;
             let told = by(&halt);
             assert!(told.contains(reason), "{told}");
-            assert!(value.is_empty() || told.contains(&key), "{told}");
+            assert!(told.starts_with(&key), "{told}");
+            // Told once, whether the mark beside it says it as well or not.
+            let on = bench.switches().await;
+            let [(by, SwitchState::On(turned))] = &*on else {
+                panic!("{on:?}")
+            };
+            let why = turned.why.clone().unwrap();
+            assert_eq!(*by, key);
+            let unreadable = reason == "no text";
+            let shown = if unreadable { "unreadable" } else { reason };
+            assert!(why.contains(shown), "{why}");
+            assert_eq!(why.contains("unreadable"), unreadable, "{why}");
             assert!(
                 told.is_ascii() && told.contains("apply-layer resume"),
                 "{told}"
@@ -115,6 +134,13 @@ async fn a_disarm_outlives_its_key_a_restart_and_a_server_that_forgets() {
     let _: i64 = bench.command(&["DEL", &today]).await;
     let told = bench.halt().await;
     assert!(by(&told).contains("daily_limit"), "{told:?}");
+    assert_eq!(by(&told).matches("resume").count(), 1, "{told:?}");
+    let on = bench.switches().await;
+    let [(name, SwitchState::On(turned))] = &*on else {
+        panic!("{on:?}")
+    };
+    let why = format!("{today} (daily_limit)");
+    assert_eq!((&**name, turned.why.as_deref()), (MARK, Some(&*why)));
     let next = RedisBoard::connect(BoardConfig::new(bench.server.url()))
         .await
         .unwrap();

@@ -161,3 +161,30 @@ async fn what_is_of_another_type_or_form_is_left_alone_and_told_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn each_key_of_another_type_or_form_is_told_and_told_again_once_it_was_written() {
+    let mut bench = Bench::new().await;
+    let told = async |bench: &mut Bench, id| {
+        bench.fill(id).await;
+        let done = bench.look("1").await;
+        let told = done.left_alone.into_iter().map(|(_, why)| why);
+        (done.written.len(), told.collect::<Vec<_>>())
+    };
+    let other = |key: &str| format!("{key} is of another type or form");
+    let _: redis::Value = bench.ask(&format!("SET {LEDGER} 1")).await;
+    assert_eq!(told(&mut bench, 2000).await, (0, vec![other(LEDGER)]));
+    // Another one beside it, and then alone.
+    let _: redis::Value = bench.ask(&format!("SET {POSITION} 1")).await;
+    assert_eq!(told(&mut bench, 3000).await, (0, vec![other(POSITION)]));
+    let _: redis::Value = bench.ask(&format!("DEL {LEDGER}")).await;
+    assert_eq!(told(&mut bench, 4000).await, (0, vec![]));
+    let _: redis::Value = bench.ask(&format!("DEL {POSITION}")).await;
+    assert_eq!(told(&mut bench, 5000).await, (1, vec![]));
+    let _: redis::Value = bench.ask(&format!("DEL {LEDGER} {POSITION}")).await;
+    for key in [LEDGER, POSITION] {
+        let _: redis::Value = bench.ask(&format!("SET {key} 1")).await;
+    }
+    let both = vec![other(LEDGER), other(POSITION)];
+    assert_eq!(told(&mut bench, 6000).await, (0, both));
+}

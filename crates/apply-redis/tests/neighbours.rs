@@ -124,8 +124,10 @@ async fn results_of_other_programs_are_counted_by_program_with_their_newest_word
     let board = board(&server, false).await;
     assert_eq!(board.foreign_results().await, Ok(vec![]));
     for words in [
-        "plan_id 1 source apply_layer executed True",
-        "plan_id 2 executed True",
+        "plan_id 1111111111111111 source apply_layer decision EXECUTE executed True",
+        "plan_id 2222222222222222 decision SKIP executed False",
+        "plan_id 6666666666666666 executed True",
+        "plan_id 7777777777777777 source apply_layer decision EXECUTE executed yes error lower",
         "plan_id 3 source intent_executor executed false error first",
         "plan_id 4 source intent_executor symbol BTCUSDT executed false error second",
         "plan_id 5 source other executed true",
@@ -143,7 +145,11 @@ async fn results_of_other_programs_are_counted_by_program_with_their_newest_word
         .collect();
     assert_eq!(
         seen,
-        [("other", 1, "5", ""), ("intent_executor", 2, "4", "second")]
+        [
+            ("other", 1, "5", ""),
+            ("intent_executor", 2, "4", "second"),
+            ("(malformed)", 2, "7777777777777777", "lower")
+        ]
     );
 }
 
@@ -177,11 +183,12 @@ async fn a_result_that_the_ledger_names_is_pushed_out_once() {
 
 #[tokio::test]
 async fn a_ledger_of_another_type_or_form_is_left_alone_and_told_once() {
-    for set in [
-        "SET {} 1",
-        "RPUSH {} 1",
-        "HSET {} last_known_amt 1",
-        "HSET {} last_result_plan_id another",
+    for (set, other) in [
+        ("SET {} 1", true),
+        ("RPUSH {} 1", true),
+        ("HSET {} last_known_amt 1", true),
+        ("HSET {} last_result_plan_id another", false),
+        ("DEL {}", false),
     ] {
         let (server, mut keeper) = with_a_result().await;
         command(&server, &set.replace("{}", LEDGER)).await;
@@ -192,16 +199,30 @@ async fn a_ledger_of_another_type_or_form_is_left_alone_and_told_once() {
             Booked::default(),
             "{set}"
         );
-        for told in [1, 0] {
-            let booked = keeper.look(now + PATIENCE, 1).await.unwrap();
-            assert_eq!(
-                (booked.pushed_out.len(), booked.overdue.len()),
-                (0, told),
-                "{set}"
-            );
+        // A ledger is told once, and each result that none booked.
+        for (result, of_the_first) in [(None, 1), (Some("1111111111111111"), usize::from(!other))] {
+            if let Some(plan) = result {
+                let fields = "symbol BTCUSDT executed True source apply_layer";
+                let words = format!("XADD {RESULTS} 2000-0 plan_id {plan} {fields}");
+                command(&server, &words).await;
+                keeper.look(now, 1).await.unwrap();
+            }
+            for told in [of_the_first, 0] {
+                let booked = keeper.look(now + PATIENCE, 1).await.unwrap();
+                let (overdue, left_alone) = match other {
+                    true => (0, told),
+                    false => (told, 0),
+                };
+                assert_eq!(
+                    (booked.overdue.len(), booked.left_alone.len()),
+                    (overdue, left_alone),
+                    "{set} {result:?}"
+                );
+                assert_eq!(booked.pushed_out, []);
+            }
         }
         let after = command(&server, &format!("DUMP {LEDGER}")).await;
         assert_eq!(after, before, "{set}");
-        assert_eq!(length(&server).await, redis::Value::Int(1));
+        assert_eq!(length(&server).await, redis::Value::Int(2));
     }
 }

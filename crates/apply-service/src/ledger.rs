@@ -125,6 +125,16 @@ pub(crate) async fn keep(
                 "Ledger: plan {plan} of {symbol} is booked, and pushed out of the newest ten results"
             );
         }
+        for (key, why) in booked.left_alone {
+            metrics.ledger_left_alone();
+            match ledger {
+                Ledger::BookOnce => warn!("Ledger: {key} is left alone: {why}"),
+                // Own reviewers keep theirs in another form.
+                Ledger::Auto | Ledger::Write | Ledger::Off => {
+                    info!("Ledger: {key} is left alone: {why}")
+                }
+            }
+        }
         for (plan, symbol) in booked.overdue {
             metrics.ledger_not_booked();
             let secs = BOOKING_PATIENCE.as_secs();

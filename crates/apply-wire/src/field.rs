@@ -115,6 +115,29 @@ pub fn is_foreign(source: &str) -> bool {
     !source.is_empty() && source != OUR_SOURCE
 }
 
+/// What is told in the place of a [`SOURCE`] where an entry is not of a result's form.
+pub const MALFORMED: &str = "(malformed)";
+
+/// Who wrote an entry on the stream of results, where it is no result of this service nor of the one before it: the
+/// program that it names, or [`MALFORMED`] for one without the fields of a result. `text` gives a field's text, empty where
+/// it is absent.
+pub fn other_writer(text: impl Fn(&str) -> String) -> Option<String> {
+    let source = text(SOURCE);
+    if is_foreign(&source) {
+        return Some(source);
+    }
+    let plan = text(PLAN_ID);
+    let names_a_plan =
+        plan.len() == PLAN_ID_DIGITS && plan.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let is_result = names_a_plan
+        && DECISIONS.contains(&&*text(DECISION))
+        && [TRUE, FALSE].contains(&&*text(EXECUTED));
+    (!is_result).then(|| MALFORMED.to_owned())
+}
+
+/// Hex digits of a plan's id.
+const PLAN_ID_DIGITS: usize = 16;
+
 /// Readers of results compare with this word.
 pub const TRUE: &str = "True";
 /// The opposite of [`TRUE`].
@@ -129,7 +152,53 @@ pub const BLOCKED: &str = "BLOCKED";
 /// A plan or result that failed.
 pub const FAILED: &str = "ERROR";
 
+/// What a plan or a result can come to.
+pub const DECISIONS: [&str; 4] = [EXECUTE, SKIP, BLOCKED, FAILED];
+
 /// `True` or `False`.
 pub const fn python_bool(value: bool) -> &'static str {
     if value { TRUE } else { FALSE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_without_the_form_of_a_result_is_of_nobody() {
+        let ours = [
+            (PLAN_ID, "67e6da21fa9fe506"),
+            (DECISION, "BLOCKED"),
+            (EXECUTED, "False"),
+        ];
+        let writer = |field: &str, value: &str| {
+            other_writer(|name| {
+                let of_ours = || ours.iter().find(|(of, _)| *of == name);
+                match name == field {
+                    true => value.to_owned(),
+                    false => of_ours().map_or_else(String::new, |(_, text)| (*text).to_owned()),
+                }
+            })
+        };
+        for (field, value) in [(SOURCE, ""), (SOURCE, OUR_SOURCE), (DECISION, "ERROR")] {
+            assert_eq!(writer(field, value), None, "{field}={value}");
+        }
+        let another = Some("intent_executor".to_owned());
+        assert_eq!(writer(SOURCE, "intent_executor"), another);
+        for (field, value) in [
+            (PLAN_ID, ""),
+            (PLAN_ID, "67e6da21fa9fe50g"),
+            (PLAN_ID, "67e6da21fa9fe5060"),
+            (DECISION, ""),
+            (DECISION, "execute"),
+            (EXECUTED, ""),
+            (EXECUTED, "false"),
+        ] {
+            assert_eq!(
+                writer(field, value).as_deref(),
+                Some(MALFORMED),
+                "{field}={value}"
+            );
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{entry::EntryId, entry::Fields, timestamp::Timestamp, venue_position::Snapshot};
 use apply_core::{Side, Symbol};
-use apply_wire::field::{FALSE, SOURCE, is_foreign};
+use apply_wire::field::{FALSE, SOURCE, is_foreign, other_writer};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
@@ -162,6 +162,10 @@ impl ResultReport {
                 let why = format!("{source:?} says that executed is {word:?}");
                 return Self::Unclear { symbol, why };
             }
+            "True" if other_writer(|field| text(field).to_owned()).is_some() => {
+                let why = "it has not the form of a result".to_owned();
+                return Self::Unclear { symbol, why };
+            }
             "True" => {}
             other => {
                 let why = format!("executed is {:?}", cut(other));
@@ -305,6 +309,7 @@ mod tests {
         ResultReport::read(&raw([
             ("plan_id", "67e6da21fa9fe506"),
             ("symbol", "BTCUSDT"),
+            ("decision", "EXECUTE"),
             ("executed", executed),
             ("steps_results", steps),
         ]))
@@ -356,6 +361,17 @@ mod tests {
                 false => assert_eq!(foreign, ResultReport::NoFill, "{executed}"),
             }
         }
+        // What it moved is not known where it is nobody's result.
+        let formless = ResultReport::read(&raw([
+            ("plan_id", "67e6da21fa9fe506"),
+            ("symbol", "BTCUSDT"),
+            ("executed", "True"),
+            ("steps_results", FILLED),
+        ]));
+        assert!(
+            matches!(formless, ResultReport::Unclear { .. }),
+            "{formless:?}"
+        );
         let nameless = ResultReport::read(&raw([("executed", "True"), ("symbol", "?")]));
         assert_eq!(nameless, ResultReport::Unreadable);
     }

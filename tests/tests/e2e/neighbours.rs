@@ -6,6 +6,7 @@ use apply_tests::{
     SecondExecutor, Stage, calibrated, disarm_of_today, eventually, governor_permit,
     position_permit, reconcile, within,
 };
+use exchange_sim::{Delivery, Fault, When};
 use rust_decimal::Decimal;
 use std::{collections::HashSet, time::Duration};
 
@@ -131,6 +132,11 @@ async fn a_governor_that_disarms_halts_new_orders_until_resume() {
         ("BLOCKED", "kill_switch_active")
     );
     drop(governor);
+    let halted = service.line("Halted by quantum:governor:disarm:").await;
+    assert!(
+        halted.contains("WARN") && halted.contains("burst_limit_exceeded"),
+        "{halted}"
+    );
     // The key may end once the next look has marked it; what it said does not.
     let marked = async || {
         stage
@@ -164,6 +170,7 @@ async fn a_governor_that_disarms_halts_new_orders_until_resume() {
         "{}",
         resumed.output()
     );
+    service.line("Resumed: nothing halts any more").await;
     let known: HashSet<String> = stage
         .entries(PLANS)
         .await
@@ -340,11 +347,19 @@ async fn a_portfolio_gate_finds_plans_where_it_reads_and_what_it_makes_less_of_i
         assert_eq!(result.get("executed"), "True", "{result:?}");
         assert_eq!(sent(&stage.orders()[orders], "quantity"), closed);
         let details = result.last_step()["details"].to_string();
+        let reduced = "the reviewers made CLOSE_PARTIAL_25 of CLOSE_PARTIAL_50";
+        assert_eq!(details.contains(reduced), !made.is_empty(), "{details}");
+        // What was done is named, and not what the plan asked for.
+        let (action, step, pct) = match made.is_empty() {
+            false => ("PARTIAL_25", "CLOSE_PARTIAL_25", "25.0"),
+            true => ("PARTIAL_50", "CLOSE_PARTIAL_50", "50.0"),
+        };
         assert_eq!(
-            details.contains("made CLOSE_PARTIAL_25 of it"),
-            !made.is_empty(),
-            "{details}"
+            (result.get("action"), result.get("close_pct")),
+            (action, pct)
         );
+        assert_eq!(result.last_step()["step"], step);
+        service.line(&format!("Executing step {step}")).await;
     }
     for (made, error) in [
         ("HOLD", "portfolio_gate_downgraded"),
@@ -367,6 +382,41 @@ async fn a_portfolio_gate_finds_plans_where_it_reads_and_what_it_makes_less_of_i
     }
     assert_eq!(stage.orders().len(), 2);
     service.stopped_well().await;
+}
+
+#[tokio::test]
+async fn what_a_portfolio_gate_made_less_of_is_named_in_a_dry_run_and_after_a_crash() {
+    for (mode, crash) in [("dry_run", false), ("testnet", true)] {
+        let stage = Stage::open().await;
+        let gate = PortfolioGate::start(&stage).await;
+        let _governor = stage.governor(Duration::ZERO).await;
+        let _brain = stage.position_brain(Duration::ZERO, "12.4").await;
+        let how = stage
+            .service()
+            .env("APPLY_MODE", mode)
+            .env("APPLY_LEASE_SEC", "1")
+            .env("APPLY_PERMITS", "governor,p33,p26");
+        gate.will_make("PARTIAL_25");
+        if crash {
+            // The venue executes it and never answers.
+            let venue = stage.venue();
+            venue.script(Fault::executed(When::order(), Delivery::Hang));
+        }
+        let mut service = how.clone().ready().await;
+        stage.propose("BTCUSDT", "PARTIAL_50").await;
+        if crash {
+            eventually("the order arrives", || !stage.orders().is_empty()).await;
+            service.signal("KILL").await;
+            service.ended().await;
+            service = how.ready().await;
+        }
+        let result = stage.result_for("BTCUSDT").await;
+        let step = result.last_step();
+        assert_eq!(step["step"], "CLOSE_PARTIAL_25", "{mode}: {result:?}");
+        let details = step["details"].as_str().unwrap_or_default();
+        assert!(details.contains("of CLOSE_PARTIAL_50"), "{mode}: {details}");
+        service.stopped_well().await;
+    }
 }
 
 #[tokio::test]

@@ -74,6 +74,49 @@ async fn answers_of_another_executor_are_shown_as_its_own_and_counted_apart() {
 }
 
 #[tokio::test]
+async fn what_has_not_the_form_of_a_result_is_nobodys_and_counted_apart() {
+    let server = RedisServer::start().await;
+    let c = &mut server.connection().await;
+    let (seconds, _): (u64, u64) = redis(c, "TIME").await;
+    let at = |millis: u64| format!("{}-0", (seconds - 60) * 1000 + millis);
+    publish_plan(c, &at(0), PLAN).await;
+    for (millis, fields) in [
+        (1, "executed True error no_decision"),
+        (2, "decision EXECUTE error executed_missing"),
+        (3, "decision EXECUTE executed true"),
+        (4, "decision DONE executed True source apply_layer"),
+    ] {
+        let words = format!(
+            "XADD quantum:stream:apply.result {} plan_id {PLAN} symbol BTCUSDT {fields}",
+            at(millis)
+        );
+        let _: String = redis(c, &words).await;
+    }
+    let words = format!(
+        "XADD quantum:stream:apply.result {} decision EXECUTE executed True",
+        at(5)
+    );
+    let _: String = redis(c, &words).await;
+
+    let tail = fine(&server, &["results", "tail"]).await;
+    let apart = "source=(malformed)";
+    assert!(tail.lines().all(|line| line.contains(apart)), "{tail}");
+    assert_eq!(tail.lines().count(), 5);
+    assert!(tail.contains("error=no_decision"), "{tail}");
+    let json = ops(&server, &["stats", "--json"]).await.json();
+    assert_eq!(
+        (&json["executed"], &json["not_executed"]),
+        (&0.into(), &serde_json::json!({}))
+    );
+    assert_eq!(json["foreign"]["(malformed) executed=True"], 3, "{json}");
+    assert_eq!(json["plan_to_result_ms"], serde_json::json!({}));
+    let json = ops(&server, &["status", "--json"]).await.json();
+    assert!(json["symbols"][0]["result"].is_null(), "{json}");
+    assert_eq!(json["foreign_results"][0]["source"], "(malformed)");
+    assert_eq!(json["foreign_results"][0]["count"], 5);
+}
+
+#[tokio::test]
 async fn an_answer_of_another_executor_does_not_end_a_wait() {
     let server = RedisServer::start().await;
     let c = &mut server.connection().await;

@@ -35,6 +35,9 @@ const TURN: Duration = Duration::from_secs(3);
 /// A proposal that was replaced may still be planned for so long: the old service had read it.
 const IN_HAND: Duration = Duration::from_secs(1);
 
+/// A proposal that was not written for so long is the one that a plan is of.
+const AT_REST: Duration = Duration::from_secs(2);
+
 /// Beyond its wait: how long a plan may be without a result.
 const TO_ITS_RESULT: Duration = Duration::from_secs(60);
 
@@ -119,6 +122,8 @@ pub(super) struct Shadow {
     /// What they were before, and when they turned.
     turned: Option<(Instant, Switches)>,
     versions: HashMap<String, VecDeque<Version>>,
+    /// When the proposal of each symbol that is watched was written last, as far as that was heard.
+    written: HashMap<String, Instant>,
     plans: HashMap<String, Followed>,
     /// Plan ids in the order in which they came.
     order: VecDeque<String>,
@@ -140,6 +145,7 @@ impl Shadow {
             switches: Switches::OFF,
             turned: None,
             versions: HashMap::new(),
+            written: HashMap::new(),
             plans: HashMap::new(),
             order: VecDeque::new(),
             permits: HashMap::new(),
@@ -184,6 +190,11 @@ impl Shadow {
         }
     }
 
+    /// The proposal of a symbol was written, or may have been.
+    pub(super) fn handle_written(&mut self, now: Instant, symbol: &Symbol) {
+        self.written.insert(symbol.to_string(), now);
+    }
+
     /// A proposal was read. `since_1970` is the wall clock's time in seconds.
     pub(super) fn handle_proposal(
         &mut self,
@@ -192,6 +203,8 @@ impl Shadow {
         symbol: &Symbol,
         read: Result<Option<RawProposal>, ProposalError>,
     ) {
+        // Before that it was not watched.
+        self.written.entry(symbol.to_string()).or_insert(now);
         let versions = self.versions.entry(symbol.to_string()).or_default();
         let raw = match &read {
             Ok(Some(raw)) => raw.clone(),
@@ -204,6 +217,7 @@ impl Shadow {
                 return;
             }
             current.until = Some(now);
+            self.written.insert(symbol.to_string(), now);
         }
         if matches!(&read, Ok(None)) {
             return;
@@ -283,8 +297,9 @@ impl Shadow {
     }
 
     /// The connection was lost, or is there again and all was read. What goes on meanwhile is not known.
-    pub(super) fn handle_blindness(&mut self, blind: bool) {
+    pub(super) fn handle_blindness(&mut self, now: Instant, blind: bool) {
         self.blind = blind;
+        self.written.values_mut().for_each(|at| *at = now);
         for followed in self.plans.values_mut() {
             if followed.executes && !followed.ended {
                 followed.settled.get_or_insert(&d::BLIND);
@@ -315,7 +330,7 @@ impl Shadow {
             let ours = known.ours.clone();
             return self.find(About::Plan, &symbol, &id, ours, old, difference);
         }
-        let (ours, step, difference) = self.hold_against(now, &id, plan);
+        let (ours, step, difference) = self.hold_against(now, published, &id, plan);
         let settled = difference.filter(|one| **one != d::SIDE_AND_QUANTITY);
         let settled = settled.or(self.blind.then_some(&d::BLIND));
         self.follow(
@@ -344,7 +359,11 @@ impl Shadow {
         let error = Reason::parse(&result.text(field::ERROR));
         let Some(mut followed) = self.plans.remove(&id) else {
             let symbol = result.text(field::SYMBOL);
-            let difference = Some(&d::BEFORE_THE_START);
+            // Whatever is executed was on the stream of plans a moment ago.
+            let difference = Some(match executed && !self.blind {
+                true => &d::EXECUTED_UNREVIEWED,
+                false => &d::BEFORE_THE_START,
+            });
             return self.find(About::Result, &symbol, &id, "-".into(), old, difference);
         };
         followed.results += 1;
@@ -366,7 +385,10 @@ impl Shadow {
             let first = followed.results == 1 && error != Reason::DuplicatePlan;
             let difference = match (executed, followed.executes, followed.results) {
                 (true, false, _) => Some(&d::EXECUTED_UNREVIEWED),
-                // One that was under way when the shadow began.
+                // One that was under way when the shadow began, unless it could not be any more.
+                (true, true, 1) if first && now > followed.published + self.longest() => {
+                    Some(&d::EXECUTED_WITHOUT_PERMIT)
+                }
                 (_, true, 1) if first => Some(&d::BEFORE_THE_START),
                 (true, true, _) => Some(&d::SECOND_RESULT),
                 // A result of a plan that needs none is the same in both.
@@ -378,10 +400,7 @@ impl Shadow {
             repeated(self, ours, Some(&d::REPEATED_RESULTS));
         } else {
             followed.ended = true;
-            match followed.settled {
-                Some(settled) => repeated(self, ours, Some(settled)),
-                None => self.hold_results(now, &id, &followed, result, &old),
-            }
+            self.hold_results(now, &id, &followed, result, &old);
         }
         self.plans.insert(id, followed);
     }
@@ -419,7 +438,7 @@ impl Shadow {
                 ));
             }
         }
-        let late = self.rules.wait.wait + TO_ITS_RESULT;
+        let late = self.longest();
         for (id, followed) in &mut self.plans {
             let open = followed.executes && !followed.ended;
             if open && now.saturating_duration_since(followed.published) > late {
@@ -463,6 +482,11 @@ impl Shadow {
             let difference = Some(&d::OPEN_AT_THE_END);
             self.find(about, &symbol, &id, ours, "-".into(), difference);
         }
+    }
+
+    /// From a plan to its result at most.
+    fn longest(&self) -> Duration {
+        self.rules.wait.wait + TO_ITS_RESULT
     }
 
     fn follow(&mut self, id: String, followed: Followed) {

@@ -75,6 +75,7 @@ differences! {
     DECISION_DIFFERS = "decision_differs": Unexplained, "The decisions on the same proposal differ.";
     REASONS_DIFFER = "reasons_differ": Unexplained, "The decisions on the same proposal agree, their reasons do not.";
     FIELDS_DIFFER = "fields_differ": Unexplained, "The plans of the same proposal say something else to the reviewers.";
+    UNASKED_PLAN = "unasked_plan": Unexplained, "The old service made a plan that the standing proposal does not ask for.";
     UNKNOWN_DUPLICATE = "unknown_duplicate": Unexplained, "The old service takes a plan for a duplicate that it never put out for review while it was watched.";
     PUBLISHED_AGAIN = "published_again": Unexplained, "The old service put a plan out for review a second time.";
     NO_PLAN = "no_plan": Unexplained, "A proposal stood for longer than the old service takes for a round, and it made no plan of it.";
@@ -89,7 +90,7 @@ differences! {
     SECOND_RESULT = "second_result": Unexplained, "The old service executed a plan again.";
 
     BEFORE_THE_START = "before_the_start": NotCompared, "The plan was published before the shadow began to watch.";
-    PROPOSAL_NOT_SEEN = "proposal_not_seen": NotCompared, "The proposal of this plan was rewritten before it could be read.";
+    PROPOSAL_NOT_SEEN = "proposal_not_seen": NotCompared, "The proposal of this plan was rewritten before it could be read, or its symbol is not watched.";
     PERMIT_NOT_READ = "permit_not_read": NotCompared, "A permit was written and taken before it could be read.";
     VENUE = "venue": NotCompared, "What the venue answers to the order is not asked.";
     NO_POSITION = "no_position": NotCompared, "No permit says what the position is, and the venue is not asked.";

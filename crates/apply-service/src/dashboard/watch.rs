@@ -24,6 +24,7 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -70,11 +71,15 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
     if let Some(client) = parts.venue.clone() {
         tokio::spawn(watch_stops(client, Arc::clone(&stops), stop.clone()));
     }
+    let mut told = Halt::Off;
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let Some(looked) = stop.run_until_cancelled(look(&parts)).await else {
             return;
         };
         let (halt, flow, mut lights, owed) = looked;
+        if let Ok(halt) = &halt {
+            tell_halt(&mut told, halt.clone());
+        }
         let switches = match &halt {
             Ok(Halt::Off) => Vec::new(),
             Ok(Halt::On { by }) => switches(&parts, Ok(by)).await,
@@ -124,6 +129,21 @@ pub fn tell_settling<P: Ports>(layer: &ApplyLayer<P>, live: &DashboardState) {
             None => health.lights.push(light),
         }
     });
+}
+
+/// Tells when a switch begins to halt, and which with its reason, and when none does any more. A halt goes on whatever
+/// else is said of its switch.
+fn tell_halt(known: &mut Halt, halt: Halt) {
+    let name = |halt: &Halt| match halt {
+        Halt::On { by } => by.split(" (").next().map(str::to_owned),
+        Halt::Off => None,
+    };
+    match &halt {
+        Halt::On { by } if name(known) != name(&halt) => warn!("Halted by {by}"),
+        Halt::Off if known.is_on() => info!("Resumed: nothing halts any more"),
+        Halt::On { .. } | Halt::Off => {}
+    }
+    *known = halt;
 }
 
 /// How those are whose permits are required. One that does nothing holds up plans, and nothing else.

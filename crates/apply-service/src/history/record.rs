@@ -4,7 +4,7 @@ use super::{filter::Filter, outcome::Outcome};
 use crate::dashboard::{ForeignView, OrderView, PlanView, ResultView, WaitView, cut};
 use apply_core::{ApplyResult, Entry};
 use apply_redis::Entry as StreamEntry;
-use apply_wire::field::{self, is_foreign};
+use apply_wire::field;
 use permit_gate::PlanId;
 use serde::de::IgnoredAny;
 use std::collections::HashMap;
@@ -46,9 +46,14 @@ impl Fields {
         serde_json::from_str::<Vec<IgnoredAny>>(&steps).is_ok_and(|steps| !steps.is_empty())
     }
 
+    /// Who wrote it, where it is no result of a plan: see [`field::other_writer`].
+    fn other_writer(&self) -> Option<String> {
+        field::other_writer(|name| self.text(name))
+    }
+
     /// Whether the entry is a result of a plan: no filler, and of no other program.
     pub(crate) fn is_result(&self) -> bool {
-        self.text(field::FILLER).is_empty() && !is_foreign(&self.text(field::SOURCE))
+        self.text(field::FILLER).is_empty() && self.other_writer().is_none()
     }
 }
 
@@ -79,8 +84,7 @@ pub(super) struct Results {
 impl Results {
     /// Takes an entry in; whether it is the plan's result.
     pub(super) fn add(&mut self, millis: u64, fields: &Fields) -> bool {
-        let source = fields.text(field::SOURCE);
-        if is_foreign(&source) {
+        if let Some(source) = fields.other_writer() {
             if self.foreign.len() < FOREIGN {
                 self.foreign.push(ForeignView {
                     at: millis,

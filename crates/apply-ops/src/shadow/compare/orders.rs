@@ -48,6 +48,32 @@ impl Shadow {
         };
         self.find(About::Result, name, id, ours.into(), old.into(), difference);
     }
+
+    /// An order of a plan of which ours made something else: it is within its permits all the same.
+    pub(super) fn hold_against_permits(
+        &mut self,
+        id: &str,
+        symbol: &Symbol,
+        grant: Grant,
+        result: &impl Fields,
+    ) {
+        let order = OldOrder::of(result);
+        let (Some(quantity), Some(Ok(most))) =
+            (order.quantity, wait::size(grant, symbol, Share::FULL))
+        else {
+            return;
+        };
+        let difference = if !order.side.is_empty() && order.side != most.side {
+            &d::SIDE_DIFFERS
+        } else if quantity > most.permitted.max(most.written) {
+            &d::QUANTITY_DIFFERS
+        } else {
+            return;
+        };
+        let ours = format!("{} at most {}", most.side, most.permitted.normalize());
+        let (name, said) = (symbol.as_str(), order.told());
+        self.find(About::Quantity, name, id, ours, said, Some(difference));
+    }
 }
 
 /// Sizes the close as the core does, and holds it against what the old service ordered.

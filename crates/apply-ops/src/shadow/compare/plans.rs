@@ -1,7 +1,7 @@
 //! The old service's plans, and what ours makes of the same proposals.
 
 use super::{
-    Shadow, TURN, Version,
+    AT_REST, Shadow, TURN, Version,
     old::{Fields, decimal, told_plan, told_refused},
 };
 use crate::shadow::differences::{self as d, Difference};
@@ -23,6 +23,7 @@ impl Shadow {
     pub(super) fn hold_against(
         &mut self,
         now: Instant,
+        published: Instant,
         id: &str,
         old: &impl Fields,
     ) -> (String, Option<Step>, Option<&'static Difference>) {
@@ -31,7 +32,7 @@ impl Shadow {
         let duplicate = Reason::DuplicatePlan.to_string();
         let mut found = None;
         for version in &mut versions {
-            if version.id.as_deref() == Some(id) {
+            if version.id.as_deref() == Some(id) && version.may_be_planned_at(published) {
                 version.answered = true;
                 found = Some(&*version);
             }
@@ -44,7 +45,7 @@ impl Shadow {
                 Ok(proposal) => self.compare_plans(now, proposal, old),
                 Err(refused) => (told_refused(refused), None, Some(refusal_of(refused, old))),
             },
-            None => self.without_version(&mut versions, id, old),
+            None => self.without_version(&mut versions, published, id, old),
         };
         self.versions.insert(symbol, versions);
         answer
@@ -54,9 +55,17 @@ impl Shadow {
     fn without_version(
         &self,
         versions: &mut VecDeque<Version>,
+        published: Instant,
         id: &str,
         old: &impl Fields,
     ) -> (String, Option<Step>, Option<&'static Difference>) {
+        let symbol = old.text(field::SYMBOL);
+        let written = self.written.get(&symbol);
+        let at_rest = written.is_some_and(|at| *at + AT_REST <= published) && !self.blind;
+        let mut versions: Vec<&mut Version> = versions
+            .iter_mut()
+            .filter(|version| version.may_be_planned_at(published))
+            .collect();
         for version in versions.iter_mut().rev() {
             match &version.ours {
                 // Ours counts the calibrated action. What the old service follows stands beside it.
@@ -78,6 +87,10 @@ impl Shadow {
                 Ok(_) | Err(_) => {}
             }
         }
+        // Of one that could not be read nothing is known.
+        let unread = versions
+            .last()
+            .is_some_and(|version| version.raw.is_empty());
         let same = versions
             .iter_mut()
             .rev()
@@ -88,6 +101,7 @@ impl Shadow {
                 let ours = version.id.clone().unwrap_or_default();
                 (format!("plan {ours}"), None, Some(&d::PLAN_ID_DIFFERS))
             }
+            None if at_rest && !unread => ("nothing".into(), None, Some(&d::UNASKED_PLAN)),
             None => ("-".into(), None, Some(&d::PROPOSAL_NOT_SEEN)),
         }
     }
@@ -182,6 +196,13 @@ impl Shadow {
             _ if decision != ours.decision.as_str() => &d::DECISION_DIFFERS,
             _ => &d::REASONS_DIFFER,
         })
+    }
+}
+
+impl Version {
+    /// Whether a plan of this moment can be of it: it stood, or was replaced a moment before.
+    fn may_be_planned_at(&self, published: Instant) -> bool {
+        self.until.is_none_or(|until| until + AT_REST > published)
     }
 }
 

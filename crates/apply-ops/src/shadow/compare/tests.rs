@@ -26,6 +26,9 @@ fn position(quantity: &str) -> String {
 const WAIT: u64 = 1200;
 const STEP: u64 = 100;
 
+/// How long a proposal stands until a plan is of it, in milliseconds.
+const REST: u64 = 2000;
+
 /// How long a proposal may stand without a plan, in milliseconds.
 const PATIENCE: u64 = 20_000;
 
@@ -112,6 +115,7 @@ impl World {
         .collect();
         let (at, read) = (self.at(), Ok(Some(self.raw.clone())));
         let long_after = 2_000_000_000;
+        self.shadow.handle_written(at, &symbol());
         self.shadow.handle_proposal(at, long_after, &symbol(), read);
         self
     }
@@ -426,6 +430,13 @@ fn scenes() -> Vec<(&'static str, World)> {
                 .proposes(&[("harvest_action", "HOLD")])
                 .publishes(&[("reason_codes", "another")]),
         ),
+        (
+            "unasked_plan",
+            published().after(REST).publishes(&[
+                ("plan_id", "00112233445566aa"),
+                ("action", "FULL_CLOSE_PROPOSED"),
+            ]),
+        ),
         ("fields_differ", close().publishes(&[("steps", "[]")])),
         (
             "unknown_duplicate",
@@ -514,8 +525,9 @@ fn scenes() -> Vec<(&'static str, World)> {
         ("open_at_the_end", published().ends()),
         ("blind", {
             let mut world = published();
-            world.shadow.handle_blindness(true);
-            world.shadow.handle_blindness(false);
+            let at = world.at();
+            world.shadow.handle_blindness(at, true);
+            world.shadow.handle_blindness(at, false);
             world.granted("0.008").executes("SELL", "0.008")
         }),
     ]
@@ -543,4 +555,84 @@ fn a_close_that_both_execute_alike_differs_in_nothing() {
     let world = World::new().proposes(&[]).publishes(&[]).granted("0.008");
     let found = world.executes("SELL", "0.008").after(2 * PATIENCE).ends();
     assert_eq!(found.found(), []);
+}
+
+/// The names of what is unexplained.
+fn unexplained(world: World) -> Vec<&'static str> {
+    let found = world.found().into_iter();
+    let unexplained = found.filter(|(_, class)| *class == Class::Unexplained);
+    unexplained.map(|(name, _)| name).collect()
+}
+
+#[test]
+fn an_execution_without_permits_is_told_whatever_is_known_of_the_proposal() {
+    const MADE_UP: Pairs<'_> = &[("action", "FULL_CLOSE_PROPOSED"), ("kill_score", "0.4")];
+    let executed = |world: World| unexplained(world.after(WAIT).executes("SELL", "0.008"));
+    let without = "executed_without_permit";
+    assert_eq!(executed(World::new().publishes(MADE_UP)), [without]);
+    let asks = || World::new().proposes(&[]).publishes(&[]);
+    let another = [("plan_id", "00112233445566aa"), MADE_UP[0], MADE_UP[1]];
+    let made_up = asks().after(REST).publishes(&another).after(WAIT);
+    let steps =
+        r#"[{"step":"CLOSE_FULL","order_id":"1","side":"SELL","quantity":"1","executed_qty":"1"}]"#;
+    let made_up = made_up.tells(&[another[0], ("executed", "True"), ("steps_results", steps)]);
+    // The plan, its permits, its result.
+    let told = ["unasked_plan", without, "unasked_plan"];
+    assert_eq!(unexplained(made_up), told);
+    // Ours would have executed something else, or nothing: that is explained, and this is not.
+    for fields in [
+        [("kill_score", "nan"), ("k_ts_drop", "0")],
+        [("calibrated", "1"), ("action", "HOLD")],
+        [("kill_score", "0.4"), ("k_ts_drop", "fast")],
+    ] {
+        let world = || World::new().proposes(&fields).publishes(&[]);
+        assert_eq!(executed(world()), [without], "{fields:?}");
+        let granted = || world().granted("0.008");
+        assert_eq!(unexplained(granted().executes("SELL", "0.008")), [""; 0]);
+        let more = unexplained(granted().executes("SELL", "0.009"));
+        assert_eq!(more, ["quantity_differs"], "{fields:?}");
+        let other_way = unexplained(granted().executes("BUY", "0.008"));
+        assert_eq!(other_way, ["side_differs"], "{fields:?}");
+    }
+}
+
+#[test]
+fn a_plan_of_a_proposal_that_stands_no_more_is_asked_for_by_none() {
+    let later = [("computed_at_utc", "later")];
+    let world = |millis| {
+        let replaced = World::new().proposes(&[]).after(10);
+        let id = replaced.id();
+        let late = replaced.proposes(&later).publishes(&[]).after(millis);
+        unexplained(late.publishes(&[("plan_id", &id)]))
+    };
+    assert_eq!(world(REST - 1), [""; 0]);
+    assert_eq!(world(REST), ["unasked_plan"]);
+    // Written again with the same words, so that another may have stood there for a moment.
+    let other = [("plan_id", "00112233445566aa"), ("action", "PARTIAL_50")];
+    let again = World::new().proposes(&[]).publishes(&[]).after(REST);
+    let again = again.proposes(&[]).after(REST - 1).publishes(&other);
+    assert_eq!(unexplained(again), [""; 0]);
+}
+
+#[test]
+fn what_was_executed_without_a_plan_or_long_after_one_is_unexplained() {
+    let nowhere = World::new().executes("SELL", "0.008");
+    assert_eq!(unexplained(nowhere), ["executed_unreviewed"]);
+    let former = || {
+        let mut world = World::new();
+        let plan = world.old(
+            vec![
+                ("plan_id", world.id()),
+                ("symbol", SYMBOL.into()),
+                ("decision", "EXECUTE".into()),
+            ],
+            &[],
+        );
+        world.shadow.handle_former_plan(world.at(), &plan);
+        world
+    };
+    let under_way = former().after(WAIT).executes("SELL", "0.008");
+    assert_eq!(unexplained(under_way), [""; 0]);
+    let late = former().after(WAIT + 60_001).executes("SELL", "0.008");
+    assert_eq!(unexplained(late), ["executed_without_permit"]);
 }

@@ -11,7 +11,8 @@ use permit_gate::{Block, BlockReason, Grant, PlanId, Refusal, trading};
 use std::time::Instant;
 
 impl Shadow {
-    /// The permits of a plan that both put out for review, and what came of them.
+    /// The permits of a plan and what came of them. They are judged whatever is known of the proposal; what both would
+    /// have ordered is compared where both put the plan out for review.
     pub(super) fn hold_results(
         &mut self,
         now: Instant,
@@ -20,20 +21,45 @@ impl Shadow {
         result: &impl Fields,
         old: &str,
     ) {
-        let (Ok(plan), Ok(symbol), Some(step)) = (
-            PlanId::new(id),
-            followed.symbol.parse::<Symbol>(),
-            &followed.step,
-        ) else {
-            let difference = Some(&d::PROPOSAL_NOT_SEEN);
-            return self.find(
-                About::Result,
-                &followed.symbol,
-                id,
-                "-".into(),
-                old.into(),
-                difference,
-            );
+        let granted = match followed.settled {
+            // Permits may have gone by unseen.
+            Some(settled) if [&d::BEFORE_THE_START, &d::BLIND].contains(&settled) => None,
+            Some(_) | None => self.hold_permits(now, id, followed, result),
+        };
+        match (followed.settled, &followed.step, granted) {
+            (None, Some(step), Some((symbol, grant))) => {
+                self.hold_orders(id, &symbol, grant, step, result, old);
+            }
+            // Both said no, or the difference is told.
+            (None, Some(_), None) => {}
+            (settled, _, granted) => {
+                if let Some((symbol, grant)) = granted {
+                    self.hold_against_permits(id, &symbol, grant, result);
+                }
+                let difference = settled.or(Some(&d::PROPOSAL_NOT_SEEN));
+                let (symbol, ours) = (&followed.symbol, followed.ours.clone());
+                self.find(About::Result, symbol, id, ours, old.into(), difference);
+            }
+        }
+    }
+
+    /// The permits of a plan; what both had granted.
+    fn hold_permits(
+        &mut self,
+        now: Instant,
+        id: &str,
+        followed: &Followed,
+        result: &impl Fields,
+    ) -> Option<(Symbol, Grant)> {
+        let went_on = Wait::of(result);
+        let (Ok(plan), Ok(symbol)) = (PlanId::new(id), followed.symbol.parse::<Symbol>()) else {
+            // No permit is for such a plan.
+            if matches!(went_on, Wait::WentOn) {
+                let (ours, said) = ("-".into(), went_on.told());
+                let difference = Some(&d::EXECUTED_WITHOUT_PERMIT);
+                self.find(About::Permits, &followed.symbol, id, ours, said, difference);
+            }
+            return None;
         };
         let none = vec![SeenPermit::default(); self.rules.permits.len()];
         let seen = self.permits.remove(id).map_or(none, |(_, seen)| seen);
@@ -46,15 +72,13 @@ impl Shadow {
             },
             Err(block) => block.error_code(),
         };
-        let went_on = Wait::of(result);
         let noes = wait::noes(set, &plan, &symbol, &seen);
         let difference = self.why_waits_differ(now, followed, &seen, noes, &answer, &went_on);
         let said = went_on.told();
         self.find(About::Permits, symbol.as_str(), id, ours, said, difference);
         match (answer, went_on) {
-            (Ok(grant), Wait::WentOn) => self.hold_orders(id, &symbol, grant, step, result, old),
-            // Both said no, or the difference is told.
-            (Ok(_), Wait::Halted | Wait::No(_)) | (Err(_), _) => {}
+            (Ok(grant), Wait::WentOn) => Some((symbol, grant)),
+            (Ok(_), Wait::Halted | Wait::No(_)) | (Err(_), _) => None,
         }
     }
 
