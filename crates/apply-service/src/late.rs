@@ -28,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Hears which plans were blocked for want of permits. Never waits: where too many are listened for, it lets one go.
 pub(crate) struct LateObserver {
     keys: PermitKeys,
+    /// How long permits are waited for.
+    wait: Duration,
     missed: Sender<Missed>,
 }
 
@@ -42,9 +44,9 @@ struct Missed {
 }
 
 /// The two ends of it.
-pub(crate) fn channel(keys: PermitKeys) -> (LateObserver, LateListener) {
+pub(crate) fn channel(keys: PermitKeys, wait: Duration) -> (LateObserver, LateListener) {
     let (missed, receiver) = mpsc::channel(MOST);
-    (LateObserver { keys, missed }, LateListener(receiver))
+    (LateObserver { keys, wait, missed }, LateListener(receiver))
 }
 
 impl Observer for LateObserver {
@@ -64,7 +66,8 @@ impl Observer for LateObserver {
             permits: missing
                 .map(|(_, (permit, key))| (permit.name().to_owned(), key))
                 .collect(),
-            waited: block.waited(),
+            // The gate waits for what was left of the time since the plan was published.
+            waited: block.waited().max(self.wait),
             since: Instant::now(),
         };
         // No room: this one is not listened for.

@@ -188,7 +188,7 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
     };
     #[cfg(feature = "mutants")]
     let outside = crate::mutants::with_a_mistake(outside, &config)?;
-    let (late, listener) = late::channel(config.permits.clone());
+    let (late, listener) = late::channel(config.permits.clone(), config.wait.wait);
     let observer = Observers {
         late,
         log: LogObserver::new(config.log_format),

@@ -91,10 +91,11 @@ impl Shadow {
         let unread = versions
             .last()
             .is_some_and(|version| version.raw.is_empty());
-        let same = versions
-            .iter_mut()
-            .rev()
-            .find(|version| version.ours.is_ok() && is_of(&version.raw, old) && !version.answered);
+        let same = versions.iter_mut().rev().find(|version| {
+            // One that came to stand later than the plan is not what it is of.
+            let stood = !version.answered && version.since <= published;
+            stood && version.ours.is_ok() && is_of(&version.raw, old)
+        });
         match same {
             Some(version) => {
                 version.answered = true;

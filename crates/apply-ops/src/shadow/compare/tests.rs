@@ -636,3 +636,26 @@ fn what_was_executed_without_a_plan_or_long_after_one_is_unexplained() {
     let late = former().after(WAIT + 60_001).executes("SELL", "0.008");
     assert_eq!(unexplained(late), ["executed_without_permit"]);
 }
+
+#[test]
+fn a_proposal_that_came_after_a_plan_says_nothing_of_it() {
+    // The one that it is of was rewritten before it could be read.
+    let world = World::new();
+    let plan = world.old(
+        vec![
+            ("plan_id", "00112233445566aa".into()),
+            ("symbol", SYMBOL.into()),
+            ("action", "PARTIAL_75".into()),
+            ("kill_score", "0.4".into()),
+            ("decision", "EXECUTE".into()),
+        ],
+        &[],
+    );
+    // Its clock is known by then.
+    let mut world = world
+        .tells(&[("error", "duplicate_plan")])
+        .after(10)
+        .proposes(&[]);
+    world.shadow.handle_plan(world.at(), &plan);
+    assert_eq!(unexplained(world), [""; 0]);
+}
