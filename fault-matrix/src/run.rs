@@ -1,8 +1,11 @@
 //! Many cases side by side: they mostly wait.
 
-use super::environment::{BUSY, lag};
 use super::{
-    case::Case, environment::Environment, judge, judge::Facts, report::Report, scenarios::play,
+    case::Case,
+    environment::{BUSY, Environment, lag},
+    judge::{self, Facts},
+    report::Report,
+    scenarios::play,
 };
 use std::time::{Duration, Instant};
 use tokio::{task::JoinSet, time::timeout};

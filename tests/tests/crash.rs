@@ -16,8 +16,7 @@ use std::{
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::net::UnixDatagram;
-use tokio::time::sleep;
+use tokio::{net::UnixDatagram, time::sleep};
 
 /// Quick enough to be waited for: an intent's window closes a few seconds after its wait.
 fn quick(stage: &Stage) -> ServiceBuilder {

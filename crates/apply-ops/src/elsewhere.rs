@@ -1,8 +1,10 @@
 //! Whether the service that runs on this machine keeps things where a command looks for them. A command that was given
 //! another state directory, HALT file, Redis or mode would tell of something else, and says so.
 
-use crate::ask::{get, reachable};
-use crate::link::Link;
+use crate::{
+    ask::{get, reachable},
+    link::Link,
+};
 use apply_core::Mode;
 use apply_redis::{Keys, Lease, OtherMode};
 use apply_service::{

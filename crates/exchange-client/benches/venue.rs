@@ -11,18 +11,19 @@
     clippy::float_arithmetic
 )]
 
-use std::hint::black_box;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use exchange_client::{
     Client, Credentials, ExchangeInfo, NotSentReason, Position, PositionMode, Settings, Submission,
     Symbol, SymbolRules,
 };
 use exchange_sim::{Sim, SimConfig};
 use rust_decimal::Decimal;
+use std::{
+    hint::black_box,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ROUNDS: usize = 20_000;

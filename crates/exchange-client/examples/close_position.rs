@@ -2,10 +2,9 @@
 //!
 //! Point it at the venue's test host by giving `Host::default()` and a key of that host instead of the first two lines.
 
-use std::time::Duration;
-
 use exchange_client::{Client, Credentials, Settings, Settlement, Submission};
 use exchange_sim::{Sim, SimConfig};
+use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -2,14 +2,11 @@
 //! such a folder; each file is `{"endpoint", "model", "change", "field", "body"}`.
 #![allow(missing_docs)]
 
-use std::collections::BTreeMap;
-use std::error::Error;
-use std::process::ExitCode;
-
 use exchange_client::{Client, Credentials, Settings, StopIntent, Submission, Symbol};
 use exchange_sim::{Canned, Fault, Instead, Sim, SimConfig, When};
 use rust_decimal::Decimal;
 use serde_json::Value;
+use std::{collections::BTreeMap, error::Error, process::ExitCode};
 
 /// How many answers of a model ended in which way.
 #[derive(Default)]

@@ -1,14 +1,11 @@
 //! The API key and what signs with it. Secrets are wiped when dropped and have no way into text.
 
-use std::fmt;
-use std::sync::Arc;
-
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit, Mac};
 use ring::signature::Ed25519KeyPair;
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use sha2::Sha256;
+use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
 /// An API key together with the secret that signs for it.

@@ -1,12 +1,9 @@
 //! Errors of questions and of setting up. Errors of submissions are endings and live in `submission`.
 
+use crate::{
+    codes, credentials::CredentialsError, fields::DecodeError, host::HostError, reply::Reply,
+};
 use std::time::Duration;
-
-use crate::codes;
-use crate::credentials::CredentialsError;
-use crate::fields::DecodeError;
-use crate::host::HostError;
-use crate::reply::Reply;
 
 /// Why a client could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,14 +1,10 @@
 //! Reading single fields of a reply. Whatever cannot be read is an error that names the field; nothing has a default.
 
-use std::borrow::Cow;
-
-use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive as _;
+use crate::{omissions::Place, time::VenueTime};
+use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-use crate::omissions::Place;
-use crate::time::VenueTime;
+use std::borrow::Cow;
 
 /// A reply that does not hold what its endpoint promises.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,10 @@
 //! Which servers may be spoken to. Two test hosts and the loopback interface; everything else is refused by not existing.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 const DEMO: &str = "demo-fapi.binance.com";
 const TESTNET: &str = "testnet.binancefuture.com";

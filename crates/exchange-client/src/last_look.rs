@@ -11,8 +11,7 @@
 //! has to be true at its timestamp, and is looked at afterwards: a process that is stopped after the look loses the
 //! request to the window, one that looks first and stamps later does not.
 
-use std::future::Future;
-use std::time::Instant;
+use std::{future::Future, time::Instant};
 
 /// Decides whether a request that has its timestamp may leave.
 ///

@@ -1,11 +1,11 @@
 //! How much room the venue's limits leave, who gets it first, and when everything has to stand still. Arithmetic only.
 
+use crate::{
+    endpoint::exchange_info::{Counted, RateLimit},
+    time::VenueTime,
+};
 use std::time::Duration;
-
 use tokio::time::Instant;
-
-use crate::endpoint::exchange_info::{Counted, RateLimit};
-use crate::time::VenueTime;
 
 /// What a request is for, in the order in which room is given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

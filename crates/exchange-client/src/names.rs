@@ -1,8 +1,6 @@
 //! The words of the venue: symbols, ids, sides, statuses. Each is checked once, when it is made.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// A text that does not fit the form of a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

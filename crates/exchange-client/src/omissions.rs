@@ -5,11 +5,11 @@
 //!                                                                  └─▶ what is new, for the log
 //! ```
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
-use std::mem;
-
 use crate::names::Symbol;
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt, mem,
+};
 
 /// A part of an answer that was left out because it cannot be read, or is about something else than was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

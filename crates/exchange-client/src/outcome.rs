@@ -11,14 +11,15 @@
 //! the rest. The texts of a 503 matter more than its code and are compared first. What no line here knows is unknown:
 //! asking costs a few seconds, a wrong no costs a position closed twice.
 
-use std::time::Duration;
-
-use crate::codes::{self, Submitted};
-use crate::fields::DecodeError;
-use crate::reply::Reply;
-use crate::submission::{
-    NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
+use crate::{
+    codes::{self, Submitted},
+    fields::DecodeError,
+    reply::Reply,
+    submission::{
+        NotSent, NotSentReason, Rejection, SendWindow, Submission, Unknown, UnknownCause,
+    },
 };
+use std::time::Duration;
 
 /// An answer as it came from the wire. `broken` says that the body ended early, with the reason.
 #[derive(Clone, Debug)]

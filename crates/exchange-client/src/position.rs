@@ -1,9 +1,10 @@
 //! A position and what closing it means, in one-way and in hedge mode.
 
+use crate::{
+    names::{PositionMode, PositionSide, Side, Symbol},
+    time::VenueTime,
+};
 use rust_decimal::Decimal;
-
-use crate::names::{PositionMode, PositionSide, Side, Symbol};
-use crate::time::VenueTime;
 
 /// A position as the venue reports it. A flat symbol has none.
 #[derive(Clone, Debug, PartialEq, Eq)]

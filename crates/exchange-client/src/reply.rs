@@ -1,10 +1,8 @@
 //! What the venue answered, kept for people: status, code, message and the body as it came, with secrets cut out.
 
-use std::fmt;
-
-use serde::Deserialize;
-
 use crate::codes::{self, Meaning, Submitted};
+use serde::Deserialize;
+use std::fmt;
 
 /// The longest piece of a body that is kept.
 pub(crate) const KEPT_BODY: usize = 2048;

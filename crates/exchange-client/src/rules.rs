@@ -1,10 +1,8 @@
 //! What the venue allows for a symbol, and the arithmetic that keeps to it. Exact decimals, no rounding up of size, ever.
 
-use std::fmt;
-
-use rust_decimal::Decimal;
-
 use crate::names::{Side, Symbol};
+use rust_decimal::Decimal;
+use std::fmt;
 
 /// A quantity some [`SymbolRules`] cut: positive, on the step, within the limits. In the contract's base asset.
 ///

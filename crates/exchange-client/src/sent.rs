@@ -10,18 +10,18 @@
 //! not. A submission that is answered so ends as unknown, and a question that is answered so is asked again. What the
 //! venue left out contradicts nothing.
 
-use std::collections::HashSet;
-
-use rust_decimal::Decimal;
-
-use crate::endpoint::order::{self, MARKET, OrderReport};
-use crate::endpoint::stop::{self, STOP_MARKET, StopReport};
-use crate::endpoint::trades::{self, Trade};
-use crate::fields::{self, DecodeError};
-use crate::names::{
-    ClientAlgoId, ClientOrderId, OrderStatus, PositionSide, Side, Symbol, WorkingType,
+use crate::{
+    endpoint::{
+        order::{self, MARKET, OrderReport},
+        stop::{self, STOP_MARKET, StopReport},
+        trades::{self, Trade},
+    },
+    fields::{self, DecodeError},
+    names::{ClientAlgoId, ClientOrderId, OrderStatus, PositionSide, Side, Symbol, WorkingType},
+    omissions::Notes,
 };
-use crate::omissions::Notes;
+use rust_decimal::Decimal;
+use std::collections::HashSet;
 
 /// What a closing order is about. Write it down before submitting: it is what [`Client::settle`](crate::Client::settle)
 /// needs to find out what became of the order, also in a later process.

@@ -1,8 +1,7 @@
 //! The few numbers a client can be given, each with a default that suits the test host.
 
-use std::time::Duration;
-
 use crate::error::SetupError;
+use std::time::Duration;
 
 /// How long things may take. All have defaults; change a field of [`Settings::default`] to differ.
 ///

@@ -1,15 +1,14 @@
 //! The four endings of a submission. There is no fifth, and none of them is a guess.
 
-use std::fmt;
-use std::time::Duration;
-
+use crate::{
+    codes::{Meaning, Submitted},
+    endpoint::order::OrderReport,
+    reply::Reply,
+    rules::{Quantity, RuleError},
+    time::{Offset, VenueTime},
+};
 use rust_decimal::Decimal;
-
-use crate::codes::{Meaning, Submitted};
-use crate::endpoint::order::OrderReport;
-use crate::reply::Reply;
-use crate::rules::{Quantity, RuleError};
-use crate::time::{Offset, VenueTime};
+use std::{fmt, time::Duration};
 
 /// How a submission ended. `R` is what the venue reports of the thing accepted: [`OrderReport`] for an order,
 /// [`StopReport`](crate::StopReport) for a stop.

@@ -1,12 +1,14 @@
 //! Which client ids a POST was ever started for, and how it ended. This is what makes a second POST impossible.
 
-use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use crate::names::{ClientAlgoId, ClientOrderId};
-use crate::submission::{NotSentReason, SendWindow, Submission};
+use crate::{
+    names::{ClientAlgoId, ClientOrderId},
+    submission::{NotSentReason, SendWindow, Submission},
+};
+use std::{
+    collections::{HashMap, HashSet, VecDeque, hash_map::RandomState},
+    hash::BuildHasher,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// What this client knows of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]

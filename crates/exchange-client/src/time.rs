@@ -1,8 +1,6 @@
 //! The server's clock as seen from here. Arithmetic only: instants walk in as arguments.
 
-use std::fmt;
-use std::time::Duration;
-
+use std::{fmt, time::Duration};
 use tokio::time::Instant;
 
 /// A moment on the venue's clock, in whole milliseconds since 1970.

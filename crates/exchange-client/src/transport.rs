@@ -1,23 +1,26 @@
 //! The only file that touches the network. One request in, one answer or one failure out; nothing is retried here.
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
-
+use crate::{credentials::Credentials, host::Host, limits::Counts, outcome::Failure};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::{
+    Method, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
-
-use crate::credentials::Credentials;
-use crate::host::Host;
-use crate::limits::Counts;
-use crate::outcome::Failure;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
 
 /// The exchange information is about 1 MB today. Anything far above it is not a reply worth holding in memory.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;

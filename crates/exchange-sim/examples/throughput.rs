@@ -4,11 +4,10 @@
 //!
 //! The venue has one thread to itself; the clients share another, and sign their orders before the clock starts.
 
-use std::{error::Error, thread, time::Instant};
-
 use exchange_sim::{Sim, SimConfig};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::{error::Error, thread, time::Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -1,15 +1,13 @@
 //! What a simulated venue starts with: keys, symbols, positions, mode, clock, limits.
 
-use std::{fmt, time::Duration};
-
-use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
-
 use crate::{
     limits::{Keeping, Limits},
     symbol::{MAX_AMOUNT, SymbolSpec, is_price},
     venue::{ed25519_public_key, rsa_public_key},
 };
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
 
 /// How a key proves itself.
 #[derive(Clone)]

@@ -3,12 +3,6 @@
 //! Requests under `/sim` need no key, are not counted, and no fault touches them. Decimals are JSON strings in both
 //! directions; a field that is not known is refused.
 
-use std::time::Duration;
-
-use rust_decimal::Decimal;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
-
 use crate::{
     config::PositionSide,
     fault::{Fault, peek, venue_codes},
@@ -19,7 +13,10 @@ use crate::{
     symbol::{MAX_AMOUNT, SymbolSpec},
     venue::served,
 };
-use std::sync::Arc;
+use rust_decimal::Decimal;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

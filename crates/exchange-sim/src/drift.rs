@@ -1,10 +1,8 @@
 //! Mark prices that wander by themselves: a walk in ticks, the same for the same seed.
 
-use std::{sync::Arc, time::Duration};
-
-use rust_decimal::Decimal;
-
 use crate::{config::Drift, state::Shared};
+use rust_decimal::Decimal;
+use std::{sync::Arc, time::Duration};
 
 /// Walks all symbols of a venue.
 pub(crate) struct Wanderer {

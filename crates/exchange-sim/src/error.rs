@@ -1,9 +1,8 @@
 //! The venue's refusals: HTTP status, code and text as its documentation gives them.
 
+use crate::http::Reply;
 use rust_decimal::Decimal;
 use serde_json::json;
-
-use crate::http::Reply;
 
 /// A refusal as the venue words it.
 #[derive(Debug, Clone, PartialEq, Eq)]

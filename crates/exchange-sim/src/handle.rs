@@ -1,9 +1,5 @@
 //! The inside view of a running venue, for the process that started it.
 
-use std::{sync::Arc, time::Duration};
-
-use rust_decimal::Decimal;
-
 use crate::{
     config::PositionSide,
     fault::{Fault, FaultId, FaultStatus},
@@ -13,6 +9,8 @@ use crate::{
     symbol::SymbolSpec,
     venue::{NotModelled, OpenStop},
 };
+use rust_decimal::Decimal;
+use std::{sync::Arc, time::Duration};
 
 /// Reads the logs of a running venue and turns its screws. Clones see the same venue.
 ///

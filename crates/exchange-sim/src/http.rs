@@ -3,9 +3,8 @@
 //! The venue writes its bytes itself because its faults are about bytes: a reset after execution, a body that
 //! stops half-way, one byte at a time. Chunked request bodies are refused (411).
 
-use std::{collections::BTreeMap, fmt::Write as _, io};
-
 use serde_json::Value;
+use std::{collections::BTreeMap, fmt::Write as _, io};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

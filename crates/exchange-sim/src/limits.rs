@@ -1,9 +1,8 @@
 //! Request weight and order counts: always counted into the reply headers, enforced only when asked for.
 
+use crate::{error::VenueError, http::Reply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use crate::{error::VenueError, http::Reply};
 
 /// Limits of the venue. The figures of the test host: [`Limits::test_host`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,17 +1,15 @@
 //! The order log and the stop log: every `POST /fapi/v1/order` and `POST /fapi/v1/algoOrder` that arrived, and what became
 //! of it. The judges in tests.
 
-use std::{
-    collections::VecDeque,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
-
-use rust_decimal::Decimal;
-use serde::{Serialize, Serializer};
-
 use crate::{
     fault::{FaultId, peek},
     http::Request,
+};
+use rust_decimal::Decimal;
+use serde::{Serialize, Serializer};
+use std::{
+    collections::VecDeque,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// What became of an order that arrived.

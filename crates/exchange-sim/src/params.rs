@@ -2,9 +2,8 @@
 //! known one present once, not empty, well formed. Read strictly, for one's own client, unknown ones and
 //! those in both places are refused too.
 
-use rust_decimal::Decimal;
-
 use crate::{error::VenueError, http::Request};
+use rust_decimal::Decimal;
 
 /// Names that every signed endpoint reads beside its own.
 const SIGNED: [&str; 3] = ["recvWindow", "timestamp", "signature"];

@@ -1,14 +1,5 @@
 //! The socket side: accepting, one task per connection, delivering replies or what a fault makes of them.
 
-use std::{io, sync::Arc, time::Duration};
-
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
-
 use crate::{
     control,
     drift::Wanderer,
@@ -16,6 +7,13 @@ use crate::{
     http::{NoRequest, Reply, Request, read_request},
     log::{OrderOutcome, Verdict},
     state::{Arrival, Entry, Late, Log, Shared},
+};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    task::JoinSet,
 };
 
 /// Whether a connection serves another request after this one.

@@ -1,10 +1,8 @@
 //! Starting and stopping a venue.
 
-use std::{io, net::SocketAddr, sync::Arc};
-
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-
 use crate::{config::SimConfig, handle::SimHandle, server, state::Shared};
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// A simulated venue that runs in this process, on the runtime that started it.
 ///

@@ -1,14 +1,5 @@
 //! What all connections of one simulated venue share.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-
-use serde::Serialize;
-use tokio::sync::{mpsc, watch};
-
 use crate::{
     config::{Drift, SimConfig},
     fault::{Fault, FaultId, Faults, Script},
@@ -16,6 +7,13 @@ use crate::{
     log::{OrderLog, Verdict},
     venue::Venue,
 };
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{mpsc, watch};
 
 /// Distinct method-and-path pairs that are counted; more go under one name, so that no client can fill the memory.
 const COUNTED_PATHS: usize = 1_000;

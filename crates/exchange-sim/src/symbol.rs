@@ -1,10 +1,9 @@
 //! A tradable symbol and its filters, as `exchangeInfo` lists them and as orders are measured against them.
 
+use crate::error::VenueError;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use crate::error::VenueError;
 
 /// Largest price of any symbol in USDT, as `PRICE_FILTER` lists it. Together with [`MAX_AMOUNT`] it keeps every
 /// product of price and quantity far below what a decimal holds.

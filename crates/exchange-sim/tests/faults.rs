@@ -3,13 +3,12 @@
 
 mod common;
 
-use std::{io::ErrorKind, time::Duration};
-
 use common::*;
 use exchange_sim::{
     Canned, Delivery, Fault, HiddenFor, Instead, OrderOutcome, Sim, SimConfig, When,
 };
 use serde_json::{Value, json};
+use std::{io::ErrorKind, time::Duration};
 use tokio::io::AsyncReadExt;
 
 async fn faulted(sim: &Sim, fault: Fault, client_id: &str) -> std::io::Result<Answer> {

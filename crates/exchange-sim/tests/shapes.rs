@@ -4,11 +4,10 @@
 
 mod common;
 
-use std::collections::BTreeSet;
-
 use common::*;
 use exchange_sim::{Canned, Sim, SimConfig, venue_code};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 fn fixture(name: &str) -> Value {
     serde_json::from_str(venue_facts::recorded_answer(name).unwrap().json).unwrap()

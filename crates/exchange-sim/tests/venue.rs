@@ -3,12 +3,11 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::*;
 use exchange_sim::{Drift, Sim, SimConfig, SymbolSpec, serve};
 use rust_decimal::Decimal;
 use serde_json::json;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Where the permits' Redis is and how we speak to it.
 
-use crate::keys::{KeyTemplate, PermitKeys, PermitKeysError, slot_of};
-use crate::take::{OffWords, Switch};
+use crate::{
+    keys::{KeyTemplate, PermitKeys, PermitKeysError, slot_of},
+    take::{OffWords, Switch},
+};
 use permit_gate::PlanId;
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates,

@@ -1,8 +1,7 @@
 //! Every documented error code of the venue, with its words and with what it says about a request.
 
-use std::sync::LazyLock;
-
 use serde::Serialize;
+use std::sync::LazyLock;
 
 /// The table as data; `data/README.md` names its sources.
 const TABLE: &str = include_str!("../data/error_codes.tsv");

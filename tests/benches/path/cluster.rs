@@ -8,9 +8,7 @@ use crate::{
     wire::{self, Follower},
 };
 use apply_redis::Keys;
-use apply_tests::apply_layer;
-use apply_tests::has_been_up;
-use apply_tests::{PLANS, RESULTS, governor_permit, position_permit};
+use apply_tests::{PLANS, RESULTS, apply_layer, governor_permit, has_been_up, position_permit};
 use redis::{Cmd, Pipeline, aio::MultiplexedConnection};
 use redis_harness::Cluster;
 use std::time::{Duration, Instant};

@@ -15,8 +15,7 @@ use crate::{
     venue::Venue,
     wire::{self, Follower, connect},
 };
-use apply_tests::apply_layer;
-use apply_tests::server_that_has_been_up;
+use apply_tests::{apply_layer, server_that_has_been_up};
 use redis::aio::MultiplexedConnection;
 use redis_harness::RedisServer;
 use std::{

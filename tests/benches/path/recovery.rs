@@ -11,8 +11,7 @@ use apply_core::{
     Intent, Journal, OrderKind, OrderTrace, Recorded, Side, plan_id::client_order_id,
 };
 use apply_journal::{JournalSettings, RedbJournal};
-use apply_tests::apply_layer;
-use apply_tests::server_that_has_been_up;
+use apply_tests::{apply_layer, server_that_has_been_up};
 use exchange_client::{Client, Credentials, Settings};
 use exchange_sim::{Limits, SimConfig};
 use permit_gate::{AttemptId, PlanId};

@@ -5,8 +5,7 @@ use crate::{
     venue::Venue,
     wire::{self, connect},
 };
-use apply_tests::PLANS;
-use apply_tests::server_that_has_been_up;
+use apply_tests::{PLANS, server_that_has_been_up};
 use std::{
     path::Path,
     time::{Duration, Instant},

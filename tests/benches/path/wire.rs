@@ -1,7 +1,6 @@
 //! What the neighbours write and read, in as few commands as they can be written in.
 
-use apply_tests::computed_now;
-use apply_tests::{PLANS, RESULTS, governor_permit, position_permit};
+use apply_tests::{PLANS, RESULTS, computed_now, governor_permit, position_permit};
 use redis::{Client, Cmd, Pipeline, Value, aio::MultiplexedConnection, cmd};
 use redis_harness::RedisServer;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

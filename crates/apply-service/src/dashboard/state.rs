@@ -1,13 +1,13 @@
 //! The live model behind the page: what the observer hears, kept within bounds and passed on.
 
-use super::view::{
-    InFlightOrder, OrderView, PlanView, ProposalView, ResultView, Shown, SymbolView, WaitEnd,
-    WaitView, cut, micros, millis, now,
-};
 use super::{
     health_snapshot::{Attention, ComponentState, ComponentStatus, HealthSnapshot, TradingState},
     reviewers::{Reviewers, Trips},
     trends::Trends,
+    view::{
+        InFlightOrder, OrderView, PlanView, ProposalView, ResultView, Shown, SymbolView, WaitEnd,
+        WaitView, cut, micros, millis, now,
+    },
 };
 use crate::{
     history::{Fields, Outcome, outcome_of},

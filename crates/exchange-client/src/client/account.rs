@@ -1,23 +1,28 @@
 //! Questions about the account and the symbols, and what is remembered of the answers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-
-use rust_decimal::Decimal;
-use tokio::time::Instant;
-
 use super::{Client, Question, flag_taken, lock};
-use crate::endpoint::exchange_info::{self, ExchangeInfo};
-use crate::endpoint::order::{self, OrderReport};
-use crate::endpoint::position::{self, Wanted};
-use crate::endpoint::trades::{self, RealizedProfit, Trade};
-use crate::endpoint::{Form, premium};
-use crate::error::RequestError;
-use crate::names::{ClientOrderId, PositionMode, Side, Symbol};
-use crate::position::Position;
-use crate::rules::SymbolRules;
-use crate::sent::{self, CloseIntent};
-use crate::time::VenueTime;
+use crate::{
+    endpoint::{
+        Form,
+        exchange_info::{self, ExchangeInfo},
+        order::{self, OrderReport},
+        position::{self, Wanted},
+        premium,
+        trades::{self, RealizedProfit, Trade},
+    },
+    error::RequestError,
+    names::{ClientOrderId, PositionMode, Side, Symbol},
+    position::Position,
+    rules::SymbolRules,
+    sent::{self, CloseIntent},
+    time::VenueTime,
+};
+use rust_decimal::Decimal;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::time::Instant;
 
 #[derive(Default)]
 pub(super) struct Cache {

@@ -1,17 +1,21 @@
 //! Learning the venue's time and keeping it.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use tokio::time::Instant;
-
 use super::{Client, Question, flag_taken, lock};
-use crate::endpoint::{Form, clock};
-use crate::error::RequestError;
-use crate::submission::NotSentReason;
-use crate::time::{Anchor, Offset, Sample, VenueTime};
-use crate::transport::Pool;
+use crate::{
+    endpoint::{Form, clock},
+    error::RequestError,
+    submission::NotSentReason,
+    time::{Anchor, Offset, Sample, VenueTime},
+    transport::Pool,
+};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::time::Instant;
 
 /// How the time is asked for in one measurement; the quickest answer counts. Asking over the orders' connection keeps it
 /// open, too.

@@ -1,28 +1,34 @@
 //! Closing a position: prepared while there is time, submitted in one short step when it counts.
 
-use std::fmt::{self, Write as _};
-use std::future::Future;
-use std::mem;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
-
+use super::{
+    Client,
+    post::{Post, Recorded, Signed},
+};
+use crate::{
+    endpoint::order::{self, OrderReport},
+    last_look::{LastLook, Unasked},
+    names::{ClientOrderId, PositionMode},
+    outcome,
+    position::{CloseError, Position},
+    rules::{Quantity, SymbolRules},
+    sent::{self, CloseIntent},
+    submission::{NotSent, NotSentReason, Rejection, Submission},
+    submission_log::{Key, SubmissionStatus},
+    time::VenueTime,
+};
 use rust_decimal::Decimal;
-
-use super::Client;
-use super::post::{Post, Recorded, Signed};
-use crate::endpoint::order::{self, OrderReport};
-use crate::last_look::{LastLook, Unasked};
-use crate::names::{ClientOrderId, PositionMode};
-use crate::outcome;
-use crate::position::{CloseError, Position};
-use crate::rules::{Quantity, SymbolRules};
-use crate::sent::{self, CloseIntent};
-use crate::submission::{NotSent, NotSentReason, Rejection, Submission};
-use crate::submission_log::{Key, SubmissionStatus};
-use crate::time::VenueTime;
+use std::{
+    fmt::{self, Write as _},
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// A closing order with everything encoded but its quantity and timestamp. Good for one submission.
 #[must_use = "a prepared order closes nothing until it is submitted"]

@@ -14,28 +14,32 @@ pub use settle::{Evidence, NotExecuted, SettleDeadlines, Settlement, Unresolved}
 pub use settle_stop::StopSettlement;
 pub use stops::{StopError, StopIntent, StopReplacement, Unconfirmed};
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-
+use crate::{
+    codes,
+    credentials::Credentials,
+    endpoint::Form,
+    error::{RequestError, SetupError},
+    fields::DecodeError,
+    host::Host,
+    limits::{Counts, Limits, Now, Purpose, Usage},
+    omissions::{Notes, Omission, OmissionCount, Omissions},
+    outcome::Failure,
+    reply::Reply,
+    settings::Settings,
+    submission_log::SubmissionLog,
+    time::VenueTime,
+    transport::{HttpReply, LaneSlot, Outgoing, Pool, SendError, Transport},
+};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::Instant;
-
-use crate::codes;
-use crate::credentials::Credentials;
-use crate::endpoint::Form;
-use crate::error::{RequestError, SetupError};
-use crate::fields::DecodeError;
-use crate::host::Host;
-use crate::limits::{Counts, Limits, Now, Purpose, Usage};
-use crate::omissions::{Notes, Omission, OmissionCount, Omissions};
-use crate::outcome::Failure;
-use crate::reply::Reply;
-use crate::settings::Settings;
-use crate::submission_log::SubmissionLog;
-use crate::time::VenueTime;
-use crate::transport::{HttpReply, LaneSlot, Outgoing, Pool, SendError, Transport};
 
 /// A connection to one account on one test host.
 ///

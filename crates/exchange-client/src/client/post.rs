@@ -1,22 +1,23 @@
 //! The one POST of an id: its turn and its room, its timestamp, the last look, its signature, its end.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use super::{Client, WeightReservation};
-use crate::codes::Submitted;
-use crate::fields::DecodeError;
-use crate::last_look::{LastLook, Look};
-use crate::limits::Purpose;
-use crate::omissions::Notes;
-use crate::outcome::{self, Answer};
-use crate::submission::{NotSentReason, SendWindow, Submission, Unknown, UnknownCause};
-use crate::submission_log::Key;
-use crate::time::VenueTime;
-use crate::transport::{LaneSlot, Outgoing, Pool, SendError};
+use crate::{
+    codes::Submitted,
+    fields::DecodeError,
+    last_look::{LastLook, Look},
+    limits::Purpose,
+    omissions::Notes,
+    outcome::{self, Answer},
+    submission::{NotSentReason, SendWindow, Submission, Unknown, UnknownCause},
+    submission_log::Key,
+    time::VenueTime,
+    transport::{LaneSlot, Outgoing, Pool, SendError},
+};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+use tokio::time::Instant;
 
 /// One POST, but for timestamp and signature.
 pub(super) struct Post {

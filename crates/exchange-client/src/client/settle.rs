@@ -12,23 +12,19 @@
 //!       └─ anything missing, moved or unanswered ──▶ Unresolved
 //! ```
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::time::Duration;
-
-use rust_decimal::Decimal;
-use tokio::time::Instant;
-
 use super::Client;
-use crate::endpoint::order::OrderReport;
-use crate::endpoint::stop::StopReport;
-use crate::endpoint::trades::PAGE;
-use crate::error::RequestError;
-use crate::fields::DecodeError;
-use crate::names::PositionSide;
-use crate::sent::{self, CloseIntent};
-use crate::submission::{SendWindow, Submission};
-use crate::time::VenueTime;
+use crate::{
+    endpoint::{order::OrderReport, stop::StopReport, trades::PAGE},
+    error::RequestError,
+    fields::DecodeError,
+    names::PositionSide,
+    sent::{self, CloseIntent},
+    submission::{SendWindow, Submission},
+    time::VenueTime,
+};
+use rust_decimal::Decimal;
+use std::{collections::BTreeSet, fmt, time::Duration};
+use tokio::time::Instant;
 
 /// What asking found out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,12 +3,13 @@
 //! A stop moves neither fills nor position, so its id is all there is to ask by: where the venue denies it twice, the
 //! second time after it could no longer land, it never arrived.
 
-use super::Client;
-use super::settle::{Absence, SettleDeadlines, Unresolved};
-use crate::endpoint::stop::StopReport;
-use crate::names::StopStatus;
-use crate::sent::StopTrace;
-use crate::submission::SendWindow;
+use super::{
+    Client,
+    settle::{Absence, SettleDeadlines, Unresolved},
+};
+use crate::{
+    endpoint::stop::StopReport, names::StopStatus, sent::StopTrace, submission::SendWindow,
+};
 
 /// What asking about a stop found out.
 #[derive(Clone, Debug, PartialEq, Eq)]

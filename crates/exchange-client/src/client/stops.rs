@@ -1,27 +1,32 @@
 //! Protective stops: placed, asked about, cancelled, and replaced so that the position is never without one.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-
+use super::{
+    Client, Question, Verb,
+    account::absent_on,
+    post::{Post, Recorded},
+};
+use crate::{
+    endpoint::{
+        Form,
+        stop::{self, StopReport},
+    },
+    error::RequestError,
+    last_look::{LastLook, Unasked},
+    limits::Purpose,
+    names::{ClientAlgoId, PositionMode, StopStatus, Symbol, WorkingType},
+    position::{CloseError, Closing, Position},
+    rules::{Quantity, RuleError, SymbolRules, TriggerPrice},
+    sent::{self, StopTrace},
+    submission::{NotSent, NotSentReason, Rejection, Submission, Unknown},
+    submission_log::Key,
+    time::VenueTime,
+};
 use rust_decimal::Decimal;
-
-use super::account::absent_on;
-use super::post::{Post, Recorded};
-use super::{Client, Question, Verb};
-use crate::endpoint::Form;
-use crate::endpoint::stop::{self, StopReport};
-use crate::error::RequestError;
-use crate::last_look::{LastLook, Unasked};
-use crate::limits::Purpose;
-use crate::names::{ClientAlgoId, PositionMode, StopStatus, Symbol, WorkingType};
-use crate::position::{CloseError, Closing, Position};
-use crate::rules::{Quantity, RuleError, SymbolRules, TriggerPrice};
-use crate::sent::{self, StopTrace};
-use crate::submission::{NotSent, NotSentReason, Rejection, Submission, Unknown};
-use crate::submission_log::Key;
-use crate::time::VenueTime;
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 /// A protective stop to be put in place: over the whole of a position or a part of it, on the venue's tick.
 #[derive(Clone, Debug, PartialEq, Eq)]

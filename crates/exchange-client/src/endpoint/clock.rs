@@ -1,9 +1,10 @@
 //! `GET /fapi/v1/time`, weight 1, not signed.
 
+use crate::{
+    fields::{self, DecodeError, Field},
+    time::VenueTime,
+};
 use serde::Deserialize;
-
-use crate::fields::{self, DecodeError, Field};
-use crate::time::VenueTime;
 
 pub(crate) const PATH: &str = "/fapi/v1/time";
 pub(crate) const WEIGHT: u32 = 1;

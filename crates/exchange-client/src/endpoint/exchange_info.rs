@@ -1,17 +1,15 @@
 //! `GET /fapi/v1/exchangeInfo`, weight 1, not signed: filters of every symbol and the rate limits. About 1 MB.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::Arc;
-
+use crate::{
+    fields::{self, DecodeError, Field},
+    names::Symbol,
+    omissions::{Notes, Place},
+    rules::{Grid, SymbolRules, multiple_below},
+};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-use crate::fields::{self, DecodeError, Field};
-use crate::names::Symbol;
-use crate::omissions::{Notes, Place};
-use crate::rules::{Grid, SymbolRules, multiple_below};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 pub(crate) const PATH: &str = "/fapi/v1/exchangeInfo";
 pub(crate) const WEIGHT: u32 = 1;

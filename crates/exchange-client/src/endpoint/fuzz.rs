@@ -1,12 +1,9 @@
 //! Whatever bytes arrive, decoding ends in a value or an error. `PROPTEST_CASES=10000000 cargo test --release decoders` is
 //! the long run.
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-
 use super::{clock, exchange_info::ExchangeInfo, order, position, premium, stop, trades};
-use crate::omissions::Notes;
-use crate::reply::Reply;
+use crate::{omissions::Notes, reply::Reply};
+use proptest::{collection::vec, prelude::*};
 
 const TRUE_REPLIES: [&str; 7] = [
     r#"{"serverTime":1769301008977}"#,

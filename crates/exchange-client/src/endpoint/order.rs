@@ -1,14 +1,15 @@
 //! `POST /fapi/v1/order` and `GET /fapi/v1/order`, both signed: a market order that only closes, and the question after it.
 
+use super::Form;
+use crate::{
+    fields::{self, DecodeError, Field},
+    names::{ClientOrderId, OrderStatus, PositionMode, PositionSide, Side, Symbol},
+    omissions::Notes,
+    position::Closing,
+    time::VenueTime,
+};
 use rust_decimal::Decimal;
 use serde::Deserialize;
-
-use super::Form;
-use crate::fields::{self, DecodeError, Field};
-use crate::names::{ClientOrderId, OrderStatus, PositionMode, PositionSide, Side, Symbol};
-use crate::omissions::Notes;
-use crate::position::Closing;
-use crate::time::VenueTime;
 
 pub(crate) const PATH: &str = "/fapi/v1/order";
 pub(crate) const QUERY_WEIGHT: u32 = 1;

@@ -2,14 +2,15 @@
 //!
 //! Version 3 lists only symbols with a position or an open order, so an empty list means flat.
 
+use super::Form;
+use crate::{
+    fields::{self, DecodeError, Field},
+    names::{PositionMode, PositionSide, Symbol},
+    omissions::Notes,
+    position::Position,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-use super::Form;
-use crate::fields::{self, DecodeError, Field};
-use crate::names::{PositionMode, PositionSide, Symbol};
-use crate::omissions::Notes;
-use crate::position::Position;
 
 pub(crate) const PATH: &str = "/fapi/v3/positionRisk";
 pub(crate) const WEIGHT: u32 = 5;

@@ -1,11 +1,12 @@
 //! `GET /fapi/v1/premiumIndex?symbol=`, weight 1, not signed: the mark price.
 
+use super::Form;
+use crate::{
+    fields::{self, DecodeError, Field},
+    names::Symbol,
+};
 use rust_decimal::Decimal;
 use serde::Deserialize;
-
-use super::Form;
-use crate::fields::{self, DecodeError, Field};
-use crate::names::Symbol;
 
 pub(crate) const PATH: &str = "/fapi/v1/premiumIndex";
 pub(crate) const WEIGHT: u32 = 1;

@@ -1,15 +1,15 @@
 //! Every recorded answer of the venue is read as what it is.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
-use venue_facts::recorded_answers;
-
 use super::{exchange_info::ExchangeInfo, order, position, premium, stop, trades};
-use crate::codes::{self, Submitted};
-use crate::fields::DecodeError;
-use crate::omissions::{Notes, Omissions};
-use crate::reply::Reply;
+use crate::{
+    codes::{self, Submitted},
+    fields::DecodeError,
+    omissions::{Notes, Omissions},
+    reply::Reply,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use venue_facts::recorded_answers;
 
 /// What the client makes of an answer, in a line.
 fn digest(answer: &Value) -> String {

@@ -1,17 +1,16 @@
 //! `/fapi/v1/algoOrder` and `/fapi/v1/openAlgoOrders`, signed: conditional orders, which the plain order endpoints neither
 //! take (-4120) nor show.
 
+use super::Form;
+use crate::{
+    fields::{self, DecodeError, Field},
+    names::{ClientAlgoId, PositionMode, PositionSide, Side, StopStatus, Symbol, WorkingType},
+    omissions::Notes,
+    position::Closing,
+    rules::{Quantity, TriggerPrice},
+};
 use rust_decimal::Decimal;
 use serde::Deserialize;
-
-use super::Form;
-use crate::fields::{self, DecodeError, Field};
-use crate::names::{
-    ClientAlgoId, PositionMode, PositionSide, Side, StopStatus, Symbol, WorkingType,
-};
-use crate::omissions::Notes;
-use crate::position::Closing;
-use crate::rules::{Quantity, TriggerPrice};
 
 pub(crate) const PATH: &str = "/fapi/v1/algoOrder";
 pub(crate) const OPEN_PATH: &str = "/fapi/v1/openAlgoOrders";

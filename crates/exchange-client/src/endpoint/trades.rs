@@ -1,16 +1,18 @@
 //! `GET /fapi/v1/userTrades`, weight 5, signed: the fills of an order, and what they earned.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
-
+use super::Form;
+use crate::{
+    fields::{self, DecodeError, Field},
+    names::{PositionSide, Side, Symbol},
+    omissions::{Notes, Place},
+    time::VenueTime,
+};
 use rust_decimal::Decimal;
 use serde::Deserialize;
-
-use super::Form;
-use crate::fields::{self, DecodeError, Field};
-use crate::names::{PositionSide, Side, Symbol};
-use crate::omissions::{Notes, Place};
-use crate::time::VenueTime;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
 pub(crate) const PATH: &str = "/fapi/v1/userTrades";
 pub(crate) const WEIGHT: u32 = 5;

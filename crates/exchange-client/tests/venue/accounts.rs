@@ -1,5 +1,6 @@
 //! One-way and hedge accounts, HMAC and Ed25519 keys, and what a close earned.
 
+use crate::{Setup, btc, d, judge, settings};
 use exchange_client::{
     Client, CloseError, Credentials, NotSentReason, PositionMode, PositionSide, Submission,
 };
@@ -7,8 +8,6 @@ use exchange_sim::{
     ApiKey, Fault, Fill, HiddenFor, PositionSide as Leg, Script, Sim, SimConfig, When,
 };
 use rust_decimal::Decimal;
-
-use crate::{Setup, btc, d, judge, settings};
 
 #[tokio::test]
 async fn a_long_and_a_short_are_closed_from_the_right_side() {

@@ -1,11 +1,9 @@
 //! Dropping a submission's future loses nothing: either nothing was sent, or it is known that it may have been.
 
-use std::time::Duration;
-
+use crate::{Setup, d};
 use exchange_client::{NotSentReason, Settlement, Submission, SubmissionStatus, UnknownCause};
 use exchange_sim::{Delivery, Fault, When};
-
-use crate::{Setup, d};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_future_that_is_never_polled_sends_nothing_and_uses_up_nothing() {

@@ -1,11 +1,9 @@
 //! The venue's clock: measured, trusted for a while, measured again when the venue refuses a timestamp.
 
-use std::time::Duration;
-
+use crate::{Setup, client_of, d, settings};
 use exchange_client::{NotSentReason, Submission};
 use exchange_sim::{Canned, Fault, SimConfig, When};
-
-use crate::{Setup, client_of, d, settings};
+use std::time::Duration;
 
 const TIME: &str = "/fapi/v1/time";
 

@@ -1,11 +1,10 @@
 //! Every row of the table of error codes, as the answer to an order, a stop and a question.
 
+use crate::{ORDER, Setup, btc, d};
 use exchange_client::{
     ClientAlgoId, ClientOrderId, RequestError, StopIntent, Submission, is_listed_code,
 };
 use exchange_sim::{Canned, CodeMeaning, Fault, Instead, VenueCode, When, venue_codes};
-
-use crate::{ORDER, Setup, btc, d};
 
 /// What an ending says of the code, or nothing where it says neither yes nor no.
 fn refused_with<R>(ending: &Submission<R>) -> Option<i64> {

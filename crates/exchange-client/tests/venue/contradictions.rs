@@ -1,16 +1,14 @@
 //! A venue whose answers contradict what was sent is not believed, in whatever it says. The judge is its order log.
 
-use std::time::Duration;
-
+use crate::{ORDER, Setup, d};
 use exchange_client::{
     PositionMode, RequestError, Settlement, StopIntent, StopReplacement, StopSettlement,
     Submission, Unconfirmed, UnknownCause, Unresolved,
 };
 use exchange_sim::{Fault, HiddenFor, SimHandle, When};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::task::JoinSet;
-
-use crate::{ORDER, Setup, d};
 
 const ALGO: &str = "/fapi/v1/algoOrder";
 const TRADES: &str = "/fapi/v1/userTrades";

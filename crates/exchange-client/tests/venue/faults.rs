@@ -1,13 +1,10 @@
 //! Every row of the table of replies, walked over real sockets: which ending, how many POSTs, and nothing secret printed.
 
-use std::io::ErrorKind;
-use std::time::Duration;
-
+use crate::{Setup, client_at, impatient, printed};
 use exchange_client::{NotSentReason, SetupError, Submission, UnknownCause};
 use exchange_sim::{Canned, Delivery, Fault, Instead, When};
+use std::{io::ErrorKind, time::Duration};
 use tokio::net::TcpListener;
-
-use crate::{Setup, client_at, impatient, printed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {

@@ -1,18 +1,16 @@
 //! Sizes and prices that our rounding gives are the ones the venue takes.
 
-use std::cell::Cell;
-use std::sync::Arc;
-use std::time::Duration;
-
+use crate::{Setup, btc, client_of, d, judge, settings};
 use exchange_client::{
     Client, Grid, NotSentReason, Position, PositionMode, RuleError, Submission, SymbolRules,
 };
 use exchange_sim::{Lot, OrderOutcome, Sim, SimConfig, SymbolSpec};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
 use rust_decimal::Decimal;
-
-use crate::{Setup, btc, client_of, d, judge, settings};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 /// A symbol with a step, bounds and precision of its own, and a wish.
 fn cases() -> impl Strategy<Value = (SymbolSpec, Decimal)> {

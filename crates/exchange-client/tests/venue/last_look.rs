@@ -1,19 +1,18 @@
 //! The caller's last word on a request: after its turn and its timestamp, before its signature.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant};
-
+use crate::{Setup, d};
 use exchange_client::{
     LastLook, Look, NotSentReason, StopIntent, StopReplacement, Submission, SubmissionStatus,
     VenueTime,
 };
 use exchange_sim::{Delivery, Fault, OrderRecord, When};
-use tokio::task::JoinSet;
-use tokio::time::sleep;
-
-use crate::{Setup, d};
+use std::{
+    collections::VecDeque,
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::{task::JoinSet, time::sleep};
 
 /// Plays its answers one after the other, then lets go; remembers when it was asked, and about which moment.
 #[derive(Default)]

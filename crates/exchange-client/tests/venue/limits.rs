@@ -1,12 +1,10 @@
 //! The venue's limits: known from its replies, shared by all clones, and a stop that stops everything.
 
-use std::time::Duration;
-
+use crate::{Setup, btc, client_of, d, judge, settings};
 use exchange_client::{Departure, NotSentReason, RequestError, Submission};
 use exchange_sim::{Canned, Fault, Limits, Sim, SimConfig, When};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-
-use crate::{Setup, btc, client_of, d, judge, settings};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_stop_holds_for_all_clones_and_for_orders_too() {

@@ -15,15 +15,13 @@ mod settling;
 mod settling_stops;
 mod stops;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use exchange_client::{
     Client, ClientOrderId, CloseIntent, Credentials, Host, Position, PreparedOrder, Settings,
     SetupError, Submission, Symbol, SymbolRules,
 };
 use exchange_sim::{Sim, SimConfig};
 use rust_decimal::Decimal;
+use std::{sync::Arc, time::Duration};
 
 pub(crate) const ORDER: &str = "/fapi/v1/order";
 

@@ -1,10 +1,11 @@
 //! Everything that is printed while the tests of this program run, and the search for secrets in it.
 
-use std::fmt::Debug;
-use std::io::{self, Write};
-use std::sync::{Mutex, Once};
-
 use exchange_sim::SimConfig;
+use std::{
+    fmt::Debug,
+    io::{self, Write},
+    sync::{Mutex, Once},
+};
 use tracing_subscriber::fmt::MakeWriter;
 
 static PRINTED: Mutex<Vec<u8>> = Mutex::new(Vec::new());

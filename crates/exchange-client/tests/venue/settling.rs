@@ -1,7 +1,6 @@
 //! Unknown endings are settled by asking. The judge is the venue's own order log.
 
-use std::time::Duration;
-
+use crate::{Setup, btc, d};
 use exchange_client::{
     CloseIntent, NotExecuted, NotSentReason, OrderStatus, PositionSide, SendWindow,
     SettleDeadlines, Settlement, Side, Submission, SubmissionStatus, Unresolved, VenueTime,
@@ -9,9 +8,8 @@ use exchange_client::{
 use exchange_sim::{
     Canned, Delivery, Fault, Fill, HiddenFor, Instead, SimConfig, SymbolSpec, When,
 };
+use std::time::Duration;
 use tokio::task::JoinSet;
-
-use crate::{Setup, btc, d};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For orders that nothing more will be found out about.

@@ -1,15 +1,13 @@
 //! Stops whose placing was not confirmed are settled by asking. The judge is the venue's own stop log.
 
-use std::time::Duration;
-
+use crate::{Setup, btc, d};
 use exchange_client::{
     ClientAlgoId, PositionMode, PositionSide, SendWindow, Side, StopIntent, StopSettlement,
     StopStatus, StopTrace, Submission, Unresolved, VenueTime,
 };
 use exchange_sim::{Canned, Delivery, Fault, HiddenFor, Instead, When};
+use std::time::Duration;
 use tokio::time::timeout;
-
-use crate::{Setup, btc, d};
 
 const ALGO: &str = "/fapi/v1/algoOrder";
 const PATIENCE: Duration = Duration::from_secs(5);

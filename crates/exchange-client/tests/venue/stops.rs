@@ -1,11 +1,10 @@
 //! Replacing a protective stop: the new one first, the old ones after, the position never bare.
 
+use crate::{Setup, btc, d, printed};
 use exchange_client::{
     ClientAlgoId, PositionMode, RuleError, Side, StopError, StopIntent, StopReplacement, StopStatus,
 };
 use exchange_sim::{Canned, Delivery, Fault, Instead, PositionSide as Leg, SimConfig, When};
-
-use crate::{Setup, btc, d, printed};
 
 const ALGO: &str = "/fapi/v1/algoOrder";
 

@@ -1,10 +1,9 @@
 //! Replies written by hand: every text that the venue's documentation gives a meaning, and a gateway's noise.
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-
 use super::venue_code;
 use crate::http::Reply;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// A reply written by hand, or that of a documented error code.
 ///

@@ -8,14 +8,12 @@ mod canned;
 mod script;
 mod when;
 
-use std::{collections::BTreeMap, time::Duration};
-
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
 use crate::{http::Request, symbol::is_price};
 pub use canned::Canned;
 pub use script::{Fill, HiddenFor, Rest, Script};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{collections::BTreeMap, time::Duration};
 pub use venue_facts::{CodeMeaning, VenueCode, venue_code, venue_codes};
 pub use when::When;
 pub(crate) use when::peek;

@@ -1,11 +1,9 @@
 //! How an execution is bent: what fills, and what stays out of sight afterwards.
 
-use std::time::Duration;
-
+use super::{millis, one};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-
-use super::{millis, one};
+use std::time::Duration;
 
 /// Keeps something out of sight after it happened: until the time has passed and the queries are used up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,7 @@
 //! Which requests a fault is for.
 
-use serde::{Deserialize, Serialize};
-
 use crate::http::Request;
+use serde::{Deserialize, Serialize};
 
 /// Which requests a fault is for. Empty fields match everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

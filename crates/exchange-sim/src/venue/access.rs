@@ -1,13 +1,11 @@
 //! Who may ask, and whether they may ask now: key, signature, time window.
 
-use std::{collections::HashMap, fmt};
-
+use crate::{config::Proof, error::VenueError, http::Request, params::Params};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use ring::signature::{ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use sha2::Sha256;
-
-use crate::{config::Proof, error::VenueError, http::Request, params::Params};
+use std::{collections::HashMap, fmt};
 
 /// Receive window where a request names none, and the largest one it may name; milliseconds.
 const DEFAULT_WINDOW: i64 = 5_000;

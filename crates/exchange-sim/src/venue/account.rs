@@ -1,10 +1,5 @@
 //! One account: its positions, orders, wallet and settings; position and mode queries.
 
-use std::collections::BTreeMap;
-
-use rust_decimal::Decimal;
-use serde_json::{Value, json};
-
 use super::{
     algos::Algos,
     book::Book,
@@ -18,6 +13,9 @@ use crate::{
     error::VenueError,
     params::Params,
 };
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Default leverage of a symbol.
 const DEFAULT_LEVERAGE: u32 = 20;

@@ -7,9 +7,6 @@
 //! order without a position are refused only where requests are read strictly: users have seen the test host
 //! take them. TRAILING_STOP_MARKET is not modelled.
 
-use rust_decimal::Decimal;
-use serde_json::{Value, json};
-
 use super::{
     account::{Account, all_cancelled},
     algos::{Algo, AlgoStatus, Amount, OpenStop, Trigger},
@@ -28,6 +25,8 @@ use crate::{
     log::{OrderOutcome, Verdict},
     params::Params,
 };
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
 
 /// Conditional orders one account may have open.
 const MAX_OPEN: usize = 200;

@@ -1,11 +1,9 @@
 //! The conditional orders of one account.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-use rust_decimal::Decimal;
-
 use super::book::{ActiveVeil, Kind, Side, TimeInForce};
 use crate::config::PositionSide;
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How long the venue answers for one that ended without a fill, and for any other.
 const UNFILLED_KNOWN_MS: i64 = 3 * 86_400_000;

@@ -1,11 +1,9 @@
 //! Orders and their trades, and how long they are kept.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
+use crate::{config::PositionSide, fault::HiddenFor};
 use rust_decimal::Decimal;
 use serde::Serialize;
-
-use crate::{config::PositionSide, fault::HiddenFor};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Share of the notional taken as commission, by the side of the book: 0.05 % and 0.02 %.
 pub(super) const TAKER_FEE: Decimal = Decimal::from_parts(5, 0, 0, false, 4);

@@ -1,10 +1,9 @@
 //! Candles: what the mark price did while the venue ran, and a made-up past before that, the same for the same moment.
 
-use rust_decimal::Decimal;
-use serde_json::{Value, json};
-
 use super::view::fixed;
 use crate::symbol::SymbolSpec;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
 
 /// Milliseconds of a minute.
 pub(super) const MINUTE: i64 = 60_000;

@@ -1,9 +1,8 @@
 //! What is served: every method and path, its request weight, and whether it has to be signed. And what is
 //! documented but not modelled, so that a client that asks for it is told so.
 
-use serde::Serialize;
-
 use crate::{fault::peek, http::Request};
+use serde::Serialize;
 
 /// An operation of the venue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! What all accounts share: the symbols with their prices, the clock, and how strictly requests are read.
 
-use std::collections::BTreeMap;
-
 use super::market::Market;
 use crate::{
     config::{Manners, SimConfig},
     error::VenueError,
     symbol::{SymbolSpec, is_price},
 };
+use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub(crate) struct Exchange {

@@ -1,9 +1,8 @@
 //! What an account traded, and what that did to its wallet: `userTrades` and `income`.
 
-use serde_json::{Value, json};
-
 use super::{account::Account, exchange::Exchange, incomes::Income, view};
 use crate::{error::VenueError, params::Params};
+use serde_json::{Value, json};
 
 /// The trades of how long ago are still told: three months.
 const TRADES_KNOWN_MS: i64 = 90 * 86_400_000;

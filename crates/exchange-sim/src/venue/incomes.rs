@@ -1,8 +1,7 @@
 //! What changed the wallet of one account.
 
-use std::collections::VecDeque;
-
 use rust_decimal::Decimal;
+use std::collections::VecDeque;
 
 #[derive(Debug)]
 pub(super) struct Income {

@@ -4,17 +4,15 @@
 //! apart, and orders fill at the mark price itself. With a spread that a test sets they stand that far from the mark
 //! price, and market orders fill there. Trades and candles of the past are made up, the same for the same moment.
 
-use std::collections::BTreeMap;
-
-use rust_decimal::{Decimal, RoundingStrategy};
-use serde_json::{Value, json};
-
 use super::{
     book::Side,
     candles::{Candle, Interval, MINUTE, Minute, noise},
     view::fixed,
 };
 use crate::symbol::SymbolSpec;
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Time between two fundings.
 pub(super) const FUNDING_MS: i64 = 8 * 3_600_000;

@@ -1,8 +1,5 @@
 //! The public endpoints: what anybody may ask about the symbols.
 
-use rust_decimal::Decimal;
-use serde_json::{Value, json};
-
 use super::{
     candles::Interval,
     exchange::Exchange,
@@ -10,6 +7,8 @@ use super::{
     view::fixed,
 };
 use crate::{error::VenueError, params::Params};
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
 
 /// `exchangeInfo.serverTime` on the test host is days old; here it is this much.
 const STALE_BY_MS: i64 = 3 * 24 * 3_600_000;

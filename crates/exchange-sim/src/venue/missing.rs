@@ -1,8 +1,7 @@
 //! What clients asked for and this venue does not model: counted, and said once in the log.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Distinct requests that are counted; more go under one name, so that no client can fill the memory.
 const COUNTED: usize = 1_000;

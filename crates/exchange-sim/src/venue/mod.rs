@@ -21,10 +21,6 @@ mod properties;
 mod view;
 mod wallet;
 
-use std::collections::HashMap;
-
-use rust_decimal::Decimal;
-
 use crate::{
     config::{PositionSide, SimConfig, is_position},
     error::VenueError,
@@ -46,6 +42,8 @@ pub(crate) use market::Market;
 use missing::Missing;
 pub use missing::NotModelled;
 pub(crate) use position::Position;
+use rust_decimal::Decimal;
+use std::collections::HashMap;
 
 /// The accounts at one venue.
 #[derive(Debug)]

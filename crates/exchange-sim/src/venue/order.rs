@@ -4,8 +4,6 @@
 //! script bends it. LIMIT orders that cross that price fill there; others rest until the mark price reaches them.
 //! Orders of several accounts never meet, so self-trade prevention is read, shown and without effect.
 
-use rust_decimal::Decimal;
-
 use super::{
     account::{Account, all_cancelled},
     book::{ActiveVeil, Kind, MAKER_FEE, Order, Side, Status, TAKER_FEE, TimeInForce, Trade},
@@ -21,6 +19,7 @@ use crate::{
     params::Params,
     symbol::MAX_OPEN,
 };
+use rust_decimal::Decimal;
 
 /// A scripted fill is cut into this many trades at most.
 const MAX_TRADES: u32 = 100;

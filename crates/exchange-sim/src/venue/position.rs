@@ -1,11 +1,9 @@
 //! Positions: what a fill does to them, what it realises, what may still be reduced.
 
-use std::collections::BTreeMap;
-
-use rust_decimal::Decimal;
-
 use super::book::{ActiveVeil, Side, TAKER_FEE};
 use crate::config::PositionSide;
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
 
 /// Decimal places of an entry price and of a realised profit.
 const PLACES: u32 = 8;

@@ -1,9 +1,4 @@
 //! What holds whatever is sent: nothing panics, and the log, the trades and the position tell one story.
-use hmac::{Hmac, KeyInit, Mac};
-use proptest::{prelude::*, sample::select};
-use rust_decimal::Decimal;
-use sha2::Sha256;
-
 use super::{Answered, Venue};
 use crate::{
     config::{PositionSide, SimConfig},
@@ -11,6 +6,10 @@ use crate::{
     http::Request,
     symbol::SymbolSpec,
 };
+use hmac::{Hmac, KeyInit, Mac};
+use proptest::{prelude::*, sample::select};
+use rust_decimal::Decimal;
+use sha2::Sha256;
 
 const NOW: i64 = 1_700_000_000_000;
 

@@ -1,14 +1,13 @@
 //! How orders look on the wire: decimals as strings, ids and times as integers.
 
-use rust_decimal::Decimal;
-use serde::Serialize;
-use serde_json::json;
-
 use super::book::{Kind, Order, Side, Status, TimeInForce, Trade};
 use crate::{
     config::{Manners, PositionSide},
     symbol::SymbolSpec,
 };
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::json;
 
 /// A decimal with at least this many places, as the venue pads its figures; no digit is lost.
 pub(super) fn fixed(value: Decimal, places: u32) -> String {

@@ -14,9 +14,6 @@
 //! there are at most a hundred; no funding is paid, no fee is set aside for an order, and no position is
 //! liquidated: the liquidation price is shown, and nothing happens there.
 
-use rust_decimal::Decimal;
-use serde_json::{Value, json};
-
 use super::{
     account::{Account, Settings, success},
     book::{MAKER_FEE, Side, TAKER_FEE},
@@ -25,6 +22,8 @@ use super::{
     view::fixed,
 };
 use crate::{config::PositionSide, error::VenueError, params::Params};
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
 
 /// One bracket: up to `cap` in USDT, `leverage` at most, and a maintenance margin of `ratio` ten-thousandths.
 struct Bracket {

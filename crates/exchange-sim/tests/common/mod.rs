@@ -1,13 +1,12 @@
 //! A bare HTTP client on a socket, and a signer that shares no code with the venue's own check.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
-use std::{io, time::Duration};
-
 use exchange_sim::{Sim, SimConfig};
 use hmac::{Hmac, KeyInit, Mac};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sha2::Sha256;
+use std::{io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

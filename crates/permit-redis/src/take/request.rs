@@ -1,11 +1,10 @@
 //! One take, spelled out in keys, and what a server can answer to it.
 
+use super::{receipt::Receipt, switch::Switch};
 use crate::{config::RedisConfig, keys::slot_of};
 use permit_gate::{AttemptId, Reply, Slot, StoreError, Take, rule::MAX_PERMIT_BYTES};
 use redis::{Cmd, Script, ScriptInvocation, cmd};
 use std::{sync::LazyLock, time::Instant};
-
-use super::{receipt::Receipt, switch::Switch};
 
 /// Bytes of a permit that are worth reading: one more than any permit may have.
 pub(crate) const READ_AT_MOST: usize = MAX_PERMIT_BYTES + 1;
