@@ -29,6 +29,9 @@ const CORRECT: &str = "correct REDIS_URL";
 /// How many entries or keys are asked for at a time: enough to be quick, few enough to delay no other client.
 const PAGE: usize = 1000;
 
+/// More entries than a stream keeps.
+pub(super) const ALL_KEPT: usize = 12_000;
+
 /// Redis, where the configuration says it is.
 pub(super) struct Link {
     connection: Connection,

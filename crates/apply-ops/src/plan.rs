@@ -4,9 +4,9 @@
 use crate::{
     elsewhere::{Here, difference},
     halt::HaltConfig,
-    link::{Entry, Link},
+    link::{ALL_KEPT, Entry, Link},
     output::{End, print, print_json},
-    streams::{ALL_KEPT, foreign_line},
+    streams::foreign_line,
 };
 use apply_journal::JournalReader;
 use apply_service::{Failure, complain, history::journal_lines};

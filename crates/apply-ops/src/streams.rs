@@ -2,7 +2,7 @@
 
 use super::{
     ReadConfig,
-    link::{Entry, EntryId, Link, OpsContext},
+    link::{ALL_KEPT, Entry, EntryId, Link, OpsContext},
     output::{Done, print, print_json_while_read, print_while_read, tame},
     time::utc,
     wanted::{Told, Wanted},
@@ -118,9 +118,6 @@ impl Tail {
 
 /// Most entries on the stream of results for each result: the fillers that follow one that was booked.
 const MOST_FILLERS: usize = 11;
-
-/// More entries than a stream keeps.
-pub(super) const ALL_KEPT: usize = 12_000;
 
 /// One entry on one line.
 fn shown(entry: &Entry, line: fn(&Entry) -> String) -> String {

@@ -1,9 +1,6 @@
 //! Which plans and results a command is about: the same filters as those of the page and of `/api/plans.json`.
 
-use super::{
-    link::{Entry, Link},
-    streams::ALL_KEPT,
-};
+use super::link::{ALL_KEPT, Entry, Link};
 use apply_service::{
     Failure,
     history::{Filter, Moment, Outcome},
