@@ -1,6 +1,7 @@
 //! Which plans and results a command is about: the same filters as those of the page and of `/api/plans.json`.
 
 use super::link::{ALL_KEPT, Entry, Link};
+use apply_redis::Keys;
 use apply_service::{
     Failure,
     history::{Filter, Moment, Outcome},
@@ -36,24 +37,25 @@ struct Said {
 }
 
 impl Said {
-    fn by(mut self, entry: &Entry) -> Self {
+    fn by_plan(&mut self, entry: &Entry) {
+        self.decisions.push(entry.text("decision"));
+        let codes = entry.text("reason_codes");
+        self.reasons.extend(codes.split(',').map(str::to_owned));
+    }
+
+    fn by_result(&mut self, entry: &Entry) {
         let decision = entry.text("decision");
         let error = Some(entry.text("error")).filter(|error| !error.is_empty());
-        if entry.foreign().is_none() && !entry.text("executed").is_empty() {
-            let is = |field| entry.text(field) == "True";
-            let outcome = Outcome::of(
-                is("executed"),
-                is("would_execute"),
-                &decision,
-                error.as_deref(),
-            );
-            self.decisions.push(outcome.as_str().to_owned());
-        }
-        self.decisions.push(decision);
-        let codes = entry.text("reason_codes");
-        let codes = codes.split(',').map(str::to_owned);
-        self.reasons.extend(codes.chain(error));
-        self
+        let is = |field| entry.text(field) == "True";
+        let outcome = Outcome::of(
+            is("executed"),
+            is("would_execute"),
+            &decision,
+            error.as_deref(),
+        );
+        self.decisions
+            .extend([outcome.as_str().to_owned(), decision]);
+        self.reasons.extend(error);
     }
 }
 
@@ -78,6 +80,9 @@ impl Wanted {
     }
 }
 
+/// How an entry of a stream is taken in.
+type TakeIn = fn(&mut Told, &Entry);
+
 /// What both streams say of plans, by their ids.
 #[derive(Default)]
 pub(super) struct Told(HashMap<String, Said>);
@@ -89,9 +94,9 @@ impl Told {
         let told = RefCell::new(Self::default());
         if Self::is_asked_for(filter) {
             let keys = link.keys();
-            for stream in [&keys.plans, &keys.results] {
+            for (stream, add) in Self::streams(&keys) {
                 let note = |entry: &Entry| {
-                    told.borrow_mut().add(entry);
+                    add(&mut told.borrow_mut(), entry);
                     false
                 };
                 link.newest_that(stream, ALL_KEPT, note).await?;
@@ -109,11 +114,9 @@ impl Told {
     ) -> Result<(), Failure> {
         if Self::is_asked_for(filter) {
             let keys = link.keys();
-            for stream in [&keys.plans, &keys.results] {
-                link.since(stream, since)
-                    .await?
-                    .iter()
-                    .for_each(|entry| self.add(entry));
+            for (stream, add) in Self::streams(&keys) {
+                let came = link.since(stream, since).await?;
+                came.iter().for_each(|entry| add(self, entry));
             }
         }
         Ok(())
@@ -123,11 +126,26 @@ impl Told {
         filter.decision.is_some() || filter.reason.is_some()
     }
 
-    fn add(&mut self, entry: &Entry) {
+    /// Both streams, each with how an entry of it is taken in.
+    fn streams(keys: &Keys) -> [(&str, TakeIn); 2] {
+        [
+            (&keys.plans, Self::add_plan),
+            (&keys.results, Self::add_result),
+        ]
+    }
+
+    fn add_plan(&mut self, entry: &Entry) {
+        self.of(entry).by_plan(entry);
+    }
+
+    fn add_result(&mut self, entry: &Entry) {
         if entry.foreign().is_none() && !entry.is_filler() {
-            let of_it = self.0.entry(entry.text("plan_id")).or_default();
-            *of_it = std::mem::take(of_it).by(entry);
+            self.of(entry).by_result(entry);
         }
+    }
+
+    fn of(&mut self, entry: &Entry) -> &mut Said {
+        self.0.entry(entry.text("plan_id")).or_default()
     }
 
     /// Whether an entry passes, by all that is said of its plan.
@@ -141,10 +159,8 @@ impl Told {
 /// Those of both streams that pass, each by all that is said of its plan.
 pub(super) fn choose(filter: &Filter, plans: &mut Vec<Entry>, results: &mut Vec<Entry>) {
     let mut told = Told::default();
-    plans
-        .iter()
-        .chain(results.iter())
-        .for_each(|entry| told.add(entry));
+    plans.iter().for_each(|entry| told.add_plan(entry));
+    results.iter().for_each(|entry| told.add_result(entry));
     plans.retain(|entry| told.passes(filter, entry));
     results.retain(|entry| told.passes(filter, entry));
 }
@@ -172,17 +188,19 @@ mod tests {
 
     #[test]
     fn a_plan_is_chosen_with_its_result_by_what_either_of_them_says() {
-        let plan = |millis, id| {
+        let plan = |millis, id: &str| {
+            let id = format!("{id:0>16}");
             let of = [
-                ("plan_id", id),
+                ("plan_id", &*id),
                 ("symbol", "BTCUSDT"),
                 ("decision", "EXECUTE"),
             ];
             entry(millis, &of)
         };
-        let result = |millis, id, decision, executed, error| {
+        let result = |millis, id: &str, decision, executed, error| {
+            let id = format!("{id:0>16}");
             let of = [
-                ("plan_id", id),
+                ("plan_id", &*id),
                 ("symbol", "BTCUSDT"),
                 ("decision", decision),
                 ("executed", executed),
@@ -197,7 +215,10 @@ mod tests {
                 result(25, "b", "BLOCKED", "False", "p33_permit_denied"),
             ];
             choose(&filter, &mut plans, &mut results);
-            let ids = |of: &[Entry]| of.iter().map(|it| it.text("plan_id")).collect::<String>();
+            let ids = |of: &[Entry]| {
+                let last = |it: &Entry| it.text("plan_id").pop();
+                of.iter().filter_map(last).collect::<String>()
+            };
             (ids(&plans), ids(&results))
         };
         let some = |text: &str| Some(text.to_owned());
