@@ -76,13 +76,17 @@ async fn the_auto_approver_answers_an_execute_plan_with_a_permit_the_gate_accept
         .await
         .unwrap();
     assert!(matches!(ruled.outcome, Outcome::Granted { quantity, .. } if quantity.is_zero()));
-    let permit = bench.text("quantum:permit:a1").await.unwrap();
+    let permit = bench.text("quantum:permit:00000000000000a1").await.unwrap();
     let subject = Subject::new("a1".parse().unwrap(), "BTCUSDT");
     assert!(
         GovernorRule.judge(permit.as_bytes(), &subject).is_ok(),
         "{permit}"
     );
-    let ttl: i64 = bench.redis.ttl("quantum:permit:a1").await.unwrap();
+    let ttl: i64 = bench
+        .redis
+        .ttl("quantum:permit:00000000000000a1")
+        .await
+        .unwrap();
     assert!((59..=60).contains(&ttl));
     assert_eq!(bench.pending("governor").await, 0);
 }
@@ -191,11 +195,15 @@ async fn what_a_dead_reviewer_was_handed_is_finished_by_another_and_only_once() 
     let governor = Governor::new(bench.usage_book().await, Policy::ApproveAll);
     let ruled = governor.review(&claimed).await.unwrap();
     assert!(matches!(ruled.outcome, Outcome::Granted { .. }));
-    let () = bench.redis.del("quantum:permit:a1").await.unwrap();
+    let () = bench
+        .redis
+        .del("quantum:permit:00000000000000a1")
+        .await
+        .unwrap();
     // It was not dead after all, only slow: the permit is not written a second time.
     let late = governor.review(&lost).await.unwrap();
     assert_eq!(late.outcome, Outcome::DoneByOther);
-    assert_eq!(bench.text("quantum:permit:a1").await, None);
+    assert_eq!(bench.text("quantum:permit:00000000000000a1").await, None);
 }
 
 #[tokio::test]
@@ -213,7 +221,7 @@ async fn a_group_that_the_server_lost_is_made_again() {
             break delivery;
         }
     };
-    assert_eq!(delivery.fields["plan_id"], "a1");
+    assert_eq!(delivery.fields["plan_id"], "00000000000000a1");
 }
 
 fn roomy() -> Limits {
@@ -386,7 +394,7 @@ async fn usage_that_cannot_be_read_is_no_permit() {
         error.0.contains("quantum:governor:usage:BTCUSDT"),
         "{error}"
     );
-    assert_eq!(bench.text("quantum:permit:a1").await, None);
+    assert_eq!(bench.text("quantum:permit:00000000000000a1").await, None);
     assert_eq!(bench.pending("governor").await, 1);
 }
 
@@ -407,7 +415,10 @@ async fn the_position_brain_asks_the_venue_at_once_and_allows_the_share() {
     assert!(
         matches!(ruled.outcome, Outcome::Granted { quantity, .. } if quantity == dec("0.0093"))
     );
-    let permit = bench.text("quantum:permit:p33:a1").await.unwrap();
+    let permit = bench
+        .text("quantum:permit:p33:00000000000000a1")
+        .await
+        .unwrap();
     let subject = Subject::new("a1".parse().unwrap(), "BTCUSDT");
     let terms = PositionRule.judge(permit.as_bytes(), &subject).unwrap();
     assert_eq!(terms.seen, Some(dec("0.0124")));
@@ -571,7 +582,10 @@ async fn a_ledger_of_somebody_elses_is_no_permit_and_says_the_fix() {
         .await
         .unwrap_err();
     assert!(error.0.contains("delete it"), "{error}");
-    assert_eq!(bench.text("quantum:permit:p33:a1").await, None);
+    assert_eq!(
+        bench.text("quantum:permit:p33:00000000000000a1").await,
+        None
+    );
 }
 
 #[tokio::test]
@@ -627,7 +641,12 @@ async fn a_server_that_was_away_is_used_again_without_a_restart() {
             reviewed = governor.review(&delivery).await.ok();
         }
     }
-    assert!(bench.text("quantum:permit:a1").await.is_some());
+    assert!(
+        bench
+            .text("quantum:permit:00000000000000a1")
+            .await
+            .is_some()
+    );
 }
 
 /// The rules in the documentation, without the user's name and password.
