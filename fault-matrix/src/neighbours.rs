@@ -9,7 +9,10 @@ use apply_tests::{
     DisarmingGovernor, Entry, Habits, RESULTS, RebookingBrain, SecondExecutor, disarm_of_today,
     reconcile,
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 use tokio::time::sleep;
 
 /// Those that live in a case.
@@ -59,8 +62,12 @@ pub(crate) fn something_is_booked(environment: &mut Environment) -> Done<'_> {
 pub(crate) fn out_of_sight(environment: &mut Environment) -> Done<'_> {
     Box::pin(async move {
         let mut looks = Looks::begin();
+        // A process that died may have kept another plan's order from leaving: that has nothing to book.
+        let executed = executed_symbols(environment).await;
         while is_in_sight(environment).await
-            || symbols(environment).any(|symbol| bookings(environment, symbol) == 0)
+            || executed
+                .iter()
+                .any(|symbol| bookings(environment, symbol) == 0)
         {
             if !looks.again().await {
                 return environment.wrong("a booked result stays within the brain's sight");
@@ -70,7 +77,7 @@ pub(crate) fn out_of_sight(environment: &mut Environment) -> Done<'_> {
         if environment.history.killed || !environment.kept_up() {
             return;
         }
-        for symbol in symbols(environment).collect::<Vec<_>>() {
+        for symbol in &executed {
             let times = bookings(environment, symbol);
             let ledger = format!("quantum:position:ledger:{symbol}");
             let field = ["HGET", &ledger, "last_known_amt"];
@@ -83,6 +90,18 @@ pub(crate) fn out_of_sight(environment: &mut Environment) -> Done<'_> {
             }
         }
     })
+}
+
+/// The symbols of which a result says that an order was executed.
+async fn executed_symbols(environment: &Environment) -> BTreeSet<String> {
+    let range = ["XRANGE", RESULTS, "-", "+"];
+    let results = Entry::of_range(environment.fake_services.ask(&range).await);
+    let executed = results
+        .iter()
+        .filter(|result| result.get("executed") == "True");
+    executed
+        .map(|result| result.get("symbol").to_owned())
+        .collect()
 }
 
 /// Whether an executed result is among those that the brain looks at.
