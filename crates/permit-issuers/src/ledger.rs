@@ -361,7 +361,7 @@ mod tests {
                 false => assert_eq!(foreign, ResultReport::NoFill, "{executed}"),
             }
         }
-        // What it moved is not known where it is nobody's result.
+        // An entry without the form of a result moved an unknown quantity.
         let formless = ResultReport::read(&raw([
             ("plan_id", "67e6da21fa9fe506"),
             ("symbol", "BTCUSDT"),

@@ -14,11 +14,7 @@ use tokio::{
 async fn a_halt_by_this_machines_file_is_told_by_every_command_that_tells_of_the_switch() {
     let server = RedisServer::start().await;
     let state = StateDir::new();
-    let run = async |args: &[&str]| -> Ended {
-        let mut command = apply_layer(&server.url(), args);
-        command.env("APPLY_STATE_DIR", state.path());
-        command.output().await.unwrap().into()
-    };
+    let run = async |args: &[&str]| state.run(&server, args).await;
     let halted = run(&["halt", "--reason", "drill", "--file-only"]).await;
     assert_eq!(halted.code, 0, "{}", halted.err);
     let by = format!("{}/HALT", state.path());
@@ -96,11 +92,7 @@ async fn a_halt_file_that_cannot_be_looked_at_is_unknown_and_neither_on_nor_off(
 async fn every_switch_that_is_on_is_told_with_who_when_and_why() {
     let server = RedisServer::start().await;
     let state = StateDir::new();
-    let run = async |args: &[&str]| -> Ended {
-        let mut command = apply_layer(&server.url(), args);
-        command.env("APPLY_STATE_DIR", state.path());
-        command.output().await.unwrap().into()
-    };
+    let run = async |args: &[&str]| state.run(&server, args).await;
     assert_eq!(run(&["halt", "--reason", "venue misbehaves"]).await.code, 0);
     for page in [run(&["status"]).await.out, run(&["check"]).await.out] {
         let line = page.lines().find(|line| line.contains("kill switch"));
@@ -148,11 +140,7 @@ async fn every_switch_that_is_on_is_told_with_who_when_and_why() {
 async fn the_neighbours_own_switch_is_shown_and_halts_nothing() {
     let server = RedisServer::start().await;
     let state = StateDir::new();
-    let run = async |args: &[&str]| -> Ended {
-        let mut command = apply_layer(&server.url(), args);
-        command.env("APPLY_STATE_DIR", state.path());
-        command.output().await.unwrap().into()
-    };
+    let run = async |args: &[&str]| state.run(&server, args).await;
     const VIEWS: [&[&str]; 3] = [&["status"], &["watch", "--once"], &["check"]];
     let none = async |when: &str| {
         for words in VIEWS {

@@ -53,6 +53,13 @@ impl StateDir {
         Self(path)
     }
 
+    /// The program on the machine whose state lies here, with this Redis.
+    pub(crate) async fn run(&self, redis: &RedisServer, args: &[&str]) -> Ended {
+        let mut command = apply_layer(&redis.url(), args);
+        command.env("APPLY_STATE_DIR", self.path());
+        command.output().await.unwrap().into()
+    }
+
     pub(crate) fn path(&self) -> String {
         self.0.display().to_string()
     }

@@ -211,7 +211,7 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
 }
 
-/// How a command ends whose output nobody reads.
+/// How a command ends whose reader has closed its standard output.
 async fn unread(redis: &str, state: &StateDir, args: &[&str]) -> Ended {
     let mut command = apply_layer(redis, args);
     command.env("APPLY_STATE_DIR", state.path());
