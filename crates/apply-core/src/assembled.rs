@@ -3,14 +3,14 @@
 use crate::{
     exchange::Exchange,
     journal::Journal,
-    memory::{MemoryBoard, MemoryJournal, MemoryVenue},
+    memory::{MemoryJournal, MemoryPlanStore, MemoryVenue},
     ports::{Clock, PlanLog, Ports, ProposalSource, ResultLog},
 };
 use permit_gate::{MemoryStore, PermitSet, PermitStore};
 use std::sync::Arc;
 
 /// Seven parts that together are [`Ports`]. One value may stand in several places where it is cheap to
-/// clone, as [`MemoryBoard`](crate::memory::MemoryBoard) is.
+/// clone, as [`MemoryPlanStore`](crate::memory::MemoryPlanStore) is.
 #[derive(Debug, Clone)]
 pub struct Assembled<Pr, Pl, R, Pe, J, E, C> {
     /// Where proposals come from.
@@ -29,18 +29,25 @@ pub struct Assembled<Pr, Pl, R, Pe, J, E, C> {
     pub clock: C,
 }
 
-/// Everything in memory, for tests and demonstrations. The three store-side parts are one board.
-pub type InMemory<C> =
-    Assembled<MemoryBoard, MemoryBoard, MemoryBoard, MemoryStore, MemoryJournal, MemoryVenue, C>;
+/// Everything in memory, for tests and demonstrations. The three store-side parts are one plan store.
+pub type InMemory<C> = Assembled<
+    MemoryPlanStore,
+    MemoryPlanStore,
+    MemoryPlanStore,
+    MemoryStore,
+    MemoryJournal,
+    MemoryVenue,
+    C,
+>;
 
 impl<C: Clock> InMemory<C> {
     /// Empty stores and a venue that lists nothing yet, for plans that need these permits.
     pub fn new(required: PermitSet, clock: C) -> Self {
-        let board = MemoryBoard::default();
+        let plan_store = MemoryPlanStore::default();
         Self {
-            proposals: board.clone(),
-            plans: board.clone(),
-            results: board,
+            proposals: plan_store.clone(),
+            plans: plan_store.clone(),
+            results: plan_store,
             permits: MemoryStore::new(Arc::new(required)),
             journal: MemoryJournal::default(),
             exchange: MemoryVenue::default(),

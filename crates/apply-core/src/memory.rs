@@ -29,13 +29,13 @@ pub use crate::memory_venue::{MemoryOrderContext, MemoryVenue};
 /// Proposals, claims and both streams in one place. Clones share the content. It remembers
 /// everything it was ever told, so it is for processes that end.
 #[derive(Debug, Clone)]
-pub struct MemoryBoard {
+pub struct MemoryPlanStore {
     inner: Arc<Mutex<Inner>>,
     now: fn() -> Instant,
     /// Whose clone this is: a machine, and a process on it.
     machine: Arc<str>,
     process: Arc<str>,
-    /// How often this process has heard that the board forgot.
+    /// How often this process has heard that the plan store forgot.
     heard: Arc<AtomicU64>,
 }
 
@@ -63,7 +63,7 @@ struct Inner {
     readers: Vec<Waker>,
 }
 
-impl Default for MemoryBoard {
+impl Default for MemoryPlanStore {
     fn default() -> Self {
         Self {
             inner: Arc::default(),
@@ -75,8 +75,8 @@ impl Default for MemoryBoard {
     }
 }
 
-impl MemoryBoard {
-    /// A board with a clock of one's own.
+impl MemoryPlanStore {
+    /// A plan store with a clock of one's own.
     pub fn with_clock(now: fn() -> Instant) -> Self {
         Self {
             now,
@@ -84,7 +84,7 @@ impl MemoryBoard {
         }
     }
 
-    /// The same board in the hands of another process, or of another machine.
+    /// The same plan store in the hands of another process, or of another machine.
     pub fn in_hands_of(&self, machine: &str, process: &str) -> Self {
         Self {
             machine: machine.into(),
@@ -265,7 +265,7 @@ impl Inner {
     }
 }
 
-impl ProposalSource for MemoryBoard {
+impl ProposalSource for MemoryPlanStore {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
         let mut inner = self.lock();
         let (written, told) = inner.versions.entry(symbol.clone()).or_default();
@@ -295,7 +295,7 @@ impl ProposalSource for MemoryBoard {
     }
 }
 
-impl PlanLog for MemoryBoard {
+impl PlanLog for MemoryPlanStore {
     async fn claim(
         &self,
         plan: &Plan,
@@ -455,7 +455,7 @@ struct Opened {
     process: Arc<str>,
 }
 
-impl MemoryBoard {
+impl MemoryPlanStore {
     /// An entry of this attempt.
     fn opened(
         &self,
@@ -494,7 +494,7 @@ impl MemoryBoard {
     }
 }
 
-impl ResultLog for MemoryBoard {
+impl ResultLog for MemoryPlanStore {
     async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         let mut inner = self.lock();
         if inner.ends.contains_key(&result.plan) {

@@ -638,8 +638,8 @@ async fn a_kill_switch_between_the_grant_and_a_late_position_stops_the_order() {
     let stage = Stage::whose_permits_anybody_takes();
     stage.venue().script(|script| script.thinks = ms(700));
     stage.answer_yes();
-    let board = stage.board().memory.clone();
-    stage.when_planned(0, ms(400), move |_, _| board.halt(true));
+    let plan_store = stage.plan_store().memory.clone();
+    stage.when_planned(0, ms(400), move |_, _| plan_store.halt(true));
     let result = stage.play().await;
     assert_eq!(stage.log.count("[PERMIT_WAIT] OK "), 1, "it was granted");
     assert_eq!(
@@ -657,8 +657,8 @@ async fn the_switch_that_was_read_with_the_permits_counts_for_ten_milliseconds()
         let thinks = ms(position_after);
         stage.venue().script(|script| script.thinks = thinks);
         stage.answer_yes();
-        let board = stage.board().memory.clone();
-        stage.when_planned(0, ms(200), move |_, _| board.halt(true));
+        let plan_store = stage.plan_store().memory.clone();
+        stage.when_planned(0, ms(200), move |_, _| plan_store.halt(true));
         stage.play().await;
         assert_eq!(stage.venue().closes().len(), orders, "{position_after}");
     }
@@ -669,8 +669,8 @@ async fn a_kill_switch_that_cannot_be_read_before_a_late_order_is_on() {
     let stage = Stage::whose_permits_anybody_takes();
     stage.venue().script(|script| script.thinks = ms(700));
     stage.answer_yes();
-    let board = stage.board().clone();
-    stage.when_planned(0, ms(400), move |_, _| board.fail("fetch_halt", 1));
+    let plan_store = stage.plan_store().clone();
+    stage.when_planned(0, ms(400), move |_, _| plan_store.fail("fetch_halt", 1));
     let result = stage.play().await;
     assert_eq!(result.error_code().as_deref(), Some("kill_switch_active"));
     assert!(result.steps[0].details.contains("connection reset"));
@@ -682,7 +682,7 @@ async fn a_kill_switch_that_does_not_answer_holds_no_grant_beyond_the_wait() {
     let stage = Stage::whose_permits_anybody_takes();
     stage.venue().script(|script| script.thinks = ms(700));
     stage.answer_yes();
-    stage.board().hang("fetch_halt");
+    stage.plan_store().hang("fetch_halt");
     let result = stage.play().await;
     assert_eq!(stage.elapsed(), ms(1350));
     assert_eq!(result.error_code().as_deref(), Some("not_ready_in_time"));
@@ -735,8 +735,8 @@ async fn a_permit_store_that_never_answers_ends_in_no() {
 async fn a_result_is_published_until_it_is_done_and_stands_there_once() {
     let stage = Stage::new();
     stage.answer_yes();
-    stage.board().fail("finalize", 3);
-    stage.board().lose_answer("finalize");
+    stage.plan_store().fail("finalize", 3);
+    stage.plan_store().lose_answer("finalize");
     assert!(stage.play().await.executed);
     let told = stage.log.count("Cannot publish the result for BTCUSDT");
     assert_eq!(told, 1, "once, not once a try");

@@ -35,23 +35,23 @@ fn after(span: Duration) -> Duration {
 async fn an_order_that_is_stamped_in_time_asks_nobody() {
     let stage = Stage::new();
     assert!(queued(&stage, LAST_YES).await.executed);
-    assert_eq!(stage.board().asked_again(), 0);
-    assert_eq!(stage.board().asked_for_the_master(), 0);
+    assert_eq!(stage.plan_store().asked_again(), 0);
+    assert_eq!(stage.plan_store().asked_for_the_master(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_order_that_is_stamped_later_asks_once_more_and_leaves_on_that_word() {
     let stage = Stage::new();
     assert!(queued(&stage, after(LAST_YES)).await.executed);
-    assert_eq!(stage.board().asked_again(), 1);
+    assert_eq!(stage.plan_store().asked_again(), 1);
     assert_eq!(stage.venue().closes().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_switch_in_the_store_counts_for_whoever_waited_for_a_turn() {
     let stage = Stage::new();
-    let board = stage.board().memory.clone();
-    stage.when_planned(0, ms(TAKEN + 1), move |_, _| board.halt(true));
+    let plan_store = stage.plan_store().memory.clone();
+    stage.when_planned(0, ms(TAKEN + 1), move |_, _| plan_store.halt(true));
     let result = queued(&stage, after(LAST_YES)).await;
     assert_eq!(end(&result), (Decision::Blocked, "kill_switch_active"));
     assert_eq!(stage.venue().closes(), []);
@@ -61,8 +61,8 @@ async fn a_switch_in_the_store_counts_for_whoever_waited_for_a_turn() {
 async fn a_switch_on_this_machine_counts_up_to_the_timestamp() {
     for (turned, orders) in [(TAKEN + 49, 0), (TAKEN + 51, 1)] {
         let stage = Stage::new();
-        let board = stage.board().clone();
-        stage.when_planned(0, ms(turned), move |_, _| board.halt_here());
+        let plan_store = stage.plan_store().clone();
+        stage.when_planned(0, ms(turned), move |_, _| plan_store.halt_here());
         let result = queued(&stage, ms(50)).await;
         assert_eq!(stage.venue().closes().len(), orders, "{result:?}");
         if orders == 0 {
@@ -74,13 +74,13 @@ async fn a_switch_on_this_machine_counts_up_to_the_timestamp() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_another_has_taken_over_meanwhile_gets_no_order() {
     let stage = Stage::new();
-    let board = stage.board().memory.clone();
+    let plan_store = stage.plan_store().memory.clone();
     let thief = AttemptId::new("thief.1").unwrap();
     stage.when_planned(0, ms(TAKEN + 1), move |_, _| {
-        board.abandon();
+        plan_store.abandon();
         tokio::spawn(async move {
-            let open = board.fetch_abandoned().await.unwrap().remove(0);
-            assert!(board.adopt(&open, &thief).await.unwrap().is_some());
+            let open = plan_store.fetch_abandoned().await.unwrap().remove(0);
+            assert!(plan_store.adopt(&open, &thief).await.unwrap().is_some());
         });
     });
     stage
@@ -96,13 +96,13 @@ async fn a_plan_that_another_has_taken_over_meanwhile_gets_no_order() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_is_asked_again_and_one_that_is_silent_until_the_window_ends() {
     let stage = Stage::new();
-    stage.board().fail("ask_again", 3);
+    stage.plan_store().fail("ask_again", 3);
     assert!(queued(&stage, after(LAST_YES)).await.executed);
-    assert_eq!(stage.board().asked_again(), 4);
+    assert_eq!(stage.plan_store().asked_again(), 4);
     assert_eq!(stage.log.count("Cannot ask again before the order"), 1);
 
     let stage = Stage::new();
-    stage.board().hang("ask_again");
+    stage.plan_store().hang("ask_again");
     let result = queued(&stage, after(LAST_YES)).await;
     assert_eq!(end(&result), (Decision::Blocked, "not_ready_in_time"));
     // The wait, its grace, and the second that the signing has.
@@ -115,7 +115,7 @@ async fn an_order_whose_turn_comes_after_the_written_window_is_not_signed() {
     let stage = Stage::new();
     let result = queued(&stage, ms(2200)).await;
     assert_eq!(end(&result), (Decision::Blocked, "not_ready_in_time"));
-    assert_eq!(stage.board().asked_again(), 0);
+    assert_eq!(stage.plan_store().asked_again(), 0);
     assert_eq!(stage.venue().closes(), []);
 }
 
@@ -126,12 +126,12 @@ async fn a_moved_stop_is_an_order_in_this() {
         .venue()
         .script(|script| script.queue = after(LAST_YES));
     stage.answer_yes();
-    let board = stage.board().memory.clone();
-    stage.when_planned(0, ms(TAKEN + 1), move |_, _| board.halt(true));
+    let plan_store = stage.plan_store().memory.clone();
+    stage.when_planned(0, ms(TAKEN + 1), move |_, _| plan_store.halt(true));
     stage.propose_with("UPDATE_SL", &[("new_sl_proposed", "64000.5")]);
     let result = stage.execute().await;
     assert_eq!(end(&result), (Decision::Blocked, "kill_switch_active"));
-    assert_eq!(stage.board().asked_again(), 1);
+    assert_eq!(stage.plan_store().asked_again(), 1);
     let stops = stage.venue().asked_for(|a| matches!(a, Asked::Stop { .. }));
     assert_eq!(stops, []);
 }
@@ -155,9 +155,9 @@ async fn a_master_that_was_confirmed_long_ago_is_confirmed_anew() {
     let limit = LAST_CONFIRMATION - ms(TAKEN);
     for (queue, asked) in [(limit, 0), (after(limit), 1)] {
         let stage = Stage::new();
-        stage.board().mastered(confirmed(1), confirmed(1));
+        stage.plan_store().mastered(confirmed(1), confirmed(1));
         assert!(queued(&stage, queue).await.executed);
-        assert_eq!(stage.board().asked_for_the_master(), asked);
+        assert_eq!(stage.plan_store().asked_for_the_master(), asked);
     }
 }
 
@@ -166,10 +166,10 @@ async fn a_plan_of_a_server_that_is_not_in_charge_any_more_gets_no_order() {
     // Told by those who keep it known, and found by asking.
     for known in [confirmed(2), unconfirmed()] {
         let stage = Stage::new();
-        stage.board().mastered(confirmed(1), confirmed(2));
-        let board = stage.board().clone();
+        stage.plan_store().mastered(confirmed(1), confirmed(2));
+        let plan_store = stage.plan_store().clone();
         stage.when_planned(0, ms(TAKEN + 1), move |_, _| {
-            board.mastered(known, confirmed(2));
+            plan_store.mastered(known, confirmed(2));
         });
         let result = queued(&stage, ms(100)).await;
         assert_eq!(end(&result), (Decision::Error, "claim_lost"));
@@ -181,14 +181,14 @@ async fn a_plan_of_a_server_that_is_not_in_charge_any_more_gets_no_order() {
 async fn a_master_that_nobody_confirms_gets_no_order_and_one_that_is_confirmed_late_does() {
     for (again, executed) in [(unconfirmed(), false), (confirmed(1), true)] {
         let stage = Stage::new();
-        stage.board().mastered(confirmed(1), confirmed(1));
-        let board = stage.board().clone();
+        stage.plan_store().mastered(confirmed(1), confirmed(1));
+        let plan_store = stage.plan_store().clone();
         stage.when_planned(0, ms(TAKEN + 1), move |_, _| {
-            board.mastered(unconfirmed(), unconfirmed());
+            plan_store.mastered(unconfirmed(), unconfirmed());
         });
-        let board = stage.board().clone();
+        let plan_store = stage.plan_store().clone();
         stage.when_planned(0, ms(1000), move |_, _| {
-            board.mastered(unconfirmed(), again);
+            plan_store.mastered(unconfirmed(), again);
         });
         let result = queued(&stage, ms(100)).await;
         assert_eq!(result.executed, executed, "{result:?}");

@@ -332,7 +332,7 @@ async fn a_moved_stop_adds_nothing_to_a_ledger_of_fills() {
 async fn a_stores_words_about_a_result_call_for_action_and_name_the_symbol() {
     let stage = Stage::new();
     stage.answer_yes();
-    stage.board().fail("finalize", 1);
+    stage.plan_store().fail("finalize", 1);
     stage.play().await;
     let begin = "Cannot publish the result for BTCUSDT, trying again: ";
     assert_eq!(stage.log.level_of(begin), Level::Error);

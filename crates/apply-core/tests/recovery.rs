@@ -156,7 +156,7 @@ async fn a_claimed_plan_that_came_to_no_order_ends_as_interrupted() {
     let stage = Stage::new();
     stage.venue().script(|script| script.thinks = ms(5_000));
     killed(&stage, 300).await;
-    stage.board().memory.abandon();
+    stage.plan_store().memory.abandon();
     let other = stage.sibling("instance-b");
     let report = take_over(&other.layer).await.unwrap();
     assert_eq!(report.interrupted, 1);
@@ -174,11 +174,11 @@ async fn a_claimed_plan_that_came_to_no_order_ends_as_interrupted() {
 async fn an_order_whose_note_was_lost_is_found_by_whoever_takes_the_plan_over() {
     let stage = Stage::new();
     stage.answer_yes();
-    stage.board().fail("finalize", 1_000);
+    stage.plan_store().fail("finalize", 1_000);
     killed(&stage, 2_000).await;
     assert_eq!(stage.venue().closes().len(), 1);
-    stage.board().memory.forget_notes();
-    stage.board().memory.abandon();
+    stage.plan_store().memory.forget_notes();
+    stage.plan_store().memory.abandon();
     stage
         .venue()
         .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
@@ -194,7 +194,7 @@ async fn a_plan_that_is_taken_over_is_asked_about_once_nothing_can_land_any_more
     let stage = Stage::new();
     stage.venue().script(|script| script.thinks = ms(5_000));
     killed(&stage, 300).await;
-    stage.board().memory.abandon();
+    stage.plan_store().memory.abandon();
     let (other, adopted) = (stage.sibling("instance-b"), stage.elapsed());
     take_over(&other.layer).await.unwrap();
     assert_eq!(stage.elapsed(), adopted + ADOPTION_WAIT);
@@ -205,7 +205,7 @@ async fn a_silent_venue_means_no_final_word() {
     let stage = Stage::new();
     stage.venue().script(|script| script.thinks = ms(5_000));
     killed(&stage, 300).await;
-    stage.board().memory.abandon();
+    stage.plan_store().memory.abandon();
     let away = || ExchangeError::Unavailable("away".into());
     stage.venue().script(|script| script.position = Err(away()));
     let other = stage.sibling("instance-b");
@@ -227,7 +227,7 @@ async fn a_silent_venue_means_no_final_word() {
 async fn of_several_instances_one_takes_a_plan_over() {
     let stage = Stage::new();
     killed(&stage, 300).await;
-    stage.board().memory.abandon();
+    stage.plan_store().memory.abandon();
     let others = ["b", "c", "d"].map(|name| stage.sibling(name));
     let (b, c, d) = tokio::join!(
         take_over(&others[0].layer),
@@ -247,7 +247,7 @@ async fn an_owner_that_wakes_up_after_its_plan_was_taken_over_places_nothing() {
     stage.propose("PARTIAL_75");
     let taken_over = async {
         tokio::time::sleep(ms(300)).await;
-        stage.board().memory.abandon();
+        stage.plan_store().memory.abandon();
         take_over(&other.layer).await.unwrap()
     };
     let ((), report) = tokio::join!(stage.owe_and_settle(), taken_over);
@@ -270,9 +270,9 @@ async fn an_owner_that_wakes_up_after_its_plan_was_taken_over_places_nothing() {
 async fn the_loser_of_a_plan_that_was_claimed_twice_does_not_end_it() {
     // It waits for an answer of the store until after another one may claim the plan.
     let loser = Stage::with(Mode::Testnet, |settings| settings.wait.wait = ms(6_000));
-    let board = loser.board().memory.clone();
+    let plan_store = loser.plan_store().memory.clone();
     loser.when_planned(0, ms(250), |permits, _| permits.hang_next());
-    loser.when_planned(0, ms(310), move |_, _| board.forget());
+    loser.when_planned(0, ms(310), move |_, _| plan_store.forget());
     let winner = loser.sibling("instance-b");
     winner.when_planned(1, ms(50), |permits, plan| {
         permits.put(plan, "governor", GOVERNOR.as_bytes());
@@ -295,8 +295,8 @@ async fn the_loser_of_a_plan_that_was_claimed_twice_does_not_end_it() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_nobody_claims_again_is_ended_by_whoever_lost_it() {
     let stage = Stage::new();
-    let board = stage.board().memory.clone();
-    stage.when_planned(0, ms(300), move |_, _| board.forget());
+    let plan_store = stage.plan_store().memory.clone();
+    stage.when_planned(0, ms(300), move |_, _| plan_store.forget());
     stage.propose("PARTIAL_75");
     let forgot = stage.elapsed() + ms(300);
     stage.owe_and_settle().await;
@@ -315,8 +315,8 @@ async fn a_plan_that_nobody_claims_again_is_ended_by_whoever_lost_it() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_is_taken_in_hand_to_be_ended_is_asked_about_once_nothing_can_land_any_more() {
     let stage = Stage::new();
-    let board = stage.board().memory.clone();
-    stage.when_planned(0, ms(300), move |_, _| board.lose_holders());
+    let plan_store = stage.plan_store().memory.clone();
+    stage.when_planned(0, ms(300), move |_, _| plan_store.lose_holders());
     stage.propose("PARTIAL_75");
     let lost = stage.elapsed() + ms(300);
     stage.owe_and_settle().await;
@@ -332,16 +332,16 @@ async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
     let stage = Stage::new();
     stage.answer_yes();
     stage.propose("PARTIAL_75");
-    let board = stage.board().memory.clone();
+    let plan_store = stage.plan_store().memory.clone();
     let symbol = btc();
     // Somebody who does not keep to the rules.
     stage.when_planned(0, ms(300), move |_, plan| {
-        board.forget();
+        plan_store.forget();
         let plan = plan.clone();
         tokio::spawn(async move {
             let attempt = AttemptId::new("stranger.1").unwrap();
             let ttl = ms(60_000);
-            let held = board.reclaim(&plan, &symbol, "CLOSE_PARTIAL_75", &attempt, ttl);
+            let held = plan_store.reclaim(&plan, &symbol, "CLOSE_PARTIAL_75", &attempt, ttl);
             let Reclaim::Held(hold) = held.await.unwrap() else {
                 panic!("the plan has no holder");
             };
@@ -352,12 +352,12 @@ async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
                 Some("interrupted_before_order".into()),
                 0,
             );
-            let told = board.finalize(&word, &hold.teller()).await.unwrap();
+            let told = plan_store.finalize(&word, &hold.teller()).await.unwrap();
             assert_eq!(told, PublishOutcome::Published);
         });
     });
     // The order is filled by then, and its result not told yet.
-    stage.board().fail("finalize", 1);
+    stage.plan_store().fail("finalize", 1);
     let result = stage.execute().await;
     assert!(result.executed);
     let told: Vec<bool> = stage.results().iter().map(|told| told.executed).collect();
@@ -370,7 +370,7 @@ async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
 async fn a_result_that_was_not_published_is_published_by_the_next_process() {
     let stage = Stage::new();
     stage.answer_yes();
-    stage.board().fail("finalize", 1_000);
+    stage.plan_store().fail("finalize", 1_000);
     killed(&stage, 2_000).await;
     assert_eq!(
         (stage.venue().closes().len(), stage.results().len()),
@@ -392,7 +392,7 @@ async fn a_store_that_lost_everything_gets_no_second_order() {
     let stage = Stage::new();
     stage.answer_yes();
     let first = stage.play().await;
-    stage.board().memory.forget();
+    stage.plan_store().memory.forget();
     let next = stage.restarted("instance-a2");
     next.is_clean_again().await;
     let plan = stage.plans()[0].id.clone();
@@ -415,8 +415,8 @@ async fn a_store_that_lost_the_claim_during_the_wait_gets_no_order() {
     let stage = Stage::new();
     stage.venue().script(|script| script.thinks = ms(150));
     stage.answer_yes();
-    let board = stage.board().memory.clone();
-    stage.when_planned(0, ms(100), move |_, _| board.forget());
+    let plan_store = stage.plan_store().memory.clone();
+    stage.when_planned(0, ms(100), move |_, _| plan_store.forget());
     stage.propose("PARTIAL_75");
     stage.owe_and_settle().await;
     assert_eq!(errors(&stage.results()), ["claim_lost"]);
@@ -437,7 +437,7 @@ async fn without_a_journal_there_is_no_order() {
 async fn without_knowing_what_was_dealt_with_nothing_is_claimed_and_nothing_said() {
     for halted in [false, true] {
         let stage = Stage::new();
-        stage.board().memory.halt(halted);
+        stage.plan_store().memory.halt(halted);
         stage.ports.journal.faults.fail("look_up", 1);
         stage.answer_yes();
         stage.propose("PARTIAL_75");
@@ -457,7 +457,7 @@ async fn outlived(answer: impl FnOnce(&Stage)) -> (Stage, Stage, ApplyResult) {
     answer(&stage);
     let first = stage.play().await;
     tokio::time::sleep(ms(6 * 3_600_000)).await;
-    stage.board().memory.forget();
+    stage.plan_store().memory.forget();
     let next = stage.restarted("instance-a2");
     (stage, next, first)
 }
@@ -477,7 +477,7 @@ async fn a_quiet_proposal_is_told_once_for_as_long_as_the_journal_knows_it() {
         assert!(looked(worker.look(&next.layer).await));
         // The switch turned on and off again makes it news, and still there is nothing to say.
         for on in [true, false] {
-            next.board().memory.halt(on);
+            next.plan_store().memory.halt(on);
             assert!(looked(worker.look(&next.layer).await));
         }
         assert_eq!(stage.plans().len(), 1, "no reviewer is asked a second time");
@@ -539,7 +539,7 @@ async fn an_outcome_that_cannot_be_written_down_is_told_all_the_same_and_found_a
 #[tokio::test(start_paused = true)]
 async fn an_intent_is_noted_again_where_the_answer_was_lost() {
     let stage = Stage::new();
-    stage.board().lose_answer("note_intent");
+    stage.plan_store().lose_answer("note_intent");
     stage.answer_yes();
     assert!(stage.play().await.executed);
     assert_eq!(stage.venue().closes().len(), 1);
@@ -549,7 +549,7 @@ async fn an_intent_is_noted_again_where_the_answer_was_lost() {
 async fn a_dry_run_leaves_alone_what_it_may_not_ask_about() {
     let stage = Stage::new();
     killed(&stage, 300).await;
-    stage.board().memory.abandon();
+    stage.plan_store().memory.abandon();
     let rehearsal = stage.restarted_as("instance-a2", Mode::DryRun);
     assert_eq!(recover(&rehearsal.layer).await.unwrap().left, 1);
     assert_eq!(take_over(&rehearsal.layer).await.unwrap().left, 1);
@@ -562,9 +562,9 @@ async fn a_dry_run_leaves_alone_what_it_may_not_ask_about() {
 async fn a_switch_on_this_machine_counts_up_to_the_last_moment() {
     let stage = Stage::new();
     stage.answer_yes();
-    let board = stage.board().clone();
+    let plan_store = stage.plan_store().clone();
     // After the proposal was looked at, and the store's own switch stays off.
-    stage.when_planned(0, ms(190), move |_, _| board.halt_here());
+    stage.when_planned(0, ms(190), move |_, _| plan_store.halt_here());
     let result = stage.play().await;
     assert_eq!(result.error_code().as_deref(), Some("kill_switch_active"));
     assert_eq!(stage.venue().closes(), []);

@@ -5,7 +5,7 @@ mod common;
 
 use apply_core::{
     ApplyResult, Debounced, Decision, InFlightLimit, Mode, PortError, ProposalSource, ResultLog,
-    SymbolWorker, Worked, memory::MemoryBoard,
+    SymbolWorker, Worked, memory::MemoryPlanStore,
 };
 use common::*;
 use permit_gate::{AttemptId, FoundBy};
@@ -142,7 +142,7 @@ async fn a_plan_claimed_elsewhere_is_a_duplicate_without_a_result_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_instances_on_one_board_one_trades() {
+async fn of_many_instances_on_one_plan_store_one_trades() {
     let first = Stage::new();
     let names = ["b", "c", "d", "e", "f"];
     let others: Vec<Stage> = names.iter().map(|name| first.sibling(name)).collect();
@@ -160,7 +160,7 @@ async fn of_many_instances_on_one_board_one_trades() {
 async fn a_kill_switch_blocks_a_plan_once_and_gone_it_lets_the_same_plan_execute() {
     let stage = Stage::new();
     let mut worker = SymbolWorker::new(btc());
-    stage.board().memory.halt(true);
+    stage.plan_store().memory.halt(true);
     stage.propose("PARTIAL_75");
     for _ in 0..3 {
         worker.look(&stage.layer).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_kill_switch_blocks_a_plan_once_and_gone_it_lets_the_same_plan_execute
     );
     assert_eq!(ends(&stage), [blocked_by_switch()]);
 
-    stage.board().memory.halt(false);
+    stage.plan_store().memory.halt(false);
     stage.when_planned(1, ms(50), |permits, plan| {
         permits.put(plan, "governor", GOVERNOR.as_bytes());
         permits.put(plan, "p33", p33("0.008", "0.0124").as_bytes());
@@ -193,7 +193,7 @@ async fn a_kill_switch_says_nothing_more_about_a_plan_that_is_done() {
     stage.propose("PARTIAL_75");
     worker.look(&stage.layer).await.unwrap();
     let told = stage.log.lines().len();
-    stage.board().memory.halt(true);
+    stage.plan_store().memory.halt(true);
     assert!(matches!(
         worker.look(&stage.layer).await,
         Ok(Worked::Declined)
@@ -284,7 +284,7 @@ async fn a_plan_another_instance_carries_out_ends_in_that_instances_result() {
     let halt_meanwhile = async {
         tokio::time::sleep(ms(100)).await;
         // The switch that guards the permits follows a little later, as two reads do.
-        ours.board().memory.halt(true);
+        ours.plan_store().memory.halt(true);
         ours.look().await
     };
     let (carried, looked) = tokio::join!(theirs.look(), halt_meanwhile);
@@ -304,8 +304,8 @@ async fn nothing_follows_the_final_result_of_a_plan() {
         Some("kill_switch_active".into()),
         EPOCH,
     );
-    stage.board().publish(&late).await.unwrap();
-    stage.board().publish(&result).await.unwrap();
+    stage.plan_store().publish(&late).await.unwrap();
+    stage.plan_store().publish(&result).await.unwrap();
     assert_eq!(ends(&stage), [executed()]);
 }
 
@@ -383,8 +383,8 @@ async fn what_a_failing_port_left_undone_is_done_at_the_next_look_and_once() {
             let stage = Stage::new();
             let mut worker = SymbolWorker::new(btc());
             match lost_answer {
-                false => stage.board().fail(verb, 1),
-                true => stage.board().lose_answer(verb),
+                false => stage.plan_store().fail(verb, 1),
+                true => stage.plan_store().lose_answer(verb),
             }
             stage.answer_yes();
             stage.propose("PARTIAL_75");
@@ -405,7 +405,7 @@ async fn a_claim_whose_answer_was_lost_stays_the_claimants() {
     let ours = Stage::new();
     let theirs = ours.sibling("instance-b");
     let mut worker = SymbolWorker::new(btc());
-    ours.board().lose_answer("claim");
+    ours.plan_store().lose_answer("claim");
     ours.answer_yes();
     ours.propose("PARTIAL_75");
     assert!(worker.look(&ours.layer).await.is_err());
@@ -422,7 +422,7 @@ async fn a_claim_whose_answer_was_lost_is_settled_before_anything_new_of_its_sym
     for action in ["HOLD", "PARTIAL_50"] {
         let stage = Stage::new();
         let mut worker = SymbolWorker::new(btc());
-        stage.board().lose_answer("claim");
+        stage.plan_store().lose_answer("claim");
         stage.propose("PARTIAL_75");
         assert!(worker.look(&stage.layer).await.is_err());
         assert!(worker.is_unanswered());
@@ -442,11 +442,11 @@ async fn a_claim_whose_answer_was_lost_is_settled_before_anything_new_of_its_sym
 async fn a_claim_that_was_not_made_is_none_and_a_withdrawn_plan_is_not_claimed_after_it() {
     let stage = Stage::new();
     let mut worker = SymbolWorker::new(btc());
-    stage.board().fail("claim", 1);
+    stage.plan_store().fail("claim", 1);
     stage.propose("PARTIAL_75");
     assert!(worker.look(&stage.layer).await.is_err());
     // Whether it was made is not known for a while.
-    stage.board().fail("find_claim", 2);
+    stage.plan_store().fail("find_claim", 2);
     stage.propose("HOLD");
     for _ in 0..2 {
         assert!(worker.look(&stage.layer).await.is_err());
@@ -463,7 +463,7 @@ async fn the_wait_of_a_claim_that_is_heard_of_late_counts_from_its_publication()
     for (heard_after, executed) in [(ms(1_100), true), (ms(4_100), false), (ms(30_200), false)] {
         let stage = Stage::new();
         let mut worker = SymbolWorker::new(btc());
-        stage.board().lose_answer("claim");
+        stage.plan_store().lose_answer("claim");
         stage.answer_yes();
         stage.propose("PARTIAL_75");
         assert!(worker.look(&stage.layer).await.is_err());
@@ -489,10 +489,10 @@ async fn the_wait_of_a_claim_that_is_heard_of_late_counts_from_its_publication()
 async fn a_worker_that_is_given_up_finds_out_what_became_of_its_claim_first() {
     let stage = Stage::new();
     let mut worker = SymbolWorker::new(btc());
-    stage.board().lose_answer("claim");
+    stage.plan_store().lose_answer("claim");
     stage.propose("PARTIAL_75");
     assert!(worker.look(&stage.layer).await.is_err());
-    stage.board().fail("find_claim", 5);
+    stage.plan_store().fail("find_claim", 5);
     worker.finish(&stage.layer).await;
     assert_eq!(
         stage.results().len(),
@@ -511,11 +511,11 @@ async fn a_worker_that_is_given_up_finds_out_what_became_of_its_claim_first() {
 async fn a_claim_that_the_store_forgot_before_it_was_heard_of_gets_a_result_and_no_order() {
     let stage = Stage::new();
     let mut worker = SymbolWorker::new(btc());
-    stage.board().lose_answer("claim");
+    stage.plan_store().lose_answer("claim");
     stage.answer_yes();
     stage.propose("PARTIAL_75");
     assert!(worker.look(&stage.layer).await.is_err());
-    stage.board().memory.lose_entries();
+    stage.plan_store().memory.lose_entries();
     worker.look(&stage.layer).await.unwrap();
     stage.settles().await;
     assert_eq!(stage.venue().closes(), []);
@@ -527,7 +527,7 @@ async fn a_claim_that_the_store_forgot_before_it_was_heard_of_gets_a_result_and_
 async fn a_skipped_plan_that_could_not_be_announced_is_announced_at_the_next_look() {
     let stage = Stage::new();
     let mut worker = SymbolWorker::new(btc());
-    stage.board().fail("announce", 2);
+    stage.plan_store().fail("announce", 2);
     stage.propose("HOLD");
     assert!(worker.look(&stage.layer).await.is_err());
     assert!(worker.look(&stage.layer).await.is_err());
@@ -545,7 +545,7 @@ async fn a_symbol_that_may_not_execute_is_skipped_and_the_venue_not_asked() {
     let stage = Stage::new();
     let sol = "SOLUSDT".parse().unwrap();
     let fields = [("harvest_action", "PARTIAL_75"), ("kill_score", "0.1")];
-    stage.board().memory.propose(&sol, &fields);
+    stage.plan_store().memory.propose(&sol, &fields);
     let worked = SymbolWorker::new(sol).look(&stage.layer).await;
     assert!(matches!(worked, Ok(Worked::Declined)));
     assert_eq!(
@@ -561,7 +561,7 @@ async fn a_plan_that_waits_delays_no_other_symbol() {
     stage.propose("PARTIAL_75"); // no reviewer answers this one
     let layer = stage.layer.clone();
     let slow = tokio::spawn(async move { SymbolWorker::new(btc()).look(&layer).await });
-    stage.board().memory.plan_at(0).await;
+    stage.plan_store().memory.plan_at(0).await;
 
     stage.when_planned(1, ms(0), |permits, plan| {
         let for_eth = |text: &str| text.replace("BTCUSDT", "ETHUSDT");
@@ -569,7 +569,7 @@ async fn a_plan_that_waits_delays_no_other_symbol() {
         permits.put(plan, "p33", for_eth(&p33("0.008", "0.0124")).as_bytes());
     });
     let fields = [("harvest_action", "PARTIAL_50"), ("kill_score", "0.1")];
-    stage.board().memory.propose(&eth(), &fields);
+    stage.plan_store().memory.propose(&eth(), &fields);
     let quick = SymbolWorker::new(eth()).look(&stage.layer).await;
     assert!(matches!(quick, Ok(Worked::Finished(result)) if result.executed));
     assert_eq!(
@@ -584,29 +584,29 @@ async fn a_plan_that_waits_delays_no_other_symbol() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rewritten_proposal_wakes_its_own_reader() {
-    let board = MemoryBoard::default();
+    let plan_store = MemoryPlanStore::default();
     let fields = [("harvest_action", "HOLD"), ("kill_score", "0.1")];
-    board.propose(&eth(), &fields);
+    plan_store.propose(&eth(), &fields);
     let woken = |symbol| {
-        let board = board.clone();
+        let plan_store = plan_store.clone();
         async move {
-            let wait = tokio::time::timeout(ms(5000), board.changed(&symbol));
+            let wait = tokio::time::timeout(ms(5000), plan_store.changed(&symbol));
             wait.await.is_ok()
         }
     };
     assert!(woken(eth()).await);
     assert!(!woken(btc()).await);
-    board.fetch_halt(&eth()).await.unwrap();
+    plan_store.fetch_halt(&eth()).await.unwrap();
     assert!(
         woken(eth()).await,
         "a look at the switch is no look at the proposal"
     );
-    board.fetch(&eth()).await.unwrap();
+    plan_store.fetch(&eth()).await.unwrap();
     assert!(!woken(eth()).await, "told once");
     let later = woken(eth());
     let (woke, ()) = tokio::join!(later, async {
         tokio::time::sleep(ms(700)).await;
-        board.propose(&eth(), &fields);
+        plan_store.propose(&eth(), &fields);
     });
     assert!(woke);
 }
@@ -617,14 +617,14 @@ async fn a_proposal_that_is_caught_half_written_is_read_again_before_it_counts()
         let stage = Stage::new();
         // The action of a new proposal with the score of an old one: a plan that was not proposed.
         stage.propose_with("PARTIAL_75", &[("kill_score", "0.1")]);
-        let board = stage.ports.board.memory.clone();
+        let plan_store = stage.ports.plan_store.memory.clone();
         let write = move || {
             let whole = [("harvest_action", "HOLD"), ("kill_score", "0.9")];
-            board.propose(&btc(), &whole);
+            plan_store.propose(&btc(), &whole);
         };
         stage
             .ports
-            .board
+            .plan_store
             .while_it_settles(Debounced::Changed, write);
         let mut worker = SymbolWorker::new(btc());
         worker.look_after(&stage.layer, by).await.unwrap();
@@ -640,11 +640,11 @@ async fn what_a_push_told_of_and_nobody_touched_since_is_read_once_and_what_a_po
         stage.answer_yes();
         stage.propose("PARTIAL_75");
         // Seen only by a second reading.
-        let board = stage.ports.board.memory.clone();
-        let nothing = move || board.propose(&btc(), &[]);
+        let plan_store = stage.ports.plan_store.memory.clone();
+        let nothing = move || plan_store.propose(&btc(), &[]);
         stage
             .ports
-            .board
+            .plan_store
             .while_it_settles(Debounced::Unchanged, nothing);
         let worked = SymbolWorker::new(btc()).look_after(&stage.layer, by).await;
         let carried_out = matches!(worked, Ok(Worked::Finished(_)));
@@ -658,7 +658,7 @@ async fn a_proposal_is_told_as_found_once_and_by_what() {
     let mut worker = SymbolWorker::new(btc());
     worker.look(&stage.layer).await.unwrap();
     stage.propose("HOLD");
-    stage.ports.board.fail("announce", 2);
+    stage.ports.plan_store.fail("announce", 2);
     for by in [FoundBy::Push, FoundBy::Poll] {
         worker.look_after(&stage.layer, by).await.unwrap_err();
     }

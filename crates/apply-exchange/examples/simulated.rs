@@ -16,11 +16,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let required = PermitSet::new(vec![trading::position_brain()])?;
     let venue = Venue::new(Some(client));
     let ports = InMemory::new(required, TokioTimer).with_exchange(venue);
-    let (btc, board) = ("BTCUSDT".parse()?, ports.plans.clone());
+    let (btc, plan_store) = ("BTCUSDT".parse()?, ports.plans.clone());
     let permits = ports.permits.clone();
     let proposal = [("harvest_action", "PARTIAL_75"), ("kill_score", "0.5")];
-    board.propose(&btc, &proposal);
-    tokio::spawn(async move { permits.put(&board.plan_at(0).await.id, "p33", P33) });
+    plan_store.propose(&btc, &proposal);
+    tokio::spawn(async move { permits.put(&plan_store.plan_at(0).await.id, "p33", P33) });
     let settings = Settings::new(Mode::Testnet, [btc.clone()], "host-1".parse()?);
     let layer = ApplyLayer::new(ports, settings, ());
     SymbolWorker::new(btc).look(&layer).await?;

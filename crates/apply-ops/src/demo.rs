@@ -11,7 +11,7 @@ use crate::say;
 use apply_core::{
     ApplyLayer, ApplyResult, Event, GateSettings, InFlightLimit, Mode, Observer, Plan, Settings,
     StopLimits, Symbol,
-    memory::{MemoryBoard, MemoryJournal},
+    memory::{MemoryJournal, MemoryPlanStore},
 };
 use apply_exchange::Venue;
 use apply_service::{
@@ -176,7 +176,7 @@ pub async fn demo() -> Result<(), Failure> {
 /// Everything the scenarios need, up and running.
 struct Stage {
     sim: Sim,
-    board: MemoryBoard,
+    plan_store: MemoryPlanStore,
     permits: MemoryStore,
     stop: CancellationToken,
     serving: tokio::task::JoinSet<()>,
@@ -189,12 +189,12 @@ impl Stage {
     async fn build() -> Result<Self, Failure> {
         let (sim, client) = venue(SimConfig::default()).await?;
         let symbol = symbol(SYMBOL)?;
-        let board = MemoryBoard::default();
+        let plan_store = MemoryPlanStore::default();
         let permits = MemoryStore::new(Arc::new(trading::permits()));
         let (tell, told) = unbounded_channel();
         let layer = layer(
             Memory {
-                board: board.clone(),
+                plan_store: plan_store.clone(),
                 permits: permits.clone(),
                 client,
             },
@@ -212,7 +212,7 @@ impl Stage {
         );
         Ok(Self {
             sim,
-            board,
+            plan_store,
             permits,
             stop,
             serving,
@@ -228,7 +228,7 @@ impl Stage {
         venue.set_price(SYMBOL, MARK_PRICE);
         let before = venue.order_count();
         let computed_at = format!("2026-01-25T00:30:{index:02}Z");
-        self.board.propose(
+        self.plan_store.propose(
             &self.symbol,
             &[
                 ("harvest_action", scenario.action),
@@ -237,7 +237,7 @@ impl Stage {
             ],
         );
         // The reviewers see the plan on the stream and write their permits, each in its own time.
-        let plan = self.board.plan_at(index).await;
+        let plan = self.plan_store.plan_at(index).await;
         let (_, _, result) = tokio::join!(
             review(
                 &self.permits,
@@ -307,12 +307,12 @@ fn broken(what: &str, error: &dyn std::fmt::Display) -> Failure {
 
 /// What stands in for Redis and its neighbours, and the client for the simulated venue.
 struct Memory {
-    board: MemoryBoard,
+    plan_store: MemoryPlanStore,
     permits: MemoryStore,
     client: Client,
 }
 
-type InMemory = Adapters<MemoryBoard, MemoryStore, MemoryJournal>;
+type InMemory = Adapters<MemoryPlanStore, MemoryStore, MemoryJournal>;
 
 /// The layer of `run` over memory; `symbols` may execute.
 fn layer(
@@ -322,8 +322,8 @@ fn layer(
     observer: impl Observer + 'static,
 ) -> Arc<ApplyLayer<InMemory>> {
     let outside = Adapters {
-        board: WithLocalHalt {
-            board: memory.board,
+        plan_store: WithLocalHalt {
+            plan_store: memory.plan_store,
             halted: false,
             file: None,
             front: None,

@@ -6,7 +6,7 @@ use crate::{
     in_flight::{self, InFlight},
     say,
 };
-use apply_redis::{BoardConfig, Lifted, Recorded, RedisBoard, Turn};
+use apply_redis::{Lifted, PlanStoreConfig, Recorded, RedisPlanStore, Turn};
 use apply_service::{Failure, HaltFile, complain, config::RedisUrl};
 use permit_gate::foreign::printable_json;
 use serde_json::json;
@@ -259,15 +259,15 @@ async fn by_redis(
 
 async fn in_redis(redis: &RedisUrl, turn: &Turn) -> Result<(Recorded, Lifted), String> {
     let told = |error: apply_core::PortError| error.to_string();
-    let board = RedisBoard::connect(BoardConfig::new(redis.reveal()))
+    let plan_store = RedisPlanStore::connect(PlanStoreConfig::new(redis.reveal()))
         .await
         .map_err(told)?;
     // The switch last: what it says counts from then on.
     let lifted = match turn.on {
         true => Lifted::Keys(Vec::new()),
-        false => board.lift_disarm().await.map_err(told)?,
+        false => plan_store.lift_disarm().await.map_err(told)?,
     };
-    Ok((board.turn_switch(turn).await.map_err(told)?, lifted))
+    Ok((plan_store.turn_switch(turn).await.map_err(told)?, lifted))
 }
 
 /// One JSON object a line, beside the journal.

@@ -2,7 +2,7 @@
 //! polls, whether it has booked it before or not, as long as it stands among the newest ten results. So a result that
 //! it has booked once is pushed out of these by entries that it books nothing for.
 
-use crate::board::{RedisBoard, failed};
+use crate::plan_store::{RedisPlanStore, failed};
 use apply_core::{ApplyResult, Decision, PortError, Symbol};
 use apply_wire::field::{FILLER, FILLER_BOOKED};
 use permit_gate::PlanId;
@@ -25,7 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Watches over the ledger of a brain that books again and again. What it knows is the store's, so that a process that
 /// dies in the middle leaves nothing undone: the next one looks at the same entries.
 pub struct Bookkeeper {
-    board: RedisBoard,
+    plan_store: RedisPlanStore,
     patience: Duration,
     /// Executed results that are not booked, and since when that is known.
     waiting: HashMap<PlanId, Instant>,
@@ -71,11 +71,11 @@ struct Seen {
     executed: Option<(PlanId, Symbol)>,
 }
 
-impl RedisBoard {
+impl RedisPlanStore {
     /// Somebody who keeps results from being booked twice.
     pub fn bookkeeper(&self, patience: Duration) -> Bookkeeper {
         Bookkeeper {
-            board: self.clone(),
+            plan_store: self.clone(),
             patience,
             waiting: HashMap::new(),
             overdue: HashSet::new(),
@@ -124,8 +124,8 @@ impl Bookkeeper {
             states.push(match &entry.executed {
                 // Of a symbol it books the newest one and no other.
                 Some((plan, symbol)) if symbols.insert(symbol.clone()) => {
-                    let key = format!("{}{symbol}", self.board.keys().ledger);
-                    let ledger = self.board.ledger(&key).await?;
+                    let key = format!("{}{symbol}", self.plan_store.keys().ledger);
+                    let ledger = self.plan_store.ledger(&key).await?;
                     if let Ledger::Names(_) | Ledger::Absent = &ledger {
                         self.left_alone.remove(&key);
                     }
@@ -178,10 +178,10 @@ impl Bookkeeper {
     }
 
     async fn window(&self) -> Result<Vec<Seen>, PortError> {
-        let results = &self.board.keys().results;
-        let mut call = self.board.scripts().window.key(results);
+        let results = &self.plan_store.keys().results;
+        let mut call = self.plan_store.scripts().window.key(results);
         call.arg(WINDOW).arg(MOST);
-        let mut at = self.board.link().at(results);
+        let mut at = self.plan_store.link().at(results);
         let entries = call.invoke_async::<Vec<(String, Vec<u8>, Vec<u8>, Value)>>(&mut at);
         let entries = entries.await.map_err(failed("read the newest results"))?;
         let read = |plan: Vec<u8>, symbol: Vec<u8>| {
@@ -206,13 +206,15 @@ impl Bookkeeper {
         count: usize,
         filler: Vec<(&'static str, String)>,
     ) -> Result<bool, PortError> {
-        let results = &self.board.keys().results;
-        let mut call = self.board.scripts().pad.key(results);
-        call.arg(newest).arg(count).arg(self.board.stream_length());
+        let results = &self.plan_store.keys().results;
+        let mut call = self.plan_store.scripts().pad.key(results);
+        call.arg(newest)
+            .arg(count)
+            .arg(self.plan_store.stream_length());
         for (field, value) in filler {
             call.arg(field).arg(value);
         }
-        let mut at = self.board.link().at(results);
+        let mut at = self.plan_store.link().at(results);
         let padded = call.invoke_async::<i64>(&mut at);
         let padded = padded.await.map_err(failed("push booked results out"))?;
         Ok(padded == 1)

@@ -1,6 +1,6 @@
 //! A proposal that is rewritten is noticed by push, and counts once it is whole.
 
-use crate::{board::RedisBoard, debounce::DebounceTimer};
+use crate::{debounce::DebounceTimer, plan_store::RedisPlanStore};
 use apply_core::{Debounced, Halt, Observed, PortError, ProposalSource, Symbol};
 use futures_util::future::{Either, select};
 use permit_redis::{RedisFollow, RedisPermitStore};
@@ -65,31 +65,34 @@ impl ChangeFeed {
     }
 }
 
-/// Proposals of a [`RedisBoard`], with [`ProposalSource::changed`] resolving on every write: what the board
+/// Proposals of a [`RedisPlanStore`], with [`ProposalSource::changed`] resolving on every write: what the plan store
 /// alone leaves to polling.
-pub struct FollowedBoard {
-    board: RedisBoard,
+pub struct FollowedPlanStore {
+    plan_store: RedisPlanStore,
     changes: ChangeFeed,
 }
 
-impl FollowedBoard {
-    /// Reads from the board, and hears from the feed.
-    pub fn new(board: RedisBoard, changes: ChangeFeed) -> Self {
-        Self { board, changes }
+impl FollowedPlanStore {
+    /// Reads from the plan store, and hears from the feed.
+    pub fn new(plan_store: RedisPlanStore, changes: ChangeFeed) -> Self {
+        Self {
+            plan_store,
+            changes,
+        }
     }
 }
 
-impl ProposalSource for FollowedBoard {
+impl ProposalSource for FollowedPlanStore {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
-        self.board.fetch(symbol).await
+        self.plan_store.fetch(symbol).await
     }
 
     async fn fetch_halt(&self, symbol: &Symbol) -> Result<Halt, PortError> {
-        self.board.fetch_halt(symbol).await
+        self.plan_store.fetch_halt(symbol).await
     }
 
     fn local_halt(&self) -> Halt {
-        self.board.local_halt()
+        self.plan_store.local_halt()
     }
 
     async fn changed(&self, symbol: &Symbol) {

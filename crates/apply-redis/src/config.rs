@@ -11,7 +11,7 @@ use std::{
 
 /// How to reach Redis, and how patient to be.
 #[derive(Clone)]
-pub struct BoardConfig {
+pub struct PlanStoreConfig {
     /// `redis://[user:password@]host:port/db`. May carry a password and is never printed.
     pub url: String,
     /// How long one answer may take.
@@ -31,7 +31,7 @@ pub struct BoardConfig {
     pub result_ttl: Duration,
     /// About how many entries the two streams keep.
     pub stream_length: usize,
-    /// Whether claims of this board may lead to orders. Those of one that only rehearses say so, and
+    /// Whether claims of this plan store may lead to orders. Those of one that only rehearses say so, and
     /// the attempt that ends such a plan need not ask the venue.
     pub orders: bool,
     /// Whether a portfolio gate has to grant: claimed plans are shown to it on a stream of its own, and what it makes
@@ -44,7 +44,7 @@ pub struct BoardConfig {
     pub clean_after: Option<Duration>,
 }
 
-impl BoardConfig {
+impl PlanStoreConfig {
     /// The contract's names and limits on the server at `url`; answers within half a second.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -75,9 +75,9 @@ pub struct Kept {
     pub halt_file: String,
 }
 
-impl fmt::Debug for BoardConfig {
+impl fmt::Debug for PlanStoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoardConfig")
+        f.debug_struct("PlanStoreConfig")
             .field("response_timeout", &self.response_timeout)
             .field("keys", &self.keys)
             .finish_non_exhaustive()

@@ -1,6 +1,6 @@
 //! The kill switch as operators turn it, with a record of who did and why.
 
-use crate::board::{RedisBoard, failed};
+use crate::plan_store::{RedisPlanStore, failed};
 use apply_core::PortError;
 use apply_wire::{field::python_bool, kill_switch};
 use permit_redis::Meaning;
@@ -51,7 +51,7 @@ const SET_WHEN_FULL: &str = "redis.call('DEL', KEYS[1]) return redis.call('SET',
 /// About how many turns are kept.
 const KEPT: usize = 1000;
 
-impl RedisBoard {
+impl RedisPlanStore {
     /// Takes the governor's disarm away, and the mark that it was seen, where they are there. The governor may
     /// disarm again, also today. An error where one is there and stays.
     pub async fn lift_disarm(&self) -> Result<Lifted, PortError> {

@@ -6,8 +6,8 @@
 //! The script that claims reads the lease of the live mode in the same step.
 
 use crate::{
-    board::{RedisBoard, failed},
     config::Keys,
+    plan_store::{RedisPlanStore, failed},
     rights::Right,
 };
 use apply_core::{Mode, PortError};
@@ -140,7 +140,7 @@ impl fmt::Display for OtherMode {
     }
 }
 
-impl RedisBoard {
+impl RedisPlanStore {
     fn mode(&self) -> Mode {
         match self.config().orders {
             true => Mode::Testnet,

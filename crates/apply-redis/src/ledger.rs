@@ -1,7 +1,7 @@
 //! The ledger that newer neighbours leave to the executor: after a fill it writes the venue's position into the ledger and
 //! the canonical position, and the moment of the fill, in one step.
 
-use crate::board::{RedisBoard, failed};
+use crate::plan_store::{RedisPlanStore, failed};
 use apply_core::{PortError, Symbol};
 use apply_wire::field;
 use rust_decimal::Decimal;
@@ -13,7 +13,7 @@ use std::{
 /// Writes positions after fills. What is still to be written is known by a cursor in the store, which moves once all of it
 /// stands there: a process that dies in between leaves it to the next one, and writing twice is writing the same.
 pub struct LedgerWriter {
-    board: RedisBoard,
+    plan_store: RedisPlanStore,
     /// Where the cursor was put last.
     noted: Option<String>,
     /// Of each symbol what had it left alone last: each key of another type or form is told once.
@@ -51,7 +51,7 @@ const MOMENT_KEPT_SECS: u64 = 3600;
 pub const NO_LEDGER_ON_A_CLUSTER: &str =
     "ledger and position lie in different slots of a cluster and cannot be written in one step";
 
-impl RedisBoard {
+impl RedisPlanStore {
     /// Somebody who writes positions after fills.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl RedisBoard {
         match self.link().is_cluster() {
             true => Err(PortError(NO_LEDGER_ON_A_CLUSTER.into())),
             false => Ok(LedgerWriter {
-                board: self.clone(),
+                plan_store: self.clone(),
                 noted: None,
                 left_alone: HashMap::new(),
             }),
@@ -86,13 +86,13 @@ impl LedgerWriter {
     where
         F: Future<Output = Result<Option<Decimal>, PortError>>,
     {
-        let keys = self.board.keys();
-        let mut call = self.board.scripts().fills.key(&keys.results);
+        let keys = self.plan_store.keys();
+        let mut call = self.plan_store.scripts().fills.key(&keys.results);
         call.key(&keys.ledger_cursor)
             .arg(MOST)
             .arg(field::OUR_SOURCE)
             .arg(MOST_OF_A_FIELD);
-        let mut at = self.board.link().at(&keys.results);
+        let mut at = self.plan_store.link().at(&keys.results);
         let found = call.invoke_async::<Fills>(&mut at).await;
         let (last, fills) = found.map_err(failed("look for fills"))?;
         // The newest moment of each symbol counts.
@@ -128,7 +128,7 @@ impl LedgerWriter {
         if self.noted.as_ref() != Some(&last) {
             let mut set = redis::cmd("SET");
             set.arg(&keys.ledger_cursor).arg(&last);
-            let mut at = self.board.link().at(&keys.ledger_cursor);
+            let mut at = self.plan_store.link().at(&keys.ledger_cursor);
             let noted = set.query_async::<()>(&mut at).await;
             noted.map_err(failed("note up to where the ledger is written"))?;
             self.noted = Some(last);
@@ -143,7 +143,7 @@ impl LedgerWriter {
         seconds: u64,
         id: &str,
     ) -> Result<Vec<String>, PortError> {
-        let keys = self.board.keys();
+        let keys = self.plan_store.keys();
         let ledger = format!("{}{symbol}", keys.ledger);
         let side = match amount {
             amount if amount.is_zero() => "FLAT",
@@ -151,7 +151,7 @@ impl LedgerWriter {
             _ => "LONG",
         };
         let amount = amount.normalize();
-        let mut call = self.board.scripts().position.key(&ledger);
+        let mut call = self.plan_store.scripts().position.key(&ledger);
         call.key(format!("{}{symbol}", keys.position))
             .key(format!("{}{symbol}", keys.last_execution))
             .arg(amount.to_string())
@@ -160,7 +160,9 @@ impl LedgerWriter {
             .arg(seconds)
             .arg(id.split('-').next().unwrap_or_default())
             .arg(MOMENT_KEPT_SECS);
-        let written = call.invoke_async(&mut self.board.link().at(&ledger)).await;
+        let written = call
+            .invoke_async(&mut self.plan_store.link().at(&ledger))
+            .await;
         written.map_err(failed("write ledger and position"))
     }
 }

@@ -12,7 +12,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod board;
 mod booking;
 mod changes;
 mod config;
@@ -25,6 +24,7 @@ mod lease;
 mod ledger;
 mod neighbours;
 mod open;
+mod plan_store;
 mod proposal_batcher;
 mod rights;
 mod switch;
@@ -32,10 +32,9 @@ mod switches;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use board::RedisBoard;
 pub use booking::{Booked, Bookkeeper, PATIENCE as BOOKING_PATIENCE};
-pub use changes::{ChangeFeed, FollowedBoard};
-pub use config::{BoardConfig, Instance, Kept, Keys};
+pub use changes::{ChangeFeed, FollowedPlanStore};
+pub use config::{Instance, Kept, Keys, PlanStoreConfig};
 pub use durability::{Durability, Synced};
 pub use entries::{Entries, Entry, EntryReader, MAX_ENTRY_BYTES, bounded_script, read_entries};
 pub use halt::{Lifted, Recorded, Turn};
@@ -43,6 +42,7 @@ pub use lease::{Lease, OtherMode, owner_of_lease};
 pub use ledger::{LedgerWriter, NO_LEDGER_ON_A_CLUSTER, Written};
 pub use neighbours::{ForeignResults, LatePermit, Reviewer, Reviewing, fetch_reviewers};
 pub use open::ready_to_take;
+pub use plan_store::RedisPlanStore;
 pub use rights::{Right, rights};
 pub use switches::{
     MAX_REASON_BYTES, NeighboursSwitch, SwitchState, Turned, neighbours_switch, switches,

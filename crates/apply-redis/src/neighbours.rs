@@ -2,8 +2,8 @@
 //! permit, what the portfolio gate made of an action, what other programs write among the results.
 
 use crate::{
-    board::{RedisBoard, failed},
     config::Keys,
+    plan_store::{RedisPlanStore, failed},
     switches::{NeighboursSwitch, neighbours_switch},
 };
 use apply_core::{Plan, PortError};
@@ -156,7 +156,7 @@ pub struct LatePermit<'a> {
     pub waited: Duration,
 }
 
-impl RedisBoard {
+impl RedisPlanStore {
     /// How these groups read the stream of plans: see [`fetch_reviewers`].
     pub async fn reviewers(&self, groups: &[&str]) -> Result<Vec<Reviewer>, PortError> {
         let plans = &self.keys().plans;

@@ -3,7 +3,7 @@
 //! One hash, a field a plan: `<attempt> <how far it is> <JSON>`, so that a script can tell whose it is, and
 //! whether it may take its permits, without understanding it.
 
-use crate::config::{BoardConfig, Instance, Keys};
+use crate::config::{Instance, Keys, PlanStoreConfig};
 use apply_core::{Intent, OpenPlan, Plan, PortError, Stage, Step, Symbol, SymbolError};
 use permit_gate::{AttemptId, MAX_ID, PlanId};
 use permit_redis::RedisLink;
@@ -87,7 +87,7 @@ pub const fn ready_to_take(orders: bool) -> &'static str {
 }
 
 pub(crate) fn claimed(
-    config: &BoardConfig,
+    config: &PlanStoreConfig,
     plan: &Plan,
     attempt: &AttemptId,
     at: u64,
@@ -110,7 +110,7 @@ pub(crate) fn intending(instance: &Instance, intent: &Intent) -> Result<String, 
 }
 
 pub(crate) fn closing(
-    config: &BoardConfig,
+    config: &PlanStoreConfig,
     symbol: &Symbol,
     step: &str,
     attempt: &AttemptId,

@@ -59,7 +59,7 @@ impl ProposalBatcher {
                 turn = self.turns.acquire() => turn,
             };
             if turn.is_err() {
-                return Err(PortError("the board is closing".into()));
+                return Err(PortError("the plan store is closing".into()));
             }
             loop {
                 match answer.try_recv() {

@@ -1,6 +1,6 @@
 //! The kill switches in Redis, for display: each one, and who turned it, when and why.
 
-use crate::{board::NO_REASON, config::Keys};
+use crate::{config::Keys, plan_store::NO_REASON};
 use apply_core::{Halt, MAX_SWITCH_BYTES};
 use apply_wire::{key::NEIGHBOURS_SWITCH, kill_switch};
 use permit_gate::foreign::escaped;

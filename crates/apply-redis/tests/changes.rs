@@ -1,8 +1,8 @@
-//! A board that is followed hears of every write to a proposal, and counts it once it is whole.
+//! A plan store that is followed hears of every write to a proposal, and counts it once it is whole.
 #![allow(clippy::unwrap_used)]
 
 use apply_core::{Debounced, ProposalSource, Symbol};
-use apply_redis::{BoardConfig, ChangeFeed, FollowedBoard, Keys, RedisBoard};
+use apply_redis::{ChangeFeed, FollowedPlanStore, Keys, PlanStoreConfig, RedisPlanStore};
 use permit_redis::{RedisConfig, RedisPermitStore};
 use redis_harness::RedisServer;
 use std::time::Duration;
@@ -15,13 +15,13 @@ async fn a_written_proposal_is_told_of_and_read_whole() {
     let store = RedisPermitStore::connect(config.follow_prefix(&prefix))
         .await
         .unwrap();
-    let board = RedisBoard::connect(BoardConfig::new(server.url()))
+    let plan_store = RedisPlanStore::connect(PlanStoreConfig::new(server.url()))
         .await
         .unwrap();
     let (btc, eth): (Symbol, Symbol) = ("BTCUSDT".parse().unwrap(), "ETHUSDT".parse().unwrap());
     let quiet = Duration::from_millis(20);
     let feed = ChangeFeed::follow(&store, &prefix, &[btc.clone(), eth.clone()], quiet).unwrap();
-    let board = FollowedBoard::new(board, feed);
+    let plan_store = FollowedPlanStore::new(plan_store, feed);
     let mut brain = server.connection().await;
     let key = format!("{prefix}BTCUSDT");
     for (field, value) in [("harvest_action", "PARTIAL_75"), ("kill_score", "0.539")] {
@@ -30,11 +30,11 @@ async fn a_written_proposal_is_told_of_and_read_whole() {
         write.exec_async(&mut brain).await.unwrap();
     }
     tokio::select! {
-        () = board.changed(&btc) => {}
-        () = board.changed(&eth) => panic!("nothing was written to ETHUSDT"),
+        () = plan_store.changed(&btc) => {}
+        () = plan_store.changed(&eth) => panic!("nothing was written to ETHUSDT"),
     }
     // Both writes are over once nothing was written for a quiet time.
-    while board.debounced(&btc).await == Debounced::Changed {}
-    let seen = board.fetch(&btc).await.unwrap();
+    while plan_store.debounced(&btc).await == Debounced::Changed {}
+    let seen = plan_store.fetch(&btc).await.unwrap();
     assert_eq!(seen.proposal.unwrap().unwrap().len(), 2);
 }

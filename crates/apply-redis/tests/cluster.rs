@@ -1,4 +1,4 @@
-//! The board on a real cluster: what is one step elsewhere is as good as one here.
+//! The plan store on a real cluster: what is one step elsewhere is as good as one here.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -7,7 +7,7 @@ use apply_core::{
     ApplyResult, Claim, Decision, Halt, Mastership, Plan, PlanLog, ProposalSource, PublishOutcome,
     Reason, Reclaim, ResultLog, Standing, Symbol,
 };
-use apply_redis::{BoardConfig, Instance, Keys, RedisBoard, Turn, testing};
+use apply_redis::{Instance, Keys, PlanStoreConfig, RedisPlanStore, Turn, testing};
 use common::{attempt, intent, plan, won};
 use redis::{FromRedisValue, Value, aio::MultiplexedConnection};
 use redis_harness::Cluster;
@@ -44,14 +44,14 @@ async fn bench() -> Bench {
 }
 
 impl Bench {
-    async fn board(&self, owner: &str) -> RedisBoard {
-        let mut config = BoardConfig::new(&self.url);
+    async fn plan_store(&self, owner: &str) -> RedisPlanStore {
+        let mut config = PlanStoreConfig::new(&self.url);
         config.instance = Instance {
             owner: owner.into(),
             process: format!("{owner}-process"),
             lease: Duration::from_secs(1),
         };
-        RedisBoard::connect(config).await.unwrap()
+        RedisPlanStore::connect(config).await.unwrap()
     }
 
     /// A command where its key lies.
@@ -86,14 +86,14 @@ fn last(plan: &Plan) -> ApplyResult {
 #[tokio::test]
 async fn of_many_attempts_one_claims_and_the_plan_is_on_the_stream_once() {
     let bench = bench().await;
-    let (one, other) = (bench.board("a").await, bench.board("b").await);
+    let (one, other) = (bench.plan_store("a").await, bench.plan_store("b").await);
     let plan = plan("PARTIAL_75");
     let mut racing = Vec::new();
     for i in 0..20 {
-        let (board, plan) = ([&one, &other][i % 2].clone(), plan.clone());
+        let (plan_store, plan) = ([&one, &other][i % 2].clone(), plan.clone());
         racing.push(tokio::spawn(async move {
             let attempt = attempt(&format!("i{i}"));
-            let claim = board.claim(&plan, &attempt, TTL, 0).await;
+            let claim = plan_store.claim(&plan, &attempt, TTL, 0).await;
             (i, claim.unwrap().is_won())
         }));
     }
@@ -119,11 +119,14 @@ async fn of_many_attempts_one_claims_and_the_plan_is_on_the_stream_once() {
 #[tokio::test]
 async fn what_somebody_claimed_under_the_contracts_name_is_taken() {
     let bench = bench().await;
-    let board = bench.board("a").await;
+    let plan_store = bench.plan_store("a").await;
     let plan = plan("PARTIAL_75");
     let claim = format!("quantum:apply:dedupe:{}", plan.id);
     let _: String = bench.command(&["SET", &claim, "1"]).await;
-    let claimed = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
+    let claimed = plan_store
+        .claim(&plan, &attempt("a"), TTL, 0)
+        .await
+        .unwrap();
     assert_eq!(claimed, Claim::Taken);
     assert_eq!(bench.length(PLANS).await, 0);
 }
@@ -131,14 +134,17 @@ async fn what_somebody_claimed_under_the_contracts_name_is_taken() {
 #[tokio::test]
 async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_again() {
     let bench = bench().await;
-    let board = bench.board("a").await;
+    let plan_store = bench.plan_store("a").await;
     let plan = plan("PARTIAL_75");
-    let won_claim = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
+    let won_claim = plan_store
+        .claim(&plan, &attempt("a"), TTL, 0)
+        .await
+        .unwrap();
     let teller = won(won_claim).teller();
     let receipt = format!("quantum:apply:inflight:{{{}}}", plan.id);
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
     let entry: String = bench.command(&["HGET", OPEN, plan.id.as_str()]).await;
-    let told = board.finalize(&last(&plan), &teller).await;
+    let told = plan_store.finalize(&last(&plan), &teller).await;
     assert_eq!(told, Ok(PublishOutcome::Published));
     let left = |what: Vec<String>| {
         let bench = &bench;
@@ -156,7 +162,7 @@ async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_a
         .command(&["HSET", OPEN, plan.id.as_str(), &entry])
         .await;
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
-    let told = board.finalize(&last(&plan), &teller).await;
+    let told = plan_store.finalize(&last(&plan), &teller).await;
     assert_eq!(told, Ok(PublishOutcome::Published));
     assert_eq!((open().await, receipts().await), (0, 0));
     assert_eq!(bench.length(RESULTS).await, 1, "told once");
@@ -165,7 +171,10 @@ async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_a
 #[tokio::test]
 async fn a_plan_whose_instance_is_gone_is_found_by_another_one() {
     let bench = bench().await;
-    let (dead, heir) = (bench.board("dead").await, bench.board("heir").await);
+    let (dead, heir) = (
+        bench.plan_store("dead").await,
+        bench.plan_store("heir").await,
+    );
     let plan = plan("PARTIAL_75");
     dead.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
     dead.renew_lease().await.unwrap();
@@ -189,7 +198,7 @@ async fn a_plan_whose_instance_is_gone_is_found_by_another_one() {
 #[tokio::test]
 async fn proposals_are_read_wherever_they_lie_and_the_switch_with_them() {
     let bench = bench().await;
-    let board = bench.board("a").await;
+    let plan_store = bench.plan_store("a").await;
     let names: Vec<String> = (0..50).map(|n| format!("S{n}USDT")).collect();
     for name in &names {
         let key = format!("quantum:harvest:proposal:{name}");
@@ -200,7 +209,7 @@ async fn proposals_are_read_wherever_they_lie_and_the_switch_with_them() {
     let _: i64 = bench.command(&["DEL", wrong]).await;
     let _: String = bench.command(&["SET", wrong, "no hash"]).await;
     for name in &names {
-        let seen = board.fetch(&symbol(name)).await.unwrap();
+        let seen = plan_store.fetch(&symbol(name)).await.unwrap();
         assert_eq!(seen.halt, Halt::Off);
         match name.as_str() {
             "S7USDT" => assert_eq!(
@@ -217,16 +226,16 @@ async fn proposals_are_read_wherever_they_lie_and_the_switch_with_them() {
         at: 1,
     };
     let (plan, mine) = (plan("PARTIAL_75"), attempt("a.1"));
-    board.claim(&plan, &mine, TTL, 0).await.unwrap();
-    let standing = async || board.ask_again(&plan.id, &mine).await.unwrap();
+    plan_store.claim(&plan, &mine, TTL, 0).await.unwrap();
+    let standing = async || plan_store.ask_again(&plan.id, &mine).await.unwrap();
     assert_eq!(standing().await, Standing::Lost, "no intent is noted");
-    board.note_intent(&intent(&plan, "a.1")).await.unwrap();
+    plan_store.note_intent(&intent(&plan, "a.1")).await.unwrap();
     assert!(matches!(standing().await, Standing::Holds { .. }));
-    board.turn_switch(&turn).await.unwrap();
+    plan_store.turn_switch(&turn).await.unwrap();
     assert!(matches!(standing().await, Standing::Halted { .. }));
     let btc = symbol("S1USDT");
-    assert!(board.fetch(&btc).await.unwrap().halt.is_on());
-    assert!(board.fetch_halt(&btc).await.unwrap().is_on());
+    assert!(plan_store.fetch(&btc).await.unwrap().halt.is_on());
+    assert!(plan_store.fetch_halt(&btc).await.unwrap().is_on());
     assert_eq!(bench.length("quantum:apply:halt_log").await, 1);
     assert_eq!(bench.cluster.nodes().len(), 3);
 }
@@ -234,14 +243,14 @@ async fn proposals_are_read_wherever_they_lie_and_the_switch_with_them() {
 #[tokio::test]
 async fn the_servers_of_the_plans_and_of_the_switch_have_to_be_in_charge_both() {
     let mut bench = bench().await;
-    let board = bench.board("a").await;
-    let said = board.confirm_mastership().await;
+    let plan_store = bench.plan_store("a").await;
+    let said = plan_store.confirm_mastership().await;
     assert!(matches!(said, Mastership::Confirmed { .. }), "{said:?}");
     // The plans lie on the third node, the switch on the first one.
     bench.cluster.nodes_mut()[0].kill();
     let until = Instant::now() + Duration::from_secs(20);
-    while !matches!(board.mastership(), Mastership::Unconfirmed { .. }) {
-        assert!(Instant::now() < until, "{:?}", board.mastership());
+    while !matches!(plan_store.mastership(), Mastership::Unconfirmed { .. }) {
+        assert!(Instant::now() < until, "{:?}", plan_store.mastership());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -250,11 +259,11 @@ async fn the_servers_of_the_plans_and_of_the_switch_have_to_be_in_charge_both() 
 async fn a_switch_that_was_seen_on_is_off_once_that_is_read_and_not_for_being_gone() {
     const SWITCH: &str = "quantum:global:kill_switch";
     let bench = bench().await;
-    let board = bench.board("a").await;
+    let plan_store = bench.plan_store("a").await;
     let symbol = symbol("BTCUSDT");
     let on = async || {
-        let seen = board.fetch_halt(&symbol).await.unwrap().is_on();
-        assert_eq!(board.fetch(&symbol).await.unwrap().halt.is_on(), seen);
+        let seen = plan_store.fetch_halt(&symbol).await.unwrap().is_on();
+        assert_eq!(plan_store.fetch(&symbol).await.unwrap().halt.is_on(), seen);
         seen
     };
     assert!(!on().await);
@@ -272,9 +281,12 @@ async fn a_switch_that_was_seen_on_is_off_once_that_is_read_and_not_for_being_go
 #[tokio::test]
 async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it_is() {
     let bench = bench().await;
-    let board = bench.board("a").await;
+    let plan_store = bench.plan_store("a").await;
     let plan = plan("PARTIAL_75");
-    let claim = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
+    let claim = plan_store
+        .claim(&plan, &attempt("a"), TTL, 0)
+        .await
+        .unwrap();
     let teller = won(claim).teller();
     // Everything that writes waits longer than the answer of the look may be old.
     for node in &bench.nodes {
@@ -282,10 +294,13 @@ async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it
         pause.arg(&["PAUSE", "350", "WRITE"]);
         let _: String = pause.query_async(&mut node.clone()).await.unwrap();
     }
-    let late = board.finalize(&last(&plan), &teller).await.unwrap_err();
+    let late = plan_store
+        .finalize(&last(&plan), &teller)
+        .await
+        .unwrap_err();
     assert!(late.0.contains("is too old"), "{late}");
     assert_eq!(bench.length(RESULTS).await, 0);
-    let told = board.finalize(&last(&plan), &teller).await;
+    let told = plan_store.finalize(&last(&plan), &teller).await;
     assert_eq!(told, Ok(PublishOutcome::Published));
     assert_eq!(bench.length(RESULTS).await, 1);
 }
@@ -293,10 +308,15 @@ async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it
 #[tokio::test]
 async fn a_mark_on_a_node_that_the_others_do_not_confirm_ends_nothing() {
     let mut bench = bench().await;
-    let board = bench.board("a").await;
+    let plan_store = bench.plan_store("a").await;
     let plan = plan("PARTIAL_75");
-    let claim = board.claim(&plan, &attempt("a"), TTL, 0).await.unwrap();
-    let told = board.finalize(&last(&plan), &won(claim).teller()).await;
+    let claim = plan_store
+        .claim(&plan, &attempt("a"), TTL, 0)
+        .await
+        .unwrap();
+    let told = plan_store
+        .finalize(&last(&plan), &won(claim).teller())
+        .await;
     assert_eq!(told, Ok(PublishOutcome::Published));
     let mark = "quantum:apply:result_published:{quantum:stream:apply.result}:";
     let mark = format!("{mark}{}", plan.id);
@@ -311,13 +331,13 @@ async fn a_mark_on_a_node_that_the_others_do_not_confirm_ends_nothing() {
     let here = here.unwrap();
     let symbol = plan.symbol();
     let b = attempt("b");
-    let again = board.reclaim(&plan.id, symbol, "step", &b, TTL).await;
+    let again = plan_store.reclaim(&plan.id, symbol, "step", &b, TTL).await;
     assert_eq!(again, Ok(Reclaim::Ended { executed: false }));
     let others = bench.cluster.nodes_mut().iter_mut().enumerate();
     others
         .filter(|(index, _)| *index != here)
         .for_each(|(_, node)| node.kill());
-    let again = board.reclaim(&plan.id, symbol, "step", &b, TTL).await;
+    let again = plan_store.reclaim(&plan.id, symbol, "step", &b, TTL).await;
     let error = again.unwrap_err();
     assert!(error.0.contains("whether it is read"), "{error}");
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use apply_core::{Claim, Halt, PlanLog, ProposalSource, Standing, days_around};
-use apply_redis::{BoardConfig, Keys, RedisBoard, SwitchState, Turn};
+use apply_redis::{Keys, PlanStoreConfig, RedisPlanStore, SwitchState, Turn};
 use common::{attempt, intent, plan};
 use redis_harness::RedisServer;
 use std::time::{Duration, SystemTime};
@@ -23,15 +23,15 @@ fn keys() -> Vec<String> {
 
 struct Bench {
     server: RedisServer,
-    board: RedisBoard,
+    plan_store: RedisPlanStore,
 }
 
 impl Bench {
     async fn on(server: RedisServer) -> Self {
         let server = common::aged(server).await;
-        let board = RedisBoard::connect(BoardConfig::new(server.url())).await;
-        let board = board.unwrap();
-        Self { server, board }
+        let plan_store = RedisPlanStore::connect(PlanStoreConfig::new(server.url())).await;
+        let plan_store = plan_store.unwrap();
+        Self { server, plan_store }
     }
 
     async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
@@ -46,12 +46,12 @@ impl Bench {
     /// What halts, in every look that is taken before an order.
     async fn halt(&self) -> Halt {
         let symbol = plan("PARTIAL_75").symbol().clone();
-        let halt = self.board.fetch(&symbol).await.unwrap().halt;
+        let halt = self.plan_store.fetch(&symbol).await.unwrap().halt;
         assert_eq!(
-            self.board.fetch_halt(&symbol).await.unwrap().is_on(),
+            self.plan_store.fetch_halt(&symbol).await.unwrap().is_on(),
             halt.is_on()
         );
-        assert_eq!(self.board.local_halt().is_on(), halt.is_on());
+        assert_eq!(self.plan_store.local_halt().is_on(), halt.is_on());
         halt
     }
 
@@ -64,8 +64,8 @@ impl Bench {
     }
 
     async fn resume(&self) {
-        self.board.lift_disarm().await.unwrap();
-        self.board.turn_switch(&turn(false)).await.unwrap();
+        self.plan_store.lift_disarm().await.unwrap();
+        self.plan_store.turn_switch(&turn(false)).await.unwrap();
     }
 }
 
@@ -141,7 +141,7 @@ async fn a_disarm_outlives_its_key_a_restart_and_a_server_that_forgets() {
     };
     let why = format!("{today} (daily_limit)");
     assert_eq!((&**name, turned.why.as_deref()), (MARK, Some(&*why)));
-    let next = RedisBoard::connect(BoardConfig::new(bench.server.url()))
+    let next = RedisPlanStore::connect(PlanStoreConfig::new(bench.server.url()))
         .await
         .unwrap();
     let symbol = plan("PARTIAL_75").symbol().clone();
@@ -165,9 +165,9 @@ async fn a_disarm_that_cannot_be_marked_outlives_its_key_all_the_same() {
     let user = "worker on >secret resetkeys &* +@all ~quantum:global:* ~quantum:governor:* ~quantum:harvest:* ~quantum:stream:* %R~quantum:apply:* ~quantum:apply:generation";
     let server = RedisServer::builder().acl(user).start().await;
     let server = common::aged(server).await;
-    let config = BoardConfig::new(server.url_as("worker", "secret"));
-    let board = RedisBoard::connect(config).await.unwrap();
-    let bench = Bench { server, board };
+    let config = PlanStoreConfig::new(server.url_as("worker", "secret"));
+    let plan_store = RedisPlanStore::connect(config).await.unwrap();
+    let bench = Bench { server, plan_store };
     let _: String = bench.command(&["SET", SWITCH, "false"]).await;
     let today = keys().remove(1);
     let _: String = bench.command(&["SET", &today, "daily_limit"]).await;
@@ -184,16 +184,16 @@ async fn an_order_that_is_about_to_leave_is_held_back_by_a_disarm() {
     let plan = plan("PARTIAL_75");
     let by = attempt("a-1.0");
     let ttl = Duration::from_secs(100);
-    let claim = bench.board.claim(&plan, &by, ttl, 1).await.unwrap();
+    let claim = bench.plan_store.claim(&plan, &by, ttl, 1).await.unwrap();
     assert!(matches!(claim, Claim::Won(_)), "{claim:?}");
     assert!(
         bench
-            .board
+            .plan_store
             .note_intent(&intent(&plan, "a-1.0"))
             .await
             .unwrap()
     );
-    let ask = async || bench.board.ask_again(&plan.id, &by).await.unwrap();
+    let ask = async || bench.plan_store.ask_again(&plan.id, &by).await.unwrap();
     assert!(matches!(ask().await, Standing::Holds { .. }));
     let _: String = bench.command(&["SET", &keys()[1], "burst"]).await;
     let standing = ask().await;
@@ -208,7 +208,7 @@ async fn an_order_that_is_about_to_leave_is_held_back_by_a_disarm() {
 #[tokio::test]
 async fn a_halt_by_the_switch_is_told_and_ended_as_before() {
     let bench = Bench::on(RedisServer::start().await).await;
-    bench.board.turn_switch(&turn(true)).await.unwrap();
+    bench.plan_store.turn_switch(&turn(true)).await.unwrap();
     assert_eq!(by(&bench.halt().await), SWITCH);
     let marked: i64 = bench.command(&["EXISTS", MARK]).await;
     assert_eq!(marked, 0);

@@ -7,7 +7,7 @@ use apply_core::{
     ApplyResult, Claim, Decision, Hold, Mastership, Plan, PlanLog, ProposalSource, PublishOutcome,
     Reclaim, ResultLog, Stage, SwitchNote,
 };
-use apply_redis::{BoardConfig, Instance, RedisBoard};
+use apply_redis::{Instance, PlanStoreConfig, RedisPlanStore};
 use common::{aged, attempt, intent, plan, won};
 use redis::{AsyncCommands, FromRedisValue, aio::MultiplexedConnection};
 use redis_harness::{RedisServer, SentinelStub};
@@ -23,7 +23,7 @@ const OPEN: &str = "quantum:apply:open";
 const GENERATION: &str = "quantum:apply:generation";
 const TTL: Duration = Duration::from_secs(21_600);
 
-/// How long these boards wait where something may have been forgotten.
+/// How long these plan stores wait where something may have been forgotten.
 const CLEAN_AFTER: Duration = Duration::from_millis(400);
 
 struct Bench {
@@ -42,8 +42,8 @@ async fn on(server: RedisServer) -> Bench {
     }
 }
 
-fn config(url: String, owner: &str) -> BoardConfig {
-    let mut config = BoardConfig::new(url);
+fn config(url: String, owner: &str) -> PlanStoreConfig {
+    let mut config = PlanStoreConfig::new(url);
     config.clean_after = Some(CLEAN_AFTER);
     config.instance = Instance {
         owner: owner.into(),
@@ -54,9 +54,9 @@ fn config(url: String, owner: &str) -> BoardConfig {
 }
 
 impl Bench {
-    async fn board(&self, owner: &str) -> RedisBoard {
+    async fn plan_store(&self, owner: &str) -> RedisPlanStore {
         let config = config(self.server.url(), owner);
-        RedisBoard::connect(config).await.unwrap()
+        RedisPlanStore::connect(config).await.unwrap()
     }
 
     async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
@@ -79,15 +79,15 @@ impl Bench {
     }
 }
 
-async fn claim(board: &RedisBoard, plan: &Plan, by: &str) -> Claim {
-    board.claim(plan, &attempt(by), TTL, 1).await.unwrap()
+async fn claim(plan_store: &RedisPlanStore, plan: &Plan, by: &str) -> Claim {
+    plan_store.claim(plan, &attempt(by), TTL, 1).await.unwrap()
 }
 
 /// Claims as soon as that is allowed; how long it was not.
-async fn claim_when_clean(board: &RedisBoard, plan: &Plan, by: &str) -> (Hold, Duration) {
+async fn claim_when_clean(plan_store: &RedisPlanStore, plan: &Plan, by: &str) -> (Hold, Duration) {
     let began = Instant::now();
     loop {
-        match claim(board, plan, by).await {
+        match claim(plan_store, plan, by).await {
             Claim::TooYoung { clean_at } => tokio::time::sleep_until(clean_at.into()).await,
             other => return (won(other), began.elapsed()),
         }
@@ -106,19 +106,23 @@ fn result(plan: &Plan, executed: bool) -> ApplyResult {
 async fn on_an_undisturbed_server_a_process_that_has_just_started_claims_at_once() {
     let bench = bench().await;
     let plan = plan("PARTIAL_75");
-    assert!(claim(&bench.board("a").await, &plan, "a1.0").await.is_won());
+    assert!(
+        claim(&bench.plan_store("a").await, &plan, "a1.0")
+            .await
+            .is_won()
+    );
 }
 
 #[tokio::test]
 async fn nothing_is_claimed_and_nothing_published_until_a_new_server_is_clean() {
     let bench = on(RedisServer::start().await).await;
-    let (board, plan) = (bench.board("a").await, plan("PARTIAL_75"));
-    let young = claim(&board, &plan, "a1.0").await;
+    let (plan_store, plan) = (bench.plan_store("a").await, plan("PARTIAL_75"));
+    let young = claim(&plan_store, &plan, "a1.0").await;
     assert!(matches!(young, Claim::TooYoung { .. }), "{young:?}");
     let claim_key = format!("quantum:apply:dedupe:{}", plan.id);
     let keys: i64 = bench.command(&["EXISTS", &claim_key, PLANS, OPEN]).await;
     assert_eq!(keys, 0);
-    let (hold, waited) = claim_when_clean(&board, &plan, "a1.0").await;
+    let (hold, waited) = claim_when_clean(&plan_store, &plan, "a1.0").await;
     assert!(
         waited >= CLEAN_AFTER - Duration::from_millis(50),
         "{waited:?}"
@@ -129,30 +133,32 @@ async fn nothing_is_claimed_and_nothing_published_until_a_new_server_is_clean() 
 #[tokio::test]
 async fn a_server_that_was_flushed_or_came_back_with_an_old_snapshot_is_new_again() {
     let mut bench = bench().await;
-    let (board, plan) = (bench.board("a").await, plan("PARTIAL_75"));
-    let (hold, _) = claim_when_clean(&board, &plan, "a1.0").await;
+    let (plan_store, plan) = (bench.plan_store("a").await, plan("PARTIAL_75"));
+    let (hold, _) = claim_when_clean(&plan_store, &plan, "a1.0").await;
     // The snapshot has the generation, and the claim.
     let _: String = bench.command(&["SAVE"]).await;
     let _: String = bench.command(&["FLUSHALL"]).await;
-    assert!(board.is_current(&hold), "no answer has told of it yet");
-    let young = claim(&board, &plan, "a1.1").await;
+    assert!(plan_store.is_current(&hold), "no answer has told of it yet");
+    let young = claim(&plan_store, &plan, "a1.1").await;
     assert!(matches!(young, Claim::TooYoung { .. }), "{young:?}");
-    assert!(!board.is_current(&hold));
-    let (flushed, _) = claim_when_clean(&board, &plan, "a1.1").await;
+    assert!(!plan_store.is_current(&hold));
+    let (flushed, _) = claim_when_clean(&plan_store, &plan, "a1.1").await;
     assert_ne!(flushed.generation.id, hold.generation.id);
     bench.server.restart().await;
     bench.redis = bench.server.connection().await;
     let other = common::plan("PARTIAL_50");
     let young = loop {
         // The connection has to be made again.
-        if let Ok(claim) = board.claim(&other, &attempt("a1.2"), TTL, 1).await {
+        if let Ok(claim) = plan_store.claim(&other, &attempt("a1.2"), TTL, 1).await {
             break claim;
         }
     };
     assert!(matches!(young, Claim::TooYoung { .. }), "{young:?}");
-    assert!(!board.is_current(&hold) && !board.is_current(&flushed));
+    assert!(!plan_store.is_current(&hold) && !plan_store.is_current(&flushed));
     // The first claim came back with the snapshot: its attempt has no say any more.
-    let told = board.finalize(&result(&plan, false), &hold.teller()).await;
+    let told = plan_store
+        .finalize(&result(&plan, false), &hold.teller())
+        .await;
     assert_eq!(told, Ok(PublishOutcome::Forgot));
 }
 
@@ -161,28 +167,28 @@ async fn a_server_that_was_flushed_or_came_back_with_an_old_snapshot_is_new_agai
 #[tokio::test]
 async fn a_server_that_was_started_again_is_another_one_before_anything_is_asked_of_it() {
     let mut bench = on(aged(RedisServer::builder().aof("always").start().await).await).await;
-    let (board, plan) = (bench.board("a").await, plan("PARTIAL_75"));
-    let (hold, _) = claim_when_clean(&board, &plan, "a1.0").await;
-    assert_eq!(board.mastership().server(), Some(hold.server));
+    let (plan_store, plan) = (bench.plan_store("a").await, plan("PARTIAL_75"));
+    let (hold, _) = claim_when_clean(&plan_store, &plan, "a1.0").await;
+    assert_eq!(plan_store.mastership().server(), Some(hold.server));
     bench.server.restart().await;
-    while !board
+    while !plan_store
         .note_intent(&intent(&plan, "a1.0"))
         .await
         .unwrap_or(false)
     {}
-    assert!(!board.is_current(&hold));
-    assert_ne!(board.mastership().server(), Some(hold.server));
+    assert!(!plan_store.is_current(&hold));
+    assert_ne!(plan_store.mastership().server(), Some(hold.server));
 }
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_makes_a_server_new_and_not_old_for_ever() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a").await, plan("PARTIAL_75"));
+    let (plan_store, plan) = (bench.plan_store("a").await, plan("PARTIAL_75"));
     let generation: String = bench.command(&["GET", GENERATION]).await;
     let (head, _) = generation.rsplit_once(' ').unwrap();
     let tomorrow = format!("{head} 9999999999999999");
     let _: String = bench.command(&["SET", GENERATION, &tomorrow]).await;
-    let (_, waited) = claim_when_clean(&board, &plan, "a1.0").await;
+    let (_, waited) = claim_when_clean(&plan_store, &plan, "a1.0").await;
     assert!(waited < CLEAN_AFTER * 3, "{waited:?}");
 }
 
@@ -194,14 +200,16 @@ async fn where_the_server_does_not_say_which_run_it_is_each_process_waits_for_it
     let bench = on(server).await;
     let url = bench.server.url_as("worker", "secret");
     let plan = plan("PARTIAL_75");
-    let board = RedisBoard::connect(config(url.clone(), "a")).await.unwrap();
-    let (_, waited) = claim_when_clean(&board, &plan, "a1.0").await;
+    let plan_store = RedisPlanStore::connect(config(url.clone(), "a"))
+        .await
+        .unwrap();
+    let (_, waited) = claim_when_clean(&plan_store, &plan, "a1.0").await;
     assert!(
         waited >= CLEAN_AFTER - Duration::from_millis(100),
         "{waited:?}"
     );
     let other = common::plan("PARTIAL_50");
-    let next = RedisBoard::connect(config(url, "b")).await.unwrap();
+    let next = RedisPlanStore::connect(config(url, "b")).await.unwrap();
     let (_, waited) = claim_when_clean(&next, &other, "b1.0").await;
     assert!(
         waited >= CLEAN_AFTER - Duration::from_millis(100),
@@ -213,8 +221,8 @@ async fn where_the_server_does_not_say_which_run_it_is_each_process_waits_for_it
 async fn a_claim_that_was_lost_alone_is_not_given_out_again() {
     let bench = bench().await;
     let (a, b, plan) = (
-        bench.board("a").await,
-        bench.board("b").await,
+        bench.plan_store("a").await,
+        bench.plan_store("b").await,
         plan("PARTIAL_75"),
     );
     let hold = won(claim(&a, &plan, "a1.0").await);
@@ -234,16 +242,16 @@ async fn a_claim_that_was_lost_alone_is_not_given_out_again() {
 #[tokio::test]
 async fn a_claim_whose_entry_was_lost_is_owed_a_result_and_no_order() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a").await, plan("PARTIAL_75"));
-    won(claim(&board, &plan, "a1.0").await);
+    let (plan_store, plan) = (bench.plan_store("a").await, plan("PARTIAL_75"));
+    won(claim(&plan_store, &plan, "a1.0").await);
     let _: i64 = bench.command(&["HDEL", OPEN, plan.id.as_str()]).await;
-    assert_eq!(claim(&board, &plan, "a1.0").await, Claim::Lost);
+    assert_eq!(claim(&plan_store, &plan, "a1.0").await, Claim::Lost);
 }
 
 #[tokio::test]
 async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
     let bench = bench().await;
-    let (loser, winner) = (bench.board("a").await, bench.board("b").await);
+    let (loser, winner) = (bench.plan_store("a").await, bench.plan_store("b").await);
     let plan = plan("PARTIAL_75");
     let lost = won(claim(&loser, &plan, "a1.0").await);
     let _: String = bench.command(&["FLUSHALL"]).await;
@@ -275,7 +283,7 @@ async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
 #[tokio::test]
 async fn that_something_was_executed_is_told_by_whoever_saw_it_and_leaves_the_holders_entry() {
     let bench = bench().await;
-    let (loser, winner) = (bench.board("a").await, bench.board("b").await);
+    let (loser, winner) = (bench.plan_store("a").await, bench.plan_store("b").await);
     let plan = plan("PARTIAL_75");
     let lost = won(claim(&loser, &plan, "a1.0").await);
     let _: String = bench.command(&["FLUSHALL"]).await;
@@ -299,8 +307,8 @@ async fn that_something_was_executed_is_told_by_whoever_saw_it_and_leaves_the_ho
 async fn an_execution_corrects_a_word_that_nothing_was_executed_and_is_never_corrected() {
     let bench = bench().await;
     let (a, b, plan) = (
-        bench.board("a").await,
-        bench.board("b").await,
+        bench.plan_store("a").await,
+        bench.plan_store("b").await,
         plan("PARTIAL_75"),
     );
     let hold = won(claim(&a, &plan, "a1.0").await);
@@ -321,15 +329,15 @@ async fn an_execution_corrects_a_word_that_nothing_was_executed_and_is_never_cor
 async fn a_plan_that_nobody_holds_can_be_taken_in_hand_to_be_ended_and_not_to_be_executed() {
     let bench = bench().await;
     let (a, b, plan) = (
-        bench.board("a").await,
-        bench.board("b").await,
+        bench.plan_store("a").await,
+        bench.plan_store("b").await,
         plan("PARTIAL_75"),
     );
     won(claim(&a, &plan, "a1.0").await);
-    let reclaim = async |board: &RedisBoard, by: &str| {
+    let reclaim = async |plan_store: &RedisPlanStore, by: &str| {
         let (symbol, attempt) = (plan.symbol().clone(), attempt(by));
         let step = "CLOSE_PARTIAL_75";
-        let reclaimed = board.reclaim(&plan.id, &symbol, step, &attempt, TTL);
+        let reclaimed = plan_store.reclaim(&plan.id, &symbol, step, &attempt, TTL);
         reclaimed.await.unwrap()
     };
     match reclaim(&b, "b1.0").await {
@@ -369,10 +377,10 @@ async fn a_plan_that_nobody_holds_can_be_taken_in_hand_to_be_ended_and_not_to_be
 #[tokio::test]
 async fn what_became_of_a_claim_that_was_not_answered_is_found_out() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a").await, plan("PARTIAL_75"));
-    let find = async |by: &str| board.find_claim(&plan.id, &attempt(by), TTL).await;
+    let (plan_store, plan) = (bench.plan_store("a").await, plan("PARTIAL_75"));
+    let find = async |by: &str| plan_store.find_claim(&plan.id, &attempt(by), TTL).await;
     assert_eq!(find("a1.0").await, Ok(None), "nothing was asked for");
-    won(claim(&board, &plan, "a1.0").await);
+    won(claim(&plan_store, &plan, "a1.0").await);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let hold = won(find("a1.0").await.unwrap().unwrap());
     let since = hold.since.elapsed();
@@ -392,22 +400,22 @@ async fn a_claim_that_comes_too_late_is_refused_and_only_then_counts_as_not_made
     let plan = plan("PARTIAL_75");
     let mut config = config(bench.server.url(), "a");
     config.response_timeout = Duration::from_millis(100);
-    let board = RedisBoard::connect(config.clone()).await.unwrap();
+    let plan_store = RedisPlanStore::connect(config.clone()).await.unwrap();
     // The server knows the script.
     assert!(
-        claim(&board, &common::plan("PARTIAL_50"), "a1.9")
+        claim(&plan_store, &common::plan("PARTIAL_50"), "a1.9")
             .await
             .is_won()
     );
     bench.server.pause();
-    board
+    plan_store
         .claim(&plan, &attempt("a1.0"), TTL, 1)
         .await
         .unwrap_err();
     tokio::time::sleep(Duration::from_millis(1_000)).await;
     bench.server.resume();
     let found = loop {
-        match board.find_claim(&plan.id, &attempt("a1.0"), TTL).await {
+        match plan_store.find_claim(&plan.id, &attempt("a1.0"), TTL).await {
             Ok(found) => break found,
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
@@ -416,16 +424,16 @@ async fn a_claim_that_comes_too_late_is_refused_and_only_then_counts_as_not_made
     assert_eq!(bench.length(PLANS).await, 1);
 
     // One that it comes to in time is found with the time of its making.
-    let board = RedisBoard::connect(config).await.unwrap();
+    let plan_store = RedisPlanStore::connect(config).await.unwrap();
     bench.server.pause();
     let asked = Instant::now();
-    board
+    plan_store
         .claim(&plan, &attempt("a1.1"), TTL, 1)
         .await
         .unwrap_err();
     bench.server.resume();
     let hold = loop {
-        match board.find_claim(&plan.id, &attempt("a1.1"), TTL).await {
+        match plan_store.find_claim(&plan.id, &attempt("a1.1"), TTL).await {
             Ok(Some(found)) => break won(found),
             Ok(None) => panic!("it was made {:?} after it was asked for", asked.elapsed()),
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -438,7 +446,7 @@ async fn a_claim_that_comes_too_late_is_refused_and_only_then_counts_as_not_made
 #[tokio::test]
 async fn a_key_of_another_type_fails_a_claim_before_anything_is_written() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a").await, plan("PARTIAL_75"));
+    let (plan_store, plan) = (bench.plan_store("a").await, plan("PARTIAL_75"));
     let of_plan = |prefix: &str| format!("quantum:apply:{prefix}:{}", plan.id);
     let keys = [
         of_plan("dedupe"),
@@ -451,7 +459,7 @@ async fn a_key_of_another_type_fails_a_claim_before_anything_is_written() {
         let kept: Option<Vec<u8>> = bench.command(&["DUMP", &key]).await;
         let _: i64 = bench.command(&["DEL", &key]).await;
         let _: i64 = bench.command(&["SADD", &key, "x"]).await;
-        let claimed = board.claim(&plan, &attempt("a1.0"), TTL, 1).await;
+        let claimed = plan_store.claim(&plan, &attempt("a1.0"), TTL, 1).await;
         let error = claimed.unwrap_err().to_string();
         assert!(error.contains("WRONGTYPE"), "{key}: {error}");
         assert!(key == PLANS || error.contains(&key), "{key}: {error}");
@@ -466,18 +474,20 @@ async fn a_key_of_another_type_fails_a_claim_before_anything_is_written() {
             let () = restore.query_async(&mut bench.redis.clone()).await.unwrap();
         }
     }
-    assert!(claim(&board, &plan, "a1.1").await.is_won());
+    assert!(claim(&plan_store, &plan, "a1.1").await.is_won());
 }
 
 #[tokio::test]
 async fn a_key_of_another_type_refuses_a_result_and_says_so() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a").await, plan("PARTIAL_75"));
-    let hold = won(claim(&board, &plan, "a1.0").await);
+    let (plan_store, plan) = (bench.plan_store("a").await, plan("PARTIAL_75"));
+    let hold = won(claim(&plan_store, &plan, "a1.0").await);
     let mark = format!("quantum:apply:result_published:{}", plan.id);
     for key in [RESULTS, &mark] {
         let _: i64 = bench.command(&["SADD", key, "x"]).await;
-        let told = board.finalize(&result(&plan, false), &hold.teller()).await;
+        let told = plan_store
+            .finalize(&result(&plan, false), &hold.teller())
+            .await;
         assert!(
             matches!(told, Ok(PublishOutcome::Refused { .. })),
             "{key}: {told:?}"
@@ -486,7 +496,9 @@ async fn a_key_of_another_type_refuses_a_result_and_says_so() {
         assert!(open, "still owed");
         let _: i64 = bench.command(&["DEL", key]).await;
     }
-    let told = board.finalize(&result(&plan, false), &hold.teller()).await;
+    let told = plan_store
+        .finalize(&result(&plan, false), &hold.teller())
+        .await;
     assert_eq!(told, Ok(PublishOutcome::Published));
 }
 
@@ -498,13 +510,13 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
     let (name, names) = watch::channel(former.server.port());
     let sentinel = common::sentinel(names).await;
     let url = format!("redis+sentinel://127.0.0.1:{sentinel}/mymaster");
-    let (board, plan) = (
-        RedisBoard::connect(config(url, "a")).await.unwrap(),
+    let (plan_store, plan) = (
+        RedisPlanStore::connect(config(url, "a")).await.unwrap(),
         plan("PARTIAL_75"),
     );
-    let hold = won(claim(&board, &plan, "a1.0").await);
+    let hold = won(claim(&plan_store, &plan, "a1.0").await);
     let finalize = async |executed| {
-        board
+        plan_store
             .finalize(&result(&plan, executed), &hold.teller())
             .await
     };
@@ -524,7 +536,7 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
     };
     assert_eq!(told, PublishOutcome::Published);
     assert_eq!(new.executed().await, ["True"]);
-    assert!(!board.is_current(&hold), "and no order follows on it");
+    assert!(!plan_store.is_current(&hold), "and no order follows on it");
 }
 
 /// The former master goes on, and those who know of the new one do not answer: what they said before is no word for what
@@ -540,15 +552,19 @@ async fn a_result_is_not_told_on_the_word_that_was_given_before_it_was_written()
     ];
     let hosts: Vec<String> = sentinels.iter().map(SentinelStub::host).collect();
     let url = format!("redis+sentinel://{}/mymaster", hosts.join(","));
-    let board = RedisBoard::connect(config(url, "a")).await.unwrap();
+    let plan_store = RedisPlanStore::connect(config(url, "a")).await.unwrap();
     let plan = plan("PARTIAL_75");
-    let hold = won(claim(&board, &plan, "a1.0").await);
+    let hold = won(claim(&plan_store, &plan, "a1.0").await);
     assert!(matches!(
-        board.confirm_mastership().await,
+        plan_store.confirm_mastership().await,
         Mastership::Confirmed { .. }
     ));
     sentinels[1..].iter().for_each(SentinelStub::fall_silent);
-    let finalize = async || board.finalize(&result(&plan, true), &hold.teller()).await;
+    let finalize = async || {
+        plan_store
+            .finalize(&result(&plan, true), &hold.teller())
+            .await
+    };
     let error = finalize().await.unwrap_err().to_string();
     assert!(error.contains("whether it is read"), "{error}");
     sentinels.iter().for_each(|sentinel| sentinel.say(port));
@@ -556,41 +572,45 @@ async fn a_result_is_not_told_on_the_word_that_was_given_before_it_was_written()
     assert_eq!(former.length(RESULTS).await, 1, "written once");
 }
 
-/// A board whose notes of the switch are kept, with what an earlier process has kept.
+/// A plan store whose notes of the switch are kept, with what an earlier process has kept.
 async fn keeping(
     bench: &Bench,
     note: Option<SwitchNote>,
-) -> (RedisBoard, Arc<Mutex<Option<SwitchNote>>>) {
-    let board = bench.board("a").await;
+) -> (RedisPlanStore, Arc<Mutex<Option<SwitchNote>>>) {
+    let plan_store = bench.plan_store("a").await;
     let kept = Arc::new(Mutex::new(note.clone()));
     let keep = Arc::clone(&kept);
-    board.keep_switch(note, move |note| *keep.lock().unwrap() = Some(note));
-    (board, kept)
+    plan_store.keep_switch(note, move |note| *keep.lock().unwrap() = Some(note));
+    (plan_store, kept)
 }
 
 #[tokio::test]
 async fn a_switch_that_was_seen_on_stays_on_until_a_server_that_forgot_nothing_shows_it_off() {
     const SWITCH: &str = "quantum:global:kill_switch";
     let bench = bench().await;
-    let (board, kept) = keeping(&bench, None).await;
+    let (plan_store, kept) = keeping(&bench, None).await;
     let symbol = plan("PARTIAL_75").symbol().clone();
-    let halted = async |board: &RedisBoard| {
-        let seen = board.fetch(&symbol).await.unwrap().halt.is_on();
-        assert_eq!(board.fetch_halt(&symbol).await.unwrap().is_on(), seen);
-        assert_eq!(board.local_halt().is_on(), seen, "up to the last moment");
+    let halted = async |plan_store: &RedisPlanStore| {
+        let seen = plan_store.fetch(&symbol).await.unwrap().halt.is_on();
+        assert_eq!(plan_store.fetch_halt(&symbol).await.unwrap().is_on(), seen);
+        assert_eq!(
+            plan_store.local_halt().is_on(),
+            seen,
+            "up to the last moment"
+        );
         seen
     };
-    assert!(!halted(&board).await);
+    assert!(!halted(&plan_store).await);
     let _: String = bench.command(&["SET", SWITCH, "1"]).await;
-    assert!(halted(&board).await);
+    assert!(halted(&plan_store).await);
     // A watchdog turns it off by taking it away.
     let _: i64 = bench.command(&["DEL", SWITCH]).await;
-    assert!(!halted(&board).await);
+    assert!(!halted(&plan_store).await);
     let _: String = bench.command(&["SET", SWITCH, "1"]).await;
-    assert!(halted(&board).await);
+    assert!(halted(&plan_store).await);
     let _: String = bench.command(&["FLUSHALL"]).await;
     assert!(
-        halted(&board).await,
+        halted(&plan_store).await,
         "it was forgotten, and it was not turned off"
     );
     let note = kept.lock().unwrap().clone();
@@ -599,7 +619,7 @@ async fn a_switch_that_was_seen_on_stays_on_until_a_server_that_forgot_nothing_s
     for word in ["no idea", "false"] {
         let _: String = bench.command(&["SET", SWITCH, word]).await;
         let on = word != "false";
-        assert_eq!(halted(&board).await, on, "{word}");
+        assert_eq!(halted(&plan_store).await, on, "{word}");
         assert_eq!(halted(&next).await, on, "{word}");
     }
     assert!(!kept.lock().unwrap().as_ref().unwrap().on);
@@ -609,16 +629,16 @@ async fn a_switch_that_was_seen_on_stays_on_until_a_server_that_forgot_nothing_s
 async fn a_switch_is_not_off_for_being_gone_where_its_server_forgot_while_it_was_read() {
     const SWITCH: &str = "quantum:global:kill_switch";
     let bench = bench().await;
-    let (board, kept) = keeping(&bench, None).await;
+    let (plan_store, kept) = keeping(&bench, None).await;
     let symbol = plan("PARTIAL_75").symbol().clone();
-    let former = board.remember().await.unwrap().id;
+    let former = plan_store.remember().await.unwrap().id;
     // What was read may be from before, or from after: it counts as seen before.
     let _: String = bench.command(&["FLUSHALL"]).await;
     let _: String = bench.command(&["SET", SWITCH, "1"]).await;
-    assert!(board.fetch_halt(&symbol).await.unwrap().is_on());
+    assert!(plan_store.fetch_halt(&symbol).await.unwrap().is_on());
     let note = kept.lock().unwrap().clone().unwrap();
     assert_eq!(note.generation.as_ref(), Some(&former));
     let _: i64 = bench.command(&["DEL", SWITCH]).await;
-    assert!(board.fetch_halt(&symbol).await.unwrap().is_on());
-    assert!(board.fetch(&symbol).await.unwrap().halt.is_on());
+    assert!(plan_store.fetch_halt(&symbol).await.unwrap().is_on());
+    assert!(plan_store.fetch(&symbol).await.unwrap().halt.is_on());
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use apply_core::{PortError, Symbol};
-use apply_redis::{BoardConfig, LedgerWriter, RedisBoard, Written};
+use apply_redis::{LedgerWriter, PlanStoreConfig, RedisPlanStore, Written};
 use redis::FromRedisValue;
 use redis_harness::RedisServer;
 use rust_decimal::Decimal;
@@ -21,8 +21,8 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let server = RedisServer::start().await;
-        let board = RedisBoard::connect(BoardConfig::new(server.url())).await;
-        let mut writer = board.unwrap().ledger_writer().unwrap();
+        let plan_store = RedisPlanStore::connect(PlanStoreConfig::new(server.url())).await;
+        let mut writer = plan_store.unwrap().ledger_writer().unwrap();
         let nothing = writer
             .look(1, |_| async { panic!("nothing was filled") })
             .await;
@@ -124,8 +124,8 @@ async fn what_a_process_left_unwritten_the_next_one_writes() {
     bench.fill(2000).await;
     let away = |_: Symbol| async { Err(PortError("the venue is away".into())) };
     assert!(bench.writer.look(1, away).await.is_err());
-    let board = RedisBoard::connect(BoardConfig::new(bench.server.url())).await;
-    bench.writer = board.unwrap().ledger_writer().unwrap();
+    let plan_store = RedisPlanStore::connect(PlanStoreConfig::new(bench.server.url())).await;
+    bench.writer = plan_store.unwrap().ledger_writer().unwrap();
     assert_eq!(bench.look("2").await, written("2"));
 }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use apply_core::{PlanLog, PortError};
-use apply_redis::{BoardConfig, Booked, Bookkeeper, RedisBoard, Reviewer};
+use apply_redis::{Booked, Bookkeeper, PlanStoreConfig, RedisPlanStore, Reviewer};
 use common::plan;
 use redis_harness::RedisServer;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ const PLAN: &str = "67e6da21fa9fe506";
 /// How long a result may stand there without being booked.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn board(server: &RedisServer, portfolio_gate: bool) -> RedisBoard {
-    let config = BoardConfig {
+async fn plan_store(server: &RedisServer, portfolio_gate: bool) -> RedisPlanStore {
+    let config = PlanStoreConfig {
         portfolio_gate,
-        ..BoardConfig::new(server.url())
+        ..PlanStoreConfig::new(server.url())
     };
-    RedisBoard::connect(config).await.unwrap()
+    RedisPlanStore::connect(config).await.unwrap()
 }
 
 async fn command(server: &RedisServer, words: &str) -> redis::Value {
@@ -40,8 +40,8 @@ async fn command(server: &RedisServer, words: &str) -> redis::Value {
 #[tokio::test]
 async fn a_group_that_reads_nothing_falls_behind_and_one_that_is_not_there_is_told_as_that() {
     let server = RedisServer::start().await;
-    let board = board(&server, false).await;
-    let seen = async || board.reviewers(&["governor", "p33"]).await.unwrap();
+    let plan_store = plan_store(&server, false).await;
+    let seen = async || plan_store.reviewers(&["governor", "p33"]).await.unwrap();
     let absent = |name: &str| Reviewer {
         name: name.into(),
         reading: None,
@@ -86,8 +86,8 @@ async fn a_group_that_reads_nothing_falls_behind_and_one_that_is_not_there_is_to
 async fn what_the_portfolio_gate_made_of_a_plan_is_its_newest_word_about_it() {
     let server = RedisServer::start().await;
     let plan = plan("PARTIAL_75");
-    let board_with = board(&server, true).await;
-    let made = async || board_with.fetch_final_action(&plan.id).await;
+    let plan_store_with = plan_store(&server, true).await;
+    let made = async || plan_store_with.fetch_final_action(&plan.id).await;
     assert_eq!(made().await, Ok(None));
     let actions = "quantum:stream:portfolio.gate.final_action";
     let id = plan.id.as_str();
@@ -110,7 +110,7 @@ async fn what_the_portfolio_gate_made_of_a_plan_is_its_newest_word_about_it() {
         command(&server, &format!("XADD {actions} * {words}")).await;
         assert_eq!(made().await, Ok(word.map(str::to_owned)), "{words}");
     }
-    let without = board(&server, false).await;
+    let without = plan_store(&server, false).await;
     assert_eq!(without.fetch_final_action(&plan.id).await, Ok(None));
     // A key of another type is a no, and not the word that there is nothing.
     command(&server, &format!("DEL {actions}")).await;
@@ -121,8 +121,8 @@ async fn what_the_portfolio_gate_made_of_a_plan_is_its_newest_word_about_it() {
 #[tokio::test]
 async fn results_of_other_programs_are_counted_by_program_with_their_newest_words() {
     let server = RedisServer::start().await;
-    let board = board(&server, false).await;
-    assert_eq!(board.foreign_results().await, Ok(vec![]));
+    let plan_store = plan_store(&server, false).await;
+    assert_eq!(plan_store.foreign_results().await, Ok(vec![]));
     for words in [
         "plan_id 1111111111111111 source apply_layer decision EXECUTE executed True",
         "plan_id 2222222222222222 decision SKIP executed False",
@@ -138,7 +138,7 @@ async fn results_of_other_programs_are_counted_by_program_with_their_newest_word
         )
         .await;
     }
-    let seen = board.foreign_results().await.unwrap();
+    let seen = plan_store.foreign_results().await.unwrap();
     let seen: Vec<_> = seen
         .iter()
         .map(|of| (&*of.source, of.entries, &*of.plan, &*of.error))
@@ -161,11 +161,11 @@ async fn length(server: &RedisServer) -> redis::Value {
 /// A server with an executed result, and somebody who keeps it from being booked twice.
 async fn with_a_result() -> (RedisServer, Bookkeeper) {
     let server = RedisServer::start().await;
-    let board = board(&server, false).await;
+    let plan_store = plan_store(&server, false).await;
     let fields = "symbol BTCUSDT executed True source apply_layer";
     let words = format!("XADD {RESULTS} 1000-0 plan_id {PLAN} {fields}");
     command(&server, &words).await;
-    (server, board.bookkeeper(PATIENCE))
+    (server, plan_store.bookkeeper(PATIENCE))
 }
 
 #[tokio::test]

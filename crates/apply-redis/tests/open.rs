@@ -4,7 +4,7 @@
 mod common;
 
 use apply_core::{ApplyResult, Decision, Plan, PlanLog, PublishOutcome, ResultLog, Standing};
-use apply_redis::{BoardConfig, Instance, RedisBoard, Synced, Turn};
+use apply_redis::{Instance, PlanStoreConfig, RedisPlanStore, Synced, Turn};
 use common::{aged, attempt, intent, plan, won};
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 use redis_harness::RedisServer;
@@ -35,14 +35,14 @@ async fn bench() -> Bench {
 }
 
 impl Bench {
-    async fn board(&self, owner: &str, process: &str) -> RedisBoard {
-        let mut config = BoardConfig::new(self.server.url());
+    async fn plan_store(&self, owner: &str, process: &str) -> RedisPlanStore {
+        let mut config = PlanStoreConfig::new(self.server.url());
         config.instance = Instance {
             owner: owner.into(),
             process: process.into(),
             lease: LEASE,
         };
-        RedisBoard::connect(config).await.unwrap()
+        RedisPlanStore::connect(config).await.unwrap()
     }
 
     async fn flush(&mut self) {
@@ -67,20 +67,31 @@ fn result(plan: &Plan) -> ApplyResult {
 #[tokio::test]
 async fn a_claimed_plan_is_open_until_its_final_result() {
     let mut bench = bench().await;
-    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
-    let claim = board.claim(&plan, &attempt("a1.0"), TTL, 1).await;
+    let (plan_store, plan) = (bench.plan_store("a", "a1").await, plan("PARTIAL_75"));
+    let claim = plan_store.claim(&plan, &attempt("a1.0"), TTL, 1).await;
     let teller = won(claim.unwrap()).teller();
     assert!(bench.is_open(&plan).await);
-    assert!(board.note_intent(&intent(&plan, "a1.0")).await.unwrap());
     assert!(
-        board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
+        plan_store
+            .note_intent(&intent(&plan, "a1.0"))
+            .await
+            .unwrap()
+    );
+    assert!(
+        plan_store
+            .note_intent(&intent(&plan, "a1.0"))
+            .await
+            .unwrap(),
         "again"
     );
-    let told = board.finalize(&result(&plan), &teller).await;
+    let told = plan_store.finalize(&result(&plan), &teller).await;
     assert_eq!(told, Ok(PublishOutcome::Published));
     assert!(!bench.is_open(&plan).await);
     assert!(
-        !board.note_intent(&intent(&plan, "a1.0")).await.unwrap(),
+        !plan_store
+            .note_intent(&intent(&plan, "a1.0"))
+            .await
+            .unwrap(),
         "it is over"
     );
 }
@@ -88,22 +99,28 @@ async fn a_claimed_plan_is_open_until_its_final_result() {
 #[tokio::test]
 async fn an_attempt_stands_while_its_noted_plan_is_its_own_and_the_switch_is_off() {
     let mut bench = bench().await;
-    let (board, plan, mine) = (
-        bench.board("a", "a1").await,
+    let (plan_store, plan, mine) = (
+        bench.plan_store("a", "a1").await,
         plan("PARTIAL_75"),
         attempt("a1.0"),
     );
-    let ask = async || board.ask_again(&plan.id, &mine).await.unwrap();
+    let ask = async || plan_store.ask_again(&plan.id, &mine).await.unwrap();
     assert_eq!(ask().await, Standing::Lost, "no instance claimed it");
-    board.claim(&plan, &mine, TTL, 1).await.unwrap();
+    plan_store.claim(&plan, &mine, TTL, 1).await.unwrap();
     assert_eq!(ask().await, Standing::Lost, "its intent is not noted");
-    board.note_intent(&intent(&plan, "a1.0")).await.unwrap();
+    plan_store
+        .note_intent(&intent(&plan, "a1.0"))
+        .await
+        .unwrap();
     let before = Instant::now();
     match ask().await {
         Standing::Holds { asked_at } => assert!(asked_at >= before && asked_at <= Instant::now()),
         other => panic!("{other:?}"),
     }
-    let other = board.ask_again(&plan.id, &attempt("a1.00")).await.unwrap();
+    let other = plan_store
+        .ask_again(&plan.id, &attempt("a1.00"))
+        .await
+        .unwrap();
     assert_eq!(other, Standing::Lost);
     for (switch, on) in [
         ("false", false),
@@ -125,11 +142,14 @@ async fn an_attempt_stands_while_its_noted_plan_is_its_own_and_the_switch_is_off
 #[tokio::test]
 async fn only_the_attempt_that_claimed_may_note_an_intent() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
-    board.claim(&plan, &attempt("a1.1"), TTL, 1).await.unwrap();
+    let (plan_store, plan) = (bench.plan_store("a", "a1").await, plan("PARTIAL_75"));
+    plan_store
+        .claim(&plan, &attempt("a1.1"), TTL, 1)
+        .await
+        .unwrap();
     for other in ["a1.10", "a1.", "b", "a1.2"] {
         assert!(
-            !board.note_intent(&intent(&plan, other)).await.unwrap(),
+            !plan_store.note_intent(&intent(&plan, other)).await.unwrap(),
             "{other}"
         );
     }
@@ -138,17 +158,25 @@ async fn only_the_attempt_that_claimed_may_note_an_intent() {
 #[tokio::test]
 async fn a_server_that_was_flushed_lets_no_intent_pass() {
     let mut bench = bench().await;
-    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
-    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
+    let (plan_store, plan) = (bench.plan_store("a", "a1").await, plan("PARTIAL_75"));
+    plan_store
+        .claim(&plan, &attempt("a1.0"), TTL, 1)
+        .await
+        .unwrap();
     bench.flush().await;
-    assert!(!board.note_intent(&intent(&plan, "a1.0")).await.unwrap());
+    assert!(
+        !plan_store
+            .note_intent(&intent(&plan, "a1.0"))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
 async fn what_a_former_process_of_this_machine_left_is_found_at_once() {
     let bench = bench().await;
     let plan = plan("PARTIAL_75");
-    let before = bench.board("a", "a1").await;
+    let before = bench.plan_store("a", "a1").await;
     before.renew_lease().await.unwrap();
     before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     before.note_intent(&intent(&plan, "a1.0")).await.unwrap();
@@ -157,7 +185,7 @@ async fn what_a_former_process_of_this_machine_left_is_found_at_once() {
         own.iter().all(|open| open.ours),
         "it knows what it works on"
     );
-    let now = bench.board("a", "a2").await;
+    let now = bench.plan_store("a", "a2").await;
     let found = now.fetch_abandoned().await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].intent, Some(intent(&plan, "a1.0")));
@@ -171,10 +199,13 @@ async fn what_a_former_process_of_this_machine_left_is_found_at_once() {
 async fn an_instance_whose_lease_is_gone_for_a_while_is_taken_over_by_one() {
     let bench = bench().await;
     let plan = plan("PARTIAL_75");
-    let gone = bench.board("a", "a1").await;
+    let gone = bench.plan_store("a", "a1").await;
     gone.renew_lease().await.unwrap();
     gone.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
-    let (b, c) = (bench.board("b", "b1").await, bench.board("c", "c1").await);
+    let (b, c) = (
+        bench.plan_store("b", "b1").await,
+        bench.plan_store("c", "c1").await,
+    );
     assert_eq!(b.fetch_abandoned().await.unwrap(), [], "it lives");
     let found = tokio::time::timeout(Duration::from_secs(20), async {
         loop {
@@ -187,8 +218,8 @@ async fn an_instance_whose_lease_is_gone_for_a_while_is_taken_over_by_one() {
     })
     .await
     .unwrap();
-    let adopt = async |board: &RedisBoard, by| {
-        let adopted = board.adopt(&found[0], &attempt(by)).await;
+    let adopt = async |plan_store: &RedisPlanStore, by| {
+        let adopted = plan_store.adopt(&found[0], &attempt(by)).await;
         adopted.unwrap().is_some()
     };
     assert!(adopt(&b, "b1.0").await);
@@ -206,8 +237,8 @@ async fn an_instance_whose_lease_is_gone_for_a_while_is_taken_over_by_one() {
 async fn a_lease_that_is_missing_for_a_moment_is_no_end() {
     let mut bench = bench().await;
     let (a, b, plan) = (
-        bench.board("a", "a1").await,
-        bench.board("b", "b1").await,
+        bench.plan_store("a", "a1").await,
+        bench.plan_store("b", "b1").await,
         plan("PARTIAL_75"),
     );
     a.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
@@ -221,11 +252,11 @@ async fn a_lease_that_is_missing_for_a_moment_is_no_end() {
 async fn an_open_plan_that_cannot_be_read_hides_no_other() {
     let mut bench = bench().await;
     let plan = plan("PARTIAL_75");
-    let before = bench.board("a", "a1").await;
+    let before = bench.plan_store("a", "a1").await;
     before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     let () = bench.redis.hset(OPEN, "strange", "{").await.unwrap();
     let () = bench.redis.hset(OPEN, "no id!", "{}").await.unwrap();
-    let now = bench.board("a", "a2").await;
+    let now = bench.plan_store("a", "a2").await;
     assert_eq!(now.fetch_abandoned().await.unwrap().len(), 1);
 }
 
@@ -233,12 +264,12 @@ async fn an_open_plan_that_cannot_be_read_hides_no_other() {
 async fn an_open_plan_that_is_too_long_does_not_travel_and_hides_no_other() {
     let mut bench = bench().await;
     let plan = plan("PARTIAL_75");
-    let before = bench.board("a", "a1").await;
+    let before = bench.plan_store("a", "a1").await;
     before.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
     let long = "x".repeat(8 << 20);
     let () = bench.redis.hset(OPEN, "long", &long).await.unwrap();
     let () = bench.redis.hset(OPEN, &long, "{}").await.unwrap();
-    let now = bench.board("a", "a2").await;
+    let now = bench.plan_store("a", "a2").await;
     let before = bench.server.bytes_sent().await;
     assert_eq!(now.fetch_abandoned().await.unwrap().len(), 1);
     let travelled = bench.server.bytes_sent().await - before;
@@ -248,13 +279,18 @@ async fn an_open_plan_that_is_too_long_does_not_travel_and_hides_no_other() {
 #[tokio::test]
 async fn how_the_server_persists_is_read_from_the_server() {
     let plain = bench().await;
-    let plain = plain.board("a", "a1").await.durability().await.unwrap();
-    assert!(!plain.append_only && plain.refusal().is_some());
-    let server = RedisServer::builder().aof("always").start().await;
-    let board = RedisBoard::connect(BoardConfig::new(server.url()))
+    let plain = plain
+        .plan_store("a", "a1")
+        .await
+        .durability()
         .await
         .unwrap();
-    let synced = board.durability().await.unwrap();
+    assert!(!plain.append_only && plain.refusal().is_some());
+    let server = RedisServer::builder().aof("always").start().await;
+    let plan_store = RedisPlanStore::connect(PlanStoreConfig::new(server.url()))
+        .await
+        .unwrap();
+    let synced = plan_store.durability().await.unwrap();
     assert_eq!(
         (synced.append_only, synced.synced, synced.replicas),
         (true, Synced::Always, 0)
@@ -265,10 +301,16 @@ async fn how_the_server_persists_is_read_from_the_server() {
 #[tokio::test]
 async fn without_a_replicas_acknowledgement_a_strict_intent_is_not_noted() {
     let bench = bench().await;
-    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
-    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
-    board.await_replica();
-    let error = board.note_intent(&intent(&plan, "a1.0")).await.unwrap_err();
+    let (plan_store, plan) = (bench.plan_store("a", "a1").await, plan("PARTIAL_75"));
+    plan_store
+        .claim(&plan, &attempt("a1.0"), TTL, 1)
+        .await
+        .unwrap();
+    plan_store.await_replica();
+    let error = plan_store
+        .note_intent(&intent(&plan, "a1.0"))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("replica"), "{error}");
 }
 
@@ -281,11 +323,18 @@ async fn a_strict_intent_that_is_noted_and_its_claim_are_on_the_replica_before_a
         redis: server.connection().await,
         server,
     };
-    let (board, plan) = (bench.board("a", "a1").await, plan("PARTIAL_75"));
-    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
-    board.await_replica();
+    let (plan_store, plan) = (bench.plan_store("a", "a1").await, plan("PARTIAL_75"));
+    plan_store
+        .claim(&plan, &attempt("a1.0"), TTL, 1)
+        .await
+        .unwrap();
+    plan_store.await_replica();
     // A replica that is still loading its first copy acknowledges nothing.
-    while board.note_intent(&intent(&plan, "a1.0")).await.is_err() {}
+    while plan_store
+        .note_intent(&intent(&plan, "a1.0"))
+        .await
+        .is_err()
+    {}
     let mut promoted = replica.connection().await;
     let claim = format!("quantum:apply:dedupe:{}", plan.id);
     let (claimed, noted): (bool, String) = redis::pipe()
@@ -349,17 +398,23 @@ async fn a_strict_intent_is_not_acknowledged_by_a_server_that_was_promoted_witho
     let (promoted, _its_copy) = followed().await;
     let (points, points_to) = watch::channel(former.port());
     let port = address(points_to).await;
-    let mut config = BoardConfig::new(format!("redis://127.0.0.1:{port}"));
+    let mut config = PlanStoreConfig::new(format!("redis://127.0.0.1:{port}"));
     config.instance.owner = "a".into();
-    let (board, plan) = (
-        RedisBoard::connect(config).await.unwrap(),
+    let (plan_store, plan) = (
+        RedisPlanStore::connect(config).await.unwrap(),
         plan("PARTIAL_75"),
     );
-    board.claim(&plan, &attempt("a1.0"), TTL, 1).await.unwrap();
-    board.await_replica();
+    plan_store
+        .claim(&plan, &attempt("a1.0"), TTL, 1)
+        .await
+        .unwrap();
+    plan_store.await_replica();
     // The commands' connection leads to the former server yet, the one for `WAIT` is made now.
     points.send(promoted.port()).unwrap();
-    let error = board.note_intent(&intent(&plan, "a1.0")).await.unwrap_err();
+    let error = plan_store
+        .note_intent(&intent(&plan, "a1.0"))
+        .await
+        .unwrap_err();
     assert!(
         error.to_string().contains("does not have the intent"),
         "{error}"
@@ -369,18 +424,18 @@ async fn a_strict_intent_is_not_acknowledged_by_a_server_that_was_promoted_witho
 #[tokio::test]
 async fn a_turn_of_the_switch_is_recorded_with_reason_and_name() {
     let mut bench = bench().await;
-    let board = bench.board("a", "a1").await;
+    let plan_store = bench.plan_store("a", "a1").await;
     let mut turn = Turn {
         on: true,
         reason: "fire".into(),
         who: "ops".into(),
         at: 7,
     };
-    board.turn_switch(&turn).await.unwrap();
+    plan_store.turn_switch(&turn).await.unwrap();
     let word: String = bench.redis.get("quantum:global:kill_switch").await.unwrap();
     assert_eq!(word, "true");
     turn.on = false;
-    board.turn_switch(&turn).await.unwrap();
+    plan_store.turn_switch(&turn).await.unwrap();
     let word: String = bench.redis.get("quantum:global:kill_switch").await.unwrap();
     assert_eq!(word, "false");
     let turns: usize = bench.redis.xlen("quantum:apply:halt_log").await.unwrap();

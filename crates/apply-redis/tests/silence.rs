@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use apply_core::{ProposalSource, Symbol};
-use apply_redis::{BoardConfig, RedisBoard};
+use apply_redis::{PlanStoreConfig, RedisPlanStore};
 use redis_harness::RedisServer;
 use std::{net::Ipv4Addr, time::Duration};
 use tokio::{
@@ -41,23 +41,23 @@ async fn way_to(server: u16) -> (String, watch::Sender<u64>) {
 async fn a_connection_that_has_gone_silent_is_given_up_for_a_new_one() {
     let server = RedisServer::start().await;
     let (url, silenced) = way_to(server.port()).await;
-    let config = BoardConfig {
+    let config = PlanStoreConfig {
         response_timeout: Duration::from_millis(200),
-        ..BoardConfig::new(url)
+        ..PlanStoreConfig::new(url)
     };
-    let board = RedisBoard::connect(config).await.unwrap();
+    let plan_store = RedisPlanStore::connect(config).await.unwrap();
     let symbol: Symbol = "BTCUSDT".parse().unwrap();
-    board.fetch(&symbol).await.unwrap();
+    plan_store.fetch(&symbol).await.unwrap();
     silenced.send_modify(|times| *times += 1);
-    let error = board.fetch(&symbol).await.unwrap_err().to_string();
+    let error = plan_store.fetch(&symbol).await.unwrap_err().to_string();
     assert!(error.contains("timed out"), "{error}");
     // A busy machine may need another try; a link that stays silent fails them all.
     let mut answers = Vec::new();
     for _ in 0..10 {
-        answers.push(board.fetch(&symbol).await);
+        answers.push(plan_store.fetch(&symbol).await);
         if answers.last().is_some_and(Result::is_ok) {
             return;
         }
     }
-    panic!("the board never came back: {answers:?}");
+    panic!("the plan store never came back: {answers:?}");
 }

@@ -3,7 +3,7 @@
 
 use crate::metrics::Metrics;
 use apply_core::{Event, Observer, Symbol};
-use apply_redis::{LatePermit, RedisBoard};
+use apply_redis::{LatePermit, RedisPlanStore};
 use permit_gate::{BlockReason, PlanId};
 use permit_redis::PermitKeys;
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ impl LateListener {
     /// Until `stop`.
     pub(crate) async fn run(
         mut self,
-        board: RedisBoard,
+        plan_store: RedisPlanStore,
         metrics: Metrics,
         stop: CancellationToken,
     ) {
@@ -96,19 +96,19 @@ impl LateListener {
             let Some(missed) = missed else {
                 return;
             };
-            under_way.spawn(listen(missed, board.clone(), metrics.clone()));
+            under_way.spawn(listen(missed, plan_store.clone(), metrics.clone()));
         }
     }
 }
 
-async fn listen(mut missed: Missed, board: RedisBoard, metrics: Metrics) {
+async fn listen(mut missed: Missed, plan_store: RedisPlanStore, metrics: Metrics) {
     loop {
         let passed = missed.since.elapsed();
         if passed > LISTEN {
             break;
         }
         let keys: Vec<&str> = missed.permits.iter().map(|(_, key)| &**key).collect();
-        let there = match board.are_there(&keys).await {
+        let there = match plan_store.are_there(&keys).await {
             Ok(there) => there,
             Err(error) => {
                 debug!("{error}");
@@ -120,7 +120,7 @@ async fn listen(mut missed: Missed, board: RedisBoard, metrics: Metrics) {
         let mut left = Vec::new();
         for (name, key) in std::mem::take(&mut missed.permits) {
             match there.next() {
-                Some(true) => came(&missed, &name, late_by, &board, &metrics).await,
+                Some(true) => came(&missed, &name, late_by, &plan_store, &metrics).await,
                 Some(false) | None => left.push((name, key)),
             }
         }
@@ -135,7 +135,13 @@ async fn listen(mut missed: Missed, board: RedisBoard, metrics: Metrics) {
     }
 }
 
-async fn came(missed: &Missed, name: &str, by: Duration, board: &RedisBoard, metrics: &Metrics) {
+async fn came(
+    missed: &Missed,
+    name: &str,
+    by: Duration,
+    plan_store: &RedisPlanStore,
+    metrics: &Metrics,
+) {
     let (plan, symbol) = (&missed.plan, &missed.symbol);
     let waited = missed.waited;
     info!(
@@ -151,7 +157,7 @@ async fn came(missed: &Missed, name: &str, by: Duration, board: &RedisBoard, met
         late_by: by,
         waited,
     };
-    if let Err(error) = board.record_late(&late).await {
+    if let Err(error) = plan_store.record_late(&late).await {
         debug!("{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{exit::Failure, metrics::Metrics};
 use apply_core::{Clock, PortError, Symbol};
-use apply_redis::{BOOKING_PATIENCE, LedgerWriter, NO_LEDGER_ON_A_CLUSTER, RedisBoard};
+use apply_redis::{BOOKING_PATIENCE, LedgerWriter, NO_LEDGER_ON_A_CLUSTER, RedisPlanStore};
 use exchange_client::Client;
 use rust_decimal::Decimal;
 use std::time::{Duration, Instant};
@@ -57,9 +57,12 @@ impl Ledger {
 /// # Errors
 ///
 /// On a cluster.
-pub(crate) fn writer(ledger: Ledger, board: &RedisBoard) -> Result<Option<LedgerWriter>, Failure> {
+pub(crate) fn writer(
+    ledger: Ledger,
+    plan_store: &RedisPlanStore,
+) -> Result<Option<LedgerWriter>, Failure> {
     match ledger {
-        Ledger::Write => match board.ledger_writer() {
+        Ledger::Write => match plan_store.ledger_writer() {
             Ok(writer) => Ok(Some(writer)),
             Err(error) => Err(Failure::configuration(format!(
                 "APPLY_LEDGER={}: {error}",
@@ -73,7 +76,7 @@ pub(crate) fn writer(ledger: Ledger, board: &RedisBoard) -> Result<Option<Ledger
 /// Keeps results from being booked twice, or writes positions, until `stop`. It holds up no plan.
 pub(crate) async fn keep(
     ledger: Ledger,
-    board: RedisBoard,
+    plan_store: RedisPlanStore,
     writer: Option<LedgerWriter>,
     venue: Option<Client>,
     metrics: Metrics,
@@ -98,7 +101,7 @@ pub(crate) async fn keep(
         "Ledger: {}, booked results are pushed out of the newest ten",
         ledger.as_str()
     );
-    let mut keeper = board.bookkeeper(BOOKING_PATIENCE);
+    let mut keeper = plan_store.bookkeeper(BOOKING_PATIENCE);
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failed: u32 = 0;

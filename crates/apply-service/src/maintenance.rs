@@ -5,7 +5,7 @@ use crate::{
     systemd::SystemdNotifier,
 };
 use apply_core::{ApplyLayer, PlanLog, Ports, RecoveryReport, recovery::take_over};
-use apply_redis::RedisBoard;
+use apply_redis::RedisPlanStore;
 use std::{
     sync::{
         Arc,
@@ -24,7 +24,7 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// What the upkeep works with.
 pub(crate) struct Maintenance<P> {
     pub(crate) layer: Arc<ApplyLayer<P>>,
-    pub(crate) board: RedisBoard,
+    pub(crate) plan_store: RedisPlanStore,
     pub(crate) manager: SystemdNotifier,
     pub(crate) health: Health,
     pub(crate) lease: Duration,
@@ -55,7 +55,7 @@ where
             }
             self.manager.tell("WATCHDOG=1");
             if due(renewed, third) {
-                let renewal = self.board.renew_lease().await;
+                let renewal = self.plan_store.renew_lease().await;
                 self.writes.note(&renewal);
                 // Told when it begins: the page, the metrics and readiness say how long it lasts.
                 match &renewal {
@@ -73,10 +73,10 @@ where
                 if list {
                     listed = Some(Instant::now());
                 }
-                look_beside(&self.board, &self.fence, list).await;
+                look_beside(&self.plan_store, &self.fence, list).await;
             }
             self.layer.emit_omissions();
-            match self.board.remember().await {
+            match self.plan_store.remember().await {
                 Ok(generation) => self.health.set_generation(&generation),
                 Err(error) => debug!("{error}"),
             }
@@ -106,9 +106,9 @@ where
 
 /// Looks whether an instance of the other mode works on the same Redis, and says so when that begins and ends. What
 /// cannot be asked stays as it was. With `list`, those are looked for as well that do not say their mode.
-pub(crate) async fn look_beside(board: &RedisBoard, fence: &Fence, list: bool) {
-    let found = match board.other_mode().await {
-        Ok(None) if list || fence.is_by_unknown() => board.of_unknown_mode().await,
+pub(crate) async fn look_beside(plan_store: &RedisPlanStore, fence: &Fence, list: bool) {
+    let found = match plan_store.other_mode().await {
+        Ok(None) if list || fence.is_by_unknown() => plan_store.of_unknown_mode().await,
         found => found,
     };
     match found {

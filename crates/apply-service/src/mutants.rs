@@ -19,7 +19,7 @@ use apply_core::{
 };
 use apply_exchange::Venue;
 use apply_journal::RedbJournal;
-use apply_redis::BoardConfig;
+use apply_redis::PlanStoreConfig;
 use exchange_client::Client;
 use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Slot, StoreError, Take, Ttl, WaitPolicy};
 use permit_redis::{PermitKeys, RedisPermitStore, RedisWatch};
@@ -53,7 +53,7 @@ pub(crate) fn with_a_mistake<B>(
         _ => None,
     };
     Ok(Adapters {
-        board: outside.board,
+        plan_store: outside.plan_store,
         permits: Permits {
             store: outside.permits,
             mutant,
@@ -86,14 +86,14 @@ pub(crate) fn with_a_wait(settings: Settings) -> Result<Settings, Failure> {
 }
 
 /// How old a store has to be to be believed, or that it need not be.
-pub(crate) fn with_a_fence(board: BoardConfig) -> Result<BoardConfig, Failure> {
+pub(crate) fn with_a_fence(plan_store: PlanStoreConfig) -> Result<PlanStoreConfig, Failure> {
     let clean_after = match Mutant::asked_for()? {
         Some(Mutant::NoFenceAfterForgetting) => Some(Duration::ZERO),
-        _ => board.clean_after,
+        _ => plan_store.clean_after,
     };
-    Ok(BoardConfig {
+    Ok(PlanStoreConfig {
         clean_after,
-        ..board
+        ..plan_store
     })
 }
 

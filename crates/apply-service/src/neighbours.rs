@@ -2,7 +2,7 @@
 //! the plans, every few seconds.
 
 use apply_core::PortError;
-use apply_redis::{ForeignResults, NeighboursSwitch, RedisBoard, Reviewer};
+use apply_redis::{ForeignResults, NeighboursSwitch, RedisPlanStore, Reviewer};
 use apply_wire::key;
 use permit_gate::{
     PermitSet,
@@ -102,7 +102,7 @@ impl Neighbours {
     /// Looks every few seconds until `stop`.
     pub(crate) async fn watch(
         self,
-        board: RedisBoard,
+        plan_store: RedisPlanStore,
         reviewers: Vec<&'static str>,
         stop: CancellationToken,
     ) {
@@ -111,9 +111,9 @@ impl Neighbours {
         let mut failing = false;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let look = timeout(PATIENCE, async {
-                let asked = board.reviewers(&reviewers).await;
-                let foreign = board.foreign_results().await;
-                (asked, foreign, board.neighbours_switch().await)
+                let asked = plan_store.reviewers(&reviewers).await;
+                let foreign = plan_store.foreign_results().await;
+                (asked, foreign, plan_store.neighbours_switch().await)
             });
             let Some(look) = stop.run_until_cancelled(look).await else {
                 return;

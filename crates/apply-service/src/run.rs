@@ -25,7 +25,7 @@ use apply_core::{
 };
 use apply_exchange::Venue;
 use apply_journal::{JournalSettings, OpenError, RedbJournal};
-use apply_redis::{BoardConfig, ChangeFeed, Instance, Kept, Keys, RedisBoard};
+use apply_redis::{ChangeFeed, Instance, Kept, Keys, PlanStoreConfig, RedisPlanStore};
 use apply_wire::key;
 use exchange_client::Client;
 use futures_util::future::join;
@@ -103,12 +103,12 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
         process: settings.attempt.to_string(),
         lease: config.state.lease,
     };
-    let Some((board, permits)) = connect(&config, instance, &stop).await? else {
+    let Some((plan_store, permits)) = connect(&config, instance, &stop).await? else {
         return Ok(()); // told to stop before there was anything to do
     };
     let former = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        former = former_journal(&board) => former,
+        former = former_journal(&plan_store) => former,
     };
     is_the_journal_that_was_here(former, journal.name(), &config)?;
     if let Some(product) = permits
@@ -127,9 +127,9 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
             permits.watch_mode()
         ),
     }
-    keep_switch(&board, &journal).await?;
-    check_durability(&board, config.state.strict).await?;
-    let ledger_writer = ledger::writer(config.ledger, &board)?;
+    keep_switch(&plan_store, &journal).await?;
+    check_durability(&plan_store, config.state.strict).await?;
+    let ledger_writer = ledger::writer(config.ledger, &plan_store)?;
     let client = venue_client(&config).await?;
     let live = DashboardState::new(
         &symbols,
@@ -175,8 +175,8 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
     let venue_of_ledger = client.clone();
 
     let outside = Adapters {
-        board: WithLocalHalt {
-            board: board.clone(),
+        plan_store: WithLocalHalt {
+            plan_store: plan_store.clone(),
             halted: config.kill_switch,
             file: Some(HaltFile::at(config.state.halt_file.clone())),
             front: Some(front(&config, &symbols, &permits)?),
@@ -208,14 +208,14 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
         switches: config.switches_here(),
     };
     let watched = neighbours::watched(config.permits.permits());
-    tokio::spawn(neighbours.watch(board.clone(), watched, page_stop.clone()));
-    let waits = dashboard::keep_waits(board.clone(), live.clone(), page_stop.clone());
+    tokio::spawn(neighbours.watch(plan_store.clone(), watched, page_stop.clone()));
+    let waits = dashboard::keep_waits(plan_store.clone(), live.clone(), page_stop.clone());
     let waits = tokio::spawn(waits);
     tokio::spawn(dashboard::watch(parts, live.clone(), page_stop.clone()));
     let recovery = tokio::select! {
         // Nothing is lost by it: the next start begins again where this one was.
         () = stop.cancelled() => return Ok(()),
-        begun = begin_recovery(&layer, &board, &health, &fence) => begun,
+        begun = begin_recovery(&layer, &plan_store, &health, &fence) => begun,
     };
     let recovery = recovery?;
     let settling = tokio::spawn({
@@ -225,7 +225,7 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
     let upkeep_stop = CancellationToken::new();
     let keeping = ledger::keep(
         config.ledger,
-        board.clone(),
+        plan_store.clone(),
         ledger_writer,
         venue_of_ledger,
         metrics.clone(),
@@ -233,10 +233,10 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
         upkeep_stop.clone(),
     );
     tokio::spawn(keeping);
-    tokio::spawn(listener.run(board.clone(), metrics.clone(), upkeep_stop.clone()));
+    tokio::spawn(listener.run(plan_store.clone(), metrics.clone(), upkeep_stop.clone()));
     let upkeep = Maintenance {
         layer: Arc::clone(&layer),
-        board,
+        plan_store,
         manager: manager.clone(),
         health: health.clone(),
         lease: config.state.lease,
@@ -332,9 +332,9 @@ async fn journal(config: &Config) -> Result<RedbJournal, Failure> {
 /// slow now is no reason to give up the start.
 ///
 /// Cancellation: nothing is lost.
-async fn former_journal(board: &RedisBoard) -> Option<String> {
+async fn former_journal(plan_store: &RedisPlanStore) -> Option<String> {
     loop {
-        match board.former_journal().await {
+        match plan_store.former_journal().await {
             Ok(former) => return former,
             Err(error) => warn!("{error}; asking again"),
         }
@@ -365,12 +365,12 @@ fn is_the_journal_that_was_here(
 }
 
 /// Has the journal keep how the kill switch in Redis is seen: a Redis that forgets it must not turn it off.
-async fn keep_switch(board: &RedisBoard, journal: &RedbJournal) -> Result<(), Failure> {
+async fn keep_switch(plan_store: &RedisPlanStore, journal: &RedbJournal) -> Result<(), Failure> {
     let note = journal.fetch_switch().await.map_err(|error| {
         Failure::configuration(format!("not trading: the journal cannot be read: {error}"))
     })?;
     let (changes, mut changed) = unbounded_channel();
-    board.keep_switch(note, move |note| {
+    plan_store.keep_switch(note, move |note| {
         // The task that writes it ends with the process.
         let _ = changes.send(note);
     });
@@ -386,8 +386,8 @@ async fn keep_switch(board: &RedisBoard, journal: &RedbJournal) -> Result<(), Fa
 }
 
 /// Says what a restart of Redis would do; where that is refused, says why.
-async fn check_durability(board: &RedisBoard, strict: bool) -> Result<(), Failure> {
-    let durability = match (board.durability().await, strict) {
+async fn check_durability(plan_store: &RedisPlanStore, strict: bool) -> Result<(), Failure> {
+    let durability = match (plan_store.durability().await, strict) {
         (Ok(durability), _) => durability,
         (Err(error), true) => {
             return Err(Failure::unavailable(format!(
@@ -403,7 +403,7 @@ async fn check_durability(board: &RedisBoard, strict: bool) -> Result<(), Failur
         return Err(Failure::configuration(refusal));
     }
     if strict && durability.replicas > 0 {
-        board.await_replica();
+        plan_store.await_replica();
     }
     for warning in durability.warnings() {
         warn!("{warning}");
@@ -415,16 +415,16 @@ async fn check_durability(board: &RedisBoard, strict: bool) -> Result<(), Failur
 /// ended beside: only the symbols wait of which it is not known what became of an order.
 async fn begin_recovery<P: Ports>(
     layer: &Arc<ApplyLayer<P>>,
-    board: &RedisBoard,
+    plan_store: &RedisPlanStore,
     health: &Health,
     fence: &Fence,
 ) -> Result<JoinHandle<()>, Failure> {
-    if let Err(error) = board.renew_lease().await {
+    if let Err(error) = plan_store.renew_lease().await {
         warn!("{error}");
     }
     // After it: of two that begin at the same moment one at least sees the other.
-    look_beside(board, fence, true).await;
-    match board.remember().await {
+    look_beside(plan_store, fence, true).await;
+    match plan_store.remember().await {
         Ok(generation) => {
             health.set_generation(&generation);
             tell_age(&generation);
@@ -554,25 +554,28 @@ async fn connect(
     config: &Config,
     instance: Instance,
     stop: &CancellationToken,
-) -> Result<Option<(RedisBoard, RedisPermitStore)>, Failure> {
+) -> Result<Option<(RedisPlanStore, RedisPermitStore)>, Failure> {
     let wrong = |error: permit_redis::ConfigError| Failure::configuration(error.to_string());
     // One try may take as long as a connection may, and leaves time for a few of them.
     let one_try = (config.start_wait / 4).clamp(SHORTEST_TRY, LONGEST_TRY);
     let permits = config.permit_store().map_err(wrong)?.start_timeout(one_try);
-    let mut board = BoardConfig::new(config.redis.reveal());
-    board.result_ttl = board.result_ttl.max(config.dedupe_ttl);
-    board.orders = config.mode == Mode::Testnet;
-    board.portfolio_gate = config.permits.permits().position(key::P26).is_some();
-    board.instance = instance;
-    board.journal_place = Some(config::journal_place(&config.state.directory));
-    board.kept = Kept {
+    let mut plan_store = PlanStoreConfig::new(config.redis.reveal());
+    plan_store.result_ttl = plan_store.result_ttl.max(config.dedupe_ttl);
+    plan_store.orders = config.mode == Mode::Testnet;
+    plan_store.portfolio_gate = config.permits.permits().position(key::P26).is_some();
+    plan_store.instance = instance;
+    plan_store.journal_place = Some(config::journal_place(&config.state.directory));
+    plan_store.kept = Kept {
         host: host(),
         state_directory: config.state.directory.display().to_string(),
         halt_file: config.state.halt_file.display().to_string(),
     };
     #[cfg(feature = "mutants")]
-    let board = crate::mutants::with_a_fence(board)?;
-    reach(config, stop, || try_connect(board.clone(), permits.clone())).await
+    let plan_store = crate::mutants::with_a_fence(plan_store)?;
+    reach(config, stop, || {
+        try_connect(plan_store.clone(), permits.clone())
+    })
+    .await
 }
 
 /// Tries to connect to Redis for as long as the operator allows; `None` when told to stop.
@@ -626,13 +629,13 @@ where
     }
 }
 
-/// One store, and the board on its connections.
+/// One store, and the plan store on its connections.
 async fn try_connect(
-    board: BoardConfig,
+    plan_store: PlanStoreConfig,
     permits: RedisConfig,
-) -> Result<(RedisBoard, RedisPermitStore), ConnectError> {
+) -> Result<(RedisPlanStore, RedisPermitStore), ConnectError> {
     let permits = RedisPermitStore::connect(permits).await?;
-    Ok((RedisBoard::over(permits.link(), board), permits))
+    Ok((RedisPlanStore::over(permits.link(), plan_store), permits))
 }
 
 /// A warm client in testnet mode, none in a dry run. A venue that is away now may be there when it

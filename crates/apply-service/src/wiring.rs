@@ -13,10 +13,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// The outside: a board for proposals, plans and results, a permit store, a journal, a venue, a clock.
+/// The outside: a plan store for proposals, plans and results, a permit store, a journal, a venue, a clock.
 pub struct Adapters<B, S, J, V = Venue> {
     /// Proposals, plans and results, under this machine's kill switches.
-    pub board: WithLocalHalt<B>,
+    pub plan_store: WithLocalHalt<B>,
     /// Permits.
     pub permits: S,
     /// What may have been ordered, and what came of it.
@@ -43,15 +43,15 @@ where
     type Clock = SystemClock;
 
     fn proposals(&self) -> &WithLocalHalt<B> {
-        &self.board
+        &self.plan_store
     }
 
     fn plans(&self) -> &WithLocalHalt<B> {
-        &self.board
+        &self.plan_store
     }
 
     fn results(&self) -> &WithLocalHalt<B> {
-        &self.board
+        &self.plan_store
     }
 
     fn permits(&self) -> &S {
@@ -71,23 +71,23 @@ where
     }
 }
 
-/// A board under this machine's kill switches as well as its own.
+/// A plan store under this machine's kill switches as well as its own.
 pub struct WithLocalHalt<B> {
-    /// The board itself.
-    pub board: B,
+    /// The plan store itself.
+    pub plan_store: B,
     /// `APPLY_KILL_SWITCH`.
     pub halted: bool,
     /// `APPLY_KILL_SWITCH_FILE`, where there is one to look for.
     pub file: Option<HaltFile>,
-    /// What tells of changes where the board itself does not.
+    /// What tells of changes where the plan store itself does not.
     pub front: Option<ChangeFeed>,
 }
 
 impl<B> WithLocalHalt<B> {
-    /// The board's switch counts where this machine's are off.
-    fn halt(&self, board: Halt) -> Halt {
+    /// The plan store's switch counts where this machine's are off.
+    fn halt(&self, plan_store: Halt) -> Halt {
         match self.here() {
-            Halt::Off => board,
+            Halt::Off => plan_store,
             on => on,
         }
     }
@@ -105,7 +105,7 @@ impl<B> WithLocalHalt<B> {
 
 impl<B: ProposalSource> ProposalSource for WithLocalHalt<B> {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
-        let Observed { proposal, halt } = self.board.fetch(symbol).await?;
+        let Observed { proposal, halt } = self.plan_store.fetch(symbol).await?;
         Ok(Observed {
             proposal,
             halt: self.halt(halt),
@@ -113,12 +113,12 @@ impl<B: ProposalSource> ProposalSource for WithLocalHalt<B> {
     }
 
     async fn fetch_halt(&self, symbol: &Symbol) -> Result<Halt, PortError> {
-        Ok(self.halt(self.board.fetch_halt(symbol).await?))
+        Ok(self.halt(self.plan_store.fetch_halt(symbol).await?))
     }
 
     fn local_halt(&self) -> Halt {
         match self.here() {
-            Halt::Off => self.board.local_halt(),
+            Halt::Off => self.plan_store.local_halt(),
             on => on,
         }
     }
@@ -126,14 +126,14 @@ impl<B: ProposalSource> ProposalSource for WithLocalHalt<B> {
     async fn changed(&self, symbol: &Symbol) {
         match &self.front {
             Some(front) => front.changed(symbol).await,
-            None => self.board.changed(symbol).await,
+            None => self.plan_store.changed(symbol).await,
         }
     }
 
     async fn debounced(&self, symbol: &Symbol) -> Debounced {
         match &self.front {
             Some(front) => front.debounced(symbol).await,
-            None => self.board.debounced(symbol).await,
+            None => self.plan_store.debounced(symbol).await,
         }
     }
 }
@@ -146,7 +146,7 @@ impl<B: PlanLog> PlanLog for WithLocalHalt<B> {
         ttl: Duration,
         timestamp: u64,
     ) -> Result<Claim, PortError> {
-        self.board.claim(plan, attempt, ttl, timestamp).await
+        self.plan_store.claim(plan, attempt, ttl, timestamp).await
     }
 
     async fn find_claim(
@@ -155,27 +155,27 @@ impl<B: PlanLog> PlanLog for WithLocalHalt<B> {
         attempt: &AttemptId,
         ttl: Duration,
     ) -> Result<Option<Claim>, PortError> {
-        self.board.find_claim(plan, attempt, ttl).await
+        self.plan_store.find_claim(plan, attempt, ttl).await
     }
 
     async fn announce(&self, plan: &Plan, timestamp: u64) -> Result<bool, PortError> {
-        self.board.announce(plan, timestamp).await
+        self.plan_store.announce(plan, timestamp).await
     }
 
     async fn note_intent(&self, intent: &Intent) -> Result<bool, PortError> {
-        self.board.note_intent(intent).await
+        self.plan_store.note_intent(intent).await
     }
 
     async fn fetch_abandoned(&self) -> Result<Vec<OpenPlan>, PortError> {
-        self.board.fetch_abandoned().await
+        self.plan_store.fetch_abandoned().await
     }
 
     async fn show_claimed(&self, plan: &Plan) -> Result<(), PortError> {
-        self.board.show_claimed(plan).await
+        self.plan_store.show_claimed(plan).await
     }
 
     async fn fetch_final_action(&self, plan: &PlanId) -> Result<Option<String>, PortError> {
-        self.board.fetch_final_action(plan).await
+        self.plan_store.fetch_final_action(plan).await
     }
 
     async fn fetch_why_missing(
@@ -183,11 +183,11 @@ impl<B: PlanLog> PlanLog for WithLocalHalt<B> {
         plan: &PlanId,
         permit: &str,
     ) -> Result<Option<String>, PortError> {
-        self.board.fetch_why_missing(plan, permit).await
+        self.plan_store.fetch_why_missing(plan, permit).await
     }
 
     async fn adopt(&self, open: &OpenPlan, attempt: &AttemptId) -> Result<Option<Hold>, PortError> {
-        self.board.adopt(open, attempt).await
+        self.plan_store.adopt(open, attempt).await
     }
 
     async fn reclaim(
@@ -198,29 +198,31 @@ impl<B: PlanLog> PlanLog for WithLocalHalt<B> {
         attempt: &AttemptId,
         ttl: Duration,
     ) -> Result<Reclaim, PortError> {
-        self.board.reclaim(plan, symbol, step, attempt, ttl).await
+        self.plan_store
+            .reclaim(plan, symbol, step, attempt, ttl)
+            .await
     }
 
     fn is_current(&self, hold: &Hold) -> bool {
-        self.board.is_current(hold)
+        self.plan_store.is_current(hold)
     }
 
     async fn ask_again(&self, plan: &PlanId, attempt: &AttemptId) -> Result<Standing, PortError> {
-        self.board.ask_again(plan, attempt).await
+        self.plan_store.ask_again(plan, attempt).await
     }
 
     fn mastership(&self) -> Mastership {
-        self.board.mastership()
+        self.plan_store.mastership()
     }
 
     async fn confirm_mastership(&self) -> Mastership {
-        self.board.confirm_mastership().await
+        self.plan_store.confirm_mastership().await
     }
 }
 
 impl<B: ResultLog> ResultLog for WithLocalHalt<B> {
     async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
-        self.board.publish(result).await
+        self.plan_store.publish(result).await
     }
 
     async fn finalize(
@@ -228,7 +230,7 @@ impl<B: ResultLog> ResultLog for WithLocalHalt<B> {
         result: &ApplyResult,
         teller: &Teller,
     ) -> Result<PublishOutcome, PortError> {
-        let told = self.board.finalize(result, teller).await?;
+        let told = self.plan_store.finalize(result, teller).await?;
         #[cfg(feature = "mutants")]
         let told = crate::mutants::last_word(result, told).await?;
         Ok(told)
@@ -336,11 +338,11 @@ fn follow<P: Ports>(
 mod tests {
     use super::*;
     use apply_journal::RedbJournal;
-    use apply_redis::RedisBoard;
+    use apply_redis::RedisPlanStore;
     use permit_gate::{Ask, wait_and_take};
     use permit_redis::RedisPermitStore;
 
-    type Real = Adapters<RedisBoard, RedisPermitStore, RedbJournal>;
+    type Real = Adapters<RedisPlanStore, RedisPermitStore, RedbJournal>;
 
     /// Of the future that a function makes.
     fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {

@@ -4,10 +4,10 @@
 #![allow(dead_code, unused_imports)] // each test file uses its own part of this
 #![allow(clippy::unwrap_used)]
 
-mod board;
+mod plan_store;
 mod venue;
 
-pub(crate) use board::{FlakyBoard, FlakyJournal};
+pub(crate) use plan_store::{FlakyJournal, FlakyPlanStore};
 pub(crate) use venue::{Asked, Script, StepRules, Venue, filled, trace};
 
 use apply_core::{
@@ -61,7 +61,7 @@ impl Clock for StageClock {
 /// Every port of one instance. Clones are the same instance's.
 #[derive(Clone)]
 pub(crate) struct StagePorts {
-    pub(crate) board: FlakyBoard,
+    pub(crate) plan_store: FlakyPlanStore,
     pub(crate) permits: MemoryStore,
     pub(crate) journal: FlakyJournal,
     pub(crate) venue: Venue,
@@ -69,22 +69,22 @@ pub(crate) struct StagePorts {
 }
 
 impl Ports for StagePorts {
-    type Proposals = FlakyBoard;
-    type Plans = FlakyBoard;
-    type Results = FlakyBoard;
+    type Proposals = FlakyPlanStore;
+    type Plans = FlakyPlanStore;
+    type Results = FlakyPlanStore;
     type Permits = MemoryStore;
     type Journal = FlakyJournal;
     type Exchange = Venue;
     type Clock = StageClock;
 
-    fn proposals(&self) -> &FlakyBoard {
-        &self.board
+    fn proposals(&self) -> &FlakyPlanStore {
+        &self.plan_store
     }
-    fn plans(&self) -> &FlakyBoard {
-        &self.board
+    fn plans(&self) -> &FlakyPlanStore {
+        &self.plan_store
     }
-    fn results(&self) -> &FlakyBoard {
-        &self.board
+    fn results(&self) -> &FlakyPlanStore {
+        &self.plan_store
     }
     fn permits(&self) -> &MemoryStore {
         &self.permits
@@ -148,7 +148,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// An instance that trades, on a board of its own; the venue holds 0.0124 BTC long.
+    /// An instance that trades, on a plan store of its own; the venue holds 0.0124 BTC long.
     pub(crate) fn new() -> Self {
         Self::with(Mode::Testnet, |_| ())
     }
@@ -170,10 +170,10 @@ impl Stage {
     }
 
     pub(crate) fn with(mode: Mode, change: impl FnOnce(&mut Settings)) -> Self {
-        let board = FlakyBoard::of_machine(MACHINE);
+        let plan_store = FlakyPlanStore::of_machine(MACHINE);
         let ports = StagePorts {
-            permits: permits_on(&board, mode),
-            board,
+            permits: permits_on(&plan_store, mode),
+            plan_store,
             journal: FlakyJournal::default(),
             venue: Venue::holding("0.0124"),
             clock: StageClock {
@@ -191,15 +191,15 @@ impl Stage {
             journal: FlakyJournal::default(),
             ..self.ports.clone()
         };
-        ports.board.memory = ports.board.memory.in_hands_of(name, name);
+        ports.plan_store.memory = ports.plan_store.memory.in_hands_of(name, name);
         Self::over(ports, settings(name, Mode::Testnet))
     }
 
     /// Such an instance after the store lost everything: claims, permits and who took them.
     pub(crate) fn sibling_after_a_loss(&self, name: &str) -> Self {
-        self.board().memory.forget();
+        self.plan_store().memory.forget();
         let mut sibling = self.sibling(name);
-        sibling.ports.permits = permits_on(&sibling.ports.board, Mode::Testnet);
+        sibling.ports.permits = permits_on(&sibling.ports.plan_store, Mode::Testnet);
         Self::over(sibling.ports, settings(name, Mode::Testnet))
     }
 
@@ -241,7 +241,7 @@ impl Stage {
     /// The same in another mode.
     pub(crate) fn restarted_as(&self, name: &str, mode: Mode) -> Self {
         let mut ports = self.ports.clone();
-        ports.board.memory = ports.board.memory.in_hands_of(MACHINE, name);
+        ports.plan_store.memory = ports.plan_store.memory.in_hands_of(MACHINE, name);
         Self::over(ports, settings(name, mode))
     }
 
@@ -251,8 +251,8 @@ impl Stage {
         Self { ports, log, layer }
     }
 
-    pub(crate) fn board(&self) -> &FlakyBoard {
-        &self.ports.board
+    pub(crate) fn plan_store(&self) -> &FlakyPlanStore {
+        &self.ports.plan_store
     }
 
     pub(crate) fn venue(&self) -> &Venue {
@@ -280,7 +280,7 @@ impl Stage {
             ("computed_at_utc", "2026-01-25T00:30:08Z"),
         ];
         fields.extend(more);
-        self.board().memory.propose(&btc(), &fields);
+        self.plan_store().memory.propose(&btc(), &fields);
     }
 
     /// Runs `act` with the permits and the plan's id, once the plan at `index` of the stream has
@@ -291,9 +291,9 @@ impl Stage {
         after: Duration,
         act: impl FnOnce(&MemoryStore, &PlanId) + Send + 'static,
     ) {
-        let (board, permits) = (self.board().memory.clone(), self.permits().clone());
+        let (plan_store, permits) = (self.plan_store().memory.clone(), self.permits().clone());
         tokio::spawn(async move {
-            let plan = board.plan_at(index).await;
+            let plan = plan_store.plan_at(index).await;
             tokio::time::sleep(after).await;
             act(&permits, &plan.id);
         });
@@ -341,19 +341,19 @@ impl Stage {
     }
 
     pub(crate) fn plans(&self) -> Vec<Plan> {
-        self.board().memory.plans()
+        self.plan_store().memory.plans()
     }
 
     pub(crate) fn results(&self) -> Vec<ApplyResult> {
-        self.board().memory.results()
+        self.plan_store().memory.results()
     }
 }
 
-/// Permits that the holder of their plan on this board takes.
-fn permits_on(board: &FlakyBoard, mode: Mode) -> MemoryStore {
-    let (board, orders) = (board.memory.clone(), mode == Mode::Testnet);
+/// Permits that the holder of their plan on this plan store takes.
+fn permits_on(plan_store: &FlakyPlanStore, mode: Mode) -> MemoryStore {
+    let (plan_store, orders) = (plan_store.memory.clone(), mode == Mode::Testnet);
     MemoryStore::new(Arc::new(trading::permits()))
-        .holders(move |plan, attempt| board.holding(plan, attempt, orders))
+        .holders(move |plan, attempt| plan_store.holding(plan, attempt, orders))
 }
 
 fn settings(instance: &str, mode: Mode) -> Settings {

@@ -9,7 +9,9 @@ use super::{
     venue,
 };
 use crate::{say, time::iso_micros};
-use apply_core::{ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryBoard};
+use apply_core::{
+    ApplyLayer, Decision, Event, Mode, Observer, Plan, Symbol, memory::MemoryPlanStore,
+};
 use apply_service::{
     Failure, KEEP_WARM, Metrics, SwitchesHere,
     dashboard::{self, DashboardState, HealthSnapshot, TradingGauges},
@@ -226,7 +228,7 @@ impl Observer for Shown {
 /// One memory and one venue, and the tasks that work on them.
 struct Stage {
     sim: Sim,
-    board: MemoryBoard,
+    plan_store: MemoryPlanStore,
     permits: MemoryStore,
     symbols: Vec<Symbol>,
     /// Dropped with everything in it: what is under way in memory need not come to its end.
@@ -250,9 +252,12 @@ impl Stage {
             config = config.position(name, account.amount);
         }
         let (sim, client) = venue(config).await?;
-        let (board, permits) = (MemoryBoard::default(), MemoryStore::new(Arc::clone(set)));
+        let (plan_store, permits) = (
+            MemoryPlanStore::default(),
+            MemoryStore::new(Arc::clone(set)),
+        );
         let memory = Memory {
-            board: board.clone(),
+            plan_store: plan_store.clone(),
             permits: permits.clone(),
             client: client.clone(),
         };
@@ -286,7 +291,7 @@ impl Stage {
         tasks.spawn(dashboard::watch(parts, live.clone(), stop.clone()));
         Ok(Self {
             sim,
-            board,
+            plan_store,
             permits,
             symbols: symbols.to_vec(),
             tasks,
@@ -298,8 +303,8 @@ impl Stage {
         let mut published = 0;
         for (act, pause) in (0..ROUNDS).flat_map(|_| &PIECE) {
             match act {
-                Act::Halt => self.board.halt(true),
-                Act::Resume => self.board.halt(false),
+                Act::Halt => self.plan_store.halt(true),
+                Act::Resume => self.plan_store.halt(false),
                 Act::Propose {
                     symbol,
                     action,
@@ -333,8 +338,8 @@ impl Stage {
         let at = iso_micros(super::now().as_micros());
         let mut fields = fields.to_vec();
         fields.push(("computed_at_utc", &at));
-        self.board.propose(&self.symbols[symbol], &fields);
-        self.board.plan_at(place).await
+        self.plan_store.propose(&self.symbols[symbol], &fields);
+        self.plan_store.plan_at(place).await
     }
 
     /// Lets the reviewers answer in their own time; they read only what is to be executed.

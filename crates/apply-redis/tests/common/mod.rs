@@ -1,4 +1,4 @@
-//! Plans for the board.
+//! Plans for the plan store.
 
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its own part of this
 

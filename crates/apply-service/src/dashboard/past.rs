@@ -7,7 +7,7 @@ use super::{
     view::{WaitView, in_words, now},
 };
 use crate::history::{Fields, History, Query, Unread};
-use apply_redis::RedisBoard;
+use apply_redis::RedisPlanStore;
 use apply_wire::field;
 use std::time::Duration;
 use tokio::{
@@ -93,24 +93,28 @@ fn waits_of_others(waits: &[(u64, Fields)], this: &str) -> Vec<WaitView> {
 
 /// Writes down the waits of this process as they end, until `stop`; then those that are left. One that cannot be written
 /// down is lost to later starts and to other instances, and nothing else.
-pub async fn keep_waits(board: RedisBoard, live: DashboardState, stop: CancellationToken) {
+pub async fn keep_waits(plan_store: RedisPlanStore, live: DashboardState, stop: CancellationToken) {
     let (told, mut waits) = mpsc::channel(UNWRITTEN);
     live.tell_waits(told);
     let instance = live.health().instance;
     while let Some(Some(wait)) = stop.run_until_cancelled(waits.recv()).await {
-        write(&board, &instance, wait).await;
+        write(&plan_store, &instance, wait).await;
     }
     let rest = async {
         while let Ok(wait) = waits.try_recv() {
-            write(&board, &instance, wait).await;
+            write(&plan_store, &instance, wait).await;
         }
     };
     let _ = timeout(WRITE, rest).await;
 }
 
-async fn write(board: &RedisBoard, instance: &str, FinishedWait { plan, wait }: FinishedWait) {
+async fn write(
+    plan_store: &RedisPlanStore,
+    instance: &str,
+    FinishedWait { plan, wait }: FinishedWait,
+) {
     let wait = json(&wait);
-    match timeout(WRITE, board.record_wait(&plan, instance, &wait)).await {
+    match timeout(WRITE, plan_store.record_wait(&plan, instance, &wait)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!("{error}"),
         Err(_) => debug!("plan={plan} its wait could not be written down in time"),

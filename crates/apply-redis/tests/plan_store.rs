@@ -7,7 +7,7 @@ use apply_core::{
     ApplyResult, Claim, Decision, GateSettings, Halt, Plan, PlanLog, Proposal, ProposalError,
     ProposalSource, PublishOutcome, Reason, ResultLog, Symbol,
 };
-use apply_redis::{BoardConfig, RedisBoard};
+use apply_redis::{PlanStoreConfig, RedisPlanStore};
 use common::{aged, won};
 use permit_gate::AttemptId;
 use redis::{AsyncCommands, aio::MultiplexedConnection, streams::StreamRangeReply};
@@ -20,7 +20,7 @@ const KILL_SWITCH: &str = "quantum:global:kill_switch";
 const TTL: Duration = Duration::from_secs(21_600);
 
 struct Bench {
-    board: RedisBoard,
+    plan_store: RedisPlanStore,
     redis: MultiplexedConnection,
     server: RedisServer,
 }
@@ -28,7 +28,7 @@ struct Bench {
 async fn bench() -> Bench {
     let server = aged(RedisServer::start().await).await;
     Bench {
-        board: RedisBoard::connect(BoardConfig::new(server.url()))
+        plan_store: RedisPlanStore::connect(PlanStoreConfig::new(server.url()))
             .await
             .unwrap(),
         redis: server.connection().await,
@@ -50,7 +50,7 @@ impl Bench {
         ])
         .await;
         let raw = self
-            .board
+            .plan_store
             .fetch(&btc())
             .await
             .unwrap()
@@ -92,7 +92,10 @@ fn attempt(name: &str) -> AttemptId {
 #[tokio::test]
 async fn a_proposal_is_read_by_its_fields_and_its_absence_is_no_error() {
     let mut bench = bench().await;
-    assert_eq!(bench.board.fetch(&btc()).await.unwrap().proposal, Ok(None));
+    assert_eq!(
+        bench.plan_store.fetch(&btc()).await.unwrap().proposal,
+        Ok(None)
+    );
     bench
         .propose(&[
             ("harvest_action", "HOLD"),
@@ -100,14 +103,14 @@ async fn a_proposal_is_read_by_its_fields_and_its_absence_is_no_error() {
             ("reason_codes", "1"),
         ])
         .await;
-    let first = bench.board.fetch(&btc()).await.unwrap();
+    let first = bench.plan_store.fetch(&btc()).await.unwrap();
     assert_eq!(
         first.proposal.clone().unwrap().unwrap()["harvest_action"],
         "HOLD"
     );
     bench.propose(&[("reason_codes", "2")]).await;
     assert_eq!(
-        bench.board.fetch(&btc()).await.unwrap(),
+        bench.plan_store.fetch(&btc()).await.unwrap(),
         first,
         "a rewrite of nothing is no change"
     );
@@ -119,7 +122,7 @@ async fn a_proposal_of_another_type_or_encoding_is_refused_and_the_switch_still_
     let key = "quantum:harvest:proposal:BTCUSDT";
     let () = bench.redis.set(key, "not a hash").await.unwrap();
     let () = bench.redis.set(KILL_SWITCH, "true").await.unwrap();
-    let seen = bench.board.fetch(&btc()).await.unwrap();
+    let seen = bench.plan_store.fetch(&btc()).await.unwrap();
     assert!(
         matches!(&seen.proposal, Err(ProposalError::Unreadable { why, .. }) if why.contains("WRONGTYPE")),
         "{seen:?}"
@@ -131,7 +134,7 @@ async fn a_proposal_of_another_type_or_encoding_is_refused_and_the_switch_still_
         .hset(key, "kill_score", &b"\xff\xfe"[..])
         .await
         .unwrap();
-    let seen = bench.board.fetch(&btc()).await.unwrap();
+    let seen = bench.plan_store.fetch(&btc()).await.unwrap();
     assert!(
         matches!(&seen.proposal, Err(ProposalError::Unreadable { why, .. }) if why.contains("kill_score"))
     );
@@ -155,7 +158,8 @@ async fn a_field_that_is_too_long_is_refused_by_name_and_does_not_travel() {
         bench.propose(&[(field, &"x".repeat(8 << 20))]).await;
         let before = bench.server.bytes_sent().await;
         let (btc, eth) = (btc(), eth.clone());
-        let (long, other) = tokio::join!(bench.board.fetch(&btc), bench.board.fetch(&eth));
+        let (long, other) =
+            tokio::join!(bench.plan_store.fetch(&btc), bench.plan_store.fetch(&eth));
         let travelled = bench.server.bytes_sent().await - before;
         assert!(travelled < 32 * 1024, "{field}: {travelled} bytes");
         let error = long.unwrap().proposal.unwrap_err();
@@ -180,8 +184,8 @@ async fn a_kill_switch_that_is_too_long_halts_and_does_not_travel() {
     let long = format!("false{}", " ".repeat(8 << 20));
     let () = bench.redis.set(KILL_SWITCH, long).await.unwrap();
     let before = bench.server.bytes_sent().await;
-    assert!(bench.board.fetch(&btc()).await.unwrap().halt.is_on());
-    assert!(bench.board.fetch_halt(&btc()).await.unwrap().is_on());
+    assert!(bench.plan_store.fetch(&btc()).await.unwrap().halt.is_on());
+    assert!(bench.plan_store.fetch_halt(&btc()).await.unwrap().is_on());
     let travelled = bench.server.bytes_sent().await - before;
     assert!(travelled < 32 * 1024, "{travelled} bytes");
 }
@@ -196,7 +200,7 @@ async fn a_server_that_forgot_its_scripts_is_told_again() {
             .query_async(&mut bench.redis)
             .await
             .unwrap();
-        let seen = bench.board.fetch(&btc()).await.unwrap();
+        let seen = bench.plan_store.fetch(&btc()).await.unwrap();
         assert_eq!(seen.proposal.unwrap().unwrap()["harvest_action"], "HOLD");
     }
 }
@@ -204,7 +208,10 @@ async fn a_server_that_forgot_its_scripts_is_told_again() {
 #[tokio::test]
 async fn the_kill_switch_halts_unless_it_plainly_does_not() {
     let mut bench = bench().await;
-    assert_eq!(bench.board.fetch(&btc()).await.unwrap().halt, Halt::Off);
+    assert_eq!(
+        bench.plan_store.fetch(&btc()).await.unwrap().halt,
+        Halt::Off
+    );
     for (word, on) in [
         ("true", true),
         ("1", true),
@@ -220,7 +227,7 @@ async fn the_kill_switch_halts_unless_it_plainly_does_not() {
     ] {
         let () = bench.redis.set(KILL_SWITCH, word).await.unwrap();
         assert_eq!(
-            bench.board.fetch(&btc()).await.unwrap().halt.is_on(),
+            bench.plan_store.fetch(&btc()).await.unwrap().halt.is_on(),
             on,
             "{word:?}"
         );
@@ -228,7 +235,7 @@ async fn the_kill_switch_halts_unless_it_plainly_does_not() {
     let () = bench.redis.del(KILL_SWITCH).await.unwrap();
     let () = bench.redis.hset(KILL_SWITCH, "a", "b").await.unwrap();
     assert!(
-        bench.board.fetch(&btc()).await.unwrap().halt.is_on(),
+        bench.plan_store.fetch(&btc()).await.unwrap().halt.is_on(),
         "a switch of another type halts"
     );
 }
@@ -238,9 +245,9 @@ async fn a_claim_and_its_plan_come_together_and_once() {
     let mut bench = bench().await;
     let plan = bench.plan("PARTIAL_75").await;
     let claim = |who| {
-        let (board, plan) = (bench.board.clone(), plan.clone());
+        let (plan_store, plan) = (bench.plan_store.clone(), plan.clone());
         async move {
-            board
+            plan_store
                 .claim(&plan, &attempt(who), TTL, 1_769_301_008)
                 .await
                 .unwrap()
@@ -284,9 +291,9 @@ async fn of_two_instances_one_claims() {
     let mut bench = bench().await;
     let plan = bench.plan("PARTIAL_75").await;
     let claims = (0..20).map(|i| {
-        let (board, plan) = (bench.board.clone(), plan.clone());
+        let (plan_store, plan) = (bench.plan_store.clone(), plan.clone());
         tokio::spawn(async move {
-            board
+            plan_store
                 .claim(&plan, &attempt(&format!("i{i}")), TTL, 0)
                 .await
                 .unwrap()
@@ -305,7 +312,7 @@ async fn where_the_stream_cannot_be_written_nothing_is_claimed() {
     let plan = bench.plan("PARTIAL_75").await;
     let () = bench.redis.set(PLANS, "not a stream").await.unwrap();
     let error = bench
-        .board
+        .plan_store
         .claim(&plan, &attempt("a"), TTL, 0)
         .await
         .unwrap_err();
@@ -322,15 +329,15 @@ async fn where_the_stream_cannot_be_written_nothing_is_claimed() {
 async fn a_skipped_plan_is_published_once_a_decision() {
     let mut bench = bench().await;
     let hold = bench.plan("HOLD").await;
-    assert!(bench.board.announce(&hold, 0).await.unwrap());
-    assert!(!bench.board.announce(&hold, 0).await.unwrap());
+    assert!(bench.plan_store.announce(&hold, 0).await.unwrap());
+    assert!(!bench.plan_store.announce(&hold, 0).await.unwrap());
     let halted = Plan {
         decision: Decision::Blocked,
         reasons: vec!["kill_switch_active".into()],
         ..hold
     };
     assert!(
-        bench.board.announce(&halted, 0).await.unwrap(),
+        bench.plan_store.announce(&halted, 0).await.unwrap(),
         "another decision is news"
     );
     assert_eq!(bench.stream(PLANS).await.len(), 2);
@@ -339,12 +346,12 @@ async fn a_skipped_plan_is_published_once_a_decision() {
 #[tokio::test]
 async fn a_dry_run_beside_a_live_instance_publishes_no_plan_and_claims_none() {
     let mut bench = bench().await;
-    let mut config = BoardConfig::new(bench.server.url());
+    let mut config = PlanStoreConfig::new(bench.server.url());
     config.orders = false;
-    let dry = RedisBoard::connect(config).await.unwrap();
+    let dry = RedisPlanStore::connect(config).await.unwrap();
     let (hold, close) = (bench.plan("HOLD").await, bench.plan("PARTIAL_75").await);
     // Its lease: the live one's.
-    bench.board.renew_lease().await.unwrap();
+    bench.plan_store.renew_lease().await.unwrap();
     for refused in [
         dry.announce(&hold, 0).await.map(drop),
         dry.claim(&close, &attempt("a"), TTL, 0).await.map(drop),
@@ -353,7 +360,7 @@ async fn a_dry_run_beside_a_live_instance_publishes_no_plan_and_claims_none() {
         assert!(error.contains("a live instance works on this"), "{error}");
     }
     assert!(bench.stream(PLANS).await.is_empty());
-    assert!(bench.board.announce(&hold, 0).await.unwrap());
+    assert!(bench.plan_store.announce(&hold, 0).await.unwrap());
     let _: u64 = bench
         .redis
         .del("quantum:apply:lease:mode:testnet")
@@ -372,14 +379,14 @@ async fn a_dry_run_beside_a_live_instance_publishes_no_plan_and_claims_none() {
 async fn a_claimed_plan_is_not_announced_again_whatever_is_decided_later() {
     let mut bench = bench().await;
     let plan = bench.plan("PARTIAL_75").await;
-    let won = bench.board.claim(&plan, &attempt("a"), TTL, 0).await;
+    let won = bench.plan_store.claim(&plan, &attempt("a"), TTL, 0).await;
     assert!(won.unwrap().is_won());
     let halted = Plan {
         decision: Decision::Blocked,
         reasons: vec!["kill_switch_active".into()],
         ..plan
     };
-    assert!(!bench.board.announce(&halted, 0).await.unwrap());
+    assert!(!bench.plan_store.announce(&halted, 0).await.unwrap());
     let plans = bench.stream(PLANS).await;
     assert_eq!(plans.len(), 1);
     assert_eq!(plans[0]["decision"], "EXECUTE");
@@ -393,7 +400,7 @@ async fn a_result_that_ends_no_claimed_plan_leaves_a_receipt_where_it_is() {
     let () = bench.redis.set(&receipt, "attempt").await.unwrap();
     let error = Some(Reason::KillSwitchActive);
     let blocked = ApplyResult::not_executed(&plan, Decision::Blocked, error, 1);
-    bench.board.publish(&blocked).await.unwrap();
+    bench.plan_store.publish(&blocked).await.unwrap();
     assert_eq!(bench.stream(RESULTS).await.len(), 1);
     let left: bool = bench.redis.exists(&receipt).await.unwrap();
     assert!(left, "another attempt's permits are still its own");
@@ -408,14 +415,14 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
     let error = Some(Reason::KillSwitchActive);
     let blocked = ApplyResult::not_executed(&plan, Decision::Blocked, error, 1);
     assert_eq!(
-        bench.board.publish(&blocked).await,
+        bench.plan_store.publish(&blocked).await,
         Ok(PublishOutcome::Published)
     );
     assert_eq!(
-        bench.board.publish(&blocked).await,
+        bench.plan_store.publish(&blocked).await,
         Ok(PublishOutcome::Before)
     );
-    let claim = bench.board.claim(&plan, &attempt("a"), TTL, 1).await;
+    let claim = bench.plan_store.claim(&plan, &attempt("a"), TTL, 1).await;
     let teller = won(claim.unwrap()).teller();
     let last = ApplyResult {
         is_final: true,
@@ -427,7 +434,7 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
         )
     };
     for _ in 0..2 {
-        let told = bench.board.finalize(&last, &teller).await;
+        let told = bench.plan_store.finalize(&last, &teller).await;
         assert_eq!(
             told,
             Ok(PublishOutcome::Published),
@@ -435,7 +442,7 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
         );
     }
     assert_eq!(
-        bench.board.publish(&blocked).await,
+        bench.plan_store.publish(&blocked).await,
         Ok(PublishOutcome::Before)
     );
     let results = bench.stream(RESULTS).await;
@@ -461,20 +468,24 @@ async fn a_server_that_forgot_the_scripts_gets_them_again() {
         .query_async(&mut bench.redis)
         .await
         .unwrap();
-    let claim = bench.board.claim(&plan, &attempt("a"), TTL, 0).await;
+    let claim = bench.plan_store.claim(&plan, &attempt("a"), TTL, 0).await;
     assert!(claim.unwrap().is_won());
 }
 
 #[tokio::test]
 async fn an_unreachable_server_is_an_error_without_the_password() {
-    let config = BoardConfig::new("redis://user:hunter2@127.0.0.1:1/0");
+    let config = PlanStoreConfig::new("redis://user:hunter2@127.0.0.1:1/0");
     assert!(!format!("{config:?}").contains("hunter2"));
-    let error = RedisBoard::connect(config).await.err().unwrap().to_string();
+    let error = RedisPlanStore::connect(config)
+        .await
+        .err()
+        .unwrap()
+        .to_string();
     assert!(
         error.contains("reach Redis") && !error.contains("hunter2"),
         "{error}"
     );
-    let error = RedisBoard::connect(BoardConfig::new("http://user:hunter2@x"))
+    let error = RedisPlanStore::connect(PlanStoreConfig::new("http://user:hunter2@x"))
         .await
         .err()
         .unwrap()
@@ -494,8 +505,8 @@ async fn looks_that_come_together_go_together() {
         let symbol: Symbol = format!("S{n}USDT").parse().unwrap();
         let key = format!("quantum:harvest:proposal:{symbol}");
         let () = bench.redis.hset(key, "harvest_action", n).await.unwrap();
-        let board = bench.board.clone();
-        looks.push(async move { board.fetch(&symbol).await.unwrap() });
+        let plan_store = bench.plan_store.clone();
+        looks.push(async move { plan_store.fetch(&symbol).await.unwrap() });
     }
     let () = redis::cmd("CONFIG")
         .arg("RESETSTAT")
@@ -532,14 +543,14 @@ async fn a_look_that_is_given_up_takes_nobody_elses_answer_with_it() {
     for _ in 0..50 {
         // Each one is in the middle of looking for others when it is dropped.
         let given_up = (0..8).map(|_| {
-            let board = bench.board.clone();
-            tokio::spawn(async move { board.fetch(&btc()).await })
+            let plan_store = bench.plan_store.clone();
+            tokio::spawn(async move { plan_store.fetch(&btc()).await })
         });
         let given_up: Vec<_> = given_up.collect();
         let looks: Vec<_> = (0..8)
             .map(|_| {
-                let board = bench.board.clone();
-                tokio::spawn(async move { board.fetch(&btc()).await })
+                let plan_store = bench.plan_store.clone();
+                tokio::spawn(async move { plan_store.fetch(&btc()).await })
             })
             .collect();
         tokio::task::yield_now().await;

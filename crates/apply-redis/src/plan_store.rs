@@ -1,7 +1,7 @@
 //! The three store-side ports over the connections of the permit store.
 
 use crate::{
-    config::{BoardConfig, Keys},
+    config::{Keys, PlanStoreConfig},
     durability::{self, Durability},
     generation::{Answer, Remembered, micros},
     open::{self, MissingLeases},
@@ -31,10 +31,10 @@ use std::{
 /// Proposals, plans and results on Redis. Clones share the connections, which come back by
 /// themselves; nothing is sent twice behind the caller's back.
 #[derive(Clone)]
-pub struct RedisBoard {
+pub struct RedisPlanStore {
     link: RedisLink,
-    config: Arc<BoardConfig>,
-    /// The names, as they are where the board lies.
+    config: Arc<PlanStoreConfig>,
+    /// The names, as they are where the plan store lies.
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
     looks: Arc<ProposalBatcher>,
@@ -87,10 +87,10 @@ macro_rules! with_fields {
     };
 }
 
-impl RedisBoard {
+impl RedisPlanStore {
     /// Connects by itself. Fails where the server cannot be reached or refuses us; calling again is
     /// the caller's business.
-    pub async fn connect(config: BoardConfig) -> Result<Self, PortError> {
+    pub async fn connect(config: PlanStoreConfig) -> Result<Self, PortError> {
         let link = RedisConfig::new(&config.url)
             .map_err(|error| PortError(error.to_string()))?
             .response_timeout(config.response_timeout)
@@ -98,14 +98,14 @@ impl RedisBoard {
         let link = RedisLink::connect(link)
             .await
             .map_err(|error| PortError(error.to_string()))?;
-        let board = Self::over(link, config);
-        board.ping().await?;
-        Ok(board)
+        let plan_store = Self::over(link, config);
+        plan_store.ping().await?;
+        Ok(plan_store)
     }
 
-    /// A board on connections that somebody else has as well, such as the permit store of the same
+    /// A plan store on connections that somebody else has as well, such as the permit store of the same
     /// process. Its URL and time-outs are the link's.
-    pub fn over(link: RedisLink, config: BoardConfig) -> Self {
+    pub fn over(link: RedisLink, config: PlanStoreConfig) -> Self {
         let clean_after = config.clean_after.unwrap_or(match link.is_replaceable() {
             true => times::CLEAN_AFTER_FAILOVER,
             false => times::CLEAN_AFTER,
@@ -453,7 +453,7 @@ impl RedisBoard {
         }
     }
 
-    pub(crate) fn config(&self) -> &BoardConfig {
+    pub(crate) fn config(&self) -> &PlanStoreConfig {
         &self.config
     }
 
@@ -644,7 +644,7 @@ const CLAIM_WITHIN: Duration = Duration::from_secs(1);
 /// How long a replica may take to acknowledge.
 const REPLICA_WAIT: Duration = Duration::from_millis(100);
 
-impl ProposalSource for RedisBoard {
+impl ProposalSource for RedisPlanStore {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
         let look_at = async |symbols: Vec<Symbol>| self.look_at(&symbols).await;
         self.looks.look(symbol, look_at).await
@@ -672,7 +672,7 @@ impl ProposalSource for RedisBoard {
     }
 }
 
-impl PlanLog for RedisBoard {
+impl PlanLog for RedisPlanStore {
     async fn claim(
         &self,
         plan: &Plan,
@@ -976,7 +976,7 @@ impl PlanLog for RedisBoard {
     }
 }
 
-impl ResultLog for RedisBoard {
+impl ResultLog for RedisPlanStore {
     async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         let keys = &self.keys;
         let error = result.error_code().unwrap_or_default();
@@ -1021,7 +1021,7 @@ impl ResultLog for RedisBoard {
 }
 
 /// Telling how a plan ended.
-impl RedisBoard {
+impl RedisPlanStore {
     async fn conclude_at_once(
         &self,
         result: &ApplyResult,
@@ -1222,7 +1222,7 @@ fn refused(error: RedisError) -> Result<PublishOutcome, PortError> {
 
 /// What takes further steps on a cluster when a plan is claimed. Each may be repeated, and is where the one
 /// before it was not answered: the caller asks again.
-impl RedisBoard {
+impl RedisPlanStore {
     /// Whether the claim that the contract names is free, or this attempt's already.
     async fn may_claim(&self, plan: &Plan, attempt: &AttemptId) -> Result<bool, PortError> {
         let claim = self.contracts_claim(plan);

@@ -1,11 +1,11 @@
-//! The memory board with a connection that can fail, before or after the work was done, and the
+//! The memory plan store with a connection that can fail, before or after the work was done, and the
 //! memory journal with a disk that can.
 
 use apply_core::{
     ApplyResult, Claim, ClaimNote, Debounced, Entry, Halt, Hold, Intent, Journal, Mastership,
     Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, PublishOutcome, Reclaim,
     Recorded, ResultLog, ServerId, Standing, SwitchNote, Symbol, Teller,
-    memory::{MemoryBoard, MemoryJournal},
+    memory::{MemoryJournal, MemoryPlanStore},
 };
 use permit_gate::{AttemptId, PlanId};
 use std::{
@@ -18,8 +18,8 @@ use std::{
 };
 
 #[derive(Clone)]
-pub(crate) struct FlakyBoard {
-    pub(crate) memory: MemoryBoard,
+pub(crate) struct FlakyPlanStore {
+    pub(crate) memory: MemoryPlanStore,
     faults: Faults,
     halted_here: Arc<AtomicBool>,
     meanwhile: Arc<Mutex<Option<(Debounced, Meanwhile)>>>,
@@ -74,10 +74,10 @@ enum Kind {
     Hang,
 }
 
-impl Default for FlakyBoard {
+impl Default for FlakyPlanStore {
     fn default() -> Self {
         Self {
-            memory: MemoryBoard::with_clock(|| tokio::time::Instant::now().into_std()),
+            memory: MemoryPlanStore::with_clock(|| tokio::time::Instant::now().into_std()),
             faults: Faults::default(),
             halted_here: Arc::default(),
             meanwhile: Arc::default(),
@@ -87,12 +87,12 @@ impl Default for FlakyBoard {
     }
 }
 
-impl FlakyBoard {
+impl FlakyPlanStore {
     pub(crate) fn of_machine(machine: &str) -> Self {
-        let board = Self::default();
+        let plan_store = Self::default();
         Self {
-            memory: board.memory.in_hands_of(machine, machine),
-            ..board
+            memory: plan_store.memory.in_hands_of(machine, machine),
+            ..plan_store
         }
     }
 
@@ -123,7 +123,7 @@ impl FlakyBoard {
     }
 }
 
-impl std::ops::Deref for FlakyBoard {
+impl std::ops::Deref for FlakyPlanStore {
     type Target = Faults;
 
     fn deref(&self) -> &Faults {
@@ -176,7 +176,7 @@ impl Faults {
     }
 }
 
-impl ProposalSource for FlakyBoard {
+impl ProposalSource for FlakyPlanStore {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
         self.call("fetch", self.memory.fetch(symbol)).await
     }
@@ -208,7 +208,7 @@ impl ProposalSource for FlakyBoard {
     }
 }
 
-impl PlanLog for FlakyBoard {
+impl PlanLog for FlakyPlanStore {
     async fn claim(
         &self,
         plan: &Plan,
@@ -300,7 +300,7 @@ impl PlanLog for FlakyBoard {
     }
 }
 
-impl ResultLog for FlakyBoard {
+impl ResultLog for FlakyPlanStore {
     async fn publish(&self, result: &ApplyResult) -> Result<PublishOutcome, PortError> {
         self.call("publish", self.memory.publish(result)).await
     }
