@@ -1,4 +1,4 @@
-//! Tells the program its version, with the commit where it is built from a repository.
+//! Gives the program its version, with the commit where it is built from a repository.
 
 use std::{path::Path, process::Command};
 

@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn a_case_is_always_the_same_and_every_step_has_its_row() {
-        let told = |number| format!("{}", Case::draw(7, number));
-        assert_eq!(told(12), told(12));
+        let text = |number| format!("{}", Case::draw(7, number));
+        assert_eq!(text(12), text(12));
         let labels: BTreeSet<String> = (0..Case::ROWS).map(|n| Case::draw(1, n).label()).collect();
         for point in POINTS {
             assert!(labels.contains(&format!("killed {point}")), "{point}");

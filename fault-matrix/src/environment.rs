@@ -61,7 +61,7 @@ pub(crate) struct Environment {
     standing: BTreeMap<&'static str, Option<String>>,
     /// Plans that were proposed.
     asked: Vec<String>,
-    /// What the venue was told to fail at.
+    /// What the venue was made to fail at.
     pub(crate) scripted: Vec<FaultId>,
     /// What each position was before anything happened.
     pub(crate) held: BTreeMap<&'static str, Decimal>,
@@ -227,7 +227,7 @@ impl Environment {
         }
     }
 
-    /// Writes every proposal of a generation, as the brain does; `round` tells a repetition from the
+    /// Writes every proposal of a generation, as the brain does; `round` distinguishes a repetition from the
     /// one before.
     pub(crate) async fn propose(&mut self, generation: u8, round: u32) {
         let plans = self.case.plans.clone();
@@ -281,7 +281,7 @@ impl Environment {
         if let Some(stop) = &plan.stop {
             words.extend(["new_sl_proposed", stop]);
         }
-        self.fake_services.tell_all(&words).await;
+        self.fake_services.answer_all(&words).await;
     }
 
     /// The ids of the plans that were proposed.
@@ -301,12 +301,12 @@ impl Environment {
     /// Until every plan has a result.
     pub(crate) async fn concluded(&mut self) {
         let ids = self.ids();
-        let told = |seen: &Seen, id: &String| {
+        let published = |seen: &Seen, id: &String| {
             seen.results
                 .iter()
                 .any(|result| result.get("plan_id") == *id)
         };
-        let all = |seen: &Seen| ids.iter().all(|id| told(seen, id));
+        let all = |seen: &Seen| ids.iter().all(|id| published(seen, id));
         if !self.fake_services.until(self.patience, all).await {
             self.wrong("a plan never got its result");
         }
@@ -334,27 +334,27 @@ impl Environment {
         for (symbol, plan) in &self.standing {
             let Some(plan) = plan else { continue };
             // What has its result need not be claimed again, whatever the store forgot.
-            let told = {
+            let published = {
                 let seen = self.fake_services.seen();
                 seen.results.iter().any(|r| r.get("plan_id") == plan)
             };
             let proposal = format!("quantum:harvest:proposal:{symbol}");
             let there: i64 = self.fake_services.ask(&["EXISTS", &proposal]).await;
-            if there == 1 && !told {
+            if there == 1 && !published {
                 return Some(format!("plan {plan} is proposed and has no result"));
             }
         }
         self.fake_services.catch_up().await;
         let seen = self.fake_services.seen();
-        let told = |plan: &&String| {
+        let published = |plan: &&String| {
             let of_it = |result: &apply_tests::Entry| result.get("plan_id") == **plan;
             seen.results.iter().any(of_it)
         };
-        let untold = seen.claimed().find(|plan| !told(plan));
-        untold.map(|plan| format!("plan {plan} is claimed and has no result"))
+        let unpublished = seen.claimed().find(|plan| !published(plan));
+        unpublished.map(|plan| format!("plan {plan} is claimed and has no result"))
     }
 
-    /// Whether some result up to now tells of this error.
+    /// Whether some result up to now has this error.
     pub(crate) fn some_result_says(&self, error: &str) -> bool {
         let seen = self.fake_services.seen();
         let mut results = seen.results.iter();
@@ -570,7 +570,7 @@ impl Machine {
         write_whole(&file, &format!("{seconds:+}\n"));
     }
 
-    /// So that its journal's disk can be told to fail.
+    /// So that its journal's disk can be made to fail.
     fn on_a_bad_disk(mut self) -> Self {
         self.write_disk("works");
         let file = self.disk_file().display().to_string();

@@ -161,8 +161,8 @@ impl FakeServices {
     }
 
     /// A command to every server that calls itself master.
-    pub(crate) async fn tell_all(&self, words: &[&str]) {
-        self.shared.tell_all(words).await;
+    pub(crate) async fn answer_all(&self, words: &[&str]) {
+        self.shared.answer_all(words).await;
     }
 
     /// What was seen and done so far.
@@ -373,7 +373,7 @@ impl Shared {
                     });
                     seen.written.len() - 1
                 };
-                shared.tell_all(&["SET", &key, &permit, "EX", "60"]).await;
+                shared.answer_all(&["SET", &key, &permit, "EX", "60"]).await;
                 shared.seen().written[number].done = Some(Instant::now());
                 shared.changed.send_replace(());
             });
@@ -384,7 +384,7 @@ impl Shared {
         self.urls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn tell_all(&self, words: &[&str]) {
+    async fn answer_all(&self, words: &[&str]) {
         let others: Vec<String> = {
             let urls = self.urls();
             urls.iter().rev().skip(1).cloned().collect()

@@ -1,5 +1,5 @@
 //! What really happened, and whether it may have. The judge hears the venue's order log, the result
-//! stream, what lies in Redis and what was done; of the service he hears only what it claims to have told.
+//! stream, what lies in Redis and what was done; of the service he hears only what it claims to have published.
 
 use super::{
     case::Case,
@@ -42,11 +42,11 @@ pub(crate) struct Facts {
     moved: BTreeMap<&'static str, Decimal>,
     /// What the venue knows of stops.
     pub(crate) guards: Guards,
-    /// What the service says that it has told: plan, executed, error.
+    /// What the service says that it has published: plan, executed, error.
     said: Vec<Said>,
 }
 
-/// A result that the service's log calls told.
+/// A result that the service's log calls published.
 struct Said {
     plan: String,
     executed: String,
@@ -127,7 +127,7 @@ impl Facts {
         facts
     }
 
-    /// How many results were told.
+    /// How many results were published.
     pub(crate) fn results(&self) -> usize {
         self.results.len()
     }
@@ -166,16 +166,16 @@ impl Facts {
             .collect()
     }
 
-    /// Of these plans those without an order, by what was told of them.
+    /// Of these plans those without an order, by what was published of them.
     pub(crate) fn without_an_order(&self, plans: &[String]) -> BTreeMap<String, u64> {
-        let mut told = BTreeMap::new();
+        let mut counts = BTreeMap::new();
         for plan in plans.iter().filter(|plan| self.orders_of(plan).is_empty()) {
             let error = self.last_of(plan).map(|result| result.get("error"));
-            *told
+            *counts
                 .entry(error.unwrap_or("nothing").to_owned())
                 .or_default() += 1;
         }
-        told
+        counts
     }
 
     fn results_of<'a>(&'a self, plan: &'a str) -> impl DoubleEndedIterator<Item = &'a Entry> {
@@ -213,14 +213,14 @@ impl Facts {
 impl Said {
     /// `Result: executed=False, error=… plan=… symbol=… decision=…`, somewhere in a line.
     fn read(line: &str) -> Option<Self> {
-        let (_, told) = line.split_once("Result: executed=")?;
+        let (_, rest) = line.split_once("Result: executed=")?;
         let word = |after: &str| {
-            let (_, rest) = told.split_once(after)?;
+            let (_, rest) = rest.split_once(after)?;
             rest.split_whitespace().next().map(str::to_owned)
         };
         Some(Self {
             plan: word(" plan=")?,
-            executed: told.split([',', ' ']).next()?.to_owned(),
+            executed: rest.split([',', ' ']).next()?.to_owned(),
             error: word(", error=").unwrap_or_default(),
         })
     }
@@ -318,7 +318,7 @@ fn strangers(facts: &Facts, wrong: &mut Vec<String>) {
     }
 }
 
-/// What the log calls told stands on the stream, or stood there.
+/// What the log calls published stands on the stream, or stood there.
 fn said(facts: &Facts, wrong: &mut Vec<String>) {
     for said in facts
         .said
@@ -331,7 +331,7 @@ fn said(facts: &Facts, wrong: &mut Vec<String>) {
         };
         if !facts.results_of(&said.plan).any(|result| same(&result)) {
             wrong.push(format!(
-                "plan {}: executed={} {} is logged as told and is not on the stream",
+                "plan {}: executed={} {} is logged as published and is not on the stream",
                 said.plan, said.executed, said.error
             ));
         }
@@ -407,12 +407,12 @@ fn moments(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
         return;
     }
     for result in facts.results_of(plan) {
-        let told = written_at(result);
+        let ended = written_at(result);
         let begun = published()
             .map(|(_, at)| *at)
-            .filter(|at| *at <= told)
+            .filter(|at| *at <= ended)
             .max();
-        let took = begun.map_or(0, |at| told - at);
+        let took = begun.map_or(0, |at| ended - at);
         let waited_out = matches!(reason_of(result), Reason::PermitTimeout(_));
         if waited_out && took > wait + GRACE + TO_THE_RESULT {
             wrong.push(format!(
@@ -433,7 +433,7 @@ fn publications(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
     }
 }
 
-/// One final result; where Redis lost it, it is told again and says the same.
+/// One final result; where Redis lost it, it is published again and says the same.
 fn results(case: &Case, facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
     // What a switch kept from being claimed is put off: the proposal that still stands when the switch
     // ends is planned then.
@@ -495,7 +495,7 @@ fn agreement(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
     };
     let orders = facts.orders_of(plan);
     let filled: Decimal = orders.iter().map(|order| order.executed_qty).sum();
-    let told = match is_executed(result) {
+    let executed = match is_executed(result) {
         true => {
             let step = result.last_step();
             let text = |field: &str| step[field].as_str().unwrap_or_default().to_owned();
@@ -514,17 +514,17 @@ fn agreement(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
         }
         false => Decimal::ZERO,
     };
-    if told != filled {
+    if executed != filled {
         wrong.push(format!(
-            "plan {plan}: told {told}, the order log says {filled}"
+            "plan {plan}: published {executed}, the order log says {filled}"
         ));
     }
     let sent: Decimal = orders
         .iter()
         .filter_map(|order| parameter(order, "quantity")?.parse::<Decimal>().ok())
         .sum();
-    if told > sent {
-        wrong.push(format!("plan {plan}: told {told}, sent {sent}"));
+    if executed > sent {
+        wrong.push(format!("plan {plan}: published {executed}, sent {sent}"));
     }
     let first = orders.iter().filter(|order| order.moved_the_position());
     let Some(first) = first.map(|order| arrived(order)).min() else {
@@ -534,7 +534,7 @@ fn agreement(facts: &Facts, plan: &str, wrong: &mut Vec<String>) {
         let at = written_at(result);
         if at >= first {
             wrong.push(format!(
-                "plan {plan}: {} was told {} ms after an order that filled",
+                "plan {plan}: {} was published {} ms after an order that filled",
                 result.get("error"),
                 at - first
             ));
@@ -583,7 +583,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_logged_as_told_is_read_from_the_contracts_line() {
+    fn what_is_logged_as_published_is_read_from_the_contracts_line() {
         let line =
             "2026 INFO Result: executed=False, error=claim_lost plan=ab symbol=X decision=ERROR";
         let said = Said::read(line).unwrap();

@@ -1,7 +1,7 @@
 //! The fault matrix: the real binary, a real `redis-server` and the simulated venue, one fault after
 //! the other, and a judge who does not ask the service.
 //!
-//! `table` tells the rows: fault, moment, expectation, and how each is drawn. A [`Case`] is a row drawn
+//! `table` lists the rows: fault, moment, expectation, and how each is drawn. A [`Case`] is a row drawn
 //! from a seed and a number: a setting, steps, one to three plans or a burst of forty, and what their
 //! reviewers say. Each is played in a world of its own, so that cases run side by side and any of them
 //! can be played again alone. The judge compares the venue's order log, every result that ever stood on

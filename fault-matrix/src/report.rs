@@ -13,7 +13,7 @@ pub struct Report {
     kinds: BTreeMap<String, u64>,
     /// How many orders and stops plans had.
     orders: u64,
-    /// Cases that came out wrong, as they are told.
+    /// Cases that failed, as they are printed.
     failures: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl Report {
         row.violated += u64::from(outcome.is_violation());
         row.took += outcome.took;
         if outcome.is_violation() {
-            self.failures.push(outcome.told());
+            self.failures.push(outcome.describe());
         }
         for fault in outcome.reached {
             *self.reached.entry(fault).or_default() += 1;

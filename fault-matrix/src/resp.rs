@@ -1,4 +1,4 @@
-//! As much of Redis' protocol as it takes to tell one command or reply from the next.
+//! As much of Redis' protocol as it takes to distinguish one command or reply from the next.
 
 /// How long the first whole frame is; `None` while it is not all there. What cannot be understood
 /// counts as not all there: a wire that stands still is noticed, one that guesses is not.
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_did_it_is_told_from_one_that_did_not() {
+    fn a_script_that_did_it_is_distinguished_from_one_that_did_not() {
         for (reply, done) in [
             (&b":1\r\n"[..], true),
             (b":0\r\n", false),

@@ -35,7 +35,7 @@ impl Outcome {
     }
 
     /// What was wrong, how to see it again, and what the service said.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         format!(
             "{}: {}\n  replay: {}\n  {}\n{}",
             self.case.label(),
@@ -50,7 +50,7 @@ impl Outcome {
 /// Plays one case, in a world of its own.
 pub async fn play_case(case: Case, mutant: Option<&'static str>) -> Outcome {
     let started = Instant::now();
-    let told = case.clone();
+    let described = case.clone();
     // What breaks down in a task of its own is an outcome, too.
     let played = tokio::spawn(async move {
         let mut environment = Environment::open(case, mutant).await;
@@ -77,7 +77,7 @@ pub async fn play_case(case: Case, mutant: Option<&'static str>) -> Outcome {
         }
     });
     played.await.unwrap_or_else(|error| Outcome {
-        case: told,
+        case: described,
         reached: Vec::new(),
         wrong: vec![format!("the case broke down: {error}")],
         kinds: Vec::new(),
@@ -91,7 +91,7 @@ pub async fn play_case(case: Case, mutant: Option<&'static str>) -> Outcome {
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Plays cases side by side, `lanes` at a time, until they are all played or `enough` says so, and
-/// tells of each as it ends.
+/// reports each as it ends.
 pub async fn play_all(
     cases: impl IntoIterator<Item = Case>,
     lanes: usize,

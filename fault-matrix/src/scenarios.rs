@@ -146,7 +146,7 @@ async fn take(environment: &mut Environment, step: Step) {
                 environment.reach(what);
             }
         }
-        Step::ReachIfTold(error, what) => {
+        Step::ReachIfPublished(error, what) => {
             if environment.some_result_says(error) {
                 environment.reach(what);
             }
@@ -178,14 +178,14 @@ async fn dies(environment: &mut Environment, machine: usize) -> bool {
 
 async fn died_or_idle(environment: &mut Environment, machine: usize) -> Option<Ended> {
     let ids = environment.ids();
-    let told = |seen: &Seen, id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
+    let published = |seen: &Seen, id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
     let mut looks_left = 15;
     while looks_left > 0 {
         if !environment.machines[machine].is_running() {
             return environment.machines[machine].died().await;
         }
         let look = Duration::from_millis(20);
-        let all = |seen: &Seen| ids.iter().all(|id| told(seen, id));
+        let all = |seen: &Seen| ids.iter().all(|id| published(seen, id));
         if environment.fake_services.until(look, all).await {
             sleep(look).await;
             looks_left -= 1;
@@ -226,7 +226,7 @@ async fn arrived(environment: &mut Environment, orders: u64) {
 /// Until something holds, or all plans have their results.
 async fn until(environment: &Environment, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline && !holds() && !is_told(environment) {
+    while Instant::now() < deadline && !holds() && !is_published(environment) {
         sleep(LOOK).await;
     }
 }
@@ -235,10 +235,10 @@ async fn until(environment: &Environment, holds: impl Fn() -> bool) {
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Whether all plans have their results.
-fn is_told(environment: &Environment) -> bool {
+fn is_published(environment: &Environment) -> bool {
     let seen = environment.fake_services.seen();
-    let told = |id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
-    environment.ids().iter().all(told)
+    let published = |id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
+    environment.ids().iter().all(published)
 }
 
 async fn permits_there(environment: &mut Environment) {
@@ -426,7 +426,7 @@ pub(crate) fn any_claimed(environment: &mut Environment) -> Done<'_> {
 }
 
 /// Until what is claimed by now has its result.
-pub(crate) fn claimed_are_told(environment: &mut Environment) -> Done<'_> {
+pub(crate) fn claimed_have_results(environment: &mut Environment) -> Done<'_> {
     Box::pin(async move {
         let claimed: Vec<String> = environment
             .fake_services
@@ -434,11 +434,11 @@ pub(crate) fn claimed_are_told(environment: &mut Environment) -> Done<'_> {
             .claimed()
             .cloned()
             .collect();
-        let told = |seen: &Seen| {
+        let published = |seen: &Seen| {
             let of_it = |id: &String| seen.results.iter().any(|r| r.get("plan_id") == *id);
             claimed.iter().all(of_it)
         };
-        if !environment.fake_services.until(PATIENCE, told).await {
+        if !environment.fake_services.until(PATIENCE, published).await {
             environment.wrong("a claimed plan never got its result");
         }
     })
@@ -475,7 +475,7 @@ pub(crate) fn permits_taken(environment: &mut Environment) -> Done<'_> {
         let mut exists = vec!["EXISTS"];
         exists.extend(receipts.iter().map(String::as_str));
         let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline && !is_told(environment) {
+        while Instant::now() < deadline && !is_published(environment) {
             if environment.fake_services.ask::<i64>(&exists).await > 0 {
                 return;
             }
@@ -674,7 +674,7 @@ pub(crate) fn half_a_request(environment: &mut Environment) -> Done<'_> {
     })
 }
 
-/// The process that was told to end does so in time, now that its plans are done.
+/// The process that was asked to end does so in time, now that its plans are done.
 pub(crate) fn ends_in_time(environment: &mut Environment) -> Done<'_> {
     Box::pin(async move {
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! What a row of the table is made of: a setting and steps. Both are data, so that a case can be told.
+//! What a row of the table is made of: a setting and steps. Both are data, so that a case can be printed.
 
 use super::{
     environment::Environment,
@@ -110,7 +110,7 @@ pub(crate) enum Step {
     Launch(usize),
     /// Whatever runs there is killed; the machine starts anew, without any fault, and has to be ready.
     Restart(usize),
-    /// The brain writes its proposals; the number tells a repetition from the one before.
+    /// The brain writes its proposals; the number distinguishes a repetition from the one before.
     Propose(u32),
     /// The brain proposes something else of every symbol.
     ProposeNext,
@@ -147,7 +147,7 @@ pub(crate) enum Step {
     TypesFixed,
     /// Answers, or requests, of a script are lost from now on.
     Lose(Script, Loss, u32),
-    /// The venue is told to fail.
+    /// The venue is made to fail.
     Venue(Vec<Fault>),
     /// The venue's clock runs so many milliseconds ahead.
     VenueClock(i64),
@@ -179,7 +179,7 @@ pub(crate) enum Step {
     /// Counts as met where the wire lost something.
     ReachIfLost(String),
     /// Counts as met where some result says this.
-    ReachIfTold(&'static str, &'static str),
+    ReachIfPublished(&'static str, &'static str),
     /// Something else, by its name.
     Do(&'static str, Act),
 }
@@ -225,7 +225,7 @@ impl fmt::Debug for Step {
             Self::Reach(what) => write!(f, "Reach({what})"),
             Self::ReachIfHit(what) => write!(f, "ReachIfHit({what})"),
             Self::ReachIfLost(what) => write!(f, "ReachIfLost({what})"),
-            Self::ReachIfTold(error, what) => write!(f, "ReachIfTold({error}, {what})"),
+            Self::ReachIfPublished(error, what) => write!(f, "ReachIfPublished({error}, {what})"),
             Self::Do(name, _) => write!(f, "Do({name})"),
         }
     }
@@ -398,7 +398,7 @@ impl Scene {
         !self.steps.iter().any(sets)
     }
 
-    /// Whether some step tells the journal's disk what to do.
+    /// Whether some step makes the journal's disk fail.
     pub(crate) fn breaks_the_disk(&self) -> bool {
         let breaks = |step: &Step| matches!(step, Step::Disk(_));
         self.steps.iter().any(breaks)

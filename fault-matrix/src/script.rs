@@ -196,7 +196,7 @@ impl PlanScript {
     }
 
     /// A plan of the smallest quantity, for a run of thousands; `approved` by both or not by the
-    /// governor, which the action tells the reviewers apart by.
+    /// governor, by which the action distinguishes the reviewers.
     pub(crate) fn small(symbol: &'static str, approved: bool, unique: u64) -> Self {
         let (_, unit) = SYMBOLS[SYMBOLS
             .iter()

@@ -76,7 +76,7 @@ impl Course {
     }
 
     /// Whether a machine may end like this after a SIGTERM. Where Redis forgets every few seconds, what is owed may take
-    /// longer than the service waits for it; it says so, and its next start tells it.
+    /// longer than the service waits for it; it says so, and its next start publishes it.
     fn lets_end(self, ended: &Ended) -> bool {
         let owes = |line: &String| line.contains("still owe a result");
         match ended.code {
@@ -113,13 +113,13 @@ const FLUSH: Duration = Duration::from_secs(9);
 const LOSS: Duration = Duration::from_secs(14);
 
 /// Between two rounds of proposals. A plan costs about a dozen of the 6000 points a minute that the
-/// venue grants an address; who asks for more is told to wait, and its plans have no order.
+/// venue grants an address; who asks for more has to wait, and its plans have no order.
 const ROUND: Duration = Duration::from_millis(600);
 
 /// Nothing that the soak does takes this long, on the slowest machine.
 const STUCK: Duration = Duration::from_secs(120);
 /// Between two lines about how far it is.
-const TOLD_EVERY: Duration = Duration::from_secs(30);
+const REPORT_EVERY: Duration = Duration::from_secs(30);
 
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(100);
@@ -148,7 +148,7 @@ pub struct Soaked {
     results: usize,
     approved: usize,
     orders: u64,
-    /// Plans that were approved and have no order, by what was told of them.
+    /// Plans that were approved and have no order, by what was published of them.
     lost: BTreeMap<String, u64>,
     events: BTreeMap<&'static str, u64>,
     /// In the quarter after the warm-up, and in the last one.
@@ -226,7 +226,7 @@ impl Run {
         let started = Instant::now();
         let events = self.course.events().iter();
         let mut due: Vec<(Duration, Event)> = events.map(|event| (event.every(), *event)).collect();
-        let mut told = started;
+        let mut reported = started;
         while started.elapsed() < lasting {
             self.step = "propose";
             let proposing = timeout(STUCK, self.propose(rng)).await;
@@ -234,8 +234,8 @@ impl Run {
                 proposing.is_ok(),
                 "the soak itself is stuck: it cannot propose for {STUCK:?}"
             );
-            if told.elapsed() >= TOLD_EVERY {
-                told = Instant::now();
+            if reported.elapsed() >= REPORT_EVERY {
+                reported = Instant::now();
                 println!(
                     "{} of {} s, {} proposed, {} results",
                     started.elapsed().as_secs(),
@@ -392,17 +392,17 @@ impl Run {
         let lost = facts.without_an_order(&approved);
         let (proposed, claimed, results) =
             (case.plans.len(), facts.claimed().len(), facts.results());
-        // Where Redis forgets results they are told again.
-        let told_once = claimed == results || self.course == Course::Forgetting;
-        if proposed != claimed || results < claimed || !told_once {
+        // Where Redis forgets results they are published again.
+        let published_once = claimed == results || self.course == Course::Forgetting;
+        if proposed != claimed || results < claimed || !published_once {
             wrong.push(format!(
                 "{proposed} proposed, {claimed} claimed, {results} results"
             ));
         }
-        let told: u64 = lost.values().sum();
-        if facts.orders() + told != u64::try_from(approved.len()).unwrap_or(u64::MAX) {
+        let without_order: u64 = lost.values().sum();
+        if facts.orders() + without_order != u64::try_from(approved.len()).unwrap_or(u64::MAX) {
             wrong.push(format!(
-                "{} approved, {} orders, {told} told to have none",
+                "{} approved, {} orders, {without_order} reported as having none",
                 approved.len(),
                 facts.orders()
             ));
@@ -500,7 +500,7 @@ impl fmt::Display for Soaked {
         let lost: u64 = self.lost.values().sum();
         writeln!(
             f,
-            "{} approved = {} orders + {lost} told to have none {:?}",
+            "{} approved = {} orders + {lost} reported as having none {:?}",
             self.approved, self.orders, self.lost
         )?;
         for (event, times) in &self.events {

@@ -41,9 +41,9 @@ impl Split {
         loop {
             let mut connection = self.replica.connection().await;
             let mut info = redis::cmd("INFO");
-            let told: Result<String, _> =
+            let info: Result<String, _> =
                 info.arg("replication").query_async(&mut connection).await;
-            if told.is_ok_and(|told| told.contains("master_link_status:up")) {
+            if info.is_ok_and(|info| info.contains("master_link_status:up")) {
                 return;
             }
             assert!(

@@ -136,32 +136,32 @@ pub(crate) fn judge(facts: &Facts, script: &PlanScript, plan: &str, wrong: &mut 
         }
     }
     let Some(result) = facts.last_of(plan) else {
-        return; // told elsewhere
+        return; // judged elsewhere
     };
     let id = format!("apply-{plan}");
     let standing = guards.standing.get(script.symbol);
     let standing = standing.map(Vec::as_slice).unwrap_or_default();
     let new = standing.iter().find(|stop| stop.client_algo_id == id);
-    let told = result.get("executed") == "True";
+    let executed = result.get("executed") == "True";
     let step = result.last_step();
     let number = step["order_id"].as_str().unwrap_or_default();
     match new {
-        Some(stop) if told && stop.algo_id.to_string() == number => {}
-        None if !told => {}
+        Some(stop) if executed && stop.algo_id.to_string() == number => {}
+        None if !executed => {}
         _ => wrong.push(format!(
-            "plan {plan}: executed={told} with stop {number:?}, and what stands is {standing:?}"
+            "plan {plan}: executed={executed} with stop {number:?}, and what stands is {standing:?}"
         )),
     }
     let old = standing.iter().any(|stop| stop.client_algo_id != id);
     let spoken = step["details"]
         .as_str()
         .is_some_and(|details| details.contains("still there"));
-    if !told && !old {
+    if !executed && !old {
         wrong.push(format!(
             "plan {plan} moved no stop, and the old one is gone"
         ));
     }
-    if told && old && !spoken && !facts.killed {
+    if executed && old && !spoken && !facts.killed {
         wrong.push(format!(
             "plan {plan} left an old stop in place and does not say so"
         ));

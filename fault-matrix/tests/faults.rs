@@ -52,15 +52,15 @@ fn cases_of(seed: u64, row: &str) -> impl Iterator<Item = Case> {
 /// Plays cases of one row with a mistake in the service until one is found out.
 async fn found_out(mutant: &'static str, row: &str, by: &[&str]) {
     let cases = cases_of(seed(), row).take(24);
-    let found = |told: &str| by.iter().any(|words| told.contains(words));
+    let found = |wrong: &str| by.iter().any(|words| wrong.contains(words));
     let report = play_all(cases, 3, Some(mutant), |outcome| {
-        outcome.wrong.iter().any(|told| found(told))
+        outcome.wrong.iter().any(|wrong| found(wrong))
     })
     .await;
-    let told = report.failures();
+    let wrong = report.failures();
     assert!(
-        told.iter().any(|told| found(told)),
-        "{mutant} passed {} cases of {row:?}: {told:?}",
+        wrong.iter().any(|wrong| found(wrong)),
+        "{mutant} passed {} cases of {row:?}: {wrong:?}",
         report.cases()
     );
 }
@@ -97,7 +97,7 @@ async fn a_service_that_leaves_permits_where_they_are_is_found_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_waits_too_long_is_found_out() {
-    // The order is what tells it: a result that comes late may be the machine's fault.
+    // The order shows it: a result that comes late may be the machine's fault.
     let row = "a permit after the wait";
     found_out("wait_too_long", row, &["has an order, and none may leave"]).await;
 }

@@ -33,7 +33,7 @@ def control(method, path, body=None):
         return json.loads(answer.read())
 
 
-def tell(**row):
+def report(**row):
     print(json.dumps(row), flush=True)
 
 
@@ -44,28 +44,28 @@ def brief(error):
 
 
 def op(name, call, check=None):
-    """Does one operation and tells how it went; the result goes back for the next one."""
+    """Does one operation and prints how it went; the result goes back for the next one."""
     try:
         result = call()
         if check is not None and not check(result):
             raise AssertionError(f"not what was expected: {str(result)[:300]}")
-        tell(op=name, ok=True)
+        report(op=name, ok=True)
         return result
     except Exception as error:  # every error of a client is a result here
         if os.environ.get("CLIENTS_DEBUG"):
             traceback.print_exc()
-        tell(op=name, ok=False, told=brief(error))
+        report(op=name, ok=False, outcome=brief(error))
         return None
 
 
 def absent(*names):
     """Operations that the client has no call for."""
     for name in names:
-        tell(op=name, ok=None)
+        report(op=name, ok=None)
 
 
 def run_faults(place, open_again):
-    """Places one market order under each fault: what the caller was told, and what the venue has.
+    """Places one market order under each fault: what the caller got, and what the venue has.
 
     `place(client_id)` answers a sentence or raises; `open_again()` makes a client without open connections.
     """
@@ -74,13 +74,13 @@ def run_faults(place, open_again):
         open_again()
         control("POST", "/sim/faults", fault["fault"])
         try:
-            told = place(f"fault-{number}")
+            outcome = place(f"fault-{number}")
         except Exception as error:
-            told = brief(error)
+            outcome = brief(error)
         orders = control("GET", "/sim/orders")["orders"]
-        tell(
+        report(
             fault=fault["name"],
-            told=told,
+            outcome=outcome,
             sent=len(orders),
             filled=sum(order["outcome"] == "filled" for order in orders),
         )

@@ -205,7 +205,7 @@ def asked(command, part, venue, keys):
     done = subprocess.run([*command, part], env=environment, stdout=subprocess.PIPE, text=True, timeout=LIMIT)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0:
-        rows.append({"op": "the run itself", "ok": False, "told": f"ended with {done.returncode}"})
+        rows.append({"op": "the run itself", "ok": False, "outcome": f"ended with {done.returncode}"})
     return rows
 
 
@@ -235,7 +235,7 @@ def main(arguments):
                 operations[name] = asked(command, "ops", venue, keys)
                 for row in operations[name]:
                     if row["ok"] is False:
-                        print(f"   {row['op']}: {row['told']}", flush=True)
+                        print(f"   {row['op']}: {row['outcome']}", flush=True)
                 if not quick:
                     say(f"{name}: faults")
                     faults[name] = [row for row in asked(command, "faults", venue, keys) if "fault" in row]
@@ -254,7 +254,7 @@ def main(arguments):
 
 
 def cell(text):
-    """What a caller was told, without what differs from run to run."""
+    """What a caller got, without what differs from run to run."""
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", str(text))
     text = re.sub(r"\?\w+=\S*", "?…", text)
     if len(text) > 150:
@@ -290,7 +290,7 @@ def page_tables(operations, faults):
             for row in rows:
                 if row["fault"] == fault_name:
                     filled = f"**{row['filled']}**" if row["filled"] > 1 else row["filled"]
-                    text += f"| {fault_name} | {name} | {row['sent']} | {filled} | {cell(row['told'])} |\n"
+                    text += f"| {fault_name} | {name} | {row['sent']} | {filled} | {cell(row['outcome'])} |\n"
     return text
 
 
@@ -301,7 +301,7 @@ One market order under each fault, which strikes once. “Sent” counts the req
 the venue: more than one is an order placed twice. freqtrade is let in under the faults that execute, and watched until
 it holds a trade.
 
-| what happens to the order | client | sent | filled | the caller was told |
+| what happens to the order | client | sent | filled | the caller got |
 |---|---|--:|--:|---|
 """
 

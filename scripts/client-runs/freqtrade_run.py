@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from common import FAULTS, KEY, SECRET, URL, control, only_loopback, tell
+from common import FAULTS, KEY, SECRET, URL, control, only_loopback, report
 import ccxt
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -124,10 +124,10 @@ def open_stops():
 def step(name, what, bot, seconds=90):
     done = until(what, seconds)
     if done:
-        tell(op=name, ok=True)
+        report(op=name, ok=True)
     else:
         last = (bot.folder / "log").read_text().strip().splitlines()[-3:]
-        tell(op=name, ok=False, told=" / ".join(last)[:400])
+        report(op=name, ok=False, outcome=" / ".join(last)[:400])
     return done
 
 
@@ -149,7 +149,7 @@ def live():
         bot.flag("enter", False)
         step("freqtrade puts a stop again", lambda: open_stops() == 1, bot)
         bot.flag("exit", True)
-        step("freqtrade cancels its stop and exits", lambda: [row[:2] for row in bot.trades()][1:] == [(0, "told_to")], bot)
+        step("freqtrade cancels its stop and exits", lambda: [row[:2] for row in bot.trades()][1:] == [(0, "asked_to")], bot)
         step("nothing is left at the venue", lambda: position() == "0" and open_stops() == 0, bot, 10)
     finally:
         bot.end()
@@ -164,7 +164,7 @@ def faults():
         bot = Bot()
         try:
             if not until(lambda: bot.says("state='RUNNING'") or bot.says("Bot heartbeat"), 120):
-                tell(fault=fault["name"], told="it did not start", sent=0, filled=0)
+                report(fault=fault["name"], outcome="it did not start", sent=0, filled=0)
                 continue
             control("POST", "/sim/faults", fault["fault"])
             bot.flag("enter", True)
@@ -174,8 +174,8 @@ def faults():
             time.sleep(3)
             orders = control("GET", "/sim/orders")["orders"]
             known = [float(amount) for _, _, amount in bot.trades()]
-            told = f"{bot.error()}; then it holds {sum(known):g} BTC of {float(position()):g}"
-            tell(fault=fault["name"], told=told, sent=len(orders), filled=sum(order["outcome"] == "filled" for order in orders))
+            outcome = f"{bot.error()}; then it holds {sum(known):g} BTC of {float(position()):g}"
+            report(fault=fault["name"], outcome=outcome, sent=len(orders), filled=sum(order["outcome"] == "filled" for order in orders))
         finally:
             bot.end()
 

@@ -29,4 +29,4 @@ class OneTrade(IStrategy):
         return dataframe
 
     def custom_exit(self, pair, trade, current_time, current_rate, current_profit, **kwargs):
-        return "told_to" if (FLAGS / "exit").exists() else None
+        return "asked_to" if (FLAGS / "exit").exists() else None

@@ -28,7 +28,7 @@ fn client() -> rest_api::RestApi {
     DerivativesTradingUsdsFuturesRestApi::from_config(configuration)
 }
 
-fn tell(row: Value) {
+fn print(row: Value) {
     println!("{row}");
 }
 
@@ -43,7 +43,7 @@ fn brief(error: impl Display) -> String {
         .collect()
 }
 
-/// Does one operation and tells how it went.
+/// Does one operation and prints how it went.
 macro_rules! op {
     ($name:expr, $call:expr, $check:expr) => {{
         let done = async { Ok::<_, anyhow::Error>($call.await?.data().await?) }.await;
@@ -51,11 +51,11 @@ macro_rules! op {
             Ok(data) => {
                 let check: fn(&_) -> bool = $check;
                 match check(&data) {
-                    true => tell(json!({"op": $name, "ok": true})),
-                    false => tell(json!({"op": $name, "ok": false, "told": format!("not what was expected: {data:?}")})),
+                    true => print(json!({"op": $name, "ok": true})),
+                    false => print(json!({"op": $name, "ok": false, "outcome": format!("not what was expected: {data:?}")})),
                 }
             }
-            Err(error) => tell(json!({"op": $name, "ok": false, "told": brief(format!("{error:#}"))})),
+            Err(error) => print(json!({"op": $name, "ok": false, "outcome": brief(format!("{error:#}"))})),
         }
     }};
 }
@@ -220,9 +220,9 @@ async fn faults() {
         control("POST", "/sim/faults", Some(&fault["fault"])).await;
         let mut order = market("0.01");
         order.new_client_order_id = Some("fault".to_string());
-        let told =
+        let outcome =
             async { Ok::<_, anyhow::Error>(api.new_order(order).await?.data().await?) }.await;
-        let told = match told {
+        let outcome = match outcome {
             Ok(data) => format!("success: {}", data.status.unwrap_or_default()),
             Err(error) => brief(format!("{error:#}")),
         };
@@ -232,7 +232,7 @@ async fn faults() {
             .iter()
             .filter(|order| order["outcome"] == "filled")
             .count();
-        tell(json!({"fault": fault["name"], "told": told, "sent": orders.len(), "filled": filled}));
+        print(json!({"fault": fault["name"], "outcome": outcome, "sent": orders.len(), "filled": filled}));
     }
 }
 

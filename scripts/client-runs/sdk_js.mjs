@@ -13,7 +13,7 @@ function onlyLoopback(address) {
 }
 onlyLoopback(URL_);
 
-const tell = (row) => console.log(JSON.stringify(row));
+const report = (row) => console.log(JSON.stringify(row));
 const brief = (error) => `${error.name ?? "Error"}: ${String(error.message).replace(/\s+/g, " ").slice(0, 160)}`;
 
 async function control(method, path, body) {
@@ -34,10 +34,10 @@ async function op(name, call, check) {
   try {
     const result = await call();
     if (check && !check(result)) throw new Error(`not what was expected: ${JSON.stringify(result).slice(0, 300)}`);
-    tell({ op: name, ok: true });
+    report({ op: name, ok: true });
     return result;
   } catch (error) {
-    tell({ op: name, ok: false, told: brief(error) });
+    report({ op: name, ok: false, outcome: brief(error) });
     return undefined;
   }
 }
@@ -106,15 +106,15 @@ async function faults() {
     await control("POST", "/sim/reset");
     api = client();
     await control("POST", "/sim/faults", fault.fault);
-    let told;
+    let outcome;
     try {
       const order = { symbol, side: "BUY", type: "MARKET", quantity: 0.01, newClientOrderId: `fault-${number}` };
-      told = `success: ${(await data(api.newOrder(order))).status}`;
+      outcome = `success: ${(await data(api.newOrder(order))).status}`;
     } catch (error) {
-      told = brief(error);
+      outcome = brief(error);
     }
     const { orders } = await control("GET", "/sim/orders");
-    tell({ fault: fault.name, told, sent: orders.length, filled: orders.filter((o) => o.outcome === "filled").length });
+    report({ fault: fault.name, outcome, sent: orders.length, filled: orders.filter((o) => o.outcome === "filled").length });
   }
 }
 

@@ -72,12 +72,12 @@ impl FormerService {
     /// Starts it on this server.
     pub async fn start(url: &str, settings: FormerSettings) -> Self {
         let redis = connect(url).await;
-        let (tell, done) = mpsc::unbounded_channel();
+        let (done_sender, done) = mpsc::unbounded_channel();
         let mut former = Former {
             redis,
             settings,
-            tell,
-            told: HashMap::new(),
+            done_sender,
+            reported: HashMap::new(),
             orders: 0,
         };
         let task = tokio::spawn(async move {
@@ -110,9 +110,9 @@ impl Drop for FormerService {
 struct Former {
     redis: MultiplexedConnection,
     settings: FormerSettings,
-    tell: mpsc::UnboundedSender<Done>,
-    /// What each symbol's last told plan was computed at.
-    told: HashMap<String, String>,
+    done_sender: mpsc::UnboundedSender<Done>,
+    /// What each symbol's last published plan was computed at.
+    reported: HashMap<String, String>,
     orders: u64,
 }
 
@@ -160,17 +160,18 @@ impl Former {
                 false => planned.decision = "SKIP",
             }
         }
-        // One a symbol in each cycle, whatever was told before.
+        // One a symbol in each cycle, whatever was published before.
         if planned.decision != "EXECUTE" {
             let (decision, reasons) = (planned.decision, planned.reasons.clone());
-            self.tell_result(symbol, &planned.id, decision, (false, "[]"), &reasons)
+            self.publish_result(symbol, &planned.id, decision, (false, "[]"), &reasons)
                 .await;
         }
         let computed_at = field("computed_at_utc");
-        if self.told.insert(symbol.to_owned(), computed_at.clone()) != Some(computed_at.clone()) {
+        if self.reported.insert(symbol.to_owned(), computed_at.clone()) != Some(computed_at.clone())
+        {
             let symbol = symbol.to_owned();
             // The receiver may have been dropped.
-            let _ = self.tell.send(Done {
+            let _ = self.done_sender.send(Done {
                 symbol,
                 computed_at,
             });
@@ -293,7 +294,7 @@ impl Former {
             Ok(both) => both,
             Err(error) => {
                 return self
-                    .tell_result(symbol, id, "BLOCKED", (false, "[]"), &error)
+                    .publish_result(symbol, id, "BLOCKED", (false, "[]"), &error)
                     .await;
             }
         };
@@ -308,14 +309,14 @@ impl Former {
         };
         if let Some(error) = refused {
             return self
-                .tell_result(symbol, id, "BLOCKED", (false, "[]"), error)
+                .publish_result(symbol, id, "BLOCKED", (false, "[]"), error)
                 .await;
         }
         if planned.steps.contains("UPDATE_SL") {
             // It says that it did.
             let steps = r#"[{"step":"UPDATE_SL","status":"success","details":"stop noted"}]"#;
             return self
-                .tell_result(symbol, id, "EXECUTE", (true, steps), "")
+                .publish_result(symbol, id, "EXECUTE", (true, steps), "")
                 .await;
         }
         // The number as it is written, tail and all: no share, no step.
@@ -343,7 +344,7 @@ impl Former {
                 r#"[{{"step":"{step}","status":"error","details":"-1111: Precision is over the maximum defined for this asset.","side":"{side}","quantity":"{quantity}"}}]"#
             );
             return self
-                .tell_result(symbol, id, "EXECUTE", (true, &steps), "")
+                .publish_result(symbol, id, "EXECUTE", (true, &steps), "")
                 .await;
         }
         if self.orders.is_multiple_of(50) {
@@ -352,18 +353,18 @@ impl Former {
                 r#"[{{"step":"{step}","status":"error","details":"","side":"{side}","quantity":"{quantity}"}}]"#
             );
             return self
-                .tell_result(symbol, id, "ERROR", (false, &steps), error)
+                .publish_result(symbol, id, "ERROR", (false, &steps), error)
                 .await;
         }
         let order = self.orders;
         let steps = format!(
             r#"[{{"step":"{step}","status":"success","details":"","order_id":"{order}","side":"{side}","quantity":"{quantity}","executed_qty":"0","reduce_only":true}}]"#
         );
-        self.tell_result(symbol, id, "EXECUTE", (true, &steps), "")
+        self.publish_result(symbol, id, "EXECUTE", (true, &steps), "")
             .await;
     }
 
-    async fn tell_result(
+    async fn publish_result(
         &mut self,
         symbol: &str,
         id: &str,
@@ -419,7 +420,7 @@ fn seconds() -> String {
     since.unwrap_or_default().as_secs().to_string()
 }
 
-/// Reviewers that answer plans of the former service as they are told to, symbol by symbol.
+/// Reviewers that answer plans of the former service as they are asked to, symbol by symbol.
 #[derive(Debug)]
 pub(crate) struct TapeReviewers(JoinHandle<()>);
 

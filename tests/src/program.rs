@@ -16,7 +16,7 @@ pub fn apply_layer() -> &'static Path {
     present(&BUILT)
 }
 
-/// The executable that can be told to die at a named step and to make a mistake, just as fresh.
+/// The executable that can be made to die at a named step and to make a mistake, just as fresh.
 ///
 /// # Panics
 /// As [`apply_layer`].
@@ -64,7 +64,7 @@ fn build(name: &str, features: &[&str]) -> Result<PathBuf, String> {
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit());
-    // What cargo tells a test about its package would make build scripts think that theirs changed.
+    // What cargo sets for a test about its package would make build scripts think that theirs changed.
     for name in std::env::vars_os().map(|(name, _)| name).filter(about_us) {
         cargo.env_remove(name);
     }

@@ -219,7 +219,7 @@ impl Service {
                 if over {
                     return false;
                 }
-                // What is over says nothing more; a pause tells it.
+                // What is over says nothing more; a pause shows it.
                 let _ = timeout(Duration::from_millis(50), lines.changed()).await;
             }
         })

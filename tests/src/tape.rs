@@ -308,9 +308,9 @@ impl Tape {
             novelty,
         };
         let says: Arc<Mutex<HashMap<String, Says>>> = Arc::default();
-        let told = Arc::clone(&says);
+        let script = Arc::clone(&says);
         let reviewers = TapeReviewers::start(url, move |plan| {
-            let says = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let says = script.lock().unwrap_or_else(PoisonError::into_inner);
             says.get(plan.get("symbol"))
                 .map_or_else(Vec::new, |says| says.answers(plan))
         })
@@ -349,7 +349,7 @@ impl Tape {
         }
     }
 
-    /// Whether the shadow has told this difference. A permit that slips by it hides what it would show.
+    /// Whether the shadow has reported this difference. A permit that slips by it hides what it would show.
     pub fn has_found(&self, name: &str) -> bool {
         let part = format!(r#""difference":"{name}""#);
         self.shadow.log().iter().any(|line| line.contains(&part))

@@ -36,16 +36,16 @@ async fn intent_is_written(how: &ServiceBuilder, stage: &Stage, plan: &Entry) {
     let state = how.state_directory().display().to_string();
     within("the intent is in the journal", async {
         loop {
-            let told = stage
+            let printed = stage
                 .program(&["plan", plan.get("plan_id"), "--json"])
                 .env("APPLY_STATE_DIR", state.clone())
                 .ended()
                 .await;
-            if told.code == Some(0) {
+            if printed.code == Some(0) {
                 assert!(
-                    told.output().contains("\"signed_until\""),
+                    printed.output().contains("\"signed_until\""),
                     "{}",
-                    told.output()
+                    printed.output()
                 );
                 return;
             }
@@ -56,7 +56,7 @@ async fn intent_is_written(how: &ServiceBuilder, stage: &Stage, plan: &Entry) {
 }
 
 #[tokio::test]
-async fn an_order_that_left_before_the_kill_is_found_and_told_once() {
+async fn an_order_that_left_before_the_kill_is_found_and_published_once() {
     let stage = Stage::open().await;
     let how = quick(&stage);
     let service = how.clone().ready().await;
@@ -143,8 +143,8 @@ async fn a_server_that_lost_everything_gets_no_second_order() {
     assert_eq!(stage.orders().len(), 1);
 }
 
-/// A journal in which a plan of this proposal has been executed and told so long ago.
-async fn told_before(state: &Path, fields: &[(&str, &str)], ago: u64) -> PlanId {
+/// A journal in which a plan of this proposal has been executed and published so long ago.
+async fn published_before(state: &Path, fields: &[(&str, &str)], ago: u64) -> PlanId {
     let raw = fields
         .iter()
         .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
@@ -166,7 +166,7 @@ async fn told_before(state: &Path, fields: &[(&str, &str)], ago: u64) -> PlanId 
 }
 
 #[tokio::test]
-async fn a_quiet_proposal_is_not_told_again_once_its_claim_has_run_out() {
+async fn a_quiet_proposal_has_no_second_result_once_its_claim_has_run_out() {
     let stage = Stage::open().await;
     let how = quick(&stage);
     let fields = [
@@ -174,7 +174,7 @@ async fn a_quiet_proposal_is_not_told_again_once_its_claim_has_run_out() {
         ("kill_score", "0.539"),
         ("computed_at_utc", "2026-01-25T00:30:08Z"),
     ];
-    let plan = told_before(how.state_directory(), &fields, 7 * 3600).await;
+    let plan = published_before(how.state_directory(), &fields, 7 * 3600).await;
     stage.propose_with("BTCUSDT", "PARTIAL_75", &fields).await;
     let service = how.ready().await;
     service
@@ -245,10 +245,10 @@ async fn a_venue_that_does_not_say_whether_it_has_an_order_of_the_plan_gets_none
     stage.approve(&plan, "0.009").await;
     let result = stage.result_of(plan.get("plan_id")).await;
     assert_eq!(result.get("error"), "venue_unavailable");
-    let told = result.get("steps_results");
+    let steps = result.get("steps_results");
     assert!(
-        told.contains("whether it has an order of the plan"),
-        "{told}"
+        steps.contains("whether it has an order of the plan"),
+        "{steps}"
     );
     service.stopped_well().await;
     assert_eq!(stage.orders(), []);
@@ -320,7 +320,7 @@ async fn halt_blocks_a_plan_in_its_wait_and_resume_lets_the_next_one_pass() {
 }
 
 #[tokio::test]
-async fn a_halt_tells_of_an_order_that_has_left_and_is_still_asked_about() {
+async fn a_halt_reports_an_order_that_has_left_and_is_still_asked_about() {
     let stage = Stage::open().await;
     let how = quick(&stage).env("APPLY_PERMIT_WAIT_MS", "20000");
     let state = how.state_directory().display().to_string();
@@ -345,8 +345,8 @@ async fn a_halt_tells_of_an_order_that_has_left_and_is_still_asked_about() {
     let id = plan.get("plan_id");
     let halted = halt().await;
     assert_eq!(halted.code, Some(0), "{}", halted.output());
-    let told = format!("plan {id} of BTCUSDT had its timestamp already: no result yet");
-    assert!(halted.output().contains(&told), "{}", halted.output());
+    let expected = format!("plan {id} of BTCUSDT had its timestamp already: no result yet");
+    assert!(halted.output().contains(&expected), "{}", halted.output());
     let end = format!("no order of the service on http://{page} can be executed any more");
     assert!(halted.output().contains(&end), "{}", halted.output());
     venue.clear_faults();
@@ -369,8 +369,8 @@ async fn a_journal_that_cannot_be_written_means_no_order_and_not_ready() {
     stage.approve(&plan, "0.009").await;
     let result = stage.result_of(plan.get("plan_id")).await;
     assert_eq!(result.get("error"), "journal_unavailable");
-    let told = service.readiness("503", "[-] Journal: ").await;
-    assert!(told.contains("fix the disk and start again"), "{told}");
+    let state = service.readiness("503", "[-] Journal: ").await;
+    assert!(state.contains("fix the disk and start again"), "{state}");
     service.line("Not ready: ").await;
     service.stopped_well().await;
     assert_eq!(stage.orders(), []);
@@ -392,8 +392,8 @@ async fn a_redis_that_takes_no_writes_means_not_ready_and_is_no_flood_in_the_log
     let replicas = ["CONFIG", "SET", "min-replicas-to-write"];
     let () = stage.command(&[&replicas[..], &["1"]].concat()).await;
     service.readiness("503", "[-] Redis: takes no writes").await;
-    let told = ends(4).await;
-    assert!(told.contains("takes no writes"), "{told}");
+    let finals = ends(4).await;
+    assert!(finals.contains("takes no writes"), "{finals}");
     let () = stage.command(&[&replicas[..], &["0"]].concat()).await;
     service.readiness("200", "[+] Redis: ").await;
 
@@ -431,7 +431,7 @@ async fn the_service_manager_hears_of_readiness_of_life_and_of_the_end() {
     let socket = UnixDatagram::from_std(socket).unwrap();
     let heard = async || {
         let mut word = [0; 64];
-        let length = within("the service tells its manager", socket.recv(&mut word))
+        let length = within("the service reports to its manager", socket.recv(&mut word))
             .await
             .unwrap();
         String::from_utf8_lossy(&word[..length]).into_owned()
@@ -481,8 +481,8 @@ async fn strict_durability_does_not_run_where_redis_may_throw_keys_away() {
     let strict = || quick(&stage).env("APPLY_DURABILITY", "strict");
     let ended = strict().ended().await;
     assert_eq!(ended.code, Some(78), "{}", ended.output());
-    let told = ended.output();
-    assert!(told.contains("maxmemory-policy noeviction"), "{told}");
+    let output = ended.output();
+    assert!(output.contains("maxmemory-policy noeviction"), "{output}");
     let policy = ["CONFIG", "SET", "maxmemory-policy", "noeviction"];
     let () = stage.command(&policy).await;
     strict().ready().await.stopped_well().await;
@@ -608,9 +608,9 @@ async fn a_proposal_rewritten_while_the_server_stands_still_leaves_no_plan_witho
         .filter(|plan| plan.get("decision") == "EXECUTE")
         .count();
     let finals = stage.entries(RESULTS).await;
-    let told = finals
+    let executed = finals
         .iter()
         .filter(|result| result.get("decision") != "SKIP")
         .count();
-    assert_eq!(told, executes, "{}", ended.output());
+    assert_eq!(executed, executes, "{}", ended.output());
 }

@@ -27,7 +27,7 @@ async fn the_demo_comes_out_as_expected_and_closes_with_a_table() {
     // Expected, then seen, then the verdict.
     .map(|(scenario, outcome)| format!("{scenario:<24}{outcome:<48}{outcome:<48}ok"));
     assert_eq!(ended.log[heading + 1..], rows, "{output}");
-    // What happened was told as it happened.
+    // What happened was printed as it happened.
     for line in [
         "[PERMIT_WAIT] Polling for permits (max_wait=1200ms)",
         "Executing step CLOSE_PARTIAL_75",
@@ -54,14 +54,14 @@ async fn the_demo_that_serves_shows_plans_come_and_go_until_sigint_and_leaves_no
     );
     // From the stream that the page lives on: everything first, then a wait, its permits, its order.
     let events = ask(&address, "/events").await;
-    let told = read_until(events, r#""executed":true"#).await;
+    let event = read_until(events, r#""executed":true"#).await;
     for part in [
         "event: snapshot",
         "event: plan",
         r#""label":"P3.3""#,
         r#""outcome":"accepted""#,
     ] {
-        assert!(told.contains(part), "{part} in {told}");
+        assert!(event.contains(part), "{part} in {event}");
     }
     demo.line("BLOCK plan=").await;
 
@@ -73,7 +73,7 @@ async fn the_demo_that_serves_shows_plans_come_and_go_until_sigint_and_leaves_no
 }
 
 #[tokio::test]
-async fn a_port_of_the_demo_that_is_taken_is_told_with_the_fix() {
+async fn a_port_of_the_demo_that_is_taken_is_reported_with_the_fix() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let demo = ServiceBuilder::command(&["demo", "--serve", "--port", &port]);

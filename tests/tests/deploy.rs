@@ -158,7 +158,7 @@ fn every_alert_has_a_case_that_fires_and_a_section_of_the_runbook() {
 }
 
 #[tokio::test]
-async fn the_build_is_told_as_the_version_tells_it() {
+async fn the_build_is_shown_as_the_version_prints_it() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let version = ServiceBuilder::command(&["--version"])
@@ -250,8 +250,8 @@ async fn the_unit_starts_a_dry_run_without_keys_and_no_live_one() {
     let live = how.ended().await;
     assert_eq!(live.code, Some(78), "{}", live.output());
     for key in ["BINANCE_TESTNET_API_KEY", "BINANCE_TESTNET_API_SECRET"] {
-        let told = format!("{key}=(not set)");
-        assert!(live.output().contains(&told), "{}", live.output());
+        let expected = format!("{key}=(not set)");
+        assert!(live.output().contains(&expected), "{}", live.output());
     }
     std::fs::remove_dir_all(&dir).unwrap();
 }
@@ -280,12 +280,12 @@ async fn systemd_finds_nothing_wrong_with_the_unit() {
         eprintln!("systemd-analyze is not installed");
         return;
     };
-    let told = String::from_utf8_lossy(&verify.stderr).into_owned();
-    let ours: Vec<&str> = told
+    let errors = String::from_utf8_lossy(&verify.stderr).into_owned();
+    let ours: Vec<&str> = errors
         .lines()
         .filter(|line| line.contains("apply-layer"))
         .collect();
-    assert_eq!(ours, [""; 0], "{told}");
+    assert_eq!(ours, [""; 0], "{errors}");
 }
 
 /// The governor restarts the service by the name of the one before it.
@@ -325,8 +325,11 @@ fn the_name_that_the_governor_restarts_is_this_unit_unless_the_former_one_still_
     std::fs::write(etc.join(FORMER), "[Service]\nExecStart=/bin/true\n").unwrap();
     let refused = systemctl(&["enable", "apply-layer"]).unwrap();
     std::fs::remove_dir_all(&root).unwrap();
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && told.contains(FORMER), "{told}");
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && errors.contains(FORMER),
+        "{errors}"
+    );
 }
 
 #[test]

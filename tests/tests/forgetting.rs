@@ -80,7 +80,7 @@ async fn two_machines_and_a_redis_that_forgot_place_one_order_a_plan() {
     let twice: BTreeSet<_> = ordered.iter().filter(|(_, n)| **n > 1).collect();
     assert!(twice.is_empty(), "{} of {PLANS}: {twice:?}", twice.len());
 
-    // The end of a plan is told once and truly, whichever instance tells it.
+    // The end of a plan is published once and truly, whichever instance publishes it.
     let results = stage.entries(RESULTS).await;
     assert_eq!(results.len(), PLANS, "{results:?}");
     for result in &results {

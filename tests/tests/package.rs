@@ -243,7 +243,7 @@ impl InFlightLimit {
         let path = std::env::var("PATH").unwrap_or_default();
         command
             .arg(format!("--root={root}"))
-            // Our scripts run outside of it and are told where it is; what it depends on is not in it.
+            // Our scripts run outside of it and are given where it is; what it depends on is not in it.
             .args([
                 "--force-script-chrootless",
                 "--force-depends",

@@ -105,14 +105,14 @@ async fn two_hundred_proposals_through_three_processes_end_in_one_result_each_an
     let service = stage.ready().await;
     snapshots_are_kept(&stage).await;
 
-    let (told, done) = mpsc::unbounded_channel();
+    let (sender, done) = mpsc::unbounded_channel();
     let proposals = async {
         tokio::join!(
-            propose(&stage, "BTCUSDT", 67, told.clone()),
-            propose(&stage, "ETHUSDT", 67, told.clone()),
-            propose(&stage, "SOLUSDT", 66, told.clone()),
+            propose(&stage, "BTCUSDT", 67, sender.clone()),
+            propose(&stage, "ETHUSDT", 67, sender.clone()),
+            propose(&stage, "SOLUSDT", 66, sender.clone()),
         );
-        drop(told);
+        drop(sender);
     };
     let (_, reviewers) = tokio::join!(proposals, kill_and_restart(&stage, governor, brain, done));
 

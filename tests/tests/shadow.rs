@@ -57,9 +57,9 @@ async fn all_that_the_former_service_is_known_to_do_wrong_is_explained() {
         .await
         .unwrap();
     let denied = format!("{denied:?}");
-    // Which library it is may stay untold.
-    let untold = denied.matches("client|setinfo").count();
-    assert_eq!(denied.matches("reason").count(), untold, "{denied}");
+    // Which library it is may stay unknown.
+    let refused = denied.matches("client|setinfo").count();
+    assert_eq!(denied.matches("reason").count(), refused, "{denied}");
 }
 
 async fn with(novelty: Novelty, name: &str) -> (Option<i32>, BTreeSet<String>) {
@@ -220,12 +220,12 @@ async fn a_plan_that_no_proposal_asks_for_and_that_no_permit_allows_is_unexplain
             "XADD quantum:stream:apply.plan * plan_id {plan} {fields}"
         ))
         .await;
-        let told = shadow.line_with(&[&plan, "plan "]).await;
-        if told.contains("unexplained: unasked_plan") {
+        let line = shadow.line_with(&[&plan, "plan "]).await;
+        if line.contains("unexplained: unasked_plan") {
             break plan;
         }
-        assert!(told.contains("not_compared: proposal_not_seen"), "{told}");
-        assert!(made_up < 100_000, "{told}");
+        assert!(line.contains("not_compared: proposal_not_seen"), "{line}");
+        assert!(made_up < 100_000, "{line}");
     };
     let fields = "symbol BTCUSDT decision EXECUTE executed True would_execute False";
     run(&format!(

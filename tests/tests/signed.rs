@@ -101,7 +101,7 @@ async fn permits_signed_with_either_key_of_their_issuer_are_an_order() {
 type Forgery<'a> = Box<dyn Fn(&Entry) -> String + 'a>;
 
 #[tokio::test]
-async fn whoever_can_write_to_redis_and_holds_no_key_gets_no_order() {
+async fn a_writer_of_redis_without_a_key_gets_no_order() {
     let stage = Stage::open().await;
     let service = signing(&stage).ready().await;
     let mut known = HashSet::new();
@@ -303,15 +303,15 @@ async fn a_required_permit_without_a_key_keeps_the_service_from_starting() {
     assert_eq!(ended.code, Some(78), "{}", ended.output());
     assert!(ended.output().contains("holds no key of p33"));
     let check = |keys: String| stage.program(&["check"]).env("APPLY_PERMIT_KEYS", keys);
-    let told = check(lacking).ended().await.output();
-    assert!(told.contains("FAIL     signatures"), "{told}");
-    let told = check(keys()).ended().await.output();
+    let output = check(lacking).ended().await.output();
+    assert!(output.contains("FAIL     signatures"), "{output}");
+    let output = check(keys()).ended().await.output();
     let wanted = "permits have to be signed: governor by gov1 or gov2, p33 by brain1";
-    assert!(told.contains(wanted), "{told}");
-    assert!(!told.contains(&secret('1')[..16]), "{told}");
+    assert!(output.contains(wanted), "{output}");
+    assert!(!output.contains(&secret('1')[..16]), "{output}");
     let broken = check(keys().replace("11", "1x")).ended().await;
     assert_eq!(broken.code, Some(78));
-    let told = broken.output();
-    assert!(told.contains("APPLY_PERMIT_KEYS=(hidden)"), "{told}");
-    assert!(!told.contains(&secret('2')[..16]), "{told}");
+    let output = broken.output();
+    assert!(output.contains("APPLY_PERMIT_KEYS=(hidden)"), "{output}");
+    assert!(!output.contains(&secret('2')[..16]), "{output}");
 }

@@ -124,11 +124,11 @@ impl Crowd {
         assert_eq!(ids.len(), orders.len(), "an order a plan");
         let blocked = PLANS - orders.len();
         assert!(blocked > 0, "some had still to wait for their turn");
-        let told = [
+        let expected = [
             ("executed".to_owned(), orders.len()),
             ("kill_switch_active".to_owned(), blocked),
         ];
-        assert_eq!(ends, BTreeMap::from(told));
+        assert_eq!(ends, BTreeMap::from(expected));
         assert_eq!(self.stage.entries(RESULTS).await.len(), PLANS);
     }
 }
@@ -156,12 +156,12 @@ async fn no_order_is_stamped_after_the_file_appeared_however_many_wait_for_their
         .program(&["halt", "--reason", "drill", "--file-only"]);
     let halt = halt.env("APPLY_STATE_DIR", state.display().to_string());
     let halt = halt.env("APPLY_METRICS_PORT", page.port().to_string());
-    let told = halt.ended().await.output();
-    let mut stamped = told
+    let output = halt.ended().await.output();
+    let mut stamped = output
         .lines()
         .filter(|line| line.contains("had its timestamp already"));
-    assert!(stamped.all(|line| line.ends_with(": executed")), "{told}");
-    assert!(told.contains("can be executed any more"), "{told}");
+    assert!(stamped.all(|line| line.ends_with(": executed")), "{output}");
+    assert!(output.contains("can be executed any more"), "{output}");
     crowd.judged(until).await;
 }
 

@@ -51,7 +51,7 @@ async fn the_redis_user_can_do_the_service_s_work_and_cannot_write_a_permit() {
 }
 
 #[tokio::test]
-async fn the_page_tells_with_the_shipped_rights_what_other_programs_halted_and_why() {
+async fn the_page_shows_with_the_shipped_rights_what_other_programs_halted_and_why() {
     let stage = Stage::open().await;
     users::load(&mut stage.redis.connection().await).await;
     let url = stage.redis.url_as("apply-layer", "change-me-1");
@@ -136,9 +136,9 @@ async fn the_reviewers_of_this_project_review_with_their_own_user() {
         "9.3"
     );
     for at_work in [governor, brain, service] {
-        let told = at_work.stopped_well().await.output();
-        let refused = told.contains("NOPERM") || told.contains("lacks a right");
-        assert!(!refused, "{told}");
+        let output = at_work.stopped_well().await.output();
+        let refused = output.contains("NOPERM") || output.contains("lacks a right");
+        assert!(!refused, "{output}");
     }
 }
 
@@ -175,13 +175,13 @@ async fn check_names_each_right_that_is_missing_from_the_redis_user() {
     }
     let less = rule.replace(" +pttl", "").replace(" +hstrlen", "");
     users::set(&mut connection, "apply-layer", &less).await;
-    let told = stage
+    let output = stage
         .program(&["check"])
         .env("REDIS_URL", url)
         .ended()
         .await;
-    let told = told.output();
-    assert!(told.contains("allow it +hstrlen +pttl, as"), "{told}");
+    let output = output.output();
+    assert!(output.contains("allow it +hstrlen +pttl, as"), "{output}");
 }
 
 async fn open(url: &str) -> redis::aio::MultiplexedConnection {
@@ -313,19 +313,19 @@ async fn every_command_works_with_the_operators_rights() {
             .env("APPLY_METRICS_PORT", &port)
             .ended()
             .await;
-        let told = ended.output();
+        let output = ended.output();
         assert!(
             ended.code.is_some_and(|code| codes.contains(&code)),
-            "{words}: {:?}: {told}",
+            "{words}: {:?}: {output}",
             ended.code
         );
         // `check` looks with the operator's rights at what the service's user has to be allowed.
         if words != "check" {
-            let refused = told.contains("NOPERM") || told.contains("no permissions");
-            assert!(!refused, "{words}: {told}");
+            let refused = output.contains("NOPERM") || output.contains("no permissions");
+            assert!(!refused, "{words}: {output}");
             let unrecorded =
-                told.contains("keeps no record") || told.contains("cannot read whether");
-            assert!(!unrecorded, "{words}: {told}");
+                output.contains("keeps no record") || output.contains("cannot read whether");
+            assert!(!unrecorded, "{words}: {output}");
         }
         ran += 1;
     }

@@ -31,21 +31,21 @@ fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Holds a judgement to the cell that tells it: `yes 0.009`, or a code and words of the sentence.
-fn holds(told: &str, judged: Result<Terms, Refusal>, text: &str) {
-    if let Some(quantity) = told.strip_prefix("yes ") {
+/// Holds a judgement to the cell that states it: `yes 0.009`, or a code and words of the sentence.
+fn holds(expected: &str, judged: Result<Terms, Refusal>, text: &str) {
+    if let Some(quantity) = expected.strip_prefix("yes ") {
         let limit = judged.unwrap().limit.unwrap();
         assert_eq!(limit.to_string(), quantity, "{text}");
         return;
     }
     let refusal = judged.expect_err(text);
     let said = format!("{} ({})", refusal, refusal.code("p33"));
-    let named = told.contains("invalid_");
+    let named = expected.contains("invalid_");
     assert!(
         named || said.contains("(invalid_p33_permit_format)"),
         "{text}: {said}"
     );
-    for words in quoted(told) {
+    for words in quoted(expected) {
         assert!(said.contains(words), "{text}: {words:?} is not in: {said}");
     }
 }
@@ -68,7 +68,7 @@ fn the_examples_in_full_are_what_they_are_called() {
 }
 
 #[test]
-fn what_a_writer_puts_in_place_of_a_value_is_told_as_the_page_says() {
+fn what_a_writer_puts_in_place_of_a_value_is_reported_as_the_page_says() {
     let mut rows = 0;
     for (i, (head, _)) in PAGE.match_indices("| writer | writes |").enumerate() {
         let mut table = PAGE[head..]
@@ -77,7 +77,7 @@ fn what_a_writer_puts_in_place_of_a_value_is_told_as_the_page_says() {
             .take_while(|row| row.starts_with('|'));
         for row in table.by_ref() {
             let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-            let [_, writes, told, _] = cells[..] else {
+            let [_, writes, expected, _] = cells[..] else {
                 panic!("four cells: {row}")
             };
             let value = quoted(writes)[0];
@@ -88,7 +88,7 @@ fn what_a_writer_puts_in_place_of_a_value_is_told_as_the_page_says() {
             let text = format!(
                 r#"{{"allow":{allow},"symbol":"BTCUSDT","safe_close_qty":{quantity},"created_at":1}}"#
             );
-            holds(told, judge("p33", text.as_bytes()), &text);
+            holds(expected, judge("p33", text.as_bytes()), &text);
             rows += 1;
         }
     }
@@ -96,14 +96,14 @@ fn what_a_writer_puts_in_place_of_a_value_is_told_as_the_page_says() {
 }
 
 #[test]
-fn a_text_that_is_no_permit_is_told_as_the_page_says() {
-    let rows = table("what happened | it begins | told | do this");
+fn a_text_that_is_no_permit_is_reported_as_the_page_says() {
+    let rows = table("what happened | it begins | reported | do this");
     assert!(rows.len() > 10, "{rows:?}");
     for row in rows {
-        let [_, begins, told, _] = row[..] else {
+        let [_, begins, expected, _] = row[..] else {
             panic!("four cells: {row:?}")
         };
         let text = begins.trim_matches('`').replace("\\0", "\0");
-        holds(told, judge("p33", text.as_bytes()), &text);
+        holds(expected, judge("p33", text.as_bytes()), &text);
     }
 }

@@ -70,7 +70,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Tell what this machine's journal says about a plan, whether the service runs or not.
+    /// Print what this machine's journal says about a plan, whether the service runs or not.
     ///
     /// What other programs wrote about it on the stream of results stands apart, with source and error.
     #[command(after_help = "Example: apply-layer plan 67e6da21fa9fe506 --json")]

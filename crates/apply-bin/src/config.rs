@@ -645,7 +645,7 @@ fn sign_with(api_key: &str, secret: &str) -> Result<Credentials, CredentialsErro
     }
 }
 
-/// How names of settings begin. A variable that begins so and is none of ours is told of.
+/// How names of settings begin. A variable that begins so and is none of ours is reported.
 const FAMILIES: [&str; 7] = [
     "APPLY_", "REVIEW_", "K_", "SYMBOL", "BINANCE_", "REDIS_", "QUANTUM_",
 ];
@@ -702,7 +702,7 @@ mod tests {
         let secret: String = "0123456789abcdef".repeat(4);
         let keys = format!("governor:{secret}=main");
         let listed = format!("BTCUSDT,{},{secret}", "x".repeat(50));
-        let mut told = 0;
+        let mut count = 0;
         for key in names() {
             for value in [&secret, &keys, &listed] {
                 let Err(mistakes) = resolve(&[(key, value)]) else {
@@ -711,10 +711,10 @@ mod tests {
                 let text = mistakes.to_string();
                 let part = |n: usize| &secret[n..n + 12];
                 assert!(!(0..16).any(|n| text.contains(part(n))), "{text}");
-                told += usize::from(text.contains(key));
+                count += usize::from(text.contains(key));
             }
         }
-        assert!(told > 50, "{told}");
+        assert!(count > 50, "{count}");
     }
 
     #[test]
@@ -986,10 +986,10 @@ mod tests {
             ("SIMBOLS", "SYMBOLS"),
         ] {
             let remarks = resolve(&[(misspelt, "x")]).unwrap().remarks;
-            let told = format!(
+            let expected = format!(
                 "{misspelt} is no variable of this program and is ignored; is {meant} meant?"
             );
-            assert_eq!(remarks, [told]);
+            assert_eq!(remarks, [expected]);
         }
         for unknown in ["REDIS_PASSWORD", "QUANTUM_ENVIRONMENT", "BINANCE_MODE"] {
             let remarks = resolve(&[(unknown, "x")]).unwrap().remarks;

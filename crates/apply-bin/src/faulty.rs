@@ -1,4 +1,4 @@
-//! The program as the fault matrix runs it: it can be told to die at a named step of a plan, and to
+//! The program as the fault matrix runs it: it can be made to die at a named step of a plan, and to
 //! make a mistake on purpose. Never to be shipped; built only with the features that make it so.
 
 fn main() -> std::process::ExitCode {

@@ -16,7 +16,7 @@ mod config;
 use apply_service::Failure;
 use std::process::ExitCode;
 
-/// The whole program: reads arguments and environment, runs until it is done or told to stop, and
+/// The whole program: reads arguments and environment, runs until it is done or asked to stop, and
 /// says how it went. Exit codes are those of `apply-layer --help`.
 pub fn main() -> ExitCode {
     // One thread: the work is waiting, and what computes takes microseconds. The journal, which waits

@@ -6,8 +6,8 @@
 
 use apply_core::{
     ApplyLayer, ApplyResult, Assembled, Claim, Event, Generation, Halt, Hold, Intent, Mode,
-    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, PublishOutcome, RawProposal,
-    Reclaim, ResultLog, ServerId, Settings, Standing, Symbol, SymbolWorker, Teller,
+    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, PublishOutcome, Publisher,
+    RawProposal, Reclaim, ResultLog, ServerId, Settings, Standing, Symbol, SymbolWorker,
     memory::{MemoryJournal, MemoryVenue},
 };
 use permit_gate::{
@@ -33,7 +33,7 @@ struct Rows {
     proposals: HashMap<Symbol, RawProposal>,
     claims: HashMap<PlanId, (AttemptId, Instant)>,
     noted: HashMap<PlanId, Intent>,
-    /// The end of a plan that was told: whether something was executed.
+    /// The published end of a plan: whether something was executed.
     ends: HashMap<PlanId, bool>,
     results: Vec<ApplyResult>,
     permits: HashMap<(PlanId, String), Vec<u8>>,
@@ -41,7 +41,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// Whether the plan is in the hands of this attempt, and its end not told.
+    /// Whether the plan is in the hands of this attempt, and its end not published.
     fn holds(&self, plan: &PlanId, attempt: &AttemptId) -> bool {
         let claim = self.claims.get(plan);
         claim.is_some_and(|(holder, _)| holder == attempt) && !self.ends.contains_key(plan)
@@ -64,7 +64,7 @@ fn hold(attempt: &AttemptId, since: Instant) -> Hold {
         generation: Generation {
             id: "the only one".into(),
             began_at: 0,
-            told_at: 0,
+            observed_at: 0,
             clean_at: since,
         },
         server: ServerId(0),
@@ -148,7 +148,7 @@ impl PlanLog for Store {
         Ok(None)
     }
 
-    /// One step: a plan whose end was not told comes into these hands, to be ended.
+    /// One step: a plan whose end was not published comes into these hands, to be ended.
     async fn reclaim(
         &self,
         plan: &PlanId,
@@ -193,13 +193,13 @@ impl ResultLog for Store {
     async fn finalize(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> Result<PublishOutcome, PortError> {
         let mut rows = self.rows();
         match rows.ends.get(&result.plan) {
             Some(true) => return Ok(PublishOutcome::Before),
             Some(false) if !result.executed => return Ok(PublishOutcome::Before),
-            None if !result.executed && !rows.holds(&result.plan, &teller.attempt) => {
+            None if !result.executed && !rows.holds(&result.plan, &publisher.attempt) => {
                 return Ok(PublishOutcome::NotHeld);
             }
             _ => {}

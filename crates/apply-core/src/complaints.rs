@@ -1,4 +1,4 @@
-//! What fails again and again is told once, and then less and less often.
+//! What fails again and again is logged once, and then less and less often.
 
 use crate::symbol::Symbol;
 use std::{
@@ -13,7 +13,7 @@ pub(crate) struct Complaints(Mutex<HashMap<(Symbol, &'static str), Complaint>>);
 
 #[derive(Debug)]
 struct Complaint {
-    /// When it may be told again.
+    /// When it may be logged again.
     next: Instant,
     pause: Duration,
 }
@@ -25,28 +25,28 @@ const FIRST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
 
 impl Complaints {
-    /// Whether this failure is to be told now. It counts as told then.
+    /// Whether this failure is to be logged now. It counts as logged then.
     pub(crate) fn is_due(&self, symbol: &Symbol, doing: &'static str, now: Instant) -> bool {
         let mut failing = self.lock();
         match failing.get_mut(&(symbol.clone(), doing)) {
-            Some(told) if now < told.next => false,
-            Some(told) => {
-                told.pause = told.pause.saturating_mul(3).min(LONGEST);
-                told.next = now + told.pause;
+            Some(complaint) if now < complaint.next => false,
+            Some(complaint) => {
+                complaint.pause = complaint.pause.saturating_mul(3).min(LONGEST);
+                complaint.next = now + complaint.pause;
                 true
             }
             None => {
-                let told = Complaint {
+                let complaint = Complaint {
                     next: now + FIRST,
                     pause: FIRST,
                 };
-                failing.insert((symbol.clone(), doing), told);
+                failing.insert((symbol.clone(), doing), complaint);
                 true
             }
         }
     }
 
-    /// It works again: the next failure is told at once.
+    /// It works again: the next failure is logged at once.
     pub(crate) fn end(&self, symbol: &Symbol, doing: &'static str) {
         let mut failing = self.lock();
         if !failing.is_empty() {
@@ -64,17 +64,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_that_lasts_is_told_less_and_less_often_and_a_new_one_at_once() {
+    fn a_failure_that_lasts_is_logged_less_and_less_often_and_a_new_one_at_once() {
         let (complaints, start) = (Complaints::default(), Instant::now());
         let btc: Symbol = "BTCUSDT".parse().unwrap();
         let eth: Symbol = "ETHUSDT".parse().unwrap();
-        let told = |symbol: &Symbol, seconds: u64| {
+        let is_due = |symbol: &Symbol, seconds: u64| {
             complaints.is_due(symbol, "publish", start + Duration::from_secs(seconds))
         };
-        let lines = (0..3600).filter(|second| told(&btc, *second)).count();
+        let lines = (0..3600).filter(|second| is_due(&btc, *second)).count();
         assert_eq!(lines, 10, "at 0, 10, 40, 130, 400 and every 600 seconds");
-        assert!(told(&eth, 1) && !told(&eth, 2), "another symbol");
+        assert!(is_due(&eth, 1) && !is_due(&eth, 2), "another symbol");
         complaints.end(&btc, "publish");
-        assert!(told(&btc, 3601));
+        assert!(is_due(&btc, 3601));
     }
 }

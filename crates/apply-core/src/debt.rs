@@ -1,15 +1,15 @@
 //! Plans that owe a result and are not executed any more: their process ended before it could publish
-//! it, or the store forgot or gave away what it would have told. They are ended by asking and telling;
+//! it, or the store forgot or gave away what it would have said. They are ended by asking and publishing;
 //! nothing here can place an order, because nothing here holds a grant.
 //!
 //! ```text
-//!  a result that was found out ──told──▶ done
-//!        └─ it may not be told: the plan is not ours, or the store forgot
+//!  a result that was found out ──published──▶ done
+//!        └─ it may not be published: the plan is not ours, or the store forgot
 //!                    ▼
-//!  take the plan in hand ──▶ its end was told ──▶ done, after a look at the venue where we may have ordered
+//!  take the plan in hand ──▶ its end was published ──▶ done, after a look at the venue where we may have ordered
 //!        │                └─ another holds it ──▶ look again later
 //!        ▼
-//!  wait until nothing can land any more ──▶ ask the venue ──▶ write down, tell
+//!  wait until nothing can land any more ──▶ ask the venue ──▶ write down, publish
 //! ```
 
 use crate::{
@@ -67,7 +67,7 @@ pub(crate) async fn settle<P: Ports>(layer: &ApplyLayer<P>, mut debt: Debt, owin
     let attempt = layer.live_attempt();
     let (mut hold, mut pause) = (None, PAUSE);
     loop {
-        if let Some(paid) = tell(layer, &mut debt, &owing).await {
+        if let Some(paid) = publish(layer, &mut debt, &owing).await {
             return paid;
         }
         let taken = match hold.take() {
@@ -84,7 +84,7 @@ pub(crate) async fn settle<P: Ports>(layer: &ApplyLayer<P>, mut debt: Debt, owin
                 match find_out(layer, &debt).await {
                     Some(result) => {
                         debt.result = Some(result);
-                        debt.teller = Some(held.teller());
+                        debt.publisher = Some(held.publisher());
                         pause = PAUSE;
                         continue;
                     }
@@ -94,7 +94,7 @@ pub(crate) async fn settle<P: Ports>(layer: &ApplyLayer<P>, mut debt: Debt, owin
             }
             Ok(InHand::Over { executed }) => {
                 if executed || !may_have_ordered(layer, &debt) {
-                    return told_by_another(layer, &debt).await;
+                    return published_by_another(layer, &debt).await;
                 }
                 // That nothing was executed may be the word of somebody who did not know of our order.
                 match find_out(layer, &debt).await {
@@ -102,7 +102,7 @@ pub(crate) async fn settle<P: Ports>(layer: &ApplyLayer<P>, mut debt: Debt, owin
                         debt.result = Some(result);
                         continue;
                     }
-                    Some(_) => return told_by_another(layer, &debt).await,
+                    Some(_) => return published_by_another(layer, &debt).await,
                     None => {}
                 }
             }
@@ -116,19 +116,19 @@ pub(crate) async fn settle<P: Ports>(layer: &ApplyLayer<P>, mut debt: Debt, owin
     }
 }
 
-/// Tells what was found out; `None` where there is nothing, or it may not be told.
-async fn tell<P: Ports>(layer: &ApplyLayer<P>, debt: &mut Debt, owing: &Owing) -> Option<Paid> {
+/// Publishes what was found out; `None` where there is nothing, or it may not be published.
+async fn publish<P: Ports>(layer: &ApplyLayer<P>, debt: &mut Debt, owing: &Owing) -> Option<Paid> {
     let result = debt.result.as_ref()?;
-    let teller = match (&debt.teller, result.executed) {
-        (Some(teller), _) => teller.clone(),
-        // Anybody may tell it.
+    let publisher = match (&debt.publisher, result.executed) {
+        (Some(publisher), _) => publisher.clone(),
+        // Any attempt may publish it.
         (None, true) => layer.anybody(),
         (None, false) => return None,
     };
-    let result = layer.write_down(result, Some(&teller)).await;
+    let result = layer.write_down(result, Some(&publisher)).await;
     owing.is_clear();
     loop {
-        match layer.publish_final(&result, &teller).await {
+        match layer.publish_final(&result, &publisher).await {
             PublishOutcome::Published | PublishOutcome::Corrected => {
                 layer.note_published(&result).await;
                 layer.emit(Event::Recovered {
@@ -138,10 +138,10 @@ async fn tell<P: Ports>(layer: &ApplyLayer<P>, debt: &mut Debt, owing: &Owing) -
                 return Some(Paid::Published(debt.from, Box::new(result)));
             }
             PublishOutcome::Before | PublishOutcome::Contradicted => {
-                return Some(told_by_another(layer, debt).await);
+                return Some(published_by_another(layer, debt).await);
             }
             PublishOutcome::NotHeld | PublishOutcome::Forgot => {
-                debt.teller = None;
+                debt.publisher = None;
                 return None;
             }
             // Only an operator can fix it: there is time.
@@ -153,15 +153,17 @@ async fn tell<P: Ports>(layer: &ApplyLayer<P>, debt: &mut Debt, owing: &Owing) -
     }
 }
 
-async fn told_by_another<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> Paid {
-    layer.note_told_by_another(&debt.plan, &debt.symbol).await;
+async fn published_by_another<P: Ports>(layer: &ApplyLayer<P>, debt: &Debt) -> Paid {
+    layer
+        .note_published_by_another(&debt.plan, &debt.symbol)
+        .await;
     Paid::ByAnother
 }
 
 /// In whose hands a plan is.
 enum InHand {
     Held(Hold),
-    /// Its end was told.
+    /// Its end was published.
     Over {
         executed: bool,
     },

@@ -1,7 +1,7 @@
 //! Which plans of this process owe a result.
 
 use crate::{
-    event::Abandoned, hold::Teller, journal::Intent, order::OrderKind, ports::OpenPlan,
+    event::Abandoned, hold::Publisher, journal::Intent, order::OrderKind, ports::OpenPlan,
     result::ApplyResult, symbol::Symbol,
 };
 use permit_gate::PlanId;
@@ -26,8 +26,8 @@ pub(crate) struct Debt {
     pub(crate) intent: Option<Intent>,
     /// What was found out.
     pub(crate) result: Option<ApplyResult>,
-    /// In whose name that may be told as it stands.
-    pub(crate) teller: Option<Teller>,
+    /// In whose name that may be published as it stands.
+    pub(crate) publisher: Option<Publisher>,
     /// The open plan of another instance that has ended. If a third instance takes it over first, this debt ends.
     pub(crate) open: Option<OpenPlan>,
     /// It was only rehearsed: there is nothing to ask the venue.

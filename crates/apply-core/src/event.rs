@@ -39,7 +39,7 @@ pub enum Event<'a> {
         plan: &'a Plan,
     },
     /// A plan that would execute was refused for now: too many are under way. Nothing was claimed,
-    /// its proposal is looked at again when there is room. Told once a plan.
+    /// its proposal is looked at again when there is room. Emitted once a plan.
     NoRoom {
         /// The plan.
         plan: &'a Plan,
@@ -47,12 +47,12 @@ pub enum Event<'a> {
         limit: usize,
     },
     /// A plan that would execute has to wait: the store may have forgotten something a moment ago. Nothing
-    /// was claimed and nothing published. Told once a plan.
+    /// was claimed and nothing published. Emitted once a plan.
     TooYoung {
         /// The plan.
         plan: &'a Plan,
     },
-    /// A plan came to its end and this attempt may not tell it: the store forgot the claim, or another
+    /// A plan came to its end and this attempt may not publish it: the store forgot the claim, or another
     /// instance has the plan. Its result is owed until one is on the stream.
     Owed {
         /// The plan.
@@ -62,7 +62,7 @@ pub enum Event<'a> {
         /// Why, in a few words.
         why: &'static str,
     },
-    /// The end of a plan that this process had worked on was told by another one.
+    /// The end of a plan that this process had worked on was published by another one.
     PublishedByAnother {
         /// The plan.
         plan: &'a PlanId,
@@ -75,10 +75,10 @@ pub enum Event<'a> {
         /// The result that counts.
         result: &'a ApplyResult,
     },
-    /// A final result is on the stream that says that the plan was executed, and the venue has told this
+    /// A final result is on the stream that says that the plan was executed, and the venue has shown this
     /// process that it was not. Nothing was written.
     Contradicted {
-        /// What was to be told.
+        /// What was to be published.
         result: &'a ApplyResult,
     },
     /// An EXECUTE plan was claimed before, here or elsewhere.
@@ -269,7 +269,7 @@ pub enum Abandoned {
     Intending,
     /// Concluded, its result perhaps not published.
     Concluded,
-    /// Ended in this process, which was not allowed to tell it then.
+    /// Ended in this process, which was not allowed to publish it then.
     Owed,
 }
 
@@ -326,7 +326,7 @@ impl Event<'_> {
             Self::NoRoom { .. } => "plan_refused",
             Self::TooYoung { .. } => "plan_put_off",
             Self::Owed { .. } => "result_owed",
-            Self::PublishedByAnother { .. } => "result_told_by_another",
+            Self::PublishedByAnother { .. } => "result_published_by_another",
             Self::Corrected { .. } => "result_corrected",
             Self::Contradicted { .. } => "result_contradicted",
             Self::Duplicate { .. } => "duplicate_plan",
@@ -472,7 +472,7 @@ impl Event<'_> {
             ),
             Self::PublishedByAnother { plan, symbol } => (
                 Level::Info,
-                format!("Result told by another instance plan={plan} symbol={symbol}"),
+                format!("Result published by another instance plan={plan} symbol={symbol}"),
             ),
             Self::Corrected { result } => (
                 Level::Error,
@@ -687,7 +687,7 @@ impl Event<'_> {
             Self::AnswerIncomplete { omission } => {
                 let of = omission.symbol.as_ref().map_or("none", Symbol::as_str);
                 let line = format!(
-                    "Answer of the venue is incomplete, told once: {} symbol={of}",
+                    "Answer of the venue is incomplete, logged once: {} symbol={of}",
                     omission.what
                 );
                 (Level::Warn, line)

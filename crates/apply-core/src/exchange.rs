@@ -143,7 +143,7 @@ pub struct StopsAfterClose {
 }
 
 impl StopsAfterClose {
-    /// Whether there is nothing to tell.
+    /// Whether there is nothing to say.
     pub fn is_nothing(&self) -> bool {
         self.cancelled.is_empty()
             && self.not_cancelled.is_empty()
@@ -151,7 +151,7 @@ impl StopsAfterClose {
     }
 }
 
-/// In one sentence, for people; nothing where there is nothing to tell.
+/// In one sentence, for people; nothing where there is nothing to say.
 impl fmt::Display for StopsAfterClose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();

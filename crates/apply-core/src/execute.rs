@@ -144,7 +144,7 @@ impl<P: Ports> ApplyLayer<P> {
         Duration::from_secs(known_for).saturating_add(earlier) >= self.settings.dedupe_ttl
     }
 
-    /// Writes a result down and tells it, where this attempt may; else it is owed.
+    /// Writes a result down and publishes it, where this attempt may; else it is owed.
     async fn finalize(&self, claimed: &ClaimedPlan, result: ApplyResult) -> Ended {
         let result = ApplyResult {
             is_final: true,
@@ -158,24 +158,25 @@ impl<P: Ports> ApplyLayer<P> {
             );
             return Ended::Owed;
         }
-        let teller = claimed.hold.teller();
-        let result = self.write_down(&result, Some(&teller)).await;
+        let publisher = claimed.hold.publisher();
+        let result = self.write_down(&result, Some(&publisher)).await;
         fault::point("after_outcome");
-        let why = match self.publish_final(&result, &teller).await {
+        let why = match self.publish_final(&result, &publisher).await {
             PublishOutcome::Published | PublishOutcome::Corrected => {
                 self.note_published(&result).await;
                 return Ended::Published(result);
             }
             PublishOutcome::Before | PublishOutcome::Contradicted => {
                 let plan = &claimed.plan;
-                self.note_told_by_another(&plan.id, plan.symbol()).await;
+                self.note_published_by_another(&plan.id, plan.symbol())
+                    .await;
                 return Ended::PublishedByAnother;
             }
             PublishOutcome::NotHeld => "the plan is not this attempt's any more",
             PublishOutcome::Forgot => "the store may have forgotten something",
             PublishOutcome::Refused { .. } => {
                 let debt = Debt {
-                    teller: Some(teller),
+                    publisher: Some(publisher),
                     ..claimed.debt(Some(result))
                 };
                 self.owe(debt, "the store does not take it");
@@ -195,7 +196,7 @@ impl<P: Ports> ApplyLayer<P> {
         match (known.result, known.intent) {
             (Some(result), _) => result,
             (None, Some(intent)) => self.settle_intent(&intent, true).await,
-            // Another instance has told its end, which the store has forgotten since.
+            // Another instance has published its end, which the store has forgotten since.
             (None, None) => self.failed(
                 ResultContext::of(&claimed.plan),
                 Reason::ClaimLost,
@@ -463,13 +464,13 @@ impl<P: Ports> ApplyLayer<P> {
 
     /// Notes an intent beside its claim, for as long as the caller waits for the permits.
     async fn note(&self, intent: &Intent) -> bool {
-        let mut told = false;
+        let mut reported = false;
         loop {
             match self.ports.plans().note_intent(intent).await {
                 Ok(ours) => return ours,
-                Err(error) if !told => {
+                Err(error) if !reported => {
                     self.port_failed(&intent.symbol, "note the intent", &error);
-                    told = true;
+                    reported = true;
                 }
                 Err(_) => {}
             }

@@ -20,7 +20,7 @@ pub struct Generation {
     pub began_at: u64,
     /// When the store said so, on the same clock. Claims expire by it, so what it says of a plan's age counts where this
     /// machine's clock says less.
-    pub told_at: u64,
+    pub observed_at: u64,
     /// From when on it is clean: everything that was allowed before it has come to its end by then, so
     /// that what the venue does not know is not there.
     pub clean_at: Instant,
@@ -32,7 +32,7 @@ impl Generation {
         Self {
             id: GenerationId::new(),
             began_at: u64::MAX,
-            told_at: 0,
+            observed_at: 0,
             clean_at: now,
         }
     }
@@ -47,7 +47,7 @@ impl Generation {
         claim_lasts: Duration,
     ) -> bool {
         let slack = BRAINS_CLOCK.as_secs();
-        let now = now.max(self.told_at);
+        let now = now.max(self.observed_at);
         self.began_at == 0
             || computed_at.is_some_and(|at| {
                 at > self.began_at.saturating_add(slack)
@@ -79,18 +79,18 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// In whose name, and as of when, a result of the plan is told.
-    pub fn teller(&self) -> Teller {
-        Teller {
+    /// In whose name, and as of when, a result of the plan is published.
+    pub fn publisher(&self) -> Publisher {
+        Publisher {
             attempt: self.attempt.clone(),
             generation: self.generation.id.clone(),
         }
     }
 }
 
-/// In whose name a final result is told, and what the store remembered when it was found out.
+/// In whose name a final result is published, and what the store remembered when it was found out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Teller {
+pub struct Publisher {
     /// The attempt.
     #[serde(with = "text")]
     pub attempt: AttemptId,
@@ -112,7 +112,7 @@ mod tests {
         let of = |began_at| Generation {
             id: "g".into(),
             began_at,
-            told_at: 0,
+            observed_at: 0,
             clean_at: Instant::now(),
         };
         let ttl = Duration::from_secs(21_600);
@@ -121,18 +121,18 @@ mod tests {
         // The brain's clock may be ahead, so a plan of about the same moment is not known.
         assert!(!knows(1_000, Some(1_050), 3_000));
         assert!(!knows(1_000, Some(900), 3_000));
-        // Its claim, and what was told of it, may have expired.
+        // Its claim, and what was published of it, may have expired.
         assert!(!knows(1_000, Some(2_000), 2_000 + 21_600));
         assert!(!knows(1_000, Some(2_000), 2_000 + 21_560));
         assert!(knows(1_000, Some(2_000), 2_000 + 21_500));
         // By the store's clock, where one of the two was stepped.
-        let told_at = |told_at| Generation {
-            told_at,
+        let observed_at = |observed_at| Generation {
+            observed_at,
             ..of(1_000)
         };
-        assert!(!told_at(2_000 + 21_600).knows_plan_of(Some(2_000), 3_000, ttl));
-        assert!(told_at(3_000).knows_plan_of(Some(2_000), 3_000, ttl));
-        assert!(!told_at(3_000).knows_plan_of(Some(2_000), 2_000 + 21_600, ttl));
+        assert!(!observed_at(2_000 + 21_600).knows_plan_of(Some(2_000), 3_000, ttl));
+        assert!(observed_at(3_000).knows_plan_of(Some(2_000), 3_000, ttl));
+        assert!(!observed_at(3_000).knows_plan_of(Some(2_000), 2_000 + 21_600, ttl));
         assert!(!knows(1_000, None, 3_000));
         assert!(knows(0, None, 3_000));
     }

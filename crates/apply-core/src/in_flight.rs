@@ -121,18 +121,18 @@ impl<'a, P: Ports> InFlightOrder<'a, P> {
 
     /// Asks until there is an answer.
     async fn ask(&self) -> HeldBackOr {
-        let mut told = false;
+        let mut reported = false;
         loop {
             let error = match self.ask_once().await {
                 Ok(()) => return Ok(()),
                 Err(Unanswered::HeldBack(held)) => return Err(held),
                 Err(Unanswered::Failed(error)) => error,
             };
-            if !told {
+            if !reported {
                 let symbol = self.claimed.plan().symbol();
                 self.layer
                     .port_failed(symbol, "ask again before the order", &error);
-                told = true;
+                reported = true;
             }
             self.layer
                 .ports()

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_given_back_goes_to_whoever_waits_longest() {
+    fn a_released_slot_goes_to_the_longest_waiting() {
         let limit = limit_of(1);
         let first = limit.try_acquire().unwrap();
         assert!(limit.try_acquire().is_none());
@@ -135,14 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gives_up_its_turn_costs_nobody_a_place() {
+    fn a_cancelled_wait_costs_no_slot() {
         let limit = limit_of(1);
         let first = limit.try_acquire().unwrap();
         let mut patient = pin!(limit.acquire());
         {
-            let (mut waiting, mut told) = (Box::pin(limit.acquire()), Box::pin(limit.acquire()));
+            let (mut waiting, mut cancelled) =
+                (Box::pin(limit.acquire()), Box::pin(limit.acquire()));
             assert!((&mut waiting).now_or_never().is_none());
-            assert!((&mut told).now_or_never().is_none());
+            assert!((&mut cancelled).now_or_never().is_none());
             assert!((&mut patient).now_or_never().is_none());
             drop(waiting);
             // The place is kept for one that leaves before it hears of it.

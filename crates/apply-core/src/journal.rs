@@ -7,11 +7,11 @@
 //! ```
 //!
 //! A plan that ends without an order skips the second state. No state is ever left backwards. A result
-//! that something was executed stays, and so does one that was told; one that nothing was may give way, until
-//! it is told, to what the venue says later.
+//! that something was executed stays, and so does one that was published; one that nothing was may give way, until
+//! it is published, to what the venue says later.
 
 use crate::{
-    hold::{GenerationId, PortError, Teller},
+    hold::{GenerationId, PortError, Publisher},
     order::{OrderKind, OrderTrace},
     plan_id::client_order_id,
     result::ApplyResult,
@@ -99,13 +99,13 @@ pub struct Entry {
     /// What came of it; none while that is not known.
     pub result: Option<ApplyResult>,
     /// The attempt that publishes the result; none where any attempt may, or the result needs none any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub teller: Option<Teller>,
+    #[serde(rename = "teller", default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<Publisher>,
     /// When its end was on the stream, in seconds since 1970; none while it is not.
     pub published_at: Option<u64>,
-    /// Whether that end was told by another attempt, and is not this entry's result.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub told_by_another: bool,
+    /// Whether that end was published by another attempt, and is not this entry's result.
+    #[serde(rename = "told_by_another", default, skip_serializing_if = "is_false")]
+    pub published_by_another: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -120,9 +120,9 @@ impl Entry {
             claim: None,
             intent: None,
             result: None,
-            teller: None,
+            publisher: None,
             published_at: None,
-            told_by_another: false,
+            published_by_another: false,
         }
     }
 
@@ -151,22 +151,22 @@ impl Entry {
     }
 
     /// Whether nothing more is known than that the plan was claimed: nothing was ordered for it here, and
-    /// nothing told.
+    /// nothing published.
     pub fn is_only_claimed(&self) -> bool {
         self.intent.is_none() && self.result.is_none() && self.published_at.is_none()
     }
 
-    /// The entry with this result, told by this teller, written into it; `None` where the one that stands
+    /// The entry with this result, published by this attempt, written into it; `None` where the one that stands
     /// stays.
-    pub fn with_result(&self, result: &ApplyResult, teller: Option<&Teller>) -> Option<Self> {
+    pub fn with_result(&self, result: &ApplyResult, publisher: Option<&Publisher>) -> Option<Self> {
         match &self.result {
             Some(standing) if standing.executed => None,
             Some(_) if self.published_at.is_some() && !result.executed => None,
             _ => Some(Self {
                 result: Some(result.clone()),
-                teller: teller.cloned(),
+                publisher: publisher.cloned(),
                 published_at: None,
-                told_by_another: false,
+                published_by_another: false,
                 ..self.clone()
             }),
         }
@@ -176,7 +176,7 @@ impl Entry {
     pub fn with_end(&self, at: u64, by_another: bool) -> Option<Self> {
         self.published_at.is_none().then(|| Self {
             published_at: Some(at),
-            told_by_another: by_another,
+            published_by_another: by_another,
             ..self.clone()
         })
     }
@@ -192,7 +192,7 @@ pub enum Recorded {
 }
 
 /// The journal. What a call answered `Ok` to is still there after a power cut, but for
-/// [`Journal::record_claim`], [`Journal::record_published`] and [`Journal::record_told_by_another`].
+/// [`Journal::record_claim`], [`Journal::record_published`] and [`Journal::record_published_by_another`].
 ///
 /// An error means that nothing may be relied on: no order follows from it. Dropping a future does
 /// not take back what it may have written.
@@ -208,13 +208,13 @@ pub trait Journal: Send + Sync {
         intent: &Intent,
     ) -> impl Future<Output = Result<Recorded, PortError>> + Send;
 
-    /// Writes down what came of a plan, and in whose name it is told, synced. Answers with the result that
+    /// Writes down what came of a plan, and in whose name it is published, synced. Answers with the result that
     /// stands: this one, or the one that was written down before where that one stays
     /// ([`Entry::with_result`]).
     fn record_result(
         &self,
         result: &ApplyResult,
-        teller: Option<&Teller>,
+        publisher: Option<&Publisher>,
     ) -> impl Future<Output = Result<ApplyResult, PortError>> + Send;
 
     /// Notes that the plan's result is on the stream. May be lost in a crash: the result is then
@@ -225,9 +225,9 @@ pub trait Journal: Send + Sync {
         at: u64,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Notes that the plan's end was told by another attempt: nothing is owed any more. May be lost in a
+    /// Notes that the plan's end was published by another attempt: nothing is owed any more. May be lost in a
     /// crash: the store is asked again then.
-    fn record_told_by_another(
+    fn record_published_by_another(
         &self,
         plan: &PlanId,
         at: u64,
@@ -253,7 +253,7 @@ pub trait Journal: Send + Sync {
     /// come is none.
     fn probe(&self) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Every entry whose end is not noted as told.
+    /// Every entry whose end is not noted as published.
     fn fetch_unfinished(&self) -> impl Future<Output = Result<Vec<Entry>, PortError>> + Send;
 }
 

@@ -6,7 +6,7 @@ use crate::{
     event::{Abandoned, Event, Observer},
     exchange::Exchange as _,
     fault,
-    hold::{Generation, GenerationId, Hold, PortError, ServerId, Teller},
+    hold::{Generation, GenerationId, Hold, PortError, Publisher, ServerId},
     in_flight_limit::InFlightLimit,
     live::{LiveAttempt, LiveAttempts},
     order::OrderKind,
@@ -146,7 +146,7 @@ impl ClaimedPlan {
         }
     }
 
-    /// The result that is owed where it is not told.
+    /// The result that is owed where it is not published.
     pub(crate) fn debt(&self, result: Option<ApplyResult>) -> Debt {
         Debt {
             plan: self.plan.id.clone(),
@@ -156,7 +156,7 @@ impl ClaimedPlan {
             from: Abandoned::Owed,
             intent: None,
             result,
-            teller: None,
+            publisher: None,
             open: None,
             rehearsed: false,
             // Whatever this attempt has sent was asked about before it came to a result.
@@ -167,7 +167,7 @@ impl ClaimedPlan {
 }
 
 impl<P: Ports> ApplyLayer<P> {
-    /// An apply layer that tells `observer` everything it does.
+    /// An apply layer that reports everything it does to `observer`.
     pub fn new(ports: P, settings: Settings, observer: impl Observer + 'static) -> Self {
         Self {
             started_at: ports.clock().now(),
@@ -255,9 +255,9 @@ impl<P: Ports> ApplyLayer<P> {
         self.live.begin(id)
     }
 
-    /// In whose name a result is told that anybody may tell.
-    pub(crate) fn anybody(&self) -> Teller {
-        Teller {
+    /// In whose name a result is published that any attempt may publish.
+    pub(crate) fn anybody(&self) -> Publisher {
+        Publisher {
             attempt: self.live_attempt().id().clone(),
             generation: GenerationId::default(),
         }
@@ -351,7 +351,7 @@ impl<P: Ports> ApplyLayer<P> {
 const CLAIMING: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 const PREPARED_ORDERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
-/// A name too long to carry its number is told by its digest: cut short, two attempts could be one.
+/// A name too long to carry its number is replaced by its digest: cut short, two attempts could be one.
 fn digest_of(name: &str) -> AttemptId {
     let digest = Sha256::digest(name.as_bytes());
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -74,8 +74,8 @@ pub use order::OrderKind;
 pub use plan::{Action, Decision, GateSettings, Plan, Share, Step};
 pub use ports::{
     Claim, Clock, Debounced, Generation, GenerationId, Halt, Hold, MAX_SWITCH_BYTES, Mastership,
-    Observed, OpenPlan, PlanLog, PortError, Ports, ProposalSource, PublishOutcome, Reclaim,
-    ResultLog, ServerId, Stage, Standing, Teller,
+    Observed, OpenPlan, PlanLog, PortError, Ports, ProposalSource, PublishOutcome, Publisher,
+    Reclaim, ResultLog, ServerId, Stage, Standing,
 };
 pub use proposal::{MAX_FIELD_BYTES, PROPOSAL_FIELDS, Proposal, ProposalError, RawProposal};
 pub use recovery::{RecoveryReport, recover};

@@ -5,7 +5,7 @@ use crate::{
     plan::{Decision, Plan, Step},
     ports::{
         Claim, Generation, Halt, Hold, Observed, OpenPlan, PlanLog, PortError, ProposalSource,
-        PublishOutcome, Reclaim, ResultLog, ServerId, Stage, Standing, Teller,
+        PublishOutcome, Publisher, Reclaim, ResultLog, ServerId, Stage, Standing,
     },
     proposal::RawProposal,
     result::ApplyResult,
@@ -27,7 +27,7 @@ use std::{
 pub use crate::memory_venue::{MemoryOrderContext, MemoryVenue};
 
 /// Proposals, claims and both streams in one place. Clones share the content. It remembers
-/// everything it was ever told, so it is for processes that end.
+/// everything that was ever written to it, so it is for processes that end.
 #[derive(Debug, Clone)]
 pub struct MemoryPlanStore {
     inner: Arc<Mutex<Inner>>,
@@ -45,7 +45,7 @@ struct Inner {
     forgot: u64,
     remembers: Option<Instant>,
     proposals: HashMap<Symbol, RawProposal>,
-    /// How often each symbol was written, and how often its reader has been told.
+    /// How often each symbol was written, and how often its reader has been woken.
     versions: HashMap<Symbol, (u64, u64)>,
     wakers: HashMap<Symbol, Waker>,
     halted: bool,
@@ -57,7 +57,7 @@ struct Inner {
     abandoned: HashSet<PlanId>,
     announced: HashSet<(PlanId, Decision, String)>,
     plans: Vec<Plan>,
-    /// How each plan ended, and who told it.
+    /// How each plan ended, and who published it.
     ends: HashMap<PlanId, (bool, AttemptId)>,
     results: Vec<ApplyResult>,
     readers: Vec<Waker>,
@@ -119,7 +119,7 @@ impl MemoryPlanStore {
         inner.abandoned = inner.open.keys().cloned().collect();
     }
 
-    /// Loses everything but the proposals, the switch and what readers were told, as a store does
+    /// Loses everything but the proposals, the switch and what readers have seen, as a store does
     /// that was flushed. The next claim or end of a plan notices it.
     pub fn forget(&self) {
         let mut inner = self.lock();
@@ -228,7 +228,7 @@ impl Inner {
                 0 => 0,
                 _ => u64::MAX,
             },
-            told_at: 0,
+            observed_at: 0,
             clean_at: match self.forgot {
                 0 => remembers,
                 _ => remembers + CLEAN_AFTER,
@@ -268,8 +268,8 @@ impl Inner {
 impl ProposalSource for MemoryPlanStore {
     async fn fetch(&self, symbol: &Symbol) -> Result<Observed, PortError> {
         let mut inner = self.lock();
-        let (written, told) = inner.versions.entry(symbol.clone()).or_default();
-        *told = *written;
+        let (written, seen) = inner.versions.entry(symbol.clone()).or_default();
+        *seen = *written;
         Ok(Observed {
             proposal: Ok(inner.proposals.get(symbol).cloned()),
             halt: inner.halt(),
@@ -284,7 +284,7 @@ impl ProposalSource for MemoryPlanStore {
         poll_fn(|cx| {
             let mut inner = self.lock();
             match inner.versions.get(symbol) {
-                Some((written, told)) if written > told => Poll::Ready(()),
+                Some((written, seen)) if written > seen => Poll::Ready(()),
                 _ => {
                     inner.wakers.insert(symbol.clone(), cx.waker().clone());
                     Poll::Pending
@@ -508,30 +508,30 @@ impl ResultLog for MemoryPlanStore {
     async fn finalize(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> Result<PublishOutcome, PortError> {
         let (mut inner, now) = (self.answer(), (self.now)());
-        let held = inner.is_held(&result.plan, &teller.attempt);
+        let held = inner.is_held(&result.plan, &publisher.attempt);
         let generation = inner.generation(now).id;
         let stood = inner.ends.get(&result.plan).cloned();
-        let before = |by: &AttemptId| match *by == teller.attempt {
+        let before = |by: &AttemptId| match *by == publisher.attempt {
             true => PublishOutcome::Published,
             false => PublishOutcome::Before,
         };
-        let told = match &stood {
+        let outcome = match &stood {
             Some((executed, by)) if *executed == result.executed => before(by),
-            Some((true, _)) if held && generation == teller.generation => {
+            Some((true, _)) if held && generation == publisher.generation => {
                 PublishOutcome::Contradicted
             }
             Some((true, _)) => PublishOutcome::Before,
             Some((false, _)) => PublishOutcome::Corrected,
             None if result.executed => PublishOutcome::Published,
-            None if generation != teller.generation => return Ok(PublishOutcome::Forgot),
+            None if generation != publisher.generation => return Ok(PublishOutcome::Forgot),
             None if !held => return Ok(PublishOutcome::NotHeld),
             None => PublishOutcome::Published,
         };
-        if stood.is_none() || told == PublishOutcome::Corrected {
-            let end = (result.executed, teller.attempt.clone());
+        if stood.is_none() || outcome == PublishOutcome::Corrected {
+            let end = (result.executed, publisher.attempt.clone());
             inner.ends.insert(result.plan.clone(), end);
             inner.results.push(result.clone());
             inner.wake_readers();
@@ -540,7 +540,7 @@ impl ResultLog for MemoryPlanStore {
             inner.open.remove(&result.plan);
             inner.abandoned.remove(&result.plan);
         }
-        Ok(told)
+        Ok(outcome)
     }
 }
 
@@ -600,14 +600,14 @@ impl Journal for MemoryJournal {
     async fn record_result(
         &self,
         result: &ApplyResult,
-        teller: Option<&Teller>,
+        publisher: Option<&Publisher>,
     ) -> Result<ApplyResult, PortError> {
         let mut written = self.lock();
         let entry = written
             .entries
             .entry(result.plan.clone())
             .or_insert_with(|| Entry::of(result.plan.clone()));
-        if let Some(newer) = entry.with_result(result, teller) {
+        if let Some(newer) = entry.with_result(result, publisher) {
             *entry = newer;
         }
         Ok(entry.result.clone().unwrap_or_else(|| result.clone()))
@@ -618,7 +618,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    async fn record_told_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+    async fn record_published_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
         self.end(plan, at, true);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 pub use crate::{
     halt::{Halt, MAX_SWITCH_BYTES},
-    hold::{Generation, GenerationId, Hold, PortError, ServerId, Teller},
+    hold::{Generation, GenerationId, Hold, PortError, Publisher, ServerId},
 };
 
 use crate::{
@@ -51,9 +51,9 @@ pub trait ProposalSource: Send + Sync {
 
     /// Resolves once the writer of the proposal has finished, since it
     /// may be written in several steps, and says whether anything was written meanwhile. What is known
-    /// of that is what the source was told by then: a write whose word is still on its way is not.
+    /// of that is what the source has heard by then: a write whose word is still on its way is not.
     ///
-    /// Cancellation: a change that came meanwhile is not told of again by
+    /// Cancellation: a change that came meanwhile is not reported again by
     /// [`ProposalSource::changed`]; a caller that gives up has to read again.
     fn debounced(&self, _: &Symbol) -> impl Future<Output = Debounced> + Send {
         async { Debounced::Unchanged }
@@ -74,7 +74,7 @@ pub enum Debounced {
 pub enum Claim {
     /// Ours: execute it. The same attempt asking again gets this answer again.
     Won(Hold),
-    /// Somebody claimed it before, works on it, or has told its end.
+    /// Somebody claimed it before, works on it, or has published its end.
     Taken,
     /// This attempt claimed it, and the store has forgotten that since: it executes nothing and still
     /// owes the plan a result.
@@ -198,12 +198,12 @@ impl Mastership {
 /// The stream of plans, and the claims on them.
 pub trait PlanLog: Send + Sync {
     /// In one atomic step: claims an EXECUTE plan for `attempt` and puts it on the stream, or
-    /// learns why not. It is refused while anybody holds the plan, where its final result was told, and
+    /// learns why not. It is refused while anybody holds the plan, where its final result was published, and
     /// while the store is not clean ([`Generation`]). Idempotent per attempt: asking again after a lost
     /// answer neither loses the claim nor publishes twice. The claim lasts for `ttl`.
     ///
     /// After an error the claim may have happened, or may still happen for a moment: only
-    /// [`PlanLog::find_claim`] tells.
+    /// [`PlanLog::find_claim`] shows.
     fn claim(
         &self,
         plan: &Plan,
@@ -274,7 +274,7 @@ pub trait PlanLog: Send + Sync {
     ) -> impl Future<Output = Result<Option<Hold>, PortError>> + Send;
 
     /// Gives a plan that no attempt holds to `attempt`, to be ended and not to be executed,
-    /// whatever its claim says, unless its end was told. Asking again after a lost answer is safe.
+    /// whatever its claim says, unless its end was published. Asking again after a lost answer is safe.
     fn reclaim(
         &self,
         plan: &PlanId,
@@ -347,14 +347,14 @@ pub trait ResultLog: Send + Sync {
         result: &ApplyResult,
     ) -> impl Future<Output = Result<PublishOutcome, PortError>> + Send;
 
-    /// Ends a claimed plan with its final result. That something was executed anybody may tell who knows
+    /// Ends a claimed plan with its final result. That something was executed any attempt may publish that knows
     /// it; that nothing was, only the attempt that holds the plan, and only while the store remembers what
     /// it did when that was found out. Nothing is done twice: asking again after a lost answer is
     /// safe.
     fn finalize(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> impl Future<Output = Result<PublishOutcome, PortError>> + Send;
 }
 

@@ -240,7 +240,7 @@ impl Proposal {
     }
 
     /// Whether it is no older than `limit` at `now` (seconds since 1970), by when the brain says that it
-    /// computed it, or where it does not say, last wrote it. What cannot be told is too old.
+    /// computed it, or where it does not say, last wrote it. What is not known is too old.
     pub fn check_age(&self, limit: Duration, now: u64) -> Result<(), ProposalError> {
         let symbol = || self.symbol.clone();
         let (field, text, at) = match (&*self.computed_at_utc, &*self.last_update_epoch) {
@@ -465,8 +465,11 @@ mod tests {
                 Reason::ProposalCalibrationUnreadable,
                 "{word}"
             );
-            let told = error.to_string();
-            assert!(told.contains("calibrated") && told.contains(word), "{told}");
+            let message = error.to_string();
+            assert!(
+                message.contains("calibrated") && message.contains(word),
+                "{message}"
+            );
         }
         for without in [
             &[("calibrated", "1")][..],
@@ -494,11 +497,11 @@ mod tests {
         for field in PROPOSAL_FIELDS {
             let error = parse(&[(field, &longer)]).unwrap_err();
             assert_eq!(error.reason().to_string(), "proposal_field_too_long");
-            let told = error.to_string();
+            let message = error.to_string();
             for part in [field, "BTCUSDT", "257", "256"] {
-                assert!(told.contains(part), "{told}");
+                assert!(message.contains(part), "{message}");
             }
-            assert!(!told.contains("xxx"), "{told}");
+            assert!(!message.contains("xxx"), "{message}");
         }
     }
 
@@ -548,9 +551,9 @@ mod tests {
             ("-5", "proposal_time_unreadable"),
             ("yesterday", "proposal_time_unreadable"),
         ] {
-            let told = aged(&[("last_update_epoch", text)]);
+            let age = aged(&[("last_update_epoch", text)]);
             assert_eq!(
-                told.map_or_else(|error| error.reason().to_string(), |()| String::new()),
+                age.map_or_else(|error| error.reason().to_string(), |()| String::new()),
                 code,
                 "{text}"
             );
@@ -565,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proposal_whose_age_cannot_be_told_is_refused_by_name() {
+    fn a_proposal_whose_age_is_not_known_is_refused_by_name() {
         for text in [
             "soon",
             "2026-13-01T00:00:00Z",

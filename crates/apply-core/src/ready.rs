@@ -31,7 +31,7 @@ impl<'a, S> WhenReady<'a, S> {
     }
 }
 
-/// Tells of what the store's watch tells, and of the moment at which the store need not wait any more.
+/// Resolves at what the store's watch reports, and at the moment at which the store need not wait any more.
 pub(crate) struct ReadyWatch<'a, W> {
     watch: W,
     ready: &'a AtomicBool,

@@ -29,7 +29,7 @@ pub fn of_block(why: &BlockReason) -> Reason {
     }
 }
 
-/// The same as a result tells it: there, missing permits are named behind what they led to.
+/// The same as a result spells it: there, missing permits are named behind what they led to.
 pub fn of_blocked_result(block: &Block) -> Reason {
     match of_block(block.reason()) {
         Reason::PermitsMissing(missing) => Reason::PermitTimeout(missing),

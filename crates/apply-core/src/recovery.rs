@@ -2,10 +2,10 @@
 //! is `debt.rs`'s; nothing in either can place an order, because nothing here holds a grant.
 //!
 //! ```text
-//!  journal:  result, not told ────────────────────────────▶ told, in the name it was found out in
-//!            intent, no result ─▶ taken in hand ─▶ asked ─▶ told
-//!            claim alone ───────▶ taken in hand ─▶ asked ─▶ told
-//!  store:    claimed, by an instance that is gone ─▶ taken over ─▶ asked ─▶ told
+//!  journal:  result, not published ───────────────────────▶ published, in the name it was found out in
+//!            intent, no result ─▶ taken in hand ─▶ asked ─▶ published
+//!            claim alone ───────▶ taken in hand ─▶ asked ─▶ published
+//!  store:    claimed, by an instance that is gone ─▶ taken over ─▶ asked ─▶ published
 //! ```
 
 use crate::{
@@ -36,8 +36,8 @@ pub struct RecoveryReport {
     pub unresolved: usize,
     /// Plans that may have come to an order and are left to an instance that may ask the venue.
     pub left: usize,
-    /// Plans whose end another instance has told.
-    pub told_by_another: usize,
+    /// Plans whose end another instance has published.
+    pub published_by_another: usize,
     /// Plans of this process that the store had forgotten or given away.
     pub owed: usize,
 }
@@ -78,7 +78,7 @@ impl Unfinished {
         &self.left
     }
 
-    /// Tells how each of them ended. Takes as long as the venue may still come to know the orders or
+    /// Publishes how each of them ended. Takes as long as the venue may still come to know the orders or
     /// answer.
     ///
     /// Cancellation: nothing is lost; what is owed stands in the journal.
@@ -178,7 +178,7 @@ fn debt_of<P: Ports>(layer: &ApplyLayer<P>, entry: Entry, profit: bool) -> Optio
         claim,
         intent,
         result,
-        teller,
+        publisher,
         ..
     } = entry;
     let (symbol, step, order) = match (&intent, &claim, &result) {
@@ -213,7 +213,7 @@ fn debt_of<P: Ports>(layer: &ApplyLayer<P>, entry: Entry, profit: bool) -> Optio
         },
         intent,
         result,
-        teller,
+        publisher,
         open: None,
         rehearsed: claim.is_some_and(|claim| claim.rehearsed),
         profit,
@@ -237,7 +237,7 @@ fn debt_of_another<P: Ports>(layer: &ApplyLayer<P>, open: OpenPlan, profit: bool
         },
         intent: open.intent.clone(),
         result: None,
-        teller: None,
+        publisher: None,
         settled_at: layer.started_at() + ADOPTION_WAIT,
         rehearsed: open.stage == Stage::Rehearsed,
         open: Some(open),
@@ -256,7 +256,7 @@ fn counted(mut report: RecoveryReport, end: Paid) -> RecoveryReport {
     let (from, result) = match end {
         Paid::Published(from, result) => (from, result),
         Paid::ByAnother => {
-            report.told_by_another += 1;
+            report.published_by_another += 1;
             return report;
         }
         Paid::NotOurs => return report,

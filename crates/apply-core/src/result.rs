@@ -34,7 +34,7 @@ pub struct ApplyResult {
     /// What it earned, where known.
     pub profit: Option<Profit>,
     /// From the plan's publication to the last of its permits, in milliseconds. None where the permits were not granted,
-    /// or by another process than the one that tells the end.
+    /// or by another process than the one that publishes the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit_wait_ms: Option<u64>,
     /// From the grant to the venue's answer to the order, in microseconds. None where the venue gave none to this process.
@@ -96,7 +96,7 @@ pub struct StepResult {
 /// and on the stream for long.
 pub const MAX_DETAILS: usize = 4000;
 
-/// As much of the text as is told, with a mark where something is missing.
+/// As much of the text as is published, with a mark where something is missing.
 fn shortened(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(MAX_DETAILS) {
         text.truncate(end);
@@ -368,14 +368,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn details_of_any_length_are_told_up_to_a_bound_and_marked_where_they_end() {
-        let told = |text: &str| StepResult::without_order("S", "error", text).details;
+    fn details_of_any_length_are_published_up_to_a_bound_and_marked_where_they_end() {
+        let details = |text: &str| StepResult::without_order("S", "error", text).details;
         let most = "é".repeat(MAX_DETAILS);
-        assert_eq!(told(&most), most);
+        assert_eq!(details(&most), most);
         for more in [1, 3, 1_000_000] {
-            let told = told(&"é".repeat(MAX_DETAILS + more));
-            assert_eq!(told.chars().count(), MAX_DETAILS);
-            assert!(told.ends_with("é…"));
+            let details = details(&"é".repeat(MAX_DETAILS + more));
+            assert_eq!(details.chars().count(), MAX_DETAILS);
+            assert!(details.ends_with("é…"));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Building results, writing them down and telling them; asking the venue what became of an order.
+//! Building results, writing them down and publishing them; asking the venue what became of an order.
 
 use crate::{
     event::Event,
     exchange::{Exchange, ExchangeError, Settlement, StopReplacement, StopsAfterClose},
     fault,
-    hold::{PortError, Teller},
+    hold::{PortError, Publisher},
     journal::{Intent, Journal},
     layer::ApplyLayer,
     order::{Fill, OrderKind, OrderTrace, Side},
@@ -95,14 +95,14 @@ impl<P: Ports> ApplyLayer<P> {
     pub(crate) async fn write_down(
         &self,
         result: &ApplyResult,
-        teller: Option<&Teller>,
+        publisher: Option<&Publisher>,
     ) -> ApplyResult {
         const DOING: &str = "write the result down";
         let result = ApplyResult {
             is_final: true,
             ..result.clone()
         };
-        match self.ports.journal().record_result(&result, teller).await {
+        match self.ports.journal().record_result(&result, publisher).await {
             Ok(standing) => {
                 self.complaints.end(&result.symbol, DOING);
                 standing
@@ -129,11 +129,11 @@ impl<P: Ports> ApplyLayer<P> {
         fault::point("after_published_mark");
     }
 
-    /// Notes that another instance has told a plan's end.
-    pub(crate) async fn note_told_by_another(&self, plan: &PlanId, symbol: &Symbol) {
+    /// Notes that another instance has published a plan's end.
+    pub(crate) async fn note_published_by_another(&self, plan: &PlanId, symbol: &Symbol) {
         self.emit(Event::PublishedByAnother { plan, symbol });
         let journal = self.ports.journal();
-        let noted = journal.record_told_by_another(plan, self.timestamp());
+        let noted = journal.record_published_by_another(plan, self.timestamp());
         if let Err(error) = noted.await {
             self.port_failed(symbol, "note a published result", &error);
         }
@@ -184,7 +184,7 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// A close as its reviewers left it, where another process has placed it: it is asked for again what they made of it.
-    /// Where that is not known any more, the plan's step is told.
+    /// Where that is not known any more, the plan's step is published.
     async fn as_reviewed<'a>(&self, case: ResultContext<'a>) -> ResultContext<'a> {
         let mut shares = Share::ALL.iter();
         let planned = shares.find(|share| share.step() == case.step);
@@ -214,17 +214,17 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    /// Tells how a plan ended, until there is an answer.
+    /// Publishes how a plan ended, until there is an answer.
     pub(crate) async fn publish_final(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> PublishOutcome {
-        let told = self.until_answered(&result.symbol, || {
-            self.ports.results().finalize(result, teller)
+        let outcome = self.until_answered(&result.symbol, || {
+            self.ports.results().finalize(result, publisher)
         });
-        let told = told.await;
-        match &told {
+        let outcome = outcome.await;
+        match &outcome {
             PublishOutcome::Published => self.emit(Event::ResultPublished { result }),
             PublishOutcome::Corrected => {
                 self.emit(Event::Corrected { result });
@@ -236,7 +236,7 @@ impl<P: Ports> ApplyLayer<P> {
             }
             PublishOutcome::Before | PublishOutcome::NotHeld | PublishOutcome::Forgot => {}
         }
-        told
+        outcome
     }
 
     async fn until_answered<F>(&self, symbol: &Symbol, publish: impl Fn() -> F) -> PublishOutcome
@@ -246,11 +246,11 @@ impl<P: Ports> ApplyLayer<P> {
         let mut pause = PUBLISH_PAUSE;
         loop {
             match publish().await {
-                Ok(told) => {
-                    if !matches!(told, PublishOutcome::Refused { .. }) {
+                Ok(outcome) => {
+                    if !matches!(outcome, PublishOutcome::Refused { .. }) {
                         self.complaints.end(symbol, PUBLISH);
                     }
-                    return told;
+                    return outcome;
                 }
                 Err(error) => self.port_failed(symbol, PUBLISH, &error),
             }
@@ -273,7 +273,7 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    /// What filled of it for certain is told, whatever became of the rest.
+    /// What filled of it for certain is published, whatever became of the rest.
     fn unresolved(&self, case: ResultContext<'_>, why: String, seen: Option<Fill>) -> ApplyResult {
         let seen = seen.filter(|fill| fill.executed_qty > Decimal::ZERO);
         let known = |fill: &Fill| case.sized(StepResult::unresolved(case.step, fill, &why), fill);
@@ -303,7 +303,7 @@ impl<P: Ports> ApplyLayer<P> {
             );
             return self.failed(case, Reason::OrderNotFilled, why);
         }
-        // The order stands whatever comes of these questions, so their failure costs only what they would have told. Where
+        // The order stands whatever comes of these questions, so their failure costs only what they would have shown. Where
         // very many orders are settled at once there is no room for them.
         let (profit, stops) = match profit {
             true => {

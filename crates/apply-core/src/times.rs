@@ -21,7 +21,7 @@ pub const LAST_YES: Duration = Duration::from_millis(200);
 /// in its place.
 pub const LAST_CONFIRMATION: Duration = Duration::from_millis(600);
 
-/// How long those who are asked may go on naming the former one: the one that replaced it tells the others at once, and
+/// How long those who are asked may go on naming the former one: the one that replaced it announces itself to the others at once, and
 /// says itself, before it does, that it is about to.
 pub const NAMING_LAG: Duration = Duration::from_millis(400);
 

@@ -25,15 +25,15 @@ pub struct SymbolWorker {
     symbol: Symbol,
     /// What the last look saw and dealt with: an unchanged proposal is not dealt with again.
     seen: Option<Fingerprint>,
-    /// What was told as found: one that has to be looked at again is found once.
+    /// What was emitted as found: one that has to be looked at again is found once.
     found: Option<Fingerprint>,
-    /// The plan that was refused last for want of room: told once.
+    /// The plan that was refused last for want of room: emitted once.
     refused: Option<PlanId>,
     /// A slot that was waited for, for the next look.
     slot: Option<Slot>,
     /// The claim that was asked for without an answer: what became of it comes before anything new.
     unanswered: Option<Unanswered>,
-    /// The plan that was put off last because the store may have forgotten something: told once.
+    /// The plan that was put off last because the store may have forgotten something: emitted once.
     put_off: Option<PlanId>,
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
     /// otherwise bury the results its neighbours wait for.
@@ -237,7 +237,7 @@ impl SymbolWorker {
                     return Ok(self.events(first, by_age));
                 }
             }
-            // No push told of it, so no push may tell of what is still written. Most of these
+            // No push reported it, so no push may report what is still written. Most of these
             // looks find nothing new, and then nothing is waited for.
             FoundBy::FirstTry | FoundBy::Reconnect | FoundBy::Poll => {
                 if self.events(read.await?, by_age).is_none() {
@@ -276,7 +276,7 @@ impl SymbolWorker {
         let plan = Plan::decide(proposal, &settings.gates, &halt);
         let known = layer.ports().journal().look_up(&plan.id).await?;
         let Some(step) = plan.step.clone() else {
-            // What became of a plan that was dealt with is told, and nothing is said after it.
+            // What became of a plan that was dealt with is recorded, and nothing is said after it.
             let result = match known {
                 Some(_) => None,
                 None => self.decline(layer, &plan).await?,
@@ -361,7 +361,7 @@ impl SymbolWorker {
         self.refused = Some(plan.id.clone());
     }
 
-    /// Puts the plan on the stream once. Answers with the result that is to be told besides: always for
+    /// Puts the plan on the stream once. Answers with the result that is to be published besides: always for
     /// what was blocked or in error, for skips only when the reason is a new one.
     async fn decline<P: Ports>(
         &mut self,
@@ -393,7 +393,7 @@ impl SymbolWorker {
 /// Why a proposal came to no plan of ours.
 enum Unclaimed {
     Nothing,
-    /// Refused, skipped, blocked or claimed elsewhere; with the result that is to be told of it.
+    /// Refused, skipped, blocked or claimed elsewhere; with the result that is to be published of it.
     Declined(Option<Box<ApplyResult>>),
     NoRoom,
     TooYoung {

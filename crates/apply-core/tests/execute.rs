@@ -286,7 +286,7 @@ async fn a_reviewer_who_saw_another_side_allows_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flat_position_is_told_without_waiting_and_without_taking_permits() {
+async fn a_flat_position_is_published_without_waiting_and_without_taking_permits() {
     let stage = Stage::new();
     stage.venue().script(|script| script.position = Ok(d("0")));
     stage.answer_yes();
@@ -348,7 +348,7 @@ async fn ending(
         .asked_for(|asked| matches!(asked, Asked::WhatBecameOf(..)));
     let plan = stage.plans()[0].id.clone();
     assert_eq!(asked, vec![Asked::WhatBecameOf(plan, trace()); asks]);
-    let told = result.steps[0].executed_qty.clone();
+    let executed = result.steps[0].executed_qty.clone();
     assert_eq!(
         result.decision,
         match result.executed {
@@ -359,11 +359,11 @@ async fn ending(
     (
         result.executed,
         result.error_code().unwrap_or_default(),
-        told,
+        executed,
     )
 }
 
-fn told(executed: bool, error: &str, quantity: Option<&str>) -> (bool, String, Option<String>) {
+fn outcome(executed: bool, error: &str, quantity: Option<&str>) -> (bool, String, Option<String>) {
     (executed, error.into(), quantity.map(str::to_owned))
 }
 
@@ -372,17 +372,17 @@ async fn an_accepted_order_is_executed_when_something_filled() {
     let whole = partly("0.008", "FILLED");
     assert_eq!(
         ending(Submission::Accepted(whole), None).await,
-        told(true, "", Some("0.008"))
+        outcome(true, "", Some("0.008"))
     );
     let part = partly("0.005", "EXPIRED");
     assert_eq!(
         ending(Submission::Accepted(part), None).await,
-        told(true, "", Some("0.005"))
+        outcome(true, "", Some("0.005"))
     );
     let none = partly("0", "EXPIRED");
     assert_eq!(
         ending(Submission::Accepted(none), None).await,
-        told(false, "order_not_filled", None)
+        outcome(false, "order_not_filled", None)
     );
 }
 
@@ -394,14 +394,14 @@ async fn an_order_that_never_stood_is_not_executed_and_not_asked_about() {
     };
     assert_eq!(
         ending(rejected, None).await,
-        told(false, "order_rejected:-2022", None)
+        outcome(false, "order_rejected:-2022", None)
     );
     let not_sent = Submission::NotSent {
         why: NotSent::Failed("connection refused".into()),
     };
     assert_eq!(
         ending(not_sent, None).await,
-        told(false, "order_not_sent", None)
+        outcome(false, "order_not_sent", None)
     );
 }
 
@@ -411,41 +411,41 @@ async fn an_order_of_unknown_outcome_is_asked_about_and_never_sent_again() {
     for (settlement, end) in [
         (
             Settlement::Accepted(partly("0.008", "FILLED")),
-            told(true, "", Some("0.008")),
+            outcome(true, "", Some("0.008")),
         ),
         (
             Settlement::Accepted(partly("0.003", "CANCELED")),
-            told(true, "", Some("0.003")),
+            outcome(true, "", Some("0.003")),
         ),
         (
             Settlement::Accepted(partly("0", "CANCELED")),
-            told(false, "order_not_filled", None),
+            outcome(false, "order_not_filled", None),
         ),
         (
             Settlement::NotExecuted { why: why() },
-            told(false, "order_not_executed", None),
+            outcome(false, "order_not_executed", None),
         ),
         (
             Settlement::Unresolved {
                 why: why(),
                 seen: None,
             },
-            told(false, "order_unresolved", None),
+            outcome(false, "order_unresolved", None),
         ),
         (
             Settlement::Unresolved {
                 why: why(),
                 seen: Some(partly("0", "NEW")),
             },
-            told(false, "order_unresolved", None),
+            outcome(false, "order_unresolved", None),
         ),
-        // What filled for certain is told.
+        // What filled for certain is published.
         (
             Settlement::Unresolved {
                 why: why(),
                 seen: Some(partly("0.003", "DREAMING")),
             },
-            told(true, "order_unresolved", Some("0.003")),
+            outcome(true, "order_unresolved", Some("0.003")),
         ),
     ] {
         let unknown = Submission::Unknown {
@@ -476,7 +476,7 @@ async fn an_unresolved_order_calls_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_profit_nobody_told_is_absent_and_not_zero() {
+async fn a_profit_that_is_not_known_is_absent_and_not_zero() {
     for unknown in [Ok(None), Err(ExchangeError::Unavailable("timeout".into()))] {
         let stage = Stage::new();
         stage.venue().script(|script| script.profit = unknown);
@@ -702,7 +702,7 @@ async fn a_permit_store_in_trouble_is_asked_again_and_grants_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permit_store_that_fails_at_every_look_is_told_of_once_a_plan() {
+async fn a_permit_store_that_fails_at_every_look_is_logged_once_a_plan() {
     let stage = Stage::new();
     stage.answer_yes();
     for _ in 0..200 {
@@ -713,8 +713,8 @@ async fn a_permit_store_that_fails_at_every_look_is_told_of_once_a_plan() {
     assert!(!stage.play().await.executed);
     assert_eq!(stage.log.count("Permit store trouble"), 1);
     let for_a_close_look = stage.log.debug_lines();
-    let told = |line: &&String| line.starts_with("Permit store trouble");
-    assert!(for_a_close_look.iter().filter(told).count() > 5);
+    let lines = |line: &&String| line.starts_with("Permit store trouble");
+    assert!(for_a_close_look.iter().filter(lines).count() > 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -738,8 +738,8 @@ async fn a_result_is_published_until_it_is_done_and_stands_there_once() {
     stage.plan_store().fail("finalize", 3);
     stage.plan_store().lose_answer("finalize");
     assert!(stage.play().await.executed);
-    let told = stage.log.count("Cannot publish the result for BTCUSDT");
-    assert_eq!(told, 1, "once, not once a try");
+    let lines = stage.log.count("Cannot publish the result for BTCUSDT");
+    assert_eq!(lines, 1, "once, not once a try");
     assert_eq!(stage.log.count("Result: "), 1);
     assert_eq!(stage.venue().closes().len(), 1);
 }
@@ -922,9 +922,9 @@ async fn an_implausible_stop_is_refused_before_permits_are_taken_for_it() {
     ] {
         let what = format!("stop at {price} for {live} at {market}");
         let says = (GOVERNOR, &*p33("0.008", live));
-        let (stage, told, quantity) = stop_at(price, live, says, mark(market)).await;
+        let (stage, details, quantity) = stop_at(price, live, says, mark(market)).await;
         assert_eq!(
-            (told.as_str(), quantity.is_none()),
+            (details.as_str(), quantity.is_none()),
             (error, !error.is_empty()),
             "{what}"
         );
@@ -956,10 +956,10 @@ async fn permits_of_another_plan_move_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_between_the_permits_and_the_order_and_everything_after_it() {
+async fn nothing_is_emitted_between_the_permits_and_the_order_and_everything_after_it() {
     let stage = Stage::new();
-    let (log, told) = (stage.log.clone(), Arc::new(Mutex::new(None)));
-    let before_the_order = Arc::clone(&told);
+    let (log, details) = (stage.log.clone(), Arc::new(Mutex::new(None)));
+    let before_the_order = Arc::clone(&details);
     // Asked once everybody has agreed, just before the order.
     let cutting = StepRules::cutting(move |wanted| {
         *before_the_order.lock().unwrap() = Some(log.lines().len());
@@ -984,7 +984,7 @@ async fn nothing_is_told_between_the_permits_and_the_order_and_everything_after_
         assert!(line.starts_with(expected), "{lines:#?}");
     }
     assert_eq!(
-        told.lock().unwrap().take(),
+        details.lock().unwrap().take(),
         Some(3),
         "up to the first permit, which came long before"
     );

@@ -48,7 +48,7 @@ async fn an_order_that_is_stamped_later_asks_once_more_and_leaves_on_that_word()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_switch_in_the_store_counts_for_whoever_waited_for_a_turn() {
+async fn a_switch_in_the_store_counts_for_a_plan_that_waited_for_a_slot() {
     let stage = Stage::new();
     let plan_store = stage.plan_store().memory.clone();
     stage.when_planned(0, ms(TAKEN + 1), move |_, _| plan_store.halt(true));
@@ -89,7 +89,10 @@ async fn a_plan_that_another_has_taken_over_meanwhile_gets_no_order() {
     stage.answer_yes();
     stage.propose("PARTIAL_75");
     let look = stage.look().await;
-    assert!(matches!(look, Worked::Owed), "the thief tells: {look:?}");
+    assert!(
+        matches!(look, Worked::Owed),
+        "the thief publishes: {look:?}"
+    );
     assert_eq!(stage.venue().closes(), []);
 }
 
@@ -163,7 +166,7 @@ async fn a_master_that_was_confirmed_long_ago_is_confirmed_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_of_a_server_that_is_not_in_charge_any_more_gets_no_order() {
-    // Told by those who keep it known, and found by asking.
+    // Reported by those who keep it known, and found by asking.
     for known in [confirmed(2), unconfirmed()] {
         let stage = Stage::new();
         stage.plan_store().mastered(confirmed(1), confirmed(2));

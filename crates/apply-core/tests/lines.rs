@@ -73,8 +73,8 @@ async fn a_trade_leaves_the_lines_operators_know() {
         "Order 11934538190 executed successfully on testnet".into(),
         "Result: executed=True, profit_realized=0.00015".into(),
     ];
-    let told: Vec<String> = begins.iter().map(|b| contract_line(&lines, b)).collect();
-    assert_eq!(lines, told, "these, in this order, and no others");
+    let contract: Vec<String> = begins.iter().map(|b| contract_line(&lines, b)).collect();
+    assert_eq!(lines, contract, "these, in this order, and no others");
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,8 +75,8 @@ async fn ordered_on_two_machines(ours: &Stage) -> (ApplyResult, ApplyResult) {
     });
     let second = theirs.execute().await;
     assert_eq!(second.plan, first.plan);
-    let told = theirs.log.lines();
-    assert!(told.iter().any(|line| line.ends_with("known_to=venue")));
+    let logged = theirs.log.lines();
+    assert!(logged.iter().any(|line| line.ends_with("known_to=venue")));
     tokio::time::sleep(ms(1_000)).await;
     for name in ["governor", "p33"] {
         let left = theirs.permits().holds(&second.plan, name);
@@ -86,7 +86,8 @@ async fn ordered_on_two_machines(ours: &Stage) -> (ApplyResult, ApplyResult) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_another_machine_ordered_for_is_told_as_the_venue_knows_it_and_not_ordered_again() {
+async fn a_plan_another_machine_ordered_for_is_published_as_the_venue_knows_it_and_not_ordered_again()
+ {
     let stage = Stage::new();
     stage
         .venue()
@@ -94,7 +95,7 @@ async fn a_plan_another_machine_ordered_for_is_told_as_the_venue_knows_it_and_no
     let (first, second) = ordered_on_two_machines(&stage).await;
     assert!(first.executed && second.executed);
     // What the first machine was allowed and what it left open the second one does not know.
-    let told = |result: &ApplyResult| {
+    let facts = |result: &ApplyResult| {
         let step = &result.steps[0];
         (
             step.order_id.clone(),
@@ -102,12 +103,12 @@ async fn a_plan_another_machine_ordered_for_is_told_as_the_venue_knows_it_and_no
             step.executed_qty.clone(),
         )
     };
-    assert_eq!(told(&second), told(&first));
+    assert_eq!(facts(&second), facts(&first));
     assert_eq!(stage.venue().closes().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_of_another_machine_is_told_though_the_position_is_gone_with_it() {
+async fn an_order_of_another_machine_is_published_though_the_position_is_gone_with_it() {
     let stage = Stage::new();
     stage
         .venue()
@@ -135,7 +136,7 @@ async fn an_order_of_another_machine_that_nobody_can_account_for_is_unresolved()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_nobody_can_account_for_is_told_once_and_loudly() {
+async fn an_order_nobody_can_account_for_is_published_once_and_loudly() {
     let stage = Stage::new();
     killed(&stage, 300).await;
     let next = stage.restarted("instance-a2");
@@ -171,7 +172,7 @@ async fn a_claimed_plan_that_came_to_no_order_ends_as_interrupted() {
 
 /// What a failover loses that missed the note: the order is out, the store shows no intent.
 #[tokio::test(start_paused = true)]
-async fn an_order_whose_note_was_lost_is_found_by_whoever_takes_the_plan_over() {
+async fn an_order_whose_note_was_lost_is_found_by_the_instance_that_takes_the_plan_over() {
     let stage = Stage::new();
     stage.answer_yes();
     stage.plan_store().fail("finalize", 1_000);
@@ -254,14 +255,14 @@ async fn an_owner_that_wakes_up_after_its_plan_was_taken_over_places_nothing() {
     assert_eq!(report.interrupted, 1);
     assert_eq!(stage.venue().closes(), []);
     assert_eq!(errors(&stage.results()), ["interrupted_before_order"]);
-    assert_eq!(stage.log.count("Result told by another instance"), 1);
+    assert_eq!(stage.log.count("Result published by another instance"), 1);
     assert_eq!(
         stage.log.count("Result: "),
         0,
-        "what was not written is not told"
+        "what was not written is not published"
     );
     let entries = stage.ports.journal.memory.entries();
-    assert!(entries[0].told_by_another && entries[0].published_at.is_some());
+    assert!(entries[0].published_by_another && entries[0].published_at.is_some());
 }
 
 /// The store forgets everything while a plan waits. Its permits are gone with it, and come once more after
@@ -293,7 +294,7 @@ async fn the_loser_of_a_plan_that_was_claimed_twice_does_not_end_it() {
 
 /// No other attempt has the plan: the one that lost it ends it, once the venue has said that nothing of it is there.
 #[tokio::test(start_paused = true)]
-async fn a_plan_that_nobody_claims_again_is_ended_by_whoever_lost_it() {
+async fn a_plan_that_nobody_claims_again_is_ended_by_the_instance_that_lost_it() {
     let stage = Stage::new();
     let plan_store = stage.plan_store().memory.clone();
     stage.when_planned(0, ms(300), move |_, _| plan_store.forget());
@@ -325,7 +326,7 @@ async fn a_plan_that_is_taken_in_hand_to_be_ended_is_asked_about_once_nothing_ca
     assert!(asked >= lost + ADOPTION_WAIT, "{asked:?}");
 }
 
-/// An order that left before the store forgot is told as what it is, by its sender, whatever stands
+/// An order that left before the store forgot is published as what it is, by its sender, whatever stands
 /// on the stream.
 #[tokio::test(start_paused = true)]
 async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
@@ -352,16 +353,20 @@ async fn an_execution_takes_the_place_of_a_word_that_nothing_was_executed() {
                 Some("interrupted_before_order".into()),
                 0,
             );
-            let told = plan_store.finalize(&word, &hold.teller()).await.unwrap();
-            assert_eq!(told, PublishOutcome::Published);
+            let outcome = plan_store.finalize(&word, &hold.publisher()).await.unwrap();
+            assert_eq!(outcome, PublishOutcome::Published);
         });
     });
-    // The order is filled by then, and its result not told yet.
+    // The order is filled by then, and its result not published yet.
     stage.plan_store().fail("finalize", 1);
     let result = stage.execute().await;
     assert!(result.executed);
-    let told: Vec<bool> = stage.results().iter().map(|told| told.executed).collect();
-    assert_eq!(told, [false, true]);
+    let executed: Vec<bool> = stage
+        .results()
+        .iter()
+        .map(|executed| executed.executed)
+        .collect();
+    assert_eq!(executed, [false, true]);
     assert_eq!(stage.log.count("Result corrected"), 1);
     assert_eq!(stage.log.level_of("Result corrected"), Level::Error);
 }
@@ -444,7 +449,7 @@ async fn without_knowing_what_was_dealt_with_nothing_is_claimed_and_nothing_said
         let mut worker = SymbolWorker::new(btc());
         assert!(worker.look(&stage.layer).await.is_err());
         assert_eq!((stage.plans(), stage.results()), (vec![], vec![]));
-        // The disk is well again, and the proposal is still news.
+        // The disk is well again, and the proposal is still a new one.
         worker.look(&stage.layer).await.unwrap();
         assert_eq!(stage.results().len(), 1);
         assert_eq!(stage.results()[0].executed, !halted);
@@ -463,7 +468,7 @@ async fn outlived(answer: impl FnOnce(&Stage)) -> (Stage, Stage, ApplyResult) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_proposal_is_told_once_for_as_long_as_the_journal_knows_it() {
+async fn a_quiet_proposal_has_one_result_for_as_long_as_the_journal_knows_it() {
     for executed in [true, false] {
         let (stage, next, first) = outlived(|stage| {
             if executed {
@@ -475,7 +480,7 @@ async fn a_quiet_proposal_is_told_once_for_as_long_as_the_journal_knows_it() {
         let mut worker = SymbolWorker::new(btc());
         let looked = |worked| matches!(worked, Ok(Worked::Declined));
         assert!(looked(worker.look(&next.layer).await));
-        // The switch turned on and off again makes it news, and still there is nothing to say.
+        // The switch turned on and off again makes it a new one, and still there is nothing to say.
         for on in [true, false] {
             next.plan_store().memory.halt(on);
             assert!(looked(worker.look(&next.layer).await));
@@ -484,7 +489,7 @@ async fn a_quiet_proposal_is_told_once_for_as_long_as_the_journal_knows_it() {
         assert_eq!(
             stage.results(),
             [first],
-            "and nothing is told a second time"
+            "and nothing is published a second time"
         );
         assert_eq!(
             stage.venue().closes().len(),
@@ -517,7 +522,7 @@ async fn a_journal_that_never_answers_costs_the_order_and_not_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outcome_that_cannot_be_written_down_is_told_all_the_same_and_found_again() {
+async fn an_outcome_that_cannot_be_written_down_is_published_all_the_same_and_found_again() {
     let stage = Stage::new();
     stage.ports.journal.faults.fail("record_result", 1);
     stage.answer_yes();

@@ -192,7 +192,7 @@ async fn a_kill_switch_says_nothing_more_about_a_plan_that_is_done() {
     stage.answer_yes();
     stage.propose("PARTIAL_75");
     worker.look(&stage.layer).await.unwrap();
-    let told = stage.log.lines().len();
+    let lines_before = stage.log.lines().len();
     stage.plan_store().memory.halt(true);
     assert!(matches!(
         worker.look(&stage.layer).await,
@@ -200,7 +200,7 @@ async fn a_kill_switch_says_nothing_more_about_a_plan_that_is_done() {
     ));
     assert_eq!(stage.plans().len(), 1);
     assert_eq!(ends(&stage), [executed()]);
-    assert_eq!(stage.log.lines().len(), told, "and the log neither");
+    assert_eq!(stage.log.lines().len(), lines_before, "and the log neither");
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,7 +322,7 @@ async fn a_repeated_hold_is_on_the_plan_stream_each_time_and_in_the_results_once
     assert_eq!(stage.plans().len(), 3);
     assert_eq!(ends(&stage), std::slice::from_ref(&hold));
 
-    stage.propose("UPDATE_SL"); // without a stop: an error is news, and so is the hold after it
+    stage.propose("UPDATE_SL"); // without a stop: an error is logged, and so is the hold after it
     worker.look(&stage.layer).await.unwrap();
     stage.propose_with("HOLD", &[("computed_at_utc", "2026-01-25T00:30:23Z")]);
     worker.look(&stage.layer).await.unwrap();
@@ -476,8 +476,8 @@ async fn the_wait_of_a_claim_that_is_heard_of_late_counts_from_its_publication()
             true => assert_eq!(stage.log.count("[PERMIT_WAIT] OK plan="), 1),
             false => assert_eq!(result.error_code().as_deref(), Some("not_ready_in_time")),
         }
-        let told = stage.log.lines();
-        let waited = told.iter().find(|line| line.contains("wait_ms="));
+        let logged = stage.log.lines();
+        let waited = logged.iter().find(|line| line.contains("wait_ms="));
         assert!(
             waited.is_none_or(|line| line.contains("wait_ms=1100 ")),
             "{waited:?}"
@@ -602,7 +602,7 @@ async fn a_rewritten_proposal_wakes_its_own_reader() {
         "a look at the switch is no look at the proposal"
     );
     plan_store.fetch(&eth()).await.unwrap();
-    assert!(!woken(eth()).await, "told once");
+    assert!(!woken(eth()).await, "reported once");
     let later = woken(eth());
     let (woke, ()) = tokio::join!(later, async {
         tokio::time::sleep(ms(700)).await;
@@ -634,7 +634,7 @@ async fn a_proposal_that_is_caught_half_written_is_read_again_before_it_counts()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_push_told_of_and_nobody_touched_since_is_read_once_and_what_a_poll_found_twice() {
+async fn what_a_push_announced_and_nobody_touched_since_is_read_once_and_what_a_poll_found_twice() {
     for (by, first_counts) in [(FoundBy::Push, true), (FoundBy::Poll, false)] {
         let stage = Stage::new();
         stage.answer_yes();
@@ -653,7 +653,7 @@ async fn what_a_push_told_of_and_nobody_touched_since_is_read_once_and_what_a_po
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proposal_is_told_as_found_once_and_by_what() {
+async fn a_proposal_is_emitted_as_found_once_and_by_what() {
     let stage = Stage::new();
     let mut worker = SymbolWorker::new(btc());
     worker.look(&stage.layer).await.unwrap();
@@ -703,8 +703,8 @@ async fn a_plan_without_room_is_refused_and_carried_out_once_there_is_some() {
     assert_eq!(stage.venue().closes().len(), 1);
     let refused = "refused for now (decision=EXECUTE, symbol=BTCUSDT) reason=too_many_plans_in_flight limit=1";
     let lines = stage.log.lines();
-    let told = lines.iter().filter(|line| line.contains(refused)).count();
-    assert_eq!(told, 1, "once a plan: {lines:?}");
+    let logged = lines.iter().filter(|line| line.contains(refused)).count();
+    assert_eq!(logged, 1, "once a plan: {lines:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! How the journal is, as far as that can be told without waiting for its disk.
+//! How the journal is, as far as that is known without waiting for its disk.
 
 use std::{
     fs, io,
@@ -63,10 +63,11 @@ impl Condition {
         done
     }
 
-    /// Nothing is written from now on. Why, as it is told from now on.
+    /// Nothing is written from now on. Why, as it is reported from now on.
     pub(crate) fn give_up(&self, why: &str) -> String {
-        let told = || format!("the journal cannot be written, fix the disk and start again: {why}");
-        self.broken.get_or_init(told).clone()
+        let message =
+            || format!("the journal cannot be written, fix the disk and start again: {why}");
+        self.broken.get_or_init(message).clone()
     }
 
     fn now(&self) -> u64 {
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_that_does_not_answer_is_told_while_it_does_not() {
+    fn a_disk_that_does_not_answer_is_reported_while_it_does_not() {
         let condition = Condition::new();
         condition.busy(|| {
             assert_eq!(condition.judge(), Ok(()), "it has just begun");
@@ -120,9 +121,9 @@ mod tests {
             assert_eq!(condition.sound(), Ok(()), "it may answer yet");
         });
         assert_eq!(condition.judge(), Ok(()));
-        let told = condition.give_up("first");
-        assert!(told.ends_with("start again: first"), "{told}");
-        assert_eq!(condition.give_up("second"), told);
-        assert_eq!(condition.judge(), Err(told));
+        let message = condition.give_up("first");
+        assert!(message.ends_with("start again: first"), "{message}");
+        assert_eq!(condition.give_up("second"), message);
+        assert_eq!(condition.judge(), Err(message));
     }
 }

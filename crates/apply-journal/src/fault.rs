@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to. Tests only.
+//! A disk that fails on request. Tests only.
 //!
 //! With the feature `fault-points`, `APPLY_FAULT_DISK` names a file that says what the journal's disk does:
 //! `full` (writes fail for want of room), `fails once` (the next sync fails) or `hangs` (a sync does not
@@ -21,7 +21,7 @@ pub(crate) fn open(
     path: &Path,
     begins: bool,
 ) -> Option<Result<Database, DatabaseError>> {
-    let told = PathBuf::from(std::env::var_os("APPLY_FAULT_DISK")?);
+    let orders = PathBuf::from(std::env::var_os("APPLY_FAULT_DISK")?);
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -31,28 +31,28 @@ pub(crate) fn open(
     let opened = file.map_err(DatabaseError::from).and_then(|file| {
         builder.create_with_backend(Disk {
             file: FileBackend::new(file)?,
-            told,
+            orders,
             failed: AtomicBool::new(false),
         })
     });
     Some(opened)
 }
 
-/// Between two looks at what it is told.
+/// Between two looks at what is requested.
 const LOOK: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 struct Disk {
     file: FileBackend,
     /// Where it says what it does.
-    told: PathBuf,
+    orders: PathBuf,
     /// The one failure has happened.
     failed: AtomicBool,
 }
 
 impl Disk {
     fn does(&self) -> String {
-        std::fs::read_to_string(&self.told).unwrap_or_default()
+        std::fs::read_to_string(&self.orders).unwrap_or_default()
     }
 
     fn has_room(&self) -> io::Result<()> {
@@ -83,7 +83,7 @@ impl StorageBackend for Disk {
         }
         match self.does().trim() {
             "fails once" if !self.failed.swap(true, Ordering::SeqCst) => {
-                Err(io::Error::other("the disk failed, as it was told to"))
+                Err(io::Error::other("the disk failed, as requested"))
             }
             _ => self.file.sync_data(),
         }

@@ -65,13 +65,13 @@ impl JournalReader {
     /// What is written down about a plan.
     pub fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
         let answer = || table::look_up(&self.database.begin_read()?, plan);
-        answer().map_err(told)
+        answer().map_err(port_error)
     }
 
     /// Everything that is written down.
     pub fn entries(&self) -> Result<Vec<Entry>, PortError> {
         let answer = || table::all(&self.database.begin_read()?);
-        answer().map_err(told)
+        answer().map_err(port_error)
     }
 
     /// Has the journal forget a plan, by a mark beside it: the process that writes, or the next one, takes the entry
@@ -100,6 +100,6 @@ impl JournalReader {
     }
 }
 
-fn told(error: Failed) -> PortError {
+fn port_error(error: Failed) -> PortError {
     PortError(error.0)
 }

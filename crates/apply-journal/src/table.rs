@@ -1,6 +1,6 @@
 //! What stands in the file, and how it is read and changed inside a transaction.
 
-use apply_core::{ApplyResult, ClaimNote, Entry, Intent, Recorded, SwitchNote, Teller};
+use apply_core::{ApplyResult, ClaimNote, Entry, Intent, Publisher, Recorded, SwitchNote};
 use permit_gate::PlanId;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
@@ -130,12 +130,12 @@ pub(crate) fn record_intent(
 pub(crate) fn record_result(
     change: &WriteTransaction,
     result: &ApplyResult,
-    teller: Option<&Teller>,
+    publisher: Option<&Publisher>,
 ) -> Result<ApplyResult, Failed> {
     let mut entries = change.open_table(ENTRIES)?;
     let plan = result.plan.as_str();
     let known = read(&entries, plan)?.unwrap_or_else(|| Entry::of(result.plan.clone()));
-    let Some(entry) = known.with_result(result, teller) else {
+    let Some(entry) = known.with_result(result, publisher) else {
         return Ok(known.result.unwrap_or_else(|| result.clone()));
     };
     write(&mut entries, &entry)?;

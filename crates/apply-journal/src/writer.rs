@@ -9,7 +9,7 @@ use crate::{
     table::{self, Failed},
 };
 use apply_core::{
-    ApplyResult, ClaimNote, Entry, Intent, Journal, PortError, Recorded, SwitchNote, Teller,
+    ApplyResult, ClaimNote, Entry, Intent, Journal, PortError, Publisher, Recorded, SwitchNote,
 };
 use permit_gate::PlanId;
 use redb::{ConcurrencyMode, Database, DatabaseError, ReadableDatabase, StorageError};
@@ -54,7 +54,7 @@ impl JournalSettings {
 ///
 /// After a write that failed (a full disk, an error on sync), and once its file is not found any more
 /// where it was opened (removed, replaced, its disk unmounted), nothing is written any more and every
-/// call fails: what is on disk is not known then. Mend the disk and start the process again.
+/// call fails: what is on disk is not known then. Fix the disk and start the process again.
 #[derive(Debug, Clone)]
 pub struct RedbJournal {
     // Dropped before the thread is waited for: its end is what ends the thread.
@@ -186,7 +186,7 @@ const CACHE: usize = 4 * 1024 * 1024;
 
 type Answer<T> = Result<T, String>;
 
-/// What the thread is told.
+/// What the thread is asked to do.
 enum Order {
     Write(Write),
     Note(Note),
@@ -197,7 +197,7 @@ enum Order {
 /// What is answered at once, and goes to disk with what comes next.
 enum Note {
     Claim(Box<ClaimNote>),
-    /// The plan's end is told, then, by another attempt or not.
+    /// The plan's end was published, then, by another attempt or not.
     End(PlanId, u64, bool),
 }
 
@@ -205,7 +205,7 @@ enum Note {
 enum Write {
     Intent(Box<Intent>, oneshot::Sender<Answer<Recorded>>),
     Result(
-        Box<(ApplyResult, Option<Teller>)>,
+        Box<(ApplyResult, Option<Publisher>)>,
         oneshot::Sender<Answer<ApplyResult>>,
     ),
     Switch(SwitchNote, oneshot::Sender<Answer<()>>),
@@ -226,9 +226,9 @@ impl Journal for RedbJournal {
     async fn record_result(
         &self,
         result: &ApplyResult,
-        teller: Option<&Teller>,
+        publisher: Option<&Publisher>,
     ) -> Result<ApplyResult, PortError> {
-        let result = Box::new((result.clone(), teller.cloned()));
+        let result = Box::new((result.clone(), publisher.cloned()));
         self.ask(|reply| Order::Write(Write::Result(result, reply)))
             .await
     }
@@ -238,7 +238,7 @@ impl Journal for RedbJournal {
         self.note(Note::End(plan.clone(), at, false))
     }
 
-    async fn record_told_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+    async fn record_published_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
         self.note(Note::End(plan.clone(), at, true))
     }
 
@@ -598,7 +598,7 @@ impl Write {
     fn plan(&self) -> Option<&PlanId> {
         match self {
             Self::Intent(intent, _) => Some(&intent.plan),
-            Self::Result(told, _) => Some(&told.0.plan),
+            Self::Result(outcome, _) => Some(&outcome.0.plan),
             Self::Switch(..) => None,
         }
     }
@@ -606,9 +606,9 @@ impl Write {
     fn execute(&self, change: &redb::WriteTransaction) -> Result<Outcome, Failed> {
         Ok(match self {
             Self::Intent(intent, _) => Outcome::Recorded(table::record_intent(change, intent)?),
-            Self::Result(told, _) => {
-                let (result, teller) = &**told;
-                let stands = table::record_result(change, result, teller.as_ref())?;
+            Self::Result(outcome, _) => {
+                let (result, publisher) = &**outcome;
+                let stands = table::record_result(change, result, publisher.as_ref())?;
                 Outcome::Stands(Box::new(stands))
             }
             Self::Switch(switch, _) => {
@@ -636,7 +636,7 @@ impl Write {
             (Self::Switch(_, reply), Outcome::Done) => {
                 let _ = reply.send(Ok(()));
             }
-            // Dropping the reply tells the caller that there is no answer.
+            // The caller sees from a dropped reply that there is no answer.
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use apply_core::{ApplyResult, Entry, Journal, Recorded, SwitchNote, Teller};
+use apply_core::{ApplyResult, Entry, Journal, Publisher, Recorded, SwitchNote};
 use apply_journal::{JournalReader, JournalSettings, OpenError, RedbJournal};
 use common::*;
 use std::{
@@ -32,14 +32,14 @@ async fn what_was_written_is_there_when_it_is_opened_again() {
     let unfinished = journal.fetch_unfinished().await.unwrap();
     assert_eq!(unfinished.len(), 1);
     assert_eq!(unfinished[0].intent, Some(intent(1)));
-    let told = journal.look_up(&plan(2)).await.unwrap().unwrap();
-    assert_eq!(told.result, Some(result(2, "order_not_sent")));
-    assert_eq!(told.published_at, Some(1_769_301_010));
+    let entry = journal.look_up(&plan(2)).await.unwrap().unwrap();
+    assert_eq!(entry.result, Some(result(2, "order_not_sent")));
+    assert_eq!(entry.published_at, Some(1_769_301_010));
     assert_eq!(journal.look_up(&plan(3)).await, Ok(None));
 }
 
 #[tokio::test]
-async fn a_plan_is_written_down_once_and_what_was_told_of_it_stays() {
+async fn a_plan_is_written_down_once_and_what_was_published_of_it_stays() {
     let dir = Dir::new();
     let journal = dir.open().unwrap();
     journal.record_intent(&intent(1)).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_plan_is_written_down_once_and_what_was_told_of_it_stays() {
         "the first is not confirmed yet"
     );
     journal.record_published(&plan(1), 7).await.unwrap();
-    assert_eq!(stands(first).await, later, "it was told");
+    assert_eq!(stands(first).await, later, "it was published");
     // What the venue says later counts more, and stays.
     let executed = ApplyResult {
         executed: true,
@@ -63,7 +63,11 @@ async fn a_plan_is_written_down_once_and_what_was_told_of_it_stays() {
     };
     assert_eq!(stands(executed.clone()).await, executed);
     let unfinished = journal.fetch_unfinished().await.unwrap();
-    assert_eq!(unfinished[0].result, Some(executed.clone()), "to be told");
+    assert_eq!(
+        unfinished[0].result,
+        Some(executed.clone()),
+        "to be published"
+    );
     journal.record_published(&plan(1), 9).await.unwrap();
     assert_eq!(stands(later).await, executed);
     assert_eq!(journal.fetch_unfinished().await.unwrap(), []);
@@ -101,29 +105,33 @@ async fn a_claim_is_known_to_the_next_process_and_keeps_no_intent_from_being_wri
 }
 
 #[tokio::test]
-async fn in_whose_name_a_result_is_told_is_kept_and_that_another_has_told_one_ends_the_plan() {
+async fn in_whose_name_a_result_is_published_is_kept_and_that_another_has_published_one_ends_the_plan()
+ {
     let dir = Dir::new();
     let journal = dir.open().unwrap();
-    let teller = Teller {
+    let publisher = Publisher {
         attempt: "host.7".parse().unwrap(),
         generation: "g-1".into(),
     };
     let found_out = result(1, "order_not_sent");
     journal
-        .record_result(&found_out, Some(&teller))
+        .record_result(&found_out, Some(&publisher))
         .await
         .unwrap();
     drop(journal);
     let journal = dir.open().unwrap();
     let entry = journal.look_up(&plan(1)).await.unwrap().unwrap();
-    assert_eq!(entry.teller, Some(teller));
+    assert_eq!(entry.publisher, Some(publisher));
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap().as_secs();
-    journal.record_told_by_another(&plan(1), now).await.unwrap();
+    journal
+        .record_published_by_another(&plan(1), now)
+        .await
+        .unwrap();
     drop(journal);
     let journal = dir.open().unwrap();
     let entry = journal.look_up(&plan(1)).await.unwrap().unwrap();
-    assert!(entry.told_by_another && entry.published_at == Some(now));
+    assert!(entry.published_by_another && entry.published_at == Some(now));
     assert_eq!(journal.fetch_unfinished().await.unwrap(), []);
 }
 
@@ -307,7 +315,7 @@ async fn damage_is_named_or_harmless_and_never_loses_an_entry() {
 }
 
 #[tokio::test]
-async fn what_is_old_and_told_is_pruned_and_what_is_not_told_stays() {
+async fn what_is_old_and_published_is_pruned_and_what_is_not_published_stays() {
     let dir = Dir::new();
     let settings = JournalSettings {
         keep: Duration::from_secs(3600),
@@ -415,7 +423,7 @@ async fn a_word_to_forget_that_was_taken_back_or_is_of_another_entry_counts_for_
 }
 
 #[tokio::test]
-async fn what_is_under_way_executed_or_not_told_yet_is_never_forgotten() {
+async fn what_is_under_way_executed_or_not_published_yet_is_never_forgotten() {
     let dir = Dir::new();
     let (journal, reader, entry) = dealt_with(&dir).await;
     let executed = ApplyResult {
@@ -461,7 +469,7 @@ fn a_directory_that_cannot_be_made_is_named_with_the_fix() {
         JournalReader::open(dir.path()).err().unwrap(),
         OpenError::None(_)
     ));
-    // Who only reads is told of no mode to change.
+    // Who only reads is shown no mode to change.
     let error = JournalReader::open(&dir.path().join("plain")).err();
     let error = error.unwrap().to_string();
     assert!(

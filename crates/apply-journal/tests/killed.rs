@@ -1,5 +1,5 @@
 //! The journal under `kill -9` and on a disk that is full: this program starts itself as the writer
-//! that is killed. What the writer was told is on disk has to be there afterwards.
+//! that is killed. What the writer reported as being on disk has to be there afterwards.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -223,7 +223,7 @@ async fn redis(config: &Config, until: Instant) -> Vec<Line> {
                 switches(&Switches::read(config, &keys, &mut link).await),
             ),
         ];
-        let neighbours = link.neighbours_switch().await.told();
+        let neighbours = link.neighbours_switch().await.describe();
         let neighbours = neighbours.map(|text| Line("neighbours", Found::Note(text)));
         let lines = lines.into_iter().chain(neighbours).chain(beside);
         Ok::<_, Failure>(lines.collect::<Vec<_>>())

@@ -81,7 +81,7 @@ struct Cycle {
     /// How long its permits were waited for, in milliseconds. `None` where the result does not say it.
     waited: Option<u64>,
     ending: Ending,
-    /// What the permits came to: what filled, and in a dry run what was allowed. `None` where that is not told.
+    /// What the permits came to: what filled, and in a dry run what was allowed. `None` where that is not known.
     quantity: Option<Decimal>,
     is_close: bool,
 }
@@ -336,11 +336,11 @@ impl std::fmt::Display for Cycle {
         let quantity = self.quantity.map(|q| format!(" quantity={q}"));
         let quantity = quantity.unwrap_or_default();
         let waited = self.waited.map(|ms| format!(" permit_wait_ms={ms}"));
-        let told = waited.unwrap_or_default() + &quantity;
+        let rest = waited.unwrap_or_default() + &quantity;
         match &self.ending {
-            Ending::Executed => write!(f, "{plan} executed in {took} ms{told}"),
-            Ending::WouldExecute => write!(f, "{plan} dry run in {took} ms{told}"),
-            Ending::Not(why) => write!(f, "{plan} not executed in {took} ms: {why}{told}"),
+            Ending::Executed => write!(f, "{plan} executed in {took} ms{rest}"),
+            Ending::WouldExecute => write!(f, "{plan} dry run in {took} ms{rest}"),
+            Ending::Not(why) => write!(f, "{plan} not executed in {took} ms: {why}{rest}"),
         }
     }
 }

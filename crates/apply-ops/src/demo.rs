@@ -182,7 +182,7 @@ struct Stage {
     serving: tokio::task::JoinSet<()>,
     symbol: Symbol,
     /// Results, once they are published and printed.
-    told: UnboundedReceiver<ApplyResult>,
+    results: UnboundedReceiver<ApplyResult>,
 }
 
 impl Stage {
@@ -191,7 +191,7 @@ impl Stage {
         let symbol = symbol(SYMBOL)?;
         let plan_store = MemoryPlanStore::default();
         let permits = MemoryStore::new(Arc::new(trading::permits()));
-        let (tell, told) = unbounded_channel();
+        let (sender, results) = unbounded_channel();
         let layer = layer(
             Memory {
                 plan_store: plan_store.clone(),
@@ -200,7 +200,7 @@ impl Stage {
             },
             std::slice::from_ref(&symbol),
             WaitPolicy::default(),
-            Narrator::new(tell),
+            Narrator::new(sender),
         );
         let stop = CancellationToken::new();
         let serving = serve(
@@ -217,7 +217,7 @@ impl Stage {
             stop,
             serving,
             symbol,
-            told,
+            results,
         })
     }
 
@@ -255,7 +255,7 @@ impl Stage {
                 &plan,
                 "p33"
             ),
-            self.told.recv(),
+            self.results.recv(),
         );
         let arrived: Vec<OrderRecord> = venue.orders().into_iter().skip(before as usize).collect();
         match result {
@@ -436,14 +436,14 @@ fn judge(scenario: &Scenario, result: &ApplyResult, arrived: &[OrderRecord]) -> 
         ),
         ([], Outcome::Order { .. }) => (false, format!("no order, {error}")),
         ([order], Outcome::Order { side, quantity }) => {
-            let told = result
+            let quantity_executed = result
                 .steps
                 .last()
                 .and_then(|step| step.executed_qty.clone());
             let filled = order.executed_qty.normalize().to_string();
             let matches = filled == *quantity
                 && side_of(order) == *side
-                && told.as_deref() == Some(*quantity);
+                && quantity_executed.as_deref() == Some(*quantity);
             (
                 matches && result.executed,
                 format!("{} {filled}", side_of(order)),
@@ -485,14 +485,14 @@ fn print_table(rows: &[Seen]) {
 /// Prints every event with the time since the last plan, and passes results on.
 struct Narrator {
     since: Mutex<Instant>,
-    tell: UnboundedSender<ApplyResult>,
+    results: UnboundedSender<ApplyResult>,
 }
 
 impl Narrator {
-    fn new(tell: UnboundedSender<ApplyResult>) -> Self {
+    fn new(results: UnboundedSender<ApplyResult>) -> Self {
         Self {
             since: Mutex::new(Instant::now()),
-            tell,
+            results,
         }
     }
 }
@@ -507,7 +507,7 @@ impl Observer for Narrator {
         say(&format!("   {:>5} ms  {line}", since.elapsed().as_millis()));
         if let Event::ResultPublished { result } = event {
             // The receiver is gone once the last scenario is over.
-            let _ = self.tell.send((*result).clone());
+            let _ = self.results.send((*result).clone());
         }
     }
 }

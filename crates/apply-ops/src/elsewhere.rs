@@ -1,5 +1,5 @@
 //! Whether the service that runs on this machine keeps things where a command looks for them. A command that was given
-//! another state directory, HALT file, Redis or mode would tell of something else, and says so.
+//! another state directory, HALT file, Redis or mode would report something else, and says so.
 
 use crate::{
     ask::{get, reachable},
@@ -55,8 +55,8 @@ impl<'a> Here<'a> {
 
 /// What the service that runs on this machine keeps elsewhere; `None` where nothing, or where none answers.
 pub(crate) async fn difference(service: SocketAddr, here: &Here<'_>) -> Option<String> {
-    let told = Elsewhere::ask(service).await?;
-    told.difference(reachable(service), here)
+    let there = Elsewhere::ask(service).await?;
+    there.difference(reachable(service), here)
 }
 
 /// Refuses to go on where the service that runs on this machine works with another journal than these settings name.
@@ -101,8 +101,8 @@ impl Elsewhere {
     pub(crate) async fn ask(service: SocketAddr) -> Option<Self> {
         let ask = get(reachable(service), "/api/status.json");
         let answer = timeout(PATIENCE, ask).await.ok()??;
-        let told: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
-        let text = |name: &str| told[name].as_str().map(str::to_owned);
+        let status: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
+        let text = |name: &str| status[name].as_str().map(str::to_owned);
         Some(Self {
             mode: text("mode")?,
             state_directory: text("state_directory")
@@ -191,9 +191,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_differs_is_told_with_the_settings_that_fix_it() {
+    fn only_what_differs_is_reported_with_the_settings_that_fix_it() {
         let service = SocketAddr::from(([127, 0, 0, 1], 8043));
-        let told = Elsewhere {
+        let there = Elsewhere {
             mode: "testnet".into(),
             state_directory: "/D/state".into(),
             halt_file: "/D/state/HALT".into(),
@@ -206,7 +206,7 @@ mod tests {
             redis: Some(&redis),
             mode: Some(Mode::Testnet),
         };
-        assert_eq!(told.difference(service, &here), None);
+        assert_eq!(there.difference(service, &here), None);
         let other = Here {
             state_directory: Path::new("/other"),
             halt_file: Path::new("/other/HALT"),
@@ -214,7 +214,7 @@ mod tests {
             ..here
         };
         assert_eq!(
-            told.difference(service, &other).unwrap(),
+            there.difference(service, &other).unwrap(),
             "the service on http://127.0.0.1:8043 keeps its journal in /D/state, not in /other, is halted by \
              /D/state/HALT, not by /other/HALT, runs in testnet, not in dry_run; give this command the service's \
              settings: APPLY_STATE_DIR=/D/state APPLY_MODE=testnet"
@@ -224,7 +224,7 @@ mod tests {
             redis: Some(&away),
             ..here
         };
-        let text = told.difference(service, &other).unwrap();
+        let text = there.difference(service, &other).unwrap();
         assert!(
             text.contains("works on redis://127.0.0.1:6379/0, not on redis://127.0.0.1:6379/1"),
             "{text}"

@@ -112,7 +112,7 @@ impl Forget {
             self.yes,
             self.json,
         )?;
-        // The journal first: a claim that is gone while the journal knows the plan has its old result told again.
+        // The journal first: a claim that is gone while the journal knows the plan has its old result published again.
         here.forget().map_err(|why| refused(&why))?;
         let mut clear = redis::cmd("EVAL");
         clear.arg(CLEAR).arg(5);
@@ -281,13 +281,13 @@ struct Seen {
     concluded: bool,
     /// How long ago it was put on the stream, where it is there.
     age: Option<Duration>,
-    results: Vec<Told>,
+    results: Vec<Outcome>,
     /// Another program that says that it executed the plan.
     executed_by: Option<String>,
 }
 
 /// One result.
-struct Told {
+struct Outcome {
     executed: bool,
     error: String,
 }
@@ -308,7 +308,7 @@ async fn look(ops: &mut OpsContext, plan: &PlanId, names: &Names) -> Result<Seen
     let ours = results
         .iter()
         .filter(|entry| entry.foreign().is_none() && !entry.is_filler());
-    let results = ours.map(Told::of).collect();
+    let results = ours.map(Outcome::of).collect();
     // The claim last: what is cleared is what was held when everything else had been looked at.
     let mut all = redis::pipe();
     all.cmd("EXISTS").arg(&names.receipt);
@@ -329,7 +329,7 @@ async fn look(ops: &mut OpsContext, plan: &PlanId, names: &Names) -> Result<Seen
     })
 }
 
-impl Told {
+impl Outcome {
     fn of(entry: &Entry) -> Self {
         Self {
             executed: entry.text("executed") == "True",
@@ -358,14 +358,14 @@ impl Seen {
         if self.results.is_empty() {
             page += "  result                 none\n";
         }
-        for told in &self.results {
-            let error = match told.error.as_str() {
+        for outcome in &self.results {
+            let error = match outcome.error.as_str() {
                 "" => "-".to_owned(),
                 error => tame(error),
             };
             page += &format!(
                 "  result                 executed={} error={error}\n",
-                if told.executed { "True" } else { "False" }
+                if outcome.executed { "True" } else { "False" }
             );
         }
         page
@@ -375,7 +375,7 @@ impl Seen {
         let results: Vec<_> = self
             .results
             .iter()
-            .map(|told| json!({"executed": told.executed, "error": tame(&told.error)}))
+            .map(|outcome| json!({"executed": outcome.executed, "error": tame(&outcome.error)}))
             .collect();
         json!({
             "plan_id": plan.as_str(),
@@ -401,28 +401,28 @@ impl Seen {
             None => None,
             Some(entry) => match &entry.result {
                 None => return Err("the journal has it as under way: an order of it may be live; the service settles it".into()),
-                Some(result) => Some(Told {
+                Some(result) => Some(Outcome {
                     executed: result.executed,
                     error: result.error_code().unwrap_or_default(),
                 }),
             },
         };
-        let told = || self.results.iter().chain(&journaled);
+        let outcomes = || self.results.iter().chain(&journaled);
         if let Some(source) = &self.executed_by {
             return Err(format!(
                 "another program, {}, says on the stream of results that it executed the plan: look at the venue",
                 tame(source)
             ));
         }
-        if told().any(|told| told.executed) {
+        if outcomes().any(|outcomes| outcomes.executed) {
             return Err(
                 "it was executed; a second order is what claims are there to prevent".into(),
             );
         }
-        if let Some(told) = told().find(|told| !surely_no_order(&told.error)) {
+        if let Some(outcomes) = outcomes().find(|outcomes| !surely_no_order(&outcomes.error)) {
             return Err(format!(
                 "its result is {}, after which an order may exist or was refused by the venue",
-                tame(&told.error)
+                tame(&outcomes.error)
             ));
         }
         if journaled.is_some() {
@@ -470,9 +470,9 @@ mod tests {
         }
     }
 
-    fn told(executed: bool, error: &str) -> Vec<Told> {
+    fn outcomes(executed: bool, error: &str) -> Vec<Outcome> {
         let error = error.to_owned();
-        vec![Told { executed, error }]
+        vec![Outcome { executed, error }]
     }
 
     #[test]
@@ -483,13 +483,13 @@ mod tests {
             seen.judge(PATIENCE, &Here::NoJournal).is_ok()
         };
         assert!(clear(|_| {}));
-        assert!(clear(|s| s.results = told(false, "p33_permit_denied")));
+        assert!(clear(|s| s.results = outcomes(false, "p33_permit_denied")));
         assert!(clear(
-            |s| s.results = told(false, "permit_timeout_or_missing:missing_p33")
+            |s| s.results = outcomes(false, "permit_timeout_or_missing:missing_p33")
         ));
         assert!(!clear(|s| s.receipt = true));
         assert!(!clear(|s| s.open = true));
-        assert!(!clear(|s| s.results = told(true, "")));
+        assert!(!clear(|s| s.results = outcomes(true, "")));
         assert!(!clear(|s| s.age = Some(PATIENCE)));
         assert!(!clear(|s| s.age = None));
         assert!(!clear(|s| s.concluded = true));
@@ -504,7 +504,7 @@ mod tests {
             "anything_new",
         ] {
             let mut seen = seen();
-            seen.results = told(false, error);
+            seen.results = outcomes(false, error);
             assert!(seen.judge(PATIENCE, &Here::NoJournal).is_err(), "{error}");
         }
     }

@@ -121,7 +121,7 @@ pub async fn turn(
             }
             None if on && HaltFile::at(place.file.clone()).look().is_on() => {
                 let said: fn(&str) = if as_json { |_| {} } else { say };
-                in_flight = Some(in_flight::tell(config.service, &place.state, said).await);
+                in_flight = Some(in_flight::report(config.service, &place.state, said).await);
             }
             None => {}
         }
@@ -191,17 +191,17 @@ impl Outcome {
 /// What the service that runs on this machine says, where another file halts it than the one that was turned.
 async fn other_file(config: &HaltConfig, place: &Place) -> Option<String> {
     let service = config.service?;
-    let told = Elsewhere::ask(service).await?;
+    let there = Elsewhere::ask(service).await?;
     let here = Here {
         state_directory: &place.state,
         halt_file: &place.file,
         redis: None,
         mode: None,
     };
-    if !told.has_other_halt_file(&here) {
+    if !there.has_other_halt_file(&here) {
         return None;
     }
-    told.difference(reachable(service), &here)
+    there.difference(reachable(service), &here)
 }
 
 fn by_file(place: &Place, turn: &Turn, word: &str, outcome: &mut Outcome) {
@@ -258,16 +258,16 @@ async fn by_redis(
 }
 
 async fn in_redis(redis: &RedisUrl, turn: &Turn) -> Result<(Recorded, Lifted), String> {
-    let told = |error: apply_core::PortError| error.to_string();
+    let message = |error: apply_core::PortError| error.to_string();
     let plan_store = RedisPlanStore::connect(PlanStoreConfig::new(redis.reveal()))
         .await
-        .map_err(told)?;
+        .map_err(message)?;
     // The switch last: what it says counts from then on.
     let lifted = match turn.on {
         true => Lifted::Keys(Vec::new()),
-        false => plan_store.lift_disarm().await.map_err(told)?,
+        false => plan_store.lift_disarm().await.map_err(message)?,
     };
-    Ok((plan_store.turn_switch(turn).await.map_err(told)?, lifted))
+    Ok((plan_store.turn_switch(turn).await.map_err(message)?, lifted))
 }
 
 /// One JSON object a line, beside the journal.

@@ -73,7 +73,7 @@ impl InFlight {
 
 /// Says a line for each plan whose order had its timestamp when the switch was on, and whether any order of
 /// the service can land any more.
-pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path, say: fn(&str)) -> InFlight {
+pub(crate) async fn report(service: Option<SocketAddr>, state: &Path, say: fn(&str)) -> InFlight {
     let mut found = InFlight::default();
     let Some(service) = service.map(reachable) else {
         say("orders in flight are unknown: no service is configured to be asked");
@@ -125,7 +125,7 @@ pub(crate) async fn tell(service: Option<SocketAddr>, state: &Path, say: fn(&str
     found
 }
 
-/// For how long the order of a plan that was told of at `asked` may still land.
+/// For how long the order of a plan that was reported at `asked` may still land.
 fn may_land_for(plan: &InFlightOrder, asked: Instant) -> Duration {
     match plan.answered {
         true => Duration::ZERO,

@@ -190,7 +190,7 @@ impl Link {
         }
     }
 
-    /// How the server keeps what it was told.
+    /// How the server keeps what was written to it.
     pub(super) async fn durability(&mut self) -> Result<Durability, PortError> {
         match &mut self.connection {
             Connection::Direct(connection) => Durability::ask(connection).await,

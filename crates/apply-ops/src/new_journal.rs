@@ -34,7 +34,7 @@ impl NewJournal {
         let doing = "read which journal was here";
         let former: String = ops.link.ask(&read, doing).await?;
         let directory = directory.display();
-        let told = |accepted: bool| {
+        let report = |accepted: bool| {
             let object = json!({
                 "directory": directory.to_string(),
                 "former": (!former.is_empty()).then(|| tame(&former)),
@@ -44,7 +44,7 @@ impl NewJournal {
         };
         if former.is_empty() {
             return match self.json {
-                true => told(false),
+                true => report(false),
                 false => print(&format!(
                     "Redis remembers no journal in {directory}: the next start opens the journal that lies there, or creates one\n"
                 )),
@@ -65,7 +65,7 @@ impl NewJournal {
         let forget = redis::cmd("DEL").arg(&key).to_owned();
         let _: u64 = ops.link.ask(&forget, "forget the former journal").await?;
         match self.json {
-            true => told(true),
+            true => report(true),
             false => print(
                 "accepted; first stop a service that still runs with the former journal: it registers that journal again\n",
             ),

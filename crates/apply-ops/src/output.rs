@@ -25,7 +25,7 @@ pub(crate) type Done = Result<(), End>;
 /// Prints lines to standard output at once, printable whatever foreign words are in them. A reader that has seen enough
 /// changes neither what the command does next nor how it ends.
 pub(crate) fn print(text: &str) -> Done {
-    whoever_reads(print_while_read(text))
+    unless_the_reader_is_gone(print_while_read(text))
 }
 
 /// The same for what goes on until its reader leaves.
@@ -33,7 +33,7 @@ pub(crate) fn print_while_read(text: &str) -> Done {
     print_as_it_is(&printable_lines(text))
 }
 
-fn whoever_reads(printed: Done) -> Done {
+fn unless_the_reader_is_gone(printed: Done) -> Done {
     match printed {
         Err(End::ReaderGone) => Ok(()),
         printed => printed,
@@ -48,7 +48,7 @@ fn printable_lines(text: &str) -> String {
 
 /// Prints JSON and ends the line; as [`print`].
 pub(crate) fn print_json(json: &str) -> Done {
-    whoever_reads(print_json_while_read(json))
+    unless_the_reader_is_gone(print_json_while_read(json))
 }
 
 /// The same for what goes on until its reader leaves.

@@ -83,7 +83,7 @@ pub enum Permits {
         /// The exact content, for a permit with a rule of its own.
         #[arg(long, conflicts_with = "qty")]
         content: Option<String>,
-        /// How it is asked for and told.
+        /// How it is asked for and printed.
         #[command(flatten)]
         how: How,
     },
@@ -95,13 +95,13 @@ pub enum Permits {
         plan: PlanId,
         /// Only the permit of this name.
         name: Option<String>,
-        /// How it is asked for and told.
+        /// How it is asked for and printed.
         #[command(flatten)]
         how: How,
     },
 }
 
-/// How a change is asked for and told.
+/// How a change is asked for and printed.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct How {
     /// Do not ask.
@@ -151,7 +151,7 @@ async fn ls(read: ReadConfig, as_json: bool) -> Done {
             continue;
         };
         // Templates nest: what lies under `quantum:permit:` may be the governor's or another's. An
-        // id holds no colon, which tells them apart.
+        // id holds no colon, by which they are distinguished.
         let (before, after) = around(&template.to_string());
         let pattern = format!("{}*{}", as_pattern(&before), as_pattern(&after));
         for key in ops.link.scan(&pattern).await? {
@@ -560,16 +560,16 @@ async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, how: How) -
         names.join(" and the ")
     );
     confirm(&question, how.yes, how.json)?;
-    let mut told = Vec::new();
+    let mut revoked = Vec::new();
     for (name, key) in names.iter().zip(keys) {
         let deleted: u64 = ops
             .link
             .ask(redis::cmd("DEL").arg(&key), "delete the permit")
             .await?;
-        told.push((name, deleted > 0));
+        revoked.push((name, deleted > 0));
     }
     if how.json {
-        let permits = told.iter();
+        let permits = revoked.iter();
         let permits: Vec<_> = permits
             .map(|(name, deleted)| json!({"permit": name, "deleted": deleted}))
             .collect();
@@ -580,7 +580,7 @@ async fn revoke(read: ReadConfig, plan: &PlanId, name: Option<&str>, how: How) -
         let what = if *deleted { "deleted" } else { "was not there" };
         format!("{name:<10} {what}\n")
     };
-    print(&told.iter().map(line).collect::<String>())
+    print(&revoked.iter().map(line).collect::<String>())
 }
 
 fn key_of(ops: &OpsContext, plan: &PlanId, name: &str) -> Result<String, Failure> {

@@ -59,9 +59,10 @@ pub async fn story(config: HaltConfig, plan: &PlanId, as_json: bool) -> Result<(
     };
     let printed = match as_json {
         true => {
-            let mut told = serde_json::to_value(&entry).map_err(|error| unwritable(&error))?;
-            add_foreign(&mut told, &foreign);
-            let text = serde_json::to_string_pretty(&told).map_err(|error| unwritable(&error))?;
+            let mut document = serde_json::to_value(&entry).map_err(|error| unwritable(&error))?;
+            add_foreign(&mut document, &foreign);
+            let text =
+                serde_json::to_string_pretty(&document).map_err(|error| unwritable(&error))?;
             print_json(&text)
         }
         false => {
@@ -95,8 +96,10 @@ async fn foreign(config: &HaltConfig, plan: &PlanId) -> Result<Vec<Entry>, Strin
 }
 
 /// Under `foreign`: a list, or null where Redis could not be asked, with the reason under `foreign_unknown`.
-fn add_foreign(told: &mut Value, foreign: &Result<Vec<Entry>, String>) {
-    let Value::Object(fields) = told else { return };
+fn add_foreign(document: &mut Value, foreign: &Result<Vec<Entry>, String>) {
+    let Value::Object(fields) = document else {
+        return;
+    };
     let entries = foreign.as_ref().ok().map(|entries| {
         let of = |entry: &Entry| {
             json!({

@@ -283,13 +283,13 @@ impl Crew {
         let mut under_way = JoinSet::new();
         let mut trouble = Trouble::default();
         if let Err(error) = feed.join().await {
-            self.tell(&mut trouble, &error);
+            self.report(&mut trouble, &error);
         }
         while !self.stop.is_cancelled() {
             let entries = match feed.next().await {
                 Ok(entries) => entries,
                 Err(error) => {
-                    self.tell(&mut trouble, &error);
+                    self.report(&mut trouble, &error);
                     sleep(RETRY).await;
                     continue;
                 }
@@ -304,7 +304,7 @@ impl Crew {
                     match reviewing.await {
                         Ok(Some(ruled)) => crew.metrics.ruled(crew.name, &ruled),
                         Ok(None) => {}
-                        Err(error) => crew.tell(&mut Trouble::default(), &error),
+                        Err(error) => crew.report(&mut Trouble::default(), &error),
                     }
                     drop(place);
                 });
@@ -332,7 +332,7 @@ impl Crew {
                         );
                     }
                 }
-                Err(error) => self.tell(&mut trouble, &error),
+                Err(error) => self.report(&mut trouble, &error),
             }
             self.pause(KEEP).await;
         }
@@ -359,7 +359,7 @@ impl Crew {
                         self.metrics.polled(unanswered.is_empty());
                         if let Some((symbol, why)) = unanswered.first() {
                             let error = PortError(format!("{symbol}: {why}"));
-                            self.tell(&mut trouble, &error);
+                            self.report(&mut trouble, &error);
                             self.pause(poll).await;
                             continue;
                         }
@@ -369,7 +369,7 @@ impl Crew {
                 }
                 Err(error) => {
                     self.metrics.polled(false);
-                    self.tell(&mut trouble, &error);
+                    self.report(&mut trouble, &error);
                     self.pause(poll).await;
                 }
             }
@@ -384,23 +384,23 @@ impl Crew {
     }
 
     /// Counts every failure, and says one once for as long as it lasts.
-    fn tell(&self, trouble: &mut Trouble, error: &PortError) {
+    fn report(&self, trouble: &mut Trouble, error: &PortError) {
         self.metrics.failed(self.name);
-        if !std::mem::replace(&mut trouble.told, true) {
+        if !std::mem::replace(&mut trouble.reported, true) {
             warn!("{}: {error}; trying again", self.name);
         }
     }
 }
 
-/// Whether a failure that lasts was told.
+/// Whether a failure that lasts was reported.
 #[derive(Default)]
 struct Trouble {
-    told: bool,
+    reported: bool,
 }
 
 impl Trouble {
     fn over(&mut self) {
-        self.told = false;
+        self.reported = false;
     }
 }
 

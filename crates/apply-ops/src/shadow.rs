@@ -41,7 +41,7 @@ pub struct Args {
 /// What is not asked of anybody, and so not compared.
 const NOT_COMPARED: &str = "not compared, since the venue is not asked: the live position (the one that a permit names stands in its place), the venue's step and its largest order, what became of orders; the file HALT of this machine is not read";
 
-/// Everything is looked at this often, whether it was told or not.
+/// Everything is looked at this often, whether a write was announced or not.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// After a lost connection.
@@ -102,7 +102,7 @@ pub(super) async fn shadow(read: ReadConfig, args: Args) -> Done {
         }
     }
     watch.shadow.handle_end(Instant::now());
-    match watch.tell() {
+    match watch.print() {
         Ok(()) | Err(End::ReaderGone) => watch.summary(),
         failed => failed,
     }
@@ -144,7 +144,7 @@ impl Watch {
             let Err(failure) = self.watch(&mut server).await? else {
                 continue;
             };
-            self.tell_blindness(Some(&failure))?;
+            self.print_blindness(Some(&failure))?;
             self.shadow.handle_blindness(Instant::now(), true);
             server = loop {
                 sleep(PAUSE).await;
@@ -156,7 +156,7 @@ impl Watch {
                 }
             };
             self.shadow.handle_blindness(Instant::now(), false);
-            self.tell_blindness(None)?;
+            self.print_blindness(None)?;
         }
     }
 
@@ -191,12 +191,12 @@ impl Watch {
     /// Watches until the server cannot be read.
     async fn watch(&mut self, server: &mut Server) -> Result<Result<(), Failure>, End> {
         loop {
-            let told = tokio::select! {
+            let changed = tokio::select! {
                 () = server.changed() => true,
                 () = sleep(LOOK) => false,
             };
             let mut written = server.written();
-            written.all |= !told;
+            written.all |= !changed;
             if written.gone {
                 let text = "the server has closed the connection";
                 return Ok(Err(Failure::unavailable(text).fix("start it again")));
@@ -205,7 +205,7 @@ impl Watch {
                 return Ok(Err(failure));
             }
             self.shadow.handle_time(Instant::now());
-            self.tell()?;
+            self.print()?;
         }
     }
 
@@ -238,7 +238,7 @@ impl Watch {
             }
             for result in &page {
                 match result.is_filler() || result.foreign().is_some() {
-                    true => self.shadow.tally.foreign += 1,
+                    true => self.shadow.counts.foreign += 1,
                     false => self.shadow.handle_result(Instant::now(), result),
                 }
             }
@@ -294,7 +294,7 @@ impl Watch {
     }
 
     /// Prints that the server cannot be read, and why; or that it can be again.
-    fn tell_blindness(&self, why: Option<&Failure>) -> Done {
+    fn print_blindness(&self, why: Option<&Failure>) -> Done {
         let why = why.map(ToString::to_string);
         if self.args.json {
             return print_json_while_read(&json!({"blind": why.is_some(), "why": why}).to_string());
@@ -306,7 +306,7 @@ impl Watch {
     }
 
     /// Prints what was found.
-    fn tell(&mut self) -> Done {
+    fn print(&mut self) -> Done {
         while let Some(finding) = self.shadow.poll() {
             if finding.again {
                 continue;
@@ -321,23 +321,24 @@ impl Watch {
 
     /// The count at the end.
     fn summary(&self) -> Done {
-        let tally = &self.shadow.tally;
+        let counts = &self.shadow.counts;
         let [explained, unexplained, not_compared] =
-            [Class::Explained, Class::Unexplained, Class::NotCompared].map(|class| tally.of(class));
+            [Class::Explained, Class::Unexplained, Class::NotCompared]
+                .map(|class| counts.of(class));
         let lasted = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if self.args.json {
             let object = json!({
                 "summary": {
                     "seconds": lasted / 1000,
-                    "proposals": tally.proposals,
-                    "plans": tally.plans,
-                    "results": tally.results,
-                    "foreign": tally.foreign,
-                    "same": tally.same,
+                    "proposals": counts.proposals,
+                    "plans": counts.plans,
+                    "results": counts.results,
+                    "foreign": counts.foreign,
+                    "same": counts.same,
                     "explained": explained,
                     "unexplained": unexplained,
                     "not_compared": not_compared,
-                    "differences": tally.differences,
+                    "differences": counts.differences,
                 },
             });
             print_json(&object.to_string())?;
@@ -345,21 +346,21 @@ impl Watch {
             let mut page = format!(
                 "\n{} of watching: {} proposals, {} plans, {} results, {} entries of others\nsame {}, explained {explained}, unexplained {unexplained}, not compared {not_compared}\n",
                 ago(lasted),
-                tally.proposals,
-                tally.plans,
-                tally.results,
-                tally.foreign,
-                tally.same,
+                counts.proposals,
+                counts.plans,
+                counts.results,
+                counts.foreign,
+                counts.same,
             );
             for class in [Class::Unexplained, Class::Explained, Class::NotCompared] {
                 for one in ALL.iter().filter(|one| one.class == class) {
-                    if let Some(count) = tally.differences.get(one.name) {
+                    if let Some(count) = counts.differences.get(one.name) {
                         let class = class.word();
                         page += &format!("{count:>8}  {class:<13} {:<24} {}\n", one.name, one.why);
                     }
                 }
             }
-            if tally.plans == 0 {
+            if counts.plans == 0 {
                 page += "no plan of the old service was seen: does it run, on this Redis?\n";
             }
             print(&page)?;

@@ -37,7 +37,7 @@ pub fn served() -> String {
     text
 }
 
-/// What `apply-layer sim` may be told.
+/// What may be set for `apply-layer sim`.
 #[derive(Debug, Args)]
 pub struct SimArgs {
     /// The port on 127.0.0.1; 0 takes a free one.
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_flag_that_is_not_understood_is_refused_with_an_example() {
-        for (line, told) in [
+        for (line, message) in [
             ("--position BTCUSDT", "BTCUSDT=0.0124"),
             ("--position BTCUSDT:UP=1", "LONG or SHORT"),
             ("--symbol DOGEUSDT=cheap", "no decimal number"),
@@ -331,7 +331,7 @@ mod tests {
             ("--limits 1,1,1 --unlimited", "cannot be used with"),
         ] {
             let refused = args(line).unwrap_err();
-            assert!(refused.contains(told), "{line}: {refused}");
+            assert!(refused.contains(message), "{line}: {refused}");
         }
         let missing = args("--rsa key=/nonexistent/key.pem")
             .unwrap()

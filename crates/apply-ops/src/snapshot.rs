@@ -102,9 +102,9 @@ impl Snapshot {
         &self.switches
     }
 
-    /// What there is to tell of the neighbours' own switch, which does not halt this service.
+    /// What there is to say of the neighbours' own switch, which does not halt this service.
     pub(super) fn neighbours_switch(&self) -> Option<String> {
-        self.neighbours_switch.told().map(|text| tame(&text))
+        self.neighbours_switch.describe().map(|text| tame(&text))
     }
 
     pub(super) fn reviewers_text(&self) -> String {

@@ -51,7 +51,7 @@ pub(super) async fn status(read: ReadConfig, as_json: bool) -> Done {
         Service::ask(config.http),
         difference(config.http, &here)
     );
-    // What needs no Redis is told without it.
+    // What needs no Redis is printed without it.
     let switches = match &seen {
         Ok(seen) => seen.snapshot.switches().clone(),
         Err(failure) => Switches::without_redis(&config, &failure.to_string()).await,

@@ -5,7 +5,7 @@ use super::{
     link::{ALL_KEPT, Entry, EntryId, Link, OpsContext},
     output::{Done, print, print_json_while_read, print_while_read, tame},
     time::utc,
-    wanted::{Told, Wanted},
+    wanted::{Outcomes, Wanted},
 };
 use apply_redis::MAX_ENTRY_BYTES;
 use apply_service::history::Moment;
@@ -74,13 +74,13 @@ impl Tail {
         let filter = self.wanted.filter(self.since, now)?;
         let last = link.newest(stream, 1).await?;
         let mut last = last.last().map_or(EntryId::START, |entry| entry.id);
-        // An entry up to the last one is among what is told.
-        let mut told = Told::read(link, &filter).await?;
+        // An entry up to the last one is among what is printed.
+        let mut outcomes = Outcomes::read(link, &filter).await?;
         let looked = match filter.is_open() {
             true => number * MOST_FILLERS,
             false => ALL_KEPT,
         };
-        let wanted = |entry: &Entry| !entry.is_filler() && told.passes(&filter, entry);
+        let wanted = |entry: &Entry| !entry.is_filler() && outcomes.passes(&filter, entry);
         let mut entries = link.newest_that(stream, looked, wanted).await?;
         // What came since the last one was asked for is followed.
         entries.retain(|entry| entry.id <= last);
@@ -108,10 +108,10 @@ impl Tail {
                 new = link.after(stream, last) => new?,
             };
             if !entries.is_empty() {
-                told.read_on(link, &filter, last.millis).await?;
+                outcomes.read_on(link, &filter, last.millis).await?;
             }
             last = entries.last().map_or(last, |entry| entry.id);
-            entries.retain(|entry| !entry.is_filler() && told.passes(&filter, entry));
+            entries.retain(|entry| !entry.is_filler() && outcomes.passes(&filter, entry));
         }
     }
 }

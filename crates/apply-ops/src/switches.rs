@@ -32,14 +32,14 @@ impl Switches {
     /// The same where Redis does not answer: its switch is unknown.
     pub(super) async fn without_redis(config: &Config, why: &str) -> Self {
         let mut all = Self::here_and_the_services(config).await;
-        all.0.push(Switch::untold(why));
+        all.0.push(Switch::unknown(why));
         all
     }
 
     /// Those of this machine alone; that in Redis is unknown.
     pub(super) fn here_alone(config: &Config, why: &str) -> Self {
         let mut all = Self::here(config);
-        all.0.push(Switch::untold(why));
+        all.0.push(Switch::unknown(why));
         all
     }
 

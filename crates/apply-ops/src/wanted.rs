@@ -81,28 +81,28 @@ impl Wanted {
 }
 
 /// How an entry of a stream is taken in.
-type TakeIn = fn(&mut Told, &Entry);
+type TakeIn = fn(&mut Outcomes, &Entry);
 
 /// What both streams say of plans, by their ids.
 #[derive(Default)]
-pub(super) struct Told(HashMap<String, Said>);
+pub(super) struct Outcomes(HashMap<String, Said>);
 
-impl Told {
+impl Outcomes {
     /// Reads as much as a filter has to know: a decision or a reason may stand on either stream, everything else stands in
     /// the entry itself.
     pub(super) async fn read(link: &mut Link, filter: &Filter) -> Result<Self, Failure> {
-        let told = RefCell::new(Self::default());
+        let outcomes = RefCell::new(Self::default());
         if Self::is_asked_for(filter) {
             let keys = link.keys();
             for (stream, add) in Self::streams(&keys) {
                 let note = |entry: &Entry| {
-                    add(&mut told.borrow_mut(), entry);
+                    add(&mut outcomes.borrow_mut(), entry);
                     false
                 };
                 link.newest_that(stream, ALL_KEPT, note).await?;
             }
         }
-        Ok(told.into_inner())
+        Ok(outcomes.into_inner())
     }
 
     /// Takes in what came since this moment, in milliseconds since 1970.
@@ -158,11 +158,11 @@ impl Told {
 
 /// Those of both streams that pass, each by all that is said of its plan.
 pub(super) fn choose(filter: &Filter, plans: &mut Vec<Entry>, results: &mut Vec<Entry>) {
-    let mut told = Told::default();
-    plans.iter().for_each(|entry| told.add_plan(entry));
-    results.iter().for_each(|entry| told.add_result(entry));
-    plans.retain(|entry| told.passes(filter, entry));
-    results.retain(|entry| told.passes(filter, entry));
+    let mut outcomes = Outcomes::default();
+    plans.iter().for_each(|entry| outcomes.add_plan(entry));
+    results.iter().for_each(|entry| outcomes.add_result(entry));
+    plans.retain(|entry| outcomes.passes(filter, entry));
+    results.retain(|entry| outcomes.passes(filter, entry));
 }
 
 fn passes_as(filter: &Filter, entry: &Entry, said: &Said) -> bool {

@@ -1,5 +1,5 @@
-//! `watch`: what `status` tells, alive. On a terminal it fits the window; elsewhere it says each change on a line.
-//! Redis and the service may be unreachable for any time: that is told, and what was seen last stays with its age.
+//! `watch`: what `status` prints, alive. On a terminal it fits the window; elsewhere it says each change on a line.
+//! Redis and the service may be unreachable for any time: that is shown, and what was seen last stays with its age.
 
 mod lines;
 mod screen;
@@ -42,7 +42,7 @@ pub(super) async fn watch(read: ReadConfig, once: bool) -> Done {
     let draw = async {
         match draws(io::stdout().is_terminal()) {
             true => screen::show(views).await,
-            false => lines::tell(views).await,
+            false => lines::print(views).await,
         }
     };
     tokio::select! {

@@ -1,5 +1,5 @@
 -- Puts a plan that will not execute on the stream, once a decision, and never one that is claimed:
--- the instance that claimed it tells what becomes of it.
+-- the instance that claimed it publishes what becomes of it.
 -- KEYS: published mark, plan stream, claim, and for a dry run the lease of the live mode
 -- ARGV: decision and reasons, mark ttl, stream length, field, value, ...
 -- Returns 1 where it is there now, 0 where there is nothing to say, 2 for a dry run where a live instance works.

@@ -29,9 +29,9 @@ pub struct Bookkeeper {
     patience: Duration,
     /// Executed results that are not booked, and since when that is known.
     waiting: HashMap<PlanId, Instant>,
-    /// Those that were not booked in time, and told.
+    /// Those that were not booked in time, and reported.
     overdue: HashSet<PlanId>,
-    /// Ledgers of another type or form, told once each.
+    /// Ledgers of another type or form, reported once each.
     left_alone: HashSet<String>,
 }
 
@@ -48,9 +48,9 @@ impl fmt::Debug for Bookkeeper {
 pub struct Booked {
     /// These were booked, and are out of the brain's sight now.
     pub pushed_out: Vec<(PlanId, Symbol)>,
-    /// These were not booked within [`PATIENCE`]: there is no ledger, or its brain stands still. Each is told once.
+    /// These were not booked within [`PATIENCE`]: there is no ledger, or its brain stands still. Each is reported once.
     pub overdue: Vec<(PlanId, Symbol)>,
-    /// Ledgers that say nothing of what was booked in this time, each with why. A ledger is told once, and again where it
+    /// Ledgers that say nothing of what was booked in this time, each with why. A ledger is reported once, and again where it
     /// could be read meanwhile.
     pub left_alone: Vec<(String, &'static str)>,
 }
@@ -101,7 +101,7 @@ impl RedisPlanStore {
                 "it does not say which plan it has booked last",
             )),
             Ok(false) => Ok(Ledger::Absent),
-            // A user that may read the field alone: what it is told is a little less.
+            // A user that may read the field alone: what it learns is a little less.
             Err(error) if error.code() == Some("NOPERM") => Ok(Ledger::Absent),
             Err(error) => Err(failed("read the position ledger")(error)),
         }

@@ -6,11 +6,11 @@ use futures_util::future::{Either, select};
 use permit_redis::{RedisFollow, RedisPermitStore};
 use std::{collections::HashMap, io, pin::pin, time::Duration};
 
-/// Tells of proposals that were written, on the watch connection that the permits have anyway.
+/// Reports proposals that were written, on the watch connection that the permits have anyway.
 pub struct ChangeFeed {
     follows: HashMap<Symbol, RedisFollow>,
     settle: DebounceTimer,
-    /// Says whether writes are told of at all.
+    /// Says whether writes are reported at all.
     store: RedisPermitStore,
 }
 
@@ -59,7 +59,7 @@ impl ChangeFeed {
         }
         match self.store.watch_mode().pushes() {
             true => settled,
-            // No push would have told of it.
+            // No push would have reported it.
             false => Debounced::Changed,
         }
     }

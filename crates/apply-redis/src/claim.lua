@@ -7,12 +7,12 @@
 -- Returns {word, id, began, age, known, microseconds since the claim}; the words:
 --   won     it is this attempt's, now or since an answer was lost
 --   lost    this attempt claimed it, and does not hold it any more
---   taken   somebody else claimed it, works on it or has told its end
+--   taken   somebody else claimed it, works on it or has published its end
 --   young   the store may have forgotten something a moment ago: nothing was done
 --   fenced  it is a dry run's, and a live instance works here: nothing was done
 --   late    it came after its last moment: nothing was done
 local holder, entry = read('GET', KEYS[1]), read('HGET', KEYS[4], ARGV[5])
-local told = KEYS[7] and read('GET', KEYS[7])
+local mark = KEYS[7] and read('GET', KEYS[7])
 local now = generation(KEYS[5], ARGV[8])
 if wrong then
   return wrong
@@ -20,7 +20,7 @@ end
 local function answer(word, since)
   return {word, now[1], now[2], now[3], now[4], since or 0}
 end
-local final = begins(told, 'executed ') or begins(told, 'not_executed ')
+local final = begins(mark, 'executed ') or begins(mark, 'not_executed ')
 if holder == ARGV[1] then
   if begins(entry, ARGV[7]) then
     return answer('won', age_of(KEYS[1], ARGV[2]))

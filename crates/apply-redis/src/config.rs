@@ -244,7 +244,7 @@ impl Keys {
     }
 }
 
-/// What a key's slot is told from.
+/// What a key's slot is computed from.
 fn tag_of(key: &str) -> &str {
     let tag = key
         .split_once('{')

@@ -4,7 +4,7 @@
 use apply_core::PortError;
 use redis::{RedisError, aio::ConnectionLike};
 
-/// How well the server keeps what it was told.
+/// How well the server keeps what was written to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Durability {
     /// Every write goes to a file.
@@ -27,7 +27,7 @@ pub enum Synced {
     /// When the system pleases.
     Sometime,
     /// The server does not say.
-    NotTold,
+    Unknown,
 }
 
 impl Durability {
@@ -48,7 +48,7 @@ impl Durability {
             (true, Synced::Sometime) => {
                 "append-only file; a crash loses what the system had not written yet"
             }
-            (true, Synced::NotTold) => "append-only file; how often Redis syncs it is unknown",
+            (true, Synced::Unknown) => "append-only file; how often Redis syncs it is unknown",
             (false, _) => {
                 "no append-only file; a crash forgets the claims since the last snapshot and brings back permits that were taken; set `appendonly yes` in redis.conf"
             }
@@ -122,12 +122,12 @@ pub(crate) async fn read(
     parse(&info, kept.as_deref(), fsync.as_deref())
 }
 
-/// One setting of the server; `None` where it is not told.
+/// One setting of the server; `None` where the server does not say.
 async fn setting(connection: &mut (impl ConnectionLike + Send), name: &str) -> Option<String> {
     let mut ask = redis::cmd("CONFIG");
     ask.arg("GET").arg(name);
-    let told: Result<Vec<String>, RedisError> = ask.query_async(connection).await;
-    told.ok().and_then(|pair| pair.into_iter().nth(1))
+    let answer: Result<Vec<String>, RedisError> = ask.query_async(connection).await;
+    answer.ok().and_then(|pair| pair.into_iter().nth(1))
 }
 
 fn value_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -164,7 +164,7 @@ fn parse(info: &str, kept: Option<&str>, fsync: Option<&str>) -> Result<Durabili
             Some("always") => Synced::Always,
             Some("everysec") => Synced::EverySecond,
             Some("no") => Synced::Sometime,
-            _ => Synced::NotTold,
+            _ => Synced::Unknown,
         },
         // A server without replication does not mention replicas.
         replicas: value("connected_slaves")
@@ -213,8 +213,8 @@ mod tests {
                 .unwrap()
                 .append_only
         );
-        let told = parse(loading, None, None).unwrap_err().0;
-        assert!(told.contains("loading"), "{told}");
+        let message = parse(loading, None, None).unwrap_err().0;
+        assert!(message.contains("loading"), "{message}");
     }
 
     #[test]
@@ -223,8 +223,8 @@ mod tests {
             let info = format!("aof_enabled:1\r\n{memory}\r\n");
             parse(&info, None, Some("always")).unwrap().eviction()
         };
-        let told = evicts("maxmemory:1048576\r\nmaxmemory_policy:allkeys-lru");
-        assert!(told.unwrap().contains("maxmemory-policy allkeys-lru"));
+        let message = evicts("maxmemory:1048576\r\nmaxmemory_policy:allkeys-lru");
+        assert!(message.unwrap().contains("maxmemory-policy allkeys-lru"));
         for (memory, refused) in [
             ("maxmemory:1048576\r\nmaxmemory_policy:volatile-ttl", true),
             ("maxmemory:1048576\r\nmaxmemory_policy:noeviction", false),
@@ -242,7 +242,7 @@ mod tests {
     fn what_the_server_does_not_say_is_not_taken_for_the_better_case() {
         assert!(parse("loading:0", None, None).is_err());
         let silent = parse("aof_enabled:1\r\nconnected_slaves:2", None, None).unwrap();
-        assert_eq!(silent.synced, Synced::NotTold);
+        assert_eq!(silent.synced, Synced::Unknown);
         let sometime = parse("aof_enabled:1\r\n", None, Some("no")).unwrap();
         assert_eq!(sometime.synced, Synced::Sometime);
         assert!(!sometime.cost().contains("a second"), "{}", sometime.cost());

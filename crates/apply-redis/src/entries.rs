@@ -76,7 +76,7 @@ impl Default for EntryReader {
 }
 
 impl EntryReader {
-    /// The server's time, as `TIME` tells it, and the entries.
+    /// The server's time, as `TIME` answers it, and the entries.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@
 -- Returns {word, id, began, age, known}; the words:
 --   published      it is on the stream, now or since an answer was lost
 --   corrected      the same, and it takes the place of one that said that nothing was executed
---   before         another attempt has told its end; nothing was written
+--   before         another attempt has published its end; nothing was written
 --   contradicted   the same, that it was executed, though this attempt held the plan all the time
 --   not held       nothing was executed, and the plan is not this attempt's to end; nothing was written
 --   forgot         nothing was executed as far as was known before the store forgot; nothing was written
@@ -24,7 +24,7 @@ if stood ~= 'executed' and stood ~= 'not_executed' then
   stood = nil
 end
 local ours = mark == ARGV[6] .. ' ' .. ARGV[7]
-local function tell()
+local function publish()
   -- The stream first: a plan that is not open any more has its result.
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[9], '*', unpack(ARGV, 10))
   redis.call('SET', KEYS[1], ARGV[6] .. ' ' .. ARGV[7], 'EX', ARGV[8])
@@ -39,7 +39,7 @@ local function close()
 end
 if executed then
   if stood ~= 'executed' then
-    tell()
+    publish()
   end
   close()
   if stood == 'executed' then
@@ -60,6 +60,6 @@ end
 if not held then
   return answer('not held')
 end
-tell()
+publish()
 close()
 return answer('published')

@@ -6,7 +6,7 @@
 --   none    it was not carried out and will not be
 --   early   it was not carried out, and may be yet
 local holder, entry = read('GET', KEYS[2]), read('HGET', KEYS[3], ARGV[3])
-local told = KEYS[4] and read('GET', KEYS[4])
+local mark = KEYS[4] and read('GET', KEYS[4])
 local now = generation(KEYS[1], ARGV[5])
 if wrong then
   return wrong
@@ -18,7 +18,7 @@ if holder == ARGV[1] then
   if begins(entry, ARGV[4]) then
     return answer('won', age_of(KEYS[2], ARGV[2]))
   end
-  local final = begins(told, 'executed ') or begins(told, 'not_executed ')
+  local final = begins(mark, 'executed ') or begins(mark, 'not_executed ')
   return answer(final and 'taken' or 'lost')
 end
 return answer(now[2] + now[3] > tonumber(ARGV[6]) and 'none' or 'early')

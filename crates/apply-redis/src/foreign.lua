@@ -1,7 +1,7 @@
 -- What other programs wrote onto the stream of results, among its newest entries: of each program how many entries, and
 -- what its newest one says. Of each field only as much leaves the server as is shown.
 -- KEYS: result stream
--- ARGV: entries, the source of this program's own, most bytes of a field, most programs, what is told in the place of a
+-- ARGV: entries, the source of this program's own, most bytes of a field, most programs, what is written in the place of a
 -- source where an entry has not the form of a result, how many words `executed` may be, these words, those of `decision`
 -- Returns {{source, entries, plan, symbol, executed, error, details}, ...}
 local executed, decisions = {}, {}

@@ -1,4 +1,4 @@
-//! Since when the server remembers what it was told, as its answers say.
+//! Since when the server remembers what was written to it, as its answers say.
 //!
 //! A server that was started again, flushed, set back to a snapshot or replaced may have forgotten who claimed
 //! what. It shows: the key of the generation is gone, or names another run. Whatever was allowed before has
@@ -105,7 +105,7 @@ impl Remembered {
         // What was true when the script ran: only what has passed since the answer came may be added.
         let mut clean_at = received + self.clean_after.saturating_sub(age);
         if !known {
-            // Nothing but a new connection tells of a new run here.
+            // Nothing but a new connection reveals a new run here.
             clean_at = clean_at.max(since + self.clean_after);
         }
         let (epoch, forgot) = {
@@ -132,7 +132,7 @@ impl Remembered {
             generation: Generation {
                 id,
                 began_at: began / 1_000_000,
-                told_at: began.saturating_add(micros(age)) / 1_000_000,
+                observed_at: began.saturating_add(micros(age)) / 1_000_000,
                 clean_at,
             },
             // Which of two has answered is not known: none that will ever be connected.

@@ -16,7 +16,7 @@ pub struct LedgerWriter {
     plan_store: RedisPlanStore,
     /// Where the cursor was put last.
     noted: Option<String>,
-    /// Of each symbol what had it left alone last: each key of another type or form is told once.
+    /// Of each symbol what had it left alone last: each key of another type or form is reported once.
     left_alone: HashMap<Symbol, HashSet<String>>,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Debug for LedgerWriter {
 pub struct Written {
     /// Symbols with the position that was written, in base units, negative where short.
     pub written: Vec<(Symbol, Decimal)>,
-    /// Symbols of which nothing was written, each with why. Each key is told once, and again where it was written meanwhile.
+    /// Symbols of which nothing was written, each with why. Each key is reported once, and again where it was written meanwhile.
     pub left_alone: Vec<(Symbol, String)>,
 }
 
@@ -118,12 +118,12 @@ impl LedgerWriter {
                         .collect()
                 }
             };
-            let told = self.left_alone.entry(symbol.clone()).or_default();
-            let mut news: Vec<&String> = left.difference(told).collect();
-            news.sort();
-            let news = news.into_iter().map(|why| (symbol.clone(), why.clone()));
-            done.left_alone.extend(news);
-            *told = left;
+            let known = self.left_alone.entry(symbol.clone()).or_default();
+            let mut new: Vec<&String> = left.difference(known).collect();
+            new.sort();
+            let new = new.into_iter().map(|why| (symbol.clone(), why.clone()));
+            done.left_alone.extend(new);
+            *known = left;
         }
         if self.noted.as_ref() != Some(&last) {
             let mut set = redis::cmd("SET");

@@ -314,7 +314,7 @@ const NEWEST_RESULTS: usize = 200;
 /// Most bytes of a field of a neighbour.
 const MOST_OF_A_FIELD: usize = 160;
 
-/// Most programs that are told apart.
+/// Most programs that are distinguished.
 const MOST_PROGRAMS: usize = 8;
 
 /// How many of the newest final actions are looked through for a plan's: more than can be written between its permit and

@@ -1,6 +1,6 @@
 //! Plans that are claimed and have no final result: who works on each, and what it is about to do.
 //!
-//! One hash, a field a plan: `<attempt> <how far it is> <JSON>`, so that a script can tell whose it is, and
+//! One hash, a field a plan: `<attempt> <how far it is> <JSON>`, so that a script can read whose it is, and
 //! whether it may take its permits, without understanding it.
 
 use crate::config::{Instance, Keys, PlanStoreConfig};
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// What stands in the hash after `<attempt> <word> `: whose it is and how far it has come can be told
+/// What stands in the hash after `<attempt> <word> `: whose it is and how far it has come can be read
 /// without understanding this.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
@@ -245,7 +245,7 @@ impl Unreadable {
     }
 
     /// One line, however many there are.
-    fn tell(&self, hash: &str) {
+    fn log(&self, hash: &str) {
         if let Some(first) = &self.first {
             let count = self.count;
             tracing::error!("{count} entries of {hash} are no open plans, the first: {first}");
@@ -282,7 +282,7 @@ pub(crate) async fn fetch_abandoned(
             break;
         }
     }
-    unreadable.tell(hash);
+    unreadable.log(hash);
     let others: BTreeSet<&str> = entries
         .iter()
         .filter(|(_, open)| !open.of_this_machine)

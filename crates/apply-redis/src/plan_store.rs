@@ -11,8 +11,8 @@ use crate::{
 use apply_core::{
     ApplyResult, Claim, Generation, GenerationId, Halt, Hold, Intent, MAX_FIELD_BYTES,
     MAX_SWITCH_BYTES, Mastership, Observed, OpenPlan, PROPOSAL_FIELDS, Plan, PlanLog, PortError,
-    ProposalError, ProposalSource, PublishOutcome, RawProposal, Reclaim, ResultLog, ServerId,
-    Standing, SwitchNote, Symbol, Teller, times,
+    ProposalError, ProposalSource, PublishOutcome, Publisher, RawProposal, Reclaim, ResultLog,
+    ServerId, Standing, SwitchNote, Symbol, times,
 };
 use apply_wire::key;
 use futures_util::future::{try_join, try_join_all};
@@ -67,7 +67,7 @@ pub(crate) struct Scripts {
     mark: Script,
     finalize: Script,
     hold: Script,
-    tell: Script,
+    finalize_in_other_slot: Script,
     close: Script,
     pub(crate) drop: Script,
     remember: Script,
@@ -142,7 +142,7 @@ impl RedisPlanStore {
                 mark: Script::new(include_str!("mark.lua")),
                 finalize: with_prelude!("finalize.lua"),
                 hold: with_prelude!("hold.lua"),
-                tell: with_prelude!("tell.lua"),
+                finalize_in_other_slot: with_prelude!("finalize_in_other_slot.lua"),
                 close: with_prelude!("close.lua"),
                 drop: Script::new(include_str!("drop.lua")),
                 remember: with_prelude!("remember.lua"),
@@ -234,7 +234,7 @@ impl RedisPlanStore {
     }
 
     /// What the server of the switch remembered before it was read: one that has forgotten something since may have
-    /// forgotten the switch. `None` where that cannot be known: on a cluster the switch lies apart from what would tell.
+    /// forgotten the switch. `None` where that cannot be known: on a cluster the switch lies apart from what would show it.
     async fn known_of_switch(&self) -> Option<GenerationId> {
         if self.link.is_cluster() {
             return None;
@@ -292,7 +292,7 @@ impl RedisPlanStore {
             let mut read = redis::cmd("GETRANGE");
             read.arg(key).arg(0).arg(MOST_OF_A_REASON - 1);
             match read.query_async::<Vec<u8>>(&mut self.link.at(key)).await {
-                Ok(text) => Ok((!text.is_empty()).then(|| told_reason(&text))),
+                Ok(text) => Ok((!text.is_empty()).then(|| switch_reason(&text))),
                 Err(error) if error.code() == Some("WRONGTYPE") => Ok(Some("no text".into())),
                 Err(error) => Err(error),
             }
@@ -347,7 +347,7 @@ impl RedisPlanStore {
         marked.is_ok()
     }
 
-    /// Since when the server remembers what it was told. To be asked once at start and every few seconds,
+    /// Since when the server remembers what was written to it. To be asked once at start and every few seconds,
     /// so that the time in which no plan is claimed begins when something was forgotten and not with the
     /// next claim.
     pub async fn remember(&self) -> Result<Generation, PortError> {
@@ -381,7 +381,7 @@ impl RedisPlanStore {
     }
 
     /// Whether this process has had the server for as long as a generation takes to become clean: what
-    /// counts where the server's scripts cannot tell which run it is.
+    /// counts where the server's scripts cannot see which run it is.
     fn has_waited(&self) -> bool {
         let server = self.server();
         server.is_some_and(|(_, since)| since.elapsed() >= self.remembered.clean_after())
@@ -812,10 +812,10 @@ impl PlanLog for RedisPlanStore {
             call.key(&keys.live);
         }
         add_fields(&mut call, plan.to_fields(timestamp));
-        let told = call.invoke_async(&mut self.link.at(&keys.plans)).await;
-        match told.map_err(failed("publish the plan"))? {
+        let count = call.invoke_async(&mut self.link.at(&keys.plans)).await;
+        match count.map_err(failed("publish the plan"))? {
             FENCED => Err(fenced("publish")),
-            told => Ok(told == 1),
+            count => Ok(count == 1),
         }
     }
 
@@ -1002,30 +1002,30 @@ impl ResultLog for RedisPlanStore {
     async fn finalize(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> Result<PublishOutcome, PortError> {
         let before = self.link.server_of(&self.keys.results);
-        let told = match self.link.is_cluster() {
-            true => self.conclude_in_steps(result, teller).await?,
-            false => self.conclude_at_once(result, teller).await?,
+        let outcome = match self.link.is_cluster() {
+            true => self.conclude_in_steps(result, publisher).await?,
+            false => self.conclude_at_once(result, publisher).await?,
         };
         if let PublishOutcome::Published
         | PublishOutcome::Corrected
         | PublishOutcome::Before
-        | PublishOutcome::Contradicted = told
+        | PublishOutcome::Contradicted = outcome
         {
             self.must_be_read(&self.keys.results, before).await?;
         }
-        Ok(told)
+        Ok(outcome)
     }
 }
 
-/// Telling how a plan ended.
+/// Publishing how a plan ended.
 impl RedisPlanStore {
     async fn conclude_at_once(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> Result<PublishOutcome, PortError> {
         let keys = &self.keys;
         let mark = Keys::of(&keys.result_published, &result.plan);
@@ -1035,17 +1035,17 @@ impl RedisPlanStore {
             .key(&keys.generation)
             .key(keys.receipt_of(&result.plan))
             .arg(result.plan.as_str())
-            .arg(open::held_by(&teller.attempt))
-            .arg(receipt_of(&teller.attempt))
+            .arg(open::held_by(&publisher.attempt))
+            .arg(receipt_of(&publisher.attempt))
             .arg(self.remembered.fresh())
-            .arg(&teller.generation)
+            .arg(&publisher.generation)
             .arg(end(result))
-            .arg(teller.attempt.as_str())
+            .arg(publisher.attempt.as_str())
             .arg(self.config.result_ttl.as_secs().max(1))
             .arg(self.config.stream_length);
         add_fields(&mut call, result.to_fields());
         match self.ask_or_refuse(&call).await {
-            Ok(answer) => told(&answer.word),
+            Ok(answer) => outcome_of(&answer.word),
             Err(error) => refused(error),
         }
     }
@@ -1055,35 +1055,35 @@ impl RedisPlanStore {
     async fn conclude_in_steps(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> Result<PublishOutcome, PortError> {
         let keys = &self.keys;
         // An attempt that claims the plan after a forgetting asks the venue no sooner than this long after the look.
-        let tell_by = Instant::now() + times::LAST_YES;
-        let tell_by = self.link.deadline(&keys.results, tell_by).unwrap_or(0);
+        let publish_by = Instant::now() + times::LAST_YES;
+        let publish_by = self.link.deadline(&keys.results, publish_by).unwrap_or(0);
         let mut look = self.scripts.hold.key(&keys.open);
         look.key(&keys.generation)
             .arg(result.plan.as_str())
-            .arg(open::held_by(&teller.attempt))
+            .arg(open::held_by(&publisher.attempt))
             .arg(self.remembered.fresh());
         let (held, forgot) = match self.ask_or_refuse(&look).await {
             Ok(answer) => (
                 &*answer.word == "held",
-                answer.generation.id != teller.generation,
+                answer.generation.id != publisher.generation,
             ),
             Err(error) => return refused(error),
         };
         let mut call = self
             .scripts
-            .tell
+            .finalize_in_other_slot
             .key(Keys::of(&keys.result_published, &result.plan));
         call.key(&keys.results)
             .arg(end(result))
-            .arg(teller.attempt.as_str())
+            .arg(publisher.attempt.as_str())
             .arg(self.config.result_ttl.as_secs().max(1))
             .arg(self.config.stream_length)
             .arg(u8::from(held && !forgot))
-            .arg(tell_by);
+            .arg(publish_by);
         add_fields(&mut call, result.to_fields());
         let word: Result<String, RedisError> =
             call.invoke_async(&mut self.link.at(&keys.results)).await;
@@ -1093,21 +1093,21 @@ impl RedisPlanStore {
                     "cannot publish the result: the check of who holds the plan is too old".into(),
                 ));
             }
-            Ok(word) => told(&word)?,
+            Ok(word) => outcome_of(&word)?,
             Err(error) => return refused(error),
         };
         match came {
             PublishOutcome::NotHeld if forgot => Ok(PublishOutcome::Forgot),
             PublishOutcome::NotHeld => Ok(came),
             _ => {
-                self.close(result, teller).await?;
+                self.close(result, publisher).await?;
                 Ok(came)
             }
         }
     }
 
     /// What was written to a replaced master is not read any more. So the server that was
-    /// asked is named once more after it has answered. An error has the caller write again, to whoever
+    /// asked is named once more after it has answered. An error has the caller write again, to the server that
     /// is in charge then; nothing is written twice to the same one.
     async fn must_be_read(
         &self,
@@ -1142,37 +1142,37 @@ impl RedisPlanStore {
 
     /// Drops the receipt of a plan that has its result, and closes it where it is the attempt's. In this
     /// order, so that a plan that is not open any more has nothing left over.
-    async fn close(&self, result: &ApplyResult, teller: &Teller) -> Result<(), PortError> {
+    async fn close(&self, result: &ApplyResult, publisher: &Publisher) -> Result<(), PortError> {
         let keys = &self.keys;
         let receipt = keys.receipt_of(&result.plan);
         let mut drop = self.scripts.drop.key(&receipt);
-        drop.arg(receipt_of(&teller.attempt));
+        drop.arg(receipt_of(&publisher.attempt));
         let dropped = drop.invoke_async::<()>(&mut self.link.at(&receipt)).await;
         dropped.map_err(failed("drop the receipt"))?;
         let mut close = self.scripts.close.key(&keys.open);
         close
             .key(Keys::of(&keys.dedupe, &result.plan))
             .arg(result.plan.as_str())
-            .arg(open::held_by(&teller.attempt))
-            .arg(teller.attempt.as_str())
+            .arg(open::held_by(&publisher.attempt))
+            .arg(publisher.attempt.as_str())
             .arg(self.config.result_ttl.as_secs().max(1));
         let closed = close.invoke_async::<()>(&mut self.connection()).await;
         closed.map_err(failed("close the plan"))
     }
 
-    /// Whether the plan's end was told, and then whether it was executed.
+    /// Whether the plan's end was published, and then whether it was executed.
     async fn end_of(&self, plan: &PlanId) -> Result<Option<bool>, PortError> {
-        let mark = Keys::of(&self.keys.result_published, plan);
-        let told: String = redis::cmd("GETRANGE")
-            .arg(&mark)
+        let key = Keys::of(&self.keys.result_published, plan);
+        let mark: String = redis::cmd("GETRANGE")
+            .arg(&key)
             .arg(0)
             .arg(15)
-            .query_async(&mut self.link.at(&mark))
+            .query_async(&mut self.link.at(&key))
             .await
             .map_err(failed("read how the plan ended"))?;
-        Ok(match is_executed(&told) {
+        Ok(match is_executed(&mark) {
             true => Some(true),
-            false => told.starts_with("not_executed ").then_some(false),
+            false => mark.starts_with("not_executed ").then_some(false),
         })
     }
 }
@@ -1194,7 +1194,7 @@ fn receipt_of(attempt: &AttemptId) -> String {
     format!("1 {attempt} ")
 }
 
-fn told(word: &str) -> Result<PublishOutcome, PortError> {
+fn outcome_of(word: &str) -> Result<PublishOutcome, PortError> {
     Ok(match word {
         "published" => PublishOutcome::Published,
         "corrected" => PublishOutcome::Corrected,
@@ -1326,14 +1326,14 @@ fn count(keys: &[String]) -> redis::Cmd {
     count
 }
 
-/// What is told of a disarm without a text.
+/// What is shown of a disarm without a text.
 pub(crate) const NO_REASON: &str = "no reason given";
 
 /// Most bytes of a disarm's reason that are read.
 const MOST_OF_A_REASON: usize = 160;
 
 /// A reason as it may stand in a log: foreign text, of which only what shows and turns nothing is kept.
-fn told_reason(text: &[u8]) -> String {
+fn switch_reason(text: &[u8]) -> String {
     let shown = |byte: &&u8| byte.is_ascii_graphic() || **byte == b' ';
     text.iter()
         .filter(shown)

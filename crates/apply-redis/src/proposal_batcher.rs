@@ -47,8 +47,8 @@ impl ProposalBatcher {
         F: Future<Output = Vec<Looked>>,
     {
         loop {
-            let (tell, mut answer) = oneshot::channel();
-            self.lock().push_back((symbol.clone(), tell));
+            let (reply, mut answer) = oneshot::channel();
+            self.lock().push_back((symbol.clone(), reply));
             let turn = tokio::select! {
                 biased;
                 answered = &mut answer => match answered {
@@ -75,11 +75,11 @@ impl ProposalBatcher {
                         Err(_) => break,
                     }
                 }
-                let (symbols, tell): (Vec<Symbol>, Vec<_>) = together.into_iter().unzip();
+                let (symbols, reply): (Vec<Symbol>, Vec<_>) = together.into_iter().unzip();
                 let looked = Box::pin(look_at(symbols)).await;
-                for (tell, looked) in tell.into_iter().zip(looked) {
+                for (reply, looked) in reply.into_iter().zip(looked) {
                     // The caller may have gone.
-                    let _ = tell.send(looked);
+                    let _ = reply.send(looked);
                 }
             }
         }
@@ -89,7 +89,7 @@ impl ProposalBatcher {
         let mut waiting = self.lock();
         let some = waiting.len().min(TOGETHER);
         let wanted = waiting.drain(..some);
-        wanted.filter(|(_, tell)| !tell.is_closed()).collect()
+        wanted.filter(|(_, reply)| !reply.is_closed()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Symbol, oneshot::Sender<Looked>)>> {

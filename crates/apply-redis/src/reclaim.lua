@@ -5,8 +5,8 @@
 -- Returns {word, id, began, age, known, ...}; the words:
 --   held   it is this attempt's, now or since an answer was lost
 --   open   somebody holds it; the entry follows
---   told   its end was told; the mark follows
-local entry, told = read('HGET', KEYS[1], ARGV[1]), KEYS[4] and read('GET', KEYS[4])
+--   ended  its end was published; the mark follows
+local entry, mark = read('HGET', KEYS[1], ARGV[1]), KEYS[4] and read('GET', KEYS[4])
 read('GET', KEYS[3])
 local now = generation(KEYS[2], ARGV[4])
 if wrong then
@@ -21,8 +21,8 @@ end
 if entry then
   return answer('open', string.sub(entry, 1, tonumber(ARGV[7]) + 1))
 end
-if begins(told, 'executed ') or begins(told, 'not_executed ') then
-  return answer('told', string.sub(told, 1, 16))
+if begins(mark, 'executed ') or begins(mark, 'not_executed ') then
+  return answer('ended', string.sub(mark, 1, 16))
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[6])

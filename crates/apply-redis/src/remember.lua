@@ -1,4 +1,4 @@
--- Looks since when the store remembers what it was told, and begins a new generation where it has to.
+-- Looks since when the store remembers what was written to it, and begins a new generation where it has to.
 -- KEYS: generation
 -- ARGV: new generation
 local now = generation(KEYS[1], ARGV[1])

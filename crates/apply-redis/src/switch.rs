@@ -61,12 +61,12 @@ impl SwitchMemory {
     pub(crate) fn saw(&self, on: bool, generation: Option<GenerationId>) {
         let mut memory = self.lock();
         let known = memory.note.as_ref().filter(|note| note.on);
-        let news = match known {
+        let changed = match known {
             Some(known) if on => generation.is_some() && known.generation != generation,
             Some(_) => true,
             None => on,
         };
-        if !news {
+        if !changed {
             return;
         }
         let note = SwitchNote { on, generation };

@@ -33,8 +33,8 @@ pub struct Turned {
 }
 
 impl SwitchState {
-    /// Of a switch in Redis that Redis does not tell: whom to ask, which stays where a long text is cut, and why.
-    pub fn untold(why: impl fmt::Display) -> Self {
+    /// Of a switch in Redis that Redis does not show: whom to ask, which stays where a long text is cut, and why.
+    pub fn unknown(why: impl fmt::Display) -> Self {
         Self::Unknown(format!(
             "ask where Redis answers, as a user of Redis who may read it: {why}"
         ))
@@ -66,8 +66,8 @@ impl NeighboursSwitch {
     /// Its key.
     pub const KEY: &str = NEIGHBOURS_SWITCH;
 
-    /// What there is to tell of it; none where it is off.
-    pub fn told(&self) -> Option<String> {
+    /// What there is to say of it; none where it is off.
+    pub fn describe(&self) -> Option<String> {
         match self {
             Self::Off => None,
             Self::Set(word) => Some(format!(
@@ -87,8 +87,8 @@ pub async fn switches(
     connection: &mut impl ConnectionLike,
     keys: &Keys,
 ) -> Vec<(String, SwitchState)> {
-    let told = |state: Result<SwitchState, RedisError>| state.unwrap_or_else(SwitchState::untold);
-    let main = told(kill_switch(connection, keys).await);
+    let known = |state: Result<SwitchState, RedisError>| state.unwrap_or_else(SwitchState::unknown);
+    let main = known(kill_switch(connection, keys).await);
     let mut all = vec![(keys.kill_switch.clone(), main)];
     let mut disarmed_by_governor = false;
     for key in keys.halting(SystemTime::now()) {
@@ -96,7 +96,7 @@ pub async fn switches(
         if key == keys.disarmed && disarmed_by_governor {
             continue;
         }
-        match told(disarmed(connection, &key).await) {
+        match known(disarmed(connection, &key).await) {
             SwitchState::Off => {}
             state => {
                 disarmed_by_governor |= matches!(state, SwitchState::On(_));
@@ -107,7 +107,7 @@ pub async fn switches(
     all
 }
 
-/// How the neighbours' own switch stands. It does not halt this service, and tells why reviewers may be silent.
+/// How the neighbours' own switch stands. It does not halt this service, and explains why reviewers may be silent.
 ///
 /// Cancellation safe: it only reads.
 pub async fn neighbours_switch(connection: &mut impl ConnectionLike) -> NeighboursSwitch {

@@ -8,7 +8,7 @@ use redis_harness::RedisServer;
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_written_proposal_is_told_of_and_read_whole() {
+async fn a_written_proposal_is_announced_and_read_whole() {
     let server = RedisServer::start().await;
     let prefix = Keys::default().proposal;
     let config = RedisConfig::new(&server.url()).unwrap();

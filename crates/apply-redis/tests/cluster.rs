@@ -132,7 +132,7 @@ async fn what_somebody_claimed_under_the_contracts_name_is_taken() {
 }
 
 #[tokio::test]
-async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_again() {
+async fn a_result_is_published_once_and_what_a_crash_left_open_is_closed_by_publishing_again() {
     let bench = bench().await;
     let plan_store = bench.plan_store("a").await;
     let plan = plan("PARTIAL_75");
@@ -140,12 +140,12 @@ async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_a
         .claim(&plan, &attempt("a"), TTL, 0)
         .await
         .unwrap();
-    let teller = won(won_claim).teller();
+    let publisher = won(won_claim).publisher();
     let receipt = format!("quantum:apply:inflight:{{{}}}", plan.id);
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
     let entry: String = bench.command(&["HGET", OPEN, plan.id.as_str()]).await;
-    let told = plan_store.finalize(&last(&plan), &teller).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    let outcome = plan_store.finalize(&last(&plan), &publisher).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
     let left = |what: Vec<String>| {
         let bench = &bench;
         async move {
@@ -162,10 +162,10 @@ async fn a_result_is_told_once_and_what_a_crash_left_open_is_closed_by_telling_a
         .command(&["HSET", OPEN, plan.id.as_str(), &entry])
         .await;
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
-    let told = plan_store.finalize(&last(&plan), &teller).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    let outcome = plan_store.finalize(&last(&plan), &publisher).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
     assert_eq!((open().await, receipts().await), (0, 0));
-    assert_eq!(bench.length(RESULTS).await, 1, "told once");
+    assert_eq!(bench.length(RESULTS).await, 1, "published once");
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_switch_that_was_seen_on_is_off_once_that_is_read_and_not_for_being_go
     assert!(!on().await);
     let _: String = bench.command(&["SET", SWITCH, "1"]).await;
     assert!(on().await);
-    // Its node may forget it alone: the plans' node would not tell.
+    // Its node may forget it alone: the plans' node would not show it.
     let _: i64 = bench.command(&["DEL", SWITCH]).await;
     assert!(on().await);
     let _: String = bench.command(&["SET", SWITCH, "false"]).await;
@@ -279,7 +279,7 @@ async fn a_switch_that_was_seen_on_is_off_once_that_is_read_and_not_for_being_go
 }
 
 #[tokio::test]
-async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it_is() {
+async fn that_nothing_was_executed_is_not_published_long_after_the_look_whose_plan_it_is() {
     let bench = bench().await;
     let plan_store = bench.plan_store("a").await;
     let plan = plan("PARTIAL_75");
@@ -287,7 +287,7 @@ async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it
         .claim(&plan, &attempt("a"), TTL, 0)
         .await
         .unwrap();
-    let teller = won(claim).teller();
+    let publisher = won(claim).publisher();
     // Everything that writes waits longer than the answer of the look may be old.
     for node in &bench.nodes {
         let mut pause = redis::cmd("CLIENT");
@@ -295,13 +295,13 @@ async fn that_nothing_was_executed_is_not_told_long_after_the_look_whose_plan_it
         let _: String = pause.query_async(&mut node.clone()).await.unwrap();
     }
     let late = plan_store
-        .finalize(&last(&plan), &teller)
+        .finalize(&last(&plan), &publisher)
         .await
         .unwrap_err();
     assert!(late.0.contains("is too old"), "{late}");
     assert_eq!(bench.length(RESULTS).await, 0);
-    let told = plan_store.finalize(&last(&plan), &teller).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    let outcome = plan_store.finalize(&last(&plan), &publisher).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
     assert_eq!(bench.length(RESULTS).await, 1);
 }
 
@@ -314,10 +314,10 @@ async fn a_mark_on_a_node_that_the_others_do_not_confirm_ends_nothing() {
         .claim(&plan, &attempt("a"), TTL, 0)
         .await
         .unwrap();
-    let told = plan_store
-        .finalize(&last(&plan), &won(claim).teller())
+    let outcome = plan_store
+        .finalize(&last(&plan), &won(claim).publisher())
         .await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
     let mark = "quantum:apply:result_published:{quantum:stream:apply.result}:";
     let mark = format!("{mark}{}", plan.id);
     let mut here = None;

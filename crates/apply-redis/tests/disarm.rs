@@ -100,10 +100,10 @@ async fn a_disarm_halts_with_its_reason_until_it_is_resumed_from_and_may_come_ag
         ] {
             let _: redis::Value = bench.command(&[command, &key, value]).await;
             let halt = bench.halt().await;
-            let told = by(&halt);
-            assert!(told.contains(reason), "{told}");
-            assert!(told.starts_with(&key), "{told}");
-            // Told once, whether the mark beside it says it as well or not.
+            let message = by(&halt);
+            assert!(message.contains(reason), "{message}");
+            assert!(message.starts_with(&key), "{message}");
+            // Reported once, whether the mark beside it says it as well or not.
             let on = bench.switches().await;
             let [(by, SwitchState::On(turned))] = &*on else {
                 panic!("{on:?}")
@@ -115,8 +115,8 @@ async fn a_disarm_halts_with_its_reason_until_it_is_resumed_from_and_may_come_ag
             assert!(why.contains(shown), "{why}");
             assert_eq!(why.contains("unreadable"), unreadable, "{why}");
             assert!(
-                told.is_ascii() && told.contains("apply-layer resume"),
-                "{told}"
+                message.is_ascii() && message.contains("apply-layer resume"),
+                "{message}"
             );
             bench.resume().await;
             assert_eq!(bench.halt().await, Halt::Off, "{key} {command} {value:?}");
@@ -132,9 +132,9 @@ async fn a_disarm_outlives_its_key_a_restart_and_a_server_that_forgets() {
     let _: String = bench.command(&["SET", &today, "daily_limit"]).await;
     assert!(bench.halt().await.is_on());
     let _: i64 = bench.command(&["DEL", &today]).await;
-    let told = bench.halt().await;
-    assert!(by(&told).contains("daily_limit"), "{told:?}");
-    assert_eq!(by(&told).matches("resume").count(), 1, "{told:?}");
+    let message = bench.halt().await;
+    assert!(by(&message).contains("daily_limit"), "{message:?}");
+    assert_eq!(by(&message).matches("resume").count(), 1, "{message:?}");
     let on = bench.switches().await;
     let [(name, SwitchState::On(turned))] = &*on else {
         panic!("{on:?}")
@@ -206,7 +206,7 @@ async fn an_order_that_is_about_to_leave_is_held_back_by_a_disarm() {
 }
 
 #[tokio::test]
-async fn a_halt_by_the_switch_is_told_and_ended_as_before() {
+async fn a_halt_by_the_switch_is_reported_and_ended_as_before() {
     let bench = Bench::on(RedisServer::start().await).await;
     bench.plan_store.turn_switch(&turn(true)).await.unwrap();
     assert_eq!(by(&bench.halt().await), SWITCH);

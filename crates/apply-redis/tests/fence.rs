@@ -138,7 +138,7 @@ async fn a_server_that_was_flushed_or_came_back_with_an_old_snapshot_is_new_agai
     // The snapshot has the generation, and the claim.
     let _: String = bench.command(&["SAVE"]).await;
     let _: String = bench.command(&["FLUSHALL"]).await;
-    assert!(plan_store.is_current(&hold), "no answer has told of it yet");
+    assert!(plan_store.is_current(&hold), "no answer has shown it yet");
     let young = claim(&plan_store, &plan, "a1.1").await;
     assert!(matches!(young, Claim::TooYoung { .. }), "{young:?}");
     assert!(!plan_store.is_current(&hold));
@@ -156,10 +156,10 @@ async fn a_server_that_was_flushed_or_came_back_with_an_old_snapshot_is_new_agai
     assert!(matches!(young, Claim::TooYoung { .. }), "{young:?}");
     assert!(!plan_store.is_current(&hold) && !plan_store.is_current(&flushed));
     // The first claim came back with the snapshot: its attempt has no say any more.
-    let told = plan_store
-        .finalize(&result(&plan, false), &hold.teller())
+    let outcome = plan_store
+        .finalize(&result(&plan, false), &hold.publisher())
         .await;
-    assert_eq!(told, Ok(PublishOutcome::Forgot));
+    assert_eq!(outcome, Ok(PublishOutcome::Forgot));
 }
 
 /// A plan may wait for its permits while the server is started again, with all that it knew, and nothing be
@@ -229,12 +229,12 @@ async fn a_claim_that_was_lost_alone_is_not_given_out_again() {
     let claim_key = format!("quantum:apply:dedupe:{}", plan.id);
     let _: i64 = bench.command(&["DEL", &claim_key]).await;
     assert_eq!(claim(&b, &plan, "b1.0").await, Claim::Taken, "it is open");
-    let told = a.finalize(&result(&plan, false), &hold.teller()).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    let outcome = a.finalize(&result(&plan, false), &hold.publisher()).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
     assert_eq!(
         claim(&b, &plan, "b1.0").await,
         Claim::Taken,
-        "its end is told"
+        "its end is published"
     );
     assert_eq!(bench.length(PLANS).await, 1);
 }
@@ -249,7 +249,7 @@ async fn a_claim_whose_entry_was_lost_is_owed_a_result_and_no_order() {
 }
 
 #[tokio::test]
-async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
+async fn that_nothing_was_executed_is_published_by_the_holder_alone() {
     let bench = bench().await;
     let (loser, winner) = (bench.plan_store("a").await, bench.plan_store("b").await);
     let plan = plan("PARTIAL_75");
@@ -258,13 +258,15 @@ async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
     let (held, _) = claim_when_clean(&winner, &plan, "b1.0").await;
     let receipt = format!("quantum:apply:inflight:{}", plan.id);
     let _: String = bench.command(&["SET", &receipt, "1 b1.0 7 0\n"]).await;
-    let told = loser.finalize(&result(&plan, false), &lost.teller()).await;
-    assert_eq!(told, Ok(PublishOutcome::Forgot));
+    let outcome = loser
+        .finalize(&result(&plan, false), &lost.publisher())
+        .await;
+    assert_eq!(outcome, Ok(PublishOutcome::Forgot));
     // And not either where it has heard of the generation since.
-    let mut knows = lost.teller();
+    let mut knows = lost.publisher();
     knows.generation.clone_from(&held.generation.id);
-    let told = loser.finalize(&result(&plan, false), &knows).await;
-    assert_eq!(told, Ok(PublishOutcome::NotHeld));
+    let outcome = loser.finalize(&result(&plan, false), &knows).await;
+    assert_eq!(outcome, Ok(PublishOutcome::NotHeld));
     let left: (bool, bool) = redis::pipe()
         .hexists(OPEN, plan.id.as_str())
         .exists(&receipt)
@@ -273,28 +275,35 @@ async fn that_nothing_was_executed_is_told_by_the_holder_alone() {
         .unwrap();
     assert_eq!(left, (true, true), "the winner's entry and its receipt");
     assert_eq!(bench.length(RESULTS).await, 0);
-    let told = winner.finalize(&result(&plan, true), &held.teller()).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
-    let told = loser.finalize(&result(&plan, false), &knows).await;
-    assert_eq!(told, Ok(PublishOutcome::Before), "and not as published");
+    let outcome = winner
+        .finalize(&result(&plan, true), &held.publisher())
+        .await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
+    let outcome = loser.finalize(&result(&plan, false), &knows).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Before), "and not as published");
     assert_eq!(bench.executed().await, ["True"]);
 }
 
 #[tokio::test]
-async fn that_something_was_executed_is_told_by_whoever_saw_it_and_leaves_the_holders_entry() {
+async fn that_something_was_executed_is_published_by_any_that_saw_it_and_leaves_the_holders_entry()
+{
     let bench = bench().await;
     let (loser, winner) = (bench.plan_store("a").await, bench.plan_store("b").await);
     let plan = plan("PARTIAL_75");
     let lost = won(claim(&loser, &plan, "a1.0").await);
     let _: String = bench.command(&["FLUSHALL"]).await;
     let (held, _) = claim_when_clean(&winner, &plan, "b1.0").await;
-    let told = loser.finalize(&result(&plan, true), &lost.teller()).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    let outcome = loser
+        .finalize(&result(&plan, true), &lost.publisher())
+        .await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
     let open: bool = bench.command(&["HEXISTS", OPEN, plan.id.as_str()]).await;
     assert!(open, "the winner ends its own");
-    let told = winner.finalize(&result(&plan, false), &held.teller()).await;
+    let outcome = winner
+        .finalize(&result(&plan, false), &held.publisher())
+        .await;
     assert_eq!(
-        told,
+        outcome,
         Ok(PublishOutcome::Contradicted),
         "and this is an error"
     );
@@ -312,16 +321,16 @@ async fn an_execution_corrects_a_word_that_nothing_was_executed_and_is_never_cor
         plan("PARTIAL_75"),
     );
     let hold = won(claim(&a, &plan, "a1.0").await);
-    let told = a.finalize(&result(&plan, false), &hold.teller()).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
-    let mut other = hold.teller();
+    let outcome = a.finalize(&result(&plan, false), &hold.publisher()).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
+    let mut other = hold.publisher();
     other.attempt = attempt("b1.0");
     for expected in [PublishOutcome::Corrected, PublishOutcome::Published] {
-        let told = b.finalize(&result(&plan, true), &other).await;
-        assert_eq!(told, Ok(expected), "once");
+        let outcome = b.finalize(&result(&plan, true), &other).await;
+        assert_eq!(outcome, Ok(expected), "once");
     }
-    let told = a.finalize(&result(&plan, false), &hold.teller()).await;
-    assert_eq!(told, Ok(PublishOutcome::Before));
+    let outcome = a.finalize(&result(&plan, false), &hold.publisher()).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Before));
     assert_eq!(bench.executed().await, ["False", "True"]);
 }
 
@@ -365,9 +374,9 @@ async fn a_plan_that_nobody_holds_can_be_taken_in_hand_to_be_ended_and_not_to_be
     );
     let taken = b.note_intent(&intent(&plan, "a1.0")).await.unwrap();
     assert!(!taken, "its former holder has lost it");
-    let teller = hold.unwrap().teller();
-    let told = b.finalize(&result(&plan, false), &teller).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    let publisher = hold.unwrap().publisher();
+    let outcome = b.finalize(&result(&plan, false), &publisher).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
     assert_eq!(
         reclaim(&a, "a1.1").await,
         Reclaim::Ended { executed: false }
@@ -485,26 +494,27 @@ async fn a_key_of_another_type_refuses_a_result_and_says_so() {
     let mark = format!("quantum:apply:result_published:{}", plan.id);
     for key in [RESULTS, &mark] {
         let _: i64 = bench.command(&["SADD", key, "x"]).await;
-        let told = plan_store
-            .finalize(&result(&plan, false), &hold.teller())
+        let outcome = plan_store
+            .finalize(&result(&plan, false), &hold.publisher())
             .await;
         assert!(
-            matches!(told, Ok(PublishOutcome::Refused { .. })),
-            "{key}: {told:?}"
+            matches!(outcome, Ok(PublishOutcome::Refused { .. })),
+            "{key}: {outcome:?}"
         );
         let open: bool = bench.command(&["HEXISTS", OPEN, plan.id.as_str()]).await;
         assert!(open, "still owed");
         let _: i64 = bench.command(&["DEL", key]).await;
     }
-    let told = plan_store
-        .finalize(&result(&plan, false), &hold.teller())
+    let outcome = plan_store
+        .finalize(&result(&plan, false), &hold.publisher())
         .await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
 }
 
 /// Split brain: the sentinels have named another master, and the former one goes on as if nothing had happened.
 #[tokio::test]
-async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_new_one() {
+async fn a_result_on_a_master_that_was_replaced_does_not_count_as_published_before_it_is_on_the_new_one()
+ {
     let former = on(aged(RedisServer::start().await).await).await;
     let new = on(aged(RedisServer::start().await).await).await;
     let (name, names) = watch::channel(former.server.port());
@@ -517,15 +527,15 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
     let hold = won(claim(&plan_store, &plan, "a1.0").await);
     let finalize = async |executed| {
         plan_store
-            .finalize(&result(&plan, executed), &hold.teller())
+            .finalize(&result(&plan, executed), &hold.publisher())
             .await
     };
     name.send(new.server.port()).unwrap();
     // The connection stays open: that the former master is one no more is known from the sentinels alone. Whatever
     // was written there before that is written again.
-    let told = loop {
+    let outcome = loop {
         match finalize(true).await {
-            Ok(told) => break told,
+            Ok(outcome) => break outcome,
             Err(error) if error.0.contains("whether it is read") => {
                 assert_eq!(former.length(RESULTS).await, 1, "where it is not read");
             }
@@ -534,7 +544,7 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!(told, PublishOutcome::Published);
+    assert_eq!(outcome, PublishOutcome::Published);
     assert_eq!(new.executed().await, ["True"]);
     assert!(!plan_store.is_current(&hold), "and no order follows on it");
 }
@@ -542,7 +552,7 @@ async fn a_result_on_a_master_that_was_replaced_is_not_told_before_it_is_on_the_
 /// The former master goes on, and those who know of the new one do not answer: what they said before is no word for what
 /// was written since.
 #[tokio::test]
-async fn a_result_is_not_told_on_the_word_that_was_given_before_it_was_written() {
+async fn a_result_does_not_count_as_published_on_the_word_that_was_given_before_it_was_written() {
     let former = on(aged(RedisServer::start().await).await).await;
     let port = former.server.port();
     let sentinels = [
@@ -562,7 +572,7 @@ async fn a_result_is_not_told_on_the_word_that_was_given_before_it_was_written()
     sentinels[1..].iter().for_each(SentinelStub::fall_silent);
     let finalize = async || {
         plan_store
-            .finalize(&result(&plan, true), &hold.teller())
+            .finalize(&result(&plan, true), &hold.publisher())
             .await
     };
     let error = finalize().await.unwrap_err().to_string();

@@ -130,7 +130,7 @@ async fn what_a_process_left_unwritten_the_next_one_writes() {
 }
 
 #[tokio::test]
-async fn what_is_of_another_type_or_form_is_left_alone_and_told_once() {
+async fn what_is_of_another_type_or_form_is_left_alone_and_reported_once() {
     for (key, set) in [
         (LEDGER, "SET {} 1"),
         (LEDGER, "HSET {} something else"),
@@ -142,12 +142,12 @@ async fn what_is_of_another_type_or_form_is_left_alone_and_told_once() {
         let mut bench = Bench::new().await;
         let _: redis::Value = bench.ask(&set.replace("{}", key)).await;
         let before: redis::Value = bench.ask(&format!("DUMP {key}")).await;
-        for (id, told) in [(2000, 1), (3000, 0)] {
+        for (id, reported) in [(2000, 1), (3000, 0)] {
             bench.fill(id).await;
             let done = bench.look("1").await;
             assert_eq!(
                 (done.written.len(), done.left_alone.len()),
-                (0, told),
+                (0, reported),
                 "{set}"
             );
         }
@@ -163,28 +163,31 @@ async fn what_is_of_another_type_or_form_is_left_alone_and_told_once() {
 }
 
 #[tokio::test]
-async fn each_key_of_another_type_or_form_is_told_and_told_again_once_it_was_written() {
+async fn each_key_of_another_type_or_form_is_reported_and_reported_again_once_it_was_written() {
     let mut bench = Bench::new().await;
-    let told = async |bench: &mut Bench, id| {
+    let left_alone = async |bench: &mut Bench, id| {
         bench.fill(id).await;
         let done = bench.look("1").await;
-        let told = done.left_alone.into_iter().map(|(_, why)| why);
-        (done.written.len(), told.collect::<Vec<_>>())
+        let left_alone = done.left_alone.into_iter().map(|(_, why)| why);
+        (done.written.len(), left_alone.collect::<Vec<_>>())
     };
     let other = |key: &str| format!("{key} is of another type or form");
     let _: redis::Value = bench.ask(&format!("SET {LEDGER} 1")).await;
-    assert_eq!(told(&mut bench, 2000).await, (0, vec![other(LEDGER)]));
+    assert_eq!(left_alone(&mut bench, 2000).await, (0, vec![other(LEDGER)]));
     // Another one beside it, and then alone.
     let _: redis::Value = bench.ask(&format!("SET {POSITION} 1")).await;
-    assert_eq!(told(&mut bench, 3000).await, (0, vec![other(POSITION)]));
+    assert_eq!(
+        left_alone(&mut bench, 3000).await,
+        (0, vec![other(POSITION)])
+    );
     let _: redis::Value = bench.ask(&format!("DEL {LEDGER}")).await;
-    assert_eq!(told(&mut bench, 4000).await, (0, vec![]));
+    assert_eq!(left_alone(&mut bench, 4000).await, (0, vec![]));
     let _: redis::Value = bench.ask(&format!("DEL {POSITION}")).await;
-    assert_eq!(told(&mut bench, 5000).await, (1, vec![]));
+    assert_eq!(left_alone(&mut bench, 5000).await, (1, vec![]));
     let _: redis::Value = bench.ask(&format!("DEL {LEDGER} {POSITION}")).await;
     for key in [LEDGER, POSITION] {
         let _: redis::Value = bench.ask(&format!("SET {key} 1")).await;
     }
     let both = vec![other(LEDGER), other(POSITION)];
-    assert_eq!(told(&mut bench, 6000).await, (0, both));
+    assert_eq!(left_alone(&mut bench, 6000).await, (0, both));
 }

@@ -38,7 +38,7 @@ async fn command(server: &RedisServer, words: &str) -> redis::Value {
 }
 
 #[tokio::test]
-async fn a_group_that_reads_nothing_falls_behind_and_one_that_is_not_there_is_told_as_that() {
+async fn a_group_that_reads_nothing_falls_behind_and_one_that_is_not_there_is_reported_as_that() {
     let server = RedisServer::start().await;
     let plan_store = plan_store(&server, false).await;
     let seen = async || plan_store.reviewers(&["governor", "p33"]).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_result_that_the_ledger_names_is_pushed_out_once() {
 }
 
 #[tokio::test]
-async fn a_ledger_of_another_type_or_form_is_left_alone_and_told_once() {
+async fn a_ledger_of_another_type_or_form_is_left_alone_and_reported_once() {
     for (set, other) in [
         ("SET {} 1", true),
         ("RPUSH {} 1", true),
@@ -199,7 +199,7 @@ async fn a_ledger_of_another_type_or_form_is_left_alone_and_told_once() {
             Booked::default(),
             "{set}"
         );
-        // A ledger is told once, and each result that none booked.
+        // A ledger is reported once, and each result that none booked.
         for (result, of_the_first) in [(None, 1), (Some("1111111111111111"), usize::from(!other))] {
             if let Some(plan) = result {
                 let fields = "symbol BTCUSDT executed True source apply_layer";
@@ -207,11 +207,11 @@ async fn a_ledger_of_another_type_or_form_is_left_alone_and_told_once() {
                 command(&server, &words).await;
                 keeper.look(now, 1).await.unwrap();
             }
-            for told in [of_the_first, 0] {
+            for reported in [of_the_first, 0] {
                 let booked = keeper.look(now + PATIENCE, 1).await.unwrap();
                 let (overdue, left_alone) = match other {
-                    true => (0, told),
-                    false => (told, 0),
+                    true => (0, reported),
+                    false => (reported, 0),
                 };
                 assert_eq!(
                     (booked.overdue.len(), booked.left_alone.len()),

@@ -69,7 +69,7 @@ async fn a_claimed_plan_is_open_until_its_final_result() {
     let mut bench = bench().await;
     let (plan_store, plan) = (bench.plan_store("a", "a1").await, plan("PARTIAL_75"));
     let claim = plan_store.claim(&plan, &attempt("a1.0"), TTL, 1).await;
-    let teller = won(claim.unwrap()).teller();
+    let publisher = won(claim.unwrap()).publisher();
     assert!(bench.is_open(&plan).await);
     assert!(
         plan_store
@@ -84,8 +84,8 @@ async fn a_claimed_plan_is_open_until_its_final_result() {
             .unwrap(),
         "again"
     );
-    let told = plan_store.finalize(&result(&plan), &teller).await;
-    assert_eq!(told, Ok(PublishOutcome::Published));
+    let outcome = plan_store.finalize(&result(&plan), &publisher).await;
+    assert_eq!(outcome, Ok(PublishOutcome::Published));
     assert!(!bench.is_open(&plan).await);
     assert!(
         !plan_store

@@ -164,10 +164,10 @@ async fn a_field_that_is_too_long_is_refused_by_name_and_does_not_travel() {
         assert!(travelled < 32 * 1024, "{field}: {travelled} bytes");
         let error = long.unwrap().proposal.unwrap_err();
         assert_eq!(error.reason(), Reason::ProposalFieldTooLong);
-        let told = error.to_string();
+        let message = error.to_string();
         assert!(
-            told.contains(field) && told.contains("8388608") && told.contains("256"),
-            "{told}"
+            message.contains(field) && message.contains("8388608") && message.contains("256"),
+            "{message}"
         );
         assert!(other.unwrap().proposal.unwrap().is_some());
         let () = bench
@@ -191,7 +191,7 @@ async fn a_kill_switch_that_is_too_long_halts_and_does_not_travel() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_its_scripts_is_told_again() {
+async fn a_server_that_forgot_its_scripts_is_sent_them_again() {
     let mut bench = bench().await;
     bench.propose(&[("harvest_action", "HOLD")]).await;
     for _ in 0..2 {
@@ -338,7 +338,7 @@ async fn a_skipped_plan_is_published_once_a_decision() {
     };
     assert!(
         bench.plan_store.announce(&halted, 0).await.unwrap(),
-        "another decision is news"
+        "another decision is announced"
     );
     assert_eq!(bench.stream(PLANS).await.len(), 2);
 }
@@ -423,7 +423,7 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
         Ok(PublishOutcome::Before)
     );
     let claim = bench.plan_store.claim(&plan, &attempt("a"), TTL, 1).await;
-    let teller = won(claim.unwrap()).teller();
+    let publisher = won(claim.unwrap()).publisher();
     let last = ApplyResult {
         is_final: true,
         ..ApplyResult::not_executed(
@@ -434,9 +434,9 @@ async fn a_final_result_is_published_once_and_its_receipt_dropped() {
         )
     };
     for _ in 0..2 {
-        let told = bench.plan_store.finalize(&last, &teller).await;
+        let outcome = bench.plan_store.finalize(&last, &publisher).await;
         assert_eq!(
-            told,
+            outcome,
             Ok(PublishOutcome::Published),
             "also where an answer was lost"
         );

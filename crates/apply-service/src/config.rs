@@ -75,7 +75,7 @@ pub struct Config {
     pub start_wait: Duration,
     /// What this machine keeps.
     pub state: StateConfig,
-    /// The commit that the program was built from, as the metrics tell it.
+    /// The commit that the program was built from, as the metrics show it.
     pub commit: &'static str,
     /// What is not wrong but looks unintended; logged at start.
     pub remarks: Vec<String>,

@@ -31,7 +31,7 @@ impl HaltFile {
         Halt::On { by }
     }
 
-    /// Whether the file is there, for somebody who only tells of it.
+    /// Whether the file is there, for somebody who only reports it.
     ///
     /// # Errors
     ///

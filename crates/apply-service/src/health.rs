@@ -36,7 +36,7 @@ struct JournalHealth {
     /// What it says, while it fails.
     failing: Option<String>,
     /// When that was last said aloud.
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 /// Whether Redis takes this instance's writes: what came of the last one, and when one was taken. Shared by all
@@ -56,12 +56,12 @@ struct LastWrite {
 pub struct Fence(Arc<Mutex<Option<OtherMode>>>);
 
 impl Fence {
-    /// What was found now; says whether it is news.
+    /// Records what was found now; whether that differs from before.
     pub(crate) fn note(&self, found: Option<OtherMode>) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = last.is_some() != found.is_some();
+        let has_changed = last.is_some() != found.is_some();
         *last = found;
-        is_news
+        has_changed
     }
 
     /// Why this instance does nothing, where it is a dry run beside a live instance.
@@ -78,7 +78,7 @@ impl Fence {
             .is_some_and(|other| other.fences() && other.lease.mode.is_empty())
     }
 
-    /// A line of `/readyz?verbose`, where there is anything to tell.
+    /// A line of `/readyz?verbose`, where there is anything to say.
     fn line(&self) -> String {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map_or_else(String::new, |other| {
@@ -120,7 +120,7 @@ impl StoreWrites {
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A journal that fails again is said aloud again after so long.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
+const LOG_AGAIN: Duration = Duration::from_secs(60);
 
 /// Looks at the journal until `stop`. Nothing is ready while it fails.
 pub(crate) async fn watch_journal(journal: RedbJournal, health: Health, stop: CancellationToken) {
@@ -142,11 +142,11 @@ impl Health {
         let mut journal = self.journal();
         match (&journal.failing, answer) {
             (None, Err(PortError(why))) => {
-                // A disk that is slow again and again is not told again and again.
-                let quiet = journal.told.is_some_and(|at| at.elapsed() < TELL_AGAIN);
+                // A disk that is slow again and again is not logged again and again.
+                let quiet = journal.logged.is_some_and(|at| at.elapsed() < LOG_AGAIN);
                 if !quiet {
                     error!("Not ready: {why}");
-                    journal.told = Some(Instant::now());
+                    journal.logged = Some(Instant::now());
                 }
                 journal.failing = Some(why);
             }
@@ -169,7 +169,7 @@ impl Health {
         })
     }
 
-    /// Since when Redis remembers what it was told.
+    /// Since when Redis remembers what was written to it.
     pub fn set_generation(&self, generation: &Generation) {
         let clean_at = self.0.clean_at.lock();
         *clean_at.unwrap_or_else(PoisonError::into_inner) = Some(generation.clean_at);

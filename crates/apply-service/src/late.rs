@@ -21,7 +21,7 @@ pub(crate) const LISTEN: Duration = Duration::from_secs(30);
 /// How many plans are listened for at once; those beyond are not.
 const MOST: usize = 64;
 
-/// Between two looks: a twentieth of the time that has passed, so that what is told is right within a twentieth.
+/// Between two looks: a twentieth of the time that has passed, so that what is reported is right within a twentieth.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 

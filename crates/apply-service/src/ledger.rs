@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 /// Between two looks: a twentieth of the position brain's poll, at which it would book a result again.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// A ledger that cannot be looked at is told of once in so many looks: once a minute.
+/// A ledger that cannot be looked at is logged once in so many looks: once a minute.
 const COMPLAIN_EVERY: u32 = 240;
 
 /// What is done about the ledger that a neighbour keeps from the results.
@@ -23,7 +23,7 @@ pub enum Ledger {
     /// is said of results that no ledger books.
     Auto,
     /// A result that was booked is pushed out of the position brain's sight, so that it is booked once; one that is not
-    /// booked in time is told.
+    /// booked in time is logged.
     BookOnce,
     /// The venue's position is written into the ledger and the canonical position after each fill, with the moment of the
     /// fill.

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_ten_lines_a_second_and_the_rest_is_told_by_number() {
+    fn a_flood_is_ten_lines_a_second_and_the_rest_is_counted() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         let shown = |at| (0..100).filter_map(|_| throttle.admit(at)).collect();
         let first: Vec<u64> = shown(now);

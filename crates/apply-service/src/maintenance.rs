@@ -53,11 +53,11 @@ where
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            self.manager.tell("WATCHDOG=1");
+            self.manager.notify("WATCHDOG=1");
             if due(renewed, third) {
                 let renewal = self.plan_store.renew_lease().await;
                 self.writes.note(&renewal);
-                // Told when it begins: the page, the metrics and readiness say how long it lasts.
+                // Recorded when it begins: the page, the metrics and readiness say how long it lasts.
                 match &renewal {
                     Err(error) if !refused => {
                         warn!("{error}; other instances may take over this instance's plans");
@@ -90,8 +90,8 @@ where
                         done = take_over(&layer) => match done {
                             Ok(report) => {
                                 let before = left.swap(report.left, Ordering::Relaxed);
-                                if is_news(&report, before) {
-                                    told("Took over", &report);
+                                if is_worth_logging(&report, before) {
+                                    log_recovery("Took over", &report);
                                 }
                             }
                             Err(error) => warn!("cannot look for abandoned plans: {error}"),
@@ -126,13 +126,13 @@ pub(crate) async fn look_beside(plan_store: &RedisPlanStore, fence: &Fence, list
 }
 
 /// Whether a sweep is worth a word: plans that are left to others are found again by each.
-fn is_news(report: &RecoveryReport, left_before: usize) -> bool {
+fn is_worth_logging(report: &RecoveryReport, left_before: usize) -> bool {
     let done = RecoveryReport { left: 0, ..*report };
     !done.is_empty() || report.left != left_before
 }
 
 /// Says what a recovery came to, where it came to anything.
-pub(crate) fn told(what: &str, report: &RecoveryReport) {
+pub(crate) fn log_recovery(what: &str, report: &RecoveryReport) {
     if report.is_empty() {
         return;
     }
@@ -142,11 +142,11 @@ pub(crate) fn told(what: &str, report: &RecoveryReport) {
         interrupted,
         unresolved,
         left,
-        told_by_another,
+        published_by_another,
         owed: _,
     } = report;
     info!(
-        "{what} unfinished plans: republished={republished} settled={settled} interrupted={interrupted} unresolved={unresolved} left={left} told_by_another={told_by_another}"
+        "{what} unfinished plans: republished={republished} settled={settled} interrupted={interrupted} unresolved={unresolved} left={left} published_by_another={published_by_another}"
     );
 }
 
@@ -155,19 +155,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plans_that_are_left_to_others_are_told_once_and_again_when_their_number_changes() {
+    fn plans_that_are_left_to_others_are_logged_once_and_again_when_their_number_changes() {
         let left = |left| RecoveryReport {
             left,
             ..RecoveryReport::default()
         };
-        assert!(is_news(&left(3), 0));
-        assert!(!is_news(&left(3), 3));
-        assert!(is_news(&left(2), 3));
-        assert!(!is_news(&left(0), 0));
+        assert!(is_worth_logging(&left(3), 0));
+        assert!(!is_worth_logging(&left(3), 3));
+        assert!(is_worth_logging(&left(2), 3));
+        assert!(!is_worth_logging(&left(0), 0));
         let settled = RecoveryReport {
             settled: 1,
             ..left(3)
         };
-        assert!(is_news(&settled, 3));
+        assert!(is_worth_logging(&settled, 3));
     }
 }

@@ -203,7 +203,7 @@ impl Metrics {
     }
 
     /// Metrics of a program built from `commit`, for these symbols and permits, every label set there from the
-    /// start at 0, and what `gauges` tell when they are asked.
+    /// start at 0, and what `gauges` answer when they are asked.
     pub fn new(
         commit: &'static str,
         symbols: &[Symbol],
@@ -494,7 +494,7 @@ impl Observer for Metrics {
                 }
             }
             Event::StopsAccounted { stops, .. } => m.stops_accounted(stops),
-            // The client counts every one, also those that are not told.
+            // The client counts every one, also those that are not logged.
             Event::AnswerIncomplete { .. } => {}
             // Counted with what comes of them.
             Event::WaitStarted { .. } | Event::StepStarted { .. } | Event::InFlight { .. } => {}

@@ -12,8 +12,8 @@ use self::which::Mutant;
 use crate::{config::Config, exit::Failure, wiring::Adapters};
 use apply_core::{
     ApplyResult, ApprovedClose, Armed, ClaimNote, Entry, Exchange, Fill, HeldBack, Intent, Journal,
-    LastLook, Look, OrderKind, OrderTrace, PortError, Prepared, Recorded, Settings, Settlement,
-    Side, Submission, SwitchNote, Symbol, Teller,
+    LastLook, Look, OrderKind, OrderTrace, PortError, Prepared, Publisher, Recorded, Settings,
+    Settlement, Side, Submission, SwitchNote, Symbol,
     exchange::{ExchangeError, Omission, Profit, StopReplacement, StopsAfterClose},
     sizing::ApprovedStop,
 };
@@ -118,10 +118,10 @@ impl Journal for Ledger {
         }
     }
 
-    async fn record_told_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+    async fn record_published_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
         match self.forgets() {
             true => Ok(()),
-            false => self.journal.record_told_by_another(plan, at).await,
+            false => self.journal.record_published_by_another(plan, at).await,
         }
     }
 
@@ -143,7 +143,7 @@ impl Journal for Ledger {
     async fn record_result(
         &self,
         result: &ApplyResult,
-        teller: Option<&Teller>,
+        publisher: Option<&Publisher>,
     ) -> Result<ApplyResult, PortError> {
         match self.mutant {
             Some(Mutant::NoJournal) => Ok(result.clone()),
@@ -155,7 +155,7 @@ impl Journal for Ledger {
                 kept.insert(result.plan.clone(), result.clone());
                 Ok(result.clone())
             }
-            _ => self.journal.record_result(result, teller).await,
+            _ => self.journal.record_result(result, publisher).await,
         }
     }
 

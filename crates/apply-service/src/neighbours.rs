@@ -144,9 +144,9 @@ impl Neighbours {
         self.lock().reviewers.clone()
     }
 
-    /// What there is to tell of the neighbours' own switch; none where it is off, or before the first look.
+    /// What there is to say of the neighbours' own switch; none where it is off, or before the first look.
     pub(crate) fn switch(&self) -> Option<String> {
-        self.lock().switch.as_ref()?.told()
+        self.lock().switch.as_ref()?.describe()
     }
 
     /// Who else writes results.

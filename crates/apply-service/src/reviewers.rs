@@ -38,7 +38,7 @@ impl ReviewerHealth {
     }
 }
 
-/// Which plans a reviewer gave a permit for, in whatever order they are told.
+/// Which plans a reviewer gave a permit for, in whatever order they are noted.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
     /// When the newest wait began that its permit was seen in, in milliseconds since 1970.
@@ -88,7 +88,7 @@ pub(crate) fn was_whole(code: Option<&str>) -> bool {
     })
 }
 
-/// The part of a wait on its stream that tells who answered.
+/// The part of a wait on its stream that says who answered.
 #[derive(Debug, Deserialize)]
 struct Wait {
     since: u64,
@@ -256,18 +256,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plans_without_a_permit_count_since_the_last_with_one_in_whatever_order_they_are_told() {
-        let told = [
+    fn plans_without_a_permit_count_since_the_last_with_one_in_whatever_order_they_are_noted() {
+        let waits = [
             (10, true),
             (20, false),
             (30, true),
             (40, false),
             (50, false),
         ];
-        for first in 0..told.len() {
+        for first in 0..waits.len() {
             let mut answers = Answers::default();
-            for place in 0..told.len() {
-                let (began, came) = told[(first + place) % told.len()];
+            for place in 0..waits.len() {
+                let (began, came) = waits[(first + place) % waits.len()];
                 answers.count(began, came);
             }
             assert_eq!(answers.unanswered(), 2, "beginning with {first}");

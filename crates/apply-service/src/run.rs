@@ -13,7 +13,7 @@ use crate::{
     late::{self, LateObserver},
     ledger,
     logging::{self, LogObserver},
-    maintenance::{Maintenance, look_beside, told},
+    maintenance::{Maintenance, log_recovery, look_beside},
     metrics::Metrics,
     neighbours::{self, Neighbours},
     systemd::SystemdNotifier,
@@ -54,7 +54,7 @@ use tracing::{info, warn};
 /// and the questions about it.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// How long results that are owed may take to be told after that.
+/// How long results that are owed may take to be published after that.
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// Between two tries to reach Redis at start.
@@ -104,7 +104,7 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
         lease: config.state.lease,
     };
     let Some((plan_store, permits)) = connect(&config, instance, &stop).await? else {
-        return Ok(()); // told to stop before there was anything to do
+        return Ok(()); // asked to stop before there was anything to do
     };
     let former = tokio::select! {
         () = stop.cancelled() => return Ok(()),
@@ -246,15 +246,15 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
     };
     let upkeep = tokio::spawn(upkeep.run(upkeep_stop.clone()));
     let mut tasks = serve(&layer, &symbols, config.poll, &fence, &stop);
-    dashboard::tell_settling(&layer, &live);
+    dashboard::record_settling(&layer, &live);
     health.set_ready(true);
-    manager.tell("READY=1");
+    manager.notify("READY=1");
     info!("Ready: following {} symbols", symbols.len());
     tokio::spawn(dashboard::keep_past(history, live, page_stop.clone()));
 
     stop.cancelled().await;
     health.set_ready(false);
-    manager.tell("STOPPING=1");
+    manager.notify("STOPPING=1");
     info!("Stopping: plans under way are finished, new ones wait for the next start");
     let drained = timeout(DRAIN, async {
         while let Some(ended) = tasks.join_next().await {
@@ -267,7 +267,7 @@ pub async fn run_until(stop: CancellationToken, config: Config) -> Result<(), Fa
     settling.abort();
     // Nothing is lost by it: the next start begins again where this one was.
     recovery.abort();
-    // The lease is renewed until the last plan has ended. A panic in there was told by itself.
+    // The lease is renewed until the last plan has ended. A panic in there was logged by itself.
     upkeep_stop.cancel();
     let _ = upkeep.await;
     // Bounded, whatever clients do.
@@ -296,12 +296,12 @@ async fn settle_what_is_owed<P: Ports>(layer: &ApplyLayer<P>) -> Result<(), Fail
         return Ok(());
     }
     Err(Failure::unavailable(format!(
-        "{} plans still owe a result; the next start on this state directory tells them",
+        "{} plans still owe a result; the next start on this state directory publishes them",
         layer.owed_here()
     )))
 }
 
-/// What tells of proposals that were written.
+/// What reports proposals that were written.
 fn front(
     config: &Config,
     symbols: &[Symbol],
@@ -427,7 +427,7 @@ async fn begin_recovery<P: Ports>(
     match plan_store.remember().await {
         Ok(generation) => {
             health.set_generation(&generation);
-            tell_age(&generation);
+            log_age(&generation);
         }
         Err(error) => warn!("{error}"),
     }
@@ -453,11 +453,11 @@ async fn begin_recovery<P: Ports>(
             }
             // The upkeep tries again where this fails.
             match take_over(&layer).await {
-                Ok(report) => told("Recovered", &report),
+                Ok(report) => log_recovery("Recovered", &report),
                 Err(error) => warn!("cannot look for abandoned plans: {error}"),
             }
         };
-        let ours = async { told("Recovered", &unfinished.finish(&layer).await) };
+        let ours = async { log_recovery("Recovered", &unfinished.finish(&layer).await) };
         join(ours, others).await;
     }))
 }
@@ -481,7 +481,7 @@ fn left_alone(plans: &[PlanId]) -> Option<String> {
 }
 
 /// Says that no plan is claimed for a while, where that is so.
-fn tell_age(generation: &Generation) {
+fn log_age(generation: &Generation) {
     let left = generation
         .clean_at
         .saturating_duration_since(std::time::Instant::now());
@@ -549,7 +549,7 @@ fn host() -> String {
     name.trim().to_owned()
 }
 
-/// Reaches Redis, trying again for as long as the operator allows; `None` when told to stop.
+/// Reaches Redis, trying again for as long as the operator allows; `None` when asked to stop.
 async fn connect(
     config: &Config,
     instance: Instance,
@@ -578,7 +578,7 @@ async fn connect(
     .await
 }
 
-/// Tries to connect to Redis for as long as the operator allows; `None` when told to stop.
+/// Tries to connect to Redis for as long as the operator allows; `None` when asked to stop.
 ///
 /// # Errors
 ///

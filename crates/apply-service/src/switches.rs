@@ -60,11 +60,11 @@ impl SwitchesHere {
 }
 
 impl Switch {
-    /// The one of all machines, where Redis does not tell how it stands.
-    pub fn untold(why: impl fmt::Display) -> Self {
+    /// The one of all machines, where Redis does not say how it stands.
+    pub fn unknown(why: impl fmt::Display) -> Self {
         Self {
             name: key::KILL_SWITCH.into(),
-            state: SwitchState::untold(why),
+            state: SwitchState::unknown(why),
             resume: RESUME,
         }
     }
@@ -79,7 +79,7 @@ impl Switch {
     }
 }
 
-/// Who, when and why, as `halt` writes it into the file: seconds, then words. What somebody else wrote is told as it
+/// Who, when and why, as `halt` writes it into the file: seconds, then words. What somebody else wrote is shown as it
 /// is, an empty file as nothing.
 fn words_in(path: &Path) -> Turned {
     let mut text = String::new();
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_tells_who_halted_when_and_why_whoever_wrote_it() {
+    fn a_file_says_who_halted_when_and_why_whatever_wrote_it() {
         let path = std::env::temp_dir().join(format!("apply-words-{}", std::process::id()));
         let turned = |text: &str| {
             std::fs::write(&path, text).unwrap();

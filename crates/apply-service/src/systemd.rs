@@ -1,4 +1,4 @@
-//! Telling the service manager how the service is: systemd's `sd_notify`, on the socket that it names. Why not by a crate:
+//! Reports to the service manager how the service is: systemd's `sd_notify`, on the socket that it names. Why not by a crate:
 //! `docs/decisions/0012-own-code-beside-a-crate.md`.
 
 use std::{
@@ -33,8 +33,8 @@ impl SystemdNotifier {
         }))
     }
 
-    /// Tells it a state: `READY=1`, `WATCHDOG=1`, `STOPPING=1`.
-    pub(crate) fn tell(&self, state: &str) {
+    /// Reports a state to it: `READY=1`, `WATCHDOG=1`, `STOPPING=1`.
+    pub(crate) fn notify(&self, state: &str) {
         if let Some(to) = &self.0
             && let Err(error) = to.0.send_to_addr(state.as_bytes(), &to.1)
         {
@@ -61,7 +61,7 @@ mod tests {
             ),
         ] {
             let socket = socket.unwrap();
-            SystemdNotifier::at(Some(&name)).tell("READY=1");
+            SystemdNotifier::at(Some(&name)).notify("READY=1");
             let mut heard = [0; 32];
             let length = socket.recv(&mut heard).unwrap();
             assert_eq!(&heard[..length], b"READY=1");

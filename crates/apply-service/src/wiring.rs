@@ -4,7 +4,7 @@ use crate::{clock::SystemClock, halt::HaltFile, health::Fence};
 use apply_core::{
     ApplyLayer, ApplyResult, Claim, Debounced, Event, Exchange, Halt, Hold, Intent, Journal,
     Mastership, Observed, OpenPlan, Plan, PlanLog, PortError, Ports, ProposalSource,
-    PublishOutcome, Reclaim, ResultLog, Standing, Symbol, SymbolWorker, Teller, Worked,
+    PublishOutcome, Publisher, Reclaim, ResultLog, Standing, Symbol, SymbolWorker, Worked,
 };
 use apply_exchange::Venue;
 use apply_redis::ChangeFeed;
@@ -79,7 +79,7 @@ pub struct WithLocalHalt<B> {
     pub halted: bool,
     /// `APPLY_KILL_SWITCH_FILE`, where there is one to look for.
     pub file: Option<HaltFile>,
-    /// What tells of changes where the plan store itself does not.
+    /// What reports changes where the plan store itself does not.
     pub front: Option<ChangeFeed>,
 }
 
@@ -228,12 +228,12 @@ impl<B: ResultLog> ResultLog for WithLocalHalt<B> {
     async fn finalize(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> Result<PublishOutcome, PortError> {
-        let told = self.plan_store.finalize(result, teller).await?;
+        let outcome = self.plan_store.finalize(result, publisher).await?;
         #[cfg(feature = "mutants")]
-        let told = crate::mutants::last_word(result, told).await?;
-        Ok(told)
+        let outcome = crate::mutants::last_word(result, outcome).await?;
+        Ok(outcome)
     }
 }
 

@@ -115,7 +115,7 @@ pub fn is_foreign(source: &str) -> bool {
     !source.is_empty() && source != OUR_SOURCE
 }
 
-/// What is told in the place of a [`SOURCE`] where an entry is not of a result's form.
+/// What is shown in the place of a [`SOURCE`] where an entry is not of a result's form.
 pub const MALFORMED: &str = "(malformed)";
 
 /// Who wrote an entry on the stream of results, where it is no result of this service nor of the one before it: the

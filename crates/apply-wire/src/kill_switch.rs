@@ -5,7 +5,7 @@ pub const ON: &str = "true";
 /// What ends a halt, as this program writes it.
 pub const OFF: &str = "false";
 
-/// The words that halt. Any other text halts as well, and is told as unreadable.
+/// The words that halt. Any other text halts as well, and is reported as unreadable.
 pub const ON_WORDS: [&str; 3] = [ON, "1", "yes"];
 /// The words that do not halt. A missing key and blanks alone do not halt either.
 pub const OFF_WORDS: [&str; 3] = [OFF, "0", "no"];

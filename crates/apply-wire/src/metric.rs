@@ -9,7 +9,7 @@ pub enum Kind {
     Gauge,
     /// Counts by size.
     Histogram,
-    /// Always 1; its labels tell something.
+    /// Always 1; its labels say something.
     Info,
 }
 

@@ -1,5 +1,5 @@
 //! Every reason code there is, each once: how it is written, what it means for the plan, how loud it is
-//! told, whether an order may exist, and what `docs/troubleshooting.md` says of it.
+//! logged, whether an order may exist, and what `docs/troubleshooting.md` says of it.
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
@@ -31,7 +31,7 @@ pub enum Left {
     Stop,
 }
 
-/// How loud a reason is told in the log.
+/// How loud a reason is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// As expected.
@@ -210,7 +210,7 @@ pub struct Entry {
     pub section: Section,
     /// What it means for the plan.
     pub class: Class,
-    /// How loud it is told.
+    /// How loud it is logged.
     pub level: Level,
     /// Whether something was sent.
     pub sent: Sent,
@@ -341,7 +341,7 @@ reasons! {
     /// A kill score below 0 would pass every threshold. Fix the brain.
     ProposalNegativeScore = "proposal_negative_score": Proposals, Refused, Warn, Nothing;
 
-    /// `calibrated` is neither 1 nor 0, so that nothing tells whether `action` or `harvest_action` counts. Fix the
+    /// `calibrated` is neither 1 nor 0, so that nothing shows whether `action` or `harvest_action` counts. Fix the
     /// calibrator.
     ProposalCalibrationUnreadable = "proposal_calibration_unreadable": Proposals, Refused, Warn, Nothing;
 
@@ -399,7 +399,7 @@ reasons! {
     /// The brain wrote an unknown action. Fix the brain, or look for a newer version of this service.
     UnknownAction(word: ActionWord) = "unknown_action_<word>": Plans, Error, Warn, Nothing;
 
-    /// The plan was claimed before, here or by another instance. Its first attempt is told by a result of its own; this one is
+    /// The plan was claimed before, here or by another instance. Its first attempt has a result of its own; this one is
     /// skipped.
     DuplicatePlan = "duplicate_plan": Plans, Skip, Info, Perhaps;
 
@@ -567,7 +567,7 @@ reasons! {
 
     /// The venue could not be asked for position or rules, though it was asked again and again until just before the permits'
     /// deadline. The details carry its last words. Nothing was placed. Of a plan that may have been claimed before, because
-    /// Redis may have forgotten it, this is told only once the venue has said that it has no order of it.
+    /// Redis may have forgotten it, this is published only once the venue has said that it has no order of it.
     VenueUnavailable = "venue_unavailable": Venue, Error, Error, Nothing;
 
     /// The account is not fit for what the plan needs; the details say how. Nothing was placed.
@@ -625,7 +625,7 @@ impl Reason {
         self.entry().map_or(Class::Blocked, |entry| entry.class)
     }
 
-    /// How loud it is told. Of a code this version does not know: as a warning.
+    /// How loud it is logged. Of a code this version does not know: as a warning.
     pub fn level(&self) -> Level {
         self.entry().map_or(Level::Warn, |entry| entry.level)
     }

@@ -103,7 +103,7 @@ async fn ask(endpoint: &str, body: &Value) -> Result<Result<String, String>, Box
         return Ok(if path.ends_with("/order") {
             let order = client.prepare_close(held, mode, &rules, "al-1".parse()?)?;
             let ending = client.submit(order, rules.cut_quantity(quantity)?).await;
-            told(ending, |report| {
+            digest(ending, |report| {
                 format!(
                     "{} {}",
                     report.executed_quantity.normalize(),
@@ -119,7 +119,7 @@ async fn ask(endpoint: &str, body: &Value) -> Result<Result<String, String>, Box
                 "al-1".parse()?,
             )?
             .over(quantity, &rules)?;
-            told(client.submit_stop(&stop).await, |report| {
+            digest(client.submit_stop(&stop).await, |report| {
                 format!(
                     "{} {:?}",
                     report.algo_id,
@@ -191,7 +191,7 @@ async fn ask(endpoint: &str, body: &Value) -> Result<Result<String, String>, Box
     Ok(asked.map_err(|error| error.to_string()))
 }
 
-fn told<R>(ending: Submission<R>, read: impl Fn(&R) -> String) -> Result<String, String> {
+fn digest<R>(ending: Submission<R>, read: impl Fn(&R) -> String) -> Result<String, String> {
     match ending {
         Submission::Accepted(report) => Ok(read(&report)),
         Submission::Rejected(no) => Err(no.to_string()),

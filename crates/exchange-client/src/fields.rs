@@ -216,12 +216,12 @@ pub(crate) fn optional<'a, T>(
 pub(crate) fn same<T: PartialEq + std::fmt::Display>(
     name: &'static str,
     sent: T,
-    told: T,
+    answered: T,
 ) -> Result<(), DecodeError> {
-    if sent == told {
+    if sent == answered {
         return Ok(());
     }
-    let problem = format!("{sent} was sent, the answer says {told}");
+    let problem = format!("{sent} was sent, the answer says {answered}");
     Err(DecodeError::contradiction(name, problem))
 }
 

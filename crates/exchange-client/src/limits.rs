@@ -217,12 +217,12 @@ impl Limits {
         let banned = banned_until(message)
             .map(|until| until.since(now.venue))
             .filter(|left| !left.is_zero());
-        let told = after.max(banned);
+        let asked_for = after.max(banned);
         let least = match status {
             418 => SHORTEST_BAN,
             _ => self.weight.left(now.venue),
         };
-        let pause = told.unwrap_or(least).min(LONGEST_BAN);
+        let pause = asked_for.unwrap_or(least).min(LONGEST_BAN);
         let until = self
             .stopped_until
             .map_or(now.instant + pause, |until| until.max(now.instant + pause));

@@ -1,4 +1,4 @@
-//! What answers of the venue held that could not be used, where nothing is decided by it: counted, and told once.
+//! What answers of the venue held that could not be used, where nothing is decided by it: counted, and reported once.
 //!
 //! ```text
 //!  decoder ──▶ Notes (of one answer) ──▶ Omissions (of the client) ──▶ counts, for metrics
@@ -112,8 +112,8 @@ impl Place<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Omissions {
     counts: BTreeMap<(&'static str, &'static str), u64>,
-    told: HashSet<(&'static str, &'static str, Option<Symbol>)>,
-    untold: Vec<Omission>,
+    reported: HashSet<(&'static str, &'static str, Option<Symbol>)>,
+    unreported: Vec<Omission>,
 }
 
 impl Omissions {
@@ -125,14 +125,14 @@ impl Omissions {
                 .or_default() += times;
             let kind = (omission.answer, omission.part, omission.symbol.clone());
             // The rest is only counted.
-            if self.told.len() < MOST_TOLD && self.told.insert(kind) {
-                self.untold.push(omission);
+            if self.reported.len() < MOST_REPORTED && self.reported.insert(kind) {
+                self.unreported.push(omission);
             }
         }
     }
 
     pub(crate) fn take_new(&mut self) -> Vec<Omission> {
-        mem::take(&mut self.untold)
+        mem::take(&mut self.unreported)
     }
 
     pub(crate) fn counts(&self) -> Vec<OmissionCount> {
@@ -147,8 +147,8 @@ impl Omissions {
     }
 }
 
-/// How many kinds of omission are told one by one. The names in them are the venue's, so their number needs a bound.
-const MOST_TOLD: usize = 1024;
+/// How many kinds of omission are reported one by one. The names in them are the venue's, so their number needs a bound.
+const MOST_REPORTED: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -156,11 +156,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_is_told_once_a_symbol_and_counted_always() {
+    fn each_kind_is_reported_once_a_symbol_and_counted_always() {
         let btc: Symbol = "BTCUSDT".parse().unwrap();
         let eth: Symbol = "ETHUSDT".parse().unwrap();
         let mut all = Omissions::default();
-        let mut told = Vec::new();
+        let mut omissions = Vec::new();
         for symbol in [&btc, &btc, &eth] {
             let mut notes = Notes::default();
             let mut place = notes.of("positionRisk", Some(symbol));
@@ -169,14 +169,14 @@ mod tests {
             rows.without_row(&"null");
             rows.without_row(&"null again");
             all.add(notes);
-            told.extend(all.take_new());
+            omissions.extend(all.take_new());
         }
-        let told: Vec<_> = told
+        let omissions: Vec<_> = omissions
             .iter()
             .map(|omission| (omission.part, omission.symbol.as_ref()))
             .collect();
         assert_eq!(
-            told,
+            omissions,
             [
                 ("entryPrice", Some(&btc)),
                 ("row", None),
@@ -198,7 +198,7 @@ mod tests {
                 .without("entryPrice", &"");
             all.add(notes);
         }
-        assert_eq!(all.take_new().len(), MOST_TOLD);
+        assert_eq!(all.take_new().len(), MOST_REPORTED);
         assert_eq!(all.counts()[0].times, 5000);
     }
 }

@@ -163,7 +163,7 @@ struct Sent<'a> {
 }
 
 /// What a report says of the same.
-struct Told<'a> {
+struct Answered<'a> {
     symbol: &'a Symbol,
     side: Side,
     position_side: Option<PositionSide>,
@@ -172,19 +172,19 @@ struct Told<'a> {
 }
 
 impl Sent<'_> {
-    fn agrees(&self, told: &Told<'_>) -> Result<(), DecodeError> {
-        fields::same("symbol", self.symbol, told.symbol)?;
-        fields::same("side", self.side, told.side)?;
-        if let Some(position_side) = told.position_side {
+    fn agrees(&self, answered: &Answered<'_>) -> Result<(), DecodeError> {
+        fields::same("symbol", self.symbol, answered.symbol)?;
+        fields::same("side", self.side, answered.side)?;
+        if let Some(position_side) = answered.position_side {
             fields::same("positionSide", self.position_side, position_side)?;
         }
         // In hedge mode it is the position's side that keeps an order from opening anything; the flag may not be sent.
         if self.position_side == PositionSide::Both
-            && let Some(reduce_only) = told.reduce_only
+            && let Some(reduce_only) = answered.reduce_only
         {
             fields::same("reduceOnly", true, reduce_only)?;
         }
-        fields::same("closePosition", false, told.closes_position)
+        fields::same("closePosition", false, answered.closes_position)
     }
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn agrees_with_close(
         side: intent.side,
         position_side: intent.position_side,
     };
-    sent.agrees(&Told {
+    sent.agrees(&Answered {
         symbol: &report.symbol,
         side: report.side,
         position_side: report.position_side,
@@ -231,7 +231,7 @@ fn agrees_with_stop(sent: &StopTrace, report: &StopReport) -> Result<(), DecodeE
         side: sent.side,
         position_side: sent.position_side,
     };
-    common.agrees(&Told {
+    common.agrees(&Answered {
         symbol: &report.symbol,
         side: report.side,
         position_side: report.position_side,
@@ -244,15 +244,15 @@ fn agrees_with_stop(sent: &StopTrace, report: &StopReport) -> Result<(), DecodeE
     {
         fields::same("workingType", sent.as_str(), working_type.as_str())?;
     }
-    let told = |number: Option<Decimal>| number.unwrap_or_default();
+    let answered = |number: Option<Decimal>| number.unwrap_or_default();
     if let Some(trigger) = sent.trigger {
-        fields::same("triggerPrice", trigger, told(report.trigger_price))?;
+        fields::same("triggerPrice", trigger, answered(report.trigger_price))?;
     }
     if let Some(quantity) = sent.quantity {
-        fields::same("quantity", quantity, told(report.quantity))?;
+        fields::same("quantity", quantity, answered(report.quantity))?;
     }
     match sent.at_most {
-        Some(at_most) => no_more("quantity", at_most, told(report.quantity)),
+        Some(at_most) => no_more("quantity", at_most, answered(report.quantity)),
         None => Ok(()),
     }
 }
@@ -289,7 +289,7 @@ fn agrees_with_itself(report: &OrderReport) -> Result<(), DecodeError> {
 
 fn is_named(id: &ClientAlgoId, report: &StopReport) -> Result<(), DecodeError> {
     match &report.client_algo_id {
-        Some(told) => fields::same("clientAlgoId", id, told),
+        Some(answered) => fields::same("clientAlgoId", id, answered),
         None => {
             let problem = format!("the reply is not about {id}");
             Err(DecodeError::contradiction("clientAlgoId", problem))
@@ -297,11 +297,11 @@ fn is_named(id: &ClientAlgoId, report: &StopReport) -> Result<(), DecodeError> {
     }
 }
 
-fn no_more(name: &'static str, at_most: Decimal, told: Decimal) -> Result<(), DecodeError> {
-    if told <= at_most {
+fn no_more(name: &'static str, at_most: Decimal, answered: Decimal) -> Result<(), DecodeError> {
+    if answered <= at_most {
         return Ok(());
     }
-    let problem = format!("no more than {at_most} was sent, the answer says {told}");
+    let problem = format!("no more than {at_most} was sent, the answer says {answered}");
     Err(DecodeError::contradiction(name, problem))
 }
 
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    fn order_told() -> Value {
+    fn order_answer() -> Value {
         json!({
             "orderId": 7, "clientOrderId": "al-1", "symbol": "BTCUSDT", "side": "SELL", "positionSide": "BOTH",
             "status": "FILLED", "executedQty": "0.0090", "origQty": "0.009", "type": "MARKET", "reduceOnly": true,
@@ -353,7 +353,7 @@ mod tests {
         })
     }
 
-    fn stop_told() -> Value {
+    fn stop_answer() -> Value {
         json!({
             "algoId": 21, "clientAlgoId": "al-1", "symbol": "BTCUSDT", "side": "SELL", "positionSide": "BOTH",
             "orderType": "STOP_MARKET", "algoStatus": "NEW", "triggerPrice": "60000.10", "quantity": "0.0090",
@@ -361,7 +361,7 @@ mod tests {
         })
     }
 
-    fn fills_told() -> Vec<Value> {
+    fn fills_answer() -> Vec<Value> {
         let fill = |id: u64, quantity: &str| {
             json!({
                 "id": id, "orderId": 7, "symbol": "BTCUSDT", "side": "SELL", "positionSide": "BOTH", "price": "64000",
@@ -409,26 +409,26 @@ mod tests {
     ];
     const STOP_SPARE: [&str; 4] = ["positionSide", "closePosition", "reduceOnly", "workingType"];
 
-    /// A true answer with some of its spare fields left out and some lies told, and whether any of these is one still.
+    /// A true answer with some of its spare fields left out and some lies put in, and whether any of these is one still.
     fn bent(
-        told: &Value,
+        answered: &Value,
         spare: &[&str],
         lies: &[(&str, &str)],
         left_out: u16,
         lied: u16,
     ) -> (String, bool) {
-        let mut told: Map<String, Value> = told.as_object().unwrap().clone();
+        let mut answered: Map<String, Value> = answered.as_object().unwrap().clone();
         for (at, field) in spare.iter().enumerate() {
             if left_out >> at & 1 == 1 {
-                told.remove(*field);
+                answered.remove(*field);
             }
         }
         for (at, (field, value)) in lies.iter().enumerate() {
             if lied >> at & 1 == 1 {
-                told.insert((*field).to_owned(), serde_json::from_str(value).unwrap());
+                answered.insert((*field).to_owned(), serde_json::from_str(value).unwrap());
             }
         }
-        (Value::Object(told).to_string(), lied != 0)
+        (Value::Object(answered).to_string(), lied != 0)
     }
 
     proptest! {
@@ -438,7 +438,7 @@ mod tests {
             // The figures and the status can lie in agreement with each other, so only one of these does.
             lied in prop_oneof![Just(0u16), (0u32..12, 0u16..1 << 7).prop_map(|(one, more)| 1 << one | more)],
         ) {
-            let (body, lies) = bent(&order_told(), &ORDER_SPARE, &ORDER_LIES, left_out, lied);
+            let (body, lies) = bent(&order_answer(), &ORDER_SPARE, &ORDER_LIES, left_out, lied);
             match read_close(&close(), body.as_bytes(), &mut Notes::default()) {
                 Ok(report) => prop_assert!(!lies && report.executed_quantity == d("0.009"), "{body}"),
                 Err(error) => prop_assert!(lies && error.is_contradiction(), "{body}: {error}"),
@@ -449,7 +449,7 @@ mod tests {
         fn a_stop_is_believed_exactly_where_nothing_contradicts_it(
             left_out in 0u16..16, lied in prop_oneof![Just(0u16), 0u16..1 << 12],
         ) {
-            let (body, lies) = bent(&stop_told(), &STOP_SPARE, &STOP_LIES, left_out, lied);
+            let (body, lies) = bent(&stop_answer(), &STOP_SPARE, &STOP_LIES, left_out, lied);
             match read_stop(&stop_sent(), body.as_bytes()) {
                 Ok(_) => prop_assert!(!lies, "{body}"),
                 Err(error) => prop_assert!(lies && error.is_contradiction(), "{body}: {error}"),
@@ -460,12 +460,12 @@ mod tests {
         fn no_more_than_was_sent_is_ever_believed(sent in 1i64..20_000, original in 0i64..40_000, executed in 0i64..40_000) {
             let amount = |units: i64| Decimal::new(units, 4);
             let intent = CloseIntent { at_most: Some(amount(sent)), ..close() };
-            let mut told = order_told();
-            told["status"] = json!("CANCELED");
-            told["origQty"] = json!(amount(original).to_string());
-            told["executedQty"] = json!(amount(executed).to_string());
-            let read = read_close(&intent, told.to_string().as_bytes(), &mut Notes::default());
-            prop_assert_eq!(read.is_ok(), original <= sent && executed <= original, "{}", told);
+            let mut answered = order_answer();
+            answered["status"] = json!("CANCELED");
+            answered["origQty"] = json!(amount(original).to_string());
+            answered["executedQty"] = json!(amount(executed).to_string());
+            let read = read_close(&intent, answered.to_string().as_bytes(), &mut Notes::default());
+            prop_assert_eq!(read.is_ok(), original <= sent && executed <= original, "{}", answered);
         }
     }
 
@@ -481,8 +481,8 @@ mod tests {
                 &mut Notes::default(),
             )
         };
-        assert_eq!(read(&fills_told()).unwrap().len(), 3);
-        assert_eq!(read(&fills_told()[..1]).unwrap().len(), 1);
+        assert_eq!(read(&fills_answer()).unwrap().len(), 3);
+        assert_eq!(read(&fills_answer()[..1]).unwrap().len(), 1);
         for (field, lie) in [
             ("orderId", json!(8)),
             ("symbol", json!("ETHUSDT")),
@@ -492,7 +492,7 @@ mod tests {
             ("qty", json!("-0.004")),
             ("price", json!("0")),
         ] {
-            let mut fills = fills_told();
+            let mut fills = fills_answer();
             fills[0][field] = lie;
             assert_eq!(read(&fills).unwrap_err().place(), field);
         }
@@ -504,13 +504,24 @@ mod tests {
             position_side: PositionSide::Long,
             ..close()
         };
-        let mut told = order_told();
-        told["positionSide"] = json!("LONG");
-        told["reduceOnly"] = json!(false);
-        assert!(read_close(&intent, told.to_string().as_bytes(), &mut Notes::default()).is_ok());
-        told["positionSide"] = json!("BOTH");
-        let error =
-            read_close(&intent, told.to_string().as_bytes(), &mut Notes::default()).unwrap_err();
+        let mut answered = order_answer();
+        answered["positionSide"] = json!("LONG");
+        answered["reduceOnly"] = json!(false);
+        assert!(
+            read_close(
+                &intent,
+                answered.to_string().as_bytes(),
+                &mut Notes::default()
+            )
+            .is_ok()
+        );
+        answered["positionSide"] = json!("BOTH");
+        let error = read_close(
+            &intent,
+            answered.to_string().as_bytes(),
+            &mut Notes::default(),
+        )
+        .unwrap_err();
         assert_eq!(error.place(), "positionSide");
     }
 
@@ -523,7 +534,7 @@ mod tests {
         assert!(
             read_close(
                 &intent,
-                order_told().to_string().as_bytes(),
+                order_answer().to_string().as_bytes(),
                 &mut Notes::default()
             )
             .is_ok()
@@ -535,16 +546,16 @@ mod tests {
             working_type: None,
             ..stop_sent()
         };
-        let mut told = stop_told();
-        assert!(read_stop(&former, told.to_string().as_bytes()).is_ok());
-        told["quantity"] = json!("0.0125");
-        let error = read_stop(&former, told.to_string().as_bytes()).unwrap_err();
+        let mut answered = stop_answer();
+        assert!(read_stop(&former, answered.to_string().as_bytes()).is_ok());
+        answered["quantity"] = json!("0.0125");
+        let error = read_stop(&former, answered.to_string().as_bytes()).unwrap_err();
         assert_eq!(error.place(), "quantity");
     }
 
     #[test]
     fn an_order_asked_about_by_id_or_number_is_that_order() {
-        let body = order_told().to_string();
+        let body = order_answer().to_string();
         let (btc, eth) = (btc(), "ETHUSDT".parse().unwrap());
         let id = "al-1".parse().unwrap();
         let by_id = |symbol, id| read_by_id(symbol, id, body.as_bytes(), &mut Notes::default());

@@ -99,7 +99,7 @@ pub enum NotSentReason {
     /// The venue refused the timestamp (-1021 or -5028). The offset is measured again before the next request.
     #[error("the venue refused the timestamp")]
     TimestampRefused,
-    /// The venue told this address to stop (429 or 418, or the order-count limit is used up).
+    /// The venue asked this address to stop (429 or 418, or the order-count limit is used up).
     #[error("rate limited by the venue; retry after {0:?}")]
     Limited(Duration),
     /// The firewall in front of the venue turned it away with a page (403). Nothing is asked for so long.

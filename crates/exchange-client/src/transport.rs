@@ -161,7 +161,7 @@ impl Transport {
     }
 
     /// Sends one request. `left` turns true the moment its first byte is handed to the connection; it is looked at to
-    /// tell a failure before that moment from one after it. `keyed` says whether the API key goes along.
+    /// distinguish a failure before that moment from one after it. `keyed` says whether the API key goes along.
     pub(crate) async fn send(
         &self,
         path: &'static str,
@@ -188,7 +188,7 @@ impl Transport {
                     Failure::NotWritten(why)
                 }));
             }
-            // Whether the connection was about to take the request over cannot be told from here.
+            // Whether the connection was about to take the request over cannot be seen from here.
             Err(_) => return Err(SendError::Failed(Failure::Timeout(self.reply_timeout))),
         };
         let counts = counts(response.headers());

@@ -219,9 +219,9 @@ impl SimConfig {
     pub const API_SECRET: &str = "SimulatedVenueSecretThatIsPublicSimulatedVenueSecretThatIsPublic";
     /// The name of the first account.
     pub const ACCOUNT: &str = "sim";
-    /// Wallet balance of an account in USDT, unless told otherwise.
+    /// Wallet balance of an account in USDT, unless set otherwise.
     pub const WALLET: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
-    /// How many entries each history (order log, orders with their trades, conditional orders) holds unless told
+    /// How many entries each history (order log, orders with their trades, conditional orders) holds unless set
     /// otherwise. A venue whose order log and orders are full holds about 170 MB.
     pub const CAPACITY: usize = 100_000;
 

@@ -3,7 +3,7 @@
 //! It reads requests as the venue reads them, and checks what the venue checks, in the venue's own codes and words: key,
 //! signature over exactly the bytes sent, time window, parameters, filters, margin, reduce-only and hedge-mode rules. It
 //! fills market orders at its mark price, moves position and wallet, and writes the trades. It keeps a log of every order
-//! that ever arrived, which is the judge in tests. It can be told to fail, one request at a time, in every way a socket
+//! that ever arrived, which is the judge in tests. It can be made to fail, one request at a time, in every way a socket
 //! can; and it can read requests strictly, to judge one's own client ([`SimConfig::strict`]).
 //!
 //! Unmodified clients run on it: ccxt, freqtrade, python-binance and the official Python and JavaScript SDKs

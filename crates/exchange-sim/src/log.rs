@@ -52,7 +52,7 @@ pub struct OrderRecord {
     pub symbol: Option<String>,
     /// The account that its key opens; `None` for a key that the venue does not know.
     pub account: Option<String>,
-    /// What became of it at the venue, whatever the client was told.
+    /// What became of it at the venue, whatever was answered to the client.
     pub outcome: OrderOutcome,
     /// How much filled at execution, in the base asset.
     #[serde(serialize_with = "as_text")]

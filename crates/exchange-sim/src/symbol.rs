@@ -45,7 +45,7 @@ pub struct SymbolSpec {
     pub base_asset: String,
     /// `TRADING`, or any other word for a symbol that takes no orders.
     pub status: String,
-    /// `PERPETUAL` unless told otherwise.
+    /// `PERPETUAL` unless set otherwise.
     #[serde(default = "perpetual")]
     pub contract_type: String,
     /// Mark price when the venue opens, in USDT. Market orders fill at the mark price.

@@ -48,7 +48,7 @@ async fn a_reset_after_execution_is_a_reset_and_an_order() {
 }
 
 #[tokio::test]
-async fn an_orderly_close_without_a_reply_is_told_from_a_reset() {
+async fn an_orderly_close_without_a_reply_is_distinguished_from_a_reset() {
     let sim = long_btc().await;
     let fault = Fault::not_executed(When::order(), Instead::Close);
     let error = faulted(&sim, fault, "a").await.unwrap_err();
@@ -143,12 +143,12 @@ async fn an_altered_reply_is_the_true_one_but_for_the_fields_named() {
         .try_signed("POST", ORDER, &sell("0.001", "a"))
         .await
         .unwrap();
-    let told = answer.json();
+    let body = answer.json();
     assert_eq!(
-        (&told["executedQty"], &told["side"], &told["origQty"]),
+        (&body["executedQty"], &body["side"], &body["origQty"]),
         (&json!("9999"), &json!("BUY"), &json!("0.0010"))
     );
-    assert!(told.get("reduceOnly").is_none() && told["clientOrderId"] == "a");
+    assert!(body.get("reduceOnly").is_none() && body["clientOrderId"] == "a");
     assert_eq!(outcome(&sim, "a"), OrderOutcome::Filled);
     sim.handle().script(Fault::altered(
         When::request("GET", "/fapi/v1/userTrades"),
@@ -329,7 +329,7 @@ async fn an_executed_order_can_stay_unseen_for_a_time_of_the_server_clock() {
 }
 
 #[tokio::test]
-async fn an_order_can_land_after_its_client_was_told_of_an_error() {
+async fn an_order_can_land_after_its_client_got_an_error() {
     let sim = long_btc().await;
     let fault = Fault::late(
         When::order(),

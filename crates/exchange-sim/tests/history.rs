@@ -135,7 +135,7 @@ async fn orders_are_listed_looked_up_and_cancelled_together() {
     let all = signed_request(&sim, "GET", "/fapi/v1/allOrders", "symbol=BTCUSDT")
         .await
         .json();
-    let told = |rows: &Value| -> Vec<String> {
+    let statuses = |rows: &Value| -> Vec<String> {
         let rows = rows.as_array().unwrap().iter();
         rows.map(|row| {
             format!(
@@ -146,19 +146,19 @@ async fn orders_are_listed_looked_up_and_cancelled_together() {
         })
         .collect()
     };
-    assert_eq!(told(&all), ["a FILLED", "b NEW", "c NEW"]);
+    assert_eq!(statuses(&all), ["a FILLED", "b NEW", "c NEW"]);
     let from = format!("symbol=BTCUSDT&orderId={}&limit=1", all[1]["orderId"]);
     let page = signed_request(&sim, "GET", "/fapi/v1/allOrders", &from)
         .await
         .json();
-    assert_eq!(told(&page), ["b NEW"]);
+    assert_eq!(statuses(&page), ["b NEW"]);
     let cancelled =
         signed_request(&sim, "DELETE", "/fapi/v1/allOpenOrders", "symbol=BTCUSDT").await;
     assert_eq!(cancelled.json()["code"], 200);
     let all = signed_request(&sim, "GET", "/fapi/v1/allOrders", "symbol=BTCUSDT")
         .await
         .json();
-    assert_eq!(told(&all), ["a FILLED", "b CANCELED", "c CANCELED"]);
+    assert_eq!(statuses(&all), ["a FILLED", "b CANCELED", "c CANCELED"]);
 }
 
 #[tokio::test]

@@ -236,12 +236,12 @@ async fn every_stop_that_arrived_is_in_the_stop_log_with_what_became_of_it() {
         assert_eq!(answer.status, status);
     }
     let stops = sim.handle().stops();
-    let told: Vec<_> = stops
+    let facts: Vec<_> = stops
         .iter()
         .map(|stop| (stop.client_order_id.as_deref(), stop.outcome))
         .collect();
     assert_eq!(
-        told,
+        facts,
         [
             (Some("kept"), OrderOutcome::Open),
             (Some("refused"), OrderOutcome::Rejected(-2021)),

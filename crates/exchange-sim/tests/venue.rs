@@ -233,7 +233,7 @@ async fn a_drifting_price_moves_and_stays_on_its_ticks() {
 }
 
 #[tokio::test]
-async fn a_served_venue_stops_when_told_and_frees_its_port() {
+async fn a_served_venue_stops_when_asked_and_frees_its_port() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

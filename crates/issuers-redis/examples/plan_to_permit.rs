@@ -141,7 +141,7 @@ async fn floor() -> Measurement {
         .await
         .unwrap();
     let mut writing = server.connection().await;
-    let (tell, done) = unbounded_channel();
+    let (report, done) = unbounded_channel();
     tokio::spawn(async move {
         let options = StreamReadOptions::default()
             .group("floor", "one")
@@ -163,7 +163,7 @@ async fn floor() -> Measurement {
                     .set_ex(format!("quantum:permit:{plan}"), permit, 60)
                     .await
                     .unwrap();
-                if tell.send(Instant::now()).is_err() {
+                if report.send(Instant::now()).is_err() {
                     return;
                 }
             }
@@ -226,7 +226,7 @@ where
 {
     feed.join().await.unwrap();
     let redis = server.connection().await;
-    let (tell, done) = unbounded_channel();
+    let (report, done) = unbounded_channel();
     tokio::spawn(async move {
         loop {
             for delivery in feed.next().await.unwrap_or_default() {
@@ -235,7 +235,7 @@ where
                     matches!(ruled.outcome, Outcome::Granted { .. }),
                     "{ruled:?}"
                 );
-                if tell.send(Instant::now()).is_err() {
+                if report.send(Instant::now()).is_err() {
                     return;
                 }
             }

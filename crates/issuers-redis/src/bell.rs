@@ -1,6 +1,6 @@
-//! Being told that a stream was written to, without being told what.
+//! Hearing that a stream was written to, without what was written.
 //!
-//! A blocking read would carry the entry itself, of whatever length. The server's tracking of keys tells the
+//! A blocking read would carry the entry itself, of whatever length. The server's tracking of keys sends the
 //! stream's name alone.
 
 use crate::{config::IssuersConfig, link};
@@ -21,10 +21,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Between two looks where the server tells nothing.
-const UNTOLD: Duration = Duration::from_millis(20);
+/// Between two looks where the server announces nothing.
+const WITHOUT_BELL: Duration = Duration::from_millis(20);
 
-/// Between two tries to be told.
+/// Between two tries to hear of writes.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Rings when the stream was written to.
@@ -39,7 +39,7 @@ pub(crate) struct Bell {
 
 #[derive(Default)]
 struct Armed {
-    /// Kept open: the server tells it for as long as it lasts.
+    /// Kept open: the server announces writes for as long as it lasts.
     connection: Option<MultiplexedConnection>,
     tried: Option<Instant>,
 }
@@ -47,8 +47,8 @@ struct Armed {
 /// What is to be waited for.
 pub(crate) struct Rung<'a> {
     rung: &'a Notify,
-    /// Whether the server tells.
-    told: bool,
+    /// Whether the server announces writes.
+    rings: bool,
 }
 
 impl Bell {
@@ -81,7 +81,7 @@ impl Bell {
         })
     }
 
-    /// From now on every write is heard, as far as the server tells of it.
+    /// From now on every write is heard, as far as the server announces it.
     pub(crate) async fn listen(&self) -> Rung<'_> {
         let mut armed = self.armed.lock().await;
         if self.gone.load(Ordering::Acquire) {
@@ -89,13 +89,13 @@ impl Bell {
             let due = armed.tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
             if due {
                 armed.tried = Some(Instant::now());
-                // Where this server or this user cannot be told, it is looked at often.
+                // Where this server or this user gets no announcements, it is looked at often.
                 armed.connection = self.arm().await.ok();
             }
         }
         Rung {
             rung: &self.rung,
-            told: armed.connection.is_some(),
+            rings: armed.connection.is_some(),
         }
     }
 
@@ -121,11 +121,11 @@ impl Bell {
 }
 
 impl Rung<'_> {
-    /// Waits until it rings, or until then, or, where the server does not tell, for a moment.
+    /// Waits until it rings, or until then, or, where the server announces nothing, for a moment.
     pub(crate) async fn wait(self, until: Instant) {
-        let until = match self.told {
+        let until = match self.rings {
             true => until,
-            false => until.min(Instant::now() + UNTOLD),
+            false => until.min(Instant::now() + WITHOUT_BELL),
         };
         // Either way it is time to look.
         let _ = timeout_at(until, self.rung.notified()).await;

@@ -18,7 +18,7 @@ pub struct IssuersConfig {
     pub keys: Keys,
     /// This process among the consumers of its groups; new at each start.
     pub consumer: String,
-    /// How long a feed waits for news before it looks for entries others left behind.
+    /// How long a feed waits for new entries before it looks for entries others left behind.
     pub block: Duration,
     /// How long an entry stays with a reviewer that does not finalize it. Far above what a review
     /// takes, and below the wait for permits, so that another one can still be in time.

@@ -16,7 +16,7 @@ use redis::{RedisError, Script};
 use std::time::Duration;
 use tokio::{sync::Mutex, time::Instant};
 
-/// One stream for one group. It waits to be told that something was written, on a connection of its own,
+/// One stream for one group. It waits to hear that something was written, on a connection of its own,
 /// and then reads with a bound on what an entry may cost.
 ///
 /// The group is made from the stream's beginning: plans from before it are too old to be reviewed

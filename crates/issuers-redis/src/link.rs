@@ -1,4 +1,4 @@
-//! One connection that comes back by itself, and how its failures are told.
+//! One connection that comes back by itself, and how its failures are reported.
 
 use crate::config::IssuersConfig;
 use apply_core::PortError;
@@ -71,9 +71,9 @@ impl Link {
         let away = |error: RedisError| ConnectError::of(at(), &error, self.response_timeout);
         let mut ask = redis::cmd("INFO");
         ask.arg("server");
-        let told: Result<String, RedisError> = ask.query_async(&mut self.connection()).await;
-        let product = match told {
-            Ok(told) => Product::read(&told),
+        let info: Result<String, RedisError> = ask.query_async(&mut self.connection()).await;
+        let product = match info {
+            Ok(info) => Product::read(&info),
             // Not every user may ask.
             Err(error) if matches!(Meaning::of(&error), Meaning::Forbidden { .. }) => None,
             Err(error) => return Err(away(error)),
@@ -81,7 +81,7 @@ impl Link {
         if let Some(error) = product.and_then(|product| ConnectError::too_old(at(), &product)) {
             return Err(error);
         }
-        // A server that loads tells who it is, and nothing else.
+        // A server that loads says who it is, and nothing else.
         let mut connection = self.connection();
         let ping = redis::cmd("PING");
         ping.exec_async(&mut connection).await.map_err(away)

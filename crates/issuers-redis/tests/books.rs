@@ -22,11 +22,11 @@ use std::{
     time::Duration,
 };
 
-/// A venue that answers what it is told to, and counts the questions.
+/// A venue that answers what it is given, and counts the questions.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<(Option<VenuePosition>, u32)>>);
+struct FixedVenue(Arc<Mutex<(Option<VenuePosition>, u32)>>);
 
-impl Told {
+impl FixedVenue {
     fn holds(&self, amount: &str) {
         self.0.lock().unwrap().0 = Some(holding(amount));
     }
@@ -40,7 +40,7 @@ impl Told {
     }
 }
 
-impl Positions for Told {
+impl Positions for FixedVenue {
     async fn fetch(&self, symbols: &[Symbol]) -> Result<Vec<Held>, apply_core::PortError> {
         let mut inner = self.0.lock().unwrap();
         inner.1 += 1;
@@ -401,7 +401,7 @@ async fn usage_that_cannot_be_read_is_no_permit() {
 #[tokio::test]
 async fn the_position_brain_asks_the_venue_at_once_and_allows_the_share() {
     let mut bench = Bench::start().await;
-    let venue = Told::default();
+    let venue = FixedVenue::default();
     venue.holds("0.0124");
     let feed = bench.brain_plans().await;
     let brain = PositionBrain::new(
@@ -434,7 +434,7 @@ async fn the_position_brain_asks_the_venue_at_once_and_allows_the_share() {
 #[tokio::test]
 async fn a_venue_that_is_away_is_a_denial_and_needs_no_restart_to_come_back() {
     let mut bench = Bench::start().await;
-    let venue = Told::default();
+    let venue = FixedVenue::default();
     let feed = bench.brain_plans().await;
     let brain = PositionBrain::new(
         bench.position_book().await,
@@ -453,7 +453,7 @@ async fn a_venue_that_is_away_is_a_denial_and_needs_no_restart_to_come_back() {
 #[tokio::test]
 async fn a_fill_that_lies_unread_is_counted_before_the_next_plan_is_decided() {
     let mut bench = Bench::start().await;
-    let venue = Told::default();
+    let venue = FixedVenue::default();
     venue.holds("0.0124");
     let feed = bench.brain_plans().await;
     let settings = Settings::default();
@@ -473,7 +473,7 @@ async fn a_fill_that_lies_unread_is_counted_before_the_next_plan_is_decided() {
 #[tokio::test]
 async fn the_first_fill_seeds_the_ledger_and_later_ones_move_it_once_each() {
     let mut bench = Bench::start().await;
-    let venue = Told::default();
+    let venue = FixedVenue::default();
     venue.holds("0.0124");
     let books = [bench.position_book().await, bench.position_book().await];
     let brains = books.clone().map(|book| {
@@ -517,7 +517,7 @@ async fn the_first_fill_seeds_the_ledger_and_later_ones_move_it_once_each() {
 #[tokio::test]
 async fn a_ledger_that_disagrees_with_the_venue_denies_until_it_is_deleted() {
     let mut bench = Bench::start().await;
-    let venue = Told::default();
+    let venue = FixedVenue::default();
     let feed = bench.brain_plans().await;
     let brain = PositionBrain::new(
         bench.position_book().await,
@@ -563,7 +563,7 @@ async fn a_ledger_that_disagrees_with_the_venue_denies_until_it_is_deleted() {
 #[tokio::test]
 async fn a_ledger_of_somebody_elses_is_no_permit_and_says_the_fix() {
     let mut bench = Bench::start().await;
-    let venue = Told::default();
+    let venue = FixedVenue::default();
     venue.holds("0.0124");
     let () = bench
         .redis
@@ -591,7 +591,7 @@ async fn a_ledger_of_somebody_elses_is_no_permit_and_says_the_fix() {
 #[tokio::test]
 async fn results_that_were_trimmed_away_unread_start_the_ledgers_anew() {
     let mut bench = Bench::start().await;
-    let venue = Told::default();
+    let venue = FixedVenue::default();
     let book = bench.position_book().await;
     let brain = PositionBrain::new(book.clone(), venue.clone(), vec![btc()], brisk());
     bench.result("a0", "True", "EXECUTE", "0.009").await;
@@ -660,7 +660,7 @@ fn documented_rights() -> String {
 #[tokio::test]
 async fn the_rights_in_the_documentation_are_enough_for_everything_reviewers_do() {
     let mut bench = Bench::with_rights(&documented_rights()).await;
-    let venue = Told::default();
+    let venue = FixedVenue::default();
     venue.holds("0.0124");
     let brain = PositionBrain::new(bench.position_book().await, venue, vec![btc()], brisk());
     bench.result("a0", "True", "EXECUTE", "0.009").await;

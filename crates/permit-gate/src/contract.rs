@@ -215,12 +215,12 @@ impl<B: Bench> Suite<'_, B> {
                 .count();
             if (won, lost) != (1, 1) {
                 return Err(broken(
-                    "of two rivals one takes and the other is told",
+                    "of two rivals one takes and the other learns of it",
                     format!("{a:?} and {b:?}"),
                 ));
             }
         }
-        self.expect("of two rivals one takes and the other is told", true)
+        self.expect("of two rivals one takes and the other learns of it", true)
     }
 
     async fn an_expired_permit_is_missing(&mut self) -> Result<(), Broken> {

@@ -220,7 +220,7 @@ impl Gate {
             State::Waiting { until } => {
                 let until = *until;
                 // Where nothing was missing the wait is for the asker or for the store, and no push
-                // tells of either: without this a store that fails at once is asked in a spin.
+                // reports either: without this a store that fails at once is asked in a spin.
                 if !self.missing.is_none() && self.missing.is_within(self.signalled) {
                     self.ask(now, FoundBy::Push)
                 } else if self.look_again {

@@ -139,7 +139,7 @@ impl MemoryStore {
         self.lock().watches.len()
     }
 
-    /// Tells every waiting plan to look again, as a store does after its watch was blind.
+    /// Makes every waiting plan look again, as a store does after its watch was blind.
     pub fn wake_all(&self) {
         let mut inner = self.lock();
         let plans: Vec<PlanId> = inner.watches.keys().cloned().collect();

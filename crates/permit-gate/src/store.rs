@@ -84,7 +84,7 @@ pub enum Reply {
     Missing(Vec<Slot>),
     /// Every permit is there, and the store waits for something that the asker has still to do: how
     /// each permit stands, in the set's order. None was taken. The asker looks again when its watch
-    /// tells it to ([`Signal::LookAgain`]).
+    /// signals it ([`Signal::LookAgain`]).
     NotReady(Vec<Slot>),
     /// Another attempt has taken this plan's permits.
     TakenByOther,

@@ -38,7 +38,7 @@ async fn each_defect_is_caught_by_the_promise_it_breaks() {
         ),
         (
             Defect::ChecksThenTakes,
-            "of two rivals one takes and the other is told",
+            "of two rivals one takes and the other learns of it",
         ),
         (
             Defect::GrantsOnMissing,
@@ -194,13 +194,13 @@ impl Watch for PlainWatch {
                 self.seen = log.len();
                 mine
             };
-            let told = if self.last_only {
+            let announced = if self.last_only {
                 &mine[mine.len().saturating_sub(1)..]
             } else {
                 &mine[..]
             };
-            if !told.is_empty() {
-                let touched = told.iter().map(|i| PermitMask::only(*i));
+            if !announced.is_empty() {
+                let touched = announced.iter().map(|i| PermitMask::only(*i));
                 return Signal::Touched(touched.fold(PermitMask::NONE, PermitMask::union));
             }
             self.writes.changed().await.expect("the store is gone");

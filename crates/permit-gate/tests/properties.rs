@@ -91,7 +91,7 @@ proptest! {
                     gate.handle_signal(start + now, Signal::Touched(mask));
                 }
                 Op::Poll => {
-                    let out = told(gate.poll(start + now), start);
+                    let out = describe(gate.poll(start + now), start);
                     let want = naive(&policy, &log, &outs, now);
                     prop_assert_eq!(&out, &want, "at {:?} after {:#?}", now, log);
                     if out == Out::Granted {
@@ -106,11 +106,11 @@ proptest! {
         let end = policy.wait + policy.grace;
         let after = start + now.max(end) + ms(1);
         if !outs.iter().any(|(_, out)| is_answer(out)) {
-            let out = told(gate.poll(after), start);
+            let out = describe(gate.poll(after), start);
             prop_assert!(is_answer(&out), "not finished at its end: {:?}", out);
             outs.push((log.len(), out));
         }
-        let again = told(gate.poll(after), start);
+        let again = describe(gate.poll(after), start);
         prop_assert_eq!(again, Out::Blocked("gate_already_answered".into()));
         prop_assert!(outs.iter().filter(|(_, out)| *out == Out::Granted).count() <= 1);
         while gate.poll_event().is_some() {}
@@ -359,7 +359,7 @@ fn is_answer(out: &Out) -> bool {
     matches!(out, Out::Granted | Out::Blocked(_))
 }
 
-fn told(next: Next, start: Instant) -> Out {
+fn describe(next: Next, start: Instant) -> Out {
     match next {
         Next::Take(take) => Out::Take {
             asked_at: take.asked_at - start,

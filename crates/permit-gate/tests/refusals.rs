@@ -1,4 +1,4 @@
-//! What the writer of a permit is told: where the mistake is, what stands there, and what to do.
+//! What the writer of a permit is shown: where the mistake is, what stands there, and what to do.
 #![allow(clippy::unwrap_used)]
 
 use permit_gate::{
@@ -12,7 +12,7 @@ fn subject() -> Subject {
     Subject::new(PlanId::new("67e6da21fa9fe506").unwrap(), "BTCUSDT")
 }
 
-fn told(permit: &[u8]) -> String {
+fn message(permit: &[u8]) -> String {
     PositionRule
         .judge(permit, &subject())
         .unwrap_err()
@@ -60,12 +60,12 @@ fn a_text_that_is_no_json_is_named_by_how_it_begins() {
         (b"", "empty"),
         (b" \n", "blanks"),
     ] {
-        let told = told(begins);
-        assert!(told.contains(named), "{named}: {told}");
-        assert!(told.chars().count() < 200, "{told}");
+        let message = message(begins);
+        assert!(message.contains(named), "{named}: {message}");
+        assert!(message.chars().count() < 200, "{message}");
     }
     // Sixteen-bit text with a mark begins as no JSON, whatever it says.
-    assert!(told(b"HASH(0x55b70992ef70)").ends_with("it begins with: HASH(0x55b70992ef70)"));
+    assert!(message(b"HASH(0x55b70992ef70)").ends_with("it begins with: HASH(0x55b70992ef70)"));
 }
 
 #[test]
@@ -83,31 +83,34 @@ fn a_place_is_counted_from_the_start_and_shown_with_its_field() {
         ("0.1}}", 55, "behind the object"),
     ] {
         let text = with(quantity);
-        let told = told(text.as_bytes());
+        let message = message(text.as_bytes());
         assert!(
-            told.contains(&format!("at byte {at},")),
-            "{quantity}: {told}"
+            message.contains(&format!("at byte {at},")),
+            "{quantity}: {message}"
         );
         assert!(
-            told.contains("field \"safe_close_qty\""),
-            "{quantity}: {told}"
+            message.contains("field \"safe_close_qty\""),
+            "{quantity}: {message}"
         );
-        assert!(told.contains(why), "{quantity}: {told}");
+        assert!(message.contains(why), "{quantity}: {message}");
         let shown: String = quantity.chars().take(3).collect();
-        assert!(told.contains(&shown), "{quantity}: {told}");
+        assert!(message.contains(&shown), "{quantity}: {message}");
     }
     // Also where the text has several lines, and where the place lies inside a field's own object.
     let lines = "{\n  \"allow\": true,\n  \"safe_close_qty\": nan\n}";
     let at = lines.find("nan").unwrap() + 1;
     assert!(
-        told(lines.as_bytes()).contains(&format!("at byte {at}, ")),
+        message(lines.as_bytes()).contains(&format!("at byte {at}, ")),
         "{}",
-        told(lines.as_bytes())
+        message(lines.as_bytes())
     );
     let nested = r#"{"allow":false,"symbol":"BTCUSDT","context":{"a":[1e400]},"created_at":1}"#;
-    let told = told(nested.as_bytes());
-    assert!(told.contains("in or after field \"context\""), "{told}");
-    let place: usize = told
+    let message = message(nested.as_bytes());
+    assert!(
+        message.contains("in or after field \"context\""),
+        "{message}"
+    );
+    let place: usize = message
         .split("at byte ")
         .nth(1)
         .unwrap()
@@ -118,7 +121,7 @@ fn a_place_is_counted_from_the_start_and_shown_with_its_field() {
         .unwrap();
     assert!(
         (nested.find("1e400").unwrap()..=nested.find(']').unwrap() + 1).contains(&place),
-        "{told}"
+        "{message}"
     );
 }
 
@@ -136,12 +139,12 @@ fn a_value_of_the_wrong_type_is_shown() {
         ("0.0000", ["not above 0", "0.0000"]),
         ("-1", ["not above 0", "-1"]),
     ] {
-        let told = told(with(quantity).as_bytes());
+        let message = message(with(quantity).as_bytes());
         for part in parts {
-            assert!(told.contains(part), "{quantity}: {told}");
+            assert!(message.contains(part), "{quantity}: {message}");
         }
     }
-    let missing = told(br#"{":allow":true,":symbol":"BTCUSDT"}"#);
+    let missing = message(br#"{":allow":true,":symbol":"BTCUSDT"}"#);
     assert_eq!(
         missing,
         "field \"allow\" is missing; the fields that are there: :allow, :symbol"
@@ -153,16 +156,19 @@ fn a_reason_of_any_length_and_shape_stays_short_and_on_one_line() {
     let reason = "x\\n\\u202e".repeat(500);
     let text =
         format!(r#"{{"allow":false,"symbol":"BTCUSDT","reason":"{reason}","created_at":1}}"#);
-    let told = told(text.as_bytes());
-    assert!(told.chars().count() <= "denied: ".len() + 120, "{told}");
-    assert!(told.is_ascii() || told.ends_with('…'), "{told}");
+    let message = message(text.as_bytes());
+    assert!(
+        message.chars().count() <= "denied: ".len() + 120,
+        "{message}"
+    );
+    assert!(message.is_ascii() || message.ends_with('…'), "{message}");
     let symbol = "S".repeat(4000);
     let other = format!(r#"{{"allow":true,"symbol":"{symbol}","created_at":1}}"#);
-    assert!(self::told(other.as_bytes()).chars().count() < 160);
+    assert!(self::message(other.as_bytes()).chars().count() < 160);
 }
 
 #[test]
-fn a_token_that_is_almost_right_is_told_how_and_never_repeated() {
+fn a_token_that_is_almost_right_is_described_and_never_repeated() {
     let rule = TokenRule::new("open-sesame");
     for (text, how) in [
         ("open-sesame\n", "line break"),
@@ -170,12 +176,12 @@ fn a_token_that_is_almost_right_is_told_how_and_never_repeated() {
         ("\"open-sesame\"", "quotes"),
         ("Open-Sesame", "case"),
     ] {
-        let told = rule
+        let message = rule
             .judge(text.as_bytes(), &subject())
             .unwrap_err()
             .to_string();
-        assert!(told.contains(how), "{told}");
-        assert!(!told.to_lowercase().contains("sesame"), "{told}");
+        assert!(message.contains(how), "{message}");
+        assert!(!message.to_lowercase().contains("sesame"), "{message}");
     }
     let other = rule
         .judge(b"open barley", &subject())
@@ -188,7 +194,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_lies_there_is_told_in_one_short_line(
+    fn whatever_lies_there_is_described_in_one_short_line(
         start in prop::sample::select(vec![0_usize, 1, 2, 30, 46, 60]),
         noise in prop::collection::vec(any::<u8>(), 0..200),
         repeat in 1_usize..40,
@@ -198,9 +204,9 @@ proptest! {
         text.extend_from_slice(&noise.repeat(repeat));
         text.truncate(8192);
         for judged in [PositionRule.judge(&text, &subject()), GovernorRule.judge(&text, &subject())] {
-            let told = judged.unwrap_err().to_string();
-            prop_assert!(told.chars().count() <= 330, "{told}");
-            prop_assert!(!told.contains(char::is_control), "{told:?}");
+            let message = judged.unwrap_err().to_string();
+            prop_assert!(message.chars().count() <= 330, "{message}");
+            prop_assert!(!message.contains(char::is_control), "{message:?}");
         }
     }
 }

@@ -512,7 +512,7 @@ async fn a_kill_switch_is_noticed_within_a_step_by_a_plan_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_after_another_one_took_the_permits_is_told_so() {
+async fn an_attempt_after_another_one_took_the_permits_learns_of_it() {
     let store = store();
     store.put(&plan(), "governor", GOVERNOR);
     store.put(&plan(), "p33", P33);
@@ -791,7 +791,7 @@ fn taken() -> Result<Reply, StoreError> {
     Ok(Reply::Taken(vec![GOVERNOR.to_vec(), P33.to_vec()]))
 }
 
-/// A memory store that waits for its asker until it is told that the asker is ready, and then wakes it.
+/// A memory store that waits for its asker until it knows that the asker is ready, and then wakes it.
 struct Waiting(MemoryStore, tokio::sync::watch::Receiver<bool>);
 
 struct WaitingWatch(MemoryWatch, tokio::sync::watch::Receiver<bool>);

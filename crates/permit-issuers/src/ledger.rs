@@ -6,7 +6,7 @@ use apply_wire::field::{FALSE, SOURCE, is_foreign, other_writer};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
-/// A symbol's position as the results tell it, to be held against what the venue says.
+/// A symbol's position as the results show it, to be held against what the venue says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// What is known.
@@ -93,7 +93,7 @@ impl Ledger {
         let book = match self.book {
             Book::Blank | Book::Opening => Book::Opening,
             Book::Holds(amount) => match amount.checked_add(signed) {
-                // The position is over; who opens the next one does not tell us.
+                // The position is over; who opens the next one is not known.
                 Some(amount) if amount.is_zero() => Book::Blank,
                 Some(amount) => Book::Holds(amount),
                 None => Book::Opening,

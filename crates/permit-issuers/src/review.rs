@@ -272,7 +272,7 @@ async fn admit<S: PermitSink>(
     Ok(Err(ruled))
 }
 
-/// The permit as it is to be written. A denial is sealed like a yes: without it no reader could tell
+/// The permit as it is to be written. A denial is sealed like a yes: without it no reader could know
 /// that it is the issuer's.
 fn sealed(
     seal: Option<&dyn Seal>,

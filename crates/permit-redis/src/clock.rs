@@ -1,4 +1,4 @@
-//! What time it is on the server, as far as its answers tell.
+//! What time it is on the server, as far as its answers show.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -12,7 +12,7 @@
 //!   RedisPermitStore ◀── all, or why not ─└───────┘◀──────── one script, one step ─────┘
 //! ```
 //!
-//! `docs/permits.md` tells what happens when something goes wrong.
+//! `docs/permits.md` says what happens when something goes wrong.
 //!
 //! # Gate any action with two permits
 //!
@@ -109,8 +109,8 @@
 //! # let server = redis_harness::RedisServer::start().await;
 //! # let store = RedisPermitStore::connect(RedisConfig::new(&server.url()).unwrap()).await.unwrap();
 //! let mut server = store.link().at("quantum:permit:");
-//! let told: String = redis::cmd("INFO").arg("persistence").query_async(&mut server).await?;
-//! let keeps_a_file = told.lines().any(|line| line == "aof_enabled:1");
+//! let info: String = redis::cmd("INFO").arg("persistence").query_async(&mut server).await?;
+//! let keeps_a_file = info.lines().any(|line| line == "aof_enabled:1");
 //! if !keeps_a_file {
 //!     eprintln!("a restart of this Redis brings back permits that were taken: set appendonly yes");
 //! }

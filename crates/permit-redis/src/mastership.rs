@@ -86,7 +86,7 @@ enum Heard {
     Nothing { why: String },
 }
 
-/// How often they are asked without being told to. A caller that needs a younger confirmation asks.
+/// How often they are asked without a cause. A caller that needs a younger confirmation asks.
 pub(crate) const EVERY: Duration = Duration::from_millis(300);
 
 impl Charge {

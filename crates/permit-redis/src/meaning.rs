@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_breaks_is_no_answer_and_one_that_is_slow_is_told_apart() {
+    fn a_connection_that_breaks_is_no_answer_and_one_that_is_slow_is_distinguished() {
         let of =
             |kind: std::io::ErrorKind| Meaning::of(&RedisError::from(std::io::Error::from(kind)));
         assert_eq!(of(std::io::ErrorKind::BrokenPipe), Meaning::NoAnswer);

@@ -145,7 +145,7 @@ impl Handle {
         self.0.connected.subscribe()
     }
 
-    /// Which connection there is now, counted from 1, and the run of the server it leads to, where that is told;
+    /// Which connection there is now, counted from 1, and the run of the server it leads to, where that is known;
     /// `None` without a connection.
     pub(crate) fn run(&self) -> Option<(u64, Option<String>)> {
         let generation = self.0.live.borrow().as_ref().map(|live| live.generation)?;
@@ -419,7 +419,7 @@ impl Node {
         if let Ok(live) = self.live() {
             return Ok(live);
         }
-        // What this is about is told by the look after it.
+        // What this is about is found by the look after it.
         let _ = Box::pin(self.ready(self.shared.timeouts.response)).await;
         self.live()
     }
@@ -503,15 +503,15 @@ impl Shared {
     }
 }
 
-/// A connection that is lost again within this time is not told of again.
-const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// A connection that is lost again within this time is not logged again.
+const LOG_AGAIN: Duration = Duration::from_secs(10);
 
 /// Connects, watches over the connection, connects again.
 async fn supervise(shared: Arc<Shared>) {
     let name = shared.endpoint.name();
     let (mut backoff, mut generation, mut announced) = (Backoff::new(), 0_u64, None);
-    // A server that answers and is of no use, as a replica is, ends each connection at once: that is told once a while.
-    let (mut told, mut quiet) = (None::<Instant>, false);
+    // A server that answers and is of no use, as a replica is, ends each connection at once: that is logged once a while.
+    let (mut logged, mut quiet) = (None::<Instant>, false);
     loop {
         match set_up(&shared).await {
             Ok((connection, at, scripting)) => {
@@ -537,13 +537,13 @@ async fn supervise(shared: Arc<Shared>) {
                     shared.registry.wake_all();
                 }
                 let why = broken(&shared, connection).await;
-                quiet = since.elapsed() < TELL_AGAIN
-                    && told.is_some_and(|at| at.elapsed() < TELL_AGAIN);
+                quiet = since.elapsed() < LOG_AGAIN
+                    && logged.is_some_and(|at| at.elapsed() < LOG_AGAIN);
                 if quiet {
                     tracing::debug!(server = %name, error = %why, "lost the connection to Redis");
                 } else {
                     tracing::warn!(server = %name, error = %why, "lost the connection to Redis");
-                    told = Some(Instant::now());
+                    logged = Some(Instant::now());
                 }
                 *shared.trouble() = Trouble::away(why);
                 shared.connect(None);
@@ -593,12 +593,12 @@ async fn set_up(
         .map_err(trouble)?;
     shared.clock.forget();
     // First: a server that is too old may fail at anything that follows.
-    let told = fetch_server_info(&mut connection).await.map_err(trouble)?;
-    if let Some(trouble) = told.product.as_ref().and_then(Trouble::too_old) {
+    let info = fetch_server_info(&mut connection).await.map_err(trouble)?;
+    if let Some(trouble) = info.product.as_ref().and_then(Trouble::too_old) {
         return Err(trouble);
     }
     let scripting = load(shared, &mut connection).await.map_err(trouble)?;
-    shared.meet(told);
+    shared.meet(info);
     let sent = Instant::now();
     let time: RedisResult<(i64, i64)> = cmd("TIME").query_async(&mut connection).await;
     let (seconds, micros) = time.map_err(trouble)?;
@@ -627,8 +627,8 @@ struct ServerInfo {
 async fn fetch_server_info(connection: &mut MultiplexedConnection) -> RedisResult<ServerInfo> {
     let mut ask = redis::pipe();
     ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");
-    let told: RedisResult<(String, String)> = ask.query_async(connection).await;
-    match told {
+    let role: RedisResult<(String, String)> = ask.query_async(connection).await;
+    match role {
         Ok((server, replication)) => Ok(ServerInfo {
             run: word_of(&server, "run_id")
                 .zip(word_of(&replication, "master_replid"))

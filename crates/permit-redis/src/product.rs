@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Name and version of a server, as `INFO server` tells them. Valkey and others call themselves a Redis of
+/// Name and version of a server, as `INFO server` gives them. Valkey and others call themselves a Redis of
 /// some version besides, for clients that know nothing else; here they have their own name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
@@ -46,7 +46,7 @@ impl Product {
         &self.name
     }
 
-    /// Its version, as it tells it.
+    /// Its version, as it gives it.
     pub fn version(&self) -> &str {
         &self.version
     }

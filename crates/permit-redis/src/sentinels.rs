@@ -114,7 +114,7 @@ impl Sentinels {
     }
 }
 
-/// Which of those that are named is master: the one of the newest configuration, as far as they tell; else the one
+/// Which of those that are named is master: the one of the newest configuration, as far as they say; else the one
 /// that most of them name.
 pub(crate) fn newest(named: &[Named]) -> Option<&Address> {
     let mut votes: HashMap<&Address, (u64, usize)> = HashMap::new();

@@ -18,7 +18,7 @@ pub(crate) struct Context {
     pub(crate) timeouts: Timeouts,
     pub(crate) counters: Arc<Counters>,
     pub(crate) status: Arc<WatchStatus>,
-    /// Whether to be told of writes.
+    /// Whether to hear of writes.
     pub(crate) watching: bool,
 }
 

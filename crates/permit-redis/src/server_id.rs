@@ -1,4 +1,4 @@
-//! Telling one run of a server from another.
+//! Distinguishes one run of a server from another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! The map of a cluster's slots, as one of its nodes tells it.
+//! The map of a cluster's slots, as one of its nodes gives it.
 
 use crate::endpoint::Address;
 use redis::Value;

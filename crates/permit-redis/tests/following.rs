@@ -40,22 +40,22 @@ async fn propose(brain: &mut MultiplexedConnection, symbol: &str) {
     run(brain, &["HSET", &key, "harvest_action", "HOLD"]).await;
 }
 
-/// Whether it was told already.
+/// Whether it was reported already.
 fn rang(follow: &RedisFollow) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     pin!(follow.changed()).poll(&mut context).is_ready()
 }
 
 #[tokio::test]
-async fn every_write_to_a_followed_key_is_told_and_nothing_else_is() {
+async fn every_write_to_a_followed_key_is_reported_and_nothing_else_is() {
     let server = RedisServer::start().await;
     let store = store(&server.url()).await;
     assert_eq!(store.watch_mode(), WatchMode::Tracking);
-    told(&store, &mut server.connection().await).await;
+    assert_reported(&store, &mut server.connection().await).await;
 }
 
 #[tokio::test]
-async fn keyspace_notifications_tell_the_same() {
+async fn keyspace_notifications_report_the_same() {
     let server = RedisServer::builder()
         .acl("worker on >secret ~quantum:* &* +@all -client")
         .config("notify-keyspace-events KA")
@@ -63,10 +63,10 @@ async fn keyspace_notifications_tell_the_same() {
         .await;
     let store = store(&server.url_as("worker", "secret")).await;
     assert_eq!(store.watch_mode(), WatchMode::KeyspaceNotifications);
-    told(&store, &mut server.connection().await).await;
+    assert_reported(&store, &mut server.connection().await).await;
 }
 
-async fn told(store: &RedisPermitStore, brain: &mut MultiplexedConnection) {
+async fn assert_reported(store: &RedisPermitStore, brain: &mut MultiplexedConnection) {
     let (btc, eth) = (follow(store, "BTCUSDT"), follow(store, "ETHUSDT"));
     let key = format!("{PREFIX}BTCUSDT");
     for words in [
@@ -103,7 +103,7 @@ async fn a_write_before_anybody_asks_is_not_lost() {
     propose(&mut server.connection().await, "BTCUSDT").await;
     until(|| store.stats().pushes > pushes).await;
     assert!(rang(&follow));
-    assert!(!rang(&follow), "told once");
+    assert!(!rang(&follow), "reported once");
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn whatever_was_written_while_the_watch_was_blind_is_looked_for_afterwards
     kill.exec_async(&mut brain).await.unwrap();
     until(|| store.watch_mode() == WatchMode::Polling).await;
     propose(&mut brain, "BTCUSDT").await;
-    // The loss itself is told, too.
+    // The loss itself is reported, too.
     for follow in &follows {
         follow.changed().await;
     }
@@ -132,7 +132,7 @@ async fn whatever_was_written_while_the_watch_was_blind_is_looked_for_afterwards
 }
 
 #[tokio::test]
-async fn a_flush_is_told_to_every_follower() {
+async fn a_flush_is_reported_to_every_follower() {
     let server = RedisServer::start().await;
     let store = store(&server.url()).await;
     let follows = [follow(&store, "BTCUSDT"), follow(&store, "ETHUSDT")];

@@ -137,7 +137,7 @@ async fn nothing_is_taken_while_a_key_is_there_that_halts_whatever_it_holds() {
 }
 
 #[tokio::test]
-async fn nothing_is_taken_behind_a_fence_and_a_halt_is_told_before_it() {
+async fn nothing_is_taken_behind_a_fence_and_a_halt_counts_before_it() {
     for (bench, _server) in every_way().await {
         let plan = plan("p");
         put_both(&bench, &plan).await;

@@ -25,7 +25,7 @@ const KEY: &str = "quantum:apply:open";
 /// Says nothing at all.
 const SILENT: u16 = 0;
 
-/// A sentinel that names whom it is told to.
+/// A sentinel that names the master it is given.
 struct Puppet {
     port: u16,
     names: Arc<AtomicU16>,
@@ -133,12 +133,12 @@ async fn a_master_that_calls_itself_one_is_not_in_charge_once_a_sentinel_names_a
         sentinel.name(new.port());
     }
     let said = link.confirm_in_charge(KEY).await;
-    let told = format!(
+    let expected = format!(
         "127.0.0.1:{} is in charge, not 127.0.0.1:{}",
         new.port(),
         old.port()
     );
-    assert_eq!(why(&said), told);
+    assert_eq!(why(&said), expected);
     let ping = cmd("PING");
     ping.exec_async(&mut link.at(KEY)).await.unwrap();
 }
@@ -195,8 +195,8 @@ async fn real_sentinels_confirm_the_master_they_made_and_go_on_without_being_ask
     .await;
     let mut role = cmd("INFO");
     role.arg("server");
-    let told: String = role.query_async(&mut link.at(KEY)).await.unwrap();
-    assert!(told.contains(&format!("tcp_port:{}", sentinel.replica().port())));
+    let info: String = role.query_async(&mut link.at(KEY)).await.unwrap();
+    assert!(info.contains(&format!("tcp_port:{}", sentinel.replica().port())));
 }
 
 /// For up to a second after it has promoted a replica a sentinel still names the former master.

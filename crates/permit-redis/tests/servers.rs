@@ -78,14 +78,14 @@ async fn sentinels_that_are_silent_cost_nothing_while_one_answers() {
 }
 
 #[tokio::test]
-async fn a_name_that_no_sentinel_knows_is_told_as_that() {
+async fn a_name_that_no_sentinel_knows_is_reported_as_that() {
     let sentinel = Sentinel::start().await;
     let host = sentinel.urls()[0].replace("redis://", "");
     let config = RedisConfig::new(&format!("redis+sentinel://{host}/other")).unwrap();
     let short = config.start_timeout(Duration::from_secs(1));
     let error = RedisPermitStore::connect(short).await.unwrap_err();
-    let told = error.to_string();
-    assert!(told.contains("no master named other"), "{told}");
+    let message = error.to_string();
+    assert!(message.contains("no master named other"), "{message}");
 }
 
 #[tokio::test]
@@ -142,8 +142,8 @@ async fn a_master_that_was_demoted_behind_a_name_is_left_at_its_first_no() {
     followed.arg("replication");
     loop {
         let mut link = a.connection().await;
-        let told: String = followed.query_async(&mut link).await.unwrap_or_default();
-        if told.contains("master_link_status:up") {
+        let info: String = followed.query_async(&mut link).await.unwrap_or_default();
+        if info.contains("master_link_status:up") {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -179,8 +179,11 @@ async fn a_watch_whose_pushes_do_not_come_says_that_it_polls_and_why() {
     write_both(&mut server.connection().await, &plan("p")).await;
     drop(waiting.await.unwrap().0.unwrap());
     until(|| store.watch_mode() == WatchMode::Polling).await;
-    let told = store.watch_trouble().unwrap();
-    assert!(told.contains("found a permit without a push"), "{told}");
+    let trouble = store.watch_trouble().unwrap();
+    assert!(
+        trouble.contains("found a permit without a push"),
+        "{trouble}"
+    );
     // It was made again, and that alone says nothing.
     until(|| store.stats().watch_reconnects == 1).await;
     assert_eq!(store.watch_mode(), WatchMode::Polling);
@@ -220,7 +223,7 @@ async fn a_script_that_runs_while_the_watch_is_made_does_not_make_it_poll() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_serve_us_is_told_with_its_own_fix() {
+async fn a_server_that_does_not_serve_us_is_reported_with_its_own_fix() {
     for (answer, fix) in [
         (
             "-LOADING Redis is loading the dataset in memory\r\n",
@@ -263,7 +266,7 @@ async fn a_server_that_does_not_serve_us_is_told_with_its_own_fix() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_slow_is_told_as_that() {
+async fn a_server_that_is_slow_is_reported_as_that() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", silent.local_addr().unwrap());
     let config = RedisConfig::new(&url).unwrap().watching(false);

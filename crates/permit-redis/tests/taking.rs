@@ -46,7 +46,7 @@ async fn run(link: &mut MultiplexedConnection, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_script_is_told_again() {
+async fn a_server_that_forgot_the_script_is_sent_it_again() {
     let server = RedisServer::start().await;
     let bench = RedisBench::new(RedisConfig::new(&server.url()).unwrap(), &server).await;
     let plan = plan("p");

@@ -199,7 +199,7 @@ const UNVERIFIABLE: &str = "unverifiable";
 /// How much of a part of the seal is shown.
 const SHOWN: usize = 30;
 
-/// The start of a digest, enough to tell two apart.
+/// The start of a digest, enough to distinguish two.
 fn start(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }

@@ -159,12 +159,15 @@ fn a_seal_is_found_wherever_a_json_writer_puts_the_field() {
     }
 }
 
-fn told(permit: &str) -> String {
+fn message(permit: &str) -> String {
     let judged = rule().judge_at(permit.as_bytes(), &subject(), NOW);
-    let told = judged.unwrap_err().to_string();
-    assert!(told.chars().count() < 400 && !told.contains('\n'), "{told}");
-    assert!(!told.contains(&secret('1')[..8]), "{told}");
-    told
+    let message = judged.unwrap_err().to_string();
+    assert!(
+        message.chars().count() < 400 && !message.contains('\n'),
+        "{message}"
+    );
+    assert!(!message.contains(&secret('1')[..8]), "{message}");
+    message
 }
 
 #[test]
@@ -231,8 +234,8 @@ fn every_refusal_of_a_signature_says_what_is_wrong() {
             "ms ago",
         ),
     ] {
-        let told = told(&permit);
-        assert!(told.contains(words), "{words}: {told}");
+        let message = message(&permit);
+        assert!(message.contains(words), "{words}: {message}");
     }
     let other = Subject::new(PlanId::new("67e6da21fa9fe507").unwrap(), "BTCUSDT");
     let again = Subject::new(plan(), "BTCUSDT").of_content(PlanDigest::new([8; 32]));

@@ -2,8 +2,8 @@
 
 use crate::{
     model::{Action, POSSIBLE, Scope},
+    narrate,
     state::State,
-    tell,
 };
 use stateright::{Checker, HasDiscoveries, Model};
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, time::Duration};
@@ -70,13 +70,13 @@ impl fmt::Display for Trace {
         let mut names = ['A', 'B', 'C'];
         for (number, (action, _)) in self.steps.iter().enumerate() {
             let Some((next, places)) = self.scope.step(&state, *action) else {
-                return writeln!(f, "   (this step cannot be told)");
+                return writeln!(f, "   (this step cannot be narrated)");
             };
             writeln!(
                 f,
                 "  {:>2}. {}",
                 number + 1,
-                tell::sentence(&state, *action, &next, &names, &places)
+                narrate::sentence(&state, *action, &next, &names, &places)
             )?;
             let before = names;
             for (i, place) in places.iter().enumerate() {
@@ -97,7 +97,7 @@ pub struct Walk {
     pub until: &'static [&'static str],
     /// About how many steps to look at, where not all.
     pub most: Option<usize>,
-    /// Told every few seconds: states so far.
+    /// Reported every few seconds: states so far.
     pub progress: Option<fn(usize)>,
 }
 
@@ -122,7 +122,7 @@ pub fn find(scope: Scope, property: &'static str) -> Option<Trace> {
     check(scope.only(property)).violations.remove(property)
 }
 
-/// [`check`], as told.
+/// [`check`], as narrated.
 pub fn walk(scope: Scope, walk: Walk) -> Report {
     let until = match walk.until {
         [] => HasDiscoveries::AnyFailures,

@@ -40,10 +40,12 @@ impl Scope {
             (Phase::Owes, Deed::CloseClaim) => self.close_claim(s, i),
             (Phase::Owes, Deed::SeeMark) => self.see_mark(s, i),
             (Phase::Owes, Deed::LeaveIt) => self.leave_it(s, i),
-            (Phase::Telling, Deed::PublishNo) => self.tell_in_other_slot(s, i),
-            (Phase::TellNo, Deed::PublishNo) => self.speak(s, i),
-            (Phase::TellYes, Deed::PublishYes) => self.publish_yes(s, i),
-            (Phase::ToldNo | Phase::ToldYes, Deed::ConfirmTold) => told(s, i),
+            (Phase::Publishing, Deed::PublishNo) => self.finalize_in_other_slot(s, i),
+            (Phase::PublishingNo, Deed::PublishNo) => self.speak(s, i),
+            (Phase::PublishingYes, Deed::PublishYes) => self.publish_yes(s, i),
+            (Phase::PublishedNo | Phase::PublishedYes, Deed::ConfirmPublished) => {
+                confirm_published(s, i)
+            }
             _ => None,
         }?;
         Some(next)
@@ -132,7 +134,7 @@ impl Scope {
     /// Every attempt without a timestamp is lost; one with a timestamp goes on to settle.
     fn forgot(&self, s: &mut State, i: usize) {
         match s.instances[i].phase {
-            Phase::Order | Phase::Close | Phase::Telling | Phase::Unheard => self.lose(s, i),
+            Phase::Order | Phase::Close | Phase::Publishing | Phase::Unheard => self.lose(s, i),
             _ => {}
         }
     }
@@ -142,7 +144,7 @@ impl Scope {
         let me = &mut s.instances[i];
         // An own order may still be out: then there is something to find out first.
         if !self.rules.loser_silent && me.wait == 0 {
-            me.phase = Phase::TellNo;
+            me.phase = Phase::PublishingNo;
             me.journal = Journal::No;
         } else if self.rules.loser == Loser::Silent {
             me.phase = Phase::Idle;
@@ -311,7 +313,7 @@ impl Scope {
         }
         if self.rules.loser == Loser::Speaks {
             let me = &mut s.instances[i];
-            me.phase = Phase::TellNo;
+            me.phase = Phase::PublishingNo;
             me.journal = Journal::No;
             return Some(());
         }
@@ -331,7 +333,7 @@ impl Scope {
         Some(())
     }
 
-    /// A final mark: the result is told.
+    /// A final mark: the result is published.
     fn see_mark(&self, s: &mut State, i: usize) -> Option<()> {
         let confirmed = match self.rules.confirmed_after_lag {
             true => s.on_master(i),
@@ -397,7 +399,7 @@ impl Scope {
 
     /// The attempt's name stays in the store until the result is published.
     fn knows_yes(&self, s: &mut State, i: usize) -> Option<()> {
-        s.instances[i].phase = Phase::TellYes;
+        s.instances[i].phase = Phase::PublishingYes;
         s.instances[i].journal = Journal::Yes;
         Some(())
     }
@@ -627,30 +629,30 @@ impl Scope {
             return Some(());
         }
         if self.rules.cluster {
-            s.instances[i].phase = Phase::Telling;
+            s.instances[i].phase = Phase::Publishing;
             s.instances[i].since = 0;
             return Some(());
         }
-        self.tell_no(s, i)
+        self.finalize_not_executed(s, i)
     }
 
     /// The second half, where entry and mark lie in different slots.
-    fn tell_in_other_slot(&self, s: &mut State, i: usize) -> Option<()> {
-        if self.rules.told_in_time && s.instances[i].since > self.times.f {
+    fn finalize_in_other_slot(&self, s: &mut State, i: usize) -> Option<()> {
+        if self.rules.published_in_time && s.instances[i].since > self.times.f {
             // It looks again.
             s.instances[i].phase = Phase::Close;
             s.instances[i].asked = true;
             return Some(());
         }
-        self.tell_no(s, i)
+        self.finalize_not_executed(s, i)
     }
 
-    fn tell_no(&self, s: &mut State, i: usize) -> Option<()> {
+    fn finalize_not_executed(&self, s: &mut State, i: usize) -> Option<()> {
         if s.server_of(i).mark == Word::None {
             self.write(s, i, Word::NotExecuted);
         }
         self.close_entry(s, i);
-        self.after(s, i, Journal::No, Phase::ToldNo)
+        self.after(s, i, Journal::No, Phase::PublishedNo)
     }
 
     /// "Not executed" without looking at the entry.
@@ -661,7 +663,7 @@ impl Scope {
         let server = s.server_of_mut(i);
         server.entry = Who::Nobody;
         server.receipt = Who::Nobody;
-        self.after(s, i, Journal::No, Phase::ToldNo)
+        self.after(s, i, Journal::No, Phase::PublishedNo)
     }
 
     fn publish_yes(&self, s: &mut State, i: usize) -> Option<()> {
@@ -685,7 +687,7 @@ impl Scope {
         } else if mine {
             self.close_entry(s, i);
         }
-        self.after(s, i, Journal::Yes, Phase::ToldYes)
+        self.after(s, i, Journal::Yes, Phase::PublishedYes)
     }
 
     fn close_entry(&self, s: &mut State, i: usize) {
@@ -704,7 +706,7 @@ impl Scope {
         if !s.on_master(i) {
             return;
         }
-        s.told = word;
+        s.published = word;
         s.no_stands = word == Word::NotExecuted;
         if word == Word::NotExecuted {
             s.false_final |= s.landed > 0;
@@ -740,8 +742,8 @@ impl Scope {
             s.instances[i].restarted = self.rules.run_on_connection;
         }
         match s.instances[i].phase {
-            Phase::ToldYes => s.instances[i].phase = Phase::TellYes,
-            Phase::ToldNo => self.owe(s, i),
+            Phase::PublishedYes => s.instances[i].phase = Phase::PublishingYes,
+            Phase::PublishedNo => self.owe(s, i),
             Phase::Calling => s.instances[i].phase = Phase::Idle,
             _ if self.rules.server_change_loses => self.forgot(s, i),
             _ => {}
@@ -786,8 +788,8 @@ impl Scope {
         }
         me.phase = match (me.journal, self.rules.restart_holds) {
             (Journal::Nothing | Journal::Done, _) => Phase::Idle,
-            (Journal::Yes, _) => Phase::TellYes,
-            (Journal::No, false) => Phase::TellNo,
+            (Journal::Yes, _) => Phase::PublishingYes,
+            (Journal::No, false) => Phase::PublishingNo,
             (Journal::Intent | Journal::Claim, false) => Phase::Close,
             (Journal::Intent | Journal::Claim | Journal::No, true) => Phase::Owes,
         };
@@ -809,7 +811,8 @@ impl Scope {
     }
 
     fn is_stuck(&self, s: &State) -> bool {
-        let busy = |i: &Instance| matches!(i.phase, Phase::Down | Phase::Stamped | Phase::TellYes);
+        let busy =
+            |i: &Instance| matches!(i.phase, Phase::Down | Phase::Stamped | Phase::PublishingYes);
         if s.instances.iter().any(busy) || self.step(s, Action::Tick).is_some() {
             return false;
         }
@@ -871,7 +874,7 @@ fn stop_owing(me: &mut Instance) {
     };
 }
 
-fn told(s: &mut State, i: usize) -> Option<()> {
+fn confirm_published(s: &mut State, i: usize) -> Option<()> {
     if !is_named(s, i) || s.instances[i].wait > 0 {
         return None;
     }

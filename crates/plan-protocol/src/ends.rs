@@ -53,7 +53,7 @@ pub fn without_end(scope: Scope) -> (usize, Option<State>) {
 
 impl Scope {
     fn has_ended(&self, state: &State) -> bool {
-        !state.claimed || (state.tells_the_truth() && self.at_rest(state))
+        !state.claimed || (state.is_truthful() && self.at_rest(state))
     }
 
     /// What happens without anybody proposing, forgetting, dying, or losing its lease.

@@ -10,11 +10,11 @@ mod check;
 mod deeds;
 mod ends;
 mod model;
+mod narrate;
 mod rows;
 mod rules;
 mod scopes;
 mod state;
-mod tell;
 mod world;
 
 pub use check::{Report, Trace, Walk, check, find, walk};

@@ -255,7 +255,10 @@ pub enum Action {
 
 /// What an instance does, or what happens to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the words are explained where they are told")]
+#[allow(
+    missing_docs,
+    reason = "the words are explained where they are narrated"
+)]
 pub enum Deed {
     Hear,
     Call,
@@ -280,17 +283,17 @@ pub enum Deed {
     LeaveIt,
     PublishNo,
     PublishYes,
-    ConfirmTold,
+    ConfirmPublished,
     Move,
     Crash,
     Start,
 }
 
 impl Deed {
-    /// What an instance may do in a phase, as far as the phase tells.
+    /// What an instance may do in a phase, as far as the phase decides it.
     pub(crate) const fn of(phase: Phase) -> &'static [Self] {
         use Deed::{
-            Adopt, Ask, AskAgain, Call, Claim, ClaimUnheard, CloseClaim, Confirm, ConfirmTold,
+            Adopt, Ask, AskAgain, Call, Claim, ClaimUnheard, CloseClaim, Confirm, ConfirmPublished,
             Crash, DropProposal, GiveUp, Hear, HearTake, Journal, LeaveIt, Look, Move, Note,
             PublishNo, PublishYes, Retry, SeeMark, Send, Stamp, Start, Take,
         };
@@ -306,10 +309,10 @@ impl Deed {
             Phase::Stamped => &[Crash, Move, Hear, Send],
             Phase::Close => &[Crash, Move, Hear, Ask, PublishNo],
             Phase::Owes => &[Crash, Move, Hear, Adopt, CloseClaim, SeeMark, LeaveIt],
-            Phase::Telling => &[Crash, Move, Hear, PublishNo],
-            Phase::TellNo => &[Crash, Move, Hear, PublishNo],
-            Phase::TellYes => &[Crash, Move, Hear, PublishYes],
-            Phase::ToldNo | Phase::ToldYes => &[Crash, Move, Hear, ConfirmTold],
+            Phase::Publishing => &[Crash, Move, Hear, PublishNo],
+            Phase::PublishingNo => &[Crash, Move, Hear, PublishNo],
+            Phase::PublishingYes => &[Crash, Move, Hear, PublishYes],
+            Phase::PublishedNo | Phase::PublishedYes => &[Crash, Move, Hear, ConfirmPublished],
             Phase::Absent => &[],
         }
     }
@@ -319,24 +322,28 @@ type Seen = fn(&Scope, &State) -> bool;
 
 /// What must be seen to happen, so that no promise holds for want of an occasion.
 pub(crate) const POSSIBLE: [(&str, Seen); 4] = [
-    ("an order lands, and \"executed\" is told", |_, state| {
-        state.landed == 1 && state.told == Word::Executed
-    }),
     (
-        "an order never lands, and \"not executed\" is told",
+        "an order lands, and \"executed\" is published",
+        |_, state| state.landed == 1 && state.published == Word::Executed,
+    ),
+    (
+        "an order never lands, and \"not executed\" is published",
         |_, state| {
-            let settled = |i: &Instance| i.phase == Phase::ToldNo && i.journal == Journal::No;
-            state.told == Word::NotExecuted && state.instances.iter().any(settled)
+            let settled = |i: &Instance| i.phase == Phase::PublishedNo && i.journal == Journal::No;
+            state.published == Word::NotExecuted && state.instances.iter().any(settled)
         },
     ),
     ("one instance closes what the other began", |_, state| {
         let is_there = |phase| state.instances.iter().any(|i| i.phase == phase);
         is_there(Phase::Close) && is_there(Phase::Owes)
     }),
-    ("whoever lost a plan sees its result", |_, state| {
-        let owes = |i: &Instance| i.phase == Phase::Owes;
-        state.master().mark != Word::None && state.instances.iter().any(owes)
-    }),
+    (
+        "an instance that lost a plan sees its result",
+        |_, state| {
+            let owes = |i: &Instance| i.phase == Phase::Owes;
+            state.master().mark != Word::None && state.instances.iter().any(owes)
+        },
+    ),
 ];
 
 impl Model for Scope {
@@ -414,7 +421,7 @@ impl Model for Scope {
             Property::always(P1, |_, state: &State| state.landed <= 1),
             Property::always(P3, |_, state: &State| !state.false_final),
             Property::always(SILENCE, |scope: &Scope, state: &State| {
-                !state.claimed || state.tells_the_truth() || !scope.at_rest(state)
+                !state.claimed || state.is_truthful() || !scope.at_rest(state)
             }),
             Property::always(P6, |_, state: &State| !state.late_order),
         ];
@@ -440,9 +447,9 @@ impl Scope {
 }
 
 impl State {
-    /// What has been told last is what is so.
-    pub(crate) fn tells_the_truth(&self) -> bool {
-        match self.told {
+    /// What was published last is true.
+    pub(crate) fn is_truthful(&self) -> bool {
+        match self.published {
             Word::None => false,
             Word::NotExecuted => self.landed == 0,
             Word::Executed => self.landed > 0,

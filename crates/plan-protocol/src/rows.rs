@@ -253,9 +253,9 @@ pub fn rows() -> Vec<Row> {
             &[P3],
         ),
         row(
-            "cluster: \"not executed\" told within F of the look that the plan is held",
+            "cluster: \"not executed\" published within F of the look that the plan is held",
             quiet(Rules {
-                told_in_time: false,
+                published_in_time: false,
                 ..Rules::FENCE_CLUSTER
             })
             .forgets(1, Forgetting::FLUSH),
@@ -405,7 +405,7 @@ pub fn rows() -> Vec<Row> {
             &[P3],
         ),
         row(
-            "after a restart nothing is told without holding the plan",
+            "after a restart nothing is published without holding the plan",
             quiet(Rules {
                 restart_holds: false,
                 ..fence

@@ -76,9 +76,9 @@ pub struct Rules {
     pub take_sees_claim: bool,
     /// Permits, entry and mark lie in different slots: after the take the entry is always asked once more (14).
     pub cluster: bool,
-    /// With `cluster`: from the look whether the attempt holds the plan to the telling of "not executed",
+    /// With `cluster`: from the look whether the attempt holds the plan to the publication of "not executed",
     /// which lie in different slots, at most F passes.
-    pub told_in_time: bool,
+    pub published_in_time: bool,
     /// The stamp comes at most F after the last script that said yes; later, the entry is
     /// asked again. Without this rule T takes F's place (15).
     pub ask_again: bool,
@@ -149,7 +149,7 @@ impl Rules {
         take_sees_generation: false,
         take_sees_claim: false,
         cluster: false,
-        told_in_time: true,
+        published_in_time: true,
         ask_again: false,
         from_sending: false,
         stamp_first: false,
@@ -196,7 +196,7 @@ impl Rules {
         take_sees_generation: false,
         take_sees_claim: false,
         cluster: false,
-        told_in_time: true,
+        published_in_time: true,
         ask_again: true,
         from_sending: true,
         stamp_first: true,

@@ -1,5 +1,5 @@
-//! One state of the world, as small as it can be told: times are ages that stop counting where no rule
-//! looks further, and attempts that are over are told apart only where that matters.
+//! One state of the world, as small as it can be: times are ages that stop counting where no rule
+//! looks further, and attempts that are over are distinguished only where that matters.
 
 use crate::rules::{Rules, Times};
 use std::hash::{Hash, Hasher};
@@ -147,16 +147,16 @@ pub(crate) enum Phase {
     Close,
     /// Claimed the plan once, lost it, and owes a result.
     Owes,
-    /// Has looked that it holds the plan, and is about to tell "not executed" in another slot.
-    Telling,
-    /// Tells "not executed" without holding the plan.
-    TellNo,
-    /// Tells "executed".
-    TellYes,
-    /// Has told "not executed" and waits for the confirmation.
-    ToldNo,
-    /// Has told "executed" and waits for the confirmation.
-    ToldYes,
+    /// Has looked that it holds the plan, and is about to publish "not executed" in another slot.
+    Publishing,
+    /// Publishes "not executed" without holding the plan.
+    PublishingNo,
+    /// Publishes "executed".
+    PublishingYes,
+    /// Has published "not executed" and waits for the confirmation.
+    PublishedNo,
+    /// Has published "executed" and waits for the confirmation.
+    PublishedYes,
     /// There is no such instance.
     Absent,
 }
@@ -300,7 +300,10 @@ impl Instance {
             self.yes = 0;
             self.confirmed = 0;
         }
-        if !matches!(self.phase, Phase::Order | Phase::Calling | Phase::Telling) {
+        if !matches!(
+            self.phase,
+            Phase::Order | Phase::Calling | Phase::Publishing
+        ) {
             self.since = 0;
         }
         if !matches!(self.phase, Phase::Order | Phase::Close) {
@@ -308,7 +311,7 @@ impl Instance {
         }
         let waits = matches!(
             self.phase,
-            Phase::Stamped | Phase::Close | Phase::Owes | Phase::ToldNo | Phase::ToldYes
+            Phase::Stamped | Phase::Close | Phase::Owes | Phase::PublishedNo | Phase::PublishedYes
         );
         if !waits {
             self.wait = 0;
@@ -350,7 +353,7 @@ pub(crate) struct Left {
 /// Generations that something still names, at most, and one more: two servers, a snapshot, the instances.
 pub(crate) const GENERATIONS: usize = 4 + INSTANCES;
 
-/// The world: servers, instances, venue, and what has been told.
+/// The world: servers, instances, venue, and what has been published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     pub(crate) servers: [Server; 2],
@@ -368,8 +371,8 @@ pub struct State {
     /// Publications for review that have no set of permits yet.
     pub(crate) unanswered: u8,
     /// The last final result on the master's stream.
-    pub(crate) told: Word,
-    /// "Not executed" was told, and the store has not forgotten it.
+    pub(crate) published: Word,
+    /// "Not executed" was published, and the store has not forgotten it.
     pub(crate) no_stands: bool,
     /// Somebody claimed the plan.
     pub(crate) claimed: bool,
@@ -418,7 +421,7 @@ impl State {
             flights: [Flight::default(); INSTANCES],
             landed: 0,
             unanswered: 0,
-            told: Word::None,
+            published: Word::None,
             no_stands: false,
             claimed: false,
             on_for: 0,
@@ -529,7 +532,7 @@ impl State {
             }
         });
         self.flights.sort_unstable();
-        // The names are told apart by what the instances do, and by all else only where that is equal.
+        // The names are distinguished by what the instances do, and by all else only where that is equal.
         let keys = self.instances.map(|instance| instance.nameless());
         let mut order: Names = std::array::from_fn(|i| i);
         order.sort_by_key(|i| keys[*i]);
@@ -622,7 +625,7 @@ impl State {
             u8::from(self.used),
             self.landed,
             self.unanswered,
-            self.told as u8,
+            self.published as u8,
             u8::from(self.no_stands),
             u8::from(self.claimed),
             self.on_for,

@@ -128,7 +128,7 @@ impl Scope {
                         older(&mut instance.since, times.t + 1);
                     }
                 }
-                Phase::Telling => older(&mut instance.since, times.f + 1),
+                Phase::Publishing => older(&mut instance.since, times.f + 1),
                 Phase::Calling => older(&mut instance.since, times.w),
                 _ => {}
             }

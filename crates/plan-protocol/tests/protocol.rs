@@ -76,8 +76,8 @@ fn a_dropped_rule_costs_what_the_docs_say() {
                 );
             }
         }
-        let told = format!("| {} | {} |", row.dropped, row.costs());
-        assert!(DOCS.contains(&told), "the docs do not have: {told}");
+        let row_text = format!("| {} | {} |", row.dropped, row.costs());
+        assert!(DOCS.contains(&row_text), "the docs do not have: {row_text}");
     }
 }
 
@@ -152,7 +152,7 @@ fn hole_2_a_false_last_word() {
 }
 
 #[test]
-fn hole_3_nothing_was_placed_is_told_of_an_order_that_filled() {
+fn hole_3_nothing_was_placed_is_published_of_an_order_that_filled() {
     // A copy made before the note, so that the note alone is lost.
     let scope = BEFORE.forgets(1, Forgetting::RESTART).sets(1);
     let story = hole("the note is lost", scope, P3);

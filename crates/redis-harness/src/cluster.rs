@@ -81,13 +81,13 @@ impl Cluster {
 
 async fn bus_port(node: &RedisServer) -> i64 {
     let mut link = node.connection().await;
-    let told: Vec<String> = cmd("CONFIG")
+    let answer: Vec<String> = cmd("CONFIG")
         .arg("GET")
         .arg("cluster-port")
         .query_async(&mut link)
         .await
         .unwrap_or_else(|error| panic!("cluster-port: {error}"));
-    let port = told.get(1).and_then(|port| port.parse().ok());
+    let port = answer.get(1).and_then(|port| port.parse().ok());
     // Before 7.0 it cannot be chosen.
     port.unwrap_or_else(|| i64::from(node.port()) + 10_000)
 }

@@ -29,20 +29,20 @@ pub(crate) fn server_program() -> String {
     }
 }
 
-/// Major and minor version of a program, as its `--version` tells: `Redis server v=7.0.15 …`.
+/// Major and minor version of a program, as its `--version` prints: `Redis server v=7.0.15 …`.
 pub(crate) fn version_of(program: &str) -> (u32, u32) {
     let output = Command::new(installed(program)).arg("--version").output();
-    let told = output.map_or_else(
+    let printed = output.map_or_else(
         |error| panic!("cannot ask {program} for its version: {error}"),
         |output| String::from_utf8_lossy(&output.stdout).into_owned(),
     );
-    let number = told
+    let number = printed
         .split_whitespace()
         .find_map(|word| word.strip_prefix("v="));
     let mut parts = number.unwrap_or_default().split('.').map(str::parse);
     match (parts.next(), parts.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-        _ => panic!("{program} --version tells no version: {told}"),
+        _ => panic!("{program} --version prints no version: {printed}"),
     }
 }
 

@@ -128,7 +128,7 @@ impl Sentinel {
     /// After a failover: the former master comes back as the replica, and the two change their names. Returns once
     /// every sentinel would promote it.
     pub async fn rejoin(&mut self) {
-        // Sentinels may have failed over again meanwhile. Who is made to follow loses what only it was told, so it
+        // Sentinels may have failed over again meanwhile. Who is made to follow loses what was written to it alone, so it
         // must not be the one that they name.
         if self.named().await == self.replica.port() {
             std::mem::swap(&mut self.master, &mut self.replica);
@@ -140,11 +140,11 @@ impl Sentinel {
         follow.arg("127.0.0.1").arg(self.master.port());
         let url = self.replica.url();
         until("the former master follows the new one", async || {
-            // Told again: a sentinel may have told it something else meanwhile.
+            // Set again: a sentinel may have set it otherwise meanwhile.
             let _ = follow.exec_async(&mut connect(&url).await).await;
-            let told = info(&url, "replication").await;
-            told.contains("master_link_status:up")
-                && told.contains(&format!("master_port:{}", self.master.port()))
+            let info = info(&url, "replication").await;
+            info.contains("master_link_status:up")
+                && info.contains(&format!("master_port:{}", self.master.port()))
         })
         .await;
         for (_, _, port) in &self.sentinels {
@@ -153,12 +153,12 @@ impl Sentinel {
             until("every sentinel would promote the replica", async || {
                 let mut ask = cmd("SENTINEL");
                 ask.arg("REPLICAS").arg(Self::MASTER);
-                let told = ask.query_async(&mut connect(&url).await).await;
-                let told: Vec<HashMap<String, String>> = told.unwrap_or_default();
+                let replicas = ask.query_async(&mut connect(&url).await).await;
+                let replicas: Vec<HashMap<String, String>> = replicas.unwrap_or_default();
                 let is = |replica: &HashMap<String, String>, name: &str, word: &str| {
-                    replica.get(name).is_some_and(|told| told == word)
+                    replica.get(name).is_some_and(|value| value == word)
                 };
-                told.iter().any(|replica| {
+                replicas.iter().any(|replica| {
                     is(replica, "port", &port)
                         && is(replica, "flags", "slave")
                         && is(replica, "master-link-status", "ok")

@@ -72,7 +72,7 @@ impl RedisServer {
         &self.need_tls().certificates
     }
 
-    /// Major and minor version of the servers that tests start, as the program tells it. Valkey tells its own.
+    /// Major and minor version of the servers that tests start, as the program prints it. Valkey prints its own.
     pub fn version() -> (u32, u32) {
         version_of(&server_program())
     }

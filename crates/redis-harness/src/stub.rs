@@ -1,4 +1,4 @@
-//! A sentinel that says what it is told to say, for what real ones do only after seconds of gossip, and a server that
+//! A sentinel that says what it is given to say, for what real ones do only after seconds of gossip, and a server that
 //! says the same to everybody, for those that cannot be had.
 
 use std::{
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_says_what_it_is_told_to_say_and_nothing_once_it_is_silent() {
+    async fn it_says_what_it_is_given_and_nothing_once_it_is_silent() {
         let stub = SentinelStub::saying(1234).await;
         let ask = async || {
             let url = format!("redis://{}", stub.host());

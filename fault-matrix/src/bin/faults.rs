@@ -9,7 +9,7 @@ use std::{
 const USAGE: &str = "usage: scripts/faults [--cases N] [--seed S] [--case K] [--row NAME] [--lanes L] [--mutant NAME]\n       scripts/faults --table\n       scripts/soak [--forgetting] [--minutes N] [--seed S]";
 
 /// Between two lines about how far a run has come.
-const TOLD_EVERY: Duration = Duration::from_secs(30);
+const REPORT_EVERY: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     if std::env::args().skip(1).eq(["--table"]) {
@@ -110,15 +110,15 @@ async fn matrix(asked: Asked) -> ExitCode {
         asked.seed, asked.lanes
     );
     let (started, mut done, mut wrong) = (Instant::now(), 0_u64, 0_u64);
-    let mut told = started;
+    let mut reported = started;
     let report = play_all(cases, asked.lanes, asked.mutant, |outcome| {
         done += 1;
         if outcome.is_violation() {
             wrong += 1;
-            println!("\nVIOLATION {}", outcome.told());
+            println!("\nVIOLATION {}", outcome.describe());
         }
-        if told.elapsed() >= TOLD_EVERY || asked.only.is_some() {
-            told = Instant::now();
+        if reported.elapsed() >= REPORT_EVERY || asked.only.is_some() {
+            reported = Instant::now();
             let took = started.elapsed().as_secs();
             let left = u64::try_from(all).unwrap_or(0).saturating_sub(done);
             let more = left * took / done.max(1);

@@ -136,7 +136,7 @@ pub(super) const ROWS: &[Row] = &[
     },
 ];
 
-/// Everything that belongs to one plan, and what tells a forgetting. Loss of one of these alone is promised to be
+/// Everything that belongs to one plan, and what shows a forgetting. Loss of one of these alone is promised to be
 /// harmless.
 const KEYS: [&str; 6] = [
     "quantum:apply:dedupe:{plan}",

@@ -7,8 +7,8 @@ use crate::{
     scene::{
         Disk as State, Scene,
         Step::{
-            Claimed, Concluded, Disk, Do, Propose, Reach, ReachIfTold, Ready, Release, Restart,
-            Sleep,
+            Claimed, Concluded, Disk, Do, Propose, Reach, ReachIfPublished, Ready, Release,
+            Restart, Sleep,
         },
     },
 };
@@ -42,9 +42,9 @@ pub(super) const ROWS: &[Row] = &[
                 Release,
                 Do(
                     "what is claimed has its result",
-                    scenarios::claimed_are_told,
+                    scenarios::claimed_have_results,
                 ),
-                ReachIfTold("journal_unavailable", "no order without a journal"),
+                ReachIfPublished("journal_unavailable", "no order without a journal"),
                 Do("nothing has left", scenarios::nothing_left),
                 Restart(0),
                 Concluded,
@@ -101,7 +101,7 @@ pub(super) const ROWS: &[Row] = &[
                 Reach("fsync hung".into()),
                 Do(
                     "what is claimed has its result",
-                    scenarios::claimed_are_told,
+                    scenarios::claimed_have_results,
                 ),
                 Restart(0),
                 Concluded,
@@ -145,7 +145,7 @@ fn disk(rng: &mut Rng, state: State, name: &str) -> Scene {
         Release,
         Do(
             "what is claimed has its result",
-            scenarios::claimed_are_told,
+            scenarios::claimed_have_results,
         ),
         Reach(name.to_owned()),
         Disk(State::Works),

@@ -45,7 +45,7 @@ impl Expect {
     fn text(self) -> &'static str {
         match self {
             Self::Order => "an order for each approved plan",
-            Self::Truth => "one order or none, told truly",
+            Self::Truth => "one order or none, reported truly",
             Self::NoOrder => "no order",
         }
     }

@@ -9,7 +9,7 @@ use crate::{
         Scene,
         Step::{
             Claimed, Concluded, Dies, Do, Kill, Propose, ProposeHold, ProposeNext, Reach,
-            ReachIfTold, Ready, Release, Restart, Start,
+            ReachIfPublished, Ready, Release, Restart, Start,
         },
     },
     table::POINTS,
@@ -123,7 +123,7 @@ fn disarms(rng: &mut Rng) -> Scene {
     steps.extend([
         ProposeNext,
         Concluded,
-        ReachIfTold("kill_switch_active", "disarmed"),
+        ReachIfPublished("kill_switch_active", "disarmed"),
     ]);
     Scene::of(steps).held()
 }
@@ -136,7 +136,10 @@ fn calibrates(rng: &mut Rng) -> Scene {
         Dies(0, point),
         ProposeHold,
         Restart(0),
-        Do("what is claimed is told", scenarios::claimed_are_told),
+        Do(
+            "what is claimed has results",
+            scenarios::claimed_have_results,
+        ),
     ])
     .calibrated()
     .short()

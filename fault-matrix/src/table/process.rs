@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "SIGTERM storm",
-        fault: "the process is told to end again and again",
+        fault: "the process is asked to end again and again",
         moment: "in the wait",
         expects: Expect::Order,
         scene: term_storm,
@@ -171,7 +171,7 @@ fn term_storm(rng: &mut Rng) -> Scene {
     Scene::of(steps).held()
 }
 
-/// A process that was told to end in the middle of a wait carries its plans to their results, and ends well.
+/// A process that was asked to end in the middle of a wait carries its plans to their results, and ends well.
 fn carries_on(environment: &mut Environment) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
     Box::pin(async move {
         // Where the wait was over before, there was nothing to carry on with.

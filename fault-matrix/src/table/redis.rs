@@ -372,7 +372,7 @@ fn lost(rng: &mut Rng, script: Script) -> Scene {
     losing(script, loss, u32::try_from(rng.within(1..=2)).unwrap_or(1))
 }
 
-/// The brain says something else, and perhaps the process is told to end.
+/// The brain says something else, and perhaps the process is asked to end.
 fn rewritten(rng: &mut Rng) -> Vec<Step> {
     let mut steps = vec![match rng.once_in(2) {
         true => ProposeHold,

@@ -6,8 +6,8 @@ use crate::{
     scene::{
         Scene, Step,
         Step::{
-            Arrived, Claimed, Concluded, Flush, Propose, ProposeNext, Reach, ReachIfTold, Ready,
-            Release, Sleep, Turn, Venue,
+            Arrived, Claimed, Concluded, Flush, Propose, ProposeNext, Reach, ReachIfPublished,
+            Ready, Release, Sleep, Turn, Venue,
         },
         Switch,
     },
@@ -86,7 +86,7 @@ fn halted(switch: Switch) -> Scene {
         // The permits come only now.
         Release,
         Concluded,
-        ReachIfTold("kill_switch_active", "halted"),
+        ReachIfPublished("kill_switch_active", "halted"),
         Turn(switch, false),
     ])
     .held()

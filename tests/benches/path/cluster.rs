@@ -96,8 +96,8 @@ pub(crate) async fn measure(symbols: usize, window: Duration) -> OnCluster {
     // Connections and caches are warm after a tenth of the time.
     let (mut from, mut done, mut before) = (Instant::now(), 0_usize, Vec::new());
     loop {
-        let news = timeout(Duration::from_secs(60), results.next()).await;
-        for result in news.expect("a result") {
+        let entries = timeout(Duration::from_secs(60), results.next()).await;
+        for result in entries.expect("a result") {
             assert_eq!(result.word, "True", "{}", result.plan);
             let number = wire::number(&result.symbol);
             turns[number] += 1;

@@ -104,10 +104,10 @@ pub(crate) async fn measure_beside(
     let () = first.query_async(&mut brain).await.unwrap();
     let brains = tokio::spawn(async move {
         loop {
-            let news = results.next().await;
+            let entries = results.next().await;
             let mut next = redis::pipe();
             let mut executed = 0_usize;
-            for result in &news {
+            for result in &entries {
                 assert_eq!(result.word, "True", "{}", result.plan);
                 executed += 1;
                 let turn = &mut turns[wire::number(&result.symbol)];

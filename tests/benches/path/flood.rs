@@ -199,10 +199,10 @@ impl Field {
             }
         });
         let (ended, results) = mpsc::unbounded_channel();
-        let mut news = Follower::of_results(&server).await;
+        let mut entries = Follower::of_results(&server).await;
         tasks.spawn(async move {
             loop {
-                for result in news.next().await {
+                for result in entries.next().await {
                     assert_eq!(result.word, "True", "{}", result.plan);
                     if ended.send(wire::number(&result.symbol)).is_err() {
                         return;

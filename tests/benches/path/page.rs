@@ -310,7 +310,7 @@ impl Page {
             ("floor: one bare GET for each, 16 connections", &found.floor),
             ("start to ready, nothing to recover", &found.empty),
             ("start to ready, as many to recover", &found.ready),
-            ("start to the last result of those", &found.told),
+            ("start to the last result of those", &found.published),
         ] {
             writeln!(
                 text,

@@ -24,7 +24,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it for these symbols and waits until it tells systemd's socket that it is ready.
+    /// Starts it for these symbols and waits until it says on systemd's socket that it is ready.
     pub(crate) fn start(
         program: &Path,
         server: &RedisServer,

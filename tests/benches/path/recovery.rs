@@ -39,7 +39,7 @@ pub(crate) struct Recovery {
     /// From the start of the process to `READY=1`.
     pub(crate) ready: Samples,
     /// From the start of the process to the last result.
-    pub(crate) told: Samples,
+    pub(crate) published: Samples,
     /// The same with nothing to recover.
     pub(crate) empty: Samples,
     /// One bare `GET` for each intent.
@@ -49,7 +49,7 @@ pub(crate) struct Recovery {
 }
 
 pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
-    let (mut ready, mut told) = (Vec::new(), Vec::new());
+    let (mut ready, mut published) = (Vec::new(), Vec::new());
     let (mut empty, mut floor) = (Vec::new(), Vec::new());
     let mut weight = 0;
     for _ in 0..rounds {
@@ -86,7 +86,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
                 filled += usize::from(result.word == "True");
             }
         }
-        told.push(started.elapsed());
+        published.push(started.elapsed());
         assert_eq!((all, filled), (intents, intents / 2), "{}", service.log());
         assert_eq!(venue.orders().len(), before, "{}", service.log());
         drop(service);
@@ -95,7 +95,7 @@ pub(crate) async fn measure(intents: usize, rounds: usize) -> Recovery {
     Recovery {
         intents,
         ready: Samples::new(ready),
-        told: Samples::new(told),
+        published: Samples::new(published),
         empty: Samples::new(empty),
         floor: Samples::new(floor),
         weight,

@@ -25,10 +25,10 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let (port, redis) = (listener.local_addr().unwrap().port(), server.port());
         let granted = Arc::<Mutex<HashMap<String, u64>>>::default();
-        let told = Arc::clone(&granted);
+        let grants = Arc::clone(&granted);
         thread::spawn(move || {
             for client in listener.incoming() {
-                serve(client.unwrap(), redis, &told);
+                serve(client.unwrap(), redis, &grants);
             }
         });
         Self { port, granted }

@@ -83,7 +83,7 @@ pub(crate) struct Follower {
 }
 
 /// What is needed of an entry.
-pub(crate) struct News {
+pub(crate) struct StreamEntry {
     pub(crate) plan: String,
     pub(crate) symbol: String,
     /// `decision` of a plan, `executed` of a result.
@@ -113,7 +113,7 @@ impl Follower {
     }
 
     /// The entries that are new; waits until there are some.
-    pub(crate) async fn next(&mut self) -> Vec<News> {
+    pub(crate) async fn next(&mut self) -> Vec<StreamEntry> {
         loop {
             let reply: Value = cmd("XREAD")
                 .arg(&["COUNT", "1000", "BLOCK", "0", "STREAMS"])
@@ -122,14 +122,14 @@ impl Follower {
                 .query_async(&mut self.connection)
                 .await
                 .unwrap();
-            let news = self.read(reply);
-            if !news.is_empty() {
-                return news;
+            let entries = self.read(reply);
+            if !entries.is_empty() {
+                return entries;
             }
         }
     }
 
-    fn read(&mut self, reply: Value) -> Vec<News> {
+    fn read(&mut self, reply: Value) -> Vec<StreamEntry> {
         let Value::Array(streams) = reply else {
             return Vec::new();
         };
@@ -153,7 +153,7 @@ impl Follower {
                     PLANS => "decision",
                     _ => "executed",
                 };
-                News {
+                StreamEntry {
                     plan: field("plan_id"),
                     symbol: field("symbol"),
                     word: field(word),

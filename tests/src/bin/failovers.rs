@@ -217,15 +217,15 @@ async fn play(kind: Kind, rounds: usize) -> Report {
         .metric_is("quantum_apply_plans_in_flight", "0")
         .await;
     service.metric_is("quantum_apply_results_owed", "0").await;
-    let told = |error| -> ! { panic!("no results: {error}") };
+    let fail = |error| -> ! { panic!("no results: {error}") };
     let mut master = open(&sentinel.master().url())
         .await
-        .unwrap_or_else(|error| told(error));
+        .unwrap_or_else(|error| fail(error));
     // Thousands of them, in one answer.
     master.set_response_timeout(Duration::from_secs(60));
     let results: redis::Value = ask(&mut master, &["XRANGE", RESULTS, "-", "+"])
         .await
-        .unwrap_or_else(|error| told(error));
+        .unwrap_or_else(|error| fail(error));
     let results = Entry::of_range(results);
     judge(&stage, &results, &mut report);
     let ended = service.stopped_well().await;

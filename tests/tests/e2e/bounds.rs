@@ -58,10 +58,10 @@ async fn a_proposal_of_any_size_is_refused_in_little_memory_and_the_other_symbol
         stage.propose("BTCUSDT", "PARTIAL_75").await;
         let key = "quantum:harvest:proposal:BTCUSDT";
         fill(&stage, key, size, Some(field)).await;
-        let told = service
+        let text = service
             .line_with(&["BTCUSDT", field, &size.to_string(), "256"])
             .await;
-        assert!(told.len() < 400, "{} bytes", told.len());
+        assert!(text.len() < 400, "{} bytes", text.len());
         orders += 1;
         others_go_on(&stage, orders).await;
         grew(&format!("{field} of {size} bytes"), &service, before);

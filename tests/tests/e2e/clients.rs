@@ -36,7 +36,7 @@ async fn ask_and_stop_reading(address: SocketAddr, path: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn whatever_clients_do_the_service_ends_when_it_is_told_to() {
+async fn whatever_clients_do_the_service_ends_when_it_is_asked_to() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let address = service.address().await;
@@ -47,9 +47,9 @@ async fn whatever_clients_do_the_service_ends_when_it_is_told_to() {
     for path in ["/metrics", "/events", "/"] {
         held.push(ask_and_stop_reading(address, path).await);
     }
-    let told = Instant::now();
+    let asked = Instant::now();
     service.stopped_well().await;
-    let took = told.elapsed();
+    let took = asked.elapsed();
     println!("ended {took:?} after SIGTERM, with {} clients", held.len());
     // The bound is 5 s; a busy machine has some more.
     assert!(took.as_secs() < 15, "{took:?}");

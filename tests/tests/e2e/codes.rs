@@ -95,12 +95,12 @@ fn debug_text(text: &str) -> Option<&str> {
         })
 }
 
-async fn assert_told(
+async fn assert_reported(
     kind: &str,
     meaning: fn(&VenueCode) -> CodeMeaning,
-    told: (Stage, Service, Vec<Entry>),
+    run: (Stage, Service, Vec<Entry>),
 ) {
-    let (stage, service, results) = told;
+    let (stage, service, results) = run;
     for ((_, row), result) in rows().iter().zip(&results) {
         assert_eq!(result.get("executed"), "False", "{row:?}");
         assert_eq!(
@@ -138,16 +138,16 @@ async fn assert_told(
 }
 
 #[tokio::test]
-async fn every_code_of_an_order_is_told_with_the_venues_words_and_nothing_of_rust() {
-    let told = run_all(When::order(), "FULL_CLOSE_PROPOSED").await;
-    assert_eq!(told.0.orders().len(), rows().len(), "one POST a plan");
-    assert_told("order", |row| row.order, told).await;
+async fn every_code_of_an_order_is_published_with_the_venues_words_and_nothing_of_rust() {
+    let run = run_all(When::order(), "FULL_CLOSE_PROPOSED").await;
+    assert_eq!(run.0.orders().len(), rows().len(), "one POST a plan");
+    assert_reported("order", |row| row.order, run).await;
 }
 
 #[tokio::test]
-async fn every_code_of_a_stop_is_told_with_the_venues_words_and_nothing_of_rust() {
-    let told = run_all(When::request("POST", "/fapi/v1/algoOrder"), "UPDATE_SL").await;
-    assert_told("stop", |row| row.stop, told).await;
+async fn every_code_of_a_stop_is_published_with_the_venues_words_and_nothing_of_rust() {
+    let run = run_all(When::request("POST", "/fapi/v1/algoOrder"), "UPDATE_SL").await;
+    assert_reported("stop", |row| row.stop, run).await;
 }
 
 #[test]

@@ -15,7 +15,7 @@ const SYMBOLS: [&str; 3] = ["BTCUSDT", "ETHUSDT", "SOLUSDT"];
 async fn a_hundred_approved_plans_over_three_symbols_are_a_hundred_orders_and_results() {
     let stage = Stage::open().await;
     let _governor = stage.governor(Duration::ZERO).await;
-    // Each plan is allowed another quantity, told from its own fields.
+    // Each plan is allowed another quantity, computed from its own fields.
     let _brain = stage
         .position_brain_saying(|plan| {
             let quantity = format!("{}000000000000004", plan.get("R_net"));

@@ -13,7 +13,7 @@ async fn approved(stage: &Stage, symbol: &str) -> String {
     plan.get("plan_id").to_owned()
 }
 
-/// A service that tells of no order for the next plan, and is not ready.
+/// A service that reports no order for the next plan, and is not ready.
 async fn places_nothing(stage: &Stage, service: &Service, why: &str) {
     service.readiness("503", why).await;
     service.line("Not ready:").await;
@@ -25,7 +25,7 @@ async fn places_nothing(stage: &Stage, service: &Service, why: &str) {
     assert_eq!(stage.orders(), []);
 }
 
-fn told(service: &Service) -> usize {
+fn warnings(service: &Service) -> usize {
     let log = service.log();
     log.iter()
         .filter(|line| line.contains("Not ready:"))
@@ -58,7 +58,7 @@ async fn while_the_disk_hangs_nothing_is_ready_and_no_order_leaves() {
     assert!(result.is_none_or(|result| result.get("executed") == "False"));
     assert_eq!(stage.orders(), []);
     service.line("Not ready:").await;
-    assert_eq!(told(&service), 1);
+    assert_eq!(warnings(&service), 1);
     fs::remove_file(&hang).unwrap();
     service.readiness("200", "[+] Journal: ").await;
     stage.result_of(&id).await;
@@ -153,9 +153,9 @@ async fn on_a_disk_that_is_full_no_order_leaves_and_nothing_is_ready() {
     println!("{orders} orders on a full disk");
     assert_eq!(stage.orders().len(), orders);
     disk.service.readiness("503", "No space left").await;
-    // Told before it is answered; the line may be on its way still.
+    // Logged before it is answered; the line may be on its way still.
     disk.service.line("Not ready:").await;
-    assert_eq!(told(&disk.service), 1);
+    assert_eq!(warnings(&disk.service), 1);
     disk.service.stopped_well().await;
 }
 
@@ -166,7 +166,7 @@ async fn a_journal_that_was_removed_is_noticed_and_no_order_leaves() {
     let service = how.clone().ready().await;
     fs::remove_file(how.state_directory().join("journal.redb")).unwrap();
     places_nothing(&stage, &service, "journal.redb is not there any more").await;
-    assert_eq!(told(&service), 1);
+    assert_eq!(warnings(&service), 1);
     service.stopped_well().await;
     // Its id says that there was one.
     let ended = how.ended().await;

@@ -3,7 +3,7 @@
 use apply_tests::{ServiceBuilder, Stage};
 
 /// The same machine's command with another state directory, where the service is to be asked.
-async fn told(how: ServiceBuilder, words: &[&str], port: u16) -> apply_tests::Ended {
+async fn command(how: ServiceBuilder, words: &[&str], port: u16) -> apply_tests::Ended {
     how.instead(words)
         .env("APPLY_METRICS_PORT", port.to_string())
         .ended()
@@ -25,7 +25,7 @@ async fn a_command_that_would_look_elsewhere_than_the_service_says_so() {
     let other = || stage.service();
 
     // The service keeps its journal elsewhere, so this file halts nothing.
-    let halted = told(other(), &["halt", "--file-only"], port).await;
+    let halted = command(other(), &["halt", "--file-only"], port).await;
     assert_eq!(halted.code, Some(78), "{}", halted.output());
     let output = halted.output();
     assert!(
@@ -40,7 +40,7 @@ async fn a_command_that_would_look_elsewhere_than_the_service_says_so() {
 
     // The file that does halt it is looked at by the commands that report the state.
     std::fs::write(format!("{theirs}/HALT"), "").unwrap();
-    let status = told(other(), &["status"], port).await;
+    let status = command(other(), &["status"], port).await;
     assert_eq!(status.code, Some(5), "{}", status.output());
     let output = status.output();
     assert!(
@@ -51,7 +51,7 @@ async fn a_command_that_would_look_elsewhere_than_the_service_says_so() {
         output.contains(&format!("ON, by {theirs}/HALT")),
         "{output}"
     );
-    let check = told(other(), &["check"], port).await;
+    let check = command(other(), &["check"], port).await;
     assert_eq!(check.code, Some(78), "{}", check.output());
     assert!(
         check.output().contains("keeps its journal in"),
@@ -60,18 +60,18 @@ async fn a_command_that_would_look_elsewhere_than_the_service_says_so() {
     );
 
     let plan = "0123456789abcdef";
-    let printed = told(other(), &["plan", plan], port).await.output();
+    let printed = command(other(), &["plan", plan], port).await.output();
     assert!(printed.contains("keeps its journal in"), "{printed}");
     for words in [&["forget", plan, "--yes"][..], &["new-journal", "--yes"]] {
-        let refused = told(other(), words, port).await;
+        let refused = command(other(), words, port).await;
         assert_eq!(refused.code, Some(78), "{}", refused.output());
         assert!(refused.output().contains("nothing was changed"));
     }
 
     // With the service's settings nothing of it is said.
-    let status = told(how.clone(), &["status"], port).await.output();
+    let status = command(how.clone(), &["status"], port).await.output();
     assert!(!status.contains("elsewhere"), "{status}");
-    let resumed = told(how, &["resume", "--file-only"], port).await;
+    let resumed = command(how, &["resume", "--file-only"], port).await;
     assert_eq!(resumed.code, Some(0), "{}", resumed.output());
     service.stopped_well().await;
 }

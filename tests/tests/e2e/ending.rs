@@ -1,4 +1,4 @@
-//! Being told to stop, and being killed.
+//! Being asked to stop, and being killed.
 
 use crate::d;
 use apply_tests::{RESULTS, Service, Stage, within};
@@ -17,7 +17,7 @@ async fn in_the_middle_of_a_wait(stage: &Stage, wait_ms: &str) -> (Service, appl
 }
 
 #[tokio::test]
-async fn a_plan_that_waits_when_the_service_is_told_to_stop_is_carried_out_first() {
+async fn a_plan_that_waits_when_the_service_is_asked_to_stop_is_carried_out_first() {
     let stage = Stage::open().await;
     let (service, plan) = in_the_middle_of_a_wait(&stage, "20000").await;
     service.signal("TERM").await;

@@ -51,17 +51,17 @@ async fn says_in_all_its_lights(stage: &Stage, how: &ServiceBuilder, dry: &Servi
     };
     let check = asked(&["check"]).await;
     assert_eq!(check.code, Some(78), "{}", check.output());
-    let told = check.log.iter().find(|line| line.contains("environment"));
-    let told = told.unwrap_or_else(|| panic!("{}", check.output()));
-    assert!(told.starts_with("FAIL") && told.contains(text), "{told}");
+    let shown = check.log.iter().find(|line| line.contains("environment"));
+    let shown = shown.unwrap_or_else(|| panic!("{}", check.output()));
+    assert!(shown.starts_with("FAIL") && shown.contains(text), "{shown}");
     let status = asked(&["status"]).await;
     assert_eq!(status.code, Some(4), "{}", status.output());
-    let told = status
+    let shown = status
         .log
         .iter()
         .find(|line| line.starts_with("environment"));
     assert!(
-        told.is_some_and(|line| line.contains(text)),
+        shown.is_some_and(|line| line.contains(text)),
         "{}",
         status.output()
     );
@@ -278,10 +278,10 @@ async fn a_dry_run_says_which_plans_of_a_live_run_it_leaves_alone_and_the_next_l
         "{}",
         check.output()
     );
-    let told = asked(vec!["plan".into(), id.clone()]).await.output();
-    assert!(told.contains("a dry run asks nothing"), "{told}");
-    let told = asked(vec!["forget".into(), id.clone(), "--yes".into()]).await;
-    assert_eq!(told.code, Some(1), "{}", told.output());
+    let shown = asked(vec!["plan".into(), id.clone()]).await.output();
+    assert!(shown.contains("a dry run asks nothing"), "{shown}");
+    let shown = asked(vec!["forget".into(), id.clone(), "--yes".into()]).await;
+    assert_eq!(shown.code, Some(1), "{}", shown.output());
     dry.stopped_well().await;
     assert!(stage.entries(RESULTS).await.is_empty());
 

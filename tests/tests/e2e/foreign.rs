@@ -15,7 +15,7 @@ fn is_clean(what: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn what_turns_breaks_or_hides_is_shown_as_its_number_wherever_it_is_told() {
+async fn what_turns_breaks_or_hides_is_shown_as_its_number_wherever_it_is_printed() {
     for format in ["text", "json"] {
         let stage = Stage::open().await;
         let service = stage
@@ -74,7 +74,7 @@ async fn what_turns_breaks_or_hides_is_shown_as_its_number_wherever_it_is_told()
 }
 
 #[tokio::test]
-async fn an_entry_of_any_size_is_told_by_its_size() {
+async fn an_entry_of_any_size_is_shown_by_its_size() {
     let stage = Stage::open().await;
     let script = "return redis.call('XADD', KEYS[1], '*', 'plan_id', string.rep('x', 20971520))";
     for stream in [apply_tests::PLANS, RESULTS] {

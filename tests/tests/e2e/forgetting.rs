@@ -17,7 +17,7 @@ async fn forget(stage: &Stage, machine: &ServiceBuilder, plan: &str) -> Ended {
         .await
 }
 
-/// Writes the proposal of one plan; `r_net` is no part of the plan's id and makes it news.
+/// Writes the proposal of one plan; `r_net` is no part of the plan's id and makes it a new one.
 async fn propose(stage: &Stage, r_net: &str) {
     let fields = [("computed_at_utc", AT), ("R_net", r_net)];
     stage.propose_with("BTCUSDT", "PARTIAL_75", &fields).await;
@@ -27,9 +27,9 @@ async fn propose(stage: &Stage, r_net: &str) {
 async fn results(stage: &Stage, count: usize) -> Vec<(String, String)> {
     apply_tests::within("results", async {
         loop {
-            let told = stage.entries(RESULTS).await;
-            if told.len() >= count {
-                let facts = told.iter().map(|result| {
+            let entries = stage.entries(RESULTS).await;
+            if entries.len() >= count {
+                let facts = entries.iter().map(|result| {
                     (
                         result.get("executed").to_owned(),
                         result.get("error").to_owned(),
@@ -64,15 +64,19 @@ fn brief(stage: &Stage) -> ServiceBuilder {
 async fn forgotten(stage: &Stage, machine: &ServiceBuilder, plan: &str) {
     apply_tests::within("the plan is forgotten", async {
         loop {
-            let told = forget(stage, machine, plan).await;
-            match told.code {
+            let answer = forget(stage, machine, plan).await;
+            match answer.code {
                 Some(0) => {
-                    return assert!(told.output().contains("forgotten; "), "{}", told.output());
+                    return assert!(
+                        answer.output().contains("forgotten; "),
+                        "{}",
+                        answer.output()
+                    );
                 }
                 _ => assert!(
-                    told.output().contains("ask again in a moment"),
+                    answer.output().contains("ask again in a moment"),
                     "{}",
-                    told.output()
+                    answer.output()
                 ),
             }
         }
@@ -115,12 +119,12 @@ async fn a_plan_of_a_running_service_is_forgotten_and_the_same_proposal_executed
     assert_eq!(stage.orders().len(), 1);
 
     // What it came to now is remembered, and not forgotten.
-    let told = forget(&stage, &machine, &plan).await;
-    assert_eq!(told.code, Some(1));
+    let answer = forget(&stage, &machine, &plan).await;
+    assert_eq!(answer.code, Some(1));
     assert!(
-        told.output().contains("not forgotten: it was executed"),
+        answer.output().contains("not forgotten: it was executed"),
         "{}",
-        told.output()
+        answer.output()
     );
     let marks = std::fs::read_dir(machine.state_directory()).unwrap();
     let marks = marks.filter(|file| {
@@ -157,12 +161,12 @@ async fn a_plan_whose_order_may_still_come_is_not_forgotten() {
     let service = machine.clone().ready().await;
     propose(&stage, "1.25").await;
     let plan = stage.only_plan("BTCUSDT").await;
-    let told = forget(&stage, &machine, plan.get("plan_id")).await;
-    assert_eq!(told.code, Some(1));
+    let answer = forget(&stage, &machine, plan.get("plan_id")).await;
+    assert_eq!(answer.code, Some(1));
     assert!(
-        told.output().contains("has no result yet"),
+        answer.output().contains("has no result yet"),
         "{}",
-        told.output()
+        answer.output()
     );
     stage.approve(&plan, "0.009").await;
     assert_eq!(results(&stage, 1).await, [("True".into(), String::new())]);
@@ -175,12 +179,12 @@ async fn a_plan_that_another_machine_knows_is_forgotten_there_and_not_here() {
     let there = brief(&stage);
     let (service, plan) = blocked(&stage, &there).await;
     let here = brief(&stage);
-    let told = forget(&stage, &here, &plan).await;
-    assert_eq!(told.code, Some(1));
+    let answer = forget(&stage, &here, &plan).await;
+    assert_eq!(answer.code, Some(1));
     assert!(
-        told.output().contains("another machine's"),
+        answer.output().contains("another machine's"),
         "{}",
-        told.output()
+        answer.output()
     );
     let held: u64 = stage
         .command(&["EXISTS", &format!("quantum:apply:dedupe:{plan}")])

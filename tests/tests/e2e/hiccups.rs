@@ -73,7 +73,7 @@ async fn every_granted_plan_has_its_order_though_one_question_in_three_fails() {
 }
 
 #[tokio::test]
-async fn a_venue_that_stays_away_is_told_before_the_wait_is_over() {
+async fn a_venue_that_stays_away_is_reported_before_the_wait_is_over() {
     let stage = Stage::open().await;
     let service = stage
         .service()

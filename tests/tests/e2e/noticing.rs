@@ -30,7 +30,7 @@ async fn a_proposal_becomes_an_order_without_any_poll() {
 /// The proposal that was there at the start is dealt with.
 async fn skipped(stage: &Stage) {
     let held = |plan: &Entry| plan.get("decision") == "SKIP";
-    stage.wait_for_entry(PLANS, "HOLD is told", held).await;
+    stage.wait_for_entry(PLANS, "HOLD is published", held).await;
 }
 
 async fn executed(stage: &Stage) {

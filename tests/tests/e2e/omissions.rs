@@ -1,4 +1,4 @@
-//! What an order does not need never stops it: it is left out, told once, and counted.
+//! What an order does not need never stops it: it is left out, logged once, and counted.
 
 use crate::d;
 use apply_tests::{PLANS, Stage};
@@ -63,8 +63,8 @@ async fn what_cannot_be_read_and_decides_nothing_is_one_warning_a_kind_and_symbo
     }
     let warnings = || {
         let log = service.log().into_iter();
-        let told = log.filter(|line| line.contains("Answer of the venue is incomplete"));
-        told.collect::<Vec<_>>()
+        let lines = log.filter(|line| line.contains("Answer of the venue is incomplete"));
+        lines.collect::<Vec<_>>()
     };
     for (answer, part, symbol) in [
         ("positionRisk", "entryPrice", "BTCUSDT"),
@@ -74,9 +74,9 @@ async fn what_cannot_be_read_and_decides_nothing_is_one_warning_a_kind_and_symbo
         ("exchangeInfo", "an entry", "none"),
         ("exchangeInfo", "MIN_NOTIONAL", "none"),
     ] {
-        let told = format!("{answer} was read without {part}: ");
+        let expected = format!("{answer} was read without {part}: ");
         let line = service
-            .line_with(&["WARN", &told, &format!("symbol={symbol}")])
+            .line_with(&["WARN", &expected, &format!("symbol={symbol}")])
             .await;
         let same = warnings().into_iter().filter(|other| *other == line);
         assert_eq!(same.count(), 1, "{line}");
@@ -85,7 +85,7 @@ async fn what_cannot_be_read_and_decides_nothing_is_one_warning_a_kind_and_symbo
     for line in warnings() {
         let kind = line.split(": ").nth(1).map(str::to_owned);
         let symbol = line.rsplit("symbol=").next().map(str::to_owned);
-        assert!(kinds.insert((kind, symbol)), "told twice: {line}");
+        assert!(kinds.insert((kind, symbol)), "logged twice: {line}");
     }
     let counted = |answer: &str, part: &str| {
         format!("quantum_apply_venue_omissions_total{{answer=\"{answer}\",part=\"{part}\"}}")

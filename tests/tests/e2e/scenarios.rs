@@ -170,7 +170,7 @@ async fn a_reviewers_no_is_a_no_with_the_reviewers_name() {
         detail
             .get("steps_results")
             .contains("reconcile_required_qty_mismatch"),
-        "the reviewer's own reason is told: {detail:?}"
+        "the reviewer's own reason is published: {detail:?}"
     );
     service.stopped_well().await;
     assert_eq!(stage.orders(), []);

@@ -91,7 +91,7 @@ async fn one_order_that_the_venue_cannot_settle_holds_nobody_else_up() {
         .filter(|entry| entry.get("symbol") == "BTCUSDT");
     assert_eq!(of_btc.count(), 1, "nothing new before the doubt is over");
 
-    // The venue comes to its senses: what became of the order is told, and the symbol goes on.
+    // The venue comes to its senses: what became of the order is published, and the symbol goes on.
     stage.venue().clear_faults();
     let result = stage.result_of(&plan).await;
     assert_eq!((result.get("executed"), result.get("error")), ("True", ""));
@@ -108,7 +108,8 @@ async fn one_order_that_the_venue_cannot_settle_holds_nobody_else_up() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_still_settling_stops_when_it_is_told_to_and_goes_on_at_the_next_start() {
+async fn a_service_that_is_still_settling_stops_when_it_is_asked_to_and_goes_on_at_the_next_start()
+{
     let stage = Stage::open().await;
     let how = both(&stage);
     let plan = left_in_doubt(&stage, &how).await;

@@ -161,7 +161,7 @@ async fn what_a_shard_that_is_gone_left_is_finished_by_another_by_asking_only() 
 }
 
 #[tokio::test]
-async fn operators_are_told_which_shard_this_is_and_warned_of_no_other() {
+async fn operators_are_shown_which_shard_this_is_and_warned_of_no_other() {
     const SYMBOLS: &str = "BTCUSDT,ETHUSDT,SOLUSDT";
     let stage = Stage::open().await;
     let share = "shard 1/2: 1 of 3 symbols";
@@ -183,7 +183,7 @@ async fn operators_are_told_which_shard_this_is_and_warned_of_no_other() {
         ended.output()
     );
 
-    let told = |words: &[&str]| {
+    let command = |words: &[&str]| {
         let program = stage
             .program(words)
             .env("SYMBOLS", SYMBOLS)
@@ -192,21 +192,21 @@ async fn operators_are_told_which_shard_this_is_and_warned_of_no_other() {
             .env("APPLY_SHARD", "1/2");
         async move { program.ended().await.output() }
     };
-    let check = told(&["check"]).await;
+    let check = command(&["check"]).await;
     assert!(
         check.contains(&format!("follows ETHUSDT ({share}),")),
         "{check}"
     );
     assert!(!check.contains("not followed"), "{check}");
-    let status = told(&["status"]).await;
+    let status = command(&["status"]).await;
     assert!(
         status.contains(&format!("\nthis is      {share}\n")),
         "{status}"
     );
-    let json = told(&["status", "--json"]).await;
+    let json = command(&["status", "--json"]).await;
     assert!(json.contains(r#""shard":"1/2""#), "{json}");
     for (symbol, elsewhere) in [("BTCUSDT", true), ("ETHUSDT", false)] {
-        let proposed = told(&["propose", symbol, "PARTIAL_75"]).await;
+        let proposed = command(&["propose", symbol, "PARTIAL_75"]).await;
         assert!(proposed.contains("to be decided as EXECUTE"), "{proposed}");
         let hint = proposed.contains("is not in shard 1/2: the instance of its shard reads it");
         assert_eq!(hint, elsewhere, "{proposed}");

@@ -32,7 +32,7 @@ async fn run_plan(
 const FULL: (&str, &[(&str, &str)]) = ("FULL_CLOSE_PROPOSED", &[]);
 const STOP: (&str, &[(&str, &str)]) = ("UPDATE_SL", &[("new_sl_proposed", "61000")]);
 
-fn told(result: &Entry) -> [String; 5] {
+fn sizes(result: &Entry) -> [String; 5] {
     let step = result.last_step();
     let text = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
     [
@@ -54,7 +54,7 @@ async fn a_close_that_is_less_than_what_was_approved_says_so() {
     let mut known = HashSet::new();
 
     let result = run_plan(&stage, FULL, "12.4", &mut known).await;
-    assert_eq!(told(&result), ["12.4", "1", "1", "venue_maximum", "11.4"]);
+    assert_eq!(sizes(&result), ["12.4", "1", "1", "venue_maximum", "11.4"]);
     let details = result.last_step()["details"].as_str().unwrap().to_owned();
     assert!(
         details.contains("12.4 approved, 1 sent, limited by venue_maximum, 11.4 left open"),
@@ -72,16 +72,16 @@ async fn a_close_that_is_less_than_what_was_approved_says_so() {
     stage.venue().set_position("BTCUSDT", d("0.5"));
     let result = run_plan(&stage, FULL, "12.4", &mut known).await;
     assert_eq!(
-        told(&result),
+        sizes(&result),
         ["12.4", "0.5", "0.5", "position_shrank", "0"]
     );
 
-    // What the step leaves over is told.
+    // What the step leaves over is published.
     stage.venue().set_position("BTCUSDT", d("12.4"));
     let result = run_plan(&stage, FULL, "0.90005", &mut known).await;
-    assert_eq!(told(&result), ["0.90005", "0.9", "0.9", "step", "11.5"]);
+    assert_eq!(sizes(&result), ["0.90005", "0.9", "0.9", "step", "11.5"]);
     let result = run_plan(&stage, FULL, "0.9", &mut known).await;
-    assert_eq!(told(&result), ["0.9", "0.9", "0.9", "", "10.6"]);
+    assert_eq!(sizes(&result), ["0.9", "0.9", "0.9", "", "10.6"]);
     service.stopped_well().await;
 }
 
@@ -100,7 +100,7 @@ async fn our_stop_goes_with_the_position_that_it_guarded() {
     let mut known = HashSet::new();
     let (service, stop) = guarded(&stage, &mut known).await;
 
-    // More than the stop is over is left: nothing to tell.
+    // More than the stop is over is left: nothing to say.
     let result = run_plan(&stage, FULL, "0.4", &mut known).await;
     let details = |result: &Entry| result.last_step()["details"].as_str().unwrap().to_owned();
     assert!(!details(&result).contains("stop"), "{}", details(&result));

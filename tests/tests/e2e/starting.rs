@@ -13,7 +13,7 @@ fn silent_port() -> (TcpListener, u16) {
 }
 
 #[tokio::test]
-async fn all_mistakes_in_the_configuration_are_told_at_once_and_no_secret_with_them() {
+async fn all_mistakes_in_the_configuration_are_reported_at_once_and_no_secret_with_them() {
     const SECRETS: [&str; 3] = ["hunter2password", "hunter2key", "hunter2secret"];
     let wrong = [
         ("APPLY_MODE", "live"),
@@ -42,8 +42,8 @@ async fn all_mistakes_in_the_configuration_are_told_at_once_and_no_secret_with_t
     let output = ended.output();
     assert_eq!(ended.code, Some(78), "{output}");
     for (name, value) in wrong {
-        let told = format!("\n  {name}={value}\n      ");
-        assert!(output.contains(&told), "{name} in {output}");
+        let expected = format!("\n  {name}={value}\n      ");
+        assert!(output.contains(&expected), "{name} in {output}");
     }
     assert!(output.contains("\n  REDIS_URL=(hidden)\n"), "{output}");
     for secret in SECRETS {
@@ -133,7 +133,7 @@ async fn dry_run_is_what_an_unset_mode_means() {
 }
 
 #[tokio::test]
-async fn a_redis_that_stays_away_is_told_and_ends_the_start_with_69() {
+async fn a_redis_that_stays_away_is_reported_and_ends_the_start_with_69() {
     let (listener, port) = silent_port();
     drop(listener);
     let ended = ServiceBuilder::bare()
@@ -160,7 +160,7 @@ async fn a_redis_that_stays_away_is_told_and_ends_the_start_with_69() {
 
 /// For as long as it is not replaced: no step waits for that.
 #[tokio::test]
-async fn a_redis_that_is_too_old_is_told_and_ends_each_start_with_78() {
+async fn a_redis_that_is_too_old_is_reported_and_ends_each_start_with_78() {
     let old = ServerStub::of_version("6.0.20").await;
     let stage = Stage::open().await;
     for words in [
@@ -178,8 +178,8 @@ async fn a_redis_that_is_too_old_is_told_and_ends_each_start_with_78() {
             .await;
         let output = ended.output();
         assert_eq!(ended.code, Some(78), "{words:?}: {output}");
-        let told = "Redis 6.0.20 is too old: use Redis 6.2 or later, or Valkey";
-        assert!(output.contains(told), "{words:?}: {output}");
+        let expected = "Redis 6.0.20 is too old: use Redis 6.2 or later, or Valkey";
+        assert!(output.contains(expected), "{words:?}: {output}");
     }
 }
 
@@ -211,7 +211,7 @@ async fn a_start_that_waits_for_redis_can_be_called_off() {
 }
 
 #[tokio::test]
-async fn a_redis_that_refuses_the_password_is_told_without_it() {
+async fn a_redis_that_refuses_the_password_is_reported_without_it() {
     let stage = Stage::open().await;
     let url = format!("redis://me:hunter2@127.0.0.1:{}", stage.redis.port());
     let ended = stage
@@ -226,7 +226,7 @@ async fn a_redis_that_refuses_the_password_is_told_without_it() {
 }
 
 #[tokio::test]
-async fn a_metrics_port_in_use_is_told_with_the_fix() {
+async fn a_metrics_port_in_use_is_reported_with_the_fix() {
     let stage = Stage::open().await;
     let (_held, port) = silent_port();
     let ended = stage
@@ -236,9 +236,9 @@ async fn a_metrics_port_in_use_is_told_with_the_fix() {
         .await;
     let output = ended.output();
     assert_eq!(ended.code, Some(69), "{output}");
-    let told = ended.errors.last().unwrap();
+    let error = ended.errors.last().unwrap();
     assert!(
-        told.contains(&format!("127.0.0.1:{port}")) && told.contains("APPLY_METRICS_PORT"),
+        error.contains(&format!("127.0.0.1:{port}")) && error.contains("APPLY_METRICS_PORT"),
         "{output}"
     );
     assert_eq!(stage.entries(RESULTS).await, []);

@@ -29,11 +29,11 @@ fn waiting(stage: &Stage) -> Vec<(String, String)> {
     let text = |number: rust_decimal::Decimal| number.normalize().to_string();
     let mut stops = stage.venue().open_stops("BTCUSDT");
     stops.sort_by_key(|stop| stop.algo_id);
-    let told = stops.iter().map(|stop| {
+    let facts = stops.iter().map(|stop| {
         let quantity = stop.quantity.map_or("whole".into(), text);
         (text(stop.trigger_price), quantity)
     });
-    told.collect()
+    facts.collect()
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn where_stops_are_off_none_is_asked_for_and_no_permit_is_awaited() {
 
 /// As for an order whose end stays unknown: one voice, once.
 #[tokio::test]
-async fn a_stop_that_stays_in_doubt_is_told_once_and_counted() {
+async fn a_stop_that_stays_in_doubt_is_published_once_and_counted() {
     let stage = Stage::open().await;
     // It stands, its reply is lost, and what the venue says of it is no word of any document.
     let placing = When::request("POST", ALGO);

@@ -96,8 +96,11 @@ async fn a_master_that_was_replaced_and_goes_on_costs_no_second_order_and_no_tru
         more => panic!("{more} orders"),
     };
     let results = stage.entries(RESULTS).await;
-    let told: Vec<&str> = results.iter().map(|told| told.get("executed")).collect();
-    assert_eq!(told, [executed], "{results:?}");
+    let words: Vec<&str> = results
+        .iter()
+        .map(|executed| executed.get("executed"))
+        .collect();
+    assert_eq!(words, [executed], "{results:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What the venue says and does not say, and what is told of it.
+//! What the venue says and does not say, and what is published of it.
 
 use crate::{d, sent};
 use apply_tests::{Entry, Service, Stage, within};
@@ -26,7 +26,7 @@ async fn once(stage: &Stage) -> (Service, Entry) {
 }
 
 #[tokio::test]
-async fn what_the_venue_rejects_is_told_as_not_executed_with_its_code() {
+async fn what_the_venue_rejects_is_published_as_not_executed_with_its_code() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let mut known = HashSet::new();
@@ -97,7 +97,7 @@ async fn a_position_that_was_closed_by_hand_while_the_order_was_under_way_is_the
 }
 
 #[tokio::test]
-async fn a_step_the_venue_made_coarser_meanwhile_is_its_1111_and_told_as_such() {
+async fn a_step_the_venue_made_coarser_meanwhile_is_its_1111_and_published_as_such() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let mut known = HashSet::new();
@@ -115,7 +115,7 @@ async fn a_step_the_venue_made_coarser_meanwhile_is_its_1111_and_told_as_such() 
 }
 
 #[tokio::test]
-async fn an_accepted_order_whose_reply_is_lost_is_asked_about_and_told_as_filled() {
+async fn an_accepted_order_whose_reply_is_lost_is_asked_about_and_published_as_filled() {
     let stage = Stage::open().await;
     let lost = stage
         .venue()
@@ -145,7 +145,7 @@ fn altered(field: &str, value: Value) -> Delivery {
 }
 
 #[tokio::test]
-async fn every_reply_that_tells_nothing_is_settled_by_asking() {
+async fn every_reply_that_says_nothing_is_settled_by_asking() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let mut known = HashSet::new();
@@ -181,7 +181,7 @@ async fn every_reply_that_tells_nothing_is_settled_by_asking() {
 }
 
 #[tokio::test]
-async fn an_unknown_order_that_never_arrived_is_told_as_not_executed_and_not_sent_again() {
+async fn an_unknown_order_that_never_arrived_is_published_as_not_executed_and_not_sent_again() {
     let stage = Stage::open().await;
     stage
         .venue()
@@ -195,7 +195,7 @@ async fn an_unknown_order_that_never_arrived_is_told_as_not_executed_and_not_sen
 }
 
 #[tokio::test]
-async fn an_order_nobody_can_find_out_about_is_told_as_unresolved_loudly() {
+async fn an_order_nobody_can_find_out_about_is_published_as_unresolved_loudly() {
     let stage = Stage::open().await;
     // It filled, its reply is lost, and the venue denies the order while its trades are there.
     let hidden =
@@ -234,7 +234,7 @@ async fn an_order_nobody_can_find_out_about_is_told_as_unresolved_loudly() {
 }
 
 #[tokio::test]
-async fn a_word_that_no_document_has_is_asked_about_for_a_while_and_what_filled_is_told() {
+async fn a_word_that_no_document_has_is_asked_about_for_a_while_and_what_filled_is_published() {
     let stage = Stage::open().await;
     let open = Fault::fill(When::order(), Fill::only(d("0.004")).rest_open());
     stage.venue().script(open);
@@ -286,7 +286,7 @@ async fn what_was_not_executed_for_certain_is_not_sent_again_either() {
 }
 
 #[tokio::test]
-async fn only_what_really_filled_is_told() {
+async fn only_what_really_filled_is_published() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let mut known = HashSet::new();
@@ -309,7 +309,7 @@ async fn only_what_really_filled_is_told() {
 }
 
 #[tokio::test]
-async fn the_profit_of_a_close_is_told_exactly() {
+async fn the_profit_of_a_close_is_published_exactly() {
     let stage = Stage::open().await;
     // Bought at 64000, sold at 64016.7.
     stage.venue().set_price("BTCUSDT", d("64016.7"));

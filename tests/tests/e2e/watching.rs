@@ -192,9 +192,12 @@ async fn the_metrics_keep_their_old_names_and_count_what_happened() {
         .metric("quantum_apply_last_success_epoch{symbol=\"BTCUSDT\"}")
         .await
         .unwrap();
-    let told: u64 = result.get("timestamp").parse().unwrap();
+    let published: u64 = result.get("timestamp").parse().unwrap();
     // Counted right after the result was made, on the same clock.
-    assert!(epoch.parse::<u64>().unwrap() >= told, "{epoch} {told}");
+    assert!(
+        epoch.parse::<u64>().unwrap() >= published,
+        "{epoch} {published}"
+    );
     let page = service.metrics().await;
     assert!(page.ends_with("# EOF\n"), "{page}");
     for kind in [

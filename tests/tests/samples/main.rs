@@ -7,6 +7,7 @@ mod links;
 mod neighbours;
 mod shape;
 mod shell;
+mod words;
 
 use apply_tests::{PLANS, ServiceBuilder, Stage, position_permit, within};
 use blocks::{Block, Sample, blocks};

@@ -232,21 +232,24 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_to_write_and_repeats_no_secret() {
-        let told = refused("APPLY_STATE_DIR", "/D/state   # the journal").unwrap();
+        let message = refused("APPLY_STATE_DIR", "/D/state   # the journal").unwrap();
         assert!(
-            told.contains("write APPLY_STATE_DIR=/D/state and"),
-            "{told}"
+            message.contains("write APPLY_STATE_DIR=/D/state and"),
+            "{message}"
         );
         for (key, value) in [
             ("BINANCE_TESTNET_API_SECRET", "hunter2 # mine"),
             ("REDIS_URL", "redis://me:hunter2$x@h/0"),
         ] {
             let vars = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-            let told = format!("{:?}", misread(&vars, |_| true));
-            assert!(told.contains(key) && !told.contains("hunter2"), "{told}");
+            let message = format!("{:?}", misread(&vars, |_| true));
+            assert!(
+                message.contains(key) && !message.contains("hunter2"),
+                "{message}"
+            );
         }
-        let told = refused("REDIS_URL", "redis://h/0?a=1&b=2").unwrap();
-        assert!(told.contains("REDIS_URL_FILE"), "{told}");
+        let message = refused("REDIS_URL", "redis://h/0?a=1&b=2").unwrap();
+        assert!(message.contains("REDIS_URL_FILE"), "{message}");
         let pem = "-----BEGIN PRIVATE KEY-----\nAB+/==\n-----END PRIVATE KEY-----\n";
         assert_eq!(refused("BINANCE_TESTNET_API_SECRET", pem), None);
         assert_eq!(refused("SYMBOLS", ""), None);

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_exact_and_every_mistake_is_told() {
+    fn limits_are_exact_and_every_mistake_is_reported() {
         let vars = [
             ("REVIEW_GOVERNOR_LIMITS", "on"),
             ("REVIEW_MAX_QTY_PER_DAY", "0.0300000000000000000001"),

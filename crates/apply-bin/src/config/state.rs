@@ -1,5 +1,5 @@
 //! What this machine keeps: the state directory, the local kill switch, the lease; and what the
-//! service manager tells.
+//! service manager gives.
 
 use super::{Mistake, Mistakes, Reader, joined, misread::OF_PLACE};
 use apply_ops::halt::{HaltConfig, Place};

@@ -84,7 +84,7 @@ async fn with_everything_away_it_says_what_to_start() {
 }
 
 #[tokio::test]
-async fn a_redis_that_refuses_us_is_told_with_its_own_fix() {
+async fn a_redis_that_refuses_us_is_reported_with_its_own_fix() {
     let server = RedisServer::start().await;
     let numbered = format!("{}/99", server.url());
     let locked = RedisServer::start().await;
@@ -131,10 +131,10 @@ async fn keys_the_venue_does_not_know_are_a_matter_of_configuration() {
             && !text.contains("another-secret"),
         "{text}"
     );
-    // One that cannot be a secret is told under its own name.
-    let (code, told) = again(testnet(&redis.url(), &sim.url(), "a “smart” one")).await;
-    let (_, text) = of(&told, "configuration");
-    assert_eq!(code, 78, "{told}");
+    // One that cannot be a secret is reported under its own name.
+    let (code, shown) = again(testnet(&redis.url(), &sim.url(), "a “smart” one")).await;
+    let (_, text) = of(&shown, "configuration");
+    assert_eq!(code, 78, "{shown}");
     assert!(
         text.contains("BINANCE_TESTNET_API_SECRET")
             && !text.contains("BINANCE_TESTNET_API_KEY")
@@ -144,7 +144,7 @@ async fn keys_the_venue_does_not_know_are_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_with_the_fix() {
+async fn a_clock_that_is_off_is_reported_with_the_fix() {
     let redis = RedisServer::builder().aof("always").start().await;
     let sim = Sim::start(SimConfig::default().strict().clock_offset_ms(60_000))
         .await
@@ -246,7 +246,7 @@ async fn of_a_server_that_loads_its_data_nothing_else_is_blamed() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_run_scripts_is_told_what_to_allow() {
+async fn a_user_who_may_not_run_scripts_is_reported_what_to_allow() {
     let redis = RedisServer::builder()
         .acl("narrow on >secret ~* +@all -@scripting")
         .start()
@@ -266,7 +266,7 @@ async fn a_user_who_may_not_run_scripts_is_told_what_to_allow() {
 }
 
 #[tokio::test]
-async fn a_journal_that_cannot_be_kept_is_told_with_the_fix() {
+async fn a_journal_that_cannot_be_kept_is_reported_with_the_fix() {
     let redis = RedisServer::start().await;
     let mut command = apply_layer(&redis.url(), &["check", "--json"]);
     command.env("APPLY_STATE_DIR", env!("CARGO_BIN_EXE_apply-layer"));
@@ -289,7 +289,7 @@ async fn every_mistake_in_the_configuration_is_on_the_page() {
 }
 
 #[tokio::test]
-async fn a_journal_that_the_service_holds_is_read_beside_it_and_one_it_left_behind_is_told() {
+async fn a_journal_that_the_service_holds_is_read_beside_it_and_one_it_left_behind_is_reported() {
     let stage = Stage::open().await;
     let how = stage.service();
     let state = how.state_directory().display().to_string();
@@ -334,7 +334,7 @@ async fn a_node_of_a_cluster_is_refused_with_the_slots_of_the_keys() {
 }
 
 #[tokio::test]
-async fn symbols_that_the_host_does_not_trade_and_stops_without_a_position_are_told() {
+async fn symbols_that_the_host_does_not_trade_and_stops_without_a_position_are_reported() {
     let redis = RedisServer::builder().aof("everysec").start().await;
     let mut settling = SymbolSpec::ethusdt();
     settling.status = "SETTLING".into();
@@ -369,26 +369,26 @@ async fn symbols_that_the_host_does_not_trade_and_stops_without_a_position_are_t
         command.env("SYMBOLS", symbols);
         report(command)
     };
-    let (_, told) = ask("BTCUSDT,ETHUSDT").await;
-    let (mark, text) = of(&told, "symbols");
+    let (_, shown) = ask("BTCUSDT,ETHUSDT").await;
+    let (mark, text) = of(&shown, "symbols");
     assert!(
         mark == "note" && text.contains("ETHUSDT is SETTLING"),
         "{text}"
     );
     assert_eq!(
-        of(&told, "stops"),
+        of(&shown, "stops"),
         ("ok".to_owned(), "1 guards a position".to_owned())
     );
-    // The venue takes stops away with the position only where it is told to.
+    // The venue takes stops away with the position only where it is asked to.
     sim.handle().set_position("BTCUSDT", "0".parse().unwrap());
-    let (code, told) = ask("BTCUSDT,GONEUSDT").await;
-    let (mark, text) = of(&told, "symbols");
+    let (code, shown) = ask("BTCUSDT,GONEUSDT").await;
+    let (mark, text) = of(&shown, "symbols");
     assert!(
         mark == "FAIL" && text.contains("does not list GONEUSDT"),
         "{text}"
     );
-    assert_eq!(code, 78, "{told}");
-    let (mark, text) = of(&told, "stops");
+    assert_eq!(code, 78, "{shown}");
+    let (mark, text) = of(&shown, "stops");
     assert!(
         mark == "note" && text.contains("without a position: ") && text.contains(" of BTCUSDT"),
         "{text}"

@@ -17,14 +17,14 @@ struct Scene {
 }
 
 /// What came of a plan.
-struct Told<'a> {
+struct Published<'a> {
     executed: &'a str,
     would_execute: &'a str,
     steps: &'a str,
     error: &'a str,
 }
 
-const EXECUTED: Told<'_> = Told {
+const EXECUTED: Published<'_> = Published {
     executed: "True",
     would_execute: "False",
     steps: r#"[{"step":"CLOSE_PARTIAL_50","status":"success","details":"","order_id":"1","side":"SELL","quantity":"0.006","executed_qty":"0.006","reduce_only":true}]"#,
@@ -84,7 +84,7 @@ impl Scene {
         &mut self,
         minutes_ago: u64,
         took: u64,
-        told: &Told<'_>,
+        published: &Published<'_>,
         more: &[(&str, &str)],
     ) {
         let id = format!("{minutes_ago:016x}");
@@ -92,10 +92,10 @@ impl Scene {
             ("plan_id", &*id),
             ("symbol", "BTCUSDT"),
             ("decision", "EXECUTE"),
-            ("executed", told.executed),
-            ("would_execute", told.would_execute),
-            ("steps_results", told.steps),
-            ("error", told.error),
+            ("executed", published.executed),
+            ("would_execute", published.would_execute),
+            ("steps_results", published.steps),
+            ("error", published.error),
         ];
         fields.extend(more);
         let at = format!("{}-0", self.now - minutes_ago * 60_000 + took);
@@ -175,13 +175,13 @@ async fn a_dry_run_counts_for_the_testnet_and_not_for_its_promotion() {
     let mut scene = Scene::open().await;
     for at in [50, 40, 30, 20, 10] {
         scene.plan(at).await;
-        let told = Told {
+        let published = Published {
             executed: "False",
             would_execute: "True",
             steps: r#"[{"step":"CLOSE_PARTIAL_50","status":"dry_run","details":"","approved_qty":"0.006"}]"#,
             error: "",
         };
-        scene.result(at, 345, &told, &[]).await;
+        scene.result(at, 345, &published, &[]).await;
     }
     scene.reviewers_read().await;
     assert_eq!(scene.failing("testnet").await, [""; 0]);
@@ -212,13 +212,13 @@ async fn a_plan_that_missed_a_permit_breaks_the_row() {
     let mut scene = Scene::open().await;
     scene.good(&[60, 50, 40, 30, 20]).await;
     let id = scene.plan(10).await;
-    let told = Told {
+    let published = Published {
         executed: "False",
         steps: "[]",
         error: "permit_timeout_or_missing:missing_p33",
         ..EXECUTED
     };
-    scene.result(10, 1200, &told, &[]).await;
+    scene.result(10, 1200, &published, &[]).await;
     scene.reviewers_read().await;
     assert_eq!(
         scene.failing("testnet").await,
@@ -267,8 +267,8 @@ async fn an_order_that_took_long_after_a_short_wait_is_no_long_wait() {
     let longest = scene.criterion("testnet", "longest_wait").await;
     assert_eq!(longest["found"], "900 ms");
     let shown = longest["evidence"][0].as_str().unwrap();
-    let told = "executed in 2500 ms permit_wait_ms=900 quantity=0.006";
-    assert!(shown.ends_with(told), "{shown}");
+    let published = "executed in 2500 ms permit_wait_ms=900 quantity=0.006";
+    assert!(shown.ends_with(published), "{shown}");
 
     let mut scene = Scene::open().await;
     scene.good(&[50, 40, 30, 20]).await;
@@ -288,11 +288,11 @@ async fn an_order_that_filled_nothing_fails_and_a_stop_does_not() {
     scene.good(&[50, 40, 30]).await;
     let stop = r#"[{"step":"UPDATE_SL","status":"success","details":"","order_id":"2","side":"SELL","executed_qty":"0","reduce_only":true}]"#;
     scene.plan(20).await;
-    let told = Told {
+    let published = Published {
         steps: stop,
         ..EXECUTED
     };
-    scene.result(20, 345, &told, &[]).await;
+    scene.result(20, 345, &published, &[]).await;
     scene.good(&[10]).await;
     scene.reviewers_read().await;
     assert_eq!(scene.failing("testnet").await, [""; 0]);
@@ -304,11 +304,11 @@ async fn an_order_that_filled_nothing_fails_and_a_stop_does_not() {
         let mut scene = Scene::open().await;
         scene.good(&[50, 40, 30, 20]).await;
         scene.plan(10).await;
-        let told = Told {
+        let published = Published {
             steps: &nothing,
             ..EXECUTED
         };
-        scene.result(10, 345, &told, &[]).await;
+        scene.result(10, 345, &published, &[]).await;
         scene.reviewers_read().await;
         assert_eq!(
             scene.failing("testnet").await,
@@ -323,12 +323,12 @@ async fn an_order_that_was_refused_is_no_execution() {
     let mut scene = Scene::open().await;
     scene.good(&[50, 40, 30, 20]).await;
     scene.plan(10).await;
-    let told = Told {
+    let published = Published {
         executed: "False",
         error: "order_rejected:-2022",
         ..EXECUTED
     };
-    scene.result(10, 345, &told, &[]).await;
+    scene.result(10, 345, &published, &[]).await;
     scene.reviewers_read().await;
     assert_eq!(
         scene.failing("testnet").await,
@@ -340,12 +340,12 @@ async fn an_order_that_was_refused_is_no_execution() {
 async fn a_plan_in_doubt_fails_also_where_it_has_no_result_at_all() {
     let mut scene = Scene::open().await;
     scene.plan(100).await;
-    let told = Told {
+    let published = Published {
         executed: "False",
         error: "order_unresolved",
         ..EXECUTED
     };
-    scene.result(100, 345, &told, &[]).await;
+    scene.result(100, 345, &published, &[]).await;
     scene.good(&[50, 40, 30, 20, 10]).await;
     scene.reviewers_read().await;
     assert_eq!(scene.failing("testnet").await, ["in_doubt"]);
@@ -368,16 +368,16 @@ async fn entries_of_another_executor_are_no_cycles_and_its_executions_fail() {
     let mut scene = Scene::open().await;
     for at in [50, 40, 30, 20, 10] {
         scene.plan(at).await;
-        let told = Told {
+        let published = Published {
             executed: "false",
             ..EXECUTED
         };
         scene
-            .result(at, 5, &told, &[("source", "intent_executor")])
+            .result(at, 5, &published, &[("source", "intent_executor")])
             .await;
         scene.result(at, 345, &EXECUTED, &[]).await;
         // What stands there for the position brain alone is no result either.
-        let filler = Told {
+        let filler = Published {
             executed: "False",
             steps: "[]",
             error: "duplicate_plan",
@@ -389,12 +389,12 @@ async fn entries_of_another_executor_are_no_cycles_and_its_executions_fail() {
     }
     scene.reviewers_read().await;
     assert_eq!(scene.failing("testnet").await, [""; 0]);
-    let told = Told {
+    let published = Published {
         executed: "true",
         ..EXECUTED
     };
     scene
-        .result(5, 5, &told, &[("source", "intent_executor")])
+        .result(5, 5, &published, &[("source", "intent_executor")])
         .await;
     assert_eq!(scene.failing("testnet").await, ["foreign_executions"]);
     let foreign = scene.criterion("testnet", "foreign_executions").await;

@@ -235,7 +235,7 @@ async fn status_ends_by_what_keeps_orders_from_flowing() {
 }
 
 #[tokio::test]
-async fn status_tells_what_it_knows_without_redis() {
+async fn status_prints_what_it_knows_without_redis() {
     let state = StateDir::new();
     let ready = answers("200 OK", "ready\n").await;
     let server = RedisServer::start().await;

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 #[tokio::test]
-async fn a_halt_by_this_machines_file_is_told_by_every_command_that_tells_of_the_switch() {
+async fn a_halt_by_this_machines_file_is_shown_by_every_command_that_shows_the_switch() {
     let server = RedisServer::start().await;
     let state = StateDir::new();
     let run = async |args: &[&str]| state.run(&server, args).await;
@@ -89,7 +89,7 @@ async fn a_halt_file_that_cannot_be_looked_at_is_unknown_and_neither_on_nor_off(
 }
 
 #[tokio::test]
-async fn every_switch_that_is_on_is_told_with_who_when_and_why() {
+async fn every_switch_that_is_on_is_shown_with_who_when_and_why() {
     let server = RedisServer::start().await;
     let state = StateDir::new();
     let run = async |args: &[&str]| state.run(&server, args).await;
@@ -309,23 +309,23 @@ async fn a_halt_records_who_from_where_and_why() {
         .env("USER", "root")
         .env("SSH_CONNECTION", "192.0.2.7 5000 192.0.2.1 22");
     assert!(halt.output().await.unwrap().status.success());
-    let told = record();
+    let expected = record();
     assert!(
-        told.contains("by ada (sudo) from 192.0.2.7: no reason given"),
-        "{told}"
+        expected.contains("by ada (sudo) from 192.0.2.7: no reason given"),
+        "{expected}"
     );
     let mut resume = apply_layer("redis://127.0.0.1:1/0", &["resume", "--file-only"]);
     resume.env("APPLY_STATE_DIR", state.path());
     assert!(resume.output().await.unwrap().status.success());
-    let told = record();
+    let expected = record();
     assert!(
-        !told.contains("unknown") && told.contains("\"who\":\"user "),
-        "{told}"
+        !expected.contains("unknown") && expected.contains("\"who\":\"user "),
+        "{expected}"
     );
 }
 
 #[tokio::test]
-async fn check_tells_of_the_halt_file_where_redis_is_away() {
+async fn check_shows_the_halt_file_where_redis_is_unreachable() {
     let state = StateDir::new();
     std::fs::write(format!("{}/HALT", state.path()), "").unwrap();
     let mut command = apply_layer("redis://127.0.0.1:1/0", &["check"]);
@@ -397,7 +397,7 @@ async fn halted(state: &StateDir, port: u16) -> String {
 }
 
 #[tokio::test]
-async fn a_halt_tells_what_came_of_an_order_that_had_its_timestamp_already() {
+async fn a_halt_prints_what_came_of_an_order_that_had_its_timestamp_already() {
     let state = StateDir::new();
     let settings = JournalSettings::for_claims_of(Duration::from_secs(21_600));
     let journal = RedbJournal::open(Path::new(&state.path()), settings).unwrap();
@@ -410,8 +410,8 @@ async fn a_halt_tells_what_came_of_an_order_that_had_its_timestamp_already() {
     journal.record_result(&result, None).await.unwrap();
     let port = service(const { &[IN_FLIGHT[0], IN_FLIGHT[0], "[]"] }).await;
     let out = halted(&state, port).await;
-    let told = format!("plan {PLAN} of BTCUSDT had its timestamp already: executed\n");
-    assert!(out.contains(&told), "{out}");
+    let expected = format!("plan {PLAN} of BTCUSDT had its timestamp already: executed\n");
+    assert!(out.contains(&expected), "{out}");
     let end =
         format!("no order of the service on http://127.0.0.1:{port} can be executed any more\n");
     assert!(out.ends_with(&end), "{out}");
@@ -425,8 +425,8 @@ async fn a_halt_says_that_an_order_may_be_executed_until_its_receive_window_is_o
     ] {
         let port = service(answer).await;
         let out = halted(&StateDir::new(), port).await;
-        let told = format!("plan {PLAN} of BTCUSDT had its timestamp already: no result yet");
-        assert!(out.contains(&told), "{out}");
+        let expected = format!("plan {PLAN} of BTCUSDT had its timestamp already: no result yet");
+        assert!(out.contains(&expected), "{out}");
         let last = out.lines().last().unwrap();
         assert!(format!("{last}\n").contains(end), "{out}");
     }
@@ -434,10 +434,10 @@ async fn a_halt_says_that_an_order_may_be_executed_until_its_receive_window_is_o
     let port = service(&["[{}]"]).await;
     for port in [1, port] {
         let out = halted(&StateDir::new(), port).await;
-        let told = format!(
+        let expected = format!(
             "cannot reach the service at http://127.0.0.1:{port}: orders in flight are unknown\n"
         );
-        assert!(out.ends_with(&told), "{out}");
+        assert!(out.ends_with(&expected), "{out}");
     }
 }
 

@@ -178,16 +178,16 @@ async fn what_another_executor_wrote_about_a_plan_stands_apart_in_its_story() {
     );
     let words: Vec<&str> = rules.split_whitespace().collect();
     let _: String = stage.command(&words).await;
-    let told = async |words: &[&str], redis: &str| {
+    let printed = async |words: &[&str], redis: &str| {
         let mut words = words.to_vec();
         words.insert(1, id);
         let asked = how.clone().instead(&words).env("REDIS_URL", redis);
-        let told = asked.ended().await;
-        assert_eq!(told.code, Some(0), "{}", told.output());
-        (told.log.join("\n"), told.errors.join("\n"))
+        let printed = asked.ended().await;
+        assert_eq!(printed.code, Some(0), "{}", printed.output());
+        (printed.log.join("\n"), printed.errors.join("\n"))
     };
     let reader = stage.redis.url_as("tried", "x");
-    let (lines, _) = told(&["plan"], &reader).await;
+    let (lines, _) = printed(&["plan"], &reader).await;
     let foreign = lines.lines().filter(|line| line.contains("other program"));
     let foreign: Vec<&str> = foreign.collect();
     assert_eq!(foreign.len(), 1, "{lines}");
@@ -198,19 +198,19 @@ async fn what_another_executor_wrote_about_a_plan_stands_apart_in_its_story() {
     ] {
         assert!(foreign[0].contains(part), "{lines}");
     }
-    let (json, _) = told(&["plan", "--json"], &reader).await;
+    let (json, _) = printed(&["plan", "--json"], &reader).await;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["result"]["executed"], true, "{json}");
     assert_eq!(json["foreign"][0]["source"], "intent_executor", "{json}");
     assert_eq!(json["foreign"].as_array().unwrap().len(), 1);
-    // The journal is told where Redis cannot be asked.
+    // The journal is printed where Redis cannot be asked.
     let away = "redis://127.0.0.1:1/0";
-    let (lines, _) = told(&["plan"], away).await;
+    let (lines, _) = printed(&["plan"], away).await;
     assert!(
         lines.contains("executed=true") && lines.contains("other programs: not known, cannot"),
         "{lines}"
     );
-    let (json, errors) = told(&["plan", "--json"], away).await;
+    let (json, errors) = printed(&["plan", "--json"], away).await;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert!(json["foreign"].is_null() && errors.is_empty(), "{errors}");
     let why = json["foreign_unknown"].as_str().unwrap();

@@ -15,7 +15,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn the_newest_plans_and_results_are_told_one_a_line() {
+async fn the_newest_plans_and_results_are_printed_one_a_line() {
     let server = RedisServer::start().await;
     let c = &mut server.connection().await;
     let empty = fine(&server, &["plans", "tail"]).await;
@@ -135,9 +135,9 @@ async fn a_decision_or_a_reason_chooses_on_one_stream_by_what_both_say() {
         );
         let _: String = redis(c, &words).await;
     }
-    let ids = |told: &str| -> Vec<u64> {
+    let ids = |shown: &str| -> Vec<u64> {
         let of = |line: &str| u64::from_str_radix(line.split_whitespace().nth(2).unwrap(), 16);
-        told.lines().map(|line| of(line).unwrap()).collect()
+        shown.lines().map(|line| of(line).unwrap()).collect()
     };
     for (filter, expected) in [
         (["--decision", "EXECUTE"], vec![1, 2, 3]),
@@ -149,8 +149,8 @@ async fn a_decision_or_a_reason_chooses_on_one_stream_by_what_both_say() {
         let span = ["--since", "1970-01-01"];
         for stream in ["plans", "results"] {
             let tail = [&[stream, "tail"][..], &span, &filter].concat();
-            let told = fine(&server, &tail).await;
-            assert_eq!(ids(&told), expected, "{stream} {filter:?}: {told}");
+            let shown = fine(&server, &tail).await;
+            assert_eq!(ids(&shown), expected, "{stream} {filter:?}: {shown}");
         }
         let stats = [&["stats", "--json"][..], &span, &filter].concat();
         let stats = ops(&server, &stats).await.json();
@@ -212,10 +212,13 @@ async fn a_span_begins_and_ends_at_dates_as_well_as_so_long_ago() {
         let counted = counted.json();
         assert_eq!(counted["executed"], expected.len(), "{span:?}: {counted}");
         for stream in ["results", "plans"] {
-            let told = fine(&server, &[&[stream, "tail"][..], &span].concat()).await;
-            assert_eq!(told.lines().count(), expected.len(), "{span:?}: {told}");
+            let shown = fine(&server, &[&[stream, "tail"][..], &span].concat()).await;
+            assert_eq!(shown.lines().count(), expected.len(), "{span:?}: {shown}");
             for number in &expected {
-                assert!(told.contains(&format!("{number:016x}")), "{span:?}: {told}");
+                assert!(
+                    shown.contains(&format!("{number:016x}")),
+                    "{span:?}: {shown}"
+                );
             }
         }
     }
@@ -315,7 +318,7 @@ async fn a_proposal_becomes_the_plan_it_was_said_to_become() {
         }
     })
     .await
-    .expect("the service told a result");
+    .expect("the service published a result");
     let plan = ops(&server, &["plans", "tail", "--json"]).await.json();
     assert_eq!(plan["plan_id"], said["plan_id"], "{plan}");
     let blocked = fine(&server, &["results", "tail"]).await;

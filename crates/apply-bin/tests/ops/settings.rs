@@ -15,7 +15,7 @@ async fn ended(mut command: Command) -> Ended {
 }
 
 #[tokio::test]
-async fn a_comment_behind_a_value_is_refused_by_whoever_is_handed_it() {
+async fn a_comment_behind_a_value_is_refused_by_every_command() {
     let server = RedisServer::start().await;
     let state = StateDir::new();
     let path = with_a_comment(&state.path());
@@ -34,18 +34,18 @@ async fn a_comment_behind_a_value_is_refused_by_whoever_is_handed_it() {
             let mut run = apply_layer(&server.url(), command);
             run.env_remove("APPLY_STATE_DIR").env(key, &path);
             let run = ended(run).await;
-            let told = format!("{}{}", run.out, run.err);
-            assert_eq!(run.code, 78, "{command:?}: {told}");
-            assert!(told.contains(&format!("{key}={path}")), "{told}");
-            assert!(told.contains("comment"), "{told}");
+            let shown = format!("{}{}", run.out, run.err);
+            assert_eq!(run.code, 78, "{command:?}: {shown}");
+            assert!(shown.contains(&format!("{key}={path}")), "{shown}");
+            assert!(shown.contains("comment"), "{shown}");
         }
     }
     assert!(!Path::new(&path).exists(), "no journal was made there");
     let mut redis_url = apply_layer(&format!("{} # ours", server.url()), &["status"]);
     redis_url.env("APPLY_STATE_DIR", state.path());
-    let told = ended(redis_url).await;
-    assert_eq!(told.code, 78);
-    assert!(told.err.contains("REDIS_URL=(hidden)"), "{}", told.err);
+    let shown = ended(redis_url).await;
+    assert_eq!(shown.code, 78);
+    assert!(shown.err.contains("REDIS_URL=(hidden)"), "{}", shown.err);
 }
 
 /// A shell that sources the file cuts the comment: the command has the path, and the service, which refuses to start,

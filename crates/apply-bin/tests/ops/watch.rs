@@ -83,7 +83,7 @@ async fn it_draws_in_place_survives_an_outage_and_leaves_the_terminal_as_it_was(
 }
 
 #[tokio::test]
-async fn a_redis_that_was_never_there_is_told_and_no_colour_is_used_where_none_is_wanted() {
+async fn a_redis_that_was_never_there_is_reported_and_no_colour_is_used_where_none_is_wanted() {
     let state = StateDir::new();
     let (mut child, mut keyboard, mut screen) = on_a_terminal(
         "redis://127.0.0.1:1/0",

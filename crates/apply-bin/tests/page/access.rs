@@ -101,7 +101,7 @@ async fn tab_goes_everywhere_in_order_in_sight_and_every_text_stands_out_from_it
     service.signal("KILL").await;
     service.ended().await;
     browser
-        .until("the loss is told", &has("link", "connection lost"))
+        .until("the loss is shown", &has("link", "connection lost"))
         .await;
     for scheme in ["light", "dark"] {
         browser.screen(1280, 900, scheme).await;

@@ -44,7 +44,7 @@ pub(crate) struct Browser {
     profile: PathBuf,
     session: String,
     last_id: u64,
-    /// Told by the browser and not looked at yet.
+    /// Sent by the browser and not looked at yet.
     events: VecDeque<Value>,
     /// Errors on the console, uncaught exceptions and what the browser itself complains of.
     pub(crate) complaints: Vec<String>,

@@ -15,7 +15,7 @@ async fn plans_that_were_recovered_and_plans_known_before_say_so() {
     let known = stage.plan("ETHUSDT", &HashSet::new()).await;
     stage.approve(&known, "1").await;
     stage.result_of(known.get("plan_id")).await;
-    // So that it is written down that this one is told.
+    // So that it is written down that this one is shown.
     service.stopped_well().await;
     let service = how.clone().ready().await;
     // The venue executes it and never answers; no process is left to read an answer.

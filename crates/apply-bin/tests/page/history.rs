@@ -482,17 +482,20 @@ async fn from_and_until_choose_by_the_times_that_are_shown_as_the_api_and_the_co
     let span = "['since', 'until'].map((name) => new URLSearchParams(location.search).get(name))";
     let span = browser.eval(span).await;
     let (since, until) = (span[0].as_str().unwrap(), span[1].as_str().unwrap());
-    let told = stage.program(&[
+    let printed = stage.program(&[
         "plans", "tail", "-n", "500", "--json", "--since", since, "--until", until,
     ]);
-    let told = told.ended().await;
-    assert_eq!(told.code, Some(0), "{told:?}");
-    let ids_told = told.log.iter().map(|line| {
+    let printed = printed.ended().await;
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    let ids_printed = printed.log.iter().map(|line| {
         let line: Value = serde_json::from_str(line).unwrap();
         line["plan_id"].as_str().unwrap().to_owned()
     });
-    let ids_told: Vec<String> = ids_told.collect();
-    assert!(ids_told.iter().rev().eq(expected.iter()), "{ids_told:?}");
+    let ids_printed: Vec<String> = ids_printed.collect();
+    assert!(
+        ids_printed.iter().rev().eq(expected.iter()),
+        "{ids_printed:?}"
+    );
     browser.visit(&format!("http://{address}/?{asked}")).await;
     browser.until("the same once more", all).await;
     browser
@@ -505,7 +508,7 @@ async fn from_and_until_choose_by_the_times_that_are_shown_as_the_api_and_the_co
         .await;
     assert_eq!(field, shown_until);
     browser.until("the span is seen", open).await;
-    // A span that ends before it begins is told so, and is no trouble of the history.
+    // A span that ends before it begins is refused as that, and is no trouble of the history.
     browser
         .visit(&format!(
             "http://{address}/?since=2026-01-26&until=2026-01-25"

@@ -120,13 +120,16 @@ async fn a_plan_is_seen_to_wait_then_to_be_executed_and_its_order_leads_back_to_
         .until("nothing waits", &has("waiting-count", "0"))
         .await;
     assert!(shown(&mut browser, &row).await.contains("SELL 0.009"));
-    let news = shown(&mut browser, "news").await;
-    assert!(news.starts_with("BTCUSDT executed: SELL 0.009"), "{news}");
+    let announced = shown(&mut browser, "announcement").await;
+    assert!(
+        announced.starts_with("BTCUSDT executed: SELL 0.009"),
+        "{announced}"
+    );
 
-    // Its order, told on the page as the venue has it, leads to the plan and to its permits.
+    // Its order, shown on the page as the venue has it, leads to the plan and to its permits.
     let order = shown(&mut browser, &format!("order-{id}")).await;
-    let told = stage.result_of(&id).await;
-    let steps: serde_json::Value = serde_json::from_str(told.get("steps_results")).unwrap();
+    let result = stage.result_of(&id).await;
+    let steps: serde_json::Value = serde_json::from_str(result.get("steps_results")).unwrap();
     let venue_id = steps[0]["order_id"].as_str().unwrap();
     assert!(order.contains(venue_id), "{order} names {venue_id}");
     let link = format!("document.querySelector('#order-{id} a[href=\"#permits-{id}\"]').focus()");
@@ -184,7 +187,7 @@ async fn a_block_is_shown_with_its_reason_and_a_halt_above_everything() {
     let halted = stage.program(&["halt", "--reason", "fire in the hall"]);
     assert_eq!(halted.ended().await.code, Some(0));
     browser
-        .until("the halt is told", &has("flow", "Halted"))
+        .until("the halt is shown", &has("flow", "Halted"))
         .await;
     for words in ["“fire in the hall”", ", since ", "apply-layer resume"] {
         browser
@@ -217,7 +220,7 @@ async fn after_a_restart_of_the_service_the_page_comes_back_by_itself() {
 
     service.stopped_well().await;
     browser
-        .until("the loss is told", &has("link", "connection lost"))
+        .until("the loss is shown", &has("link", "connection lost"))
         .await;
     let port = address.rsplit_once(':').unwrap().1;
     let service = stage
@@ -229,12 +232,12 @@ async fn after_a_restart_of_the_service_the_page_comes_back_by_itself() {
         .until("it is live again", &has("link", "live"))
         .await;
     browser
-        .until("the restart is told", &has("news", "restarted"))
+        .until("the restart is shown", &has("announcement", "restarted"))
         .await;
     stage.propose("ETHUSDT", "FULL_CLOSE_PROPOSED").await;
     let plan = stage.plan("ETHUSDT", &HashSet::new()).await;
     browser
-        .until("news arrive again", &has("waits", plan.get("plan_id")))
+        .until("changes arrive again", &has("waits", plan.get("plan_id")))
         .await;
     stage.approve(&plan, "1").await;
     let row = format!("plan-{}", plan.get("plan_id"));
@@ -260,7 +263,7 @@ async fn a_redis_that_takes_no_writes_gives_no_green_light() {
     ] {
         let () = stage.command(&["CONFIG", "SET", setting, broken]).await;
         browser
-            .until("it is told", &has("flow", "Redis takes no writes"))
+            .until("it is shown", &has("flow", "Redis takes no writes"))
             .await;
         browser
             .until("with what Redis says", &has("flow", said))
@@ -292,7 +295,7 @@ async fn a_switch_that_cannot_be_looked_at_is_unknown_and_neither_on_nor_off() {
     // Below a plain file no user can look.
     std::fs::write(&place, "").unwrap();
     let unknown = format!("kill switch unknown: {file}");
-    browser.until("it is told", &has("flow", &unknown)).await;
+    browser.until("it is shown", &has("flow", &unknown)).await;
     for words in [format!("{file} is unknown: "), "ask as root".to_owned()] {
         browser
             .until("with whom to ask", &has("switches", &words))
@@ -365,7 +368,7 @@ async fn a_service_that_stands_still_is_lost() {
     service.signal("STOP").await;
     // Three seconds, and what a busy machine adds.
     browser
-        .until("the loss is told", &has("link", "connection lost"))
+        .until("the loss is shown", &has("link", "connection lost"))
         .await;
     service.signal("CONT").await;
     browser
@@ -400,7 +403,7 @@ async fn words_from_outside_stay_words() {
     let attack = "<img src=x onerror=document.title=1>";
     stage.propose("BTCUSDT", attack).await;
     browser
-        .until("the action is told", &has("symbols", attack))
+        .until("the action is shown", &has("symbols", attack))
         .await;
     let images = browser.eval("document.images.length").await;
     assert_eq!(images, 0);

@@ -1,11 +1,11 @@
-//! What a screen reader is told: roles, names, headings, live regions, as Chromium's own accessibility tree has them.
+//! What a screen reader is given: roles, names, headings, live regions, as Chromium's own accessibility tree has them.
 
 use crate::{address, browser::Browser, has};
 use apply_tests::Stage;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-/// One node that is told.
+/// One node that is spoken.
 #[derive(Debug)]
 struct Node {
     role: String,
@@ -21,18 +21,19 @@ impl Node {
     }
 }
 
-/// Everything that is told, in the order in which it is read.
-async fn told(browser: &mut Browser) -> Vec<Node> {
+/// Everything that is spoken, in the order in which it is read.
+async fn spoken_nodes(browser: &mut Browser) -> Vec<Node> {
     let tree = browser.call("Accessibility.getFullAXTree", json!({})).await;
     let nodes = tree["nodes"].as_array().unwrap().iter();
-    let told = nodes.filter(|node| node["ignored"] != true);
+    let spoken = nodes.filter(|node| node["ignored"] != true);
     let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
-    told.map(|node| Node {
-        role: text(&node["role"]),
-        name: text(&node["name"]),
-        properties: node["properties"].clone(),
-    })
-    .collect()
+    spoken
+        .map(|node| Node {
+            role: text(&node["role"]),
+            name: text(&node["name"]),
+            properties: node["properties"].clone(),
+        })
+        .collect()
 }
 
 /// The names of those with a role.
@@ -65,7 +66,7 @@ fn sound(nodes: &[Node]) {
 }
 
 #[tokio::test]
-async fn a_screen_reader_is_told_what_an_eye_sees() {
+async fn a_screen_reader_speaks_what_an_eye_sees() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let address = address(&service).await;
@@ -81,7 +82,7 @@ async fn a_screen_reader_is_told_what_an_eye_sees() {
         .eval(&format!("document.getElementById({row:?}).open = true"))
         .await;
     let opened = format!("document.getElementById('permits-{denied}') !== null");
-    browser.until("the permits are told", &opened).await;
+    browser.until("the permits are shown", &opened).await;
     browser
         .until("one waits", &has("waits", "missing: Governor, P3.3"))
         .await;
@@ -89,7 +90,7 @@ async fn a_screen_reader_is_told_what_an_eye_sees() {
         .until("it is drawn", &has("hour", "1 blocked"))
         .await;
 
-    let nodes = told(&mut browser).await;
+    let nodes = spoken_nodes(&mut browser).await;
     sound(&nodes);
     for role in ["banner", "main", "contentinfo"] {
         assert_eq!(named(&nodes, role).len(), 1, "{role}");
@@ -104,10 +105,10 @@ async fn a_screen_reader_is_told_what_an_eye_sees() {
     ] {
         assert!(headings.contains(&heading), "{heading}: {headings:?}");
     }
-    // The state is told at once when it changes, and so is what a plan came to.
+    // The state is spoken at once when it changes, and so is what a plan came to.
     let live = |node: &&Node| node.property("live") == "polite";
     let live = nodes.iter().filter(live).count();
-    assert!(live >= 3, "flow, connection and news: {live}");
+    assert!(live >= 3, "flow, connection and announcement: {live}");
     let texts: String = nodes
         .iter()
         .map(|node| format!("{}\n", node.name))
@@ -137,7 +138,7 @@ async fn a_screen_reader_is_told_what_an_eye_sees() {
         .await;
     let drawn = "document.querySelectorAll('#one svg[role=img]').length === 1";
     browser.until("the wait is drawn", drawn).await;
-    let nodes = told(&mut browser).await;
+    let nodes = spoken_nodes(&mut browser).await;
     sound(&nodes);
     let pictures = named(&nodes, "image");
     let wait = "The wait: Governor";

@@ -36,7 +36,7 @@ async fn over_a_slow_network_the_first_answer_says_whether_orders_can_flow_and_c
     let halted = stage.program(&["halt", "--reason", "drill"]);
     assert_eq!(halted.ended().await.code, Some(0));
     browser
-        .until("the halt is told", &has("flow", "Halted"))
+        .until("the halt is shown", &has("flow", "Halted"))
         .await;
     assert_eq!(browser.complaints, [""; 0]);
     browser.close().await;

@@ -226,7 +226,7 @@ impl Stage {
         }
     }
 
-    /// Looks once; the plan comes to an end that is not this attempt's to tell, and is settled.
+    /// Looks once; the plan comes to an end that is not this attempt's to publish, and is settled.
     pub(crate) async fn owe_and_settle(&self) {
         let look = self.look().await;
         assert!(matches!(look, Worked::Owed), "{look:?}");

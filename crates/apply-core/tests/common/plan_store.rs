@@ -3,8 +3,8 @@
 
 use apply_core::{
     ApplyResult, Claim, ClaimNote, Debounced, Entry, Halt, Hold, Intent, Journal, Mastership,
-    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, PublishOutcome, Reclaim,
-    Recorded, ResultLog, ServerId, Standing, SwitchNote, Symbol, Teller,
+    Observed, OpenPlan, Plan, PlanLog, PortError, ProposalSource, PublishOutcome, Publisher,
+    Reclaim, Recorded, ResultLog, ServerId, Standing, SwitchNote, Symbol,
     memory::{MemoryJournal, MemoryPlanStore},
 };
 use permit_gate::{AttemptId, PlanId};
@@ -308,9 +308,9 @@ impl ResultLog for FlakyPlanStore {
     async fn finalize(
         &self,
         result: &ApplyResult,
-        teller: &Teller,
+        publisher: &Publisher,
     ) -> Result<PublishOutcome, PortError> {
-        self.call("finalize", self.memory.finalize(result, teller))
+        self.call("finalize", self.memory.finalize(result, publisher))
             .await
     }
 }
@@ -321,9 +321,9 @@ impl Journal for FlakyJournal {
         self.faults.call("record_claim", work).await
     }
 
-    async fn record_told_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
-        let work = self.memory.record_told_by_another(plan, at);
-        self.faults.call("record_told_by_another", work).await
+    async fn record_published_by_another(&self, plan: &PlanId, at: u64) -> Result<(), PortError> {
+        let work = self.memory.record_published_by_another(plan, at);
+        self.faults.call("record_published_by_another", work).await
     }
 
     async fn record_switch(&self, switch: &SwitchNote) -> Result<(), PortError> {
@@ -342,9 +342,9 @@ impl Journal for FlakyJournal {
     async fn record_result(
         &self,
         result: &ApplyResult,
-        teller: Option<&Teller>,
+        publisher: Option<&Publisher>,
     ) -> Result<ApplyResult, PortError> {
-        let work = self.memory.record_result(result, teller);
+        let work = self.memory.record_result(result, publisher);
         self.faults.call("record_result", work).await
     }
 

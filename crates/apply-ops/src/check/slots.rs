@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_those_that_redis_tells() {
+    fn slots_are_those_that_redis_gives() {
         // As `CLUSTER KEYSLOT` answers.
         for (key, slot) in [
             ("123456789", 12_739),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_cluster_the_fix_is_told_with_the_slots() {
+    fn in_a_cluster_the_fix_is_reported_with_the_slots() {
         let permits = PermitKeys::default();
         let Found::Wrong(text) = judge(&permits, true, true) else {
             panic!("a cluster is no place for it");

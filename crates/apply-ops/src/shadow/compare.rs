@@ -11,7 +11,7 @@ mod plans;
 mod tests;
 mod waits;
 
-pub(super) use findings::{About, Finding, Tally};
+pub(super) use findings::{About, Counts, Finding};
 pub(super) use old::Fields;
 
 use super::{
@@ -22,7 +22,7 @@ use apply_core::{
     Decision, GateSettings, Halt, Plan, Proposal, ProposalError, RawProposal, Step, Symbol,
 };
 use apply_wire::{Reason, field};
-use old::{ServerClock, told, told_plan, told_result};
+use old::{ServerClock, plan_outcome, plan_words, result_words};
 use permit_gate::{PermitSet, WaitPolicy};
 use std::{
     collections::{HashMap, VecDeque},
@@ -134,7 +134,7 @@ pub(super) struct Shadow {
     /// Whether writes may go by unheard.
     blind: bool,
     clock: ServerClock,
-    pub(super) tally: Tally,
+    pub(super) counts: Counts,
 }
 
 impl Shadow {
@@ -152,7 +152,7 @@ impl Shadow {
             findings: VecDeque::new(),
             begun: false,
             blind: false,
-            tally: Tally::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -177,7 +177,7 @@ impl Shadow {
         self.follow(id, followed);
     }
 
-    /// All that stood there before was told. What comes from now on is new.
+    /// All that stood there before was read. What comes from now on is new.
     pub(super) fn begin(&mut self) {
         self.begun = true;
     }
@@ -254,7 +254,7 @@ impl Shadow {
             (last.raw, last.ours, last.until) = (raw, ours, None);
             return;
         }
-        self.tally.proposals += 1;
+        self.counts.proposals += 1;
         versions.push_back(Version {
             raw,
             ours,
@@ -314,13 +314,13 @@ impl Shadow {
 
     /// The old service published a plan.
     pub(super) fn handle_plan(&mut self, now: Instant, plan: &impl Fields) {
-        self.tally.plans += 1;
+        self.counts.plans += 1;
         let published = self.clock.at(now, plan.written());
         let id = plan.text(field::PLAN_ID);
         let symbol = plan.text(field::SYMBOL);
         let decision = plan.text(field::DECISION);
         let executes = decision == field::EXECUTE;
-        let old = told(&decision, &plan.text(field::REASON_CODES));
+        let old = plan_outcome(&decision, &plan.text(field::REASON_CODES));
         if let Some(known) = self.plans.get_mut(&id) {
             let difference = match executes && known.executes {
                 true => Some(&d::PUBLISHED_AGAIN),
@@ -349,12 +349,12 @@ impl Shadow {
         self.find(About::Plan, &symbol, &id, ours, old, difference);
     }
 
-    /// The old service told a result.
+    /// The old service published a result.
     pub(super) fn handle_result(&mut self, now: Instant, result: &impl Fields) {
-        self.tally.results += 1;
+        self.counts.results += 1;
         self.clock.at(now, result.written());
         let id = result.text(field::PLAN_ID);
-        let old = told_result(result);
+        let old = result_words(result);
         let executed = result.text(field::EXECUTED) == field::TRUE;
         let error = Reason::parse(&result.text(field::ERROR));
         let Some(mut followed) = self.plans.remove(&id) else {
@@ -405,7 +405,7 @@ impl Shadow {
         self.plans.insert(id, followed);
     }
 
-    /// What the time alone tells.
+    /// What the time alone shows.
     pub(super) fn handle_time(&mut self, now: Instant) {
         let mut found = Vec::new();
         for (symbol, versions) in &mut self.versions {
@@ -433,7 +433,7 @@ impl Shadow {
                     About::Proposal,
                     symbol.clone(),
                     id.clone(),
-                    told_plan(&ours),
+                    plan_words(&ours),
                     difference,
                 ));
             }
@@ -522,8 +522,8 @@ impl Shadow {
 
     fn push(&mut self, finding: Finding) {
         match finding.difference {
-            None => self.tally.same += 1,
-            Some(one) => *self.tally.differences.entry(one.name).or_default() += 1,
+            None => self.counts.same += 1,
+            Some(one) => *self.counts.differences.entry(one.name).or_default() += 1,
         }
         self.findings.push_back(finding);
     }

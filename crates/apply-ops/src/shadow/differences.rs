@@ -79,7 +79,7 @@ differences! {
     UNKNOWN_DUPLICATE = "unknown_duplicate": Unexplained, "The old service takes a plan for a duplicate that it never put out for review while it was watched.";
     PUBLISHED_AGAIN = "published_again": Unexplained, "The old service put a plan out for review a second time.";
     NO_PLAN = "no_plan": Unexplained, "A proposal stood for longer than the old service takes for a round, and it made no plan of it.";
-    NO_RESULT = "no_result": Unexplained, "The old service put a plan out for review and told no result.";
+    NO_RESULT = "no_result": Unexplained, "The old service put a plan out for review and published no result.";
     EXECUTED_WITHOUT_PERMIT = "executed_without_permit": Unexplained, "The old service went on without a permit that is required: it was not written in time.";
     EXECUTED_AGAINST_A_NO = "executed_against_a_no": Unexplained, "The old service went on although a permit says no.";
     TIMED_OUT_WITH_PERMITS = "timed_out_with_permits": Unexplained, "The old service missed permits that were there in time.";

@@ -44,7 +44,7 @@ pub(super) struct Written {
     pub(super) keys: BTreeSet<String>,
     /// The server does not say which: everything may have been.
     pub(super) all: bool,
-    /// The connection over which it is told is gone.
+    /// The connection over which writes are announced is gone.
     pub(super) gone: bool,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Connects, and has every write under the keys that matter told.
+    /// Connects, and has every write under the keys that matter announced.
     pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
         let scheme = config
             .redis
@@ -325,7 +325,7 @@ fn failed(doing: &str, error: &RedisError) -> Failure {
     Failure::unavailable(format!("cannot {doing} in Redis: {error}")).fix("see apply-layer check")
 }
 
-/// What is told of: each prefix once, and none that another one covers.
+/// What is announced: each prefix once, and none that another one covers.
 fn prefixes(keys: &Keys, permits: &PermitKeys) -> Vec<String> {
     let mut prefixes = vec![
         key::PROPOSAL.as_str().to_owned(),
@@ -344,7 +344,7 @@ fn prefixes(keys: &Keys, permits: &PermitKeys) -> Vec<String> {
     prefixes
 }
 
-/// A connection over which the server tells what is written.
+/// A connection over which the server announces what is written.
 async fn listen(
     at: &RedisUrl,
     prefixes: &[String],

@@ -12,8 +12,8 @@ use std::{
 };
 use tokio::{signal::ctrl_c, sync::watch::Receiver};
 
-pub(super) async fn tell(mut views: Receiver<Option<View>>) -> Done {
-    let mut told = Told::default();
+pub(super) async fn print(mut views: Receiver<Option<View>>) -> Done {
+    let mut printed = Printed::default();
     let mut stop = pin!(ctrl_c());
     loop {
         let changed = tokio::select! {
@@ -24,7 +24,7 @@ pub(super) async fn tell(mut views: Receiver<Option<View>>) -> Done {
             return Ok(());
         }
         let lines = match views.borrow_and_update().as_ref() {
-            Some(view) => told.news(view),
+            Some(view) => printed.changes(view),
             None => continue,
         };
         for line in lines {
@@ -40,13 +40,13 @@ fn now() -> String {
     }))
 }
 
-/// What was told last, by what it is about.
+/// What was printed last, by what it is about.
 #[derive(Default)]
-struct Told(HashMap<String, String>);
+struct Printed(HashMap<String, String>);
 
-impl Told {
-    /// What differs from what was told.
-    fn news(&mut self, view: &View) -> Vec<String> {
+impl Printed {
+    /// What differs from what was printed.
+    fn changes(&mut self, view: &View) -> Vec<String> {
         let switches: Vec<&str> = view
             .switches
             .iter()
@@ -60,7 +60,7 @@ impl Told {
             ("redis", without_age(&view.redis.1), &view.redis.1),
         ];
         for (about, key, text) in facts {
-            self.tell(
+            self.add(
                 about.to_owned(),
                 key,
                 format!("{about}  {text}"),
@@ -69,13 +69,13 @@ impl Told {
         }
         let switches = switches.join("; ");
         let said = format!("kill switch  {switches}");
-        self.tell("switch".to_owned(), switches, said, &mut lines);
+        self.add("switch".to_owned(), switches, said, &mut lines);
         let neighbours = view.neighbours.as_ref();
         let neighbours = neighbours.map_or("its switch is off", |(_, text)| text.as_str());
-        // Told once it is there, and when it goes.
+        // Printed once it is there, and when it goes.
         if view.neighbours.is_some() || self.0.contains_key("neighbours") {
             let said = format!("neighbours  {neighbours}");
-            self.tell(
+            self.add(
                 "neighbours".to_owned(),
                 neighbours.to_owned(),
                 said,
@@ -86,7 +86,7 @@ impl Told {
             for (kind, entry) in [("plan", &row.plan), ("result", &row.result)] {
                 if let Some((id, line)) = entry {
                     let about = format!("{kind} {}", row.symbol);
-                    self.tell(about, id.clone(), format!("{kind}  {line}"), &mut lines);
+                    self.add(about, id.clone(), format!("{kind}  {line}"), &mut lines);
                 }
             }
         }
@@ -96,7 +96,7 @@ impl Told {
             };
             let text: String = permits.iter().map(|(_, text)| text.as_str()).collect();
             let said = format!("wait  {plan}{text}");
-            self.tell(format!("wait {plan}"), text, said, &mut lines);
+            self.add(format!("wait {plan}"), text, said, &mut lines);
         }
         let waits = view.waits.iter().filter_map(|wait| wait.first());
         let waits: Vec<&str> = waits.map(|(_, plan)| plan.as_str()).collect();
@@ -108,7 +108,7 @@ impl Told {
         lines
     }
 
-    fn tell(&mut self, about: String, key: String, line: String, lines: &mut Vec<String>) {
+    fn add(&mut self, about: String, key: String, line: String, lines: &mut Vec<String>) {
         if self.0.get(&about) != Some(&key) {
             self.0.insert(about, key);
             lines.push(line);

@@ -36,7 +36,7 @@ pub(super) struct View {
     pub(super) reviewers: Vec<Span>,
     /// Every switch that is on or unknown; one that says off where there is none.
     pub(super) switches: Vec<Span>,
-    /// The neighbours' own switch, where there is anything to tell of it.
+    /// The neighbours' own switch, where there is anything to say of it.
     pub(super) neighbours: Option<Span>,
     /// How old the rest is, where it is not of now.
     pub(super) as_of: Option<Instant>,
@@ -184,7 +184,7 @@ impl View {
     /// Redis does not answer: its switches are unknown from now on.
     pub(super) fn misses_redis(&mut self, known: &Switches, why: &str, since: Option<Instant>) {
         self.switches = switches(known);
-        let unknown = || NeighboursSwitch::Unknown("Redis is unreachable".into()).told();
+        let unknown = || NeighboursSwitch::Unknown("Redis is unreachable".into()).describe();
         if self.neighbours.is_some() {
             self.neighbours = unknown().map(|text| (Tone::Note, text));
         }

@@ -57,7 +57,7 @@ pub(crate) fn intent(plan: &Plan, by: &str) -> Intent {
     }
 }
 
-/// A server that has been up for an hour, as far as anybody can tell.
+/// A server that has been up for an hour, as far as any client can see.
 pub(crate) async fn aged(server: RedisServer) -> RedisServer {
     let mut connection = server.connection().await;
     let hour = Duration::from_secs(3600);
@@ -75,7 +75,7 @@ pub(crate) fn won(claim: Claim) -> Hold {
     }
 }
 
-/// A sentinel that names the master it is told to, on this port.
+/// A sentinel that names the master it was given, on this port.
 pub(crate) async fn sentinel(names: watch::Receiver<u16>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

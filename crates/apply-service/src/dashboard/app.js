@@ -424,7 +424,7 @@
     reading = true;
     document.title = "Plan " + one + " – apply-layer";
     try {
-      tell(await json("/api/plan/" + encodeURIComponent(one)));
+      showPlan(await json("/api/plan/" + encodeURIComponent(one)));
     } catch (error) {
       say($("one-title"), "Plan " + one);
       $("one-body").replaceChildren(el("p", { class: "trouble" }, error.message));
@@ -432,7 +432,7 @@
     reading = false;
     if (again) { again = false; showOne(); }
   }
-  function tell({ plan, fields, journal, troubles }) {
+  function showPlan({ plan, fields, journal, troubles }) {
     say($("one-title"), "Plan " + one);
     const body = [];
     for (const trouble of troubles) body.push(el("p", { class: "trouble" }, "Not everything can be read: " + trouble));
@@ -484,7 +484,7 @@
     showSymbols(model.symbols.keys());
     for (const part of ["orders", "waits", "trends"]) redraw(part);
     if (!filter && next === undefined) $("older").hidden = false;
-    if (restarted) say($("news"), "The service was restarted.");
+    if (restarted) say($("announcement"), "The service was restarted.");
     if (one) showOne();
     follow();
   }
@@ -498,7 +498,7 @@
     if (plan.id === one) showOne();
     if (plan.result && !(before && before.result)) {
       const [, word, why] = verdict(plan);
-      say($("news"), plan.symbol + " " + word + (why ? ": " + why : ""));
+      say($("announcement"), plan.symbol + " " + word + (why ? ": " + why : ""));
     }
   }
 
@@ -583,7 +583,7 @@
     if (cards.size && !document.hidden) tick();
     if (Date.now() - heard > SILENCE) { connected(false); connect(); }
   }, 100);
-  // What was known when the page was sent; the stream tells the rest.
+  // What was known when the page was sent; the stream sends the rest.
   const sent = JSON.parse($("now").textContent);
   skew = sent.now - Date.now();
   showVitals(sent.value);

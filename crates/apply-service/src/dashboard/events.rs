@@ -44,11 +44,11 @@ impl StreamState {
             let words = "too many pages are open; close one\n";
             return (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
         };
-        let (snapshot, news) = self.live.subscribe();
+        let (snapshot, messages) = self.live.subscribe();
         let listener = Listener {
             snapshot: Some(snapshot),
             symbols: Some(None),
-            news,
+            messages,
             live: self.live.clone(),
             stop: self.stop.clone(),
             _seat: seat,
@@ -63,12 +63,12 @@ impl StreamState {
     }
 }
 
-/// One browser, and what it has still to be told.
+/// One browser, and what has still to be sent to it.
 struct Listener {
     snapshot: Option<Message>,
-    /// The symbols after this one; `None` once all are told.
+    /// The symbols after this one; `None` once all are sent.
     symbols: Option<Option<Symbol>>,
-    news: broadcast::Receiver<Message>,
+    messages: broadcast::Receiver<Message>,
     live: DashboardState,
     stop: CancellationToken,
     /// Free again when the browser is gone.
@@ -86,6 +86,9 @@ impl Listener {
             self.symbols = Some(Some(last));
             return Some(piece);
         }
-        self.stop.run_until_cancelled(self.news.recv()).await?.ok()
+        self.stop
+            .run_until_cancelled(self.messages.recv())
+            .await?
+            .ok()
     }
 }

@@ -55,7 +55,7 @@ impl Collector for TradingGauges {
 }
 
 /// How reviewers are, for Prometheus. Of one without a group, or of whose group nothing is known, only the plans in a row
-/// without its permit are told.
+/// without its permit are shown.
 #[derive(Debug)]
 pub struct ReviewerGauges {
     /// How their groups read.

@@ -1,7 +1,7 @@
 //! The operator's page: can orders flow, what is waiting, what came of it.
 //!
 //! It reads and never acts: every route answers `GET` alone. Whatever it needs is in the binary,
-//! and the browser is told to load nothing from elsewhere.
+//! and the browser is made to load nothing from elsewhere.
 //!
 //! `state` hears every event and keeps a bounded model, `watch` asks the parts how they are,
 //! `events` passes changes on to the browsers.
@@ -23,7 +23,7 @@ pub use past::{keep_past, keep_waits};
 pub use state::DashboardState;
 pub use view::InFlightOrder;
 pub(crate) use view::{ForeignView, OrderView, PlanView, ResultView, WaitView, cut, in_words};
-pub use watch::{Parts, tell_settling, watch};
+pub use watch::{Parts, record_settling, watch};
 
 use crate::{
     history::{History, Past, Query, Story, Unread},

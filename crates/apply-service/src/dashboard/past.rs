@@ -30,7 +30,7 @@ const UNWRITTEN: usize = 256;
 const WRITE: Duration = Duration::from_secs(2);
 
 /// Brings the past into the page, and follows the ends of the streams of results and waits until `stop`. A history that
-/// cannot be read is told, and asked for again; what this process sees itself goes on beside.
+/// cannot be read is reported, and asked for again; what this process sees itself goes on beside.
 pub async fn keep_past(history: History, live: DashboardState, stop: CancellationToken) {
     let day = now().saturating_sub(BACK).to_string();
     let mut places = Places {
@@ -94,8 +94,8 @@ fn waits_of_others(waits: &[(u64, Fields)], this: &str) -> Vec<WaitView> {
 /// Writes down the waits of this process as they end, until `stop`; then those that are left. One that cannot be written
 /// down is lost to later starts and to other instances, and nothing else.
 pub async fn keep_waits(plan_store: RedisPlanStore, live: DashboardState, stop: CancellationToken) {
-    let (told, mut waits) = mpsc::channel(UNWRITTEN);
-    live.tell_waits(told);
+    let (finished, mut waits) = mpsc::channel(UNWRITTEN);
+    live.send_waits_to(finished);
     let instance = live.health().instance;
     while let Some(Some(wait)) = stop.run_until_cancelled(waits.recv()).await {
         write(&plan_store, &instance, wait).await;

@@ -147,7 +147,7 @@ impl Trips {
         push(&mut self.newest, (at, took));
     }
 
-    /// A question that was answered then; told again and again until the next one.
+    /// A question that was answered then; seen again and again until the next one.
     pub(super) fn asked(&mut self, now: u64, age: Duration, took: Duration) {
         let at = now.saturating_sub(millis(age));
         let took = micros(took);

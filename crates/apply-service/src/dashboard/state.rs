@@ -59,7 +59,7 @@ pub struct DashboardState(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     model: Mutex<Model>,
-    news: broadcast::Sender<Message>,
+    messages: broadcast::Sender<Message>,
     /// Set where results are counted as the stream has them; where they are not, each is counted as it comes.
     counts_stream: OnceLock<()>,
     /// Takes finished waits to their stream. Unset where everything lies in memory.
@@ -145,7 +145,7 @@ impl DashboardState {
         };
         Self(Arc::new(Shared {
             model: Mutex::new(model),
-            news: broadcast::Sender::new(LAG),
+            messages: broadcast::Sender::new(LAG),
             counts_stream: OnceLock::new(),
             waits: OnceLock::new(),
         }))
@@ -154,11 +154,11 @@ impl DashboardState {
     /// All there is now but the symbols, and everything that comes after it: nothing falls between the two.
     pub(super) fn subscribe(&self) -> (Message, broadcast::Receiver<Message>) {
         let model = self.lock();
-        (model.snapshot(), self.0.news.subscribe())
+        (model.snapshot(), self.0.messages.subscribe())
     }
 
     /// The next symbols after this one, and the last of them. In pieces: a slow reader holds
-    /// one piece, not ten thousand symbols. What changes meanwhile is told besides.
+    /// one piece, not ten thousand symbols. What changes meanwhile is sent besides.
     pub(super) fn symbols_after(&self, symbol: Option<&Symbol>) -> Option<(Message, Symbol)> {
         let model = self.lock();
         let from = symbol.map_or(Bound::Unbounded, Bound::Excluded);
@@ -172,13 +172,13 @@ impl DashboardState {
         self.lock().health.clone()
     }
 
-    /// Changes the health, and tells the browsers even where nothing changed: they know a service that is silent
+    /// Changes the health, and sends it to the browsers even where nothing changed: they know a service that is silent
     /// from one that is lost by it.
     pub(super) fn update_health(&self, change: impl FnOnce(&mut HealthSnapshot)) {
         let mut model = self.lock();
         change(&mut model.health);
         model.health.attention = model.attention();
-        self.tell("vitals", || &model.health);
+        self.update("vitals", || &model.health);
     }
 
     /// Every plan that is remembered, the oldest first.
@@ -220,7 +220,7 @@ impl DashboardState {
         self.send(|| model.snapshot());
         let views: Vec<&SymbolView> = model.symbols.values().filter(|v| v.at.is_some()).collect();
         for piece in views.chunks(PIECE) {
-            self.tell("symbols", || &piece);
+            self.update("symbols", || &piece);
         }
     }
 
@@ -245,15 +245,15 @@ impl DashboardState {
             counted = true;
         }
         if counted {
-            self.tell("trends", || &model.trends);
+            self.update("trends", || &model.trends);
         }
         if answered {
-            self.tell("waits", || &model.waits);
+            self.update("waits", || &model.waits);
         }
         let views = changed.iter().filter_map(|name| model.symbols.get(name));
         let views: Vec<&SymbolView> = views.collect();
         for piece in views.chunks(PIECE) {
-            self.tell("symbols", || &piece);
+            self.update("symbols", || &piece);
         }
     }
 
@@ -262,8 +262,8 @@ impl DashboardState {
         self.0.counts_stream.get().is_some()
     }
 
-    /// Has every wait that ends from now on told to this one, who may lose some where it does not keep up.
-    pub(super) fn tell_waits(&self, to: mpsc::Sender<FinishedWait>) {
+    /// Has every wait that ends from now on sent to this one, who may lose some where it does not keep up.
+    pub(super) fn send_waits_to(&self, to: mpsc::Sender<FinishedWait>) {
         // It is asked for once.
         let _ = self.0.waits.set(to);
     }
@@ -277,7 +277,7 @@ impl DashboardState {
             counted = true;
         }
         if counted {
-            self.tell("waits", || &model.waits);
+            self.update("waits", || &model.waits);
         }
     }
 
@@ -344,15 +344,15 @@ impl DashboardState {
         lock.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the subscribers; while the model is locked, so that they hear things in order.
-    fn tell<'a, T: Serialize + 'a>(&self, event: &'static str, what: impl FnOnce() -> &'a T) {
+    /// Sends to the subscribers; while the model is locked, so that they hear things in order.
+    fn update<'a, T: Serialize + 'a>(&self, event: &'static str, what: impl FnOnce() -> &'a T) {
         self.send(|| Message::of(event, what()));
     }
 
     fn send(&self, message: impl FnOnce() -> Message) {
-        if self.0.news.receiver_count() > 0 {
+        if self.0.messages.receiver_count() > 0 {
             // The last one may have left meanwhile.
-            let _ = self.0.news.send(message());
+            let _ = self.0.messages.send(message());
         }
     }
 
@@ -360,7 +360,7 @@ impl DashboardState {
         let mut model = self.lock();
         let view = model.plan_or(&plan.id, |at| PlanView::of(plan, at));
         change(view);
-        self.tell("plan", || &*view);
+        self.update("plan", || &*view);
     }
 
     /// A plan that is shown already; others are shown once their result is there.
@@ -368,7 +368,7 @@ impl DashboardState {
         let mut model = self.lock();
         if let Some(view) = model.plans.iter_mut().find(|view| view.id == plan.as_str()) {
             change(view);
-            self.tell("plan", || &*view);
+            self.update("plan", || &*view);
         }
     }
 
@@ -380,14 +380,14 @@ impl DashboardState {
             order.priced(&result.steps);
         }
         view.note = note.or(view.note);
-        self.tell("plan", || &*view);
+        self.update("plan", || &*view);
         if result.is_final && !self.counts_stream() {
             let fields = Fields::of_result(result);
             model.trends.count(now(), &fields);
-            self.tell("trends", || &model.trends);
+            self.update("trends", || &model.trends);
             let changed = model.count_no(&fields);
             if let Some(symbol) = changed.and_then(|name| model.symbols.get(&name)) {
-                self.tell("symbol", || symbol);
+                self.update("symbol", || symbol);
             }
         }
     }
@@ -404,7 +404,7 @@ impl DashboardState {
         if let Some(view) = model.symbols.get_mut(symbol) {
             change(view);
             view.at = Some(now());
-            self.tell("symbol", || &*view);
+            self.update("symbol", || &*view);
         }
     }
 }
@@ -422,7 +422,7 @@ impl Observer for DashboardState {
                     view.refused = None;
                 });
                 self.plan(plan, |view| {
-                    // One that was dealt with here is told by its own life.
+                    // One that was dealt with here is shown by its own events.
                     if matches!(event, Event::Duplicate { .. }) && view.result.is_none() {
                         view.decision = Decision::Skip.to_string();
                         view.reasons = vec![Reason::DuplicatePlan.to_string()];
@@ -567,7 +567,7 @@ impl DashboardState {
         };
         let mut model = self.lock();
         model.waits.add(&wait);
-        self.tell("waits", || &model.waits);
+        self.update("waits", || &model.waits);
         drop(model);
         if let Some(keeper) = self.0.waits.get() {
             let plan = plan.id.clone();
@@ -837,7 +837,7 @@ mod tests {
         let live = live();
         let first = plan(1);
         live.observe(&Event::PlanPublished { plan: &first });
-        let (snapshot, mut news) = live.subscribe();
+        let (snapshot, mut messages) = live.subscribe();
         let snapshot = text(&snapshot);
         assert!(
             snapshot.starts_with("event: snapshot\ndata: {"),
@@ -845,11 +845,11 @@ mod tests {
         );
         assert!(snapshot.contains(first.id.as_str()) && snapshot.ends_with("}\n\n"));
         finish(&live, &first);
-        let next = news.try_recv().unwrap();
+        let next = messages.try_recv().unwrap();
         let next = text(&next);
         assert!(next.starts_with("event: plan\n"), "{next}");
         assert!(next.contains(r#""error":"why""#), "{next}");
-        assert!(news.try_recv().is_err(), "one change, one message");
+        assert!(messages.try_recv().is_err(), "one change, one message");
     }
 
     fn text(message: &Message) -> &str {
@@ -872,14 +872,14 @@ mod tests {
     #[test]
     fn a_subscriber_that_does_not_listen_loses_its_place_and_nobody_waits_for_it() {
         let live = live();
-        let (_, mut news) = live.subscribe();
+        let (_, mut messages) = live.subscribe();
         for number in 0..=LAG {
             live.observe(&Event::PlanPublished {
                 plan: &plan(number),
             });
         }
         assert!(matches!(
-            news.try_recv(),
+            messages.try_recv(),
             Err(broadcast::error::TryRecvError::Lagged(_))
         ));
     }
@@ -896,7 +896,7 @@ mod tests {
     }
 
     #[test]
-    fn results_on_the_stream_tell_what_is_refused_in_doubt_and_how_long_orders_took() {
+    fn results_on_the_stream_show_what_is_refused_in_doubt_and_how_long_orders_took() {
         let live = live();
         live.follow_results();
         let result = |number: usize, error: Option<&str>, steps: usize| {
@@ -935,7 +935,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_without_a_position_are_told_once_with_the_next_move() {
+    fn stops_without_a_position_are_shown_once_with_the_next_move() {
         let live = live();
         live.update_health(|health| {
             health.lights = vec![ComponentStatus {

@@ -1,4 +1,4 @@
-//! What the page is told: plain shapes, every text cut to a length, every time in milliseconds
+//! What the page is sent: plain shapes, every text cut to a length, every time in milliseconds
 //! since 1970.
 
 use crate::history::{Filter, Outcome};
@@ -59,7 +59,7 @@ pub(crate) struct PlanView {
     pub(crate) note: Option<&'static str>,
     /// When it was first heard of; of one from the stream, when it was put there.
     pub(super) at: u64,
-    /// Whether it is told from the streams: another process, or another machine, may have seen its wait.
+    /// Whether it is read from the streams: another process, or another machine, may have seen its wait.
     pub(super) past: bool,
     pub(crate) wait: Option<WaitView>,
     pub(crate) order: Option<OrderView>,
@@ -709,7 +709,7 @@ pub(crate) fn in_words(text: &str) -> String {
     for kind in ["Io: ", "I/O: ", "Client: ", "Server: ", "Parse: "] {
         text = text.replace(kind, "");
     }
-    // What may be set to mend it is told by `check`.
+    // `check` prints what may be set to fix it.
     if let Some((start, _)) = text.split_once(" within the response time-out of ") {
         text = format!("{start} in time");
     }

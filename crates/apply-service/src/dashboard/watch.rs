@@ -58,11 +58,11 @@ pub struct Parts<P: Ports> {
     pub venue: Option<Client>,
     /// None where everything lies in memory.
     pub neighbours: Option<Neighbours>,
-    /// The kill switches of this machine, to tell which of them are on.
+    /// The kill switches of this machine, to say which of them are on.
     pub switches: SwitchesHere,
 }
 
-/// Looks once a second until `stop`, and tells `live`.
+/// Looks once a second until `stop`, and updates `live`.
 pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: CancellationToken) {
     let mut ticks = interval(EVERY);
     // After a long look the next one waits its turn: a slow store is not asked more often.
@@ -71,14 +71,14 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
     if let Some(client) = parts.venue.clone() {
         tokio::spawn(watch_stops(client, Arc::clone(&stops), stop.clone()));
     }
-    let mut told = Halt::Off;
+    let mut known = Halt::Off;
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let Some(looked) = stop.run_until_cancelled(look(&parts)).await else {
             return;
         };
         let (halt, flow, mut lights, owed) = looked;
         if let Ok(halt) = &halt {
-            tell_halt(&mut told, halt.clone());
+            record_halt_change(&mut known, halt.clone());
         }
         let switches = match &halt {
             Ok(Halt::Off) => Vec::new(),
@@ -117,9 +117,9 @@ pub async fn watch<P: Ports>(parts: Parts<P>, live: DashboardState, stop: Cancel
     }
 }
 
-/// Tells what is being settled as it stands now. To be called before a service says that it is ready: the last look was
+/// Records what is being settled as it stands now. To be called before a service says that it is ready: the last look was
 /// before the journal was read.
-pub fn tell_settling<P: Ports>(layer: &ApplyLayer<P>, live: &DashboardState) {
+pub fn record_settling<P: Ports>(layer: &ApplyLayer<P>, live: &DashboardState) {
     let owed = layer.owed();
     let light = settling(owed, &layer.in_doubt());
     live.update_health(|health| {
@@ -131,9 +131,9 @@ pub fn tell_settling<P: Ports>(layer: &ApplyLayer<P>, live: &DashboardState) {
     });
 }
 
-/// Tells when a switch begins to halt, and which with its reason, and when none does any more. A halt goes on whatever
+/// Records when a switch begins to halt, and which with its reason, and when none does any more. A halt goes on whatever
 /// else is said of its switch.
-fn tell_halt(known: &mut Halt, halt: Halt) {
+fn record_halt_change(known: &mut Halt, halt: Halt) {
     let name = |halt: &Halt| match halt {
         Halt::On { by } => by.split(" (").next().map(str::to_owned),
         Halt::Off => None,
@@ -241,7 +241,7 @@ async fn switches<P: Ports>(parts: &Parts<P>, seen: Result<&str, &str>) -> Vec<S
     let mut all = parts.switches.look();
     let here_is_off = all.iter().all(|one| one.state == SwitchState::Off);
     if let Err(why) = seen {
-        all.push(Switch::untold(in_words(why)));
+        all.push(Switch::unknown(in_words(why)));
     } else if let Some(permits) = &parts.permits {
         let link = permits.link();
         let keys = match link.is_cluster() {
@@ -252,7 +252,7 @@ async fn switches<P: Ports>(parts: &Parts<P>, seen: Result<&str, &str>) -> Vec<S
         let found = timeout(SWITCHES_PATIENCE, apply_redis::switches(&mut at, &keys)).await;
         match found {
             Ok(found) => all.extend(Switch::in_redis(found)),
-            Err(_) => all.push(Switch::untold("no answer")),
+            Err(_) => all.push(Switch::unknown("no answer")),
         }
     }
     let shown = all.into_iter().filter_map(|switch| {
@@ -444,7 +444,7 @@ fn venue(client: &Client) -> ComponentStatus {
     }
 }
 
-/// In steps, so that the page is not told of each second.
+/// In steps, so that the page is not sent each second.
 fn silent_for(age: Duration) -> String {
     let step = VENUE_SILENT.as_secs();
     format!("silent for {} s or more", age.as_secs() / step * step)

@@ -29,7 +29,7 @@ pub fn lines(entry: &Entry) -> Vec<String> {
     match &entry.result {
         None => lines.push(match entry.intent {
             Some(_) => "result     none yet: a service in testnet mode on this state directory asks the venue about the order; a dry run asks nothing".into(),
-            None => "result     none yet: the service on this state directory tells its end".into(),
+            None => "result     none yet: the service on this state directory publishes its end".into(),
         }),
         Some(result) => {
             lines.push(format!(

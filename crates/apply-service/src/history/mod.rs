@@ -303,33 +303,33 @@ impl Shelves {
         plans: &[StreamEntry],
     ) -> Result<HashMap<String, record::Results>, Unread> {
         let mut found: HashMap<String, record::Results> = HashMap::new();
-        let told = self.told_of(
+        let entries = self.read_entries_of(
             plans,
             &self.keys.results,
             FOREIGN_WITHIN,
             |id, millis, of| found.entry(id.to_owned()).or_default().add(millis, of),
         );
-        told.await?;
+        entries.await?;
         Ok(found)
     }
 
     /// How the waits of these plans went, by their ids.
     async fn waits_of(&self, plans: &[StreamEntry]) -> Result<HashMap<String, WaitView>, Unread> {
         let mut found = HashMap::new();
-        let told = self.told_of(plans, &self.keys.waits, 0, |id, _, of| {
+        let entries = self.read_entries_of(plans, &self.keys.waits, 0, |id, _, of| {
             if let Some(wait) = WaitView::of_stream(&of.text(field::WAIT)) {
                 found.insert(id.to_owned(), wait);
             }
             true
         });
-        told.await?;
+        entries.await?;
         Ok(found)
     }
 
-    /// Tells `take` each entry of a stream about one of these plans, with the plan's id and the entry's milliseconds,
+    /// Gives `take` each entry of a stream about one of these plans, with the plan's id and the entry's milliseconds,
     /// until it has said of every plan that nothing more is needed and `linger` milliseconds have passed since the
     /// newest plan.
-    async fn told_of(
+    async fn read_entries_of(
         &self,
         plans: &[StreamEntry],
         stream: &str,

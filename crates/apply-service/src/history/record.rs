@@ -1,4 +1,4 @@
-//! One plan as the streams tell it: its entry, its result, and what other programs have answered.
+//! One plan as the streams show it: its entry, its result, and what other programs have answered.
 
 use super::{filter::Filter, outcome::Outcome};
 use crate::dashboard::{ForeignView, OrderView, PlanView, ResultView, WaitView, cut};

@@ -40,7 +40,7 @@ impl Shared {
         }
         let at = Instant::now();
         let rendered = spawn_blocking(|| Arc::new(render())).await;
-        // Only where the rendering panicked, which was told by itself.
+        // Only where the rendering panicked, which was logged by itself.
         let rendered = rendered.unwrap_or_else(|_| Arc::default());
         kept.newest = Arc::downgrade(&rendered);
         kept.at = Some(at);

@@ -8,7 +8,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Before a line that tells of a failure.
+/// Before a line that reports a failure.
 pub(crate) const ERROR: &str = "<3>";
 
 /// Whether what is written there arrives in the journal: the service manager names the stream it

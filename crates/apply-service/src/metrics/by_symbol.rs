@@ -57,10 +57,10 @@ impl BySymbol {
     pub(super) fn count_result(&self, result: &ApplyResult, now: u64) {
         let mut rows = self.lock();
         let row = rows.entry(result.symbol.clone()).or_default();
-        for told in &result.steps {
+        for done in &result.steps {
             for (step, counts) in STEPS.into_iter().zip(&mut row.executes) {
                 for (status, count) in STATUSES.into_iter().zip(counts) {
-                    *count += u64::from(told.step == step && told.status == status);
+                    *count += u64::from(done.step == step && done.status == status);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! A result that is told by an attempt that may not.
+//! A result that is published by an attempt that may not.
 
 use super::which::Mutant;
 use apply_core::{ApplyResult, PortError, PublishOutcome};
@@ -7,10 +7,10 @@ use apply_redis::Keys;
 /// What became of a final result; where nothing was written a loser's goes to the stream all the same.
 pub(crate) async fn last_word(
     result: &ApplyResult,
-    told: PublishOutcome,
+    outcome: PublishOutcome,
 ) -> Result<PublishOutcome, PortError> {
     let loses = matches!(
-        told,
+        outcome,
         PublishOutcome::NotHeld | PublishOutcome::Forgot | PublishOutcome::Before
     );
     match Mutant::asked_for() {
@@ -19,7 +19,7 @@ pub(crate) async fn last_word(
             written.map_err(|error| PortError(error.to_string()))?;
             Ok(PublishOutcome::Published)
         }
-        _ => Ok(told),
+        _ => Ok(outcome),
     }
 }
 

@@ -121,7 +121,7 @@ impl Client {
     /// # Cancellation
     /// Dropping the future before its first byte was handed to the connection sends nothing. Dropping it later changes
     /// nothing for the order: the exchange is finished in the background, and [`status`](Self::status) says how it ended.
-    /// If the runtime ends first, or the moment of the drop cannot be told apart, the status is
+    /// If the runtime ends first, or the moment of the drop is not known, the status is
     /// [`Unknown`](Submission::Unknown) and the order has to be settled.
     pub fn submit(&self, order: PreparedOrder, quantity: Quantity) -> Submitting<'static> {
         self.submit_after(order, quantity, &Unasked)

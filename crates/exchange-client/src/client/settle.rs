@@ -101,7 +101,7 @@ pub enum Unresolved {
         /// Why there was no later answer.
         error: Box<RequestError>,
     },
-    /// The venue does not know the id, but there are more fills than can be told apart.
+    /// The venue does not know the id, but there are more fills than can be distinguished.
     #[error(
         "the venue does not know the order, and the position has too many fills to attribute them"
     )]

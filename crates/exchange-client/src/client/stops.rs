@@ -181,7 +181,7 @@ pub enum StopReplacement {
     /// The new stop was not placed; the old ones are untouched.
     NotSent(NotSent),
     /// The new stop could not be confirmed; the old ones are untouched. Calling again with the same id finds out and sends
-    /// no second stop; [`Client::settle_stop`] waits until it can be told.
+    /// no second stop; [`Client::settle_stop`] waits until it is known.
     Unconfirmed(Box<Unconfirmed>),
     /// The stops in place could not be read, so nothing was touched.
     NotRead(RequestError),
@@ -333,7 +333,7 @@ impl Client {
     ///
     /// # Cancellation
     /// Dropping the future after bytes have left leaves the id used up and the stop possibly placed;
-    /// [`fetch_stop`](Self::fetch_stop) tells.
+    /// [`fetch_stop`](Self::fetch_stop) shows.
     pub async fn submit_stop(&self, stop: &StopIntent) -> Submission<StopReport> {
         self.submit_stop_after(stop, &Unasked).await
     }

@@ -407,10 +407,10 @@ mod tests {
             ("row", 3),
         ];
         assert_eq!(counted, expected);
-        let told: Vec<_> = all.take_new().iter().map(ToString::to_string).collect();
+        let omissions: Vec<_> = all.take_new().iter().map(ToString::to_string).collect();
         assert!(
-            told.contains(&"exchangeInfo was read without MIN_NOTIONAL: BTCUSDT: notional: \"-\" is not a decimal".to_owned()),
-            "{told:?}"
+            omissions.contains(&"exchangeInfo was read without MIN_NOTIONAL: BTCUSDT: notional: \"-\" is not a decimal".to_owned()),
+            "{omissions:?}"
         );
     }
 

@@ -59,7 +59,7 @@ fn digest(answer: &Value) -> String {
         "POST /fapi/v1/algoOrder" | "GET /fapi/v1/algoOrder" => {
             stop::decode(text.as_bytes()).map(|report| stopped(&report))
         }
-        // What a cancel says is in its status; a stop that is gone already is told by a code.
+        // What a cancel says is in its status; a stop that is gone already is answered with a code.
         "DELETE /fapi/v1/algoOrder" => Ok("cancelled".to_owned()),
         other => panic!("{other} is not among the questions of this client"),
     };
@@ -99,16 +99,16 @@ fn listed(body: &Value, notes: &mut Notes) -> Result<String, DecodeError> {
 
 fn positions(text: &str, notes: &mut Notes) -> Result<String, DecodeError> {
     let held = position::decode(position::Wanted::All, text.as_bytes(), notes)?;
-    let told = held.iter().map(|held| {
+    let printed = held.iter().map(|held| {
         let entry = held
             .entry_price
             .map_or("none".to_owned(), |price| price.to_string());
         format!("{} {} at {entry}", held.side, held.amount)
     });
-    let told: Vec<_> = told.collect();
-    Ok(match told.is_empty() {
+    let printed: Vec<_> = printed.collect();
+    Ok(match printed.is_empty() {
         true => "flat".to_owned(),
-        false => told.join(", "),
+        false => printed.join(", "),
     })
 }
 

@@ -55,7 +55,7 @@ async fn answer(setup: &Setup, method: &str, path: &str, code: i32) {
         .script(Fault::not_executed(When::request(method, path), instead).always());
 }
 
-/// A setup whose client has not been told to stop.
+/// A setup whose client has not been asked to stop.
 async fn fresh(setup: Setup) -> Setup {
     match setup.client.usage().stopped_for.is_zero() {
         true => setup,
@@ -70,11 +70,11 @@ async fn every_code_means_for_an_order_what_the_table_says() {
         answer(&setup, "POST", ORDER, row.code).await;
         let (_, ending) = setup.close(&format!("code-{n}")).await;
         assert_as_the_table_says(row, row.order, &ending);
-        let told = setup.client.refusals();
-        let count = told.iter().find(|count| {
+        let refusals = setup.client.refusals();
+        let count = refusals.iter().find(|count| {
             (count.to, count.code) == ("order", Some(i64::from(row.code))) && count.times == 1
         });
-        assert!(count.is_some(), "{row:?} is not among {told:?}");
+        assert!(count.is_some(), "{row:?} is not among {refusals:?}");
         setup = fresh(setup).await;
     }
 }
@@ -95,7 +95,7 @@ async fn every_code_means_for_a_stop_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn every_code_is_told_by_a_question_with_the_venues_words() {
+async fn every_code_is_reported_by_a_question_with_the_venues_words() {
     let mut setup = Setup::open().await;
     let id: ClientOrderId = "asked".parse().unwrap();
     for row in venue_codes() {

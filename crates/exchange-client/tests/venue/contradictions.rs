@@ -62,26 +62,26 @@ where
 #[tokio::test]
 async fn an_answer_that_contradicts_the_order_leaves_it_unknown_and_asking_finds_the_truth() {
     with_each(order_lies(), |setup, lie| async move {
-        let told = format!("{lie:?}");
+        let name = format!("{lie:?}");
         setup
             .sim
             .handle()
             .script(Fault::altered(When::order(), [lie]));
         let (mut intent, ending) = setup.close("lie-1").await;
         let Submission::Unknown(unknown) = ending else {
-            panic!("{told} was believed: {ending:?}")
+            panic!("{name} was believed: {ending:?}")
         };
         assert!(
             matches!(&unknown.cause, UnknownCause::Unreadable(_)),
-            "{told}: {:?}",
+            "{name}: {:?}",
             unknown.cause
         );
         intent.at_most = Some(d("0.008"));
         let settlement = setup.client.settle(&intent, unknown.window, PATIENCE).await;
         let Settlement::Filled(report) = settlement else {
-            panic!("{told}: {settlement:?}")
+            panic!("{name}: {settlement:?}")
         };
-        assert_eq!(report.executed_quantity, d("0.008"), "{told}");
+        assert_eq!(report.executed_quantity, d("0.008"), "{name}");
         assert_eq!((setup.posts(), setup.client.open_submissions()), (1, 0));
     })
     .await;
@@ -90,7 +90,7 @@ async fn an_answer_that_contradicts_the_order_leaves_it_unknown_and_asking_finds
 #[tokio::test]
 async fn a_venue_that_goes_on_contradicting_leaves_the_order_unresolved_and_on_the_books() {
     with_each(order_lies(), |setup, lie| async move {
-        let told = format!("{lie:?}");
+        let name = format!("{lie:?}");
         let lying = [When::order(), When::request("GET", ORDER)]
             .map(|when| Fault::altered(when, [lie.clone()]).always());
         for fault in lying {
@@ -98,7 +98,7 @@ async fn a_venue_that_goes_on_contradicting_leaves_the_order_unresolved_and_on_t
         }
         let (mut intent, ending) = setup.close("lies-1").await;
         let Submission::Unknown(unknown) = ending else {
-            panic!("{told} was believed: {ending:?}")
+            panic!("{name} was believed: {ending:?}")
         };
         intent.at_most = Some(d("0.008"));
         let settlement = setup
@@ -110,7 +110,7 @@ async fn a_venue_that_goes_on_contradicting_leaves_the_order_unresolved_and_on_t
                 settlement,
                 Settlement::Unresolved(Unresolved::Contradicted(_))
             ),
-            "{told}: {settlement:?}"
+            "{name}: {settlement:?}"
         );
         assert_eq!((setup.posts(), setup.client.open_submissions()), (1, 1));
     })
@@ -153,13 +153,13 @@ async fn fills_that_contradict_the_order_are_no_profit() {
         ("orderId", json!(1)),
         ("symbol", json!("ETHUSDT")),
     ] {
-        let told = format!("{lie:?}");
+        let name = format!("{lie:?}");
         let fault = Fault::altered(When::request("GET", TRADES), [lie]);
         setup.sim.handle().script(fault);
         let profit = setup.client.fetch_profit(&report).await;
         assert!(
             matches!(profit, Err(RequestError::Unreadable { .. })),
-            "{told}: {profit:?}"
+            "{name}: {profit:?}"
         );
     }
     assert!(setup.client.fetch_profit(&report).await.unwrap().is_some());
@@ -185,7 +185,7 @@ async fn stop(setup: &Setup, id: &str, trigger: &str) -> StopIntent {
 #[tokio::test]
 async fn a_stop_that_the_venue_confirms_otherwise_than_it_was_sent_replaces_nothing() {
     with_each(stop_lies(), |setup, lie| async move {
-        let told = format!("{lie:?}");
+        let name = format!("{lie:?}");
         let old = stop(&setup, "old-1", "60000").await;
         assert!(matches!(
             setup.client.replace_stop(&old).await,
@@ -198,7 +198,7 @@ async fn a_stop_that_the_venue_confirms_otherwise_than_it_was_sent_replaces_noth
         venue.script(Fault::altered(asked, [lie]).always());
         let replacement = setup.client.replace_stop(&new).await;
         let StopReplacement::Unconfirmed(unconfirmed) = replacement else {
-            panic!("{told} was believed: {replacement:?}")
+            panic!("{name} was believed: {replacement:?}")
         };
         let Unconfirmed {
             placing: Some(unknown),
@@ -207,9 +207,9 @@ async fn a_stop_that_the_venue_confirms_otherwise_than_it_was_sent_replaces_noth
             ..
         } = *unconfirmed
         else {
-            panic!("{told}: {unconfirmed:?}")
+            panic!("{name}: {unconfirmed:?}")
         };
-        assert_eq!(waiting(venue), 2, "{told}: the old one was cancelled");
+        assert_eq!(waiting(venue), 2, "{name}: the old one was cancelled");
         let trace = new.trace();
         let asking = setup
             .client
@@ -220,17 +220,17 @@ async fn a_stop_that_the_venue_confirms_otherwise_than_it_was_sent_replaces_noth
                 settlement,
                 StopSettlement::Unresolved(Unresolved::Contradicted(_))
             ),
-            "{told}: {settlement:?}"
+            "{name}: {settlement:?}"
         );
         // The truth at last: it stands, and the old one goes without a second being placed.
         venue.clear_faults();
         let replacement = setup.client.replace_stop(&new).await;
         assert!(
             matches!(replacement, StopReplacement::Replaced { .. }),
-            "{told}: {replacement:?}"
+            "{name}: {replacement:?}"
         );
-        assert_eq!(waiting(venue), 1, "{told}");
-        assert_eq!(venue.request_count("POST", ALGO), 2, "{told}");
+        assert_eq!(waiting(venue), 1, "{name}");
+        assert_eq!(venue.request_count("POST", ALGO), 2, "{name}");
     })
     .await;
 }

@@ -23,7 +23,7 @@ fn ending(submission: &Submission) -> Ending {
     }
 }
 
-/// A reply the venue gives instead of acting, and one it gives after acting: the client cannot tell them apart, so both
+/// A reply the venue gives instead of acting, and one it gives after acting: the client cannot distinguish them, so both
 /// have to end alike.
 fn replies() -> Vec<(Canned, Ending)> {
     use Ending::{NotSent, Unknown};

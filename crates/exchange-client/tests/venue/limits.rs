@@ -189,7 +189,7 @@ async fn a_question_that_waits_for_its_turn_is_silent_only_where_the_turns_stand
     }
     let left = setup.client.silent_since(&departure);
     assert!(left > turns_went_on);
-    // What others are told says nothing of a question that has left.
+    // What others are answered says nothing of a question that has left.
     setup.client.fetch_positions(Some(&symbol)).await.unwrap();
     assert_eq!(setup.client.silent_since(&departure), left);
 }

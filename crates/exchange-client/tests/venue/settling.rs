@@ -133,7 +133,7 @@ async fn an_order_that_never_arrived_needs_the_full_evidence_and_the_whole_wait(
 }
 
 #[tokio::test]
-async fn fills_of_another_order_are_told_apart() {
+async fn fills_of_another_order_are_distinguished() {
     let setup = Setup::open().await;
     setup.sim.handle().script(Fault::not_executed(
         When::order().client_id("mine-1"),

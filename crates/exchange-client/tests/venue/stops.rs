@@ -235,7 +235,7 @@ async fn a_stop_in_hedge_mode_guards_its_own_leg_only() {
 /// What guards the position at the venue, as trigger and quantity.
 fn guarding(setup: &Setup) -> Vec<(String, String)> {
     let open = setup.sim.handle().open_stops("BTCUSDT");
-    let told = |stop: &exchange_sim::OpenStop| {
+    let facts = |stop: &exchange_sim::OpenStop| {
         let quantity = stop
             .quantity
             .map(|quantity| quantity.normalize().to_string());
@@ -244,7 +244,7 @@ fn guarding(setup: &Setup) -> Vec<(String, String)> {
             quantity.unwrap_or_else(|| "whole".into()),
         )
     };
-    open.iter().map(told).collect()
+    open.iter().map(facts).collect()
 }
 
 async fn replace_over(setup: &Setup, id: &str, trigger: &str, at_most: &str) -> (usize, usize) {

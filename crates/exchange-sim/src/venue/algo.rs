@@ -56,7 +56,7 @@ const NEW_ALGO: [&str; 20] = [
     "goodTillDate",
 ];
 
-/// Which reply a conditional order is shown in; they differ in what they tell.
+/// Which reply a conditional order is shown in; they differ in what they show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     /// The reply to a new one.

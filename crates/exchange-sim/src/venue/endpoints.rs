@@ -1,5 +1,5 @@
 //! What is served: every method and path, its request weight, and whether it has to be signed. And what is
-//! documented but not modelled, so that a client that asks for it is told so.
+//! documented but not modelled, so that a client that asks for it gets that answer.
 
 use crate::{fault::peek, http::Request};
 use serde::Serialize;

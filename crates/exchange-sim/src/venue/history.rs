@@ -4,7 +4,7 @@ use super::{account::Account, exchange::Exchange, incomes::Income, view};
 use crate::{error::VenueError, params::Params};
 use serde_json::{Value, json};
 
-/// The trades of how long ago are still told: three months.
+/// The trades of how long ago are still shown: three months.
 const TRADES_KNOWN_MS: i64 = 90 * 86_400_000;
 
 impl Account {

@@ -658,7 +658,7 @@ pub(super) fn read_price(
     Ok((word, market.level(book_side, depth)))
 }
 
-/// EXPIRE_MAKER unless told otherwise.
+/// EXPIRE_MAKER unless set otherwise.
 pub(super) fn read_self_trade_prevention(params: &Params) -> Result<&'static str, VenueError> {
     match params.get("selfTradePreventionMode") {
         None | Some("EXPIRE_MAKER") => Ok("EXPIRE_MAKER"),

@@ -1,4 +1,4 @@
-//! What holds whatever is sent: nothing panics, and the log, the trades and the position tell one story.
+//! What holds whatever is sent: nothing panics, and the log, the trades and the position agree.
 use super::{Answered, Venue};
 use crate::{
     config::{PositionSide, SimConfig},

@@ -18,7 +18,7 @@ pub(super) fn fixed(value: Decimal, places: u32) -> String {
     padded.to_string()
 }
 
-/// Which reply an order is shown in; they differ in what they tell.
+/// Which reply an order is shown in; they differ in what they show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
     /// The reply to a new order with `newOrderRespType=ACK`: accepted, nothing more.

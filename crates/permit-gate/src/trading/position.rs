@@ -54,7 +54,7 @@ impl Rule for PositionRule {
 const QUANTITY: &str = "safe_close_qty";
 const QUANTITY_SINCE: &str = "safe_qty";
 
-/// The field that says how much. Two that differ are a no: nothing tells which of them is meant.
+/// The field that says how much. Two that differ are a no: nothing shows which of them is meant.
 fn quantity_field(permit: &StrictObject<'_>) -> Result<&'static str, Malformed> {
     match (permit.has(QUANTITY), permit.has(QUANTITY_SINCE)) {
         (false, true) => Ok(QUANTITY_SINCE),
@@ -128,9 +128,9 @@ mod tests {
             let both = WIRE.replace("0.008", &format!("{first},\"safe_qty\":{second}"));
             let refusal = judge(&both).unwrap_err();
             assert_eq!(refusal.code("p33"), "invalid_p33_permit_format", "{both}");
-            let told = refusal.to_string();
+            let message = refusal.to_string();
             for part in ["safe_close_qty", "safe_qty", first, second] {
-                assert!(told.contains(part), "{told}");
+                assert!(message.contains(part), "{message}");
             }
         }
     }

@@ -8,7 +8,7 @@ use stateright::{Model, Property};
 
 pub(crate) const ONE_GRANT: &str = "at most one grant a plan";
 pub(crate) const ONE_TAKE: &str = "a plan's permits are taken at most once";
-pub(crate) const OWN: &str = "no attempt is told that a rival took what it took itself";
+pub(crate) const OWN: &str = "no attempt learns that a rival took what it took itself";
 pub(crate) const P2: &str =
     "P2 a grant implies every permit, a yes, taken together by this attempt";
 pub(crate) const P5: &str = "P5 the wait ends by deadline and grace";
@@ -33,7 +33,7 @@ pub(crate) struct EnvModel {
     pub(crate) losses: u8,
     /// Answers that arrive unreadable.
     pub(crate) garbles: u8,
-    /// Times a watch loses what it had to tell and says "look again" instead.
+    /// Times a watch loses what it had to report and says "look again" instead.
     pub(crate) blinds: u8,
     pub(crate) halts: u8,
     /// Ticks that pass though a gate should have been polled.
@@ -68,7 +68,7 @@ pub(crate) struct Env {
     left: Left,
 }
 
-/// One gate, its take on the way, and what its watch has to tell.
+/// One gate, its take on the way, and what its watch has to report.
 #[derive(Debug, Clone, PartialEq, Hash, Default)]
 struct Attempt {
     driver: Option<Driver>,
@@ -170,8 +170,8 @@ impl Model for EnvModel {
         for slot in 0..2 {
             if env.left.writes > 0 {
                 let kinds = self.kinds.iter();
-                let news = kinds.filter(|kind| env.store.slots[slot] != Some(**kind));
-                actions.extend(news.map(|kind| Action::Write(slot, *kind)));
+                let written = kinds.filter(|kind| env.store.slots[slot] != Some(**kind));
+                actions.extend(written.map(|kind| Action::Write(slot, *kind)));
             }
             if env.left.expiries > 0 && env.store.slots[slot].is_some() {
                 actions.push(Action::Expire(slot));
@@ -245,9 +245,9 @@ impl EnvModel {
             Property::sometimes("a grant", |_, env: &Env| env.granted().next().is_some()),
         ];
         if self.gates > 1 {
-            some.push(Property::sometimes("a rival told", |_, env: &Env| {
-                let told = env.ended(Phase::Blocked(Why::TakenByOther)).next();
-                told.is_some() && env.granted().next().is_some()
+            some.push(Property::sometimes("a rival beaten", |_, env: &Env| {
+                let beaten = env.ended(Phase::Blocked(Why::TakenByOther)).next();
+                beaten.is_some() && env.granted().next().is_some()
             }));
         }
         if self.losses > 0 {
@@ -430,7 +430,7 @@ impl Env {
         }
     }
 
-    /// A store tells of its own deletions too.
+    /// A store reports its own deletions too.
     fn push_if_taken(&mut self, before: usize) {
         if self.store.taken.len() > before {
             self.push(0b11);

@@ -21,7 +21,7 @@ pub enum TemplateError {
     /// No placeholder, or more than one.
     #[error("it must hold {PLACEHOLDER} exactly once")]
     Placeholder,
-    /// Nothing before the placeholder: the watch could not tell such keys from all others.
+    /// Nothing before the placeholder: the watch could not distinguish such keys from all others.
     #[error("it must begin with something fixed before {PLACEHOLDER}")]
     NoPrefix,
     /// An id's own character right beside the placeholder: two plans could share a key.

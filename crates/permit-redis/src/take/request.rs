@@ -179,7 +179,7 @@ impl TakeRequest {
     }
 }
 
-/// What a server says, before it is told whose receipt it is.
+/// What a server says, before it knows whose receipt it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Taken(Vec<Vec<u8>>),

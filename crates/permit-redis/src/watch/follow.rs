@@ -78,7 +78,7 @@ impl Bell {
     }
 }
 
-/// Tells of writes to one key. Dropping it ends that.
+/// Reports writes to one key. Dropping it ends that.
 pub struct RedisFollow {
     followers: Arc<Followers>,
     key: Arc<str>,
@@ -91,7 +91,7 @@ impl RedisFollow {
     /// missed: the watch or the command connection was made again, or everything was flushed. What
     /// is written by this process counts as well: it does not come over the watch connection.
     ///
-    /// Cancellation: nothing is lost. One caller at a time is told.
+    /// Cancellation: nothing is lost. One caller at a time is woken.
     pub async fn changed(&self) {
         while !self.bell.rung.swap(false, Ordering::AcqRel) {
             self.bell.notify.notified().await;
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stops_following_leaves_nothing_behind() {
+    fn a_follower_that_stops_leaves_nothing_behind() {
         let followers = Arc::new(Followers::of(vec!["p:".into()]));
         let (one, other) = (followers.follow("p:a"), followers.follow("p:a"));
         drop(one);

@@ -48,9 +48,9 @@ struct Wanted {
 /// A watch that was made.
 struct Armed {
     connection: MultiplexedConnection,
-    /// How it is told of writes; why not, where it is not.
+    /// How it hears of writes; why not, where it is not.
     mode: Result<WatchMode, String>,
-    /// The run of the server it leads to, where that is told.
+    /// The run of the server it leads to, where that is known.
     run: Option<String>,
     /// The connection for commands there was before.
     beside: u64,
@@ -99,7 +99,7 @@ impl Wanted {
                 Ok(Armed { mode: Ok(mode), .. }) => *mode,
                 _ => WatchMode::Polling,
             };
-            status.told(match &armed {
+            status.set_trouble(match &armed {
                 Ok(armed) => armed.mode.as_ref().err().cloned(),
                 Err(why) => Some(why.clone()),
             });
@@ -137,7 +137,7 @@ impl Wanted {
                     };
                     tracing::warn!(server = %name, error = %why, "the watch is blind until it is made again");
                     drop(held);
-                    status.told(Some(why));
+                    status.set_trouble(Some(why));
                     self.doubt.notify_one();
                     // Their next look may have been put off for long, trusting in pushes.
                     status.registry().wake_all();
@@ -153,7 +153,7 @@ impl Wanted {
         }
     }
 
-    /// Whether the commands go to another server. Where the runs are not told, whether they go over another
+    /// Whether the commands go to another server. Where the runs are not known, whether they go over another
     /// connection than when the watch was made.
     fn is_elsewhere(&self, armed: &Armed) -> bool {
         match (self.commands.run(), &armed.run) {
@@ -276,7 +276,7 @@ async fn mode_of(
     };
     let Some(flags) = notifies(connection).await? else {
         return Ok(Err(format!(
-            "{refused}, and keyspace notifications are off, or not told"
+            "{refused}, and keyspace notifications are off, or not readable"
         )));
     };
     tracing::info!(why = %refused, "looking for keyspace notifications");
@@ -312,7 +312,7 @@ async fn speaks_resp3(connection: &mut MultiplexedConnection) -> RedisResult<boo
 }
 
 /// What the server announces, where that is writes, deletes and expiries by key. It is only asked,
-/// never told to: the setting is the operator's, and costs every client of that server.
+/// never asked to: the setting is the operator's, and costs every client of that server.
 async fn notifies(connection: &mut MultiplexedConnection) -> RedisResult<Option<String>> {
     let mut config = cmd("CONFIG");
     config.arg("GET").arg("notify-keyspace-events");

@@ -52,7 +52,7 @@ pub(crate) struct UnannouncedPermits {
 }
 
 impl UnannouncedPermits {
-    /// Whether nothing has told of them.
+    /// Whether nothing has reported them.
     pub(crate) fn is_unannounced(&self) -> bool {
         let came = self.waiter.came.load(Ordering::Acquire);
         came & LOOK_AGAIN == 0 && self.permits & !came != 0
@@ -122,7 +122,7 @@ impl Registry {
         self.lock().count
     }
 
-    /// Tells everybody to look again.
+    /// Makes every waiter look again.
     pub(crate) fn wake_all(&self) {
         for waiter in self.lock().by_plan.values().flatten() {
             waiter.add(LOOK_AGAIN);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stops_waiting_leaves_nothing_behind() {
+    fn a_wait_that_stops_leaves_nothing_behind() {
         let registry = registry("governor,p33");
         let first = registry.watch(&plan("a"));
         let second = registry.watch(&plan("a"));

@@ -83,7 +83,7 @@ impl WatchStatus {
     }
 
     /// A server is polled, and why; or it is not.
-    pub(crate) fn told(&self, trouble: Option<String>) {
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
         *self.lock() = trouble;
     }
 
@@ -95,8 +95,8 @@ impl WatchStatus {
         if self.is_blind() {
             return Some(UNANNOUNCED.into());
         }
-        let told = self.lock().clone();
-        Some(told.unwrap_or_else(|| "the watch is being made".into()))
+        let trouble = self.lock().clone();
+        Some(trouble.unwrap_or_else(|| "the watch is being made".into()))
     }
 
     /// Changes whenever pushes are found to be missing.
@@ -104,7 +104,7 @@ impl WatchStatus {
         self.blind.subscribe()
     }
 
-    /// These permits of a plan are there. Where one is new and no push tells of it within `timeouts`, pushes are
+    /// These permits of a plan are there. Where one is new and no push reports it within `timeouts`, pushes are
     /// missing.
     pub(crate) fn saw(self: &Arc<Self>, plan: &PlanId, permits: u32, timeouts: Duration) {
         // No push is promised for this one.

@@ -35,13 +35,13 @@ pub(in crate::shadow) struct Finding {
     pub(in crate::shadow) old: String,
     /// `None` where both agree.
     pub(in crate::shadow) difference: Option<&'static Difference>,
-    /// It was told for this plan before, and is only counted.
+    /// It was printed for this plan before, and is only counted.
     pub(in crate::shadow) again: bool,
 }
 
 /// How often each difference was found.
 #[derive(Debug, Default, Clone)]
-pub(in crate::shadow) struct Tally {
+pub(in crate::shadow) struct Counts {
     pub(in crate::shadow) proposals: u64,
     pub(in crate::shadow) plans: u64,
     pub(in crate::shadow) results: u64,
@@ -51,7 +51,7 @@ pub(in crate::shadow) struct Tally {
     pub(in crate::shadow) differences: BTreeMap<&'static str, u64>,
 }
 
-impl Tally {
+impl Counts {
     pub(in crate::shadow) fn of(&self, class: Class) -> u64 {
         d::ALL
             .iter()

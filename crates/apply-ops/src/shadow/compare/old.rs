@@ -42,7 +42,7 @@ impl ServerClock {
     }
 }
 
-/// The order that a result tells of: its last step.
+/// The order that a result reports: its last step.
 pub(super) struct OldOrder {
     id: String,
     pub(super) side: String,
@@ -76,7 +76,7 @@ impl OldOrder {
         self.executed.is_none_or(|quantity| quantity.is_zero())
     }
 
-    pub(super) fn told(&self) -> String {
+    pub(super) fn words(&self) -> String {
         match self.quantity {
             Some(quantity) => format!("{} {quantity}", self.side),
             None => "no quantity".into(),
@@ -90,22 +90,22 @@ pub(super) fn decimal(text: &str) -> Option<Decimal> {
     text.parse().ok().or_else(scientific)
 }
 
-pub(super) fn told(decision: &str, reasons: &str) -> String {
+pub(super) fn plan_outcome(decision: &str, reasons: &str) -> String {
     match reasons.is_empty() {
         true => decision.to_owned(),
         false => format!("{decision} {reasons}"),
     }
 }
 
-pub(super) fn told_plan(plan: &Plan) -> String {
-    told(plan.decision.as_str(), &plan.reason_codes())
+pub(super) fn plan_words(plan: &Plan) -> String {
+    plan_outcome(plan.decision.as_str(), &plan.reason_codes())
 }
 
-pub(super) fn told_refused(refused: &ProposalError) -> String {
+pub(super) fn refused_words(refused: &ProposalError) -> String {
     format!("refused {}", refused.reason())
 }
 
-pub(super) fn told_result(result: &impl Fields) -> String {
+pub(super) fn result_words(result: &impl Fields) -> String {
     let executed = result.text(field::EXECUTED);
     let error = result.text(field::ERROR);
     match error.is_empty() {

@@ -14,7 +14,7 @@ use permit_gate::Grant;
 use rust_decimal::Decimal;
 
 impl Shadow {
-    /// Both went on: how much, which way, and what was told of it.
+    /// Both went on: how much, which way, and what was published of it.
     pub(super) fn hold_orders(
         &mut self,
         id: &str,
@@ -29,7 +29,7 @@ impl Shadow {
         let name = symbol.as_str();
         if let Step::Close { share } = step {
             let (ours, difference) = hold_quantity(grant, symbol, *share, &order);
-            let said = order.told();
+            let said = order.words();
             self.find(About::Quantity, name, id, ours, said, difference);
         }
         let error = result.text(field::ERROR);
@@ -71,7 +71,7 @@ impl Shadow {
             return;
         };
         let ours = format!("{} at most {}", most.side, most.permitted.normalize());
-        let (name, said) = (symbol.as_str(), order.told());
+        let (name, said) = (symbol.as_str(), order.words());
         self.find(About::Quantity, name, id, ours, said, Some(difference));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     AT_REST, Shadow, TURN, Version,
-    old::{Fields, decimal, told_plan, told_refused},
+    old::{Fields, decimal, plan_words, refused_words},
 };
 use crate::shadow::differences::{self as d, Difference};
 use apply_core::{Action, Decision, Halt, Plan, Proposal, ProposalError, RawProposal, Step};
@@ -43,7 +43,7 @@ impl Shadow {
                     ("-".into(), None, Some(&d::BEFORE_THE_START))
                 }
                 Ok(proposal) => self.compare_plans(now, proposal, old),
-                Err(refused) => (told_refused(refused), None, Some(refusal_of(refused, old))),
+                Err(refused) => (refused_words(refused), None, Some(refusal_of(refused, old))),
             },
             None => self.without_version(&mut versions, published, id, old),
         };
@@ -78,11 +78,11 @@ impl Shadow {
                         version.answered = true;
                         let ours = self.decide(proposal, self.switches.ours());
                         let difference = Some(&d::CALIBRATION_IGNORED);
-                        return (told_plan(&ours), None, difference);
+                        return (plan_words(&ours), None, difference);
                     }
                 }
                 Err(refused) if is_of(&version.raw, old) => {
-                    return (told_refused(refused), None, Some(refusal_of(refused, old)));
+                    return (refused_words(refused), None, Some(refusal_of(refused, old)));
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -123,7 +123,7 @@ impl Shadow {
             (true, Decision::Skip | Decision::Blocked | Decision::Error) => None,
             (false, _) => self.why_decisions_differ(now, proposal, &ours, old),
         };
-        let text = told_plan(&ours);
+        let text = plan_words(&ours);
         let step = match old.text(field::DECISION) == field::EXECUTE {
             true => self.decide(proposal, &Halt::Off).step,
             false => None,

@@ -1,4 +1,4 @@
-//! Each difference that the shadow can tell, brought about once, and nothing else beside it that is unexplained.
+//! Each difference that the shadow can name, brought about once, and nothing else beside it that is unexplained.
 
 use super::{
     super::differences::{ALL, Class},
@@ -184,7 +184,7 @@ impl World {
         self.governor().permit(1, &position(quantity))
     }
 
-    fn tells(mut self, other: Pairs<'_>) -> Self {
+    fn ends_with(mut self, other: Pairs<'_>) -> Self {
         let fields = vec![
             ("plan_id", self.id()),
             ("symbol", SYMBOL.into()),
@@ -197,7 +197,7 @@ impl World {
     }
 
     fn blocks(self, error: &str) -> Self {
-        self.tells(&[("decision", "BLOCKED"), ("error", error)])
+        self.ends_with(&[("decision", "BLOCKED"), ("error", error)])
     }
 
     /// An order of this side and quantity, which filled.
@@ -205,7 +205,7 @@ impl World {
         let steps = format!(
             r#"[{{"step":"CLOSE_PARTIAL_75","order_id":"1","side":"{side}","quantity":"{quantity}","executed_qty":"{quantity}"}}]"#
         );
-        self.tells(&[("executed", "True"), ("steps_results", &steps)])
+        self.ends_with(&[("executed", "True"), ("steps_results", &steps)])
     }
 
     fn ends(mut self) -> Self {
@@ -308,7 +308,7 @@ fn scenes() -> Vec<(&'static str, World)> {
                 .proposes(&[stop, price])
                 .publishes(&[])
                 .granted("0.008")
-                .tells(&[
+                .ends_with(&[
                     ("executed", "True"),
                     ("steps_results", r#"[{"step":"UPDATE_SL"}]"#),
                 ]),
@@ -349,7 +349,7 @@ fn scenes() -> Vec<(&'static str, World)> {
         ),
         (
             "repeated_results",
-            published().tells(&[("error", "duplicate_plan")]),
+            published().ends_with(&[("error", "duplicate_plan")]),
         ),
         (
             "early_no",
@@ -399,17 +399,17 @@ fn scenes() -> Vec<(&'static str, World)> {
             "refused_as_executed",
             published()
                 .granted("0.008")
-                .tells(&[("executed", "True"), ("steps_results", &refused)]),
+                .ends_with(&[("executed", "True"), ("steps_results", &refused)]),
         ),
         (
             "filled_nothing",
             published()
                 .granted("0.008")
-                .tells(&[("executed", "True"), ("steps_results", &unfilled)]),
+                .ends_with(&[("executed", "True"), ("steps_results", &unfilled)]),
         ),
         (
             "order_timed_out",
-            published().granted("0.008").tells(&[
+            published().granted("0.008").ends_with(&[
                 ("error", "order_error: Read timed out"),
                 ("steps_results", &refused),
             ]),
@@ -504,7 +504,7 @@ fn scenes() -> Vec<(&'static str, World)> {
             "venue",
             published()
                 .granted("0.008")
-                .tells(&[("error", "order_error: -2022"), ("steps_results", &refused)]),
+                .ends_with(&[("error", "order_error: -2022"), ("steps_results", &refused)]),
         ),
         (
             "no_position",
@@ -534,8 +534,8 @@ fn scenes() -> Vec<(&'static str, World)> {
 }
 
 #[test]
-fn each_difference_is_told_for_what_brings_it_about_and_nothing_else_is() {
-    let mut told = BTreeSet::new();
+fn each_difference_is_reported_for_what_brings_it_about_and_nothing_else_is() {
+    let mut seen = BTreeSet::new();
     for (name, world) in scenes() {
         let found = world.found();
         assert!(found.iter().any(|(of, _)| *of == name), "{name}: {found:?}");
@@ -544,10 +544,10 @@ fn each_difference_is_told_for_what_brings_it_about_and_nothing_else_is() {
             .filter(|(_, class)| *class == Class::Unexplained)
             .collect();
         assert!(beside.is_empty(), "{name}: {beside:?}");
-        assert!(told.insert(name), "{name} twice");
+        assert!(seen.insert(name), "{name} twice");
     }
     let all: BTreeSet<&str> = ALL.iter().map(|one| one.name).collect();
-    assert_eq!(told, all);
+    assert_eq!(seen, all);
 }
 
 #[test]
@@ -565,7 +565,7 @@ fn unexplained(world: World) -> Vec<&'static str> {
 }
 
 #[test]
-fn an_execution_without_permits_is_told_whatever_is_known_of_the_proposal() {
+fn an_execution_without_permits_is_reported_whatever_is_known_of_the_proposal() {
     const MADE_UP: Pairs<'_> = &[("action", "FULL_CLOSE_PROPOSED"), ("kill_score", "0.4")];
     let executed = |world: World| unexplained(world.after(WAIT).executes("SELL", "0.008"));
     let without = "executed_without_permit";
@@ -575,10 +575,10 @@ fn an_execution_without_permits_is_told_whatever_is_known_of_the_proposal() {
     let made_up = asks().after(REST).publishes(&another).after(WAIT);
     let steps =
         r#"[{"step":"CLOSE_FULL","order_id":"1","side":"SELL","quantity":"1","executed_qty":"1"}]"#;
-    let made_up = made_up.tells(&[another[0], ("executed", "True"), ("steps_results", steps)]);
+    let made_up = made_up.ends_with(&[another[0], ("executed", "True"), ("steps_results", steps)]);
     // The plan, its permits, its result.
-    let told = ["unasked_plan", without, "unasked_plan"];
-    assert_eq!(unexplained(made_up), told);
+    let expected = ["unasked_plan", without, "unasked_plan"];
+    assert_eq!(unexplained(made_up), expected);
     // Ours would have executed something else, or nothing: that is explained, and this is not.
     for fields in [
         [("kill_score", "nan"), ("k_ts_drop", "0")],
@@ -653,7 +653,7 @@ fn a_proposal_that_came_after_a_plan_says_nothing_of_it() {
     );
     // Its clock is known by then.
     let mut world = world
-        .tells(&[("error", "duplicate_plan")])
+        .ends_with(&[("error", "duplicate_plan")])
         .after(10)
         .proposes(&[]);
     world.shadow.handle_plan(world.at(), &plan);

@@ -30,7 +30,7 @@ impl Shadow {
             (None, Some(step), Some((symbol, grant))) => {
                 self.hold_orders(id, &symbol, grant, step, result, old);
             }
-            // Both said no, or the difference is told.
+            // Both said no, or the difference is reported.
             (None, Some(_), None) => {}
             (settled, _, granted) => {
                 if let Some((symbol, grant)) = granted {
@@ -55,7 +55,7 @@ impl Shadow {
         let (Ok(plan), Ok(symbol)) = (PlanId::new(id), followed.symbol.parse::<Symbol>()) else {
             // No permit is for such a plan.
             if matches!(went_on, Wait::WentOn) {
-                let (ours, said) = ("-".into(), went_on.told());
+                let (ours, said) = ("-".into(), went_on.words());
                 let difference = Some(&d::EXECUTED_WITHOUT_PERMIT);
                 self.find(About::Permits, &followed.symbol, id, ours, said, difference);
             }
@@ -74,7 +74,7 @@ impl Shadow {
         };
         let noes = wait::noes(set, &plan, &symbol, &seen);
         let difference = self.why_waits_differ(now, followed, &seen, noes, &answer, &went_on);
-        let said = went_on.told();
+        let said = went_on.words();
         self.find(About::Permits, symbol.as_str(), id, ours, said, difference);
         match (answer, went_on) {
             (Ok(grant), Wait::WentOn) => Some((symbol, grant)),
@@ -170,7 +170,7 @@ impl Wait {
         }
     }
 
-    fn told(&self) -> String {
+    fn words(&self) -> String {
         match self {
             Self::WentOn => "granted".into(),
             Self::Halted => Reason::KillSwitchActive.to_string(),

@@ -1,7 +1,7 @@
 -- The same where what is open lies in another slot: whether the plan is the attempt's to end was looked at
 -- before, and it is closed afterwards.
 -- KEYS: final mark, result stream
--- ARGV: 'executed' or 'not_executed', attempt, mark ttl, stream length, 1 where the attempt may tell that
+-- ARGV: 'executed' or 'not_executed', attempt, mark ttl, stream length, 1 where the attempt may publish that
 --       nothing was executed, last moment for that in server microseconds, field, value, ...
 -- Returns one of the words of finalize.lua, but 'forgot', or 'late' where that moment is over.
 local mark = read('GET', KEYS[1])

@@ -1,4 +1,4 @@
-//! What the writer of a permit is told by the live service: one short line in the log and in the result,
+//! What the live service shows the writer of a permit: one short line in the log and in the result,
 //! with the place, what stands there and what it is; and permits that real writers spell in other ways are orders.
 
 use crate::d;
@@ -21,7 +21,7 @@ async fn play(stage: &Stage, known: &mut HashSet<String>, governor: &str, brain:
 }
 
 #[tokio::test]
-async fn a_refused_permit_is_told_in_one_short_line_that_names_the_mistake() {
+async fn a_refused_permit_is_reported_in_one_short_line_that_names_the_mistake() {
     let stage = Stage::open().await;
     let service = stage.ready().await;
     let mut known = HashSet::new();

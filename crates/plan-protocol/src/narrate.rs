@@ -45,7 +45,7 @@ pub(crate) fn sentence(
         Action::Land(flight) => {
             let belied = before.flights[usize::from(flight)].belied;
             match belied {
-                true => "an order lands, against the final that was told".into(),
+                true => "an order lands, against the final that was published".into(),
                 false => "an order lands".into(),
             }
         }
@@ -58,8 +58,9 @@ pub(crate) fn sentence(
 
 fn does(before: &State, i: usize, deed: Deed, after: &State, then: usize) -> String {
     let (was, is) = (&before.instances[i], &after.instances[then]);
-    let lost = is.phase == Phase::Owes || (is.phase == Phase::TellNo && was.phase != Phase::TellNo);
-    let says_no = after.told == Word::NotExecuted;
+    let lost = is.phase == Phase::Owes
+        || (is.phase == Phase::PublishingNo && was.phase != Phase::PublishingNo);
+    let says_no = after.published == Word::NotExecuted;
     let text = match deed {
         Deed::Hear if was.phase == Phase::Order || was.phase == Phase::Close => {
             "hears that the store forgot, and has lost its attempt"
@@ -74,7 +75,7 @@ fn does(before: &State, i: usize, deed: Deed, after: &State, then: usize) -> Str
         Deed::Retry if lost => "asks for its claim again and has lost it",
         Deed::Retry => "asks for its claim again and has it",
         Deed::DropProposal => "reads another proposal meanwhile",
-        Deed::Ask if is.phase == Phase::TellYes => "asks the venue: executed",
+        Deed::Ask if is.phase == Phase::PublishingYes => "asks the venue: executed",
         Deed::Ask => "asks the venue: no such order",
         Deed::Journal => "writes the intent to its journal",
         Deed::Note if lost => "cannot note its intent: the entry is not its own",
@@ -99,7 +100,7 @@ fn does(before: &State, i: usize, deed: Deed, after: &State, then: usize) -> Str
             "adopts the other's open entry (its lease is gone)"
         }
         Deed::Adopt => "adopts an open entry whose attempt is over",
-        Deed::CloseClaim if is.phase == Phase::TellNo => "finds neither entry nor mark",
+        Deed::CloseClaim if is.phase == Phase::PublishingNo => "finds neither entry nor mark",
         Deed::CloseClaim => "claims the plan only to close it",
         Deed::SeeMark => "sees a final mark and owes nothing more",
         Deed::LeaveIt => "leaves the result to the attempt that holds the plan",
@@ -107,16 +108,16 @@ fn does(before: &State, i: usize, deed: Deed, after: &State, then: usize) -> Str
         Deed::PublishNo if !before.on_master(i) => {
             "publishes \"not executed\" on the old master, which is not read"
         }
-        Deed::PublishNo if is.phase == Phase::Telling => "looks whether it holds the plan: yes",
-        Deed::PublishNo if is.phase == Phase::Close => "is too late to tell, and looks again",
+        Deed::PublishNo if is.phase == Phase::Publishing => "looks whether it holds the plan: yes",
+        Deed::PublishNo if is.phase == Phase::Close => "is too late to publish, and looks again",
         Deed::PublishNo if says_no => "publishes the final \"not executed\"",
         Deed::PublishNo => "has \"not executed\" dropped, and logs it as published",
         Deed::PublishYes if !before.on_master(i) => {
             "publishes \"executed\" on the old master, which is not read"
         }
-        Deed::PublishYes if after.told == Word::Executed => "publishes the final \"executed\"",
+        Deed::PublishYes if after.published == Word::Executed => "publishes the final \"executed\"",
         Deed::PublishYes => "has its \"executed\" dropped, and logs it as published",
-        Deed::ConfirmTold => "hears that this is still the master: published",
+        Deed::ConfirmPublished => "hears that this is still the master: published",
         Deed::Move => "moves to the new master",
         Deed::Crash => "dies",
         Deed::Start => "starts again",
