@@ -30,11 +30,13 @@ use permit_gate::{
 };
 use rust_decimal::Decimal;
 use std::{
+    future::poll_fn,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -508,6 +510,20 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
+    /// Waits until the order is ready, for one step at most. No permit is taken before it is: a try until then would
+    /// cost a script and only find out about a denial or the kill switch, which may wait that long.
+    async fn hold_back(&self, ready: &AtomicBool) {
+        let WaitPolicy { wait, step, .. } = self.settings.wait;
+        let clock = self.ports.clock();
+        let step = pin!(clock.sleep_until(clock.now() + step.min(wait / 4)));
+        // The task that waits for the permits sets it, and polls this again then.
+        let ready = poll_fn(|_| match ready.load(Ordering::Relaxed) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        select(ready, step).await;
+    }
+
     async fn wait_for_permits(
         &self,
         claimed: &ClaimedPlan,
@@ -519,10 +535,11 @@ impl<P: Ports> ApplyLayer<P> {
             self.port_failed(plan.symbol(), "show the plan to every reviewer", &error);
         }
         fault::point("before_take");
+        events.add(PendingEvent::WaitStarted(self.settings.wait.wait));
+        self.hold_back(ready).await;
         // It counts from the publication of the plan, whenever that was heard of.
         let now = self.ports.clock().now();
         let before = now.saturating_duration_since(claimed.hold.since);
-        events.add(PendingEvent::WaitStarted(self.settings.wait.wait));
         let ask = Ask {
             subject: Subject::new(plan.id.clone(), plan.symbol())
                 .of_content(plan.digest(claimed.attempt())),

@@ -690,6 +690,27 @@ async fn a_kill_switch_that_does_not_answer_holds_no_grant_beyond_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn permits_that_are_there_before_the_order_is_ready_cost_one_take() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(30));
+    stage.answer((5, GOVERNOR), (10, &p33("0.008", "0.0124")));
+    let rose = tokio::time::Instant::now();
+    assert!(stage.play().await.executed);
+    assert_eq!(stage.venue().closed_at() - rose, ms(30));
+    assert_eq!(stage.permits().takes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_waits_one_step_at_most_for_an_order_that_is_not_ready() {
+    let stage = Stage::new();
+    stage.venue().script(|script| script.thinks = ms(700));
+    stage.answer((5, GOVERNOR), (10, P33_NO));
+    let result = stage.play().await;
+    assert_eq!(result.error_code().as_deref(), Some("p33_permit_denied"));
+    assert_eq!(stage.elapsed(), ms(100), "one step");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_permit_store_in_trouble_is_asked_again_and_grants_once() {
     let stage = Stage::new();
     stage.answer_yes();
