@@ -160,6 +160,11 @@ impl FakeServices {
         }
     }
 
+    /// The results that stand on the stream at this moment.
+    pub(crate) async fn standing(&self) -> Vec<Entry> {
+        Entry::of_range(self.ask(&["XRANGE", RESULTS, "-", "+"]).await)
+    }
+
     /// A command to every server that calls itself master.
     pub(crate) async fn answer_all(&self, words: &[&str]) {
         self.shared.answer_all(words).await;

@@ -10,7 +10,7 @@ use super::{
     script::{PlanScript, Word},
     stops::{self, Guards, parameter},
 };
-use apply_tests::{Entry, RESULTS};
+use apply_tests::Entry;
 use apply_wire::Reason;
 use exchange_sim::OrderRecord;
 use rust_decimal::Decimal;
@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     published: Vec<(String, u64)>,
     /// Every result that ever stood on the stream.
     results: Vec<Entry>,
+    /// Plans whose results stood on a former master alone, and are gone with it.
+    lost: Vec<String>,
     written: Vec<Written>,
     /// Permits that still lie in Redis.
     left: Vec<(String, Seat)>,
@@ -87,6 +89,7 @@ impl Facts {
                 claimed: seen.claimed().cloned().collect(),
                 published: seen.published.clone(),
                 results: seen.results.clone(),
+                lost: Vec::new(),
                 written: seen.written.clone(),
                 left: Vec::new(),
                 kept_up: environment.kept_up(),
@@ -103,8 +106,10 @@ impl Facts {
         };
         if environment.split.is_some() {
             // What the old master alone had was not read by a counted reader.
-            let range = ["XRANGE", RESULTS, "-", "+"];
-            let standing = Entry::of_range(environment.fake_services.ask(&range).await);
+            let standing = environment.fake_services.standing().await;
+            let published = |plan: &&String| standing.iter().any(|r| r.get("plan_id") == **plan);
+            let claimed = facts.claimed.iter();
+            facts.lost = claimed.filter(|plan| !published(plan)).cloned().collect();
             facts
                 .results
                 .sort_by_key(|result| standing.contains(result));
@@ -267,6 +272,11 @@ pub(crate) fn judge(case: &Case, facts: &Facts) -> Vec<String> {
         }
     }
     said(facts, &mut wrong);
+    for plan in &facts.lost {
+        wrong.push(format!(
+            "plan {plan}: its result is lost with the former master"
+        ));
+    }
     let scripts: BTreeMap<String, &PlanScript> = case
         .plans
         .iter()

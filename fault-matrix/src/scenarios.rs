@@ -263,14 +263,23 @@ async fn kill_redis(environment: &mut Environment, away: Duration) {
 
 async fn split(environment: &mut Environment, lag: Duration) {
     // Both sides have lost what the other one acknowledges from here on.
-    environment.history.forgets(true);
-    environment.history.disturbed = true;
+    split_unnoticed(environment).await;
+    sleep(lag).await;
     if let Some(split) = &environment.split {
-        split.begin().await;
-        environment.fake_services.are_on(split.promoted()).await;
-        sleep(lag).await;
         split.leave_in_the_dark();
     }
+}
+
+/// The replica is promoted, and every sentinel of the first machine goes on naming the former master.
+pub(crate) fn split_unnoticed(environment: &mut Environment) -> Done<'_> {
+    Box::pin(async move {
+        environment.history.forgets(true);
+        environment.history.disturbed = true;
+        if let Some(split) = &environment.split {
+            split.begin().await;
+            environment.fake_services.are_on(split.promoted()).await;
+        }
+    })
 }
 
 async fn heal(environment: &mut Environment) {

@@ -136,11 +136,89 @@ async fn a_server_that_lost_everything_gets_no_second_order() {
         "True",
         "the one that was written down"
     );
+    service.metric_is(REPUBLISHED_WITHIN, "1").await;
+    service.stopped_well().await;
+    assert_eq!(stage.orders().len(), 1);
+}
+
+/// How many results were published again that Redis had lost.
+const REPUBLISHED_WITHIN: &str = r#"quantum_apply_plans_recovered_total{found="lost"}"#;
+
+/// The journal says that the result is published.
+async fn publication_is_noted(how: &ServiceBuilder, stage: &Stage, plan: &Entry) {
+    let state = how.state_directory().display().to_string();
+    within("the publication is in the journal", async {
+        loop {
+            let program = stage.program(&["plan", plan.get("plan_id"), "--json"]);
+            let published = program.env("APPLY_STATE_DIR", state.clone()).ended().await;
+            let published = published.output();
+            if published.contains("\"published_at\"")
+                && !published.contains("\"published_at\": null")
+            {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// No append-only file, and the brain has changed its mind by then: nobody asks for the plan again.
+#[tokio::test]
+async fn a_result_that_a_killed_server_has_lost_is_published_again() {
+    for killed_with_it in [false, true] {
+        for approved in [true, false] {
+            let mut stage = Stage::open().await;
+            let how = quick(&stage);
+            let mut service = how.clone().ready().await;
+            stage.propose("BTCUSDT", "PARTIAL_75").await;
+            let plan = stage.only_plan("BTCUSDT").await;
+            if approved {
+                stage.approve(&plan, "0.009").await;
+            }
+            let published = stage.result_of(plan.get("plan_id")).await;
+            publication_is_noted(&how, &stage, &plan).await;
+            stage.redis.kill();
+            if killed_with_it {
+                killed(service).await;
+                stage.restart_redis().await;
+                service = how.ready().await;
+            } else {
+                stage.restart_redis().await;
+            }
+            let again = stage.result_of(plan.get("plan_id")).await;
+            for field in ["executed", "error", "steps_results", "timestamp"] {
+                assert_eq!(again.get(field), published.get(field), "{field}");
+            }
+            service.metric_is(REPUBLISHED_WITHIN, "1").await;
+            service.stopped_well().await;
+            assert_eq!(stage.entries(RESULTS).await.len(), 1);
+            assert_eq!(stage.orders().len(), usize::from(approved));
+        }
+    }
+}
+
+/// A result that is too old to be published again by itself.
+#[tokio::test]
+async fn a_plan_that_was_published_hours_before_the_server_forgot_gets_no_second_order() {
+    let stage = Stage::open().await;
+    let how = quick(&stage);
+    let fields = [
+        ("harvest_action", "PARTIAL_75"),
+        ("kill_score", "0.539"),
+        ("computed_at_utc", "2026-01-25T00:30:08Z"),
+    ];
+    let plan = published_before(how.state_directory(), &fields, 4 * 3600).await;
+    let service = how.ready().await;
+    assert_eq!(stage.entries(RESULTS).await, []);
+    stage.propose_with("BTCUSDT", "PARTIAL_75", &fields).await;
+    let again = stage.result_of(plan.as_str()).await;
+    assert_eq!(again.get("executed"), "True");
     service
         .metric_is("quantum_apply_plans_known_before_total", "1")
         .await;
     service.stopped_well().await;
-    assert_eq!(stage.orders().len(), 1);
+    assert_eq!(stage.orders(), []);
 }
 
 /// A journal in which a plan of this proposal has been executed and published so long ago.

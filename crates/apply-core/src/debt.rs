@@ -39,6 +39,8 @@ pub(crate) enum Paid {
     Published(Abandoned, Box<ApplyResult>),
     /// Another attempt published one.
     ByAnother,
+    /// What was published of it before is still there.
+    Stands,
     /// Another instance was quicker to take it over.
     NotOurs,
 }
@@ -83,6 +85,9 @@ pub(crate) async fn settle<P: Ports>(layer: &ApplyLayer<P>, mut debt: Debt, owin
                 }
                 match find_out(layer, &debt).await {
                     Some(result) => {
+                        if result.executed {
+                            debt.is_another_result();
+                        }
                         debt.result = Some(result);
                         debt.publisher = Some(held.publisher());
                         pause = PAUSE;
@@ -128,8 +133,14 @@ async fn publish<P: Ports>(layer: &ApplyLayer<P>, debt: &mut Debt, owing: &Owing
     let result = layer.write_down(result, Some(&publisher)).await;
     owing.is_clear();
     loop {
-        match layer.publish_final(&result, &publisher).await {
-            PublishOutcome::Published | PublishOutcome::Corrected => {
+        let again = debt.from == Abandoned::Lost;
+        let outcome = match again {
+            true => layer.publish_again(&result, &publisher).await,
+            false => layer.publish_final(&result, &publisher).await,
+        };
+        match outcome {
+            PublishOutcome::Stands | PublishOutcome::Before if again => return Some(Paid::Stands),
+            PublishOutcome::Published | PublishOutcome::Stands | PublishOutcome::Corrected => {
                 layer.note_published(&result).await;
                 layer.emit(Event::Recovered {
                     from: debt.from,

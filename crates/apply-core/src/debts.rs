@@ -38,6 +38,15 @@ pub(crate) struct Debt {
     pub(crate) profit: bool,
 }
 
+impl Debt {
+    /// What was found out of a plan whose result was lost is another result than that.
+    pub(crate) fn is_another_result(&mut self) {
+        if self.from == Abandoned::Lost {
+            self.from = Abandoned::Owed;
+        }
+    }
+}
+
 /// All plans of this process that owe a result.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Debts(Arc<Mutex<Owed>>);

@@ -271,6 +271,8 @@ pub enum Abandoned {
     Concluded,
     /// Ended in this process, which was not allowed to publish it then.
     Owed,
+    /// Its result was published a short while ago, and the store has lost it.
+    Lost,
 }
 
 impl Abandoned {
@@ -281,6 +283,7 @@ impl Abandoned {
             Self::Intending => "intending",
             Self::Concluded => "concluded",
             Self::Owed => "owed",
+            Self::Lost => "lost",
         }
     }
 }

@@ -164,7 +164,7 @@ impl<P: Ports> ApplyLayer<P> {
         let result = self.write_down(&result, Some(&publisher)).await;
         fault::point("after_outcome");
         let why = match self.publish_final(&result, &publisher).await {
-            PublishOutcome::Published | PublishOutcome::Corrected => {
+            PublishOutcome::Published | PublishOutcome::Stands | PublishOutcome::Corrected => {
                 self.note_published(&result).await;
                 return Ended::Published(result);
             }

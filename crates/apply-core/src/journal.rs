@@ -172,9 +172,11 @@ impl Entry {
         }
     }
 
-    /// The entry once its end is on the stream; `None` where it was already.
+    /// The entry once its end is on the stream; `None` where it was already. What is published again because the store
+    /// has lost it was published then.
     pub fn with_end(&self, at: u64, by_another: bool) -> Option<Self> {
-        self.published_at.is_none().then(|| Self {
+        let again = |before| before < at && !by_another && !self.published_by_another;
+        self.published_at.is_none_or(again).then(|| Self {
             published_at: Some(at),
             published_by_another: by_another,
             ..self.clone()
@@ -255,6 +257,12 @@ pub trait Journal: Send + Sync {
 
     /// Every entry whose end is not noted as published.
     fn fetch_unfinished(&self) -> impl Future<Output = Result<Vec<Entry>, PortError>> + Send;
+
+    /// So many entries at most whose end was published last, the last one first.
+    fn fetch_published(
+        &self,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Entry>, PortError>> + Send;
 }
 
 /// Evidence that a plan's intent was written down by this attempt, on disk and in the shared store,

@@ -515,7 +515,7 @@ impl ResultLog for MemoryPlanStore {
         let generation = inner.generation(now).id;
         let stood = inner.ends.get(&result.plan).cloned();
         let before = |by: &AttemptId| match *by == publisher.attempt {
-            true => PublishOutcome::Published,
+            true => PublishOutcome::Stands,
             false => PublishOutcome::Before,
         };
         let outcome = match &stood {
@@ -645,5 +645,15 @@ impl Journal for MemoryJournal {
         let entries = written.entries.values();
         let unfinished = entries.filter(|entry| entry.published_at.is_none());
         Ok(unfinished.cloned().collect())
+    }
+
+    async fn fetch_published(&self, most: usize) -> Result<Vec<Entry>, PortError> {
+        let written = self.lock();
+        let entries = written.entries.values();
+        let published = entries.filter(|entry| entry.published_at.is_some());
+        let mut published: Vec<Entry> = published.cloned().collect();
+        published.sort_by_key(|entry| std::cmp::Reverse(entry.published_at));
+        published.truncate(most);
+        Ok(published)
     }
 }

@@ -317,9 +317,11 @@ pub trait PlanLog: Send + Sync {
 /// What came of publishing a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// It is on the stream, now or since an answer was lost.
+    /// It is on the stream now.
     Published,
-    /// The same, and it takes the place of a final one that said that nothing was executed.
+    /// It was there before, by this attempt: an answer was lost, or it is published again. Nothing was written.
+    Stands,
+    /// It is on the stream, and takes the place of a final one that said that nothing was executed.
     Corrected,
     /// Another attempt published its final result; nothing was written.
     Before,

@@ -16,7 +16,7 @@ use crate::{
     layer::{ApplyLayer, Mode},
     order::OrderKind,
     ports::{OpenPlan, PlanLog, PortError, Ports, Stage},
-    times::ADOPTION_WAIT,
+    times::{self, ADOPTION_WAIT},
 };
 use futures_util::stream::{self, StreamExt};
 use permit_gate::PlanId;
@@ -149,6 +149,56 @@ pub async fn take_over<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport
         .await)
 }
 
+/// Has what was published last published again, where the store has it no more. To be called whenever another server has the
+/// results, or the same one may have forgotten something, and once at start: what was published a moment before a process
+/// ended may be gone with it. `well_at` is when the store was last known to have lost nothing, in seconds since
+/// 1970; without it, when a result was published last.
+///
+/// Nothing is written twice where it stands. That something was executed is published at once; that nothing was, only
+/// with the plan in hand and after a look at the venue, as of every plan of which the store knows no end.
+/// [`keep_settling`](crate::debt::keep_settling) does both.
+pub async fn republish<P: Ports>(
+    layer: &ApplyLayer<P>,
+    well_at: Option<u64>,
+) -> Result<(), PortError> {
+    let published = layer
+        .ports()
+        .journal()
+        .fetch_published(REPUBLISHED_AT_MOST)
+        .await?;
+    let newest = published.first().and_then(|entry| entry.published_at);
+    let Some(until) = well_at.or(newest) else {
+        return Ok(());
+    };
+    // Of an older one the store may have let go of the mark that says so.
+    let known_for = layer.settings().dedupe_ttl.as_secs() / 2;
+    let since = until
+        .saturating_sub(times::REPUBLISHED_WITHIN.as_secs())
+        .max(layer.timestamp().saturating_sub(known_for));
+    for entry in published.into_iter().rev() {
+        let is_ours = !entry.published_by_another && entry.result.is_some();
+        let is_late = entry.published_at.is_some_and(|at| at >= since);
+        if !is_ours || !is_late || needs_the_venue(layer, &entry) {
+            continue;
+        }
+        if let Some(debt) = debt_of(layer, entry, false) {
+            let from = Abandoned::Lost;
+            layer.debts().owe(Debt { from, ..debt });
+        }
+    }
+    Ok(())
+}
+
+/// A dry run does not ask it.
+fn needs_the_venue<P: Ports>(layer: &ApplyLayer<P>, entry: &Entry) -> bool {
+    let rehearsed = entry.claim.as_ref().is_some_and(|claim| claim.rehearsed);
+    let executed = entry.result.as_ref().is_some_and(|result| result.executed);
+    layer.settings().mode == Mode::DryRun && !rehearsed && !executed
+}
+
+/// Most results that are published again at once: each that says that nothing was executed costs questions to the venue.
+const REPUBLISHED_AT_MOST: usize = 256;
+
 /// Whether there is room to ask for profits beside what became of the orders.
 fn few<T>(all: &[T], ordered: impl Fn(&T) -> bool) -> bool {
     all.iter().filter(|one| ordered(one)).count() <= PROFIT_UP_TO
@@ -259,10 +309,10 @@ fn counted(mut report: RecoveryReport, end: Paid) -> RecoveryReport {
             report.published_by_another += 1;
             return report;
         }
-        Paid::NotOurs => return report,
+        Paid::NotOurs | Paid::Stands => return report,
     };
     match from {
-        Abandoned::Concluded => report.republished += 1,
+        Abandoned::Concluded | Abandoned::Lost => report.republished += 1,
         Abandoned::Claimed => report.interrupted += 1,
         Abandoned::Owed => report.owed += 1,
         Abandoned::Intending => {

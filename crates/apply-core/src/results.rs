@@ -220,21 +220,36 @@ impl<P: Ports> ApplyLayer<P> {
         result: &ApplyResult,
         publisher: &Publisher,
     ) -> PublishOutcome {
+        let outcome = self.publish_again(result, publisher).await;
+        if let PublishOutcome::Published | PublishOutcome::Stands | PublishOutcome::Corrected =
+            outcome
+        {
+            self.emit(Event::ResultPublished { result });
+        }
+        outcome
+    }
+
+    /// The same, of a result that was published before: only what is new is said.
+    pub(crate) async fn publish_again(
+        &self,
+        result: &ApplyResult,
+        publisher: &Publisher,
+    ) -> PublishOutcome {
         let outcome = self.until_answered(&result.symbol, || {
             self.ports.results().finalize(result, publisher)
         });
         let outcome = outcome.await;
         match &outcome {
-            PublishOutcome::Published => self.emit(Event::ResultPublished { result }),
-            PublishOutcome::Corrected => {
-                self.emit(Event::Corrected { result });
-                self.emit(Event::ResultPublished { result });
-            }
+            PublishOutcome::Corrected => self.emit(Event::Corrected { result }),
             PublishOutcome::Contradicted => self.emit(Event::Contradicted { result }),
             PublishOutcome::Refused { why } => {
                 self.port_failed(&result.symbol, PUBLISH, &PortError(why.clone()));
             }
-            PublishOutcome::Before | PublishOutcome::NotHeld | PublishOutcome::Forgot => {}
+            PublishOutcome::Published
+            | PublishOutcome::Stands
+            | PublishOutcome::Before
+            | PublishOutcome::NotHeld
+            | PublishOutcome::Forgot => {}
         }
         outcome
     }

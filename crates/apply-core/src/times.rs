@@ -45,6 +45,11 @@ pub const CLEAN_AFTER_FAILOVER: Duration = Duration::from_millis(4000);
 /// adoption.
 pub const ADOPTION_WAIT: Duration = Duration::from_millis(3250);
 
+/// A result that was published no longer than this before a store may have lost what it was published last is looked at once more,
+/// and published again where it is gone. Long against all that lets a result be published to a server that is about to lose it:
+/// those who name the master and are late with it, an append-only file that is synced once a second, a replica that lags.
+pub const REPUBLISHED_WITHIN: Duration = CLEAN_AFTER_FAILOVER.saturating_mul(15);
+
 const _: () = {
     // Shorter than 100 ms a script may not be back in time; longer than 250 ms an order follows the switch too late.
     assert!(100 <= LAST_YES.as_millis() && LAST_YES.as_millis() <= 250);
@@ -55,6 +60,10 @@ const _: () = {
         LAST_CONFIRMATION.saturating_add(NAMING_LAG)
     ));
     assert!(lasts_beyond(ADOPTION_WAIT, LAST_YES));
+    assert!(
+        REPUBLISHED_WITHIN.as_millis()
+            >= 10 * (LAST_CONFIRMATION.as_millis() + NAMING_LAG.as_millis())
+    );
 };
 
 /// Whether an order that leaves on a word of this age can no longer land after `wait`. Not longer than is not enough: a

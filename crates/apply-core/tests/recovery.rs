@@ -4,9 +4,13 @@
 mod common;
 
 use apply_core::{
-    ApplyResult, Decision, Journal, Mode, OrderKind, PlanLog, PublishOutcome, Reclaim,
-    RecoveryReport, ResultLog, Settlement, Side, SymbolWorker, Worked, event::Level,
-    exchange::ExchangeError, recover, recovery::take_over, times::ADOPTION_WAIT,
+    ApplyResult, Clock, Decision, Journal, Mode, OrderKind, PlanLog, PublishOutcome, Reclaim,
+    RecoveryReport, ResultLog, Settlement, Side, SymbolWorker, Worked,
+    event::Level,
+    exchange::ExchangeError,
+    recover,
+    recovery::{republish, take_over},
+    times::{ADOPTION_WAIT, REPUBLISHED_WITHIN},
 };
 use common::*;
 use permit_gate::AttemptId;
@@ -390,6 +394,111 @@ async fn a_result_that_was_not_published_is_published_by_the_next_process() {
     assert_eq!(report.republished, 1);
     assert!(stage.results()[0].executed);
     assert_eq!(stage.venue().closes().len(), 1);
+}
+
+/// How often the log says that a result was published again.
+fn published_again(stage: &Stage) -> usize {
+    let lines = stage.log.lines();
+    let again = |line: &&String| line.contains("recovered (found=lost");
+    lines.iter().filter(again).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_the_store_has_lost_is_published_again_once() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    let published = stage.play().await;
+    assert!(published.executed);
+    let now = stage.ports.clock.unix_seconds();
+    let again = async || {
+        republish(&stage.layer, Some(now)).await.unwrap();
+        stage.settles().await;
+    };
+    again().await;
+    assert_eq!(stage.results().len(), 1, "it stands");
+    assert_eq!(published_again(&stage), 0, "and nothing is said of it");
+    stage.plan_store().memory.forget();
+    again().await;
+    again().await;
+    assert_eq!(stage.results(), [published.clone(), published]);
+    assert_eq!(published_again(&stage), 1);
+    assert_eq!(stage.log.count("Result:"), 1, "it is no new result");
+    assert_eq!(stage.venue().closes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_word_that_nothing_was_executed_is_published_again_after_a_look_at_the_venue() {
+    let stage = Stage::new();
+    let published = stage.play().await;
+    assert!(!published.executed);
+    stage.plan_store().memory.forget();
+    let forgot = stage.elapsed();
+    republish(&stage.layer, None).await.unwrap();
+    stage.settles().await;
+    assert!(stage.elapsed() >= forgot + ADOPTION_WAIT);
+    let asked = stage.venue().asked();
+    assert_eq!(
+        asked.last(),
+        Some(&Asked::LookedFor(published.plan.clone()))
+    );
+    assert_eq!(stage.results(), [published.clone(), published]);
+    assert_eq!(
+        (published_again(&stage), stage.log.count("Result:")),
+        (1, 1)
+    );
+}
+
+/// Another machine was handed the plan by a store that had forgotten the word, and executed it.
+#[tokio::test(start_paused = true)]
+async fn a_lost_word_that_nothing_was_executed_is_not_published_again_once_it_is_untrue() {
+    let stage = Stage::new();
+    let published = stage.play().await;
+    assert!(!published.executed);
+    stage
+        .venue()
+        .script(|script| script.settlement = Settlement::Accepted(filled("0.008", Side::Sell)));
+    let theirs = stage.sibling_after_a_loss("instance-b");
+    theirs.is_clean_again().await;
+    theirs.when_planned(1, ms(50), |permits, plan| {
+        permits.put(plan, "governor", GOVERNOR.as_bytes());
+        permits.put(plan, "p33", p33("0.008", "0.0124").as_bytes());
+    });
+    assert!(theirs.execute().await.executed);
+    // It stands: this machine's word is neither published nor missed.
+    republish(&stage.layer, None).await.unwrap();
+    stage.settles().await;
+    assert_eq!(stage.results().len(), 2);
+    // Both words are lost.
+    stage.plan_store().memory.forget();
+    republish(&stage.layer, None).await.unwrap();
+    stage.settles().await;
+    let executed: Vec<bool> = stage
+        .results()
+        .iter()
+        .map(|published| published.executed)
+        .collect();
+    assert_eq!(executed, [false, true, true]);
+    assert_eq!(
+        (published_again(&stage), stage.log.count("Result:")),
+        (0, 2)
+    );
+}
+
+/// What was published long before is known to those who read results.
+#[tokio::test(start_paused = true)]
+async fn what_was_published_long_before_the_store_forgot_is_not_published_again() {
+    let stage = Stage::new();
+    stage.answer_yes();
+    stage.play().await;
+    stage.plan_store().memory.forget();
+    let published_at = stage.ports.clock.unix_seconds();
+    let later = published_at + REPUBLISHED_WITHIN.as_secs() + 1;
+    republish(&stage.layer, Some(later)).await.unwrap();
+    assert_eq!((stage.layer.owed(), stage.results().len()), (0, 1));
+    // The store may have let go of what it knew by then, also where the last result is as old.
+    tokio::time::sleep(stage.layer.settings().dedupe_ttl / 2 + REPUBLISHED_WITHIN).await;
+    republish(&stage.layer, None).await.unwrap();
+    assert_eq!((stage.layer.owed(), stage.results().len()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,6 +78,21 @@ pub(crate) fn unfinished(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
     Ok(found)
 }
 
+/// So many entries at most whose end was published last, the last one first.
+pub(crate) fn published(view: &ReadTransaction, most: usize) -> Result<Vec<Entry>, Failed> {
+    let entries = view.open_table(ENTRIES)?;
+    let mut found = Vec::new();
+    for item in view.open_table(FINISHED)?.iter()?.rev().take(most) {
+        let (key, _) = item?;
+        let (_, plan) = key.value();
+        match read(&entries, plan)? {
+            Some(entry) => found.push(entry),
+            None => return Err(Failed(format!("plan {plan} has no entry"))),
+        }
+    }
+    Ok(found)
+}
+
 /// The plans of all entries, one after the other. A key that is no plan's id is skipped.
 pub(crate) fn plans(view: &ReadTransaction, mut each: impl FnMut(&PlanId)) -> Result<(), Failed> {
     for item in view.open_table(ENTRIES)?.iter()? {
@@ -156,14 +171,17 @@ pub(crate) fn record_end(
 ) -> Result<(), Failed> {
     let mut entries = change.open_table(ENTRIES)?;
     let known = read(&entries, plan.as_str())?;
+    let before = known.as_ref().and_then(|entry| entry.published_at);
     let Some(entry) = known.and_then(|entry| entry.with_end(at, by_another)) else {
         return Ok(());
     };
     write(&mut entries, &entry)?;
     change.open_table(UNFINISHED)?.remove(plan.as_str())?;
-    change
-        .open_table(FINISHED)?
-        .insert((at, plan.as_str()), ())?;
+    let mut finished = change.open_table(FINISHED)?;
+    if let Some(before) = before {
+        finished.remove((before, plan.as_str()))?;
+    }
+    finished.insert((at, plan.as_str()), ())?;
     Ok(())
 }
 

@@ -191,6 +191,7 @@ enum Order {
     Write(Write),
     Note(Note),
     Unfinished(oneshot::Sender<Answer<Vec<Entry>>>),
+    Published(usize, oneshot::Sender<Answer<Vec<Entry>>>),
     Forget(Box<Entry>, oneshot::Sender<Answer<bool>>),
 }
 
@@ -277,6 +278,10 @@ impl Journal for RedbJournal {
 
     async fn fetch_unfinished(&self) -> Result<Vec<Entry>, PortError> {
         self.ask(Order::Unfinished).await
+    }
+
+    async fn fetch_published(&self, most: usize) -> Result<Vec<Entry>, PortError> {
+        self.ask(|reply| Order::Published(most, reply)).await
     }
 }
 
@@ -462,6 +467,11 @@ impl Writer {
                     // The caller may have stopped waiting, here and below.
                     let _ = reply.send(self.unfinished());
                 }
+                Order::Published(most, reply) => {
+                    self.write(mem::take(&mut writes));
+                    self.write(Vec::new());
+                    let _ = reply.send(self.published(most));
+                }
                 Order::Forget(entry, reply) => {
                     self.write(mem::take(&mut writes));
                     let _ = reply.send(self.forget(&entry));
@@ -481,6 +491,12 @@ impl Writer {
     fn unfinished(&self) -> Answer<Vec<Entry>> {
         self.condition.sound()?;
         let answer = || table::unfinished(&self.database.begin_read()?);
+        answer().map_err(|error| error.0)
+    }
+
+    fn published(&self, most: usize) -> Answer<Vec<Entry>> {
+        self.condition.sound()?;
+        let answer = || table::published(&self.database.begin_read()?, most);
         answer().map_err(|error| error.0)
     }
 

@@ -344,6 +344,35 @@ async fn what_is_old_and_published_is_pruned_and_what_is_not_published_stays() {
 }
 
 #[tokio::test]
+async fn what_was_published_last_is_found_and_counts_from_when_it_was_published_again() {
+    let dir = Dir::new();
+    let journal = dir.open().unwrap();
+    for n in 1..=4 {
+        let ended = result(n, "order_not_sent");
+        journal.record_result(&ended, None).await.unwrap();
+    }
+    for (n, at) in [(1, 1_000), (2, 2_000), (3, 3_000)] {
+        journal.record_published(&plan(n), at).await.unwrap();
+    }
+    let published = async |most| {
+        let published = journal.fetch_published(most).await.unwrap().into_iter();
+        published
+            .map(|entry| (entry.plan, entry.published_at.unwrap()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(published(2).await, [(plan(3), 3_000), (plan(2), 2_000)]);
+    journal.record_published(&plan(1), 4_000).await.unwrap();
+    // Neither an older note nor another's word changes that.
+    journal.record_published(&plan(3), 2_500).await.unwrap();
+    journal
+        .record_published_by_another(&plan(2), 5_000)
+        .await
+        .unwrap();
+    let all = [(plan(1), 4_000), (plan(3), 3_000), (plan(2), 2_000)];
+    assert_eq!(published(9).await, all);
+}
+
+#[tokio::test]
 async fn a_note_of_a_publication_reaches_the_disk_by_itself() {
     let dir = Dir::new();
     let journal = dir.open().unwrap();

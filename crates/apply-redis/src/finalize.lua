@@ -4,7 +4,8 @@
 --       the generation in which the result was found out, 'executed' or 'not_executed', attempt, mark ttl,
 --       stream length, field, value, ...
 -- Returns {word, id, began, age, known}; the words:
---   published      it is on the stream, now or since an answer was lost
+--   published      it is on the stream now
+--   stands         it was before, by this attempt: an answer was lost, or it is published again; nothing was written
 --   corrected      the same, and it takes the place of one that said that nothing was executed
 --   before         another attempt has published its end; nothing was written
 --   contradicted   the same, that it was executed, though this attempt held the plan all the time
@@ -43,7 +44,7 @@ if executed then
   end
   close()
   if stood == 'executed' then
-    return answer(ours and 'published' or 'before')
+    return answer(ours and 'stands' or 'before')
   end
   return answer(stood and 'corrected' or 'published')
 end
@@ -52,7 +53,7 @@ if stood then
   if stood == 'executed' and held and now[1] == ARGV[5] then
     return answer('contradicted')
   end
-  return answer(ours and 'published' or 'before')
+  return answer(ours and 'stands' or 'before')
 end
 if now[1] ~= ARGV[5] then
   return answer('forgot')

@@ -13,7 +13,7 @@ if stood ~= 'executed' and stood ~= 'not_executed' then
   stood = nil
 end
 if stood == ARGV[1] then
-  return mark == ARGV[1] .. ' ' .. ARGV[2] and 'published' or 'before'
+  return mark == ARGV[1] .. ' ' .. ARGV[2] and 'stands' or 'before'
 end
 if stood == 'executed' then
   return ARGV[5] == '1' and 'contradicted' or 'before'

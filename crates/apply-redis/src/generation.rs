@@ -151,6 +151,11 @@ impl Remembered {
         (!last.id.is_empty()).then(|| last.id.clone())
     }
 
+    /// A number that changes whenever something else is heard.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
     /// Whether nothing else was heard since.
     pub(crate) fn is_current(&self, hold: &Hold, server: Option<(RunId, Instant)>) -> bool {
         let same = server.is_some_and(|(run, _)| ServerId(run.get()) == hold.server);

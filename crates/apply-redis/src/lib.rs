@@ -42,7 +42,7 @@ pub use lease::{Lease, OtherMode, owner_of_lease};
 pub use ledger::{LedgerWriter, NO_LEDGER_ON_A_CLUSTER, Written};
 pub use neighbours::{ForeignResults, LatePermit, Reviewer, Reviewing, fetch_reviewers};
 pub use open::ready_to_take;
-pub use plan_store::RedisPlanStore;
+pub use plan_store::{RedisPlanStore, ResultKeeper};
 pub use rights::{Right, rights};
 pub use switches::{
     MAX_REASON_BYTES, NeighboursSwitch, SwitchState, Turned, neighbours_switch, switches,

@@ -20,7 +20,7 @@ use permit_gate::{AttemptId, MAX_ID, PlanId};
 use permit_redis::{InCharge, LinkAt, Meaning, RedisConfig, RedisLink, ServerId as RunId};
 use redis::{Pipeline, RedisError, Script, ScriptInvocation, Value};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -44,6 +44,15 @@ pub struct RedisPlanStore {
     switch: Arc<SwitchMemory>,
     /// The claims that are out, each with the last moment at which the server may carry it out.
     claims: Arc<Mutex<HashMap<AttemptId, i64>>>,
+    /// The plans whose result this process has written without knowing yet that it is read.
+    unconfirmed: Arc<Mutex<HashSet<PlanId>>>,
+}
+
+/// A server in one of its lives, between two moments at which it may have forgotten something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResultKeeper {
+    server: RunId,
+    epoch: u64,
 }
 
 pub(crate) struct Scripts {
@@ -120,6 +129,7 @@ impl RedisPlanStore {
             remembered: Arc::new(Remembered::new(clean_after)),
             switch: Arc::default(),
             claims: Arc::default(),
+            unconfirmed: Arc::default(),
             config: Arc::new(config),
             scripts: Arc::new(Scripts {
                 holds: Script::new(include_str!("holds.lua")),
@@ -355,6 +365,18 @@ impl RedisPlanStore {
         call.arg(self.remembered.fresh());
         let answer = self.ask(&call, "read what Redis remembers").await?;
         Ok(answer.generation)
+    }
+
+    /// Who has the results, as far as this process has heard; another answer than before means that results
+    /// may be lost that were published a short while ago. `None` where nobody is connected.
+    ///
+    /// On a cluster it is the node of the results together with what the node of the open plans remembers.
+    pub fn keeper_of_results(&self) -> Option<ResultKeeper> {
+        let (server, _) = self.link.server_of(&self.keys.results)?;
+        Some(ResultKeeper {
+            server,
+            epoch: self.remembered.epoch(),
+        })
     }
 
     /// Runs a script where the open plans lie, and learns from it since when the server remembers.
@@ -1009,14 +1031,25 @@ impl ResultLog for RedisPlanStore {
             true => self.conclude_in_steps(result, publisher).await?,
             false => self.conclude_at_once(result, publisher).await?,
         };
-        if let PublishOutcome::Published
-        | PublishOutcome::Corrected
-        | PublishOutcome::Before
-        | PublishOutcome::Contradicted = outcome
-        {
-            self.must_be_read(&self.keys.results, before).await?;
+        let written = match outcome {
+            PublishOutcome::Published | PublishOutcome::Corrected => true,
+            PublishOutcome::Stands => self.unconfirmed().contains(&result.plan),
+            PublishOutcome::Before | PublishOutcome::Contradicted => false,
+            PublishOutcome::NotHeld | PublishOutcome::Forgot | PublishOutcome::Refused { .. } => {
+                return Ok(outcome);
+            }
+        };
+        if let Err(error) = self.must_be_read(&self.keys.results, before).await {
+            if written {
+                self.unconfirmed().insert(result.plan.clone());
+            }
+            return Err(error);
         }
-        Ok(outcome)
+        self.unconfirmed().remove(&result.plan);
+        Ok(match outcome {
+            PublishOutcome::Stands if written => PublishOutcome::Published,
+            outcome => outcome,
+        })
     }
 }
 
@@ -1104,6 +1137,12 @@ impl RedisPlanStore {
                 Ok(came)
             }
         }
+    }
+
+    fn unconfirmed(&self) -> MutexGuard<'_, HashSet<PlanId>> {
+        self.unconfirmed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was written to a replaced master is not read any more. So the server that was
@@ -1197,6 +1236,7 @@ fn receipt_of(attempt: &AttemptId) -> String {
 fn outcome_of(word: &str) -> Result<PublishOutcome, PortError> {
     Ok(match word {
         "published" => PublishOutcome::Published,
+        "stands" => PublishOutcome::Stands,
         "corrected" => PublishOutcome::Corrected,
         "before" => PublishOutcome::Before,
         "contradicted" => PublishOutcome::Contradicted,

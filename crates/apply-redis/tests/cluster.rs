@@ -163,7 +163,7 @@ async fn a_result_is_published_once_and_what_a_crash_left_open_is_closed_by_publ
         .await;
     let _: String = bench.command(&["SET", &receipt, "1 a 7 0\n"]).await;
     let outcome = plan_store.finalize(&last(&plan), &publisher).await;
-    assert_eq!(outcome, Ok(PublishOutcome::Published));
+    assert_eq!(outcome, Ok(PublishOutcome::Stands));
     assert_eq!((open().await, receipts().await), (0, 0));
     assert_eq!(bench.length(RESULTS).await, 1, "published once");
 }

@@ -325,7 +325,7 @@ async fn an_execution_corrects_a_word_that_nothing_was_executed_and_is_never_cor
     assert_eq!(outcome, Ok(PublishOutcome::Published));
     let mut other = hold.publisher();
     other.attempt = attempt("b1.0");
-    for expected in [PublishOutcome::Corrected, PublishOutcome::Published] {
+    for expected in [PublishOutcome::Corrected, PublishOutcome::Stands] {
         let outcome = b.finalize(&result(&plan, true), &other).await;
         assert_eq!(outcome, Ok(expected), "once");
     }

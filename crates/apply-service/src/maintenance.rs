@@ -4,8 +4,11 @@ use crate::{
     health::{Fence, Health, StoreWrites},
     systemd::SystemdNotifier,
 };
-use apply_core::{ApplyLayer, PlanLog, Ports, RecoveryReport, recovery::take_over};
-use apply_redis::RedisPlanStore;
+use apply_core::{
+    ApplyLayer, Clock, PlanLog, Ports, RecoveryReport,
+    recovery::{republish, take_over},
+};
+use apply_redis::{RedisPlanStore, ResultKeeper};
 use std::{
     sync::{
         Arc,
@@ -47,6 +50,7 @@ where
         let mut looked: Option<Instant> = None;
         let mut listed: Option<Instant> = Some(Instant::now());
         let left = Arc::new(AtomicUsize::new(0));
+        let mut published_to = PublishedTo::default();
         let due = |last: Option<Instant>, every| last.is_none_or(|last| last.elapsed() >= every);
         loop {
             tokio::select! {
@@ -77,7 +81,15 @@ where
             }
             self.layer.emit_omissions();
             match self.plan_store.remember().await {
-                Ok(generation) => self.health.set_generation(&generation),
+                Ok(generation) => {
+                    self.health.set_generation(&generation);
+                    // What a dry run has published beside a live instance is published again once it is alone.
+                    if self.fence.closed().is_none() {
+                        let now = self.layer.ports().clock().unix_seconds();
+                        let keeper = self.plan_store.keeper_of_results();
+                        published_to.republish_to(&self.layer, keeper, now).await;
+                    }
+                }
                 Err(error) => debug!("{error}"),
             }
             if due(looked, self.lease * 2 / 3) && self.fence.closed().is_none() {
@@ -101,6 +113,35 @@ where
                 looked = Some(Instant::now());
             }
         }
+    }
+}
+
+/// Who had the results last, and until when.
+#[derive(Default)]
+struct PublishedTo {
+    keeper: Option<ResultKeeper>,
+    well_at: Option<u64>,
+}
+
+impl PublishedTo {
+    /// Has another keeper than the last one published again what that one may have lost.
+    async fn republish_to<P: Ports>(
+        &mut self,
+        layer: &ApplyLayer<P>,
+        keeper: Option<ResultKeeper>,
+        now: u64,
+    ) {
+        if keeper.is_none() {
+            return;
+        }
+        if keeper != self.keeper
+            && let Err(error) = republish(layer, self.well_at).await
+        {
+            // The journal says so itself, and no plan is claimed.
+            return debug!("{error}");
+        }
+        self.keeper = keeper;
+        self.well_at = Some(now);
     }
 }
 

@@ -372,7 +372,7 @@ impl Inner {
         for by in ["first_try", "push", "poll"] {
             drop(self.proposals.get_or_create(&ByLabels { by }));
         }
-        for found in ["claimed", "intending", "concluded", "owed"] {
+        for found in ["claimed", "intending", "concluded", "owed", "lost"] {
             drop(self.recovered.get_or_create(&AbandonedLabels { found }));
         }
         for limit in Limit::ALL {

@@ -193,6 +193,13 @@ impl Journal for Ledger {
             false => self.journal.fetch_unfinished().await,
         }
     }
+
+    async fn fetch_published(&self, most: usize) -> Result<Vec<Entry>, PortError> {
+        match self.forgets() {
+            true => Ok(Vec::new()),
+            false => self.journal.fetch_published(most).await,
+        }
+    }
 }
 
 /// The permits, or their undoing.

@@ -44,7 +44,7 @@ impl Scope {
             (Phase::PublishingNo, Deed::PublishNo) => self.speak(s, i),
             (Phase::PublishingYes, Deed::PublishYes) => self.publish_yes(s, i),
             (Phase::PublishedNo | Phase::PublishedYes, Deed::ConfirmPublished) => {
-                confirm_published(s, i)
+                self.confirm_published(s, i)
             }
             _ => None,
         }?;
@@ -135,7 +135,27 @@ impl Scope {
     fn forgot(&self, s: &mut State, i: usize) {
         match s.instances[i].phase {
             Phase::Order | Phase::Close | Phase::Publishing | Phase::Unheard => self.lose(s, i),
+            Phase::Idle => self.republish(s, i),
             _ => {}
+        }
+    }
+
+    /// What was published from here may be gone. "Not executed" is found out anew.
+    fn republish(&self, s: &mut State, i: usize) {
+        let me = &mut s.instances[i];
+        (me.journal, me.phase) = match me.journal {
+            Journal::DoneYes => (Journal::Yes, Phase::PublishingYes),
+            Journal::DoneNo => (Journal::No, Phase::Owes),
+            other => (other, me.phase),
+        };
+    }
+
+    /// What the journal says of a result that is published.
+    fn done(&self, published: Journal) -> Journal {
+        match (self.rules.published_again, published) {
+            (true, Journal::Yes) => Journal::DoneYes,
+            (true, Journal::No) => Journal::DoneNo,
+            _ => Journal::Done,
         }
     }
 
@@ -177,7 +197,7 @@ impl Scope {
     /// Claims the plan and puts it out for review. A plan that the journal knows is only closed.
     fn claim(&self, s: &mut State, i: usize, heard: bool) -> Option<()> {
         let rules = &self.rules;
-        let knows = s.instances[i].journal == Journal::Done;
+        let knows = s.instances[i].journal.is_done();
         if s.instances[i].phase == Phase::Calling && !self.same_generation(s, i) {
             s.instances[i].slack = s.instances[i].since;
             s.instances[i].phase = Phase::Idle;
@@ -356,8 +376,17 @@ impl Scope {
             }
             _ => {}
         }
-        stop_owing(&mut s.instances[i]);
+        self.stop_owing(&mut s.instances[i]);
         Some(())
+    }
+
+    /// A result that was written down before may be what the mark is of.
+    fn stop_owing(&self, me: &mut Instance) {
+        me.phase = Phase::Idle;
+        me.journal = match me.journal {
+            Journal::Nothing | Journal::Claim => Journal::Nothing,
+            known => self.done(known),
+        };
     }
 
     fn leave_it(&self, s: &mut State, i: usize) -> Option<()> {
@@ -366,7 +395,7 @@ impl Scope {
         if self.rules.loser != Loser::LeavesIt || !theirs {
             return None;
         }
-        stop_owing(&mut s.instances[i]);
+        self.stop_owing(&mut s.instances[i]);
         Some(())
     }
 
@@ -725,8 +754,18 @@ impl Scope {
         };
         (me.journal, me.phase) = match self.rules.publish_confirmed {
             true => (journal, phase),
-            false => (Journal::Done, Phase::Idle),
+            false => (self.done(journal), Phase::Idle),
         };
+        Some(())
+    }
+
+    fn confirm_published(&self, s: &mut State, i: usize) -> Option<()> {
+        if !is_named(s, i) || s.instances[i].wait > 0 {
+            return None;
+        }
+        let me = &mut s.instances[i];
+        me.phase = Phase::Idle;
+        me.journal = self.done(me.journal);
         Some(())
     }
 
@@ -787,12 +826,15 @@ impl Scope {
             me.wait = self.times.window();
         }
         me.phase = match (me.journal, self.rules.restart_holds) {
-            (Journal::Nothing | Journal::Done, _) => Phase::Idle,
+            (Journal::Nothing | Journal::Done | Journal::DoneYes | Journal::DoneNo, _) => {
+                Phase::Idle
+            }
             (Journal::Yes, _) => Phase::PublishingYes,
             (Journal::No, false) => Phase::PublishingNo,
             (Journal::Intent | Journal::Claim, false) => Phase::Close,
             (Journal::Intent | Journal::Claim | Journal::No, true) => Phase::Owes,
         };
+        self.republish(s, i);
         Some(())
     }
 
@@ -863,22 +905,5 @@ fn hear_take(s: &mut State, i: usize) -> Option<()> {
     }
     s.instances[i].step = Step::Taken;
     s.instances[i].yes = 0;
-    Some(())
-}
-
-fn stop_owing(me: &mut Instance) {
-    me.phase = Phase::Idle;
-    me.journal = match me.journal {
-        Journal::Nothing | Journal::Claim => Journal::Nothing,
-        _ => Journal::Done,
-    };
-}
-
-fn confirm_published(s: &mut State, i: usize) -> Option<()> {
-    if !is_named(s, i) || s.instances[i].wait > 0 {
-        return None;
-    }
-    s.instances[i].phase = Phase::Idle;
-    s.instances[i].journal = Journal::Done;
     Some(())
 }

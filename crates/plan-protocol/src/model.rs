@@ -329,7 +329,8 @@ pub(crate) const POSSIBLE: [(&str, Seen); 4] = [
     (
         "an order never lands, and \"not executed\" is published",
         |_, state| {
-            let settled = |i: &Instance| i.phase == Phase::PublishedNo && i.journal == Journal::No;
+            let waits = |i: &Instance| i.phase == Phase::PublishedNo && i.journal == Journal::No;
+            let settled = |i: &Instance| waits(i) || i.journal == Journal::DoneNo;
             state.published == Word::NotExecuted && state.instances.iter().any(settled)
         },
     ),

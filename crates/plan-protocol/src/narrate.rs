@@ -2,7 +2,7 @@
 
 use crate::{
     model::{Action, Deed},
-    state::{INSTANCES, Journal, Names, Phase, State, Step, Word},
+    state::{INSTANCES, Names, Phase, State, Step, Word},
 };
 
 /// One step as a sentence: what the instances of `before` are called, and which places they have in `after`.
@@ -69,7 +69,7 @@ fn does(before: &State, i: usize, deed: Deed, after: &State, then: usize) -> Str
         Deed::Call => "sends a claim, which is on its way",
         Deed::Claim if is.seen_on && !was.seen_on => "reads that the switch is on",
         Deed::Claim if is.phase == Phase::Idle => "hears of the store's generation by its claim",
-        Deed::Claim if was.journal == Journal::Done => "claims the plan, which its journal knows",
+        Deed::Claim if was.journal.is_done() => "claims the plan, which its journal knows",
         Deed::Claim => "claims the plan",
         Deed::ClaimUnheard => "claims the plan, and the answer is lost",
         Deed::Retry if lost => "asks for its claim again and has lost it",

@@ -453,6 +453,38 @@ pub fn rows() -> Vec<Row> {
             &[SILENCE],
         ),
         row(
+            "the same, where what was published is published again",
+            quiet(Rules {
+                publish_confirmed: false,
+                published_again: true,
+                ..fence
+            })
+            .forgets(1, Forgetting::FAILOVER),
+            &[],
+        ),
+        row(
+            "confirmations of results and marks, where what was published is published again",
+            quiet(Rules {
+                publish_confirmed: false,
+                mark_confirmed: false,
+                published_again: true,
+                ..fence
+            })
+            .forgets(1, Forgetting::FAILOVER)
+            .crashes(1)
+            .sets(1),
+            &[],
+        ),
+        row(
+            "what was published is published again (added)",
+            quiet(Rules {
+                published_again: true,
+                ..fence
+            })
+            .forgets(1, all),
+            &[],
+        ),
+        row(
             "correction of a final",
             quiet(Rules {
                 correction: false,

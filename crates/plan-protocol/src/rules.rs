@@ -119,6 +119,9 @@ pub struct Rules {
     pub mark_confirmed: bool,
     /// "Executed" is written after a "not executed" that stands (32).
     pub correction: bool,
+    /// What was published is published again after a change of server, after a forgetting and at a start, where it does not
+    /// stand (33). The fence keeps its other promises without it.
+    pub published_again: bool,
     /// The order's window counts from the claim, and an adopter waits for the end of the window that the
     /// entry names. The rule before the fence; F and A take its place.
     pub order_window: bool,
@@ -169,6 +172,7 @@ impl Rules {
         confirmed_after_lag: false,
         mark_confirmed: false,
         correction: false,
+        published_again: false,
         order_window: true,
     };
 
@@ -216,6 +220,7 @@ impl Rules {
         confirmed_after_lag: true,
         mark_confirmed: true,
         correction: true,
+        published_again: false,
         order_window: false,
     };
 

@@ -191,6 +191,17 @@ pub(crate) enum Journal {
     No,
     /// The plan is known, and nothing is owed.
     Done,
+    /// The same, and "executed" was published from here; only where a rule looks at it.
+    DoneYes,
+    /// The same of "not executed".
+    DoneNo,
+}
+
+impl Journal {
+    /// Whether the plan is known, and nothing is owed.
+    pub(crate) fn is_done(self) -> bool {
+        matches!(self, Self::Done | Self::DoneYes | Self::DoneNo)
+    }
 }
 
 /// Not heard from the store since its start.

@@ -7,8 +7,8 @@ use crate::{
     scene::{
         Kept, Reviews, Scene,
         Step::{
-            self, Arrived, Claimed, Concluded, Do, Flush, Heal, KillRedis, Propose, Reach, Ready,
-            Release, Save, Settled, Sleep, Split, Venue,
+            self, Arrived, Claimed, Concluded, Do, Flush, Heal, KillRedis, Propose, ProposeHold,
+            Reach, Ready, Release, Restart, Save, Settled, Sleep, Split, Venue,
         },
     },
 };
@@ -152,6 +152,40 @@ pub(super) const ROWS: &[Row] = &[
                 Settled,
             ]);
             split(steps).held()
+        },
+    },
+    Row {
+        name: "split behind sentinels that are late",
+        fault: "the replica is promoted, and every sentinel names the old master until it is demoted; the brain's word is another by then",
+        moment: "before the proposals",
+        expects: Expect::Truth,
+        scene: |rng| {
+            let mut steps = vec![
+                Ready,
+                Do("promoted unnoticed", scenarios::split_unnoticed),
+                Propose(0),
+                Claimed,
+            ];
+            // Without their permits the plans end as well.
+            if rng.once_in(2) {
+                steps.push(Release);
+            }
+            steps.extend([
+                Concluded,
+                // It is confirmed by then.
+                Sleep(rng.millis(600..=1500)),
+                ProposeHold,
+                Heal,
+                Reach("split".into()),
+            ]);
+            // The process that published it need not live to publish it again.
+            if rng.once_in(3) {
+                steps.push(Restart(0));
+            }
+            steps.push(Settled);
+            let mut scene = split(steps).held();
+            scene.machines = 1;
+            scene
         },
     },
     Row {

@@ -365,4 +365,8 @@ impl Journal for FlakyJournal {
         let work = self.memory.fetch_unfinished();
         self.faults.call("fetch_unfinished", work).await
     }
+
+    async fn fetch_published(&self, most: usize) -> Result<Vec<Entry>, PortError> {
+        self.memory.fetch_published(most).await
+    }
 }

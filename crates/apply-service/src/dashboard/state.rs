@@ -525,6 +525,7 @@ impl Observer for DashboardState {
                     Abandoned::Claimed => "recovered: its process had claimed it",
                     Abandoned::Intending => "recovered: its process was about to place an order",
                     Abandoned::Concluded => "recovered: its result was perhaps not published",
+                    Abandoned::Lost => "published again; the store had lost its result",
                     Abandoned::Owed => "settled after the store had forgotten its claim",
                 };
                 self.plan_of_result(result, Some(note));
