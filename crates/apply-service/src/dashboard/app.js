@@ -424,7 +424,7 @@
     reading = true;
     document.title = "Plan " + one + " – apply-layer";
     try {
-      showPlan(await json("/api/plan/" + encodeURIComponent(one)));
+      showDetails(await json("/api/plan/" + encodeURIComponent(one)));
     } catch (error) {
       say($("one-title"), "Plan " + one);
       $("one-body").replaceChildren(el("p", { class: "trouble" }, error.message));
@@ -432,7 +432,7 @@
     reading = false;
     if (again) { again = false; showOne(); }
   }
-  function showPlan({ plan, fields, journal, troubles }) {
+  function showDetails({ plan, fields, journal, troubles }) {
     say($("one-title"), "Plan " + one);
     const body = [];
     for (const trouble of troubles) body.push(el("p", { class: "trouble" }, "Not everything can be read: " + trouble));
