@@ -1,6 +1,6 @@
 //! A master, its replica, and sentinels that each machine hears something else of.
 
-use redis_harness::{RedisServer, Road, SentinelStub};
+use redis_harness::{Proxy, RedisServer, SentinelStub};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -11,7 +11,7 @@ const SENTINELS: usize = 3;
 pub(crate) struct Split {
     replica: RedisServer,
     /// Of each machine: its way to the master at the start, and its sentinels.
-    ways: Vec<(Road, Vec<SentinelStub>)>,
+    ways: Vec<(Proxy, Vec<SentinelStub>)>,
 }
 
 impl Split {
@@ -23,12 +23,12 @@ impl Split {
             .await;
         let mut ways = Vec::new();
         for _ in 0..machines {
-            let road = Road::to(master.port()).await;
+            let proxy = Proxy::to(master.port()).await;
             let mut sentinels = Vec::new();
             for _ in 0..SENTINELS {
-                sentinels.push(SentinelStub::saying(road.port()).await);
+                sentinels.push(SentinelStub::saying(proxy.port()).await);
             }
-            ways.push((road, sentinels));
+            ways.push((proxy, sentinels));
         }
         let split = Self { replica, ways };
         split.follows().await;
@@ -75,9 +75,9 @@ impl Split {
             .query_async(&mut connection)
             .await
             .unwrap_or_else(|error| panic!("the replica cannot be promoted: {error}"));
-        for (road, sentinels) in self.ways.iter().skip(1) {
+        for (proxy, sentinels) in self.ways.iter().skip(1) {
             sentinels.iter().for_each(|s| s.say(self.replica.port()));
-            road.close();
+            proxy.close();
         }
     }
 
@@ -90,9 +90,9 @@ impl Split {
 
     /// The first machine is led to the new master.
     pub(crate) fn heal(&self) {
-        if let Some((road, sentinels)) = self.ways.first() {
+        if let Some((proxy, sentinels)) = self.ways.first() {
             sentinels.iter().for_each(|s| s.say(self.replica.port()));
-            road.close();
+            proxy.close();
         }
     }
 

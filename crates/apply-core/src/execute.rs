@@ -20,6 +20,7 @@ use crate::{
     results::ResultContext,
     sizing::{ApprovedClose, ApprovedStop, NoOrder},
     symbol::Symbol,
+    times::{micros, millis},
 };
 use apply_wire::Reason;
 use futures_util::future::{Either, join, select};
@@ -665,7 +666,9 @@ impl<P: Ports> ApplyLayer<P> {
             submission: &submission,
             took,
         });
-        let order_took_us = submission.is_answered().then(|| micros(took));
+        let order_took_us = submission
+            .is_answered()
+            .then(|| u32::try_from(micros(took)).unwrap_or(u32::MAX));
         let result = match submission {
             Submission::Accepted(fill) => self.filled(case, fill, true).await,
             Submission::Unknown { why, trace } => {
@@ -731,14 +734,6 @@ type OrderContext<P> = Position<<<P as Ports>::Exchange as Exchange>::OrderConte
 struct Granted {
     grant: Grant,
     waited: Duration,
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn micros(time: Duration) -> u32 {
-    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// What stands ready for the permits.

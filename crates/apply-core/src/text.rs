@@ -73,10 +73,11 @@ pub(crate) mod amounts {
 /// Whole milliseconds.
 pub(crate) mod millis {
     use super::{Deserialize, Deserializer, Serializer};
+    use crate::times;
     use std::time::Duration;
 
     pub(crate) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+        to.serialize_u64(times::millis(*span))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -66,6 +66,16 @@ const _: () = {
     );
 };
 
+/// Whole milliseconds; the most there are where it is longer.
+pub fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole microseconds; the most there are where it is longer.
+pub fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Whether an order that leaves on a word of this age can no longer land after `wait`. Not longer than is not enough: a
 /// search through every state found an order that landed after an equal wait.
 const fn lasts_beyond(wait: Duration, age: Duration) -> bool {

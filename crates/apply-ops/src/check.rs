@@ -12,7 +12,7 @@ use super::{
     switches::Switches,
 };
 use crate::{ReadConfig, VenueKeys};
-use apply_core::Mode;
+use apply_core::{Mode, times::millis};
 use apply_exchange::StopsInPlace;
 use apply_redis::{Keys, Right};
 use apply_service::{
@@ -408,7 +408,7 @@ async fn late_permits(config: &Config, link: &mut Link) -> Found {
         Ok(micros) => micros / 1000,
         Err(error) => return Found::Note(format!("not known: {error}")),
     };
-    let day = u64::try_from(A_DAY.as_millis()).unwrap_or(u64::MAX);
+    let day = millis(A_DAY);
     match Late::between(link, &keys, now.saturating_sub(day), None).await {
         Ok(late) if late.is_empty() => Found::Ok("none in the last 24 h".into()),
         Ok(late) => Found::Note(late.sentence(config, "the last 24 h")),

@@ -6,7 +6,7 @@ use super::{
     output::{Done, print, print_json, tame},
     time::ago,
 };
-use apply_core::{OrderKind, StepResult};
+use apply_core::{OrderKind, StepResult, times::millis};
 use apply_redis::Reviewer;
 use apply_service::{Failure, history::Moment, neighbours::watched};
 use apply_wire::{Reason, Section, field};
@@ -168,7 +168,7 @@ impl Seen {
         let published: BTreeMap<String, &Entry> = published
             .map(|plan| (plan.text(field::PLAN_ID), plan))
             .collect();
-        let patience = u64::try_from((wait + TO_ITS_RESULT).as_millis()).unwrap_or(u64::MAX);
+        let patience = millis(wait + TO_ITS_RESULT);
         for (id, plan) in published {
             match ended.get(&id) {
                 Some(result) => seen.cycles.push(Cycle::of(id, plan, result)),
@@ -186,7 +186,7 @@ impl Seen {
     fn judge(&self, goal: Goal, wait: Duration, reviewers: &[Reviewer]) -> Vec<Criterion> {
         let newest = self.cycles.len().saturating_sub(goal.cycles());
         let newest = &self.cycles[newest..];
-        let limit = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let limit = millis(wait);
         let each = |name, wanted: String, good: &dyn Fn(&Cycle) -> bool| {
             let (good, bad): (Vec<&Cycle>, Vec<&Cycle>) =
                 newest.iter().partition(|cycle| good(cycle));
@@ -249,7 +249,7 @@ impl Seen {
             (Some(newest), Some(oldest)) => newest.at.saturating_sub(oldest.at),
             _ => 0,
         };
-        let needed = u64::try_from(goal.span().as_millis()).unwrap_or(u64::MAX);
+        let needed = millis(goal.span());
         let over = match goal.span() {
             Duration::ZERO => String::new(),
             span => format!(" over {} min", span.as_secs() / 60),

@@ -9,7 +9,7 @@ use super::{
     permits::{WHOLE_STREAM, find_plan},
     time::ago,
 };
-use apply_core::plan_id;
+use apply_core::{plan_id, times};
 use apply_journal::{JournalReader, OpenError};
 use apply_redis::owner_of_lease;
 use apply_service::Failure;
@@ -343,7 +343,7 @@ impl Seen {
         let yes_no = |yes| if yes { "yes" } else { "no" };
         let age = match self.age {
             Some(age) => {
-                let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+                let millis = times::millis(age);
                 format!("published {} ago", ago(millis))
             }
             None => "not on the stream".into(),

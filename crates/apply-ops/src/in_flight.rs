@@ -5,7 +5,7 @@
 //! timestamp when the file was laid does not leave, and one that had may land until its receive window is over.
 
 use crate::ask::{get, reachable};
-use apply_core::times::LANDING;
+use apply_core::times::{LANDING, millis};
 use apply_journal::JournalReader;
 use apply_service::dashboard::{IN_FLIGHT, InFlightOrder};
 use serde_json::json;
@@ -49,7 +49,7 @@ impl InFlight {
         json!({
             "known": self.known,
             "plans": plans.collect::<Vec<_>>(),
-            "may_be_executed_for_ms": u64::try_from(self.lands_for.as_millis()).unwrap_or(u64::MAX),
+            "may_be_executed_for_ms": millis(self.lands_for),
         })
     }
 

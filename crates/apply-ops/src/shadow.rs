@@ -12,6 +12,7 @@ use crate::{
     output::{Done, End, print, print_json, print_json_while_read, print_while_read, tame},
     time::{ago, utc},
 };
+use apply_core::times::millis;
 use apply_service::{Config, Failure, history::read_span};
 use apply_wire::key;
 use compare::{Fields, Finding, Rules, Shadow};
@@ -325,7 +326,7 @@ impl Watch {
         let [explained, unexplained, not_compared] =
             [Class::Explained, Class::Unexplained, Class::NotCompared]
                 .map(|class| counts.of(class));
-        let lasted = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let lasted = millis(self.began.elapsed());
         if self.args.json {
             let object = json!({
                 "summary": {
@@ -379,7 +380,7 @@ impl Watch {
 
 fn now_millis() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    millis(since.unwrap_or_default())
 }
 
 fn row(

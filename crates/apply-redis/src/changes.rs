@@ -1,6 +1,6 @@
 //! A proposal that is rewritten is noticed by push, and counts once it is whole.
 
-use crate::{debounce::DebounceTimer, plan_store::RedisPlanStore};
+use crate::{debounce_timer::DebounceTimer, plan_store::RedisPlanStore};
 use apply_core::{Debounced, Halt, Observed, PortError, ProposalSource, Symbol};
 use futures_util::future::{Either, select};
 use permit_redis::{RedisFollow, RedisPermitStore};

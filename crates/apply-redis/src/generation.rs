@@ -4,7 +4,7 @@
 //! what. It shows: the key of the generation is gone, or names another run. Whatever was allowed before has
 //! to come to its end before a plan is claimed again.
 
-use apply_core::{Generation, GenerationId, Hold, ServerId};
+use apply_core::{Generation, GenerationId, Hold, ServerId, times::micros};
 use permit_redis::ServerId as RunId;
 use redis::{ErrorKind, RedisError, Value, from_redis_value};
 use std::{
@@ -165,9 +165,4 @@ impl Remembered {
     fn lock(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whole microseconds.
-pub(crate) fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -15,7 +15,7 @@
 mod booking;
 mod changes;
 mod config;
-mod debounce;
+mod debounce_timer;
 mod durability;
 mod entries;
 mod generation;

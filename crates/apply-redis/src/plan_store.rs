@@ -3,7 +3,7 @@
 use crate::{
     config::{Keys, PlanStoreConfig},
     durability::{self, Durability},
-    generation::{Answer, Remembered, micros},
+    generation::{Answer, Remembered},
     open::{self, MissingLeases},
     proposal_batcher::ProposalBatcher,
     switch::SwitchMemory,
@@ -724,7 +724,7 @@ impl PlanLog for RedisPlanStore {
             .arg(open::claimed(&self.config, plan, attempt, timestamp)?)
             .arg(open::held_by(attempt))
             .arg(self.remembered.fresh())
-            .arg(micros(self.remembered.clean_after()))
+            .arg(times::micros(self.remembered.clean_after()))
             .arg(u8::from(self.has_waited()))
             .arg(self.last_moment(attempt, sent)?)
             .arg(u8::from(!self.config.orders));

@@ -19,17 +19,17 @@
 
 mod certificates;
 mod cluster;
+mod faulty_proxy;
 mod process;
-mod road;
-mod rough_road;
+mod proxy;
 mod sentinel;
 mod server;
 mod stub;
 
 pub use certificates::Certificates;
 pub use cluster::Cluster;
-pub use road::Road;
-pub use rough_road::{Fate, RoughRoad};
+pub use faulty_proxy::{Fate, FaultyProxy};
+pub use proxy::Proxy;
 pub use sentinel::Sentinel;
 pub use server::{RedisServer, ServerBuilder};
 pub use stub::{SentinelStub, ServerStub};

@@ -3,7 +3,7 @@
 use crate::d;
 use apply_tests::{Entry, PLANS as PUBLISHED, RESULTS, Stage};
 use exchange_sim::{Canned, Delivery, Fault, Instead, OrderOutcome, When};
-use redis_harness::{Fate, RedisServer, Road, RoughRoad};
+use redis_harness::{Fate, FaultyProxy, Proxy, RedisServer};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
@@ -107,19 +107,19 @@ async fn a_venue_that_stays_away_is_reported_before_the_wait_is_over() {
 #[tokio::test]
 async fn connections_that_were_dropped_without_a_word_cost_no_close() {
     let stage = Stage::open().await;
-    let road = Road::to(stage.venue_port()).await;
+    let proxy = Proxy::to(stage.venue_port()).await;
     let service = stage
         .service()
         .env(
             "BINANCE_TESTNET_URL",
-            format!("http://127.0.0.1:{}", road.port()),
+            format!("http://127.0.0.1:{}", proxy.port()),
         )
         .env("APPLY_PERMIT_WAIT_MS", "1200")
         .ready()
         .await;
     let mut known = HashSet::new();
     for _ in 0..3 {
-        road.silence();
+        proxy.silence();
         stage.propose("BTCUSDT", "PARTIAL_75").await;
         let plan = stage.plan("BTCUSDT", &known).await;
         let id = plan.get("plan_id").to_owned();
@@ -132,7 +132,7 @@ async fn connections_that_were_dropped_without_a_word_cost_no_close() {
     assert_eq!(stage.orders().len(), 3, "one POST a plan");
 }
 
-/// The symbols that are traded at once over the rough road.
+/// The symbols that are traded at once through the faulty proxy.
 const AT_ONCE: usize = 10;
 
 /// One proposal after the other of a symbol, each granted: what came of those that have no order.
@@ -163,12 +163,12 @@ async fn every_plan_has_its_order_on_a_road_that_drops_resets_or_delays_one_ques
     let seed: u64 = number("APPLY_TEST_HICCUP_SEED", 15);
     let symbols: Vec<String> = (0..AT_ONCE).map(|n| format!("C{n}USDT")).collect();
     let stage = Stage::open_for(RedisServer::start().await, &symbols).await;
-    let road = RoughRoad::to(stage.venue_port(), seed).await;
+    let proxy = FaultyProxy::to(stage.venue_port(), seed).await;
     let service = stage
         .service()
         .env(
             "BINANCE_TESTNET_URL",
-            format!("http://127.0.0.1:{}", road.port()),
+            format!("http://127.0.0.1:{}", proxy.port()),
         )
         .env("APPLY_PERMIT_WAIT_MS", "1200")
         // It is not Redis that is tried here: a busy machine may be late.
@@ -187,7 +187,7 @@ async fn every_plan_has_its_order_on_a_road_that_drops_resets_or_delays_one_ques
     service.stopped_well().await;
     let orders = stage.orders();
     let ids: HashSet<_> = orders.iter().map(|order| &order.client_order_id).collect();
-    let fates = road.fates();
+    let fates = proxy.fates();
     let asked: u64 = fates.values().sum();
     let failed = asked - fates.get(&Fate::Through).copied().unwrap_or(0);
     for (fate, times) in &fates {
@@ -210,5 +210,5 @@ async fn every_plan_has_its_order_on_a_road_that_drops_resets_or_delays_one_ques
             .iter()
             .all(|order| order.outcome == OrderOutcome::Filled)
     );
-    assert!(failed * 4 > asked, "the road is not rough: {fates:?}");
+    assert!(failed * 4 > asked, "the proxy has no faults: {fates:?}");
 }

@@ -5,6 +5,7 @@ use crate::{
     output::{Done, print_while_read},
     time::utc,
 };
+use apply_core::times::millis;
 use std::{
     collections::HashMap,
     pin::pin,
@@ -35,9 +36,7 @@ pub(super) async fn print(mut views: Receiver<Option<View>>) -> Done {
 
 fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    utc(since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }))
+    utc(since.map_or(0, millis))
 }
 
 /// What was printed last, by what it is about.

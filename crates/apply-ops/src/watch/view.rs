@@ -8,6 +8,7 @@ use crate::{
     switches::Switches,
     time::ago,
 };
+use apply_core::times::millis;
 use apply_redis::NeighboursSwitch;
 use apply_service::Config;
 use tokio::time::Instant;
@@ -201,7 +202,7 @@ impl View {
 
 /// How long ago that was.
 pub(super) fn age(since: Instant) -> String {
-    ago(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+    ago(millis(since.elapsed()))
 }
 
 fn switches(switches: &Switches) -> Vec<Span> {

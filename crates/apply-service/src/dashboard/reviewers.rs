@@ -1,10 +1,11 @@
 //! How the reviewers and the venue answer.
 
-use super::view::{By, WaitView, micros, millis};
+use super::view::{By, WaitView};
 use crate::{
     quantile,
     reviewers::{AllAnswers, Answers, was_whole},
 };
+use apply_core::times::{micros, millis};
 use permit_gate::PermitSet;
 use serde::{Serialize, Serializer};
 use std::{collections::VecDeque, time::Duration};

@@ -6,7 +6,7 @@ use super::{
     trends::Trends,
     view::{
         InFlightOrder, OrderView, PlanView, ProposalView, ResultView, Shown, SymbolView, WaitEnd,
-        WaitView, cut, micros, millis, now,
+        WaitView, cut, now,
     },
 };
 use crate::{
@@ -14,7 +14,9 @@ use crate::{
     reviewers::AllAnswers,
 };
 use apply_core::{
-    ApplyResult, Decision, Event, Observer, Plan, Submission, Symbol, event::Abandoned,
+    ApplyResult, Decision, Event, Observer, Plan, Submission, Symbol,
+    event::Abandoned,
+    times::{micros, millis},
 };
 use apply_wire::{Reason, field};
 use bytes::Bytes;

@@ -3,8 +3,10 @@
 
 use crate::history::{Filter, Outcome};
 use apply_core::{
-    ApplyResult, Fill, Plan, Settlement, StepResult, Submission, Symbol, exchange::StopReplacement,
+    ApplyResult, Fill, Plan, Settlement, StepResult, Submission, Symbol,
+    exchange::StopReplacement,
     sizing::Sizing,
+    times::{micros, millis},
 };
 use apply_wire::{Reason, field};
 use permit_gate::{Block, BlockReason, FoundBy, PermitSet, PlanId, Terms, Ttl, foreign::printable};
@@ -739,14 +741,6 @@ pub(crate) fn cut(text: &str) -> String {
         Some((end, _)) => format!("{}…", printable(&text[..end])),
         None => printable(text).into_owned(),
     }
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The wall clock, for people to read and for browsers to count down from.

@@ -3,7 +3,7 @@
 use super::{
     health_snapshot::{ComponentState, ComponentStatus, SwitchView, SwitchWord, TradingState},
     state::DashboardState,
-    view::{cut, in_words, millis},
+    view::{cut, in_words},
 };
 use crate::{
     health::{Fence, StoreWrites},
@@ -11,7 +11,9 @@ use crate::{
     reviewers::{AllAnswers, Judged, JudgedView, ReviewerHealth, judge},
     switches::{Switch, SwitchesHere},
 };
-use apply_core::{ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol};
+use apply_core::{
+    ApplyLayer, Halt, Journal, Mode, PortError, Ports, ProposalSource, Symbol, times::millis,
+};
 use apply_exchange::StopsInPlace;
 use apply_redis::{Keys, SwitchState, Turned};
 use exchange_client::Client;

@@ -1,6 +1,6 @@
 //! A moment as an operator writes it, alike for the page's API and for the commands.
 
-use apply_core::utc_millis;
+use apply_core::{times::millis, utc_millis};
 use std::{str::FromStr, time::Duration};
 
 const DAY: u64 = 86_400;
@@ -24,9 +24,7 @@ impl Moment {
     /// Where a span begins that begins with it, in milliseconds since 1970.
     pub fn begin(self, now: u64) -> u64 {
         match self {
-            Self::Ago(span) => {
-                now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
-            }
+            Self::Ago(span) => now.saturating_sub(millis(span)),
             Self::Day(at) | Self::At(at) => at,
         }
     }

@@ -1,4 +1,4 @@
-//! A way to a server that can be closed and opened again, for one client of several.
+//! A TCP proxy that can be closed and opened again, for one client of several.
 
 use std::{
     net::Ipv4Addr,
@@ -16,7 +16,7 @@ use tokio::{
 
 /// A loopback port that leads to another one. Gone with its handle.
 #[derive(Debug)]
-pub struct Road {
+pub struct Proxy {
     port: u16,
     closed: Arc<AtomicBool>,
     /// Changes whenever all connections are to end.
@@ -26,7 +26,7 @@ pub struct Road {
     listening: JoinHandle<()>,
 }
 
-impl Road {
+impl Proxy {
     /// To the server on this loopback port.
     ///
     /// # Panics
@@ -35,10 +35,10 @@ impl Road {
     pub async fn to(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
-            .unwrap_or_else(|error| panic!("no loopback port for a road: {error}"));
+            .unwrap_or_else(|error| panic!("no loopback port for a proxy: {error}"));
         let port = listener
             .local_addr()
-            .unwrap_or_else(|error| panic!("where does the road begin? {error}"))
+            .unwrap_or_else(|error| panic!("where does the proxy listen? {error}"))
             .port();
         let closed = Arc::new(AtomicBool::new(false));
         let cut = watch::Sender::new(0);
@@ -96,7 +96,7 @@ impl Road {
     }
 }
 
-impl Drop for Road {
+impl Drop for Proxy {
     fn drop(&mut self) {
         self.listening.abort();
         self.cut.send_modify(|cut| *cut += 1);

@@ -1,4 +1,4 @@
-//! A way to an HTTP server on which one question in three is lost, cut or late: by chance, at the level of the connection.
+//! A proxy to an HTTP server that loses, cuts or delays one question in three: by chance, at the level of the connection.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use tokio::{
 /// A loopback port that leads to an HTTP server. A `GET` in three meets a fault, each kind as often as the others; all else
 /// goes through. Gone with its handle.
 #[derive(Debug)]
-pub struct RoughRoad {
+pub struct FaultyProxy {
     port: u16,
     met: Arc<Met>,
     listening: JoinHandle<()>,
@@ -104,7 +104,7 @@ impl Met {
     }
 }
 
-impl RoughRoad {
+impl FaultyProxy {
     /// To the server on this loopback port.
     ///
     /// # Panics
@@ -113,10 +113,10 @@ impl RoughRoad {
     pub async fn to(server: u16, seed: u64) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
-            .unwrap_or_else(|error| panic!("no loopback port for a road: {error}"));
+            .unwrap_or_else(|error| panic!("no loopback port for a proxy: {error}"));
         let port = listener
             .local_addr()
-            .unwrap_or_else(|error| panic!("where does the road begin? {error}"))
+            .unwrap_or_else(|error| panic!("where does the proxy listen? {error}"))
             .port();
         let met = Arc::new(Met {
             seed,
@@ -153,7 +153,7 @@ impl RoughRoad {
     }
 }
 
-impl Drop for RoughRoad {
+impl Drop for FaultyProxy {
     fn drop(&mut self) {
         self.listening.abort();
     }
