@@ -752,6 +752,29 @@ mod tests {
         assert_eq!(format!("{config:?}"), format!("{embedded:?}"));
     }
 
+    /// One that stands in the table alone would be documented and do nothing.
+    #[test]
+    fn every_setting_of_the_table_is_read() {
+        let readers = [
+            include_str!("config.rs"),
+            include_str!("config/review.rs"),
+            include_str!("config/state.rs"),
+        ];
+        let code = readers.map(|file| file.split("mod tests").next().unwrap_or_default());
+        for setting in SETTINGS {
+            let name = setting.name;
+            let named = code
+                .iter()
+                .any(|file| file.contains(&format!("\"{name}\"")));
+            assert!(named, "nothing reads {name}");
+            if setting.range.is_some() {
+                let mistakes = resolve(&[(name, "not a number")]);
+                let text = mistakes.map_or_else(|mistakes| mistakes.to_string(), |_| String::new());
+                assert!(text.contains(name), "{name} takes any text: {text}");
+            }
+        }
+    }
+
     #[test]
     fn positions_are_written_on_no_cluster() {
         let on = |url, ledger| resolve(&[("REDIS_URL", url), ("APPLY_LEDGER", ledger)]);
