@@ -6,7 +6,7 @@ use exchange_sim::{Delivery, Fault, When};
 use std::{collections::HashSet, time::Duration};
 
 #[tokio::test]
-async fn plans_that_were_recovered_and_plans_known_before_say_so() {
+async fn plans_that_were_recovered_and_plans_whose_result_was_lost_say_so() {
     let stage = Stage::open().await;
     let how = stage.service().env("APPLY_LEASE_SEC", "1");
     let service = how.clone().ready().await;
@@ -40,7 +40,7 @@ async fn plans_that_were_recovered_and_plans_known_before_say_so() {
     let mut browser = open(&service).await.0;
     for (plan, note) in [
         (&left, "recovered: its process was about to place an order"),
-        (&known, "handled before; the store had lost its claim"),
+        (&known, "published again; the store had lost its result"),
     ] {
         let row = format!("plan-{}", plan.get("plan_id"));
         let there = format!("document.getElementById({row:?}) !== null");
