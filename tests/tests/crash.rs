@@ -454,6 +454,23 @@ async fn a_journal_that_cannot_be_written_means_no_order_and_not_ready() {
     assert_eq!(stage.orders(), []);
 }
 
+/// Something empties the file beside the running service.
+#[tokio::test]
+async fn a_journal_that_is_cut_short_means_no_order_and_not_ready() {
+    let stage = Stage::open().await;
+    let how = quick(&stage);
+    let service = how.clone().ready().await;
+    service.readiness("200", "[+] Journal: readable").await;
+    std::fs::write(how.state_directory().join("journal.redb"), "").unwrap();
+    let state = service.readiness("503", "[-] Journal: ").await;
+    assert!(state.contains("was cut short, to 0 of its"), "{state}");
+    service.line_with(&["Not ready: ", "was cut short"]).await;
+    stage.propose("BTCUSDT", "PARTIAL_75").await;
+    service.stopped_well().await;
+    assert_eq!(stage.orders(), []);
+    assert_eq!(stage.entries(RESULTS).await, []);
+}
+
 #[tokio::test]
 async fn a_redis_that_takes_no_writes_means_not_ready_and_is_no_flood_in_the_log() {
     let stage = Stage::open().await;

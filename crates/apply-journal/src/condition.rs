@@ -1,6 +1,7 @@
 //! How the journal is, as far as that is known without waiting for its disk.
 
 use std::{
+    cell::Cell,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -81,6 +82,8 @@ pub(crate) struct OpenFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// How long it was when it was last written. Nobody else writes it.
+    length: Cell<u64>,
 }
 
 impl OpenFile {
@@ -90,14 +93,33 @@ impl OpenFile {
             path: path.to_owned(),
             device: found.dev(),
             inode: found.ino(),
+            length: Cell::new(found.len()),
         })
     }
 
-    /// Whether the same file is still there; what is there instead.
+    /// Whether the same file is still there, as long as it was written; what is there instead.
     pub(crate) fn is_there(&self) -> Result<(), String> {
+        let (found, written) = (self.found()?, self.length.get());
+        match found < written {
+            true => Err(format!(
+                "{} was cut short, to {found} of its {written} bytes",
+                self.path.display()
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the same file is still there after a write, which may have changed its length.
+    pub(crate) fn is_written(&self) -> Result<(), String> {
+        self.length.set(self.found()?);
+        Ok(())
+    }
+
+    /// How long the same file is; what is there instead.
+    fn found(&self) -> Result<u64, String> {
         let path = self.path.display();
         match fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(found.len()),
             Ok(_) => Err(format!(
                 "{path} is another file than the one that was opened"
             )),

@@ -53,7 +53,7 @@ impl JournalSettings {
 /// free again once the last one is gone.
 ///
 /// After a write that failed (a full disk, an error on sync), and once its file is not found any more
-/// where it was opened (removed, replaced, its disk unmounted), nothing is written any more and every
+/// where it was opened, or is shorter than it was written (removed, replaced, cut short, its disk unmounted), nothing is written any more and every
 /// call fails: what is on disk is not known then. Fix the disk and start the process again.
 #[derive(Debug, Clone)]
 pub struct RedbJournal {
@@ -504,13 +504,16 @@ impl Writer {
     fn forget(&self, entry: &Entry) -> Answer<bool> {
         self.condition.sound()?;
         let gone = self.condition.busy(|| {
+            self.file.is_there()?;
             let change = || {
                 let change = self.database.begin_write()?;
                 let gone = table::forget(&change, entry)?;
                 change.commit()?;
                 Ok(gone)
             };
-            change().map_err(|error: Failed| error.0)
+            let gone = change().map_err(|error: Failed| error.0)?;
+            self.file.is_written()?;
+            Ok::<_, String>(gone)
         });
         let gone = gone.map_err(|why| self.condition.give_up(&why))?;
         if gone {
@@ -528,9 +531,11 @@ impl Writer {
         let condition = Arc::clone(&self.condition);
         let written = condition.sound().and_then(|()| {
             let written = condition.busy(|| {
+                // What is left of a file that was cut short is left as it is.
+                self.file.is_there()?;
                 let outcomes = self.transact(&orders).map_err(|error| error.0)?;
                 // What is on disk now has to be found by the next process.
-                self.file.is_there()?;
+                self.file.is_written()?;
                 Ok(outcomes)
             });
             written.map_err(|why: String| condition.give_up(&why))

@@ -231,6 +231,33 @@ async fn a_journal_whose_file_is_gone_or_another_writes_nothing_more() {
     }
 }
 
+/// As by `: > journal.redb`, or a copy back that broke off.
+#[tokio::test]
+async fn a_journal_that_is_cut_short_is_noticed_and_writes_nothing_more() {
+    for (part, wait) in [(0, true), (1, true), (2, true), (1, false)] {
+        let dir = Dir::new();
+        let journal = dir.open().unwrap();
+        journal.record_intent(&intent(1)).await.unwrap();
+        let length = fs::metadata(dir.database()).unwrap().len();
+        let cut = [0, length / 2, length - 1][part];
+        let file = fs::OpenOptions::new().write(true).open(dir.database());
+        file.unwrap().set_len(cut).unwrap();
+        if wait {
+            let until = std::time::Instant::now() + Duration::from_secs(30);
+            while journal.condition().is_ok() {
+                assert!(std::time::Instant::now() < until, "it is not noticed");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let error = journal.record_intent(&intent(2)).await.unwrap_err();
+        let why = format!("was cut short, to {cut} of its {length} bytes");
+        assert!(error.to_string().contains(&why), "{error}");
+        assert_eq!(journal.look_up(&plan(1)).await, Err(error.clone()));
+        assert_eq!(journal.probe().await, Err(error));
+        assert_eq!(fs::metadata(dir.database()).unwrap().len(), cut, "as it is");
+    }
+}
+
 #[tokio::test]
 async fn that_the_file_is_gone_is_noticed_without_a_write() {
     let dir = Dir::new();
