@@ -90,8 +90,12 @@ impl Cluster {
         let mut state = self.shared.state.subscribe();
         // What is known is under a lock, which must not be held over the await below.
         {
-            let known = tokio::time::timeout(timeouts, state.wait_for(Result::is_ok)).await;
-            if !matches!(known, Ok(Ok(_))) {
+            let decided = |state: &Result<(), Trouble>| match state {
+                Ok(()) => true,
+                Err(trouble) => trouble.is_for_good(),
+            };
+            let known = tokio::time::timeout(timeouts, state.wait_for(decided)).await;
+            if !matches!(known, Ok(Ok(known)) if known.is_ok()) {
                 return self.shared.state.borrow().clone();
             }
         }
@@ -459,6 +463,11 @@ fn unfit(why: String) -> Trouble {
 fn unfit_or_away(error: &RedisError) -> Trouble {
     match Meaning::of(error) {
         Meaning::TimedOut | Meaning::NoAnswer => Trouble::away(explain(error)),
+        // How many a server has is settled when it starts.
+        Meaning::NoDatabase => Trouble {
+            why: explain(error),
+            kind: TroubleKind::Unusable,
+        },
         _ => unfit(explain(error)),
     }
 }

@@ -108,11 +108,18 @@ impl Trouble {
                 Meaning::TimedOut => slow(response),
                 _ => explain(error),
             },
-            kind: match meaning.is_an_answer() {
-                true => TroubleKind::Unfit,
-                false => TroubleKind::Away,
+            kind: match meaning {
+                // How many a server has is settled when it starts.
+                Meaning::NoDatabase => TroubleKind::Unusable,
+                _ if meaning.is_an_answer() => TroubleKind::Unfit,
+                _ => TroubleKind::Away,
             },
         }
+    }
+
+    /// Whether waiting fixes nothing.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.kind == TroubleKind::Unusable
     }
 }
 
@@ -193,11 +200,12 @@ impl Node {
         }
     }
 
-    /// Waits until it is connected; what is wrong where it is not within `timeouts`.
+    /// Waits until it is connected; what is wrong where it is not within `timeouts`, or will never be.
     pub(crate) async fn ready(&self, timeouts: Duration) -> Result<(), Trouble> {
         let mut live = self.shared.live.subscribe();
-        match tokio::time::timeout(timeouts, live.wait_for(Option::is_some)).await {
-            Ok(Ok(_)) => Ok(()),
+        let decided = live.wait_for(|live| live.is_some() || self.shared.trouble().is_for_good());
+        match tokio::time::timeout(timeouts, decided).await {
+            Ok(Ok(live)) if live.is_some() => Ok(()),
             _ => Err(self.shared.trouble().clone()),
         }
     }
@@ -554,6 +562,10 @@ async fn supervise(shared: Arc<Shared>) {
                 let before = std::mem::replace(&mut *shared.trouble(), trouble.clone());
                 if before != trouble {
                     tracing::warn!(server = %name, error = %trouble.why, "cannot connect to Redis, trying again");
+                }
+                if trouble.is_for_good() {
+                    // Those who wait for a connection look what is wrong.
+                    shared.live.send_modify(|_| ());
                 }
             }
         }
