@@ -28,6 +28,51 @@ async fn propose(stage: &Stage, symbols: &[String]) {
     }
 }
 
+/// How many lines the log may have of an outage under so many plans: one that says how each wait ended, and a few besides.
+const LINES: usize = PLANS + 50;
+
+#[tokio::test]
+async fn an_outage_under_forty_waiting_plans_is_no_flood_in_the_log() {
+    let symbols: Vec<String> = (0..PLANS).map(|n| format!("S{n:02}USDT")).collect();
+    let mut stage = Stage::open_for(RedisServer::start().await, &symbols).await;
+    let all = symbols.join(",");
+    let how = stage.service().env("SYMBOLS", &all);
+    let how = how.env("APPLY_ALLOWLIST", &all);
+    let service = how.env("APPLY_PERMIT_WAIT_MS", "5000").ready().await;
+    propose(&stage, &symbols).await;
+    for symbol in &symbols {
+        let plan = stage.only_plan(symbol).await;
+        service
+            .line_with(&["[PERMIT_WAIT] Polling", plan.get("plan_id")])
+            .await;
+    }
+    let before = service.log().len();
+    stage.redis.kill();
+    sleep(OUTAGE).await;
+    let said = service.log().split_off(before);
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for line in &said {
+        let text = line
+            .split_once("Z ")
+            .map_or(line.as_str(), |(_, text)| text);
+        let kind: String = text
+            .chars()
+            .filter(|c| !c.is_ascii_digit())
+            .take(70)
+            .collect();
+        *kinds.entry(kind).or_default() += 1;
+    }
+    assert!(said.len() <= LINES, "{} lines: {kinds:#?}", said.len());
+    stage.restart_redis().await;
+    for symbol in &symbols {
+        stage.result_for(symbol).await;
+    }
+    service.stopped_well().await;
+}
+
+/// The plans' waits end in it, and their results wait for a while.
+const OUTAGE: Duration = Duration::from_secs(20);
+
 #[tokio::test]
 async fn two_machines_and_a_redis_that_forgot_place_one_order_a_plan() {
     let symbols: Vec<String> = (0..PLANS).map(|n| format!("S{n:02}USDT")).collect();

@@ -7,6 +7,7 @@ use apply_core::{Event, Observer, event};
 use journald::Printable;
 use permit_gate::foreign::{printable, printable_json};
 use std::{
+    collections::HashMap,
     io::stdout,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -56,11 +57,12 @@ pub fn start(level: tracing::Level, format: LogFormat) {
         .try_init();
 }
 
-/// Writes one log event for each event of the core, but for refusals in a crowd.
+/// Writes one log event for each event of the core, but for refusals and failures in a crowd.
 #[derive(Debug)]
 pub struct LogObserver {
     format: LogFormat,
     refusals: Throttle,
+    failures: Failures,
 }
 
 impl LogObserver {
@@ -69,6 +71,7 @@ impl LogObserver {
         Self {
             format,
             refusals: Throttle::default(),
+            failures: Failures::default(),
         }
     }
 }
@@ -79,12 +82,18 @@ impl Observer for LogObserver {
             return;
         }
         let (level, mut line) = event.line();
-        if let Event::NoRoom { .. } = event {
-            match self.refusals.admit(Instant::now()) {
-                None => return,
-                Some(0) => {}
-                Some(hidden) => line.push_str(&format!(" not_shown_before={hidden}")),
-            }
+        let admitted = match event {
+            Event::NoRoom { .. } => self.refusals.admit(Instant::now()),
+            Event::PortFailed { doing, .. } => self.failures.admit(doing, Instant::now()),
+            Event::StoreTrouble {
+                repeated: false, ..
+            } => self.failures.admit("read permits", Instant::now()),
+            _ => Some(0),
+        };
+        match admitted {
+            None => return,
+            Some(0) => {}
+            Some(hidden) => line.push_str(&format!(" not_shown_before={hidden}")),
         }
         match level {
             event::Level::Debug => self.write::<DEBUG>(event, &line),
@@ -95,10 +104,18 @@ impl Observer for LogObserver {
     }
 }
 
-/// Lets so many lines a second through: a flood of proposals must not become one of the log. The
+/// Lets so many lines in a span of time through: a flood of proposals must not become one of the log. The
 /// metrics count them all.
+#[derive(Debug)]
+struct Throttle {
+    admitted: Mutex<Admitted>,
+    span: Duration,
+    most: u32,
+}
+
+/// Failures by what failed. A store that is gone fails all plans that wait at once, in the same way.
 #[derive(Debug, Default)]
-struct Throttle(Mutex<Admitted>);
+struct Failures(Mutex<HashMap<&'static str, Throttle>>);
 
 #[derive(Debug, Default)]
 struct Admitted {
@@ -107,18 +124,45 @@ struct Admitted {
     hidden: u64,
 }
 
+impl Default for Throttle {
+    /// Ten lines a second.
+    fn default() -> Self {
+        Self::of(10, Duration::from_secs(1))
+    }
+}
+
+impl Failures {
+    const MOST: u32 = 5;
+    const SPAN: Duration = Duration::from_secs(10);
+
+    /// As [`Throttle::admit`].
+    fn admit(&self, doing: &'static str, now: Instant) -> Option<u64> {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let throttle = failures
+            .entry(doing)
+            .or_insert_with(|| Throttle::of(Self::MOST, Self::SPAN));
+        throttle.admit(now)
+    }
+}
+
 impl Throttle {
-    const A_SECOND: u32 = 10;
+    fn of(most: u32, span: Duration) -> Self {
+        Self {
+            admitted: Mutex::default(),
+            span,
+            most,
+        }
+    }
 
     /// Whether a line may be shown now, and how many were not since the last one that was.
     fn admit(&self, now: Instant) -> Option<u64> {
-        let mut admitted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = |since: Instant| now.duration_since(since) >= Duration::from_secs(1);
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = |since: Instant| now.duration_since(since) >= self.span;
         if admitted.since.is_none_or(over) {
             admitted.since = Some(now);
             admitted.shown = 0;
         }
-        if admitted.shown == Self::A_SECOND {
+        if admitted.shown == self.most {
             admitted.hidden += 1;
             return None;
         }
@@ -171,5 +215,20 @@ mod tests {
         assert_eq!(first, [0; 10]);
         let later: Vec<u64> = shown(now + Duration::from_secs(1));
         assert_eq!(later, [90, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn of_what_fails_in_a_crowd_five_lines_are_shown_in_ten_seconds_and_another_failure_at_once() {
+        let (failures, start) = (Failures::default(), Instant::now());
+        let shown = |doing, at| {
+            let at = start + Duration::from_secs(at);
+            (0..40)
+                .filter_map(|_| failures.admit(doing, at))
+                .collect::<Vec<u64>>()
+        };
+        assert_eq!(shown("publish", 0), [0; 5]);
+        assert_eq!(shown("read permits", 1), [0; 5]);
+        assert!(shown("publish", 9).is_empty());
+        assert_eq!(shown("publish", 10), [75, 0, 0, 0, 0]);
     }
 }
