@@ -158,7 +158,7 @@ async fn close_one_by_one(stage: Arc<Stage>, symbol: String, plans: usize) -> Ve
 
 /// `scripts/hiccups` runs it with a thousand plans.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_plan_has_its_order_behind_a_proxy_that_drops_resets_or_delays_one_question_in_three() {
+async fn every_plan_has_its_order_behind_a_proxy_with_a_fault_in_one_question_of_three() {
     let plans: usize = number("APPLY_TEST_HICCUP_PLANS", 100);
     let seed: u64 = number("APPLY_TEST_HICCUP_SEED", 15);
     let symbols: Vec<String> = (0..AT_ONCE).map(|n| format!("C{n}USDT")).collect();
