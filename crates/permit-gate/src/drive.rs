@@ -4,7 +4,7 @@ use crate::{
     gate::{Event, Gate, Next, WaitPolicy},
     grant::{Block, Grant},
     id::{AttemptId, Subject},
-    store::{PermitStore, Watch},
+    store::{PermitStore, Reply, StoreError, Take, Watch},
 };
 use std::{
     future::{Future, poll_fn},
@@ -61,40 +61,64 @@ pub fn wait_and_take<S: PermitStore, T: Timer>(
     ask: Ask,
     mut on_event: impl FnMut(Event),
 ) -> impl Future<Output = Result<Grant, Block>> {
+    // Made out here, so that the future holds the gate and not what it was made of as well.
+    let set = store.permits().clone();
+    let mut gate = Gate::new(set, ask.subject, ask.attempt, ask.policy, timer.now());
     async move {
         // Watch first, then try: a permit written in between is announced, not missed.
-        let mut watch = store.watch(&ask.subject.plan);
-        let set = store.permits().clone();
-        let step = ask.policy.step;
+        let mut watch = store.watch(gate.plan());
         let now = timer.now();
-        let mut gate = Gate::new(set, ask.subject, ask.attempt, ask.policy, now);
+        gate.begin(now);
         if let Some(since_1970) = timer.since_1970() {
             gate.handle_wall_clock(now, since_1970);
         }
         loop {
-            let next = gate.poll(timer.now());
-            while let Some(event) = gate.poll_event() {
-                on_event(event);
-            }
-            match next {
-                Next::Take(take) => {
-                    let work = pin!(store.take_all(&take));
-                    let give_up = pin!(timer.sleep_until(take.not_after));
-                    if let Some(reply) = first(work, give_up).await {
-                        gate.handle_net_interval(store.net_interval(step));
+            // Answered in a block of its own: what is to be done is large, and not held while it is waited for.
+            let doing = {
+                let next = gate.poll(timer.now());
+                while let Some(event) = gate.poll_event() {
+                    on_event(event);
+                }
+                match next {
+                    // In memory of its own: thousands wait, and few of them ask.
+                    Next::Take(take) => Doing::Ask(Box::pin(ask_for(store, timer, take))),
+                    Next::Wait(until) => Doing::Wait(until),
+                    Next::Done(answer) => return answer,
+                }
+            };
+            match doing {
+                Doing::Ask(asking) => {
+                    if let Some(reply) = asking.await {
+                        gate.handle_net_interval(store.net_interval(gate.step()));
                         gate.handle_reply(timer.now(), reply);
                     }
                 }
-                Next::Wait(until) => {
+                Doing::Wait(until) => {
                     let (work, alarm) = (pin!(watch.changed()), pin!(timer.sleep_until(until)));
                     if let Some(signal) = first(work, alarm).await {
                         gate.handle_signal(timer.now(), signal);
                     }
                 }
-                Next::Done(answer) => return answer,
             }
         }
     }
+}
+
+/// What a wait is doing.
+enum Doing<F> {
+    Ask(Pin<Box<F>>),
+    Wait(Instant),
+}
+
+/// The store's reply; `None` where it did not come in time.
+async fn ask_for<S: PermitStore, T: Timer>(
+    store: &S,
+    timer: &T,
+    take: Take,
+) -> Option<Result<Reply, StoreError>> {
+    let work = pin!(store.take_all(&take));
+    let give_up = pin!(timer.sleep_until(take.not_after));
+    first(work, give_up).await
 }
 
 /// The work's output, or `None` where the alarm came first. Work that is ready wins a tie.

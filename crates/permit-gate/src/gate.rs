@@ -2,7 +2,7 @@
 
 use crate::{
     grant::{Block, BlockReason, Grant, GrantedPermit},
-    id::{AttemptId, Subject},
+    id::{AttemptId, PlanId, Subject},
     rule::{Malformed, Refusal, Terms},
     set::{PermitMask, PermitSet},
     store::{Reply, Signal, Slot, StoreError, Take, Ttl},
@@ -106,7 +106,8 @@ pub struct Gate {
     started: Instant,
     deadline: Instant,
     not_after: Instant,
-    policy: WaitPolicy,
+    /// The policy's.
+    step: Duration,
     net: Duration,
     state: State,
     /// Not there when the store last answered.
@@ -115,14 +116,15 @@ pub struct Gate {
     found: PermitMask,
     /// Signalled since the last take was sent.
     signalled: PermitMask,
-    /// When each permit was signalled first.
+    /// When each permit was signalled first; empty while none was.
     pushed_at: Vec<Option<Instant>>,
     look_again: bool,
     /// Every permit was there when the store last answered, and the store waits for the asker.
     not_ready: bool,
-    trouble: Option<StoreError>,
-    /// A moment, and the wall clock's time at it.
-    wall_clock: Option<(Instant, Duration)>,
+    /// Boxed: hardly any wait ever has one.
+    trouble: Option<Box<StoreError>>,
+    /// The wall clock's time when the wait began.
+    wall_clock: Option<Duration>,
     events: VecDeque<Event>,
 }
 
@@ -151,15 +153,14 @@ impl Gate {
         policy: WaitPolicy,
         now: Instant,
     ) -> Self {
-        // A wait beyond what the clock can express has no last try that could be trusted: no wait.
-        let deadline = now.checked_add(policy.wait).unwrap_or(now);
-        let not_after = deadline.checked_add(policy.grace).unwrap_or(deadline);
+        let deadline = added(now, policy.wait);
+        let not_after = added(deadline, policy.grace);
         Self {
             missing: set.all(),
             ttls: Vec::new(),
             found: PermitMask::NONE,
             signalled: PermitMask::NONE,
-            pushed_at: vec![None; set.len()],
+            pushed_at: Vec::new(),
             look_again: false,
             not_ready: false,
             trouble: None,
@@ -173,8 +174,29 @@ impl Gate {
             started: now,
             deadline,
             not_after,
-            policy,
+            step: policy.step,
         }
+    }
+
+    /// The wait begins now and not when the gate was made.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        let (wait, grace) = (self.deadline - self.started, self.grace());
+        self.started = now;
+        self.deadline = added(now, wait);
+        self.not_after = added(self.deadline, grace);
+    }
+
+    pub(crate) fn plan(&self) -> &PlanId {
+        &self.subject.plan
+    }
+
+    /// The policy's step.
+    pub(crate) fn step(&self) -> Duration {
+        self.step
+    }
+
+    fn grace(&self) -> Duration {
+        self.not_after - self.deadline
     }
 
     /// When the last try is made.
@@ -201,7 +223,7 @@ impl Gate {
             }
             State::Waiting { .. } if self.trouble.is_some() && now >= self.not_after => {
                 let reason = match self.trouble.take() {
-                    Some(error) => BlockReason::StoreUnavailable(error),
+                    Some(error) => BlockReason::StoreUnavailable(*error),
                     None => BlockReason::Unanswered,
                 };
                 self.finish(Err(self.block(now, reason)));
@@ -242,13 +264,13 @@ impl Gate {
     /// The safety net's interval from the next wait on; never below the policy's step. See
     /// [`crate::PermitStore::net_interval`].
     pub fn handle_net_interval(&mut self, interval: Duration) {
-        self.net = interval.max(self.policy.step);
+        self.net = interval.max(self.step);
     }
 
     /// The wall clock said `since_1970` at `now`. From then on permits are judged by that time; a
     /// clock that is set while the gate waits changes nothing.
     pub fn handle_wall_clock(&mut self, now: Instant, since_1970: Duration) {
-        self.wall_clock = Some((now, since_1970));
+        self.wall_clock = since_1970.checked_sub(self.waited(now));
     }
 
     /// The watch noticed something. Never an answer in itself: permits count when they are taken.
@@ -257,6 +279,7 @@ impl Gate {
             Signal::LookAgain => self.look_again = true,
             Signal::Touched(touched) => {
                 self.signalled = self.signalled.union(touched);
+                self.pushed_at.resize(self.set.len(), None);
                 for (i, at) in self.pushed_at.iter_mut().enumerate() {
                     if touched.contains(i) {
                         at.get_or_insert(now);
@@ -409,7 +432,7 @@ impl Gate {
         self.not_ready = true;
         match last {
             false => self.wait_for(now, self.net, self.deadline),
-            true => self.wait_for(now, self.policy.grace / 4, self.not_after),
+            true => self.wait_for(now, self.grace() / 4, self.not_after),
         }
     }
 
@@ -419,11 +442,11 @@ impl Gate {
             error: error.to_string(),
             after: self.waited(now),
         });
-        self.trouble = Some(error);
+        self.trouble = Some(Box::new(error));
         if now < self.deadline {
-            self.wait_for(now, self.policy.step, self.deadline);
+            self.wait_for(now, self.step, self.deadline);
         } else {
-            self.wait_for(now, self.policy.grace / 4, self.not_after);
+            self.wait_for(now, self.grace() / 4, self.not_after);
         }
     }
 
@@ -492,8 +515,7 @@ impl Gate {
     }
 
     fn since_1970(&self, now: Instant) -> Option<Duration> {
-        let (then, since_1970) = self.wall_clock?;
-        since_1970.checked_add(now.saturating_duration_since(then))
+        self.wall_clock?.checked_add(self.waited(now))
     }
 
     fn waited(&self, now: Instant) -> Duration {
@@ -515,6 +537,11 @@ fn granted(name: &str, terms: Terms) -> GrantedPermit {
         name: Arc::from(name),
         terms,
     }
+}
+
+/// A wait beyond what the clock can express has no last try that could be trusted: no wait.
+fn added(at: Instant, wait: Duration) -> Instant {
+    at.checked_add(wait).unwrap_or(at)
 }
 
 fn unreadable(what: String) -> StoreError {

@@ -38,8 +38,13 @@ impl Followers {
     pub(super) fn follow(self: &Arc<Self>, key: &str) -> RedisFollow {
         let (key, bell) = (Arc::<str>::from(key), Arc::<Bell>::default());
         let mut bells = self.lock();
-        let same_key = bells.entry(Arc::clone(&key)).or_default();
-        same_key.push(Arc::clone(&bell));
+        match bells.get_mut(&key) {
+            Some(same_key) => same_key.push(Arc::clone(&bell)),
+            None => {
+                // Nearly always the only one: a vector of exactly one.
+                bells.insert(Arc::clone(&key), Vec::from([Arc::clone(&bell)]));
+            }
+        }
         RedisFollow {
             followers: Arc::clone(self),
             key,

@@ -7,12 +7,13 @@ use redis::{PushInfo, PushKind, Value};
 use std::{
     collections::HashMap,
     fmt,
+    future::{Future, poll_fn},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    task::{Poll, Waker},
 };
-use tokio::sync::Notify;
 
 /// Every waiting plan of this process. Holds a few hundred bytes for each, and nothing of plans
 /// that do not wait.
@@ -35,7 +36,8 @@ struct Waiters {
 struct Waiter {
     /// One bit for each permit, and [`LOOK_AGAIN`].
     pending: AtomicU32,
-    notify: Notify,
+    /// Of the one who waits: a watch has one, and a waker is a third of what a notification takes.
+    waker: Mutex<Option<Waker>>,
     /// All bits that ever came.
     came: AtomicU32,
     /// The permits that were there when the store was last looked at, and [`LOOKED`].
@@ -206,8 +208,29 @@ impl Waiter {
         self.came.fetch_or(bits, Ordering::AcqRel);
         // Only the first bit since the last look has to ring.
         if self.pending.fetch_or(bits, Ordering::AcqRel) == 0 {
-            self.notify.notify_one();
+            let waker = self.waker().take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
+    }
+
+    /// What came since it was asked last.
+    fn take(&self) -> Option<Signal> {
+        match self.pending.swap(0, Ordering::AcqRel) {
+            0 => None,
+            bits if bits & LOOK_AGAIN != 0 => Some(Signal::LookAgain),
+            bits => {
+                let touched = (0..PermitSet::MAX)
+                    .filter(|i| bits & (1 << i) != 0)
+                    .fold(PermitMask::NONE, |m, i| m.union(PermitMask::only(i)));
+                Some(Signal::Touched(touched))
+            }
+        }
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -219,19 +242,19 @@ pub struct RedisWatch {
 }
 
 impl Watch for RedisWatch {
-    async fn changed(&mut self) -> Signal {
-        loop {
-            match self.waiter.pending.swap(0, Ordering::AcqRel) {
-                0 => self.waiter.notify.notified().await,
-                bits if bits & LOOK_AGAIN != 0 => return Signal::LookAgain,
-                bits => {
-                    let touched = (0..PermitSet::MAX)
-                        .filter(|i| bits & (1 << i) != 0)
-                        .fold(PermitMask::NONE, |m, i| m.union(PermitMask::only(i)));
-                    return Signal::Touched(touched);
-                }
+    fn changed(&mut self) -> impl Future<Output = Signal> + Send {
+        let waiter = &*self.waiter;
+        poll_fn(move |cx| {
+            if let Some(signal) = waiter.take() {
+                return Poll::Ready(signal);
             }
-        }
+            match &mut *waiter.waker() {
+                Some(known) => known.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            // What came before the waker was there has woken nobody.
+            waiter.take().map_or(Poll::Pending, Poll::Ready)
+        })
     }
 }
 
