@@ -14,7 +14,7 @@ use crate::{
     pending_events::{PendingEvent, PendingEvents},
     plan::{Decision, Plan, Share, Step},
     ports::{PlanLog, Ports, ProposalSource, PublishOutcome},
-    ready::WhenReady,
+    ready::{Readiness, WhenReady},
     reason,
     result::{ApplyResult, StepResult},
     results::ResultContext,
@@ -33,10 +33,7 @@ use rust_decimal::Decimal;
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -85,15 +82,45 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    async fn run(&self, claimed: &ClaimedPlan, events: &PendingEvents<'_>) -> ApplyResult {
+    /// From here down to the gate's wait: blocks, since an `async fn` holds each argument twice, and whatever is not
+    /// the wait in memory of its own.
+    fn run(
+        &self,
+        claimed: &ClaimedPlan,
+        events: &PendingEvents<'_>,
+    ) -> impl Future<Output = ApplyResult> {
+        async move {
+            if let Some(result) = Box::pin(self.begin(claimed, events)).await {
+                return result;
+            }
+            match self.settings.mode {
+                Mode::DryRun => {
+                    let ready = Readiness::new(true);
+                    let granted = self.wait_for_permits(claimed, events, &ready).await;
+                    Box::pin(self.rehearse(claimed, granted)).await
+                }
+                Mode::Testnet => {
+                    let awaited = self.await_all(claimed, events).await;
+                    Box::pin(self.place(claimed, awaited, events)).await
+                }
+            }
+        }
+    }
+
+    /// All that comes before the wait; a result where there is nothing to wait for.
+    async fn begin(
+        &self,
+        claimed: &ClaimedPlan,
+        events: &PendingEvents<'_>,
+    ) -> Option<ApplyResult> {
         self.note_claim(claimed).await;
         if let Some(result) = self.known_result(claimed, events).await {
-            return result;
+            return Some(result);
         }
-        match self.settings.mode {
-            Mode::DryRun => self.rehearse(claimed, events).await,
-            Mode::Testnet => self.trade(claimed, events).await,
+        if claimed.in_doubt && self.settings.mode == Mode::Testnet {
+            return self.done_before(claimed, events).await;
         }
+        None
     }
 
     /// So that the next process of this machine knows of it, whatever the store forgets.
@@ -220,12 +247,14 @@ impl<P: Ports> ApplyLayer<P> {
             .await
     }
 
-    async fn rehearse(&self, claimed: &ClaimedPlan, events: &PendingEvents<'_>) -> ApplyResult {
+    async fn rehearse(
+        &self,
+        claimed: &ClaimedPlan,
+        granted: Result<Box<Granted>, Block>,
+    ) -> ApplyResult {
         let plan = &claimed.plan;
-        let ready = AtomicBool::new(true);
-        let granted = self.wait_for_permits(claimed, events, &ready).await;
         let Granted { grant, waited } = match granted {
-            Ok(granted) => granted,
+            Ok(granted) => *granted,
             Err(block) => return self.blocked(plan, &block).await,
         };
         let left = match self.allowed_step(claimed).await {
@@ -250,16 +279,6 @@ impl<P: Ports> ApplyLayer<P> {
             permit_wait_ms: Some(millis(waited)),
             ..ApplyResult::not_executed(plan, Decision::Execute, None, self.timestamp())
         }
-    }
-
-    async fn trade(&self, claimed: &ClaimedPlan, events: &PendingEvents<'_>) -> ApplyResult {
-        if claimed.in_doubt
-            && let Some(result) = Box::pin(self.done_before(claimed, events)).await
-        {
-            return result;
-        }
-        let awaited = self.await_all(claimed, events).await;
-        Box::pin(self.place(claimed, awaited, events)).await
     }
 
     /// What the venue says of a plan that may have been claimed before; `None` where nothing stands in the
@@ -299,55 +318,58 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// The permits, and all else an order needs.
-    async fn await_all(
+    fn await_all(
         &self,
         claimed: &ClaimedPlan,
         events: &PendingEvents<'_>,
-    ) -> Result<(Granted, Box<Ready<P>>), Abort> {
-        let latest = self.latest_answer(claimed);
-        if self.ports.clock().now() > latest {
-            return Err(NoOrder::TooLate.into());
-        }
-        let sign_by = latest.checked_add(SIGNING_SLACK).unwrap_or(latest);
-        // Everything slow happens while the permits are awaited. Where it turns out first that
-        // there is nothing to do, the wait is cancelled; permits taken by a script in flight are discarded.
-        let ready = AtomicBool::new(false);
-        let permits = pin!(self.wait_for_permits(claimed, events, &ready));
-        let context = Box::pin(async {
-            // Acquire the slot before boxing `prepare`, so that queued plans hold no such state.
-            let _slot = self.order_limit.acquire().await;
-            Box::pin(self.prepare(claimed, sign_by)).await
-        });
-        let (granted, ready) = match select(permits, context).await {
-            // The wait for the permits is over, and what it waited for is not there.
-            Either::Left((Err(block), _)) if matches!(block.reason(), BlockReason::Late) => {
-                self.emit_blocked(&claimed.plan, &block, None);
+    ) -> impl Future<Output = Result<(Box<Granted>, Box<Ready<P>>), Abort>> {
+        async move {
+            if self.ports.clock().now() > self.latest_answer(claimed) {
                 return Err(NoOrder::TooLate.into());
             }
-            Either::Left((granted, context)) => {
-                let granted = granted?;
-                (
-                    granted,
-                    Box::pin(self.await_context(&claimed.plan, context, latest)).await?,
-                )
-            }
-            Either::Right((at_hand, permits)) => {
-                let at_hand = at_hand?;
-                ready.store(true, Ordering::Relaxed);
-                (permits.await?, at_hand)
-            }
-        };
-        fault::point("after_take");
-        Ok((granted, ready))
+            // Everything slow happens while the permits are awaited. Where it turns out first that
+            // there is nothing to do, the wait is cancelled; permits taken by a script in flight are discarded.
+            let readiness = Readiness::new(false);
+            let mut permits = pin!(self.wait_for_permits(claimed, events, &readiness));
+            let context = Box::pin(async move {
+                let latest = self.latest_answer(claimed);
+                let sign_by = latest.checked_add(SIGNING_SLACK).unwrap_or(latest);
+                // Acquire the slot before boxing `prepare`, so that queued plans hold no such state.
+                let _slot = self.order_limit.acquire().await;
+                Box::pin(self.prepare(claimed, sign_by)).await
+            });
+            // What `select` answers is large, and gone before anything else is waited for.
+            let first = match select(permits.as_mut(), context).await {
+                // The wait for the permits is over, and what it waited for is not there.
+                Either::Left((Err(block), _)) if matches!(block.reason(), BlockReason::Late) => {
+                    self.emit_blocked(&claimed.plan, &block, None);
+                    return Err(NoOrder::TooLate.into());
+                }
+                Either::Left((granted, context)) => First::Permits(granted?, context),
+                Either::Right((at_hand, _)) => First::Ready(at_hand?),
+            };
+            let both = match first {
+                First::Permits(granted, context) => {
+                    let ready = Box::pin(self.await_context(claimed, context)).await?;
+                    (granted, ready)
+                }
+                First::Ready(at_hand) => {
+                    readiness.set();
+                    (permits.await?, at_hand)
+                }
+            };
+            fault::point("after_take");
+            Ok(both)
+        }
     }
 
     /// The order context of a plan whose permits are taken already.
     async fn await_context(
         &self,
-        plan: &Plan,
+        claimed: &ClaimedPlan,
         context: impl Future<Output = Result<Box<Ready<P>>, Abort>> + Unpin,
-        latest: Instant,
     ) -> Result<Box<Ready<P>>, Abort> {
+        let (plan, latest) = (&claimed.plan, self.latest_answer(claimed));
         let taken = self.ports.clock().now();
         let ready = pin!(async {
             let ready = context.await?;
@@ -372,11 +394,11 @@ impl<P: Ports> ApplyLayer<P> {
     async fn place(
         &self,
         claimed: &ClaimedPlan,
-        awaited: Result<(Granted, Box<Ready<P>>), Abort>,
+        awaited: Result<(Box<Granted>, Box<Ready<P>>), Abort>,
         events: &PendingEvents<'_>,
     ) -> ApplyResult {
         let (Granted { grant, waited }, ready) = match awaited {
-            Ok(both) => both,
+            Ok((granted, ready)) => (*granted, ready),
             Err(unready) => {
                 events.emit(self);
                 return self.unready(claimed, unready).await;
@@ -460,7 +482,7 @@ impl<P: Ports> ApplyLayer<P> {
         fault::point("after_intent");
         Ok(Box::new(Ready {
             position,
-            recorded: RecordedIntent::new(intent),
+            recorded: RecordedIntent::of(intent),
             sign_by,
         }))
     }
@@ -513,61 +535,66 @@ impl<P: Ports> ApplyLayer<P> {
 
     /// Waits until the order is ready, for one step at most. No permit is taken before it is: a try until then would
     /// cost a script and only find out about a denial or the kill switch, which may wait that long.
-    async fn hold_back(&self, ready: &AtomicBool) {
+    async fn hold_back(&self, readiness: &Readiness) {
         let WaitPolicy { wait, step, .. } = self.settings.wait;
         let clock = self.ports.clock();
         let step = pin!(clock.sleep_until(clock.now() + step.min(wait / 4)));
         // The task that waits for the permits sets it, and polls this again then.
-        let ready = poll_fn(|_| match ready.load(Ordering::Relaxed) {
+        let ready = poll_fn(|_| match readiness.is_ready() {
             true => Poll::Ready(()),
             false => Poll::Pending,
         });
         select(ready, step).await;
     }
 
-    async fn wait_for_permits(
+    fn wait_for_permits(
         &self,
         claimed: &ClaimedPlan,
         events: &PendingEvents<'_>,
-        ready: &AtomicBool,
-    ) -> Result<Granted, Block> {
-        let plan = &claimed.plan;
-        if let Err(error) = self.ports.plans().show_claimed(plan).await {
-            self.port_failed(plan.symbol(), "show the plan to every reviewer", &error);
-        }
-        fault::point("before_take");
-        events.add(PendingEvent::WaitStarted(self.settings.wait.wait));
-        self.hold_back(ready).await;
-        // It counts from the publication of the plan, whenever that was heard of.
-        let now = self.ports.clock().now();
-        let before = now.saturating_duration_since(claimed.hold.since);
-        let ask = Ask {
-            subject: Subject::new(plan.id.clone(), plan.symbol())
-                .of_content(plan.digest(claimed.attempt())),
-            attempt: claimed.attempt().clone(),
-            policy: WaitPolicy {
-                wait: self.settings.wait.wait.saturating_sub(before),
-                ..self.settings.wait
-            },
-        };
-        let store = WhenReady::new(self.ports.permits(), ready);
-        let answer = wait_and_take(&store, self.ports.clock(), ask, |event| {
-            events.add(PendingEvent::Seen(event));
-        })
-        .await;
-        match answer {
-            Ok(grant) => {
-                let waited = before + grant.waited();
-                events.add(PendingEvent::Granted {
-                    waited,
-                    most: grant.limit(),
-                    terms: terms_of(&grant),
-                });
-                Ok(Granted { grant, waited })
+        readiness: &Readiness,
+    ) -> impl Future<Output = Result<Box<Granted>, Block>> {
+        async move {
+            let plan = &claimed.plan;
+            if let Err(error) = self.ports.plans().show_claimed(plan).await {
+                self.port_failed(plan.symbol(), "show the plan to every reviewer", &error);
             }
-            Err(block) => {
-                events.emit(self);
-                Err(block)
+            fault::point("before_take");
+            events.add(PendingEvent::WaitStarted(self.settings.wait.wait));
+            self.hold_back(readiness).await;
+            // It counts from the publication of the plan, whenever that was heard of.
+            let before = {
+                let now = self.ports.clock().now();
+                now.saturating_duration_since(claimed.hold.since)
+            };
+            let store = WhenReady::new(self.ports.permits(), readiness);
+            let answer = {
+                let ask = Ask {
+                    subject: Subject::new(plan.id.clone(), plan.symbol())
+                        .of_content(plan.digest(claimed.attempt())),
+                    attempt: claimed.attempt().clone(),
+                    policy: WaitPolicy {
+                        wait: self.settings.wait.wait.saturating_sub(before),
+                        ..self.settings.wait
+                    },
+                };
+                wait_and_take(&store, self.ports.clock(), ask, |event| {
+                    events.add(PendingEvent::Seen(event));
+                })
+            };
+            match answer.await {
+                Ok(grant) => {
+                    let waited = before + grant.waited();
+                    events.add(PendingEvent::Granted {
+                        waited,
+                        most: grant.limit(),
+                        terms: terms_of(&grant),
+                    });
+                    Ok(Box::new(Granted { grant, waited }))
+                }
+                Err(block) => {
+                    events.emit(self);
+                    Err(block)
+                }
             }
         }
     }
@@ -734,6 +761,14 @@ type OrderContext<P> = Position<<<P as Ports>::Exchange as Exchange>::OrderConte
 struct Granted {
     grant: Grant,
     waited: Duration,
+}
+
+/// What is there first.
+enum First<P: Ports, C> {
+    /// The permits; what the order needs besides is still asked for.
+    Permits(Box<Granted>, C),
+    /// All but the permits.
+    Ready(Box<Ready<P>>),
 }
 
 /// What stands ready for the permits.

@@ -63,11 +63,15 @@ impl InFlightLimit {
         if let Some(slot) = self.try_acquire() {
             return slot;
         }
-        let _waiting = Waiting::among(&self.waiting);
-        match Arc::clone(&self.slots).acquire_owned().await {
-            Ok(permit) => Slot { _permit: permit },
-            Err(_) => unreachable!("the semaphore is never closed"),
-        }
+        // In memory of its own, which those that find a slot never have.
+        Box::pin(async {
+            let _waiting = Waiting::among(&self.waiting);
+            match Arc::clone(&self.slots).acquire_owned().await {
+                Ok(permit) => Slot { _permit: permit },
+                Err(_) => unreachable!("the semaphore is never closed"),
+            }
+        })
+        .await
     }
 
     /// How full it is.

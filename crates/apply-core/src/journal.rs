@@ -12,13 +12,13 @@
 
 use crate::{
     hold::{GenerationId, PortError, Publisher},
-    order::{OrderKind, OrderTrace},
+    order::{OrderKind, OrderTrace, Side},
     plan_id::client_order_id,
     result::ApplyResult,
     symbol::Symbol,
     text,
 };
-use permit_gate::{AttemptId, PlanId};
+use permit_gate::{AttemptId, Grant, PlanId};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 
@@ -270,23 +270,39 @@ pub trait Journal: Send + Sync {
 ///
 /// ```compile_fail
 /// fn forge(intent: apply_core::Intent) -> apply_core::RecordedIntent {
-///     apply_core::RecordedIntent { intent }
+///     apply_core::RecordedIntent::of(intent)
 /// }
 /// ```
 #[derive(Debug)]
 #[must_use = "the intent is on disk: arm the order with it"]
 pub struct RecordedIntent {
-    intent: Intent,
+    plan: PlanId,
+    symbol: Symbol,
+    order: OrderKind,
+    attempt: AttemptId,
+    side: Side,
 }
 
 impl RecordedIntent {
     /// For the one place that has both answers in hand.
-    pub(crate) fn new(intent: Intent) -> Self {
-        Self { intent }
+    ///
+    /// Keeps what an order is compared with, and not the whole intent: each plan that waits holds one.
+    pub(crate) fn of(intent: Intent) -> Self {
+        Self {
+            plan: intent.plan,
+            symbol: intent.symbol,
+            order: intent.order,
+            attempt: intent.attempt,
+            side: intent.trace.side,
+        }
     }
 
-    /// What was written down.
-    pub fn intent(&self) -> &Intent {
-        &self.intent
+    /// Whether it is the intent of this order.
+    pub(crate) fn is_of(&self, order: OrderKind, grant: &Grant, side: Side) -> bool {
+        self.order == order
+            && self.plan == *grant.plan()
+            && self.symbol.as_str() == grant.target()
+            && self.attempt == *grant.attempt()
+            && self.side == side
     }
 }

@@ -278,10 +278,10 @@ impl<P: Ports> ApplyLayer<P> {
         live: LiveAttempt,
         claim: Claim,
     ) -> Option<Box<ClaimedPlan>> {
-        let claimed = |hold: Hold, live| ClaimedPlan {
+        let claimed = |plan, hold: Hold, live| ClaimedPlan {
             in_doubt: self.is_in_doubt(&plan, &hold),
-            plan: plan.clone(),
-            step: step.clone(),
+            plan,
+            step,
             hold,
             asked: AtomicBool::new(false),
             _live: live,
@@ -289,7 +289,7 @@ impl<P: Ports> ApplyLayer<P> {
         match claim {
             Claim::Won(hold) => {
                 fault::point("after_claim");
-                Some(Box::new(claimed(hold, live)))
+                Some(Box::new(claimed(plan, hold, live)))
             }
             Claim::Lost => {
                 let hold = Hold {
@@ -299,7 +299,7 @@ impl<P: Ports> ApplyLayer<P> {
                     epoch: 0,
                     since: self.ports.clock().now(),
                 };
-                let claimed = claimed(hold, live);
+                let claimed = claimed(plan, hold, live);
                 self.owe(claimed.debt(None), "the store forgot the claim");
                 None
             }

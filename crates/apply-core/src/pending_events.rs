@@ -19,9 +19,11 @@ pub(crate) struct PendingEvents<'a> {
     plan: &'a Plan,
     permits: &'a PermitSet,
     pending: Mutex<Vec<PendingEvent>>,
-    /// How the permit store has failed up to now: `the permit store's answer was lost` and the like.
-    troubles: Mutex<Vec<String>>,
+    troubles: Mutex<Option<Box<Troubles>>>,
 }
+
+/// How the permit store has failed a plan up to now: `the permit store's answer was lost` and the like.
+type Troubles = Vec<String>;
 
 /// An event that may wait.
 pub(crate) enum PendingEvent {
@@ -132,6 +134,7 @@ impl<'a> PendingEvents<'a> {
     fn has_failed_like(&self, error: &str) -> bool {
         let way = error.split(':').next().unwrap_or_default();
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubles = troubles.get_or_insert_default();
         if troubles.iter().any(|known| known == way) {
             return true;
         }

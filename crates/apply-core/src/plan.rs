@@ -76,7 +76,11 @@ impl Action {
 /// The share of the live position that a close is of, with its names on the wire. The values are
 /// [`Share::ALL`] and no others, so that a share cannot carry another one's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Share {
+pub struct Share(&'static NamedShare);
+
+/// One of them. They are known by their place: every plan that waits holds its share twice.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NamedShare {
     percent: u8,
     action: &'static str,
     step: &'static str,
@@ -85,20 +89,56 @@ pub struct Share {
 
 impl Share {
     /// The whole position.
-    pub const FULL: Self = Self {
+    pub const FULL: Self = Self(&NamedShare {
         synonyms: &["FULL_CLOSE", "CLOSE", "EXIT", "REDUCE"],
-        ..Self::named(100, "FULL_CLOSE_PROPOSED", "CLOSE_FULL")
-    };
+        ..NamedShare::of(100, "FULL_CLOSE_PROPOSED", "CLOSE_FULL")
+    });
 
     /// Every share that can be proposed. A further one is one line here.
     pub const ALL: &[Self] = &[
         Self::FULL,
-        Self::named(75, "PARTIAL_75", "CLOSE_PARTIAL_75"),
-        Self::named(50, "PARTIAL_50", "CLOSE_PARTIAL_50"),
-        Self::named(25, "PARTIAL_25", "CLOSE_PARTIAL_25"),
+        Self(&NamedShare::of(75, "PARTIAL_75", "CLOSE_PARTIAL_75")),
+        Self(&NamedShare::of(50, "PARTIAL_50", "CLOSE_PARTIAL_50")),
+        Self(&NamedShare::of(25, "PARTIAL_25", "CLOSE_PARTIAL_25")),
     ];
 
-    const fn named(percent: u8, action: &'static str, step: &'static str) -> Self {
+    /// The share that this action in upper case asks for; `None` where it asks for no close.
+    fn proposed_as(action: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|share| share.action() == action || share.0.synonyms.contains(&action))
+    }
+
+    /// In percent of the position, from 1 to 100.
+    pub const fn percent(self) -> u8 {
+        self.0.percent
+    }
+
+    /// The action that asks for it, as proposals name it: `PARTIAL_75`.
+    pub const fn action(self) -> &'static str {
+        self.0.action
+    }
+
+    /// The step that closes it, as plans and results name it: `CLOSE_PARTIAL_75`.
+    pub const fn step(self) -> &'static str {
+        self.0.step
+    }
+
+    /// This share of an amount of at least 0, before it is cut to the venue's step. `None` where it cannot be
+    /// computed.
+    pub fn of(self, amount: Decimal) -> Option<Decimal> {
+        if self.percent() == 100 {
+            return Some(amount);
+        }
+        let share = amount
+            .checked_mul(Decimal::from(self.percent()))?
+            .checked_div(Decimal::ONE_HUNDRED)?;
+        // A product that was rounded up is no more than the whole.
+        Some(share.min(amount))
+    }
+}
+
+impl NamedShare {
+    const fn of(percent: u8, action: &'static str, step: &'static str) -> Self {
         assert!(percent > 0 && percent <= 100, "a share of one position");
         Self {
             percent,
@@ -106,40 +146,6 @@ impl Share {
             step,
             synonyms: &[],
         }
-    }
-
-    /// The share that this action in upper case asks for; `None` where it asks for no close.
-    fn proposed_as(action: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter().copied();
-        all.find(|share| share.action == action || share.synonyms.contains(&action))
-    }
-
-    /// In percent of the position, from 1 to 100.
-    pub fn percent(self) -> u8 {
-        self.percent
-    }
-
-    /// The action that asks for it, as proposals name it: `PARTIAL_75`.
-    pub fn action(self) -> &'static str {
-        self.action
-    }
-
-    /// The step that closes it, as plans and results name it: `CLOSE_PARTIAL_75`.
-    pub fn step(self) -> &'static str {
-        self.step
-    }
-
-    /// This share of an amount of at least 0, before it is cut to the venue's step. `None` where it cannot be
-    /// computed.
-    pub fn of(self, amount: Decimal) -> Option<Decimal> {
-        if self.percent == 100 {
-            return Some(amount);
-        }
-        let share = amount
-            .checked_mul(Decimal::from(self.percent))?
-            .checked_div(Decimal::ONE_HUNDRED)?;
-        // A product that was rounded up is no more than the whole.
-        Some(share.min(amount))
     }
 }
 
@@ -167,7 +173,7 @@ impl Step {
         let mut names = [Self::MOVE_STOP; Share::ALL.len() + 1];
         let mut at = 0;
         while at < Share::ALL.len() {
-            names[at] = Share::ALL[at].step;
+            names[at] = Share::ALL[at].step();
             at += 1;
         }
         names

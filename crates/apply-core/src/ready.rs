@@ -4,38 +4,53 @@ use permit_gate::{PermitSet, PermitStore, PlanId, Reply, Signal, StoreError, Tak
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     task::Poll,
     time::Duration,
 };
 
-/// The store, with what its watch has to know. The task that waits sets `ready` itself and looks at its
+/// How far everything else is. The task that waits says itself that it is ready and looks at its
 /// wait again then, so no task has to be woken.
+pub(crate) struct Readiness {
+    ready: AtomicBool,
+    /// The store waits for us: every permit was there, and the intent was not noted.
+    waits: AtomicBool,
+}
+
+impl Readiness {
+    pub(crate) fn new(ready: bool) -> Self {
+        Self {
+            ready: AtomicBool::new(ready),
+            waits: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// From now on the store need not wait any more.
+    pub(crate) fn set(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The store, with what its watch has to know.
 pub(crate) struct WhenReady<'a, S> {
     store: &'a S,
-    ready: &'a AtomicBool,
-    /// The store waits for us: every permit was there, and the intent was not noted.
-    waits: Arc<AtomicBool>,
+    readiness: &'a Readiness,
 }
 
 impl<'a, S> WhenReady<'a, S> {
-    pub(crate) fn new(store: &'a S, ready: &'a AtomicBool) -> Self {
-        Self {
-            store,
-            ready,
-            waits: Arc::default(),
-        }
+    pub(crate) fn new(store: &'a S, readiness: &'a Readiness) -> Self {
+        Self { store, readiness }
     }
 }
 
 /// Resolves at what the store's watch reports, and at the moment at which the store need not wait any more.
 pub(crate) struct ReadyWatch<'a, W> {
     watch: W,
-    ready: &'a AtomicBool,
-    waits: Arc<AtomicBool>,
+    readiness: &'a Readiness,
 }
 
 impl<'a, S: PermitStore> PermitStore for WhenReady<'a, S> {
@@ -48,17 +63,16 @@ impl<'a, S: PermitStore> PermitStore for WhenReady<'a, S> {
     fn watch(&self, plan: &PlanId) -> Self::Watch {
         ReadyWatch {
             watch: self.store.watch(plan),
-            ready: self.ready,
-            waits: Arc::clone(&self.waits),
+            readiness: self.readiness,
         }
     }
 
     async fn take_all(&self, take: &Take) -> Result<Reply, StoreError> {
         // What became ready while the store was looking asks for another look.
-        let was_ready = self.ready.load(Ordering::Relaxed);
+        let was_ready = self.readiness.is_ready();
         let reply = self.store.take_all(take).await;
         let waits = matches!(reply, Ok(Reply::NotReady(_))) && !was_ready;
-        self.waits.store(waits, Ordering::Relaxed);
+        self.readiness.waits.store(waits, Ordering::Relaxed);
         reply
     }
 
@@ -71,7 +85,9 @@ impl<W: Watch> Watch for ReadyWatch<'_, W> {
     async fn changed(&mut self) -> Signal {
         let mut changed = pin!(self.watch.changed());
         poll_fn(|cx| {
-            if self.ready.load(Ordering::Relaxed) && self.waits.swap(false, Ordering::Relaxed) {
+            if self.readiness.is_ready()
+                && self.readiness.waits.swap(false, Ordering::Relaxed)
+            {
                 return Poll::Ready(Signal::LookAgain);
             }
             changed.as_mut().poll(cx)

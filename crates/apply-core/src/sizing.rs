@@ -287,7 +287,7 @@ impl ApprovedClose {
 
     /// Makes it fit to be sent, by the intent that was written down for it.
     pub fn arm(self, recorded: RecordedIntent) -> Result<Armed<Self>, NoOrder> {
-        match written_down(&recorded, OrderKind::Close, &self.grant, self.side) {
+        match recorded.is_of(OrderKind::Close, &self.grant, self.side) {
             true => Ok(Armed(self)),
             false => Err(NoOrder::OtherIntent),
         }
@@ -350,7 +350,7 @@ impl ApprovedStop {
 
     /// Makes it fit to be sent, by the intent that was written down for it.
     pub fn arm(self, recorded: RecordedIntent) -> Result<Armed<Self>, NoOrder> {
-        match written_down(&recorded, OrderKind::Stop, &self.grant, self.side) {
+        match recorded.is_of(OrderKind::Stop, &self.grant, self.side) {
             true => Ok(Armed(self)),
             false => Err(NoOrder::OtherIntent),
         }
@@ -430,15 +430,6 @@ fn two_units_in_the_last_place(of: Decimal) -> Decimal {
         Ok(doublings @ 0..=93) => Decimal::from_i128_with_scale(1 << doublings, 0),
         _ => Decimal::ZERO,
     }
-}
-
-fn written_down(recorded: &RecordedIntent, order: OrderKind, grant: &Grant, side: Side) -> bool {
-    let intent = recorded.intent();
-    intent.order == order
-        && intent.plan == *grant.plan()
-        && intent.symbol.as_str() == grant.target()
-        && intent.attempt == *grant.attempt()
-        && intent.trace.side == side
 }
 
 /// What the venue takes of a quantity.

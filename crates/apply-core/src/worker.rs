@@ -17,7 +17,10 @@ use apply_wire::{Reason, field};
 use futures_util::future::join;
 use permit_gate::{FoundBy, PlanId, Timer};
 use sha2::{Digest, Sha256};
-use std::time::{Duration, Instant};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 /// Follows one symbol. Several run side by side; none waits for another.
 #[derive(Debug)]
@@ -32,7 +35,8 @@ pub struct SymbolWorker {
     /// A slot that was waited for, for the next look.
     slot: Option<Slot>,
     /// The claim that was asked for without an answer: what became of it comes before anything new.
-    unanswered: Option<Unanswered>,
+    /// Boxed: hardly any symbol ever has one.
+    unanswered: Option<Box<Unanswered>>,
     /// The plan that was put off last because the store may have forgotten something: emitted once.
     put_off: Option<PlanId>,
     /// Why the last result of a skipped plan was published: a brain that repeats HOLD would
@@ -113,34 +117,52 @@ impl SymbolWorker {
 
     /// The same where it is known what made the caller look. What was caught half written is read
     /// again once that is over; see [`ProposalSource::debounced`].
-    pub async fn look_after<P: Ports>(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps what it is given twice, here for as long as a plan waits"
+    )]
+    pub fn look_after<P: Ports>(
         &mut self,
         layer: &ApplyLayer<P>,
         by: FoundBy,
-    ) -> Result<Worked, PortError> {
-        // Ten thousand symbols keep still or wait, and few are in the middle of anything else: each
-        // phase has memory of its own, for as long as it lasts.
+    ) -> impl Future<Output = Result<Worked, PortError>> {
+        async move {
+            // Ten thousand symbols keep still or wait, and few are in the middle of anything else: each
+            // phase has memory of its own, for as long as it lasts.
+            let (execution, _slot) = match Box::pin(self.begin(layer, by)).await? {
+                Begun::Plan(claimed, slot) => (layer.execute(claimed), slot),
+                Begun::Ended(worked) => return Ok(worked),
+            };
+            Ok(worked(execution.await))
+        }
+    }
+
+    /// All of a look up to a claimed plan, or to what came of it where it comes to none.
+    async fn begin<P: Ports>(
+        &mut self,
+        layer: &ApplyLayer<P>,
+        by: FoundBy,
+    ) -> Result<Begun, PortError> {
         let claimed = {
             let _slot = layer.prepare_limit().acquire().await;
             Box::pin(self.claim_proposal(layer, by)).await
         };
-        let (execution, _slot) = match claimed {
-            Ok((claimed, slot)) => (layer.execute(claimed), slot),
-            Err(Unclaimed::Nothing) => return Ok(Worked::Nothing),
+        Ok(Begun::Ended(match claimed {
+            Ok((claimed, slot)) => return Ok(Begun::Plan(claimed, slot)),
+            Err(Unclaimed::Nothing) => Worked::Nothing,
             Err(Unclaimed::Declined(result)) => {
                 // Not within the turn to look: while results cannot be published, plans can still be
                 // claimed and carried out.
                 if let Some(result) = result {
                     Box::pin(layer.publish(&result)).await;
                 }
-                return Ok(Worked::Declined);
+                Worked::Declined
             }
-            Err(Unclaimed::NoRoom) => return Ok(Worked::NoRoom),
-            Err(Unclaimed::TooYoung { clean_at }) => return Ok(Worked::TooYoung { clean_at }),
-            Err(Unclaimed::InDoubt) => return Ok(Worked::InDoubt),
+            Err(Unclaimed::NoRoom) => Worked::NoRoom,
+            Err(Unclaimed::TooYoung { clean_at }) => Worked::TooYoung { clean_at },
+            Err(Unclaimed::InDoubt) => Worked::InDoubt,
             Err(Unclaimed::Failed(error)) => return Err(error),
-        };
-        Ok(worked(execution.await))
+        }))
     }
 
     /// Whether a claim was asked for and not answered: look again at once, or [`SymbolWorker::finish`].
@@ -305,13 +327,13 @@ impl SymbolWorker {
         let claim = match layer.claim(&plan, attempt.id()).await {
             Ok(claim) => claim,
             Err(error) => {
-                self.unanswered = Some(Unanswered {
+                self.unanswered = Some(Box::new(Unanswered {
                     plan,
                     step,
                     attempt,
                     slot,
                     fingerprint: None,
-                });
+                }));
                 return Err(Unclaimed::Failed(error));
             }
         };
@@ -344,6 +366,7 @@ impl SymbolWorker {
         let Some(asked) = self.unanswered.take() else {
             return Ok(None);
         };
+        let asked = *asked;
         let Some(claim) = found else {
             return Ok(None);
         };
@@ -388,6 +411,14 @@ impl SymbolWorker {
         };
         Ok((!repeated).then(|| Box::new(result())))
     }
+}
+
+/// How a look began.
+enum Begun {
+    /// With a plan of ours.
+    Plan(Box<ClaimedPlan>, Slot),
+    /// And ended.
+    Ended(Worked),
 }
 
 /// Why a proposal came to no plan of ours.

@@ -247,17 +247,25 @@ pub fn serve<P: Ports>(
     fence: &Fence,
     stop: &CancellationToken,
 ) -> JoinSet<()> {
+    let shared = Arc::new(Following {
+        layer: Arc::clone(layer),
+        poll,
+        fence: fence.clone(),
+        stop: stop.clone(),
+    });
     let mut tasks = JoinSet::new();
     for symbol in symbols {
-        tasks.spawn(follow(
-            Arc::clone(layer),
-            symbol.clone(),
-            poll,
-            fence.clone(),
-            stop.clone(),
-        ));
+        tasks.spawn(follow(Arc::clone(&shared), symbol.clone()));
     }
     tasks
+}
+
+/// What the tasks of all symbols have in common.
+struct Following<P> {
+    layer: Arc<ApplyLayer<P>>,
+    poll: Duration,
+    fence: Fence,
+    stop: CancellationToken,
 }
 
 /// How often the venue's clock is measured, which also keeps the connection warm.
@@ -269,69 +277,90 @@ const RETRY: Duration = Duration::from_secs(1);
 /// After a claim that was not answered: its plan may be out for review.
 const FIND_AGAIN: Duration = Duration::from_millis(100);
 
-fn follow<P: Ports>(
-    layer: Arc<ApplyLayer<P>>,
-    symbol: Symbol,
-    poll: Duration,
-    fence: Fence,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> {
-    let mut worker = SymbolWorker::new(symbol.clone());
+fn follow<P: Ports>(shared: Arc<Following<P>>, symbol: Symbol) -> impl Future<Output = ()> {
+    let mut worker = SymbolWorker::new(symbol);
     // A block: an async function would hold each argument twice.
     async move {
         let (mut failing, mut by) = (false, FoundBy::FirstTry);
-        loop {
-            if stop.is_cancelled() {
-                break;
-            }
+        while !shared.stop.is_cancelled() {
             // A dry run beside a live instance looks at nothing; what was asked before is settled first.
-            if fence.closed().is_some() && !worker.is_unanswered() {
-                // In memory of its own: a symbol of an open fence has no use for it.
-                let pause = async { tokio::time::timeout(poll.min(RETRY), stop.cancelled()).await };
-                let _ = Box::pin(pause).await;
+            if shared.fence.closed().is_some() && !worker.is_unanswered() {
+                // In memory of its own, as every pause is: a plan under way has no use for it.
+                Box::pin(shared.pause_at_the_fence()).await;
                 continue;
             }
             // Never cancelled: from its claim on a plan owes the world a result.
-            let looked = worker.look_after(&layer, by).await;
-            let pause = match &looked {
-                Ok(Worked::TooYoung { clean_at }) => {
-                    poll.min(clean_at.saturating_duration_since(layer.ports().clock().now()))
-                }
-                Ok(Worked::InDoubt) => poll.min(RETRY),
-                Ok(_) => poll,
-                Err(_) if worker.is_unanswered() => poll.min(FIND_AGAIN),
-                Err(_) => poll.min(RETRY),
-            };
+            let looked = worker.look_after(&shared.layer, by).await;
             if let Err(error) = &looked
                 && !failing
             {
                 // Said once a failure, not once a try.
-                layer.emit(Event::PortFailed {
-                    symbol: &symbol,
+                shared.layer.emit(Event::PortFailed {
+                    symbol: worker.symbol(),
                     doing: "follow the proposals",
                     error: &error.0,
                 });
             }
             failing = looked.is_err();
-            if let Ok(Worked::NoRoom) = looked {
-                // Its place in the queue is kept however often the proposal is rewritten meanwhile; what
-                // is looked at then is what stands there then.
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = worker.wait_for_room(&layer) => {}
-                }
-                by = FoundBy::Poll;
-                continue;
+            // What came of the look is gone before the pause.
+            let until = shared.until_after(looked, &worker);
+            match Box::pin(shared.pause(until, &mut worker)).await {
+                Some(found_by) => by = found_by,
+                None => break,
             }
-            by = tokio::select! {
-                () = stop.cancelled() => break,
-                () = layer.ports().proposals().changed(&symbol) => FoundBy::Push,
-                () = sleep(pause) => FoundBy::Poll,
-            };
         }
         // A claim that was not answered may have put a plan out for review.
-        Box::pin(worker.finish(&layer)).await;
+        Box::pin(worker.finish(&shared.layer)).await;
     }
+}
+
+impl<P: Ports> Following<P> {
+    async fn pause_at_the_fence(&self) {
+        let pause = self.poll.min(RETRY);
+        // Over or stopped: it is looked at again either way.
+        let _ = tokio::time::timeout(pause, self.stop.cancelled()).await;
+    }
+
+    /// What the next look waits for, after this one.
+    fn until_after(&self, looked: Result<Worked, PortError>, worker: &SymbolWorker) -> Until {
+        let poll = self.poll;
+        Until::Passed(match looked {
+            Ok(Worked::NoRoom) => return Until::Room,
+            Ok(Worked::TooYoung { clean_at }) => {
+                let now = self.layer.ports().clock().now();
+                poll.min(clean_at.saturating_duration_since(now))
+            }
+            Ok(Worked::InDoubt) => poll.min(RETRY),
+            Ok(_) => poll,
+            Err(_) if worker.is_unanswered() => poll.min(FIND_AGAIN),
+            Err(_) => poll.min(RETRY),
+        })
+    }
+
+    /// Waits until it is time for the next look, and says what made it so; `None` where there is none.
+    async fn pause(&self, until: Until, worker: &mut SymbolWorker) -> Option<FoundBy> {
+        match until {
+            // Its place in the queue is kept however often the proposal is rewritten meanwhile; what
+            // is looked at then is what stands there then.
+            Until::Room => tokio::select! {
+                () = self.stop.cancelled() => None,
+                () = worker.wait_for_room(&self.layer) => Some(FoundBy::Poll),
+            },
+            Until::Passed(pause) => tokio::select! {
+                () = self.stop.cancelled() => None,
+                () = self.layer.ports().proposals().changed(worker.symbol()) => Some(FoundBy::Push),
+                () = sleep(pause) => Some(FoundBy::Poll),
+            },
+        }
+    }
+}
+
+/// What a look waits for.
+enum Until {
+    /// Room for one more plan under way.
+    Room,
+    /// A write, and this time at most.
+    Passed(Duration),
 }
 
 #[cfg(test)]
@@ -345,7 +374,7 @@ mod tests {
     type Real = Adapters<RedisPlanStore, RedisPermitStore, RedbJournal>;
 
     /// Of the future that a function makes.
-    fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+    fn size_of_future<A, B, F>(_: fn(A, B) -> F) -> usize {
         size_of::<F>()
     }
 
@@ -359,14 +388,8 @@ mod tests {
 
     #[test]
     fn a_wait_for_permits_holds_what_a_wait_needs() {
-        fn wait(
-            store: &RedisPermitStore,
-            clock: &SystemClock,
-            ask: Ask,
-            (): (),
-            (): (),
-        ) -> impl Future<Output = ()> {
-            let wait = wait_and_take(store, clock, ask, drop);
+        fn wait(store: &RedisPermitStore, ask: Ask) -> impl Future<Output = ()> {
+            let wait = wait_and_take(store, &SystemClock, ask, drop);
             futures_util::FutureExt::map(wait, drop)
         }
         // 1000 bytes, 384 of them the gate. As an `async fn` it would hold its ask twice.
