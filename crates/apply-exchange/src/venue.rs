@@ -71,8 +71,8 @@ impl Venue {
 pub struct OrderContext {
     rules: Arc<SymbolRules>,
     mode: PositionMode,
-    /// The position and the order that would close it; none where the symbol is flat.
-    held: Option<(client::Position, PreparedOrder)>,
+    /// The order that would close the position; none where the symbol is flat.
+    closing: Option<PreparedOrder>,
     /// When an order in this context may be signed.
     window: SendWindow,
     /// How often the venue's time had jumped by then.
@@ -82,7 +82,7 @@ pub struct OrderContext {
 impl fmt::Debug for OrderContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OrderContext")
-            .field("held", &self.held)
+            .field("closing", &self.closing)
             .finish_non_exhaustive()
     }
 }
@@ -153,7 +153,7 @@ impl Exchange for Venue {
         if !rules.is_trading() {
             return Err(ExchangeError::NotTrading {
                 symbol: asked.clone(),
-                status: rules.status.clone(),
+                status: rules.status.clone().into_owned(),
             });
         }
         let mut held = held.map_err(unavailable)?;
@@ -179,7 +179,7 @@ impl Exchange for Venue {
             not_after: now.plus(left),
             recv_window: Duration::ZERO,
         };
-        let held = match held {
+        let closing = match held {
             None => None,
             Some(position) => {
                 let order = client
@@ -187,13 +187,13 @@ impl Exchange for Venue {
                     .map_err(|error| unfit(&error))?
                     .sign_by(window.not_after);
                 window.recv_window = order.recv_window();
-                Some((position, order))
+                Some(order)
             }
         };
         let context = OrderContext {
             rules,
             mode,
-            held,
+            closing,
             window,
             jumps,
         };
@@ -205,7 +205,7 @@ impl Exchange for Venue {
     }
 
     fn trace(&self, context: &OrderContext) -> Option<OrderTrace> {
-        let (_, order) = context.held.as_ref()?;
+        let order = context.closing.as_ref()?;
         Some(trace(order.intent(), context.window))
     }
 
@@ -215,8 +215,8 @@ impl Exchange for Venue {
         context: OrderContext,
         look: &impl LastLook,
     ) -> Submission {
-        let (client, prepared) = match (self.client(), context.held) {
-            (Ok(client), Some((_, prepared))) => (client, prepared),
+        let (client, prepared) = match (self.client(), context.closing) {
+            (Ok(client), Some(prepared)) => (client, prepared),
             (Err(error), _) => return not_sent(error),
             (_, None) => return not_sent("there is no position to close"),
         };
@@ -428,8 +428,8 @@ impl Exchange for Venue {
         let not_sent = |why: String| StopReplacement::NotSent {
             why: NotSent::Failed(why),
         };
-        let (client, position) = match (self.client(), context.held) {
-            (Ok(client), Some((position, _))) => (client, position),
+        let (client, position) = match (self.client(), &context.closing) {
+            (Ok(client), Some(closing)) => (client, position_of(closing.intent())),
             (Err(error), _) => return not_sent(error.to_string()),
             (_, None) => return not_sent("there is no position to guard".into()),
         };
@@ -857,6 +857,12 @@ fn fill(report: &OrderReport, quantity: Decimal) -> Fill {
         average_price: report.average_price,
         status: report.status_word().to_owned(),
     }
+}
+
+/// The position that a close was prepared for.
+fn position_of(intent: &CloseIntent) -> client::Position {
+    let before = intent.position_before.unwrap_or_default();
+    client::Position::new(intent.symbol.clone(), intent.position_side, before)
 }
 
 fn trace(intent: &CloseIntent, window: SendWindow) -> OrderTrace {

@@ -2,7 +2,7 @@
 
 use crate::names::{Side, Symbol};
 use rust_decimal::Decimal;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// A quantity some [`SymbolRules`] cut: positive, on the step, within the limits. In the contract's base asset.
 ///
@@ -72,7 +72,7 @@ pub struct SymbolRules {
     /// The symbol these rules are for.
     pub symbol: Symbol,
     /// The venue's word for whether it can be traded; `TRADING` is the only one that lets an order through.
-    pub status: String,
+    pub status: Cow<'static, str>,
     /// `LOT_SIZE`: bounds of every order.
     pub lot: Grid,
     /// `MARKET_LOT_SIZE`: bounds of market orders, on top of [`lot`](Self::lot).
@@ -86,7 +86,7 @@ pub struct SymbolRules {
     /// `MIN_NOTIONAL`: the least worth of an order in the quote asset. Reduce-only orders are exempt, so closing ignores it.
     pub min_notional: Option<Decimal>,
     /// The asset profits are counted in, where the venue says it.
-    pub margin_asset: Option<String>,
+    pub margin_asset: Option<Cow<'static, str>>,
 }
 
 /// Why a number cannot be brought into the rules of a symbol.
@@ -141,7 +141,7 @@ impl SymbolRules {
         if !self.is_trading() {
             return Err(RuleError::NotTrading {
                 symbol: self.symbol.clone(),
-                status: self.status.clone(),
+                status: self.status.clone().into_owned(),
             });
         }
         if wanted <= Decimal::ZERO {
@@ -322,7 +322,7 @@ mod tests {
     fn rules(lot: Grid, market_lot: Grid) -> SymbolRules {
         SymbolRules {
             symbol: "BTCUSDT".parse().unwrap(),
-            status: "TRADING".to_owned(),
+            status: "TRADING".into(),
             lot,
             market_lot,
             price: Some(grid("0.1", "100000", "0.1")),
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn a_symbol_that_is_not_trading_takes_no_order() {
         let mut halted = btc();
-        halted.status = "SETTLING".to_owned();
+        halted.status = "SETTLING".into();
         assert!(matches!(
             halted.cut_quantity(d("1")),
             Err(RuleError::NotTrading { .. })

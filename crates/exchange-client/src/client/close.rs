@@ -16,7 +16,6 @@ use crate::{
     submission_log::{Key, SubmissionStatus},
     time::VenueTime,
 };
-use rust_decimal::Decimal;
 use std::{
     fmt::{self, Write as _},
     future::Future,
@@ -30,12 +29,12 @@ use std::{
     time::Duration,
 };
 
-/// A closing order with everything encoded but its quantity and timestamp. Good for one submission.
+/// A closing order that was checked in everything but its quantity, and is written out with it: thousands of them may wait,
+/// and writing one takes less than a microsecond. Good for one submission.
 #[must_use = "a prepared order closes nothing until it is submitted"]
 pub struct PreparedOrder {
-    fixed: String,
     intent: CloseIntent,
-    held: Decimal,
+    mode: PositionMode,
     rules: Arc<SymbolRules>,
     recv_window: Duration,
     sign_by: Option<VenueTime>,
@@ -71,7 +70,7 @@ impl fmt::Debug for PreparedOrder {
 }
 
 impl Client {
-    /// Encodes all of a closing order that is known before its quantity is. Sends nothing.
+    /// Checks all of a closing order that is known before its quantity is. Sends nothing.
     ///
     /// In one-way mode the order is `reduceOnly`; in hedge mode it names the `positionSide`, which likewise can only make
     /// that position smaller.
@@ -92,11 +91,8 @@ impl Client {
             });
         }
         let closing = position.closing(mode)?;
-        let recv_window = self.inner.settings.recv_window;
-        // Checked to be at most five seconds.
-        let window_ms = u64::try_from(recv_window.as_millis()).unwrap_or(u64::MAX);
         Ok(PreparedOrder {
-            fixed: order::fixed_part(&position.symbol, &client_order_id, closing, mode, window_ms),
+            mode,
             intent: CloseIntent {
                 symbol: position.symbol.clone(),
                 client_order_id,
@@ -105,9 +101,8 @@ impl Client {
                 position_before: Some(position.amount),
                 at_most: Some(closing.at_most),
             },
-            held: closing.at_most,
             rules: Arc::clone(rules),
-            recv_window,
+            recv_window: self.inner.settings.recv_window,
             sign_by: None,
         })
     }
@@ -167,8 +162,8 @@ impl Client {
         look: &impl LastLook,
     ) -> Result<(CloseIntent, Signed), NotSentReason> {
         check_quantity(&order, quantity)?;
+        let mut text = order::fixed_part(&order.intent, order.mode, order.recv_window);
         let PreparedOrder {
-            fixed: mut text,
             mut intent,
             recv_window,
             sign_by,
@@ -228,11 +223,9 @@ fn check_quantity(order: &PreparedOrder, quantity: Quantity) -> Result<(), NotSe
         order.rules.cut_quantity(quantity.get())?;
         return Err(NotSentReason::ForeignQuantity(quantity));
     }
-    if quantity.get() > order.held {
-        return Err(NotSentReason::LargerThanPosition {
-            quantity,
-            held: order.held,
-        });
+    let held = order.intent.at_most.unwrap_or_default();
+    if quantity.get() > held {
+        return Err(NotSentReason::LargerThanPosition { quantity, held });
     }
     Ok(())
 }

@@ -20,7 +20,8 @@ const ANSWER: &str = "exchangeInfo";
 /// A symbol whose entry is unreadable keeps its error; the others are not affected by it.
 #[derive(Clone, Debug)]
 pub struct ExchangeInfo {
-    symbols: HashMap<Symbol, Result<Arc<SymbolRules>, DecodeError>>,
+    /// What is wrong with an entry in memory of its own: there may be thousands, and nearly all can be read.
+    symbols: HashMap<Symbol, Result<Arc<SymbolRules>, Box<DecodeError>>>,
     /// Absent where the host says nothing of limits; an empty list says that there are none.
     pub(crate) limits: Option<Vec<RateLimit>>,
 }
@@ -119,7 +120,7 @@ impl ExchangeInfo {
                 let mut place = notes.of(ANSWER, None);
                 place.without_row(&format_args!("{symbol}: {error}"));
             }
-            symbols.insert(symbol, rules.map(Arc::new));
+            symbols.insert(symbol, rules.map(Arc::new).map_err(Box::new));
         }
         // A limit of a kind or interval we do not know cannot be kept and is left to the venue's own 429.
         let read_all = |lines: Vec<&RawValue>| {
@@ -144,7 +145,7 @@ impl ExchangeInfo {
     /// [`DecodeError`] where the host does not list the symbol or its entry cannot be read.
     pub fn rules(&self, symbol: &Symbol) -> Result<Arc<SymbolRules>, DecodeError> {
         match self.symbols.get(symbol) {
-            Some(rules) => rules.clone(),
+            Some(rules) => rules.clone().map_err(|error| *error),
             None => Err(DecodeError::new(
                 "symbols",
                 format!("the host does not list {symbol}"),
@@ -200,7 +201,7 @@ fn decode_symbol(
     let missing = |filter: &'static str| DecodeError::new(filter, "missing");
     Ok(SymbolRules {
         symbol: symbol.clone(),
-        status: fields::text("status", raw.status)?.into_owned(),
+        status: word(fields::text("status", raw.status)?),
         lot: lot.ok_or_else(|| missing("LOT_SIZE"))?,
         market_lot: market_lot.ok_or_else(|| missing("MARKET_LOT_SIZE"))?,
         price,
@@ -209,8 +210,18 @@ fn decode_symbol(
         min_notional,
         margin_asset: noted(place, symbol, "marginAsset", margin_asset)
             .flatten()
-            .map(Cow::into_owned),
+            .map(word),
     })
+}
+
+/// The words that nearly every symbol has, which need no memory of their own then.
+const WORDS: [&str; 3] = ["TRADING", "USDT", "USDC"];
+
+fn word(text: Cow<'_, str>) -> Cow<'static, str> {
+    match WORDS.into_iter().find(|known| *known == text) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(text.into_owned()),
+    }
 }
 
 /// What no close needs: absent where it cannot be read.

@@ -5,11 +5,12 @@ use crate::{
     fields::{self, DecodeError, Field},
     names::{ClientOrderId, OrderStatus, PositionMode, PositionSide, Side, Symbol},
     omissions::Notes,
-    position::Closing,
+    sent::CloseIntent,
     time::VenueTime,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use std::time::Duration;
 
 pub(crate) const PATH: &str = "/fapi/v1/order";
 pub(crate) const QUERY_WEIGHT: u32 = 1;
@@ -71,25 +72,23 @@ impl OrderReport {
     }
 }
 
-/// The part of a closing order that is known before its quantity is, encoded once.
+/// The part of a closing order that is known before its quantity is.
 pub(crate) fn fixed_part(
-    symbol: &Symbol,
-    id: &ClientOrderId,
-    closing: Closing,
+    intent: &CloseIntent,
     mode: PositionMode,
-    recv_window_ms: u64,
+    recv_window: Duration,
 ) -> String {
     let form = Form::new()
-        .with("symbol", symbol)
-        .with("side", closing.side);
+        .with("symbol", &intent.symbol)
+        .with("side", intent.side);
     let form = match mode {
         PositionMode::OneWay => form.with("reduceOnly", "true"),
-        PositionMode::Hedge => form.with("positionSide", closing.position_side),
+        PositionMode::Hedge => form.with("positionSide", intent.position_side),
     };
     form.with("type", MARKET)
         .with("newOrderRespType", "RESULT")
-        .with("newClientOrderId", id)
-        .with("recvWindow", recv_window_ms)
+        .with("newClientOrderId", &intent.client_order_id)
+        .with("recvWindow", recv_window.as_millis())
         .into_text()
 }
 
@@ -243,30 +242,21 @@ mod tests {
 
     #[test]
     fn a_hedge_account_names_the_position_and_never_says_reduce_only() {
-        let (symbol, id) = ("BTCUSDT".parse().unwrap(), "a1".parse().unwrap());
-        let closing = |position_side| Closing {
+        let window = Duration::from_millis(1500);
+        let closing = |position_side| CloseIntent {
+            symbol: "BTCUSDT".parse().unwrap(),
+            client_order_id: "a1".parse().unwrap(),
             side: Side::Sell,
             position_side,
-            at_most: Decimal::ONE,
+            position_before: Some(Decimal::ONE),
+            at_most: Some(Decimal::ONE),
         };
-        let one_way = fixed_part(
-            &symbol,
-            &id,
-            closing(PositionSide::Both),
-            PositionMode::OneWay,
-            1500,
-        );
+        let one_way = fixed_part(&closing(PositionSide::Both), PositionMode::OneWay, window);
         assert_eq!(
             one_way,
             "symbol=BTCUSDT&side=SELL&reduceOnly=true&type=MARKET&newOrderRespType=RESULT&newClientOrderId=a1&recvWindow=1500"
         );
-        let hedge = fixed_part(
-            &symbol,
-            &id,
-            closing(PositionSide::Long),
-            PositionMode::Hedge,
-            1500,
-        );
+        let hedge = fixed_part(&closing(PositionSide::Long), PositionMode::Hedge, window);
         assert!(
             hedge.contains("&positionSide=LONG&") && !hedge.contains("reduceOnly"),
             "{hedge}"
