@@ -182,7 +182,7 @@ const PRUNE_EVERY: u64 = 60;
 const PRUNE_AT_ONCE: usize = 2000;
 
 /// How much of the file is kept in memory: what leads to the entries. The system keeps the rest at hand.
-const CACHE: usize = 4 * 1024 * 1024;
+const CACHE: usize = 1024 * 1024;
 
 type Answer<T> = Result<T, String>;
 
