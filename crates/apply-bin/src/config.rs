@@ -121,6 +121,7 @@ impl Settings {
             vars,
             keys_wanted,
             mistakes: Vec::new(),
+            met: HashSet::new(),
         };
         let mode = read.mode();
         let signing = read.signing();
@@ -279,6 +280,8 @@ struct Reader<'a> {
     /// Whether the venue's keys are looked at.
     keys_wanted: bool,
     mistakes: Vec<Mistake>,
+    /// Every symbol that was read: one that stands in two lists is one in memory.
+    met: HashSet<Symbol>,
 }
 
 impl Reader<'_> {
@@ -411,12 +414,15 @@ impl Reader<'_> {
             match part.parse() {
                 Ok(symbol) if known.contains(&symbol) => {}
                 Ok(symbol) => {
-                    known.insert(Symbol::clone(&symbol));
+                    let symbol = self.met.get(&symbol).cloned().unwrap_or(symbol);
+                    self.met.insert(symbol.clone());
+                    known.insert(symbol.clone());
                     symbols.push(symbol);
                 }
                 Err(error) => self.wrong(key, error.to_string()),
             }
         }
+        symbols.shrink_to_fit();
         symbols
     }
 

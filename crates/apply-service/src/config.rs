@@ -233,7 +233,9 @@ impl Config {
     /// The symbols that this instance follows.
     pub fn followed(&self) -> Vec<Symbol> {
         let ours = self.symbols.iter().filter(|s| self.shard.holds(s));
-        ours.cloned().collect()
+        let mut ours: Vec<Symbol> = ours.cloned().collect();
+        ours.shrink_to_fit();
+        ours
     }
 
     /// The kill switches of this machine.

@@ -4,7 +4,12 @@
 use super::{Mistake, Mistakes, Reader, joined, misread::OF_PLACE};
 use apply_ops::halt::{HaltConfig, Place};
 use apply_service::config::{HALT_FILE, StateConfig};
-use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    time::Duration,
+};
 
 /// Reads the few variables that turning a switch needs. A wrong setting of one switch
 /// does not stop `halt` from turning the other one.
@@ -18,6 +23,7 @@ fn resolve(vars: &BTreeMap<String, String>, unreliable: Vec<Mistake>) -> HaltCon
         vars,
         keys_wanted: false,
         mistakes: Vec::new(),
+        met: HashSet::new(),
     };
     let (of_redis, of_file): (Vec<_>, Vec<_>) = unreliable
         .into_iter()

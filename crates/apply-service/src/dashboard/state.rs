@@ -419,7 +419,7 @@ impl Observer for DashboardState {
             }),
             Event::PlanPublished { plan } | Event::Duplicate { plan } => {
                 self.symbol(plan.symbol(), |view| {
-                    view.proposal = Some(Box::new(ProposalView::of(plan)));
+                    view.proposal = Some(ProposalView::of(plan));
                     view.plan = Some(Shown(plan.id.clone()));
                     view.refused = None;
                 });

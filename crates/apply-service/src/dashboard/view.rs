@@ -29,7 +29,7 @@ const MOST_REASONS: usize = 8;
 pub(super) struct SymbolView {
     pub(super) symbol: Shown<Symbol>,
     /// The proposal behind the latest plan.
-    pub(super) proposal: Option<Box<ProposalView>>,
+    pub(super) proposal: Option<ProposalView>,
     pub(super) plan: Option<Shown<PlanId>>,
     /// Why the latest proposal was refused; none once one can be read again.
     pub(super) refused: Option<Box<str>>,
@@ -40,11 +40,12 @@ pub(super) struct SymbolView {
     pub(super) at: Option<u64>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// Its texts one after the other: a piece of memory for each would be more than they are.
+#[derive(Debug, Clone)]
 pub(super) struct ProposalView {
-    action: String,
-    kill_score: String,
-    computed_at: String,
+    texts: Box<str>,
+    /// Where the action ends, and where the kill score does.
+    ends: (u16, u16),
 }
 
 /// A plan's whole life.
@@ -192,11 +193,7 @@ impl SymbolView {
     pub(super) fn remember(&mut self, plan: &PlanView, id: PlanId) {
         if self.plan.is_none() {
             self.plan = Some(Shown(id));
-            self.proposal = Some(Box::new(ProposalView {
-                action: plan.action.clone(),
-                kill_score: plan.kill_score.clone(),
-                computed_at: String::new(),
-            }));
+            self.proposal = Some(ProposalView::new(&plan.action, &plan.kill_score, ""));
             self.at = Some(plan.at);
         }
     }
@@ -204,11 +201,39 @@ impl SymbolView {
 
 impl ProposalView {
     pub(super) fn of(plan: &Plan) -> Self {
+        Self::new(
+            &cut(&plan.proposal.action),
+            &plan.proposal.kill_score.to_wire(),
+            &cut(&plan.proposal.computed_at_utc),
+        )
+    }
+
+    /// Of texts that were cut.
+    fn new(action: &str, kill_score: &str, computed_at: &str) -> Self {
+        let end = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
         Self {
-            action: cut(&plan.proposal.action),
-            kill_score: plan.proposal.kill_score.to_wire(),
-            computed_at: cut(&plan.proposal.computed_at_utc),
+            texts: [action, kill_score, computed_at].concat().into(),
+            ends: (end(action.len()), end(action.len() + kill_score.len())),
         }
+    }
+}
+
+impl Serialize for ProposalView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Texts<'a> {
+            action: &'a str,
+            kill_score: &'a str,
+            computed_at: &'a str,
+        }
+        let (action, score) = (usize::from(self.ends.0), usize::from(self.ends.1));
+        let text = |part: std::ops::Range<usize>| self.texts.get(part).unwrap_or_default();
+        let texts = Texts {
+            action: text(0..action),
+            kill_score: text(action..score),
+            computed_at: text(score..self.texts.len()),
+        };
+        texts.serialize(serializer)
     }
 }
 
