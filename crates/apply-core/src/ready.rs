@@ -85,9 +85,7 @@ impl<W: Watch> Watch for ReadyWatch<'_, W> {
     async fn changed(&mut self) -> Signal {
         let mut changed = pin!(self.watch.changed());
         poll_fn(|cx| {
-            if self.readiness.is_ready()
-                && self.readiness.waits.swap(false, Ordering::Relaxed)
-            {
+            if self.readiness.is_ready() && self.readiness.waits.swap(false, Ordering::Relaxed) {
                 return Poll::Ready(Signal::LookAgain);
             }
             changed.as_mut().poll(cx)
