@@ -84,6 +84,10 @@ impl<P: Ports> ApplyLayer<P> {
 
     /// From here down to the gate's wait: blocks, since an `async fn` holds each argument twice, and whatever is not
     /// the wait in memory of its own.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps what it is given twice, here for as long as a plan waits"
+    )]
     fn run(
         &self,
         claimed: &ClaimedPlan,
@@ -318,6 +322,10 @@ impl<P: Ports> ApplyLayer<P> {
     }
 
     /// The permits, and all else an order needs.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps what it is given twice, here for as long as a plan waits"
+    )]
     fn await_all(
         &self,
         claimed: &ClaimedPlan,
@@ -547,6 +555,10 @@ impl<P: Ports> ApplyLayer<P> {
         select(ready, step).await;
     }
 
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps what it is given twice, here for as long as a plan waits"
+    )]
     fn wait_for_permits(
         &self,
         claimed: &ClaimedPlan,

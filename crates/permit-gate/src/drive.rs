@@ -51,10 +51,6 @@ pub struct Ask {
 ///
 /// Cancellation: dropping the future ends the wait. A take that was out may still happen in the
 /// store; its permits are then gone and nothing follows from them.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an async fn keeps what it is given twice, here for as long as a plan waits"
-)]
 pub fn wait_and_take<S: PermitStore, T: Timer>(
     store: &S,
     timer: &T,

@@ -162,13 +162,16 @@ impl Client {
         look: &impl LastLook,
     ) -> Result<(CloseIntent, Signed), NotSentReason> {
         check_quantity(&order, quantity)?;
-        let mut text = order::fixed_part(&order.intent, order.mode, order.recv_window);
         let PreparedOrder {
             mut intent,
+            mode,
             recv_window,
             sign_by,
             ..
         } = order;
+        let (symbol, id) = (&intent.symbol, &intent.client_order_id);
+        let sides = (intent.side, intent.position_side);
+        let mut text = order::fixed_part(symbol, id, sides, mode, recv_window);
         // Writing into a String cannot fail.
         let _ = write!(text, "&quantity={quantity}");
         intent.at_most = Some(quantity.get());

@@ -5,7 +5,6 @@ use crate::{
     fields::{self, DecodeError, Field},
     names::{ClientOrderId, OrderStatus, PositionMode, PositionSide, Side, Symbol},
     omissions::Notes,
-    sent::CloseIntent,
     time::VenueTime,
 };
 use rust_decimal::Decimal;
@@ -74,20 +73,20 @@ impl OrderReport {
 
 /// The part of a closing order that is known before its quantity is.
 pub(crate) fn fixed_part(
-    intent: &CloseIntent,
+    symbol: &Symbol,
+    id: &ClientOrderId,
+    (side, position_side): (Side, PositionSide),
     mode: PositionMode,
     recv_window: Duration,
 ) -> String {
-    let form = Form::new()
-        .with("symbol", &intent.symbol)
-        .with("side", intent.side);
+    let form = Form::new().with("symbol", symbol).with("side", side);
     let form = match mode {
         PositionMode::OneWay => form.with("reduceOnly", "true"),
-        PositionMode::Hedge => form.with("positionSide", intent.position_side),
+        PositionMode::Hedge => form.with("positionSide", position_side),
     };
     form.with("type", MARKET)
         .with("newOrderRespType", "RESULT")
-        .with("newClientOrderId", &intent.client_order_id)
+        .with("newClientOrderId", id)
         .with("recvWindow", recv_window.as_millis())
         .into_text()
 }
@@ -243,20 +242,15 @@ mod tests {
     #[test]
     fn a_hedge_account_names_the_position_and_never_says_reduce_only() {
         let window = Duration::from_millis(1500);
-        let closing = |position_side| CloseIntent {
-            symbol: "BTCUSDT".parse().unwrap(),
-            client_order_id: "a1".parse().unwrap(),
-            side: Side::Sell,
-            position_side,
-            position_before: Some(Decimal::ONE),
-            at_most: Some(Decimal::ONE),
-        };
-        let one_way = fixed_part(&closing(PositionSide::Both), PositionMode::OneWay, window);
+        let (symbol, id) = ("BTCUSDT".parse().unwrap(), "a1".parse().unwrap());
+        let sides = (Side::Sell, PositionSide::Both);
+        let one_way = fixed_part(&symbol, &id, sides, PositionMode::OneWay, window);
         assert_eq!(
             one_way,
             "symbol=BTCUSDT&side=SELL&reduceOnly=true&type=MARKET&newOrderRespType=RESULT&newClientOrderId=a1&recvWindow=1500"
         );
-        let hedge = fixed_part(&closing(PositionSide::Long), PositionMode::Hedge, window);
+        let sides = (Side::Sell, PositionSide::Long);
+        let hedge = fixed_part(&symbol, &id, sides, PositionMode::Hedge, window);
         assert!(
             hedge.contains("&positionSide=LONG&") && !hedge.contains("reduceOnly"),
             "{hedge}"
