@@ -172,11 +172,9 @@ impl Entry {
         }
     }
 
-    /// The entry once its end is on the stream; `None` where it was already. What is published again because the store
-    /// has lost it was published then.
+    /// The entry once its end is on the stream; `None` where it was already.
     pub fn with_end(&self, at: u64, by_another: bool) -> Option<Self> {
-        let again = |before| before < at && !by_another && !self.published_by_another;
-        self.published_at.is_none_or(again).then(|| Self {
+        self.published_at.is_none().then(|| Self {
             published_at: Some(at),
             published_by_another: by_another,
             ..self.clone()

@@ -175,11 +175,19 @@ pub async fn republish<P: Ports>(
     let since = until
         .saturating_sub(times::REPUBLISHED_WITHIN.as_secs())
         .max(layer.timestamp().saturating_sub(known_for));
-    for entry in published.into_iter().rev() {
+    // The newest of those that cost questions.
+    let mut asks_left = ASKED_AGAIN_AT_MOST;
+    for entry in published {
         let is_ours = !entry.published_by_another && entry.result.is_some();
         let is_late = entry.published_at.is_some_and(|at| at >= since);
         if !is_ours || !is_late || needs_the_venue(layer, &entry) {
             continue;
+        }
+        if entry.result.as_ref().is_some_and(|result| !result.executed) {
+            if asks_left == 0 {
+                continue;
+            }
+            asks_left -= 1;
         }
         if let Some(debt) = debt_of(layer, entry, false) {
             let from = Abandoned::Lost;
@@ -196,8 +204,12 @@ fn needs_the_venue<P: Ports>(layer: &ApplyLayer<P>, entry: &Entry) -> bool {
     layer.settings().mode == Mode::DryRun && !rehearsed && !executed
 }
 
-/// Most results that are published again at once: each that says that nothing was executed costs questions to the venue.
+/// Most results that are published again at once.
 const REPUBLISHED_AT_MOST: usize = 256;
+
+/// Of them those that say that nothing was executed: each costs questions to the venue, whose allowance is for orders
+/// before all else, however often a store forgets.
+const ASKED_AGAIN_AT_MOST: usize = 32;
 
 /// Whether there is room to ask for profits beside what became of the orders.
 fn few<T>(all: &[T], ordered: impl Fn(&T) -> bool) -> bool {

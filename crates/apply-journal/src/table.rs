@@ -171,17 +171,14 @@ pub(crate) fn record_end(
 ) -> Result<(), Failed> {
     let mut entries = change.open_table(ENTRIES)?;
     let known = read(&entries, plan.as_str())?;
-    let before = known.as_ref().and_then(|entry| entry.published_at);
     let Some(entry) = known.and_then(|entry| entry.with_end(at, by_another)) else {
         return Ok(());
     };
     write(&mut entries, &entry)?;
     change.open_table(UNFINISHED)?.remove(plan.as_str())?;
-    let mut finished = change.open_table(FINISHED)?;
-    if let Some(before) = before {
-        finished.remove((before, plan.as_str()))?;
-    }
-    finished.insert((at, plan.as_str()), ())?;
+    change
+        .open_table(FINISHED)?
+        .insert((at, plan.as_str()), ())?;
     Ok(())
 }
 
