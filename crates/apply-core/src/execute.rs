@@ -31,10 +31,8 @@ use permit_gate::{
 };
 use rust_decimal::Decimal;
 use std::{
-    future::poll_fn,
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -541,24 +539,6 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
-    /// Waits until the order is ready, for one step at most. No permit is taken before it is: a try until then would
-    /// cost a script and only find out about a denial or the kill switch, which may wait that long.
-    async fn hold_back(&self, readiness: &Readiness) {
-        let WaitPolicy { wait, step, .. } = self.settings.wait;
-        let clock = self.ports.clock();
-        let step = pin!(clock.sleep_until(clock.now() + step.min(wait / 4)));
-        // The task that waits for the permits sets it, and polls this again then.
-        let ready = poll_fn(|_| match readiness.is_ready() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        });
-        select(ready, step).await;
-    }
-
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an async fn keeps what it is given twice, here for as long as a plan waits"
-    )]
     fn wait_for_permits(
         &self,
         claimed: &ClaimedPlan,
@@ -572,13 +552,13 @@ impl<P: Ports> ApplyLayer<P> {
             }
             fault::point("before_take");
             events.add(PendingEvent::WaitStarted(self.settings.wait.wait));
-            self.hold_back(readiness).await;
             // It counts from the publication of the plan, whenever that was heard of.
             let before = {
                 let now = self.ports.clock().now();
                 now.saturating_duration_since(claimed.hold.since)
             };
-            let store = WhenReady::new(self.ports.permits(), readiness);
+            let store =
+                WhenReady::new(self.ports.permits(), readiness, self.settings.wait.wait / 2);
             let answer = {
                 let ask = Ask {
                     subject: Subject::new(plan.id.clone(), plan.symbol())

@@ -13,7 +13,7 @@ use std::{
 /// wait again then, so no task has to be woken.
 pub(crate) struct Readiness {
     ready: AtomicBool,
-    /// The store waits for us: every permit was there, and the intent was not noted.
+    /// The store waits for us: it was not asked yet, or every permit was there, and the intent was not noted.
     waits: AtomicBool,
 }
 
@@ -21,7 +21,7 @@ impl Readiness {
     pub(crate) fn new(ready: bool) -> Self {
         Self {
             ready: AtomicBool::new(ready),
-            waits: AtomicBool::new(false),
+            waits: AtomicBool::new(!ready),
         }
     }
 
@@ -39,11 +39,18 @@ impl Readiness {
 pub(crate) struct WhenReady<'a, S> {
     store: &'a S,
     readiness: &'a Readiness,
+    held_for: Duration,
 }
 
 impl<'a, S> WhenReady<'a, S> {
-    pub(crate) fn new(store: &'a S, readiness: &'a Readiness) -> Self {
-        Self { store, readiness }
+    /// The store is not asked before everything else is ready, or for so long. No permit is taken before: a try until
+    /// then costs a script, and only finds a denial or the kill switch, which may wait.
+    pub(crate) fn new(store: &'a S, readiness: &'a Readiness, held_for: Duration) -> Self {
+        Self {
+            store,
+            readiness,
+            held_for,
+        }
     }
 }
 
@@ -78,6 +85,13 @@ impl<'a, S: PermitStore> PermitStore for WhenReady<'a, S> {
 
     fn net_interval(&self, step: Duration) -> Duration {
         self.store.net_interval(step)
+    }
+
+    fn first_try_within(&self) -> Duration {
+        match self.readiness.is_ready() {
+            true => Duration::ZERO,
+            false => self.held_for,
+        }
     }
 }
 

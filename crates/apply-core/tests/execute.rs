@@ -651,14 +651,14 @@ async fn a_kill_switch_between_the_grant_and_a_late_position_stops_the_order() {
 
 #[tokio::test(start_paused = true)]
 async fn the_switch_that_was_read_with_the_permits_counts_for_ten_milliseconds() {
-    // The permits are taken after 195 ms and the switch turned 5 ms later.
-    for (position_after, orders) in [(205, 1), (206, 0)] {
+    // The permits are taken after 600 ms, half of the wait, and the switch turned 5 ms later.
+    for (position_after, orders) in [(610, 1), (611, 0)] {
         let stage = Stage::whose_permits_anybody_takes();
         let thinks = ms(position_after);
         stage.venue().script(|script| script.thinks = thinks);
         stage.answer_yes();
         let plan_store = stage.plan_store().memory.clone();
-        stage.when_planned(0, ms(200), move |_, _| plan_store.halt(true));
+        stage.when_planned(0, ms(605), move |_, _| plan_store.halt(true));
         stage.play().await;
         assert_eq!(stage.venue().closes().len(), orders, "{position_after}");
     }
@@ -698,16 +698,27 @@ async fn permits_that_are_there_before_the_order_is_ready_cost_one_take() {
     assert!(stage.play().await.executed);
     assert_eq!(stage.venue().closed_at() - rose, ms(30));
     assert_eq!(stage.permits().takes(), 1);
+    // Each reviewer's own time, though the store was asked later.
+    for found in [
+        "Governor permit found (wait=5ms)",
+        "P3.3 permit found (wait=10ms)",
+    ] {
+        assert_eq!(
+            stage.log.count(&format!("[PERMIT_WAIT] {found}")),
+            1,
+            "{found}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denial_waits_one_step_at_most_for_an_order_that_is_not_ready() {
+async fn a_denial_waits_half_the_wait_at_most_for_an_order_that_is_not_ready() {
     let stage = Stage::new();
     stage.venue().script(|script| script.thinks = ms(700));
     stage.answer((5, GOVERNOR), (10, P33_NO));
     let result = stage.play().await;
     assert_eq!(result.error_code().as_deref(), Some("p33_permit_denied"));
-    assert_eq!(stage.elapsed(), ms(100), "one step");
+    assert_eq!(stage.elapsed(), ms(600));
 }
 
 #[tokio::test(start_paused = true)]

@@ -65,6 +65,10 @@ pub fn wait_and_take<S: PermitStore, T: Timer>(
         let mut watch = store.watch(gate.plan());
         let now = timer.now();
         gate.begin(now);
+        let put_off = store.first_try_within();
+        if !put_off.is_zero() {
+            gate.put_off(now.checked_add(put_off).unwrap_or(now));
+        }
         if let Some(since_1970) = timer.since_1970() {
             gate.handle_wall_clock(now, since_1970);
         }

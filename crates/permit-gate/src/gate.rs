@@ -119,6 +119,8 @@ pub struct Gate {
     /// When each permit was signalled first; empty while none was.
     pushed_at: Vec<Option<Instant>>,
     look_again: bool,
+    /// The first try is put off to this moment, unless the watch says to look.
+    held_until: Option<Instant>,
     /// Every permit was there when the store last answered, and the store waits for the asker.
     not_ready: bool,
     /// Boxed: hardly any wait ever has one.
@@ -162,6 +164,7 @@ impl Gate {
             signalled: PermitMask::NONE,
             pushed_at: Vec::new(),
             look_again: false,
+            held_until: None,
             not_ready: false,
             trouble: None,
             wall_clock: None,
@@ -188,6 +191,18 @@ impl Gate {
 
     pub(crate) fn plan(&self) -> &PlanId {
         &self.subject.plan
+    }
+
+    /// Puts the first try off to this moment, to [`Gate::deadline`] at the latest. Before it only
+    /// [`Signal::LookAgain`] brings the try about; what is pushed meanwhile is found when it was pushed.
+    pub fn put_off(&mut self, until: Instant) {
+        self.held_until = Some(until.min(self.deadline));
+    }
+
+    /// When the first try is due, where that is later.
+    fn held(&self, now: Instant) -> Option<Instant> {
+        self.held_until
+            .filter(|&until| now < until && !self.look_again)
     }
 
     /// The policy's step.
@@ -238,7 +253,10 @@ impl Gate {
                 self.finish(Err(self.block(now, BlockReason::Late)));
                 self.poll(now)
             }
-            State::Fresh => self.ask(now, FoundBy::FirstTry),
+            State::Fresh => match self.held(now) {
+                Some(until) => Next::Wait(until),
+                None => self.ask(now, FoundBy::FirstTry),
+            },
             State::Waiting { until } => {
                 let until = *until;
                 // Where nothing was missing the wait is for the asker or for the store, and no push
@@ -492,7 +510,9 @@ impl Gate {
             self.found = self.found.union(PermitMask::only(i));
             // Announced by a push is found by push, even where the net was quicker to ask.
             let (at, by) = match self.pushed_at.get(i).copied().flatten() {
-                Some(at) if why != FoundBy::FirstTry => (at, FoundBy::Push),
+                Some(at) if why != FoundBy::FirstTry || self.held_until.is_some() => {
+                    (at, FoundBy::Push)
+                }
                 _ => (now, why),
             };
             self.events.push_back(Event::Found {

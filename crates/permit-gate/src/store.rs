@@ -37,6 +37,13 @@ pub trait PermitStore: Send + Sync {
     /// duplicates one; the gate drops it only when it has answered no.
     fn take_all(&self, take: &Take) -> impl Future<Output = Result<Reply, StoreError>> + Send;
 
+    /// How long the first try of a wait may be put off: until then only [`Signal::LookAgain`] brings it about. For a
+    /// store that knows that nothing can be taken yet; a denial and the kill switch are found that much later. Not at
+    /// all unless a store says otherwise.
+    fn first_try_within(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// How long a waiting plan should let pass between looks without a push. The gate offers its
     /// own `step`; a store that pushes reliably may stretch it under load, never shorten it.
     fn net_interval(&self, step: Duration) -> Duration {

@@ -935,3 +935,47 @@ async fn a_plan_that_is_somebody_elses_is_a_no_at_once() {
     let seen = wait(&Others(store())).await;
     assert_eq!((seen.took, &*seen.code()), (ms(0), "claim_lost"));
 }
+
+#[test]
+fn a_first_try_that_is_put_off_waits_for_the_word_of_its_watch() {
+    let start = Instant::now();
+    let put_off = |until: u64| {
+        let mut gate = Gate::new(
+            trading::permits(),
+            subject(),
+            attempt("a"),
+            WaitPolicy::default(),
+            start,
+        );
+        gate.put_off(start + ms(until));
+        gate
+    };
+    let pushed = || {
+        let mut gate = put_off(600);
+        let both = PermitMask::only(0).union(PermitMask::only(1));
+        gate.handle_signal(start + ms(5), Signal::Touched(both));
+        assert!(matches!(gate.poll(start + ms(5)), Next::Wait(at) if at == start + ms(600)));
+        gate
+    };
+    // Its watch says that it is time.
+    let mut gate = pushed();
+    gate.handle_signal(start + ms(30), Signal::LookAgain);
+    assert!(
+        matches!(gate.poll(start + ms(30)), Next::Take(take) if take.asked_at == start + ms(30))
+    );
+    // What was pushed meanwhile is found when it was pushed.
+    let contents = vec![GOVERNOR.to_vec(), P33.to_vec()];
+    gate.handle_reply(start + ms(31), Ok(Reply::Taken(contents)));
+    let found = std::iter::from_fn(|| gate.poll_event()).map(|event| match event {
+        Event::Found { after, by, .. } => (after, by),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(found.collect::<Vec<_>>(), [(ms(5), FoundBy::Push); 2]);
+    assert!(matches!(gate.poll(start + ms(31)), Next::Done(Ok(_))));
+    // It does not say so.
+    assert!(matches!(pushed().poll(start + ms(600)), Next::Take(_)));
+    // Whatever it is put off to, the last try is made at the deadline.
+    let late = |at: u64| put_off(60_000).poll(start + ms(at));
+    assert!(matches!(late(1_199), Next::Wait(at) if at == start + ms(1_200)));
+    assert!(matches!(late(1_200), Next::Take(_)));
+}
