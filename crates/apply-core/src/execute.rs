@@ -539,6 +539,10 @@ impl<P: Ports> ApplyLayer<P> {
         }
     }
 
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps what it is given twice, here for as long as a plan waits"
+    )]
     fn wait_for_permits(
         &self,
         claimed: &ClaimedPlan,
