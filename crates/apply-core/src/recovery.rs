@@ -156,7 +156,7 @@ pub async fn take_over<P: Ports>(layer: &ApplyLayer<P>) -> Result<RecoveryReport
 ///
 /// Nothing is written twice where it stands. That something was executed is published at once; that nothing was, only
 /// with the plan in hand and after a look at the venue, as of every plan of which the store knows no end.
-/// [`keep_settling`](crate::debt::keep_settling) does both.
+/// [`keep_settling`] does both.
 pub async fn republish<P: Ports>(
     layer: &ApplyLayer<P>,
     well_at: Option<u64>,
