@@ -163,7 +163,7 @@ async fn publication_is_noted(how: &ServiceBuilder, stage: &Stage, plan: &Entry)
     .await;
 }
 
-/// No append-only file, and the brain has changed its mind by then: nobody asks for the plan again.
+/// No append-only file, and the brain has changed its mind by then: the plan is not proposed again.
 #[tokio::test]
 async fn a_result_that_a_killed_server_has_lost_is_published_again() {
     for killed_with_it in [false, true] {
@@ -203,15 +203,12 @@ async fn a_result_that_a_killed_server_has_lost_is_published_again() {
 async fn a_plan_that_was_published_hours_before_the_server_forgot_gets_no_second_order() {
     let stage = Stage::open().await;
     let how = quick(&stage);
-    let fields = [
-        ("harvest_action", "PARTIAL_75"),
-        ("kill_score", "0.539"),
-        ("computed_at_utc", "2026-01-25T00:30:08Z"),
-    ];
-    let plan = published_before(how.state_directory(), &fields, 4 * 3600).await;
+    let plan = published_before(how.state_directory(), &PARTIAL_75, 4 * 3600).await;
     let service = how.ready().await;
     assert_eq!(stage.entries(RESULTS).await, []);
-    stage.propose_with("BTCUSDT", "PARTIAL_75", &fields).await;
+    stage
+        .propose_with("BTCUSDT", "PARTIAL_75", &PARTIAL_75)
+        .await;
     let again = stage.result_of(plan.as_str()).await;
     assert_eq!(again.get("executed"), "True");
     service
@@ -220,6 +217,13 @@ async fn a_plan_that_was_published_hours_before_the_server_forgot_gets_no_second
     service.stopped_well().await;
     assert_eq!(stage.orders(), []);
 }
+
+/// A proposal that says when it was made, so that its plan has the same id in every run.
+const PARTIAL_75: [(&str, &str); 3] = [
+    ("harvest_action", "PARTIAL_75"),
+    ("kill_score", "0.539"),
+    ("computed_at_utc", "2026-01-25T00:30:08Z"),
+];
 
 /// A journal in which a plan of this proposal has been executed and published so long ago.
 async fn published_before(state: &Path, fields: &[(&str, &str)], ago: u64) -> PlanId {
@@ -247,13 +251,10 @@ async fn published_before(state: &Path, fields: &[(&str, &str)], ago: u64) -> Pl
 async fn a_quiet_proposal_has_no_second_result_once_its_claim_has_run_out() {
     let stage = Stage::open().await;
     let how = quick(&stage);
-    let fields = [
-        ("harvest_action", "PARTIAL_75"),
-        ("kill_score", "0.539"),
-        ("computed_at_utc", "2026-01-25T00:30:08Z"),
-    ];
-    let plan = published_before(how.state_directory(), &fields, 7 * 3600).await;
-    stage.propose_with("BTCUSDT", "PARTIAL_75", &fields).await;
+    let plan = published_before(how.state_directory(), &PARTIAL_75, 7 * 3600).await;
+    stage
+        .propose_with("BTCUSDT", "PARTIAL_75", &PARTIAL_75)
+        .await;
     let service = how.ready().await;
     service
         .line(&format!(

@@ -82,7 +82,7 @@ pub(crate) struct OpenFile {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// How long it was when it was last written. Nobody else writes it.
+    /// How long it was when it was last written. This process alone writes it.
     length: Cell<u64>,
 }
 

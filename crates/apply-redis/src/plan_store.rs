@@ -368,7 +368,7 @@ impl RedisPlanStore {
     }
 
     /// Who has the results, as far as this process has heard; another answer than before means that results
-    /// may be lost that were published a short while ago. `None` where nobody is connected.
+    /// may be lost that were published a short while ago. `None` without a connection.
     ///
     /// On a cluster it is the node of the results together with what the node of the open plans remembers.
     pub fn keeper_of_results(&self) -> Option<ResultKeeper> {

@@ -252,7 +252,7 @@ impl Watch for RedisWatch {
                 Some(known) => known.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
-            // What came before the waker was there has woken nobody.
+            // A signal that came before the waker was there woke no task.
             waiter.take().map_or(Poll::Pending, Poll::Ready)
         })
     }
