@@ -2,13 +2,31 @@
 
 use crate::{credentials::Credentials, host::Host, limits::Counts, outcome::Failure};
 use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER},
+    uri::{self, Authority, PathAndQuery, Scheme},
+};
 use http_body::{Body, Frame, SizeHint};
-use reqwest::{
-    Method, Url,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::{
+        self,
+        connect::{
+            HttpConnector,
+            dns::{GaiResolver, Name},
+        },
+    },
+    rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use std::{
+    error::Error,
+    future::{self, Future},
+    io,
+    net::{Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,9 +36,16 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
+use tower_service::Service;
+
+static API_KEY: HeaderName = HeaderName::from_static("x-mbx-apikey");
+static WEIGHT: HeaderName = HeaderName::from_static("x-mbx-used-weight-1m");
+static ORDERS_10S: HeaderName = HeaderName::from_static("x-mbx-order-count-10s");
+static ORDERS_1M: HeaderName = HeaderName::from_static("x-mbx-order-count-1m");
 
 /// The exchange information is about 1 MB today. Anything far above it is not a reply worth holding in memory.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
@@ -33,12 +58,21 @@ const AT_ONCE: usize = 16;
 /// [`keep_warm`](crate::Client::keep_warm) waits.
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
+/// After so long without a byte the system asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// A connection is given up after this long without an acknowledgement of what was sent.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
 pub(crate) struct Transport {
     questions: Connections,
     orders: Connections,
     fresh: Connections,
     host: Host,
-    base: Url,
+    scheme: Scheme,
+    authority: Authority,
+    host_header: HeaderValue,
     api_key: HeaderValue,
     reply_timeout: Duration,
 }
@@ -50,7 +84,7 @@ pub(crate) struct LaneSlot(
 );
 
 struct Connections {
-    http: reqwest::Client,
+    http: legacy::Client<Connector, WatchedBody>,
     turns: Arc<Semaphore>,
     /// When the latest request was sent that was answered.
     answered: Mutex<Option<Instant>>,
@@ -124,13 +158,24 @@ impl Transport {
         let mut api_key =
             HeaderValue::from_str(credentials.api_key()).map_err(|error| error.to_string())?;
         api_key.set_sensitive(true);
-        let base = Url::parse(&host.to_string()).map_err(|error| error.to_string())?;
+        let base: Uri = host
+            .to_string()
+            .parse()
+            .map_err(|error| format!("{host}: {error}"))?;
+        let base = base.into_parts();
+        let (Some(scheme), Some(authority)) = (base.scheme, base.authority) else {
+            return Err(format!("{host} is no address"));
+        };
+        let host_header =
+            HeaderValue::from_str(authority.as_str()).map_err(|error| error.to_string())?;
         Ok(Self {
             questions: Connections::new(&host, connect_timeout, AT_ONCE)?,
             orders: Connections::new(&host, connect_timeout, AT_ONCE)?,
             fresh: Connections::new(&host, connect_timeout, 0)?,
             host,
-            base,
+            scheme,
+            host_header,
+            authority,
             api_key,
             reply_timeout,
         })
@@ -173,54 +218,37 @@ impl Transport {
         let connections = self.on(lane);
         let request = self.request(path, outgoing, keyed, &left)?;
         let sent = Instant::now();
-        let deadline = sent + self.reply_timeout;
-        let answer = timeout_at(deadline, connections.http.execute(request)).await;
-        let mut response = match answer {
-            Ok(Ok(response)) => {
-                connections.note_answer(sent);
-                response
+        let mut begun = None;
+        let exchange = async {
+            let mut response = connections.http.request(request).await?;
+            connections.note_answer(sent);
+            let reply = begun.insert(HttpReply {
+                status: response.status().as_u16(),
+                body: Vec::new(),
+                broken: None,
+                counts: counts(response.headers()),
+                retry_after: header(response.headers(), &RETRY_AFTER).map(str::to_owned),
+            });
+            reply.broken = read(response.body_mut(), &mut reply.body).await.err();
+            Ok::<_, legacy::Error>(())
+        };
+        // One timer for head and body: the first one that is set wakes the thread that waits for sockets.
+        let ended = timeout_at(sent + self.reply_timeout, exchange).await;
+        match (begun, ended) {
+            (Some(reply), Ok(_)) => Ok(reply),
+            (Some(mut reply), Err(_)) => {
+                reply.broken = Some(format!("not complete within {:?}", self.reply_timeout));
+                Ok(reply)
             }
-            Ok(Err(error)) => {
-                let why = chain(&error.without_url());
-                return Err(SendError::Failed(if left.load(Ordering::Acquire) {
-                    Failure::Broken(why)
-                } else {
-                    Failure::NotWritten(why)
-                }));
+            (None, Ok(Err(error))) if left.load(Ordering::Acquire) => {
+                Err(SendError::Failed(Failure::Broken(chain(&error))))
             }
+            (None, Ok(Err(error))) => Err(SendError::Failed(Failure::NotWritten(chain(&error)))),
             // Whether the connection was about to take the request over cannot be seen from here.
-            Err(_) => return Err(SendError::Failed(Failure::Timeout(self.reply_timeout))),
-        };
-        let counts = counts(response.headers());
-        let retry_after = header(response.headers(), "retry-after").map(str::to_owned);
-        let mut reply = HttpReply {
-            status: response.status().as_u16(),
-            body: Vec::new(),
-            broken: None,
-            counts,
-            retry_after,
-        };
-        loop {
-            match timeout_at(deadline, response.chunk()).await {
-                Ok(Ok(Some(piece))) => {
-                    if reply.body.len() + piece.len() > LARGEST_BODY {
-                        reply.broken = Some(format!("longer than {LARGEST_BODY} bytes"));
-                        break;
-                    }
-                    reply.body.extend_from_slice(&piece);
-                }
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => {
-                    reply.broken = Some(chain(&error.without_url()));
-                    break;
-                }
-                Err(_) => {
-                    reply.broken = Some(format!("not complete within {:?}", self.reply_timeout));
-                    break;
-                }
+            (None, Ok(Ok(())) | Err(_)) => {
+                Err(SendError::Failed(Failure::Timeout(self.reply_timeout)))
             }
         }
-        Ok(reply)
     }
 
     fn request(
@@ -229,39 +257,66 @@ impl Transport {
         outgoing: Outgoing,
         keyed: bool,
         left: &Arc<AtomicBool>,
-    ) -> Result<reqwest::Request, SendError> {
-        let mut url = self.base.clone();
-        url.set_path(path);
-        let (method, form) = match outgoing {
-            Outgoing::Get(query) => {
-                url.set_query(Some(query.as_str()).filter(|q| !q.is_empty()));
-                (Method::GET, None)
-            }
-            Outgoing::Delete(query) => {
-                url.set_query(Some(&query));
-                (Method::DELETE, None)
-            }
-            Outgoing::Post(form) => (Method::POST, Some(form)),
+    ) -> Result<Request<WatchedBody>, SendError> {
+        let (method, target, form) = match outgoing {
+            Outgoing::Get(query) => (Method::GET, with_query(path, &query), None),
+            Outgoing::Delete(query) => (Method::DELETE, with_query(path, &query), None),
+            Outgoing::Post(form) => (
+                Method::POST,
+                Ok(PathAndQuery::from_static(path)),
+                Some(form),
+            ),
         };
-        if !self.host.permits(&url) {
+        let address = target.and_then(|target| {
+            let mut parts = uri::Parts::default();
+            parts.scheme = Some(self.scheme.clone());
+            parts.authority = Some(self.authority.clone());
+            parts.path_and_query = Some(target);
+            Ok(Uri::from_parts(parts)?)
+        });
+        let Some(address) = address.ok().filter(|address| self.host.permits(address)) else {
             return Err(SendError::HostRefused);
-        }
-        let mut request = reqwest::Request::new(method, url);
+        };
+        let posts = form.is_some();
+        let mut request = Request::new(WatchedBody {
+            data: form.map(Bytes::from),
+            left: Arc::clone(left),
+        });
+        *request.method_mut() = method;
+        *request.uri_mut() = address;
+        let headers = request.headers_mut();
         if keyed {
-            request
-                .headers_mut()
-                .insert("x-mbx-apikey", self.api_key.clone());
+            headers.insert(&API_KEY, self.api_key.clone());
         }
-        if let Some(form) = form {
+        if posts {
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-            request.headers_mut().insert(CONTENT_TYPE, kind);
-            *request.body_mut() = Some(reqwest::Body::wrap(WatchedBody {
-                data: Some(Bytes::from(form)),
-                left: Arc::clone(left),
-            }));
+            headers.insert(CONTENT_TYPE, kind);
         }
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(HOST, self.host_header.clone());
         Ok(request)
     }
+}
+
+fn with_query(path: &'static str, query: &str) -> Result<PathAndQuery, http::Error> {
+    match query.is_empty() {
+        true => Ok(PathAndQuery::from_static(path)),
+        false => Ok(PathAndQuery::try_from(format!("{path}?{query}"))?),
+    }
+}
+
+/// Reads a body to its end; what has come stays where it ends early.
+async fn read(from: &mut Incoming, body: &mut Vec<u8>) -> Result<(), String> {
+    while let Some(frame) = from.frame().await {
+        let frame = frame.map_err(|error| chain(&error))?;
+        if let Some(piece) = frame.data_ref() {
+            if body.len() + piece.len() > LARGEST_BODY {
+                return Err(format!("longer than {LARGEST_BODY} bytes"));
+            }
+            body.extend_from_slice(piece);
+        }
+    }
+    Ok(())
 }
 
 /// A body that notes when it is taken. The connection asks for the body after it has put the head into its buffer and
@@ -292,30 +347,100 @@ impl Body for WatchedBody {
     }
 }
 
+/// The connections are hyper-util's: which one is alive, when one may be used again, what a half-read answer leaves behind.
+/// It follows no redirect, which would carry the API key to the host that it names, takes no proxy, and sends a request
+/// again only where none of it was written.
 fn http_client(
     host: &Host,
     connect_timeout: Duration,
     kept: usize,
-) -> Result<reqwest::Client, String> {
-    let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls(host)?)
-        // A redirect would carry the API key to the host that it names.
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .retry(reqwest::retry::never())
-        .http1_only()
-        .tcp_nodelay(true)
-        .tcp_keepalive(Duration::from_secs(15))
-        .connect_timeout(connect_timeout)
+) -> Result<legacy::Client<Connector, WatchedBody>, String> {
+    let mut tcp = HttpConnector::new_with_resolver(Resolver {
+        pinned: host.pinned().map(|(name, _)| name),
+        system: GaiResolver::new(),
+    });
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect_timeout));
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_keepalive_interval(Some(KEEPALIVE));
+    tcp.set_keepalive_retries(Some(3));
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    tcp.set_tcp_user_timeout(Some(LONGEST_UNACKNOWLEDGED));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls(host)?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    Ok(legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
         // One connection of each lane is kept warm. What a burst left behind beside it is thrown away: a network may drop
         // an idle connection without a word, and that is found out only by waiting.
         .pool_idle_timeout(LONGEST_IDLE)
-        .pool_max_idle_per_host(kept);
-    if let Some((name, port)) = host.pinned() {
-        builder = builder.resolve(name, ([127, 0, 0, 1], port).into());
+        .pool_max_idle_per_host(kept)
+        .build(Connector {
+            connector,
+            connect_timeout,
+        }))
+}
+
+/// Opens connections, TLS included, within the time for it.
+#[derive(Clone)]
+struct Connector {
+    connector: HttpsConnector<HttpConnector<Resolver>>,
+    connect_timeout: Duration,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Boxed<Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(cx)
     }
-    builder.build().map_err(|error| chain(&error))
+
+    fn call(&mut self, address: Uri) -> Self::Future {
+        let connected = timeout(self.connect_timeout, self.connector.call(address));
+        Box::pin(async move {
+            match connected.await {
+                Ok(connected) => connected,
+                Err(_) => Err("connecting took too long".into()),
+            }
+        })
+    }
+}
+
+/// The system's, but for a name that it is not asked about.
+#[derive(Clone)]
+struct Resolver {
+    /// Is 127.0.0.1, whatever a resolver says.
+    pinned: Option<&'static str>,
+    system: GaiResolver,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Boxed<Result<Self::Response, io::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        self.system.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        if self.pinned == Some(name.as_str()) {
+            // The port comes from the address that is asked for.
+            let here = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+            return Box::pin(future::ready(Ok(here.into_iter())));
+        }
+        let resolved = self.system.call(name);
+        Box::pin(async move { Ok(resolved.await?.collect::<Vec<_>>().into_iter()) })
+    }
 }
 
 /// `ring` as the only cryptography. The system's certificates are read only where a certificate will be checked, so that a
@@ -338,18 +463,18 @@ fn tls(host: &Host) -> Result<rustls::ClientConfig, String> {
 fn counts(headers: &HeaderMap) -> Counts {
     let count = |name| header(headers, name).and_then(|text| text.parse().ok());
     Counts {
-        weight: count("x-mbx-used-weight-1m"),
-        orders_10s: count("x-mbx-order-count-10s"),
-        orders_1m: count("x-mbx-order-count-1m"),
+        weight: count(&WEIGHT),
+        orders_10s: count(&ORDERS_10S),
+        orders_1m: count(&ORDERS_1M),
     }
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// An error with its causes in one line, each said once. The address is taken off before: it may hold a signature.
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes in one line, each said once.
+fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

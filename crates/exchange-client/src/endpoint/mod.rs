@@ -36,9 +36,10 @@ impl Form {
         if !self.text.is_empty() {
             self.text.push('&');
         }
-        // Writing into a String cannot fail.
-        let _ = write!(self.text, "{key}=");
+        self.text.push_str(key);
+        self.text.push('=');
         let start = self.text.len();
+        // Writing into a String cannot fail.
         let _ = write!(self.text, "{value}");
         if !self.text[start..].is_ascii() {
             let plain = self.text.split_off(start);
