@@ -29,8 +29,14 @@ CLIENTS = {
     "freqtrade": (PYTHON, ["freqtrade==2026.9"], "freqtrade_run.py"),
     "nautilus_trader": (PYTHON, ["nautilus_trader==1.231.0"], "nautilus_run.py"),
 }
+# What a package with the Rust SDK depends on.
+RUST_SDK = """\
+anyhow = "1"
+binance-sdk = { version = "=77.2.0", default-features = false, features = ["derivatives_trading_usds_futures", "rustls-tls"] }
+rust_decimal = "1"
+"""
 # The package that builds the Rust program.
-MANIFEST = """\
+MANIFEST = f"""\
 [package]
 name = "client-run"
 version = "0.0.0"
@@ -40,12 +46,10 @@ publish = false
 [workspace]
 
 [dependencies]
-anyhow = "1"
-binance-sdk = { version = "=77.2.0", default-features = false, features = ["derivatives_trading_usds_futures", "rustls-tls"] }
-reqwest = { version = "0.12", default-features = false, features = ["json"] }
-rust_decimal = "1"
+{RUST_SDK}\
+reqwest = {{ version = "0.12", default-features = false, features = ["json"] }}
 serde_json = "1"
-tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+tokio = {{ version = "1", features = ["macros", "rt-multi-thread"] }}
 
 [profile.dev]
 debug = false
