@@ -113,17 +113,26 @@ pub(crate) async fn dispatch() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return unparsed(&error),
     };
+    // Those that stay for long have memory of their own, as large as they are: on the stack each would take as much as
+    // the largest command.
     let done = match command {
         Command::Run => match configured() {
-            Ok(settings) => run(settings.service).await,
+            Ok(settings) => Box::pin(run(settings.service)).await,
             Err(failure) => Err(failure),
         },
         Command::Review { reviewer } => match configured() {
-            Ok(settings) => review::review(&settings.service, &settings.review, reviewer).await,
+            Ok(settings) => {
+                Box::pin(review::review(
+                    &settings.service,
+                    &settings.review,
+                    reviewer,
+                ))
+                .await
+            }
             Err(failure) => Err(failure),
         },
         Command::Chain => match configured() {
-            Ok(settings) => chain::chain(settings).await,
+            Ok(settings) => Box::pin(chain::chain(settings)).await,
             Err(failure) => Err(failure),
         },
         Command::Halt {
@@ -133,10 +142,12 @@ pub(crate) async fn dispatch() -> ExitCode {
             reason, file_only, ..
         } => turned(false, reason, file_only, as_json).await,
         Command::Plan { id, json } => plan::story(config::halting(), &id, json).await,
-        Command::Demo { serve: true, port } => demo::keep_serving(port, env!("APPLY_COMMIT")).await,
-        Command::Demo { .. } => demo::demo().await,
-        Command::Sim(args) => sim::sim(args).await,
-        Command::Ops(ops) => ops.run(Cli::command(), read).await,
+        Command::Demo { serve: true, port } => {
+            Box::pin(demo::keep_serving(port, env!("APPLY_COMMIT"))).await
+        }
+        Command::Demo { .. } => Box::pin(demo::demo()).await,
+        Command::Sim(args) => Box::pin(sim::sim(args)).await,
+        Command::Ops(ops) => Box::pin(ops.run(Cli::command(), read)).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,59 +3,108 @@
 use permit_gate::PlanId;
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// A Bloom filter of fixed size. It never forgets: an entry that is pruned may still be looked for in the file, and is
-/// not found there. With 100,000 entries about one new plan in a hundred is looked for
-/// as well, with a million nine in ten.
+/// Bloom filters, each of twice the size of the one before: a journal of two thousand plans has one of 4 KiB, one of a
+/// hundred thousand has 252 KiB. They never forget: an entry that is pruned may still be looked for in the file, and is
+/// not found there. Each takes one new plan in four hundred for one that it holds; that one is looked for as well.
 #[derive(Debug)]
 pub(crate) struct Known {
-    words: Box<[AtomicU64]>,
+    filters: Mutex<Vec<Filter>>,
     /// Two, so that a chosen plan id cannot make them collide.
     hashes: [RandomState; 2],
 }
 
-/// 128 KiB.
-const WORDS: usize = 1 << 14;
+#[derive(Debug)]
+struct Filter {
+    words: Box<[u64]>,
+    /// How many plans more it takes before the next one is begun.
+    room: usize,
+}
 
-/// How many bits a plan sets.
+/// 4 KiB, and 1 MiB.
+const SMALLEST: usize = 1 << 9;
+const LARGEST: usize = 1 << 17;
+
+/// How many bits a plan sets, and how many there are for each.
 const BITS: u64 = 4;
+const BITS_A_PLAN: usize = 16;
 
 impl Known {
     pub(crate) fn new() -> Self {
         Self {
-            words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
+            filters: Mutex::new(vec![Filter::of(SMALLEST)]),
             hashes: [RandomState::new(), RandomState::new()],
         }
     }
 
     /// To be called before anybody hears that an entry of the plan is written.
     pub(crate) fn add(&self, plan: &PlanId) {
-        for (word, bit) in self.places(plan) {
-            word.fetch_or(bit, Ordering::Release);
+        let hash = self.hash(plan);
+        let mut filters = self.filters();
+        if filters.iter().any(|filter| filter.may_hold(hash)) {
+            return;
+        }
+        let next = match filters.last() {
+            Some(last) if last.room == 0 => (last.words.len() * 2).min(LARGEST),
+            _ => 0,
+        };
+        if next > 0 {
+            filters.push(Filter::of(next));
+        }
+        if let Some(last) = filters.last_mut() {
+            last.add(hash);
         }
     }
 
     /// False only where nothing was ever written of the plan.
     pub(crate) fn may_hold(&self, plan: &PlanId) -> bool {
-        self.places(plan)
-            .all(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
+        let hash = self.hash(plan);
+        self.filters().iter().any(|filter| filter.may_hold(hash))
     }
 
-    fn places(&self, plan: &PlanId) -> impl Iterator<Item = (&AtomicU64, u64)> {
+    fn filters(&self) -> MutexGuard<'_, Vec<Filter>> {
+        // Each change is whole at every moment: a bit, a filter.
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hash(&self, plan: &PlanId) -> (u64, u64) {
         let [first, second] = &self.hashes;
-        let (first, second) = (
+        (
             first.hash_one(plan.as_str()),
             second.hash_one(plan.as_str()),
-        );
-        (0..BITS).map(move |number| {
-            let place = first.wrapping_add(number.wrapping_mul(second));
-            // The highest bits choose the word, the next ones the bit in it.
-            let word = usize::try_from(place >> 50).unwrap_or_default() % WORDS;
-            (&self.words[word], 1 << (place >> 44 & 63))
-        })
+        )
     }
+}
+
+impl Filter {
+    fn of(words: usize) -> Self {
+        Self {
+            words: vec![0; words].into_boxed_slice(),
+            room: words * 64 / BITS_A_PLAN,
+        }
+    }
+
+    fn add(&mut self, hash: (u64, u64)) {
+        for (word, bit) in places(hash, self.words.len()) {
+            self.words[word] |= bit;
+        }
+        self.room = self.room.saturating_sub(1);
+    }
+
+    fn may_hold(&self, hash: (u64, u64)) -> bool {
+        places(hash, self.words.len()).all(|(word, bit)| self.words[word] & bit != 0)
+    }
+}
+
+fn places((first, second): (u64, u64), words: usize) -> impl Iterator<Item = (usize, u64)> {
+    (0..BITS).map(move |number| {
+        let place = first.wrapping_add(number.wrapping_mul(second));
+        // The highest bits choose the word, the lowest ones the bit in it.
+        let word = usize::try_from(place >> 40).unwrap_or_default() % words;
+        (word, 1 << (place & 63))
+    })
 }
 
 #[cfg(test)]

@@ -39,11 +39,17 @@ impl JournalReader {
                 .open_read_only(&path)
         }));
         match opened {
-            Ok(Ok(database)) => Ok(Self {
-                database,
-                directory: directory.to_owned(),
-                name,
-            }),
+            Ok(Ok(database)) => {
+                let read = database.begin_read().map_err(Failed::from);
+                match read.and_then(|view| table::name(&view)) {
+                    Ok(_) => Ok(Self {
+                        database,
+                        directory: directory.to_owned(),
+                        name,
+                    }),
+                    Err(Failed(why)) => Err(OpenError::Unreadable { path, why }),
+                }
+            }
             // Putting it in order is writing.
             Ok(Err(DatabaseError::RepairAborted)) => Err(OpenError::LeftOpen(path)),
             Ok(Err(error)) => Err(OpenError::Unreadable {

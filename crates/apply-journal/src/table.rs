@@ -1,22 +1,76 @@
 //! What stands in the file, and how it is read and changed inside a transaction.
+//!
+//! ```text
+//!  plans       plan ─▶ its number: the next free one when the plan is first written down
+//!  rows        number, step ─▶ JSON: one row for claim, intent, result and end, written once each
+//!  unfinished  the numbers without an end
+//!  finished    when the end was published, number ─▶ plan: what is pruned first stands first
+//!  facts       about the file
+//! ```
+//!
+//! Plan ids are hashes: rows that had them as keys would lie all over the file, and every write would copy a page of
+//! its own. By their numbers, what is written together lies together, and no write reads back what stands there.
+//! All keys and values are bytes, numbers with the highest byte first: for each other type of either the database's
+//! code would stand in the program once more.
 
 use apply_core::{ApplyResult, ClaimNote, Entry, Intent, Publisher, Recorded, SwitchNote};
 use permit_gate::PlanId;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+use serde::{Deserialize, Serialize};
 
-/// An entry as JSON, by its plan.
-const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
-/// The plans whose result is not noted as published.
-const UNFINISHED: TableDefinition<'_, &str, ()> = TableDefinition::new("unfinished");
-/// The published plans, by when they were: what is pruned first stands first.
-const FINISHED: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("finished");
-/// Facts about the file.
+type Bytes = &'static [u8];
+type Definition = TableDefinition<'static, Bytes, Bytes>;
+
+const PLANS: Definition = TableDefinition::new("plan numbers");
+const ROWS: Definition = TableDefinition::new("rows");
+const UNFINISHED: Definition = TableDefinition::new("numbers unfinished");
+const FINISHED: Definition = TableDefinition::new("numbers finished");
+/// As earlier versions laid it out: by its format a file is known.
 const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
+
+/// A plan's steps, in the order in which they are written down.
+const CLAIM: u8 = 0;
+const INTENT: u8 = 1;
+const RESULT: u8 = 2;
+const END: u8 = 3;
 
 const NAME: &str = "name";
 const SWITCH: &str = "switch";
 const FORMAT: &str = "format";
-const CURRENT: &str = "1";
+const CURRENT: &str = "2";
+
+/// What an earlier version wrote: each entry whole, by its plan.
+mod former {
+    use redb::TableDefinition;
+
+    pub(super) const FORMAT: &str = "1";
+    pub(super) const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
+    pub(super) const UNFINISHED: TableDefinition<'_, &str, ()> = TableDefinition::new("unfinished");
+    pub(super) const FINISHED: TableDefinition<'_, (u64, &str), ()> =
+        TableDefinition::new("finished");
+}
+
+/// What came of a plan, and who publishes it.
+#[derive(Serialize, Deserialize)]
+struct ResultRow {
+    result: ApplyResult,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    publisher: Option<Publisher>,
+}
+
+/// The same, to be written: nothing is copied for it.
+#[derive(Serialize)]
+struct ResultToWrite<'a> {
+    result: &'a ApplyResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publisher: Option<&'a Publisher>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EndRow {
+    at: u64,
+    by_another: bool,
+}
 
 /// The database failed, or an entry in it cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,168 +85,134 @@ impl<E: Into<redb::Error>> From<E> for Failed {
 
 /// Makes the tables of a new file.
 pub(crate) fn lay_out(change: &WriteTransaction, name: &str) -> Result<(), Failed> {
-    change.open_table(ENTRIES)?;
-    change.open_table(UNFINISHED)?;
-    change.open_table(FINISHED)?;
+    Tables::open(change)?;
     let mut facts = change.open_table(FACTS)?;
     facts.insert(NAME, name)?;
     facts.insert(FORMAT, CURRENT)?;
     Ok(())
 }
 
+/// Whether an earlier version laid the file out: [`convert`] comes before anything else is read.
+pub(crate) fn is_former(view: &ReadTransaction) -> Result<bool, Failed> {
+    Ok(format(view)?.as_deref() == Some(former::FORMAT))
+}
+
+/// Puts what an earlier version wrote into the present form.
+pub(crate) fn convert(change: &WriteTransaction) -> Result<(), Failed> {
+    {
+        let mut tables = Tables::open(change)?;
+        let entries = change.open_table(former::ENTRIES)?;
+        for item in entries.iter()? {
+            let (plan, text) = item?;
+            let entry: Entry = read_json(plan.value(), text.value())?;
+            match entry.plan.as_str() == plan.value() {
+                true => tables.record_entry(&entry)?,
+                false => return Err(misplaced(plan.value(), &entry.plan)),
+            }
+        }
+        change.open_table(FACTS)?.insert(FORMAT, CURRENT)?;
+    }
+    change.delete_table(former::ENTRIES)?;
+    change.delete_table(former::UNFINISHED)?;
+    change.delete_table(former::FINISHED)?;
+    Ok(())
+}
+
 /// The journal's name; `None` in a file that was never laid out.
 pub(crate) fn name(view: &ReadTransaction) -> Result<Option<String>, Failed> {
-    let facts = match view.open_table(FACTS) {
-        Ok(facts) => facts,
-        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let fact = |key| Ok::<_, Failed>(facts.get(key)?.map(|fact| fact.value().to_owned()));
-    match fact(FORMAT)?.as_deref() {
-        Some(CURRENT) => {}
-        other => {
-            let found = other.unwrap_or("none");
-            return Err(Failed(format!(
-                "it has format {found}, this program writes {CURRENT}"
-            )));
-        }
+    match format(view)?.as_deref() {
+        None => Ok(None),
+        Some(CURRENT) => fact(view, NAME),
+        Some(former::FORMAT) => Err(Failed(
+            "an earlier version wrote it; start the service, which puts it into the present form"
+                .into(),
+        )),
+        Some(found) => Err(Failed(format!(
+            "it has format {found}, this program writes {CURRENT}"
+        ))),
     }
-    fact(NAME)
+}
+
+/// The format of a file; `None` where it was never laid out.
+fn format(view: &ReadTransaction) -> Result<Option<String>, Failed> {
+    match view.open_table(FACTS) {
+        Ok(_) => Ok(Some(fact(view, FORMAT)?.unwrap_or_else(|| "none".into()))),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn fact(view: &ReadTransaction, key: &str) -> Result<Option<String>, Failed> {
+    let fact = view.open_table(FACTS)?.get(key)?;
+    Ok(fact.map(|fact| fact.value().to_owned()))
 }
 
 pub(crate) fn look_up(view: &ReadTransaction, plan: &PlanId) -> Result<Option<Entry>, Failed> {
-    let entries = view.open_table(ENTRIES)?;
-    read(&entries, plan.as_str())
+    let Some(number) = number_of(&view.open_table(PLANS)?, plan.as_str())? else {
+        return Ok(None);
+    };
+    let entry = entry(&view.open_table(ROWS)?, number)?;
+    match entry.plan == *plan {
+        true => Ok(Some(entry)),
+        false => Err(misplaced(plan.as_str(), &entry.plan)),
+    }
 }
 
+/// Those that were written down first, first.
 pub(crate) fn unfinished(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
-    let entries = view.open_table(ENTRIES)?;
+    let rows = view.open_table(ROWS)?;
     let mut found = Vec::new();
     for item in view.open_table(UNFINISHED)?.iter()? {
-        let (plan, ()) = item.map(|(plan, _)| (plan, ()))?;
-        match read(&entries, plan.value())? {
-            Some(entry) => found.push(entry),
-            None => return Err(Failed(format!("plan {} has no entry", plan.value()))),
-        }
+        let (number, _) = item?;
+        found.push(entry(&rows, to_number(number.value())?)?);
     }
     Ok(found)
 }
 
 /// So many entries at most whose end was published last, the last one first.
 pub(crate) fn published(view: &ReadTransaction, most: usize) -> Result<Vec<Entry>, Failed> {
-    let entries = view.open_table(ENTRIES)?;
+    let rows = view.open_table(ROWS)?;
     let mut found = Vec::new();
     for item in view.open_table(FINISHED)?.iter()?.rev().take(most) {
         let (key, _) = item?;
-        let (_, plan) = key.value();
-        match read(&entries, plan)? {
-            Some(entry) => found.push(entry),
-            None => return Err(Failed(format!("plan {plan} has no entry"))),
-        }
+        let (_, number) = to_end(key.value())?;
+        found.push(entry(&rows, number)?);
     }
     Ok(found)
 }
 
 /// The plans of all entries, one after the other. A key that is no plan's id is skipped.
 pub(crate) fn plans(view: &ReadTransaction, mut each: impl FnMut(&PlanId)) -> Result<(), Failed> {
-    for item in view.open_table(ENTRIES)?.iter()? {
+    for item in view.open_table(PLANS)?.iter()? {
         let (key, _) = item?;
-        if let Ok(plan) = PlanId::new(key.value()) {
+        let id = str::from_utf8(key.value()).ok();
+        if let Some(Ok(plan)) = id.map(PlanId::new) {
             each(&plan);
         }
     }
     Ok(())
 }
 
-/// Every entry.
+/// Every entry, by its plan.
 pub(crate) fn all(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
-    let entries = view.open_table(ENTRIES)?;
+    let rows = view.open_table(ROWS)?;
     let mut found = Vec::new();
-    for item in entries.iter()? {
-        let (plan, text) = item?;
-        found.push(parse(plan.value(), text.value())?);
+    for item in view.open_table(PLANS)?.iter()? {
+        let (_, number) = item?;
+        found.push(entry(&rows, to_number(number.value())?)?);
     }
     Ok(found)
 }
 
-pub(crate) fn record_claim(change: &WriteTransaction, claim: &ClaimNote) -> Result<(), Failed> {
-    let mut entries = change.open_table(ENTRIES)?;
-    match read(&entries, claim.plan.as_str())? {
-        Some(known) if !known.is_only_claimed() => return Ok(()),
-        _ => write(&mut entries, &Entry::claimed(claim.clone()))?,
-    }
-    change
-        .open_table(UNFINISHED)?
-        .insert(claim.plan.as_str(), ())?;
-    Ok(())
-}
-
-pub(crate) fn record_intent(
-    change: &WriteTransaction,
-    intent: &Intent,
-) -> Result<Recorded, Failed> {
-    let mut entries = change.open_table(ENTRIES)?;
-    match read(&entries, intent.plan.as_str())? {
-        Some(known) if !known.is_only_claimed() => return Ok(Recorded::Before(Box::new(known))),
-        _ => write(&mut entries, &Entry::intending(intent.clone()))?,
-    }
-    change
-        .open_table(UNFINISHED)?
-        .insert(intent.plan.as_str(), ())?;
-    Ok(Recorded::Now)
-}
-
-pub(crate) fn record_result(
-    change: &WriteTransaction,
-    result: &ApplyResult,
-    publisher: Option<&Publisher>,
-) -> Result<ApplyResult, Failed> {
-    let mut entries = change.open_table(ENTRIES)?;
-    let plan = result.plan.as_str();
-    let known = read(&entries, plan)?.unwrap_or_else(|| Entry::of(result.plan.clone()));
-    let Some(entry) = known.with_result(result, publisher) else {
-        return Ok(known.result.unwrap_or_else(|| result.clone()));
+/// How the kill switch was seen last.
+pub(crate) fn switch(view: &ReadTransaction) -> Result<Option<SwitchNote>, Failed> {
+    let Some(text) = fact(view, SWITCH)? else {
+        return Ok(None);
     };
-    write(&mut entries, &entry)?;
-    if let Some(at) = known.published_at {
-        change.open_table(FINISHED)?.remove((at, plan))?;
-    }
-    change
-        .open_table(UNFINISHED)?
-        .insert(result.plan.as_str(), ())?;
-    Ok(result.clone())
-}
-
-pub(crate) fn record_end(
-    change: &WriteTransaction,
-    plan: &PlanId,
-    at: u64,
-    by_another: bool,
-) -> Result<(), Failed> {
-    let mut entries = change.open_table(ENTRIES)?;
-    let known = read(&entries, plan.as_str())?;
-    let Some(entry) = known.and_then(|entry| entry.with_end(at, by_another)) else {
-        return Ok(());
-    };
-    write(&mut entries, &entry)?;
-    change.open_table(UNFINISHED)?.remove(plan.as_str())?;
-    change
-        .open_table(FINISHED)?
-        .insert((at, plan.as_str()), ())?;
-    Ok(())
-}
-
-/// Takes an entry out, where it is still this one and may be forgotten.
-pub(crate) fn forget(change: &WriteTransaction, entry: &Entry) -> Result<bool, Failed> {
-    let plan = entry.plan.as_str();
-    let mut entries = change.open_table(ENTRIES)?;
-    let standing = read(&entries, plan)?;
-    let (true, Some(at)) = (standing.as_ref() == Some(entry), entry.published_at) else {
-        return Ok(false);
-    };
-    entries.remove(plan)?;
-    change.open_table(FINISHED)?.remove((at, plan))?;
-    Ok(true)
+    let switch = serde_json::from_str(&text);
+    switch
+        .map(Some)
+        .map_err(|error| Failed(format!("how the switch was seen cannot be read: {error}")))
 }
 
 pub(crate) fn record_switch(change: &WriteTransaction, switch: &SwitchNote) -> Result<(), Failed> {
@@ -202,66 +222,276 @@ pub(crate) fn record_switch(change: &WriteTransaction, switch: &SwitchNote) -> R
     Ok(())
 }
 
-pub(crate) fn switch(view: &ReadTransaction) -> Result<Option<SwitchNote>, Failed> {
-    let facts = view.open_table(FACTS)?;
-    let Some(text) = facts.get(SWITCH)? else {
-        return Ok(None);
-    };
-    let switch = serde_json::from_str(text.value());
-    switch
-        .map(Some)
-        .map_err(|error| Failed(format!("how the switch was seen cannot be read: {error}")))
+/// The tables of one transaction, opened once for all that is written in it.
+pub(crate) struct Tables<'t> {
+    plans: Table<'t, Bytes, Bytes>,
+    rows: Table<'t, Bytes, Bytes>,
+    unfinished: Table<'t, Bytes, Bytes>,
+    finished: Table<'t, Bytes, Bytes>,
+    /// The next free number.
+    next: u64,
 }
 
-/// Takes out what was published before `before`, at most `most` entries of it. What is unfinished
-/// stays, however old.
-pub(crate) fn prune(change: &WriteTransaction, before: u64, most: usize) -> Result<usize, Failed> {
-    let mut finished = change.open_table(FINISHED)?;
-    let mut old = Vec::new();
-    for item in finished.range(..(before, ""))?.take(most) {
-        let (at, plan) = item.map(|(key, _)| {
-            let (at, plan) = key.value();
-            (at, plan.to_owned())
-        })?;
-        old.push((at, plan));
+impl<'t> Tables<'t> {
+    pub(crate) fn open(change: &'t WriteTransaction) -> Result<Self, Failed> {
+        let rows = change.open_table(ROWS)?;
+        let next = match rows.last()? {
+            Some((key, _)) => to_row(key.value())?.0 + 1,
+            None => 0,
+        };
+        Ok(Self {
+            plans: change.open_table(PLANS)?,
+            rows,
+            unfinished: change.open_table(UNFINISHED)?,
+            finished: change.open_table(FINISHED)?,
+            next,
+        })
     }
-    let mut entries = change.open_table(ENTRIES)?;
-    for (at, plan) in &old {
-        finished.remove((*at, plan.as_str()))?;
-        entries.remove(plan.as_str())?;
+
+    pub(crate) fn record_claim(&mut self, claim: &ClaimNote) -> Result<(), Failed> {
+        let plan = claim.plan.as_str();
+        let number = match number_of(&self.plans, plan)? {
+            None => self.begin(plan)?,
+            Some(known) if entry(&self.rows, known)?.is_only_claimed() => known,
+            Some(_) => return Ok(()),
+        };
+        self.write(number, CLAIM, claim)
     }
-    Ok(old.len())
+
+    pub(crate) fn record_intent(&mut self, intent: &Intent) -> Result<Recorded, Failed> {
+        let plan = intent.plan.as_str();
+        let number = match number_of(&self.plans, plan)? {
+            None => self.begin(plan)?,
+            Some(known) => {
+                let before = entry(&self.rows, known)?;
+                if !before.is_only_claimed() {
+                    return Ok(Recorded::Before(Box::new(before)));
+                }
+                // An intent says all that its claim does.
+                self.rows.remove(&row(known, CLAIM)[..])?;
+                known
+            }
+        };
+        self.write(number, INTENT, intent)?;
+        Ok(Recorded::Now)
+    }
+
+    /// The result that stands instead, where this one is not written.
+    pub(crate) fn record_result(
+        &mut self,
+        result: &ApplyResult,
+        publisher: Option<&Publisher>,
+    ) -> Result<Option<ApplyResult>, Failed> {
+        let plan = result.plan.as_str();
+        let number = match number_of(&self.plans, plan)? {
+            None => self.begin(plan)?,
+            Some(known) => {
+                if self.holds(known, RESULT)? || self.holds(known, END)? {
+                    let standing = entry(&self.rows, known)?;
+                    if standing.with_result(result, publisher).is_none() {
+                        return Ok(standing.result);
+                    }
+                    if let Some(at) = standing.published_at {
+                        self.finished.remove(&end(at, known)[..])?;
+                        self.rows.remove(&row(known, END)[..])?;
+                        self.unfinished.insert(&known.to_be_bytes()[..], NOTHING)?;
+                    }
+                }
+                known
+            }
+        };
+        self.write(number, RESULT, &ResultToWrite { result, publisher })?;
+        Ok(None)
+    }
+
+    pub(crate) fn record_end(
+        &mut self,
+        plan: &PlanId,
+        at: u64,
+        by_another: bool,
+    ) -> Result<(), Failed> {
+        let plan = plan.as_str();
+        let Some(number) = number_of(&self.plans, plan)? else {
+            return Ok(());
+        };
+        if self.holds(number, END)? {
+            return Ok(());
+        }
+        self.write(number, END, &EndRow { at, by_another })?;
+        self.unfinished.remove(&number.to_be_bytes()[..])?;
+        self.finished
+            .insert(&end(at, number)[..], plan.as_bytes())?;
+        Ok(())
+    }
+
+    /// Takes an entry out, where it is still this one and may be forgotten.
+    pub(crate) fn forget(&mut self, forgotten: &Entry) -> Result<bool, Failed> {
+        let plan = forgotten.plan.as_str();
+        let (Some(number), Some(at)) = (number_of(&self.plans, plan)?, forgotten.published_at)
+        else {
+            return Ok(false);
+        };
+        if entry(&self.rows, number)? != *forgotten {
+            return Ok(false);
+        }
+        self.remove(plan.as_bytes(), at, number)?;
+        Ok(true)
+    }
+
+    /// Takes out what was published before `before`, at most `most` entries of it. What is unfinished
+    /// stays, however old.
+    pub(crate) fn prune(&mut self, before: u64, most: usize) -> Result<usize, Failed> {
+        let mut old = Vec::new();
+        for item in self.finished.range(..&end(before, 0)[..])?.take(most) {
+            let (key, plan) = item?;
+            old.push((to_end(key.value())?, plan.value().to_owned()));
+        }
+        for ((at, number), plan) in &old {
+            self.remove(plan, *at, *number)?;
+        }
+        Ok(old.len())
+    }
+
+    fn holds(&self, number: u64, step: u8) -> Result<bool, Failed> {
+        Ok(self.rows.get(&row(number, step)[..])?.is_some())
+    }
+
+    /// A number for a plan that has none.
+    fn begin(&mut self, plan: &str) -> Result<u64, Failed> {
+        let number = self.next;
+        self.next += 1;
+        let key = number.to_be_bytes();
+        self.plans.insert(plan.as_bytes(), &key[..])?;
+        self.unfinished.insert(&key[..], NOTHING)?;
+        Ok(number)
+    }
+
+    fn write(&mut self, number: u64, step: u8, text: &impl Serialize) -> Result<(), Failed> {
+        let text = serde_json::to_vec(text)
+            .map_err(|error| Failed(format!("an entry cannot be written: {error}")))?;
+        self.rows.insert(&row(number, step)[..], text.as_slice())?;
+        Ok(())
+    }
+
+    fn remove(&mut self, plan: &[u8], at: u64, number: u64) -> Result<(), Failed> {
+        self.finished.remove(&end(at, number)[..])?;
+        self.plans.remove(plan)?;
+        for step in [CLAIM, INTENT, RESULT, END] {
+            self.rows.remove(&row(number, step)[..])?;
+        }
+        Ok(())
+    }
+
+    fn record_entry(&mut self, entry: &Entry) -> Result<(), Failed> {
+        let plan = &entry.plan;
+        let number = self.begin(plan.as_str())?;
+        if let Some(claim) = &entry.claim {
+            self.write(number, CLAIM, claim)?;
+        }
+        if let Some(intent) = &entry.intent {
+            self.write(number, INTENT, intent)?;
+        }
+        if let Some(result) = &entry.result {
+            let publisher = entry.publisher.as_ref();
+            self.write(number, RESULT, &ResultToWrite { result, publisher })?;
+        }
+        match entry.published_at {
+            Some(at) => self.record_end(plan, at, entry.published_by_another),
+            None => Ok(()),
+        }
+    }
 }
 
-fn read(
-    entries: &impl ReadableTable<&'static str, &'static [u8]>,
-    plan: &str,
-) -> Result<Option<Entry>, Failed> {
-    match entries.get(plan)? {
-        Some(text) => parse(plan, text.value()).map(Some),
-        None => Ok(None),
+/// What the rows of a number say. An entry that cannot be read is no entry to go on from.
+fn entry(rows: &impl ReadableTable<Bytes, Bytes>, number: u64) -> Result<Entry, Failed> {
+    let about = format!("number {number}");
+    let mut found: Option<Entry> = None;
+    for item in rows.range(&row(number, CLAIM)[..]..=&row(number, END)[..])? {
+        let (key, text) = item?;
+        let text = text.value();
+        match to_row(key.value())?.1 {
+            CLAIM => {
+                let claim: ClaimNote = read_json(&about, text)?;
+                let entry = entry_of(&mut found, &claim.plan)?;
+                entry.claim = Some(claim);
+            }
+            INTENT => {
+                let intent: Intent = read_json(&about, text)?;
+                let entry = entry_of(&mut found, &intent.plan)?;
+                entry.intent = Some(intent);
+            }
+            RESULT => {
+                let row: ResultRow = read_json(&about, text)?;
+                let entry = entry_of(&mut found, &row.result.plan)?;
+                (entry.result, entry.publisher) = (Some(row.result), row.publisher);
+            }
+            _ => {
+                let row: EndRow = read_json(&about, text)?;
+                if let Some(entry) = &mut found {
+                    entry.published_at = Some(row.at);
+                    entry.published_by_another = row.by_another;
+                }
+            }
+        }
     }
+    found.ok_or_else(|| Failed(format!("no plan has {about}")))
 }
 
-/// An entry that cannot be read is no entry to go on from.
-fn parse(plan: &str, text: &[u8]) -> Result<Entry, Failed> {
-    let entry: Entry = serde_json::from_slice(text)
-        .map_err(|error| Failed(format!("the entry of plan {plan} cannot be read: {error}")))?;
-    match entry.plan.as_str() == plan {
+/// All rows of a number are about one plan.
+fn entry_of<'e>(found: &'e mut Option<Entry>, plan: &PlanId) -> Result<&'e mut Entry, Failed> {
+    let entry = found.get_or_insert_with(|| Entry::of(plan.clone()));
+    match entry.plan == *plan {
         true => Ok(entry),
-        false => Err(Failed(format!(
-            "the entry of plan {plan} is about plan {}",
-            entry.plan
-        ))),
+        false => Err(misplaced(entry.plan.as_str(), plan)),
     }
 }
 
-fn write(
-    entries: &mut redb::Table<'_, &'static str, &'static [u8]>,
-    entry: &Entry,
-) -> Result<(), Failed> {
-    let text = serde_json::to_vec(entry)
-        .map_err(|error| Failed(format!("an entry cannot be written: {error}")))?;
-    entries.insert(entry.plan.as_str(), text.as_slice())?;
-    Ok(())
+fn number_of(plans: &impl ReadableTable<Bytes, Bytes>, plan: &str) -> Result<Option<u64>, Failed> {
+    let number = plans.get(plan.as_bytes())?;
+    number.map(|number| to_number(number.value())).transpose()
+}
+
+/// The value of a key that says it all.
+const NOTHING: &[u8] = &[];
+
+fn row(number: u64, step: u8) -> [u8; 9] {
+    let mut key = [step; 9];
+    key[..8].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn end(at: u64, number: u64) -> [u8; 16] {
+    (u128::from(at) << 64 | u128::from(number)).to_be_bytes()
+}
+
+fn to_number(bytes: &[u8]) -> Result<u64, Failed> {
+    fixed(bytes).map(u64::from_be_bytes)
+}
+
+fn to_row(key: &[u8]) -> Result<(u64, u8), Failed> {
+    let [number @ .., step] = fixed::<9>(key)?;
+    Ok((u64::from_be_bytes(number), step))
+}
+
+fn to_end(key: &[u8]) -> Result<(u64, u64), Failed> {
+    let key = fixed::<16>(key)?;
+    let (at, number) = key.split_at(8);
+    Ok((to_number(at)?, to_number(number)?))
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Failed> {
+    bytes.try_into().map_err(|_| malformed(bytes))
+}
+
+fn malformed(bytes: &[u8]) -> Failed {
+    Failed(format!("{bytes:02x?} is no number of a plan"))
+}
+
+fn read_json<'a, T: Deserialize<'a>>(about: &str, text: &'a [u8]) -> Result<T, Failed> {
+    serde_json::from_slice(text)
+        .map_err(|error| Failed(format!("the entry of {about} cannot be read: {error}")))
+}
+
+fn misplaced(plan: &str, found: &PlanId) -> Failed {
+    Failed(format!("the entry of plan {plan} is about plan {found}"))
 }

@@ -6,7 +6,7 @@ use crate::{
     error::OpenError,
     forgotten,
     known::Known,
-    table::{self, Failed},
+    table::{self, Failed, Tables},
 };
 use apply_core::{
     ApplyResult, ClaimNote, Entry, Intent, Journal, PortError, Publisher, Recorded, SwitchNote,
@@ -164,9 +164,19 @@ impl RedbJournal {
 /// How many calls share one sync at most.
 const BATCH: usize = 512;
 
-/// So many that waited for one sync are a crowd: the next sync is put off a little, to be shared by more.
+/// So many that waited for one sync are a crowd: the next sync is put off a little, to be shared by more; the larger
+/// the crowd, the longer, since each of its plans waits for many others anyway.
 const CROWD: usize = 4;
 const GATHERED_WITHIN: Duration = Duration::from_millis(1);
+const GATHERED_WITHIN_AT_MOST: Duration = Duration::from_millis(4);
+
+/// For how long the next sync is put off after one that so many waited for.
+fn gathered_within(waited: usize) -> Duration {
+    let crowds = u32::try_from(waited / CROWD).unwrap_or(u32::MAX);
+    GATHERED_WITHIN
+        .saturating_mul(crowds)
+        .min(GATHERED_WITHIN_AT_MOST)
+}
 
 /// How long a note that a result was published waits for a write to go with. Until it is on disk a
 /// process that ends badly leaves a result to be published again, which the store knows and refuses.
@@ -344,6 +354,7 @@ fn open_database(
         Ok(Err(error)) => return Err(damaged(error.to_string())),
         Err(_) => return Err(damaged("its pages contradict each other".into())),
     };
+    convert(&database).map_err(|error| damaged(error.0))?;
     let found = read_name(&database).map_err(|error| damaged(error.0))?;
     let name = match (found, noted) {
         (Some(found), Some(noted)) if found != noted => {
@@ -382,6 +393,17 @@ fn remove(draft: &Path) -> std::io::Result<()> {
     }
 }
 
+/// All or nothing, like every write.
+fn convert(database: &Database) -> Result<(), Failed> {
+    if !table::is_former(&database.begin_read()?)? {
+        return Ok(());
+    }
+    let change = database.begin_write()?;
+    table::convert(&change)?;
+    change.commit()?;
+    Ok(())
+}
+
 fn read_name(database: &Database) -> Result<Option<String>, Failed> {
     table::name(&database.begin_read()?)
 }
@@ -415,7 +437,7 @@ struct Writer {
 
 impl Writer {
     fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
-        let mut crowded = false;
+        let mut waited = 0;
         loop {
             let wait = match self.notes.is_empty() {
                 true => LOOK_EVERY,
@@ -426,12 +448,13 @@ impl Writer {
             };
             match inbox.recv_timeout(wait) {
                 Ok(first) => {
-                    if crowded {
+                    let crowded = gathered_within(waited);
+                    if !crowded.is_zero() {
                         // A write that comes meanwhile shares the sync, and need not wake this thread.
-                        thread::sleep(GATHERED_WITHIN);
+                        thread::sleep(crowded);
                     }
                     let all = iter::once(first).chain(inbox.try_iter()).take(BATCH);
-                    crowded = self.deal_with(all) >= CROWD;
+                    waited = self.deal_with(all);
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() < self.notes_due => self.look(),
                 Err(RecvTimeoutError::Timeout) if self.notes.is_empty() => self.look(),
@@ -507,7 +530,7 @@ impl Writer {
             self.file.is_there()?;
             let change = || {
                 let change = self.database.begin_write()?;
-                let gone = table::forget(&change, entry)?;
+                let gone = Tables::open(&change)?.forget(entry)?;
                 change.commit()?;
                 Ok(gone)
             };
@@ -571,28 +594,32 @@ impl Writer {
         for plan in noted.chain(orders.iter().filter_map(Write::plan)) {
             self.known.add(plan);
         }
-        // They were noted before what is written now was asked for.
-        for note in &notes {
-            match note {
-                Note::Claim(claim) => table::record_claim(&change, claim)?,
-                Note::End(plan, at, by_another) => {
-                    table::record_end(&change, plan, *at, *by_another)?;
+        let outcomes = {
+            let mut tables = Tables::open(&change)?;
+            // They were noted before what is written now was asked for.
+            for note in &notes {
+                match note {
+                    Note::Claim(claim) => tables.record_claim(claim)?,
+                    Note::End(plan, at, by_another) => {
+                        tables.record_end(plan, *at, *by_another)?;
+                    }
                 }
             }
-        }
-        let outcomes = orders
-            .iter()
-            .map(|order| order.execute(&change))
-            .collect::<Result<_, _>>()?;
-        let now = seconds();
-        if now >= self.next_prune {
-            let before = now.saturating_sub(self.settings.keep.as_secs());
-            let gone = table::prune(&change, before, PRUNE_AT_ONCE)?;
-            self.next_prune = match gone {
-                PRUNE_AT_ONCE => now,
-                _ => now.saturating_add(PRUNE_EVERY),
-            };
-        }
+            let outcomes = orders
+                .iter()
+                .map(|order| order.execute(&change, &mut tables))
+                .collect::<Result<_, _>>()?;
+            let now = seconds();
+            if now >= self.next_prune {
+                let before = now.saturating_sub(self.settings.keep.as_secs());
+                let gone = tables.prune(before, PRUNE_AT_ONCE)?;
+                self.next_prune = match gone {
+                    PRUNE_AT_ONCE => now,
+                    _ => now.saturating_add(PRUNE_EVERY),
+                };
+            }
+            outcomes
+        };
         change.commit()?;
         Ok(outcomes)
     }
@@ -601,7 +628,8 @@ impl Writer {
 /// What came of one write.
 enum Outcome {
     Recorded(Recorded),
-    Stands(Box<ApplyResult>),
+    /// Another result stands, where one does.
+    Result(Option<Box<ApplyResult>>),
     Done,
 }
 
@@ -624,13 +652,17 @@ impl Write {
         }
     }
 
-    fn execute(&self, change: &redb::WriteTransaction) -> Result<Outcome, Failed> {
+    fn execute(
+        &self,
+        change: &redb::WriteTransaction,
+        tables: &mut Tables<'_>,
+    ) -> Result<Outcome, Failed> {
         Ok(match self {
-            Self::Intent(intent, _) => Outcome::Recorded(table::record_intent(change, intent)?),
+            Self::Intent(intent, _) => Outcome::Recorded(tables.record_intent(intent)?),
             Self::Result(outcome, _) => {
                 let (result, publisher) = &**outcome;
-                let stands = table::record_result(change, result, publisher.as_ref())?;
-                Outcome::Stands(Box::new(stands))
+                let stands = tables.record_result(result, publisher.as_ref())?;
+                Outcome::Result(stands.map(Box::new))
             }
             Self::Switch(switch, _) => {
                 table::record_switch(change, switch)?;
@@ -651,8 +683,8 @@ impl Write {
             (Self::Intent(_, reply), Outcome::Recorded(recorded)) => {
                 let _ = reply.send(Ok(recorded));
             }
-            (Self::Result(_, reply), Outcome::Stands(result)) => {
-                let _ = reply.send(Ok(*result));
+            (Self::Result(outcome, reply), Outcome::Result(other)) => {
+                let _ = reply.send(Ok(other.map_or(outcome.0, |other| *other)));
             }
             (Self::Switch(_, reply), Outcome::Done) => {
                 let _ = reply.send(Ok(()));

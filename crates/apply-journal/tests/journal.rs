@@ -6,6 +6,7 @@ mod common;
 use apply_core::{ApplyResult, Entry, Journal, Publisher, Recorded, SwitchNote};
 use apply_journal::{JournalReader, JournalSettings, OpenError, RedbJournal};
 use common::*;
+use redb::TableDefinition;
 use std::{
     fs,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -190,6 +191,91 @@ async fn a_second_process_is_refused_and_may_read() {
     assert_eq!(reader.entries().unwrap().len(), 2, "it follows the writer");
     drop(journal);
     assert!(dir.open().is_ok(), "the directory is free again");
+}
+
+/// As versions before this one wrote it: each entry whole, by its plan.
+fn write_in_the_former_format(path: &std::path::Path, name: &str, entries: &[Entry]) {
+    const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
+    const UNFINISHED: TableDefinition<'_, &str, ()> = TableDefinition::new("unfinished");
+    const FINISHED: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("finished");
+    const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
+    let database = redb::Database::create(path).unwrap();
+    let change = database.begin_write().unwrap();
+    let mut facts = change.open_table(FACTS).unwrap();
+    let switch = r#"{"on":true,"generation":"g-1"}"#;
+    for (fact, value) in [("format", "1"), ("name", name), ("switch", switch)] {
+        facts.insert(fact, value).unwrap();
+    }
+    drop(facts);
+    let mut table = change.open_table(ENTRIES).unwrap();
+    let mut unfinished = change.open_table(UNFINISHED).unwrap();
+    let mut finished = change.open_table(FINISHED).unwrap();
+    for entry in entries {
+        let (plan, text) = (entry.plan.as_str(), serde_json::to_vec(entry).unwrap());
+        table.insert(plan, &text[..]).unwrap();
+        match entry.published_at {
+            Some(at) => drop(finished.insert((at, plan), ()).unwrap()),
+            None => drop(unfinished.insert(plan, ()).unwrap()),
+        }
+    }
+    drop((table, unfinished, finished));
+    change.commit().unwrap();
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_wrote_is_put_into_the_present_form_and_nothing_of_it_is_lost() {
+    let dir = Dir::new();
+    let name = dir.open().unwrap().name().to_owned();
+    let publisher = Publisher {
+        attempt: "host.7".parse().unwrap(),
+        generation: "g-1".into(),
+    };
+    let concluded = Entry::intending(intent(3))
+        .with_result(&result(3, "order_not_sent"), Some(&publisher))
+        .unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let (earlier, now) = (now.as_secs() - 1, now.as_secs());
+    let entries = [
+        Entry::claimed(claim(1)),
+        Entry::intending(intent(2)),
+        concluded.clone(),
+        Entry::intending(intent(4)).with_end(now, true).unwrap(),
+        Entry::concluded(result(5, "permit_timeout_or_missing:missing_p33"))
+            .with_end(earlier, false)
+            .unwrap(),
+    ];
+    fs::remove_file(dir.database()).unwrap();
+    write_in_the_former_format(&dir.database(), &name, &entries);
+    let unread = JournalReader::open(dir.path()).err().unwrap().to_string();
+    assert!(unread.contains("start the service"), "{unread}");
+    for _ in 0..2 {
+        let journal = dir.open().unwrap();
+        assert_eq!(journal.name(), name);
+        assert!(journal.fetch_switch().await.unwrap().unwrap().on);
+        for entry in &entries {
+            let found = journal.look_up(&entry.plan).await.unwrap();
+            assert_eq!(found.as_ref(), Some(entry));
+        }
+        assert_eq!(journal.fetch_unfinished().await.unwrap(), entries[..3]);
+        let published = journal.fetch_published(9).await.unwrap();
+        assert_eq!(published, [entries[3].clone(), entries[4].clone()]);
+    }
+    let read = JournalReader::open(dir.path()).unwrap().entries().unwrap();
+    assert_eq!(read, entries);
+    // And it goes on where it was.
+    let journal = dir.open().unwrap();
+    let executed = ApplyResult {
+        executed: true,
+        ..result(4, "none")
+    };
+    journal.record_result(&executed, None).await.unwrap();
+    let unfinished = journal.fetch_unfinished().await.unwrap();
+    assert_eq!(unfinished.len(), 4);
+    assert_eq!(unfinished[3].result, Some(executed));
+    assert!(matches!(
+        journal.record_intent(&intent(2)).await.unwrap(),
+        Recorded::Before(_)
+    ));
 }
 
 #[tokio::test]

@@ -263,7 +263,7 @@ impl Link {
             keys.extend(page);
             if next == 0 {
                 // A scan may name a key twice.
-                keys.sort();
+                keys.sort_unstable();
                 keys.dedup();
                 return Ok(keys);
             }

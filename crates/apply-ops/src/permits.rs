@@ -172,7 +172,7 @@ async fn ls(read: ReadConfig, as_json: bool) -> Done {
             }
         }
     }
-    found.sort_by(|a, b| (a.0.as_str(), &a.1).cmp(&(b.0.as_str(), &b.1)));
+    found.sort_unstable_by(|a, b| (a.0.as_str(), &a.1).cmp(&(b.0.as_str(), &b.1)));
     if as_json {
         let list: Vec<_> = found
             .iter()

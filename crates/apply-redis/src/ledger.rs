@@ -120,7 +120,7 @@ impl LedgerWriter {
             };
             let known = self.left_alone.entry(symbol.clone()).or_default();
             let mut new: Vec<&String> = left.difference(known).collect();
-            new.sort();
+            new.sort_unstable();
             let new = new.into_iter().map(|why| (symbol.clone(), why.clone()));
             done.left_alone.extend(new);
             *known = left;

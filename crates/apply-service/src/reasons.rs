@@ -84,7 +84,7 @@ mod tests {
             assert!(codes.iter().any(|known| known == code), "{code}");
         }
         let count = codes.len();
-        codes.sort();
+        codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), count);
     }

@@ -339,7 +339,7 @@ fn prefixes(keys: &Keys, permits: &PermitKeys) -> Vec<String> {
             prefixes.push(around(&template.to_string()).0);
         }
     }
-    prefixes.sort();
+    prefixes.sort_unstable();
     prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
     prefixes
 }

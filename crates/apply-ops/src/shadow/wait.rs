@@ -47,7 +47,7 @@ pub(super) fn play(
         .map(|at| at.max(started))
         .collect();
     moments.extend([started, deadline, deadline + policy.grace]);
-    moments.sort();
+    moments.sort_unstable();
     for now in moments {
         gate.handle_signal(now, Signal::LookAgain);
         loop {

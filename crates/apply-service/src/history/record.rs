@@ -175,7 +175,7 @@ pub(super) fn shown(fields: &HashMap<String, Vec<u8>>) -> Vec<(String, String)> 
         (cut(name), cut(&value))
     });
     let mut fields: Vec<_> = fields.filter(|(_, value)| !value.is_empty()).collect();
-    fields.sort();
+    fields.sort_unstable();
     fields.truncate(SHOWN);
     fields
 }

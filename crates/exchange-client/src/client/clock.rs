@@ -142,9 +142,8 @@ impl Client {
             },
             ..Question::open(clock::PATH, clock::WEIGHT, Form::new()).with_last_weight()
         };
-        let server = self
-            .exchange(&question, &|body, _| clock::decode(body))
-            .await?;
+        let answer = self.exchange(&question).await?;
+        let server = self.decode(answer, |body, _| clock::decode(body))?;
         Ok(Sample {
             asked,
             answered: Instant::now(),

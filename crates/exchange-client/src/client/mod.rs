@@ -255,8 +255,10 @@ impl Client {
                     Form::new(),
                 )
             };
-            let asked = self.exchange(&question, &|body, _| crate::endpoint::clock::decode(body));
-            match tokio::time::timeout(patience, asked).await {
+            let asked = tokio::time::timeout(patience, self.exchange(&question)).await;
+            let decoded = asked
+                .map(|answer| self.decode(answer?, |body, _| crate::endpoint::clock::decode(body)));
+            match decoded {
                 Ok(Ok(_)) => return true,
                 Ok(Err(RequestError::Failed(_) | RequestError::Timeout(_))) | Err(_) => {}
                 Ok(Err(_)) => return false,
@@ -323,33 +325,31 @@ impl Client {
         question: Question,
         decode: impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
     ) -> Result<T, RequestError> {
-        let first = self.ask_once(&question, &decode).await;
+        let answer = self.answer_to(question).await?;
+        self.decode(answer, decode)
+    }
+
+    /// The answer before it is decoded: what lies before that is the same for every question, and is compiled once.
+    async fn answer_to(&self, question: Question) -> Result<Answer, RequestError> {
+        let first = self.ask_once(&question).await;
         match &first {
             Err(error) if question.signed && matches!(error.code(), Some(-1021 | -5028)) => {
                 self.measure_clock().await?;
-                self.ask_once(&question, &decode).await
+                self.ask_once(&question).await
             }
             _ => first,
         }
     }
 
-    async fn ask_once<T>(
-        &self,
-        question: &Question,
-        decode: &impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
-    ) -> Result<T, RequestError> {
+    async fn ask_once(&self, question: &Question) -> Result<Answer, RequestError> {
         if question.signed {
             self.ensure_clock().await?;
         }
-        self.exchange(question, decode).await
+        self.exchange(question).await
     }
 
-    /// One request and its reply; the time to sign with is there already.
-    async fn exchange<T>(
-        &self,
-        question: &Question,
-        decode: &impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
-    ) -> Result<T, RequestError> {
+    /// One request and its answer; the time to sign with is there already.
+    async fn exchange(&self, question: &Question) -> Result<Answer, RequestError> {
         let _turn = self.wait_for_room(question).await?;
         if let Some(departure) = &self.departure {
             // The first counts.
@@ -400,31 +400,43 @@ impl Client {
         };
         room.answered(&reply);
         self.count_refusal(QUESTION, &reply);
-        let kept = || {
-            let secrets = self.secrets(&signed);
-            let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-            Reply::read(reply.status, &reply.body, &secrets)
-        };
-        if let Some(stop) = self.note_stop(&reply) {
-            tracing::debug!(status = reply.status, stopped_for = ?stop, "the venue said stop");
+        let stopped = self.note_stop(&reply);
+        let answer = Answer { reply, signed };
+        if let Some(left) = stopped {
+            tracing::debug!(status = answer.reply.status, stopped_for = ?left, "the venue said stop");
             return Err(RequestError::Stopped {
-                left: stop,
-                reply: kept(),
+                left,
+                reply: self.kept(&answer),
             });
         }
-        if let Some(why) = reply.broken {
+        if let Some(why) = answer.reply.broken {
             return Err(RequestError::Failed(why));
         }
-        if !(200..300).contains(&reply.status) {
-            return Err(RequestError::Refused(kept()));
+        if !(200..300).contains(&answer.reply.status) {
+            return Err(RequestError::Refused(self.kept(&answer)));
         }
+        Ok(answer)
+    }
+
+    fn decode<T>(
+        &self,
+        answer: Answer,
+        decode: impl Fn(&[u8], &mut Notes) -> Result<T, DecodeError>,
+    ) -> Result<T, RequestError> {
         let mut notes = Notes::default();
-        let read = decode(&reply.body, &mut notes);
+        let read = decode(&answer.reply.body, &mut notes);
         self.note_omissions(notes);
         read.map_err(|error| RequestError::Unreadable {
             error,
-            reply: kept(),
+            reply: self.kept(&answer),
         })
+    }
+
+    /// What is kept of a reply for an error.
+    fn kept(&self, answer: &Answer) -> Reply {
+        let secrets = self.secrets(&answer.signed);
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        Reply::read(answer.reply.status, &answer.reply.body, &secrets)
     }
 
     fn lane_of(&self, question: &Question) -> Pool {
@@ -522,6 +534,13 @@ const COUNTS_FOR: Duration = Duration::from_millis(50);
 
 /// How many connections are looked at for one that is alive.
 const MOST_CHECKED: usize = 3;
+
+/// A whole answer of success.
+struct Answer {
+    reply: HttpReply,
+    /// What was sent, where it was signed: nothing of it may stand in a reply that is kept.
+    signed: String,
+}
 
 /// A question as it will be sent, but for timestamp and signature.
 struct Question {
