@@ -335,14 +335,14 @@ impl<P: Ports> ApplyLayer<P> {
             }
             // Everything slow happens while the permits are awaited. Where it turns out first that
             // there is nothing to do, the wait is cancelled; permits taken by a script in flight are discarded.
-            let readiness = Readiness::new(false);
-            let mut permits = pin!(self.wait_for_permits(claimed, events, &readiness));
+            let readiness = &Readiness::new(false);
+            let mut permits = pin!(self.wait_for_permits(claimed, events, readiness));
             let context = Box::pin(async move {
                 let latest = self.latest_answer(claimed);
                 let sign_by = latest.checked_add(SIGNING_SLACK).unwrap_or(latest);
                 // Acquire the slot before boxing `prepare`, so that queued plans hold no such state.
                 let _slot = self.order_limit.acquire().await;
-                Box::pin(self.prepare(claimed, sign_by)).await
+                Box::pin(self.prepare(claimed, sign_by, readiness)).await
             });
             // What `select` answers is large, and gone before anything else is waited for.
             let first = match select(permits.as_mut(), context).await {
@@ -359,10 +359,7 @@ impl<P: Ports> ApplyLayer<P> {
                     let ready = Box::pin(self.await_context(claimed, context)).await?;
                     (granted, ready)
                 }
-                First::Ready(at_hand) => {
-                    readiness.set();
-                    (permits.await?, at_hand)
-                }
+                First::Ready(at_hand) => (permits.await?, at_hand),
             };
             fault::point("after_take");
             Ok(both)
@@ -449,6 +446,7 @@ impl<P: Ports> ApplyLayer<P> {
         &self,
         claimed: &ClaimedPlan,
         sign_by: Instant,
+        readiness: &Readiness,
     ) -> Result<Box<Ready<P>>, Abort> {
         let ClaimedPlan { plan, step, .. } = claimed;
         let venue = self.ports.exchange();
@@ -479,7 +477,15 @@ impl<P: Ports> ApplyLayer<P> {
             fault::point("after_journal");
             written
         };
-        let (recorded, ours) = join(written, self.note(&intent)).await;
+        let noted = async {
+            let ours = self.note(&intent).await;
+            if ours {
+                // The permits can be taken from here on, and need not wait for the disk: the order does.
+                readiness.set().await;
+            }
+            ours
+        };
+        let (recorded, ours) = join(written, noted).await;
         match recorded.map_err(Abort::Journal)? {
             Recorded::Now if ours => {}
             Recorded::Now => return Err(Abort::ClaimLost),

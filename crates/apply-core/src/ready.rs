@@ -9,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// How far everything else is. The task that waits says itself that it is ready and looks at its
-/// wait again then, so no task has to be woken.
+/// How far everything else is. It is the task that waits that says itself when it is ready.
 pub(crate) struct Readiness {
     ready: AtomicBool,
     /// The store waits for us: it was not asked yet, or every permit was there, and the intent was not noted.
@@ -29,9 +28,14 @@ impl Readiness {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// From now on the store need not wait any more.
-    pub(crate) fn set(&self) {
+    /// From now on the store need not wait any more. The task looks at its wait again.
+    pub(crate) async fn set(&self) {
         self.ready.store(true, Ordering::Relaxed);
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(())
+        })
+        .await;
     }
 }
 

@@ -205,8 +205,9 @@ impl Transport {
         }
     }
 
-    /// Sends one request. `left` turns true the moment its first byte is handed to the connection; it is looked at to
-    /// distinguish a failure before that moment from one after it. `keyed` says whether the API key goes along.
+    /// Sends one request. `left` turns true the moment the first byte of a POST is handed to the connection; it is looked at to
+    /// distinguish a failure before that moment from one after it. A question may be asked again either way, and leaves it
+    /// unset. `keyed` says whether the API key goes along.
     pub(crate) async fn send(
         &self,
         path: &'static str,
@@ -320,7 +321,7 @@ async fn read(from: &mut Incoming, body: &mut Vec<u8>) -> Result<(), String> {
 }
 
 /// A body that notes when it is taken. The connection asks for the body after it has put the head into its buffer and
-/// before it writes anything, so an unset flag proves that no byte has left.
+/// before it writes anything, so an unset flag proves that no byte has left. For an empty body, a question's, it never asks.
 struct WatchedBody {
     data: Option<Bytes>,
     left: Arc<AtomicBool>,

@@ -1,7 +1,7 @@
 //! Every row of the table of replies, walked over real sockets: which ending, how many POSTs, and nothing secret printed.
 
 use crate::{Setup, client_at, impatient, printed};
-use exchange_client::{NotSentReason, SetupError, Submission, UnknownCause};
+use exchange_client::{NotSentReason, RequestError, SetupError, Submission, UnknownCause};
 use exchange_sim::{Canned, Delivery, Fault, Instead, When};
 use std::{io::ErrorKind, time::Duration};
 use tokio::net::TcpListener;
@@ -236,6 +236,34 @@ async fn a_tls_handshake_that_fails_sends_nothing() {
             .all(|count| count.with_key == 0)
     );
     assert_eq!(setup.sim.handle().order_count(), 0);
+}
+
+/// The time for connecting covers the handshake: after it nothing has left, where a reply that does not come says nothing.
+#[tokio::test]
+async fn a_tls_handshake_that_is_never_answered_counts_as_no_connection() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = impatient();
+    settings.connect_timeout = Duration::from_millis(200);
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    // On a machine without any root certificates not even a client comes about.
+    let client = match client_at(&url, settings) {
+        Ok(client) => client,
+        Err(error) => return assert!(matches!(error, SetupError::Transport(_)), "{error}"),
+    };
+    match client.warm_up().await {
+        Err(RequestError::Failed(why)) => assert!(why.contains("took too long"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_venue_at_localhost_is_reached() {
+    let setup = Setup::open().await;
+    let named = setup.sim.url().replace("127.0.0.1", "localhost");
+    let client = client_at(&named, impatient()).unwrap();
+    client.warm_up().await.unwrap();
+    let held = client.fetch_positions(None).await.unwrap();
+    assert_eq!(held.len(), 1);
 }
 
 #[tokio::test]
