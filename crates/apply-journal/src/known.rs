@@ -8,7 +8,8 @@ use std::{
 
 /// Bloom filters, each of twice the size of the one before: a journal of two thousand plans has one of 4 KiB, one of a
 /// hundred thousand has 252 KiB. They never forget: an entry that is pruned may still be looked for in the file, and is
-/// not found there. Each takes one new plan in four hundred for one that it holds; that one is looked for as well.
+/// not found there. Each takes one new plan in four hundred for one that it holds; that one is looked for as well. There
+/// are nine at most, 2 MiB for a million plans written by one process; beyond that more and more new plans are looked for.
 #[derive(Debug)]
 pub(crate) struct Known {
     filters: Mutex<Vec<Filter>>,
@@ -23,9 +24,9 @@ struct Filter {
     room: usize,
 }
 
-/// 4 KiB, and 1 MiB.
+/// 4 KiB; the last one has 1 MiB.
 const SMALLEST: usize = 1 << 9;
-const LARGEST: usize = 1 << 17;
+const MOST: usize = 9;
 
 /// How many bits a plan sets, and how many there are for each.
 const BITS: u64 = 4;
@@ -46,12 +47,10 @@ impl Known {
         if filters.iter().any(|filter| filter.may_hold(hash)) {
             return;
         }
-        let next = match filters.last() {
-            Some(last) if last.room == 0 => (last.words.len() * 2).min(LARGEST),
-            _ => 0,
-        };
-        if next > 0 {
-            filters.push(Filter::of(next));
+        let full = filters.last().filter(|last| last.room == 0);
+        let next = full.map(|last| last.words.len() * 2);
+        if let Some(words) = next.filter(|_| filters.len() < MOST) {
+            filters.push(Filter::of(words));
         }
         if let Some(last) = filters.last_mut() {
             last.add(hash);

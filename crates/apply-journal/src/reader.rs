@@ -34,22 +34,24 @@ impl JournalReader {
             return Err(OpenError::None(directory.to_owned()));
         };
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            Database::builder()
+            let database = Database::builder()
                 .set_concurrency_mode(ConcurrencyMode::SingleWriter)
-                .open_read_only(&path)
+                .open_read_only(&path)?;
+            // Whether its format is one that can be read.
+            let read = database.begin_read().map_err(Failed::from);
+            let format = read.and_then(|view| table::name(&view));
+            Ok((database, format))
         }));
         match opened {
-            Ok(Ok(database)) => {
-                let read = database.begin_read().map_err(Failed::from);
-                match read.and_then(|view| table::name(&view)) {
-                    Ok(_) => Ok(Self {
-                        database,
-                        directory: directory.to_owned(),
-                        name,
-                    }),
-                    Err(Failed(why)) => Err(OpenError::Unreadable { path, why }),
-                }
-            }
+            Ok(Ok((database, Ok(_)))) => Ok(Self {
+                database,
+                directory: directory.to_owned(),
+                name,
+            }),
+            Ok(Ok((_, Err(error)))) => Err(OpenError::Unreadable {
+                path,
+                why: error.why,
+            }),
             // Putting it in order is writing.
             Ok(Err(DatabaseError::RepairAborted)) => Err(OpenError::LeftOpen(path)),
             Ok(Err(error)) => Err(OpenError::Unreadable {
@@ -70,13 +72,25 @@ impl JournalReader {
 
     /// What is written down about a plan.
     pub fn look_up(&self, plan: &PlanId) -> Result<Option<Entry>, PortError> {
-        let answer = || table::look_up(&self.database.begin_read()?, plan);
+        let answer = || {
+            let view = self.database.begin_read()?;
+            match table::is_former(&view)? {
+                true => table::former::look_up(&view, plan),
+                false => table::look_up(&view, plan),
+            }
+        };
         answer().map_err(port_error)
     }
 
     /// Everything that is written down.
     pub fn entries(&self) -> Result<Vec<Entry>, PortError> {
-        let answer = || table::all(&self.database.begin_read()?);
+        let answer = || {
+            let view = self.database.begin_read()?;
+            match table::is_former(&view)? {
+                true => table::former::all(&view),
+                false => table::all(&view),
+            }
+        };
         answer().map_err(port_error)
     }
 
@@ -107,5 +121,5 @@ impl JournalReader {
 }
 
 fn port_error(error: Failed) -> PortError {
-    PortError(error.0)
+    PortError(error.why)
 }

@@ -15,8 +15,12 @@
 
 use apply_core::{ApplyResult, ClaimNote, Entry, Intent, Publisher, Recorded, SwitchNote};
 use permit_gate::PlanId;
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableTable, ReadableTableMetadata as _, Table, TableDefinition, TableError,
+    WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 
 type Bytes = &'static [u8];
 type Definition = TableDefinition<'static, Bytes, Bytes>;
@@ -40,14 +44,40 @@ const FORMAT: &str = "format";
 const CURRENT: &str = "2";
 
 /// What an earlier version wrote: each entry whole, by its plan.
-mod former {
-    use redb::TableDefinition;
+pub(crate) mod former {
+    use super::{Failed, misplaced, read_json};
+    use apply_core::Entry;
+    use permit_gate::PlanId;
+    use redb::{ReadTransaction, ReadableTable, TableDefinition};
 
     pub(super) const FORMAT: &str = "1";
     pub(super) const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
     pub(super) const UNFINISHED: TableDefinition<'_, &str, ()> = TableDefinition::new("unfinished");
     pub(super) const FINISHED: TableDefinition<'_, (u64, &str), ()> =
         TableDefinition::new("finished");
+
+    pub(crate) fn look_up(view: &ReadTransaction, plan: &PlanId) -> Result<Option<Entry>, Failed> {
+        let text = view.open_table(ENTRIES)?.get(plan.as_str())?;
+        text.map(|text| entry(plan.as_str(), text.value()))
+            .transpose()
+    }
+
+    pub(crate) fn all(view: &ReadTransaction) -> Result<Vec<Entry>, Failed> {
+        let mut found = Vec::new();
+        for item in view.open_table(ENTRIES)?.iter()? {
+            let (plan, text) = item?;
+            found.push(entry(plan.value(), text.value())?);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn entry(plan: &str, text: &[u8]) -> Result<Entry, Failed> {
+        let entry: Entry = read_json(plan, text)?;
+        match entry.plan.as_str() == plan {
+            true => Ok(entry),
+            false => Err(misplaced(plan, &entry.plan)),
+        }
+    }
 }
 
 /// What came of a plan, and who publishes it.
@@ -74,12 +104,37 @@ struct EndRow {
 
 /// The database failed, or an entry in it cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Failed(pub(crate) String);
+#[error("{why}")]
+pub(crate) struct Failed {
+    pub(crate) why: String,
+    /// The disk could not be read or written: what stands in the file may be sound.
+    pub(crate) of_disk: bool,
+}
+
+impl Failed {
+    fn new(why: String) -> Self {
+        Self {
+            why,
+            of_disk: false,
+        }
+    }
+}
 
 impl<E: Into<redb::Error>> From<E> for Failed {
     fn from(error: E) -> Self {
-        Self(error.into().to_string())
+        let error = error.into();
+        let of_disk = match &error {
+            redb::Error::Io(error) => !matches!(
+                error.kind(),
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+            ),
+            redb::Error::PreviousIo => true,
+            _ => false,
+        };
+        Self {
+            why: error.to_string(),
+            of_disk,
+        }
     }
 }
 
@@ -92,25 +147,36 @@ pub(crate) fn lay_out(change: &WriteTransaction, name: &str) -> Result<(), Faile
     Ok(())
 }
 
-/// Whether an earlier version laid the file out: [`convert`] comes before anything else is read.
+/// Whether an earlier version laid the file out.
 pub(crate) fn is_former(view: &ReadTransaction) -> Result<bool, Failed> {
     Ok(format(view)?.as_deref() == Some(former::FORMAT))
 }
 
-/// Puts what an earlier version wrote into the present form.
-pub(crate) fn convert(change: &WriteTransaction) -> Result<(), Failed> {
+/// Puts what an earlier version wrote into the present form. Refuses a file whose tables contradict each other.
+pub(crate) fn convert(view: &ReadTransaction, change: &WriteTransaction) -> Result<(), Failed> {
+    let entries = view.open_table(former::ENTRIES)?;
+    let mut converted = 0;
     {
         let mut tables = Tables::open(change)?;
-        let entries = change.open_table(former::ENTRIES)?;
-        for item in entries.iter()? {
-            let (plan, text) = item?;
-            let entry: Entry = read_json(plan.value(), text.value())?;
-            match entry.plan.as_str() == plan.value() {
-                true => tables.record_entry(&entry)?,
-                false => return Err(misplaced(plan.value(), &entry.plan)),
-            }
+        for item in view.open_table(former::UNFINISHED)?.iter()? {
+            let (plan, _) = item?;
+            tables.take_over(&entries, plan.value(), None)?;
+            converted += 1;
+        }
+        for item in view.open_table(former::FINISHED)?.iter()? {
+            let (key, _) = item?;
+            let (at, plan) = key.value();
+            tables.take_over(&entries, plan, Some(at))?;
+            converted += 1;
         }
         change.open_table(FACTS)?.insert(FORMAT, CURRENT)?;
+    }
+    let there = entries.len()?;
+    if converted != there {
+        return Err(Failed::new(format!(
+            "{} of its {there} entries are neither finished nor unfinished",
+            there - converted
+        )));
     }
     change.delete_table(former::ENTRIES)?;
     change.delete_table(former::UNFINISHED)?;
@@ -118,16 +184,12 @@ pub(crate) fn convert(change: &WriteTransaction) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The journal's name; `None` in a file that was never laid out.
+/// The journal's name, in either format; `None` in a file that was never laid out.
 pub(crate) fn name(view: &ReadTransaction) -> Result<Option<String>, Failed> {
     match format(view)?.as_deref() {
         None => Ok(None),
-        Some(CURRENT) => fact(view, NAME),
-        Some(former::FORMAT) => Err(Failed(
-            "an earlier version wrote it; start the service, which puts it into the present form"
-                .into(),
-        )),
-        Some(found) => Err(Failed(format!(
+        Some(CURRENT | former::FORMAT) => fact(view, NAME),
+        Some(found) => Err(Failed::new(format!(
             "it has format {found}, this program writes {CURRENT}"
         ))),
     }
@@ -151,11 +213,7 @@ pub(crate) fn look_up(view: &ReadTransaction, plan: &PlanId) -> Result<Option<En
     let Some(number) = number_of(&view.open_table(PLANS)?, plan.as_str())? else {
         return Ok(None);
     };
-    let entry = entry(&view.open_table(ROWS)?, number)?;
-    match entry.plan == *plan {
-        true => Ok(Some(entry)),
-        false => Err(misplaced(plan.as_str(), &entry.plan)),
-    }
+    entry_about(&view.open_table(ROWS)?, number, plan.as_str()).map(Some)
 }
 
 /// Those that were written down first, first.
@@ -212,12 +270,12 @@ pub(crate) fn switch(view: &ReadTransaction) -> Result<Option<SwitchNote>, Faile
     let switch = serde_json::from_str(&text);
     switch
         .map(Some)
-        .map_err(|error| Failed(format!("how the switch was seen cannot be read: {error}")))
+        .map_err(|error| Failed::new(format!("how the switch was seen cannot be read: {error}")))
 }
 
 pub(crate) fn record_switch(change: &WriteTransaction, switch: &SwitchNote) -> Result<(), Failed> {
     let text = serde_json::to_string(switch)
-        .map_err(|error| Failed(format!("the switch cannot be written: {error}")))?;
+        .map_err(|error| Failed::new(format!("the switch cannot be written: {error}")))?;
     change.open_table(FACTS)?.insert(SWITCH, text.as_str())?;
     Ok(())
 }
@@ -252,7 +310,7 @@ impl<'t> Tables<'t> {
         let plan = claim.plan.as_str();
         let number = match number_of(&self.plans, plan)? {
             None => self.begin(plan)?,
-            Some(known) if entry(&self.rows, known)?.is_only_claimed() => known,
+            Some(known) if entry_about(&self.rows, known, plan)?.is_only_claimed() => known,
             Some(_) => return Ok(()),
         };
         self.write(number, CLAIM, claim)
@@ -263,7 +321,7 @@ impl<'t> Tables<'t> {
         let number = match number_of(&self.plans, plan)? {
             None => self.begin(plan)?,
             Some(known) => {
-                let before = entry(&self.rows, known)?;
+                let before = entry_about(&self.rows, known, plan)?;
                 if !before.is_only_claimed() {
                     return Ok(Recorded::Before(Box::new(before)));
                 }
@@ -287,7 +345,7 @@ impl<'t> Tables<'t> {
             None => self.begin(plan)?,
             Some(known) => {
                 if self.holds(known, RESULT)? || self.holds(known, END)? {
-                    let standing = entry(&self.rows, known)?;
+                    let standing = entry_about(&self.rows, known, plan)?;
                     if standing.with_result(result, publisher).is_none() {
                         return Ok(standing.result);
                     }
@@ -317,11 +375,7 @@ impl<'t> Tables<'t> {
         if self.holds(number, END)? {
             return Ok(());
         }
-        self.write(number, END, &EndRow { at, by_another })?;
-        self.unfinished.remove(&number.to_be_bytes()[..])?;
-        self.finished
-            .insert(&end(at, number)[..], plan.as_bytes())?;
-        Ok(())
+        self.end(number, plan, at, by_another)
     }
 
     /// Takes an entry out, where it is still this one and may be forgotten.
@@ -331,7 +385,7 @@ impl<'t> Tables<'t> {
         else {
             return Ok(false);
         };
-        if entry(&self.rows, number)? != *forgotten {
+        if entry_about(&self.rows, number, plan)? != *forgotten {
             return Ok(false);
         }
         self.remove(plan.as_bytes(), at, number)?;
@@ -368,13 +422,18 @@ impl<'t> Tables<'t> {
 
     fn write(&mut self, number: u64, step: u8, text: &impl Serialize) -> Result<(), Failed> {
         let text = serde_json::to_vec(text)
-            .map_err(|error| Failed(format!("an entry cannot be written: {error}")))?;
+            .map_err(|error| Failed::new(format!("an entry cannot be written: {error}")))?;
         self.rows.insert(&row(number, step)[..], text.as_slice())?;
         Ok(())
     }
 
     fn remove(&mut self, plan: &[u8], at: u64, number: u64) -> Result<(), Failed> {
         self.finished.remove(&end(at, number)[..])?;
+        let its_number = self.plans.get(plan)?.map(|found| to_number(found.value()));
+        if its_number.transpose()? != Some(number) {
+            // The number is another plan's by now, or the plan has another one.
+            return Ok(());
+        }
         self.plans.remove(plan)?;
         for step in [CLAIM, INTENT, RESULT, END] {
             self.rows.remove(&row(number, step)[..])?;
@@ -382,23 +441,53 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn record_entry(&mut self, entry: &Entry) -> Result<(), Failed> {
-        let plan = &entry.plan;
-        let number = self.begin(plan.as_str())?;
-        if let Some(claim) = &entry.claim {
-            self.write(number, CLAIM, claim)?;
+    /// Takes over what an earlier version wrote of a plan, whose end was published then.
+    fn take_over(
+        &mut self,
+        entries: &impl ReadableTable<&'static str, Bytes>,
+        plan: &str,
+        published_at: Option<u64>,
+    ) -> Result<(), Failed> {
+        let Some(text) = entries.get(plan)? else {
+            return Err(Failed::new(format!("plan {plan} has no entry")));
+        };
+        if number_of(&self.plans, plan)?.is_some() {
+            return Err(Failed::new(format!("plan {plan} is listed twice")));
         }
-        if let Some(intent) = &entry.intent {
-            self.write(number, INTENT, intent)?;
+        let number = self.begin(plan)?;
+        let by_another = match former::entry(plan, text.value()) {
+            Ok(entry) => {
+                if let Some(claim) = &entry.claim {
+                    self.write(number, CLAIM, claim)?;
+                }
+                if let Some(intent) = &entry.intent {
+                    self.write(number, INTENT, intent)?;
+                }
+                if let Some(result) = &entry.result {
+                    let publisher = entry.publisher.as_ref();
+                    self.write(number, RESULT, &ResultToWrite { result, publisher })?;
+                }
+                entry.published_by_another
+            }
+            // Stays what it was: a plan that is known, and of which nothing can be read.
+            Err(_) if published_at.is_some() => {
+                self.rows.insert(&row(number, RESULT)[..], text.value())?;
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(at) = published_at {
+            self.end(number, plan, at, by_another)?;
         }
-        if let Some(result) = &entry.result {
-            let publisher = entry.publisher.as_ref();
-            self.write(number, RESULT, &ResultToWrite { result, publisher })?;
-        }
-        match entry.published_at {
-            Some(at) => self.record_end(plan, at, entry.published_by_another),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+
+    fn end(&mut self, number: u64, plan: &str, at: u64, by_another: bool) -> Result<(), Failed> {
+        self.write(number, END, &EndRow { at, by_another })?;
+        self.unfinished.remove(&number.to_be_bytes()[..])?;
+        self.finished
+            .insert(&end(at, number)[..], plan.as_bytes())?;
+        Ok(())
     }
 }
 
@@ -434,7 +523,20 @@ fn entry(rows: &impl ReadableTable<Bytes, Bytes>, number: u64) -> Result<Entry, 
             }
         }
     }
-    found.ok_or_else(|| Failed(format!("no plan has {about}")))
+    found.ok_or_else(|| Failed::new(format!("no plan has {about}")))
+}
+
+/// The same, of a number that is this plan's.
+fn entry_about(
+    rows: &impl ReadableTable<Bytes, Bytes>,
+    number: u64,
+    plan: &str,
+) -> Result<Entry, Failed> {
+    let entry = entry(rows, number)?;
+    match entry.plan.as_str() == plan {
+        true => Ok(entry),
+        false => Err(misplaced(plan, &entry.plan)),
+    }
 }
 
 /// All rows of a number are about one plan.
@@ -484,14 +586,14 @@ fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Failed> {
 }
 
 fn malformed(bytes: &[u8]) -> Failed {
-    Failed(format!("{bytes:02x?} is no number of a plan"))
+    Failed::new(format!("{bytes:02x?} is no number of a plan"))
 }
 
 fn read_json<'a, T: Deserialize<'a>>(about: &str, text: &'a [u8]) -> Result<T, Failed> {
     serde_json::from_slice(text)
-        .map_err(|error| Failed(format!("the entry of {about} cannot be read: {error}")))
+        .map_err(|error| Failed::new(format!("the entry of {about} cannot be read: {error}")))
 }
 
 fn misplaced(plan: &str, found: &PlanId) -> Failed {
-    Failed(format!("the entry of plan {plan} is about plan {found}"))
+    Failed::new(format!("the entry of plan {plan} is about plan {found}"))
 }

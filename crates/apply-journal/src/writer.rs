@@ -153,7 +153,7 @@ impl RedbJournal {
         self.condition.sound().map_err(PortError)?;
         // The database panics on some damage instead of naming it.
         match catch_unwind(AssertUnwindSafe(answer)) {
-            Ok(answer) => answer.map_err(|error| PortError(error.0)),
+            Ok(answer) => answer.map_err(|error| PortError(error.why)),
             Err(_) => Err(PortError(
                 "the journal's pages contradict each other".into(),
             )),
@@ -354,8 +354,7 @@ fn open_database(
         Ok(Err(error)) => return Err(damaged(error.to_string())),
         Err(_) => return Err(damaged("its pages contradict each other".into())),
     };
-    convert(&database).map_err(|error| damaged(error.0))?;
-    let found = read_name(&database).map_err(|error| damaged(error.0))?;
+    let found = read_name(&database).map_err(|error| damaged(error.why))?;
     let name = match (found, noted) {
         (Some(found), Some(noted)) if found != noted => {
             return Err(OpenError::Foreign {
@@ -380,8 +379,12 @@ fn open_database(
             name
         }
     };
+    convert(&database).map_err(|error| match error.of_disk {
+        true => disk(&path, &error),
+        false => damaged(error.why),
+    })?;
     // Nothing may be served over entries that cannot be read.
-    check(&database, known).map_err(|error| damaged(error.0))?;
+    check(&database, known).map_err(|error| damaged(error.why))?;
     Ok((database, name))
 }
 
@@ -393,13 +396,16 @@ fn remove(draft: &Path) -> std::io::Result<()> {
     }
 }
 
-/// All or nothing, like every write.
+/// Puts a file of an earlier version into the present form: all of it or nothing, like every write. For as long as both are
+/// there it needs twice the room.
 fn convert(database: &Database) -> Result<(), Failed> {
-    if !table::is_former(&database.begin_read()?)? {
+    let view = database.begin_read()?;
+    if !table::is_former(&view)? {
         return Ok(());
     }
     let change = database.begin_write()?;
-    table::convert(&change)?;
+    table::convert(&view, &change)?;
+    drop(view);
     change.commit()?;
     Ok(())
 }
@@ -448,7 +454,12 @@ impl Writer {
             };
             match inbox.recv_timeout(wait) {
                 Ok(first) => {
-                    let crowded = gathered_within(waited);
+                    let crowded = match &first {
+                        Order::Write(Write::Intent(..) | Write::Result(..)) => {
+                            gathered_within(waited)
+                        }
+                        _ => Duration::ZERO,
+                    };
                     if !crowded.is_zero() {
                         // A write that comes meanwhile shares the sync, and need not wake this thread.
                         thread::sleep(crowded);
@@ -456,9 +467,14 @@ impl Writer {
                     let all = iter::once(first).chain(inbox.try_iter()).take(BATCH);
                     waited = self.deal_with(all);
                 }
-                Err(RecvTimeoutError::Timeout) if Instant::now() < self.notes_due => self.look(),
-                Err(RecvTimeoutError::Timeout) if self.notes.is_empty() => self.look(),
-                Err(RecvTimeoutError::Timeout) => self.write(Vec::new()),
+                Err(RecvTimeoutError::Timeout) => {
+                    // The crowd is gone.
+                    waited = 0;
+                    match self.notes.is_empty() || Instant::now() < self.notes_due {
+                        true => self.look(),
+                        false => self.write(Vec::new()),
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return self.write(Vec::new()),
             }
         }
@@ -514,13 +530,13 @@ impl Writer {
     fn unfinished(&self) -> Answer<Vec<Entry>> {
         self.condition.sound()?;
         let answer = || table::unfinished(&self.database.begin_read()?);
-        answer().map_err(|error| error.0)
+        answer().map_err(|error| error.why)
     }
 
     fn published(&self, most: usize) -> Answer<Vec<Entry>> {
         self.condition.sound()?;
         let answer = || table::published(&self.database.begin_read()?, most);
-        answer().map_err(|error| error.0)
+        answer().map_err(|error| error.why)
     }
 
     /// Takes out an entry whose mark lies beside the journal, and then the mark.
@@ -534,7 +550,7 @@ impl Writer {
                 change.commit()?;
                 Ok(gone)
             };
-            let gone = change().map_err(|error: Failed| error.0)?;
+            let gone = change().map_err(|error: Failed| error.why)?;
             self.file.is_written()?;
             Ok::<_, String>(gone)
         });
@@ -556,7 +572,7 @@ impl Writer {
             let written = condition.busy(|| {
                 // What is left of a file that was cut short is left as it is.
                 self.file.is_there()?;
-                let outcomes = self.transact(&orders).map_err(|error| error.0)?;
+                let outcomes = self.transact(&orders).map_err(|error| error.why)?;
                 // What is on disk now has to be found by the next process.
                 self.file.is_written()?;
                 Ok(outcomes)

@@ -6,7 +6,6 @@ mod common;
 use apply_core::{ApplyResult, Entry, Journal, Publisher, Recorded, SwitchNote};
 use apply_journal::{JournalReader, JournalSettings, OpenError, RedbJournal};
 use common::*;
-use redb::TableDefinition;
 use std::{
     fs,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -193,35 +192,6 @@ async fn a_second_process_is_refused_and_may_read() {
     assert!(dir.open().is_ok(), "the directory is free again");
 }
 
-/// As versions before this one wrote it: each entry whole, by its plan.
-fn write_in_the_former_format(path: &std::path::Path, name: &str, entries: &[Entry]) {
-    const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
-    const UNFINISHED: TableDefinition<'_, &str, ()> = TableDefinition::new("unfinished");
-    const FINISHED: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("finished");
-    const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
-    let database = redb::Database::create(path).unwrap();
-    let change = database.begin_write().unwrap();
-    let mut facts = change.open_table(FACTS).unwrap();
-    let switch = r#"{"on":true,"generation":"g-1"}"#;
-    for (fact, value) in [("format", "1"), ("name", name), ("switch", switch)] {
-        facts.insert(fact, value).unwrap();
-    }
-    drop(facts);
-    let mut table = change.open_table(ENTRIES).unwrap();
-    let mut unfinished = change.open_table(UNFINISHED).unwrap();
-    let mut finished = change.open_table(FINISHED).unwrap();
-    for entry in entries {
-        let (plan, text) = (entry.plan.as_str(), serde_json::to_vec(entry).unwrap());
-        table.insert(plan, &text[..]).unwrap();
-        match entry.published_at {
-            Some(at) => drop(finished.insert((at, plan), ()).unwrap()),
-            None => drop(unfinished.insert(plan, ()).unwrap()),
-        }
-    }
-    drop((table, unfinished, finished));
-    change.commit().unwrap();
-}
-
 #[tokio::test]
 async fn what_an_earlier_version_wrote_is_put_into_the_present_form_and_nothing_of_it_is_lost() {
     let dir = Dir::new();
@@ -246,8 +216,14 @@ async fn what_an_earlier_version_wrote_is_put_into_the_present_form_and_nothing_
     ];
     fs::remove_file(dir.database()).unwrap();
     write_in_the_former_format(&dir.database(), &name, &entries);
-    let unread = JournalReader::open(dir.path()).err().unwrap().to_string();
-    assert!(unread.contains("start the service"), "{unread}");
+    // Before the first start of this version its commands read it as it is.
+    let reader = JournalReader::open(dir.path()).unwrap();
+    assert_eq!(reader.entries().unwrap(), entries);
+    for entry in &entries {
+        let found = reader.look_up(&entry.plan).unwrap();
+        assert_eq!(found.as_ref(), Some(entry));
+    }
+    drop(reader);
     for _ in 0..2 {
         let journal = dir.open().unwrap();
         assert_eq!(journal.name(), name);
@@ -276,6 +252,61 @@ async fn what_an_earlier_version_wrote_is_put_into_the_present_form_and_nothing_
         journal.record_intent(&intent(2)).await.unwrap(),
         Recorded::Before(_)
     ));
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_that_contradicts_itself_is_refused_and_left_as_it_is() {
+    let entry = Entry::intending(intent(1));
+    let finished = entry.with_end(7, false).unwrap();
+    for (case, entries, unfinished, ended) in [
+        ("no entry", vec![], vec![1], vec![]),
+        ("nowhere listed", vec![entry.clone()], vec![], vec![]),
+        ("listed twice", vec![finished], vec![1], vec![(7, 1)]),
+    ] {
+        let dir = Dir::new();
+        let name = dir.open().unwrap().name().to_owned();
+        fs::remove_file(dir.database()).unwrap();
+        let lists = (&unfinished[..], &ended[..]);
+        write_former_tables(&dir.database(), &name, &entries, lists);
+        for _ in 0..2 {
+            let error = dir.open().unwrap_err();
+            assert!(
+                matches!(error, OpenError::Damaged { .. }),
+                "{case}: {error}"
+            );
+        }
+    }
+    // Another directory's file is not touched.
+    let dir = Dir::new();
+    drop(dir.open().unwrap());
+    fs::remove_file(dir.database()).unwrap();
+    write_in_the_former_format(&dir.database(), "another", &[entry]);
+    let before = fs::read(dir.database()).unwrap();
+    let error = dir.open().unwrap_err();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    let reader = JournalReader::open(dir.path()).unwrap();
+    assert_eq!(reader.entries().unwrap().len(), 1);
+    assert_eq!(fs::read(dir.database()).unwrap().len(), before.len());
+}
+
+#[tokio::test]
+async fn an_entry_of_an_earlier_version_that_cannot_be_read_keeps_its_plan_from_being_ordered() {
+    let dir = Dir::new();
+    let name = dir.open().unwrap().name().to_owned();
+    fs::remove_file(dir.database()).unwrap();
+    let ended = Entry::intending(intent(1)).with_end(7, false).unwrap();
+    write_in_the_former_format(&dir.database(), &name, &[ended]);
+    let database = redb::Database::open(dir.database()).unwrap();
+    let change = database.begin_write().unwrap();
+    let text: &[u8] = br#"{"plan":"0000000000000001","intent":"of another kind"}"#;
+    let mut table = change.open_table(FORMER_ENTRIES).unwrap();
+    table.insert(plan(1).as_str(), text).unwrap();
+    drop(table);
+    change.commit().unwrap();
+    drop(database);
+    let journal = dir.open().unwrap();
+    assert!(journal.look_up(&plan(1)).await.is_err());
+    assert!(journal.record_intent(&intent(1)).await.is_err());
 }
 
 #[tokio::test]

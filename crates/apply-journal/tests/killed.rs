@@ -4,8 +4,8 @@
 
 mod common;
 
-use apply_core::{Journal, Recorded};
-use apply_journal::{JournalSettings, RedbJournal};
+use apply_core::{Entry, Journal, Recorded};
+use apply_journal::{JournalSettings, OpenError, RedbJournal};
 use common::*;
 use std::{
     io::{BufRead, BufReader, Write},
@@ -17,6 +17,10 @@ use std::{
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
+        Some("open") => match open(Path::new(&arguments[2])) {
+            Ok(_) => println!("open"),
+            Err(error) => println!("{error}"),
+        },
         Some("write") => write(Path::new(&arguments[2]), arguments[3].parse().unwrap()),
         // What the test runner asks of every test program.
         Some("--list") => println!("killed: test"),
@@ -24,15 +28,20 @@ fn main() {
             what_was_answered_survives_a_kill();
             a_first_start_that_is_killed_leaves_nothing_in_the_way();
             a_full_disk_is_answered_with_no_and_loses_nothing();
-            println!("test result: ok. 3 passed");
+            a_conversion_that_is_killed_begins_anew();
+            a_full_disk_during_the_conversion_is_no_damage();
+            println!("test result: ok. 5 passed");
         }
     }
 }
 
+fn open(dir: &Path) -> Result<RedbJournal, OpenError> {
+    RedbJournal::open(dir, JournalSettings::for_claims_of(Duration::from_secs(60)))
+}
+
 /// Writes intents down from `first` on and says each number that is on disk, or that it was refused.
 fn write(dir: &Path, first: u64) {
-    let settings = JournalSettings::for_claims_of(Duration::from_secs(60));
-    let journal = RedbJournal::open(dir, settings).unwrap();
+    let journal = open(dir).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let mut out = std::io::stdout().lock();
     for n in first.. {
@@ -123,6 +132,54 @@ fn a_full_disk_is_answered_with_no_and_loses_nothing() {
         "what was refused is not there"
     );
     println!("test a_full_disk_is_answered_with_no_and_loses_nothing ... ok ({entries} intents)");
+}
+
+/// A directory with what an earlier version wrote.
+fn former(entries: u64) -> Dir {
+    let dir = Dir::new();
+    let name = dir.open().unwrap().name().to_owned();
+    std::fs::remove_file(dir.database()).unwrap();
+    let all: Vec<Entry> = (0..entries).map(|n| Entry::intending(intent(n))).collect();
+    write_in_the_former_format(&dir.database(), &name, &all);
+    dir
+}
+
+/// Killed at ever later moments, of which some lie within it.
+fn a_conversion_that_is_killed_begins_anew() {
+    let dir = former(2_000);
+    let whole = std::fs::read(dir.database()).unwrap();
+    for round in 0..30 {
+        std::fs::write(dir.database(), &whole).unwrap();
+        let mut opener = Command::new(std::env::current_exe().unwrap())
+            .args(["open", dir.path().to_str().unwrap()])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(4 * round));
+        opener.kill().unwrap();
+        opener.wait().unwrap();
+        assert_eq!(entries(&dir), 2_000, "round {round}");
+    }
+    println!("test a_conversion_that_is_killed_begins_anew ... ok (30 kills)");
+}
+
+fn a_full_disk_during_the_conversion_is_no_damage() {
+    let dir = former(2_000);
+    let size = dir.database().metadata().unwrap().len();
+    let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", size / 512);
+    let output = Command::new("sh")
+        .args(["-c", &limited, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["open", dir.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("room on its disk") && !said.contains("damaged"),
+        "{said}"
+    );
+    assert_eq!(entries(&dir), 2_000, "once there is room");
+    println!("test a_full_disk_during_the_conversion_is_no_damage ... ok");
 }
 
 fn entries(dir: &Dir) -> u64 {
