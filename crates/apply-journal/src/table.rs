@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  plans       plan ─▶ its number: the next free one when the plan is first written down
-//!  rows        number, step ─▶ JSON: one row for claim, intent, result and end, written once each
+//!  rows        number, step ─▶ JSON: one row for each of claim, intent, result and end
 //!  unfinished  the numbers without an end
 //!  finished    when the end was published, number ─▶ plan: what is pruned first stands first
 //!  facts       about the file
