@@ -429,8 +429,7 @@ impl<'t> Tables<'t> {
 
     fn remove(&mut self, plan: &[u8], at: u64, number: u64) -> Result<(), Failed> {
         self.finished.remove(&end(at, number)[..])?;
-        let its_number = self.plans.get(plan)?.map(|found| to_number(found.value()));
-        if its_number.transpose()? != Some(number) {
+        if number_of(&self.plans, plan)? != Some(number) {
             // The number is another plan's by now, or the plan has another one.
             return Ok(());
         }
@@ -548,8 +547,11 @@ fn entry_of<'e>(found: &'e mut Option<Entry>, plan: &PlanId) -> Result<&'e mut E
     }
 }
 
-fn number_of(plans: &impl ReadableTable<Bytes, Bytes>, plan: &str) -> Result<Option<u64>, Failed> {
-    let number = plans.get(plan.as_bytes())?;
+fn number_of(
+    plans: &impl ReadableTable<Bytes, Bytes>,
+    plan: impl AsRef<[u8]>,
+) -> Result<Option<u64>, Failed> {
+    let number = plans.get(plan.as_ref())?;
     number.map(|number| to_number(number.value())).transpose()
 }
 

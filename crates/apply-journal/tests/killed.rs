@@ -57,6 +57,18 @@ fn write(dir: &Path, first: u64) {
     }
 }
 
+/// Starts this program with these words and kills it then, wherever it is.
+fn kill_after(moment: Duration, words: &[&str]) {
+    let mut started = Command::new(std::env::current_exe().unwrap())
+        .args(words)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(moment);
+    started.kill().unwrap();
+    started.wait().unwrap();
+}
+
 fn what_was_answered_survives_a_kill() {
     let dir = Dir::new();
     let mut next = 0;
@@ -89,14 +101,8 @@ fn a_first_start_that_is_killed_leaves_nothing_in_the_way() {
     let mut begun = 0;
     for round in 0..60 {
         let dir = Dir::new();
-        let mut writer = Command::new(std::env::current_exe().unwrap())
-            .args(["write", dir.path().to_str().unwrap(), "0"])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_micros(400 * round));
-        writer.kill().unwrap();
-        writer.wait().unwrap();
+        let moment = Duration::from_micros(400 * round);
+        kill_after(moment, &["write", dir.path().to_str().unwrap(), "0"]);
         begun += u32::from(dir.path().join("journal.redb.new").exists());
         let opened = dir.open();
         assert!(opened.is_ok(), "round {round}: {opened:?}");
@@ -150,14 +156,8 @@ fn a_conversion_that_is_killed_begins_anew() {
     let whole = std::fs::read(dir.database()).unwrap();
     for round in 0..30 {
         std::fs::write(dir.database(), &whole).unwrap();
-        let mut opener = Command::new(std::env::current_exe().unwrap())
-            .args(["open", dir.path().to_str().unwrap()])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(4 * round));
-        opener.kill().unwrap();
-        opener.wait().unwrap();
+        let moment = Duration::from_millis(4 * round);
+        kill_after(moment, &["open", dir.path().to_str().unwrap()]);
         assert_eq!(entries(&dir), 2_000, "round {round}");
     }
     println!("test a_conversion_that_is_killed_begins_anew ... ok (30 kills)");
